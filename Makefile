@@ -1,0 +1,52 @@
+# Every target sets up what it needs; `make` alone lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+HOME_OF_DAGSTER := $(CURDIR)/dagster_home
+DEMO := DERIBIT_ENV=sandbox DERIBIT_BASE_URL= DERIBIT_WAREHOUSE= DAGSTER_HOME=$(HOME_OF_DAGSTER)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format dev docs clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
+
+.venv/.installed: requirements.txt requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+setup: .venv/.installed ## Install the project and its development tools into .venv
+
+demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show it
+	$(DEMO) $(BIN)/deribit-pipeline backfill --instruments BTC-PERPETUAL,ETH-PERPETUAL \
+	  --start 2024-01-01 --end 2024-01-14 --resolution 1
+	$(DEMO) $(BIN)/deribit-pipeline coverage
+	@echo
+	@echo "The candles are in data/sandbox.duckdb. See them in Dagster's UI with: DERIBIT_ENV=sandbox make dev"
+
+test: setup ## Run the tests
+	$(BIN)/python -m pytest
+
+check: setup ## Run ruff, mypy and the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: setup ## Let ruff mend and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
+	DAGSTER_HOME=$(HOME_OF_DAGSTER) $(BIN)/dagster dev -w workspace.yaml
+
+docs: setup ## Generate the data dictionary
+	$(BIN)/python -m deribit_pipeline.warehouse.schema > docs/data-dictionary.md
+
+clean: ## Remove the environment and caches; data stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
