@@ -1,0 +1,82 @@
+"""Everything this project raises on purpose, as one tree.
+
+* DeribitPipelineError
+  x InputError              what was asked or set is wrong; nothing was attempted (exit 2)
+    + SettingsError         a variable of the environment is wrong
+  x DeribitError            talking to the exchange failed
+    + DeribitUnavailable    worth another try: network, HTTP 5xx or 429, a passing RPC code
+      - DeribitRateLimited  the same, and every process must slow down
+    + DeribitRejected       not worth another try: bad parameters, no permission
+      - UnknownInstrument   the exchange does not list the instrument
+    + DeribitBadPayload     an answer that breaks an expectation
+      - WrongEnvironment    an answer of another environment than the one configured
+  x WarehouseError          the database refused
+    + WarehouseUnusable     the file cannot serve as this warehouse at all (exit 2)
+"""
+
+from collections.abc import Mapping
+
+
+class DeribitPipelineError(Exception):
+    """The root: its message is one sentence for the user."""
+
+
+class InputError(DeribitPipelineError):
+    """What was asked is wrong; nothing was attempted."""
+
+
+class SettingsError(InputError):
+    """A variable of the environment is wrong; nothing was attempted."""
+
+
+class DeribitError(DeribitPipelineError):
+    """Talking to the exchange failed.
+
+    `method` and `params` say what was attempted, `reason` what was wrong. `params` never holds
+    a credential: `public/auth` leaves its own out.
+    """
+
+    def __init__(self, message: str, *, method: str, params: Mapping[str, object]) -> None:
+        asked = ", ".join(f"{name}={value}" for name, value in params.items())
+        super().__init__(f"{method}({asked}): {message}")
+        self.reason = message
+        self.method = method
+        self.params = dict(params)
+
+
+class DeribitUnavailable(DeribitError):
+    """The same request may succeed in a moment."""
+
+
+class DeribitRateLimited(DeribitUnavailable):
+    """The exchange refused for want of credits: whoever shares them must slow down."""
+
+
+class DeribitRejected(DeribitError):
+    """The exchange refused for good; `code` is its JSON-RPC error code, where it gave one."""
+
+    def __init__(
+        self, message: str, *, method: str, params: Mapping[str, object], code: int | None = None
+    ) -> None:
+        super().__init__(message, method=method, params=params)
+        self.code = code
+
+
+class UnknownInstrument(DeribitRejected):
+    """The exchange does not list the instrument."""
+
+
+class DeribitBadPayload(DeribitError):
+    """The exchange answered, but not with what this project understands or can prove."""
+
+
+class WrongEnvironment(DeribitBadPayload):
+    """The answer comes from another environment than the one configured."""
+
+
+class WarehouseError(DeribitPipelineError):
+    """The database refused."""
+
+
+class WarehouseUnusable(WarehouseError):
+    """The file cannot serve as this warehouse: another program's, environment's or version's."""

@@ -1,0 +1,143 @@
+"""The settings: the only place that reads the environment and `.env`."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from deribit_pipeline.domain import Environment
+from deribit_pipeline.errors import InputError, SettingsError
+
+EXCHANGE_URLS = {
+    Environment.MAINNET: "https://www.deribit.com/api/v2",
+    Environment.TESTNET: "https://test.deribit.com/api/v2",
+}
+"""API roots as Deribit documents them. The sandbox has none: it is started when needed."""
+
+# Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
+# partition keys, where "|" and "..." have a meaning of their own.
+_INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set. The defaults are those of `.env.example`, which a test compares."""
+
+    environment: Environment = Environment.MAINNET
+    base_url: str | None = None
+    client_id: str | None = field(default=None, repr=False)
+    client_secret: str | None = field(default=None, repr=False)
+    warehouse: Path = Path("data/mainnet.duckdb")
+    instruments: tuple[str, ...] = ("BTC-PERPETUAL", "ETH-PERPETUAL")
+    requests_per_second: float = 20.0
+    burst: int = 100
+    concurrency: int = 16
+    dagster_home: Path = Path("dagster_home")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
+        """Read the variables of `env`; an empty one counts as absent. Raises SettingsError."""
+        default = cls()
+        environment = _environment(env.get("DERIBIT_ENV"))
+        client_id, client_secret = env.get("DERIBIT_CLIENT_ID"), env.get("DERIBIT_CLIENT_SECRET")
+        if bool(client_id) != bool(client_secret):
+            raise SettingsError(
+                "DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET belong together: set both or neither."
+            )
+        instruments = env.get("DERIBIT_INSTRUMENTS")
+        return cls(
+            environment=environment,
+            base_url=_base_url(env.get("DERIBIT_BASE_URL")),
+            client_id=client_id or None,
+            client_secret=client_secret or None,
+            warehouse=Path(env.get("DERIBIT_WAREHOUSE") or f"data/{environment}.duckdb"),
+            instruments=(
+                instrument_names(instruments, "DERIBIT_INSTRUMENTS")
+                if instruments
+                else default.instruments
+            ),
+            requests_per_second=_positive(
+                env, "DERIBIT_REQUESTS_PER_SECOND", default.requests_per_second
+            ),
+            burst=_whole(env, "DERIBIT_BURST", default.burst),
+            concurrency=_whole(env, "DERIBIT_CONCURRENCY", default.concurrency),
+            dagster_home=Path(env.get("DAGSTER_HOME") or default.dagster_home),
+        )
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the process's environment and, for what it lacks, `.env` in the working folder."""
+        return cls.from_env({**dotenv_values(Path(".env")), **os.environ})
+
+    @property
+    def source(self) -> str:
+        """Where answers come from, as the warehouse records it."""
+        return self.base_url or EXCHANGE_URLS.get(self.environment, str(self.environment))
+
+
+def instrument_names(text: str, name: str) -> tuple[str, ...]:
+    """Split a comma-separated list of instruments; `name` says whose it is in an error."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise InputError(f"{name} names no instrument: write it like BTC-PERPETUAL,ETH-PERPETUAL.")
+    for instrument_name in names:
+        if not _INSTRUMENT_NAME.fullmatch(instrument_name):
+            raise InputError(
+                f"{name} holds {instrument_name!r}, which cannot be an instrument: Deribit's names "
+                "are letters, digits, '-' and '_', such as BTC-PERPETUAL."
+            )
+    return names
+
+
+def _environment(text: str | None) -> Environment:
+    try:
+        return Environment(text or Environment.MAINNET)
+    except ValueError as error:
+        choices = ", ".join(Environment)
+        raise SettingsError(f"DERIBIT_ENV must be one of {choices}, was {text!r}.") from error
+
+
+def _base_url(text: str | None) -> str | None:
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or parts.query or parts.fragment or parts.username:
+        raise SettingsError(
+            "DERIBIT_BASE_URL must be an API root such as http://127.0.0.1:8787/api/v2, "
+            f"was {_without_credentials(text)!r}."
+        )
+    return text.rstrip("/")
+
+
+def _without_credentials(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//…@", url)
+
+
+def _positive(env: Mapping[str, str | None], name: str, default: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise SettingsError(f"{name} must be a number above 0, was {text!r}.")
+    return value
+
+
+def _whole(env: Mapping[str, str | None], name: str, default: int) -> int:
+    text = env.get(name)
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise SettingsError(f"{name} must be a whole number of at least 1, was {text!r}.")
+    return int(text)
