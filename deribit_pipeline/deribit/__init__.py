@@ -1,0 +1,1 @@
+"""The exchange: call, pace, retry, parse. Knows httpx, and nothing of Dagster or DuckDB."""

@@ -1,0 +1,153 @@
+"""The exchange's methods in our words: windows in, candles and instruments out."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import httpx
+
+from deribit_pipeline.deribit import parse
+from deribit_pipeline.deribit.auth import Credentials, Token
+from deribit_pipeline.deribit.credits import Credits, shared_path
+from deribit_pipeline.deribit.rpc import PATIENCE, Answer, Rpc
+from deribit_pipeline.domain import (
+    Candles,
+    Environment,
+    Instrument,
+    Resolution,
+    TimeWindow,
+    from_ms,
+    to_ms,
+)
+from deribit_pipeline.errors import DeribitBadPayload
+
+CHART = "public/get_tradingview_chart_data"
+INSTRUMENTS = "public/get_instruments"
+
+# Deribit recommends 30 s; a connection that takes 10 s to open will not carry candles either.
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The candles of one answer, as they came, and the exchange's clock when it left."""
+
+    candles: Candles
+    as_of: datetime
+
+
+class DeribitClient:
+    """The methods this project calls. Each raises a DeribitError."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self.rpc = rpc
+
+    async def test(self) -> Answer:
+        """`public/test`: `{version}`. Costs the exchange nothing; its latency is the network's."""
+        return await self.rpc.call("public/test")
+
+    async def get_time(self) -> datetime:
+        """`public/get_time`: the exchange's clock, to the millisecond."""
+        method = "public/get_time"
+        answer = await self.rpc.call(method)
+        return _parsed(answer.result, lambda ms: from_ms(parse.milliseconds("time", ms)), method)
+
+    async def status(self) -> str | None:
+        """`public/status`: what is locked, `partial` or `true`; None while all is open."""
+        method = "public/status"
+        answer = await self.rpc.call(method)
+        return _parsed(answer.result, parse.is_locked, method)
+
+    async def get_instruments(
+        self, currency: str = "any", kind: str | None = None
+    ) -> list[Instrument]:
+        """`public/get_instruments`: what is listed now. Metered apart, at one call a second."""
+        params = {"currency": currency, "expired": False} | ({"kind": kind} if kind else {})
+        answer = await self.rpc.call(INSTRUMENTS, **params)
+        return _parsed(answer.result, parse.instruments, INSTRUMENTS, **params)
+
+    async def get_instrument(self, instrument_name: str) -> Instrument:
+        """`public/get_instrument`. Raises UnknownInstrument for what is not listed."""
+        method = "public/get_instrument"
+        answer = await self.rpc.call(method, instrument_name=instrument_name)
+        instrument = _parsed(
+            answer.result, parse.instrument, method, instrument_name=instrument_name
+        )
+        if instrument.instrument_name != instrument_name:
+            raise DeribitBadPayload(
+                f"the answer is for {instrument.instrument_name}",
+                method=method,
+                params={"instrument_name": instrument_name},
+            )
+        return instrument
+
+    async def get_tradingview_chart_data(
+        self, instrument_name: str, resolution: Resolution, window: TimeWindow
+    ) -> Chart:
+        """`public/get_tradingview_chart_data`: the candles that open in `window`.
+
+        The exchange drops the oldest beyond 5,001 without a word, and includes the candle that
+        is still open: whoever asks counts what came.
+        """
+        params = {
+            "instrument_name": instrument_name,
+            "start_timestamp": to_ms(window.start),
+            "end_timestamp": to_ms(window.end) - 1,  # Deribit's end is inclusive
+            "resolution": resolution.value,
+        }
+        answer = await self.rpc.call(CHART, **params)
+        return Chart(_parsed(answer.result, parse.candles, CHART, **params), answer.as_of)
+
+    async def auth(self) -> Token:
+        """`public/auth` with the client credentials. Other calls renew their token themselves."""
+        return await self.rpc.authenticate()
+
+    async def get_account_summary(self, currency: str) -> Answer:
+        """`private/get_account_summary`: needs credentials with the scope `account:read`."""
+        return await self.rpc.call("private/get_account_summary", currency=currency)
+
+
+@asynccontextmanager
+async def deribit_client(
+    base_url: str,
+    environment: Environment,
+    *,
+    requests_per_second: float,
+    burst: int,
+    concurrency: int,
+    credentials: Credentials | None = None,
+    timeout: httpx.Timeout = TIMEOUT,
+    patience: float = PATIENCE,
+) -> AsyncIterator[DeribitClient]:
+    """A client of the exchange at `base_url`, with as many kept connections as calls in flight."""
+    source = str(environment) if environment is Environment.SANDBOX else base_url
+    pools = {
+        "": Credits(shared_path(source, "calls"), per_second=requests_per_second, burst=burst),
+        # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50.
+        INSTRUMENTS: Credits(shared_path(source, "instruments"), per_second=1.0, burst=50),
+    }
+    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    async with httpx.AsyncClient(base_url=base_url, timeout=timeout, limits=limits) as http:
+        yield DeribitClient(
+            Rpc(
+                http,
+                is_testnet=environment is Environment.TESTNET,
+                concurrency=concurrency,
+                pools=pools,
+                credentials=credentials,
+                patience=patience,
+            )
+        )
+
+
+def _parsed(
+    result: object, parser: Callable[[object], Parsed], method: str, **params: object
+) -> Parsed:
+    try:
+        return parser(result)
+    except ValueError as error:
+        raise DeribitBadPayload(str(error), method=method, params=params) from error

@@ -1,0 +1,36 @@
+"""Deribit's JSON-RPC error codes, by whether the same request may succeed later.
+
+Source: https://docs.deribit.com/articles/errors. A code named nowhere here is final.
+"""
+
+RATE_LIMITED = frozenset(
+    {
+        10028,  # too_many_requests
+        10066,  # too_many_concurrent_requests
+    }
+)
+
+PASSING = frozenset(
+    {
+        10040,  # retry
+        10041,  # settlement_in_progress: some seconds, daily about 08:00 UTC
+        10047,  # matching_engine_queue_full
+        11051,  # system_maintenance
+        11056,  # currently unavailable; the documentation asks to try again
+        11094,  # internal_server_error
+        13028,  # temporarily_unavailable
+        13888,  # timed_out
+    }
+)
+
+UNAUTHORIZED = 13009  # the token is wrong or has run out: it is renewed once
+INVALID_PARAMS = -32602  # `data` names `param` and `reason`
+NOT_FOUND = 13020
+
+REMEDIES = {
+    10000: "credentials are needed: set DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET",
+    11060: "this spot pair is routed to another venue, and Deribit serves no history of it",
+    13004: "check DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET, and that the key is of DERIBIT_ENV",
+    13009: "check that the API key is enabled and has the scope account:read",
+    13021: "give the API key the scope account:read",
+}

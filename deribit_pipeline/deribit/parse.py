@@ -1,0 +1,110 @@
+"""Answers to values: pure functions that raise ValueError on an odd shape.
+
+The one place where the exchange's names become ours.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.domain import Candles, Instrument, from_ms
+
+CHART_ARRAYS = ("open", "high", "low", "close", "volume", "cost")
+"""The arrays of a chart in the order of CANDLE_VALUES: `volume` is the amount in base currency,
+`cost` the value in quote currency."""
+
+_NEVER = 32_503_680_000_000  # the year 3000: perpetuals expire there
+
+
+def candles(chart: object) -> Candles:
+    """The candles of `public/get_tradingview_chart_data`, in the order they came.
+
+    `ticks` are opening times in UTC milliseconds. A window without candles answers `no_data`,
+    with arrays empty or absent.
+    """
+    chart = _mapping(chart)
+    status = chart.get("status")
+    if status not in ("ok", "no_data"):
+        raise ValueError(f"`status` must be ok or no_data, was {status!r}")
+    names = ("ticks", *CHART_ARRAYS)
+    if status == "no_data":
+        if any(chart.get(name) for name in names):
+            raise ValueError("`status` was no_data, yet there were candles")
+        return Candles.none()
+    arrays = [_numbers(name, chart.get(name)) for name in names]
+    lengths = {name: len(array) for name, array in zip(names, arrays, strict=True)}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"the arrays differ in length: {lengths}")
+    ticks, *values = arrays
+    if np.any(ticks != np.floor(ticks)) or np.any((ticks < 0) | (ticks >= _NEVER)):
+        raise ValueError("`ticks` must be UTC milliseconds")
+    return Candles(
+        ticks.astype(np.int64).astype("datetime64[ms]"),
+        np.ascontiguousarray(np.column_stack(values)),
+    )
+
+
+def instrument(answer: object) -> Instrument:
+    """The instrument of `public/get_instrument`."""
+    fields = _mapping(answer)
+    expires = milliseconds("expiration_timestamp", fields.get("expiration_timestamp"))
+    return Instrument(
+        instrument_name=_text("instrument_name", fields.get("instrument_name")),
+        kind=_text("kind", fields.get("kind")),
+        listed_at=from_ms(
+            milliseconds("creation_timestamp", fields.get("creation_timestamp"), _NEVER)
+        ),
+        expires_at=from_ms(expires) if expires < _NEVER else None,
+    )
+
+
+def instruments(answer: object) -> list[Instrument]:
+    """The instruments of `public/get_instruments`."""
+    if not isinstance(answer, list):
+        raise ValueError(f"the result must be an array, was {type(answer).__name__}")
+    return [instrument(fields) for fields in answer]
+
+
+def is_locked(answer: object) -> str | None:
+    """What `public/status` says is locked: None, `partial` or `true`.
+
+    The documentation shows a boolean; recorded answers hold a string.
+    """
+    locked = str(_mapping(answer).get("locked")).lower()
+    if locked not in ("true", "partial", "false"):
+        raise ValueError(f"`locked` must be true, partial or false, was {locked!r}")
+    return None if locked == "false" else locked
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"the result must be an object, was {type(value).__name__}")
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"`{name}` must be a text, was {value!r}")
+    return value
+
+
+def milliseconds(name: str, value: object, most: int = 2 * _NEVER) -> int:
+    """A point in time as the exchange writes it; it may come as a float (`1.7e12`)."""
+    # A JSON true is an int to Python.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"`{name}` must be a number, was {value!r}")
+    if 0 <= value < most and value == int(value):
+        return int(value)
+    raise ValueError(f"`{name}` must be UTC milliseconds, was {value!r}")
+
+
+def _numbers(name: str, values: object) -> NDArray[np.float64]:
+    """A JSON array of numbers; numpy alone would also take texts and booleans for numbers."""
+    if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
+        raise ValueError(f"`{name}` must be an array of numbers")
+    array = np.array(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"`{name}` must be finite")
+    return array
