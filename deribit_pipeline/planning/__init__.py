@@ -1,0 +1,1 @@
+"""Instrument-days to requests, pages to days, days to proofs. Pure: no I/O, no clock."""

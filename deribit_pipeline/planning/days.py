@@ -1,0 +1,186 @@
+"""Pages to days, and days to proofs."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.domain import (
+    Candles,
+    DayProof,
+    DayState,
+    Instrument,
+    Moments,
+    ProvedDay,
+    Resolution,
+    TimeWindow,
+)
+from deribit_pipeline.planning.grid import grid_of
+from deribit_pipeline.planning.pages import Page
+from deribit_pipeline.planning.requests import wanted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FetchedDay:
+    """All that the exchange said of the candles that open on one day of an instrument."""
+
+    instrument_name: str
+    resolution: Resolution
+    day: date
+    candles: Candles
+    missing: Moments
+    unclosed: int
+    as_of: datetime
+
+
+class Assembly:
+    """Cuts an instrument's pages by UTC day; a day comes out when all that it needs is in.
+
+    Pages may come in any order, and may cover days that nobody wants.
+    """
+
+    def __init__(
+        self, instrument: Instrument, resolution: Resolution, days: Iterable[date]
+    ) -> None:
+        self._instrument_name = instrument.instrument_name
+        self._resolution = resolution
+        self._parts: dict[date, list[Page]] = {}
+        self._lacks: dict[date, timedelta] = {}
+        self._windows: dict[date, TimeWindow] = {}
+        self.unlisted: list[date] = []
+        for day in sorted(set(days)):
+            window = wanted(instrument, resolution, day)
+            if window is None:
+                self.unlisted.append(day)
+            else:
+                self._windows[day], self._lacks[day] = window, window.duration
+
+    def add(self, page: Page) -> Iterator[FetchedDay]:
+        """Take a page in; yields the days that it completes."""
+        for day in self.days_in(page.window):
+            shared = page.window.intersection(self._windows[day])
+            assert shared is not None
+            self._parts.setdefault(day, []).append(page.part(shared))
+            self._lacks[day] -= shared.duration
+            if not self._lacks[day]:
+                yield self._out(day)
+
+    def days_in(self, window: TimeWindow) -> list[date]:
+        """The days still awaited that need something of `window`."""
+        # A candle that opens on a day may reach into the next, never further.
+        first, last = window.start.date() - timedelta(days=1), window.end.date()
+        span = (first + timedelta(days=n) for n in range((last - first).days + 1))
+        return [
+            day for day in span if day in self._windows and self._windows[day].intersection(window)
+        ]
+
+    def _out(self, day: date) -> FetchedDay:
+        del self._windows[day], self._lacks[day]
+        parts = sorted(self._parts.pop(day), key=lambda part: part.window)
+        return FetchedDay(
+            self._instrument_name,
+            self._resolution,
+            day,
+            Candles(
+                np.concatenate([part.candles.opened_at for part in parts]),
+                np.concatenate([part.candles.values for part in parts]),
+            ),
+            np.concatenate([part.missing for part in parts]),
+            sum(len(part.unclosed) for part in parts),
+            max(part.as_of for part in parts),
+        )
+
+
+def unlisted_day(
+    instrument_name: str, resolution: Resolution, day: date, as_of: datetime
+) -> FetchedDay:
+    """A day on which the instrument did not trade: nothing is expected, and nothing asked."""
+    nothing = Candles.none()
+    return FetchedDay(instrument_name, resolution, day, nothing, nothing.opened_at, 0, as_of)
+
+
+def prove(
+    fetched: FetchedDay, held: Candles | None = None, former: DayProof | None = None
+) -> ProvedDay:
+    """Settle a day: what was fetched, joined with the candles already `held` of it.
+
+    An absent candle is no statement about one that is held, so it never removes it. Where the
+    exchange says something else about a held candle, the new values stand and the held ones are
+    in `replaced`. `former` is the day's proof so far.
+    """
+    candles, missing, replaced = fetched.candles, fetched.missing, Candles.none()
+    if held is not None and len(held):
+        _, ours, theirs = np.intersect1d(
+            held.opened_at, candles.opened_at, assume_unique=True, return_indices=True
+        )
+        differs = (held.values[ours] != candles.values[theirs]).any(axis=1)
+        replaced = held[ours[differs]]
+        candles = held.union(candles)
+        missing = missing[~np.isin(missing, held.opened_at)]
+    expected = len(candles) + len(missing) + fetched.unclosed
+    proof = DayProof(
+        instrument_name=fetched.instrument_name,
+        resolution=fetched.resolution,
+        day=fetched.day,
+        state=_state(expected, len(missing), fetched.unclosed),
+        expected=expected,
+        received=len(candles),
+        missing=len(missing),
+        without_trades=candles.without_trades,
+        content_hash=content_hash(candles),
+        revised=(former.revised if former else 0) + len(replaced),
+        fetched_at=fetched.as_of,
+    )
+    if former is not None and proof == replace(former, fetched_at=proof.fetched_at):
+        proof = former  # nothing new was said, so the proof is the one that stands
+    return ProvedDay(proof, candles, missing, replaced, fetched.as_of)
+
+
+def content_hash(candles: Candles) -> str:
+    """A hash of every value of a day's candles, in the order of time: 128 bits of BLAKE2b.
+
+    Over the opening times as little-endian 64-bit milliseconds, then the six values of each
+    candle as little-endian doubles. Any change of any bit changes it.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(np.ascontiguousarray(candles.opened_at.astype("<M8[ms]").view("<i8")).data)
+    digest.update(np.ascontiguousarray(candles.values, dtype="<f8").data)
+    return digest.hexdigest()
+
+
+def contradictions(proof: DayProof, candles: Candles, named_gaps: int) -> list[str]:
+    """What a day's stored rows, in the order of time, say that its proof does not.
+
+    Empty where the proof holds: the same candles to the last bit, each on the day and the grid,
+    each once, and as many gaps named as are counted.
+    """
+    found = []
+    recomputed = {
+        "received": len(candles),
+        "without_trades": candles.without_trades,
+        "content_hash": content_hash(candles),
+        "missing": named_gaps,
+    }
+    for name, value in recomputed.items():
+        if value != getattr(proof, name):
+            found.append(f"{name} is {value}, the proof says {getattr(proof, name)}")
+    unclosed = proof.expected - len(candles) - named_gaps
+    if unclosed < 0 or proof.state != _state(proof.expected, named_gaps, unclosed):
+        found.append(f"{proof.expected} expected do not make it {proof.state}")
+    if np.any(candles.opened_at.astype("datetime64[D]") != np.datetime64(proof.day, "D")):
+        found.append("candles open on another day")
+    if np.any(np.diff(candles.opened_at) <= np.timedelta64(0)):
+        found.append("candles are repeated")
+    if not grid_of(proof.resolution, candles.opened_at).has(candles.opened_at):
+        found.append("candles are off the grid")
+    return found
+
+
+def _state(expected: int, missing: int, unclosed: int) -> DayState:
+    if not expected:
+        return DayState.NOT_LISTED
+    if unclosed:
+        return DayState.OPEN
+    return DayState.GAPPED if missing else DayState.COMPLETE

@@ -1,0 +1,56 @@
+"""Where candles are expected: the moments at which one opens while its instrument is listed."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.domain import Instrument, Moments, Resolution, TimeWindow, moment64
+
+_MILLISECOND = timedelta(milliseconds=1)
+_END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Candles of one resolution open at `anchor` after midnight UTC and every `step` from there."""
+
+    step: timedelta
+    anchor: timedelta
+
+    def openings(self, window: TimeWindow) -> Moments:
+        """The moments in `window` at which a candle opens, in order."""
+        step = np.timedelta64(self.step, "ms")
+        anchor = np.datetime64(0, "ms") + np.timedelta64(self.anchor, "ms")
+        first = anchor - (anchor - moment64(window.start)) // step * step
+        return np.arange(first, moment64(window.end), step, dtype="datetime64[ms]")
+
+    def has(self, opened_at: Moments) -> bool:
+        """Whether all these moments are openings."""
+        anchor = np.datetime64(0, "ms") + np.timedelta64(self.anchor, "ms")
+        return not np.any((opened_at - anchor) % np.timedelta64(self.step, "ms"))
+
+
+def grid_of(resolution: Resolution, opened_at: Moments) -> Grid:
+    """The grid of a resolution; where its anchor is not known, the one that these candles show.
+
+    Without any candle such a grid is counted from midnight, for want of better: it then only
+    names what is missing.
+    """
+    anchor = resolution.anchor
+    if anchor is None:
+        since_epoch = opened_at[:1].astype(np.int64)
+        step = resolution.duration // _MILLISECOND
+        anchor = int(since_epoch[0]) % step * _MILLISECOND if len(since_epoch) else timedelta(0)
+    return Grid(resolution.duration, anchor)
+
+
+def life(instrument: Instrument, resolution: Resolution) -> TimeWindow:
+    """The window in which candles of an instrument open, whatever their grid.
+
+    It begins so that the first opening in it is that of the candle which contains the listing.
+    """
+    return TimeWindow(
+        instrument.listed_at - resolution.duration + _MILLISECOND,
+        instrument.expires_at or _END_OF_TIME,
+    )

@@ -1,0 +1,117 @@
+"""Instrument-days to requests: the fewest windows that cover every day that is wanted."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.domain import (
+    Instrument,
+    Moments,
+    Resolution,
+    TimeWindow,
+    day_window,
+    from_ms,
+)
+from deribit_pipeline.planning.grid import grid_of, life
+
+MOST_CANDLES = 5_000
+"""The most candles that a request may be answered with: the exchange sends 5,001 newest ones and
+drops the rest silently, so 5,001 is already a sign of loss."""
+
+# A request asks from one candle earlier than it wants, because an aligned start was once reported
+# to be skipped (github.com/ccxt/ccxt/issues/21061), and the exchange may include the candle that
+# contains the start, which opened earlier still.
+_MOST_WANTED = MOST_CANDLES - 2
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRequest:
+    """A request for the candles of one instrument that open in `window`."""
+
+    instrument: Instrument
+    resolution: Resolution
+    window: TimeWindow
+
+    @property
+    def asked(self) -> TimeWindow:
+        """The window to ask the exchange for, so that `window` is surely in the answer."""
+        return TimeWindow(self.window.start - self.resolution.duration, self.window.end)
+
+    @property
+    def most(self) -> int:
+        """How many candles can open in the window."""
+        return -(-self.window.duration // self.resolution.duration)
+
+    def halves(self) -> list["ChartRequest"]:
+        """The same in two requests; only itself where it is for a single candle."""
+        if self.most < 2:
+            return [self]
+        middle = self.window.start + self.most // 2 * self.resolution.duration
+        return [
+            ChartRequest(self.instrument, self.resolution, TimeWindow(start, end))
+            for start, end in ((self.window.start, middle), (middle, self.window.end))
+        ]
+
+
+def wanted(instrument: Instrument, resolution: Resolution, day: date) -> TimeWindow | None:
+    """The window in which the day's candles open; None where none is expected."""
+    listed = day_window(day).intersection(life(instrument, resolution))
+    if listed is None or resolution.anchor is None:
+        return listed
+    openings = grid_of(resolution, np.empty(0, "datetime64[ms]")).openings(listed)
+    if not len(openings):
+        return None
+    return TimeWindow(_moment(openings[0]), _moment(openings[-1]) + resolution.duration)
+
+
+def requests(
+    instrument: Instrument, resolution: Resolution, days: Iterable[date]
+) -> list[ChartRequest]:
+    """The fewest requests that cover the days, in the order of time.
+
+    Each begins where something wanted is not yet covered and reaches as far as a request may;
+    no cover has fewer. Days between wanted ones are covered along where that saves a request.
+    """
+    windows = (wanted(instrument, resolution, day) for day in sorted(set(days)))
+    covers = cover([window for window in windows if window], _MOST_WANTED * resolution.duration)
+    return [ChartRequest(instrument, resolution, window) for window in covers]
+
+
+def second_looks(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
+    """Requests that ask again for what an answer lacked, in other windows than its own.
+
+    They begin two candles before what is missing and end two after it: an exchange that cuts or
+    skips at an edge then does it elsewhere. They are less than half as long.
+    """
+    step = request.resolution.duration
+    breaks = np.flatnonzero(np.diff(missing) > np.timedelta64(step, "ms")) + 1
+    spans = [
+        TimeWindow(_moment(run[0]) - 2 * step, _moment(run[-1]) + 3 * step)
+        for run in np.split(missing, breaks)
+    ]
+    covers = cover(spans, (_MOST_WANTED // 2 - 1) * step)
+    return [ChartRequest(request.instrument, request.resolution, window) for window in covers]
+
+
+def cover(windows: list[TimeWindow], longest: timedelta) -> list[TimeWindow]:
+    """The fewest windows of at most `longest` that together cover the given, sorted ones."""
+    covers: list[TimeWindow] = []
+    for window in windows:
+        start = max(window.start, covers[-1].end) if covers else window.start
+        if covers and window.end > start:
+            reach = covers[-1].start + longest
+            if start < reach:  # what is left of the last one's length
+                end = min(window.end, reach)
+                covers[-1] = TimeWindow(covers[-1].start, end)
+                start = end
+        while start < window.end:
+            end = min(window.end, start + longest)
+            covers.append(TimeWindow(start, end))
+            start = end
+    return covers
+
+
+def _moment(opened_at: np.datetime64) -> datetime:
+    return from_ms(int(opened_at.astype(np.int64)))
