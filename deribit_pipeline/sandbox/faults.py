@@ -1,0 +1,144 @@
+"""Faults on demand: each spoils an answer in a way that was seen, or must be expected.
+
+A fault turns the reply that the exchange would give into what goes over the wire instead.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deribit_pipeline.sandbox.exchange import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What to send: a JSON `reply` or a raw `text`, late by `stall` seconds, or cut short.
+
+    `is_cut` ends the text early under its full length, as a connection does that is reset.
+    """
+
+    reply: Reply | None = None
+    status: int = 200
+    text: str = ""
+    stall: float = 0.0
+    is_cut: bool = False
+
+
+STALL = 60.0
+"""Seconds of a stall: beyond any time-out of a client."""
+
+
+def _error(status: int, code: int, message: str) -> Callable[[Reply], Wire]:
+    def fault(reply: Reply) -> Wire:
+        body = {name: value for name, value in reply.body.items() if name != "result"}
+        return Wire(Reply(status, body | {"error": {"code": code, "message": message}}))
+
+    return fault
+
+
+def _raw(status: int, text: str) -> Callable[[Reply], Wire]:
+    return lambda reply: Wire(status=status, text=text)
+
+
+def _chart(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Reply], Wire]:
+    """A fault of the chart's arrays; other answers, and empty charts, stay as they are."""
+
+    def fault(reply: Reply) -> Wire:
+        result = reply.body.get("result")
+        if not isinstance(result, dict) or len(result.get("ticks", ())) < 3:
+            return Wire(reply)
+        return Wire(Reply(reply.status, reply.body | {"result": result | change(result)}))
+
+    return fault
+
+
+def _every(chart: dict[str, Any], rows: Any) -> dict[str, Any]:
+    return {name: values[rows] for name, values in chart.items() if name != "status"}
+
+
+def _shuffled(chart: dict[str, Any]) -> dict[str, Any]:
+    return _every(chart, np.roll(np.arange(len(chart["ticks"])), 1))
+
+
+def _repeated(chart: dict[str, Any]) -> dict[str, Any]:
+    rows = np.arange(len(chart["ticks"]))
+    rows[1] = 0
+    return _every(chart, rows)
+
+
+def _ragged(chart: dict[str, Any]) -> dict[str, Any]:
+    return {"close": chart["close"][:-1]}
+
+
+def _off_grid(chart: dict[str, Any]) -> dict[str, Any]:
+    ticks = chart["ticks"].copy()
+    ticks[len(ticks) // 2] += 1_000
+    return {"ticks": ticks}
+
+
+def _empty(chart: dict[str, Any]) -> dict[str, Any]:
+    return _every(chart, slice(0, 0)) | {"status": "no_data"}
+
+
+def _wrong_testnet(reply: Reply) -> Wire:
+    return Wire(Reply(reply.status, reply.body | {"testnet": not reply.body["testnet"]}))
+
+
+FAULTS: dict[str, Callable[[Reply], Wire]] = {
+    "429": _raw(429, ""),
+    "10028_under_200": _error(200, 10028, "too_many_requests"),
+    "10028_under_400": _error(400, 10028, "too_many_requests"),
+    "10028_under_429": _error(429, 10028, "too_many_requests"),
+    "503_html": _raw(503, "<html><body>Service Unavailable</body></html>"),
+    "502": _raw(502, ""),
+    "11051": _error(400, 11051, "system_maintenance"),
+    "10041": _error(400, 10041, "settlement_in_progress"),
+    "reset": lambda reply: Wire(reply, is_cut=True),
+    "stall": lambda reply: Wire(reply, stall=STALL),
+    "truncated": _raw(200, '{"jsonrpc":"2.0","result":{"ticks":[17040672'),
+    "ragged": _chart(_ragged),
+    "repeated": _chart(_repeated),
+    "unordered": _chart(_shuffled),
+    "off_grid": _chart(_off_grid),
+    "lacks_first": _chart(lambda chart: _every(chart, slice(len(chart["ticks"]) // 3, None))),
+    "lacks_last": _chart(lambda chart: _every(chart, slice(0, -(len(chart["ticks"]) // 3)))),
+    "empty": _chart(_empty),
+    "testnet": _wrong_testnet,
+}
+
+
+class Faults:
+    """Which answers are spoiled: a share of all, by luck of its own, and the next few by order."""
+
+    def __init__(self, rates: dict[str, float] | None = None, seed: int = 0) -> None:
+        self._rates = rates or {}
+        self._luck = random.Random(seed)
+        self._next: list[str] = []
+
+    def spoil_next(self, names: Iterable[str]) -> None:
+        """Spoil the next answers, one fault each in this order."""
+        self._next.extend(names)
+
+    def on(self, reply: Reply) -> Wire:
+        """The reply as it goes over the wire."""
+        if self._next:
+            return FAULTS[self._next.pop(0)](reply)
+        for name, rate in self._rates.items():
+            if self._luck.random() < rate:
+                return FAULTS[name](reply)
+        return Wire(reply)
+
+
+def rates_from(texts: Iterable[str]) -> dict[str, float]:
+    """Rates as the command line writes them: `ragged=0.2`, `all=0.01`. Raises ValueError."""
+    rates: dict[str, float] = {}
+    for text in texts:
+        name, _, share = text.partition("=")
+        rate = float(share or 1)
+        if not 0 <= rate <= 1 or (name != "all" and name not in FAULTS):
+            raise ValueError(f"a fault is NAME=SHARE with a name of {', '.join(FAULTS)} or all")
+        rates |= dict.fromkeys(FAULTS, rate) if name == "all" else {name: rate}
+    return rates

@@ -1,0 +1,115 @@
+"""The sandbox over HTTP, on the loopback interface only."""
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.sandbox.faults import Faults, Wire
+
+logger = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+ROOT = "/api/v2"
+
+
+class _CutShort(Response):
+    """Half of a body, under the length of the whole."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        half = bytes(self.body)[: len(self.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def application(
+    exchange: SandboxExchange, faults: Faults | None = None, latency: float = 0.0
+) -> Starlette:
+    """The exchange as a web application; every answer takes `latency` seconds."""
+    faults = faults or Faults()
+
+    async def called(request: Request) -> Response:
+        method, params = await _call_of(request)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if latency:
+            await asyncio.sleep(latency)
+        reply = exchange.answer(method, params, token if scheme.lower() == "bearer" else None)
+        return await _response(faults.on(reply))
+
+    return Starlette(
+        routes=[
+            Route(ROOT, called, methods=["POST"]),
+            Route(ROOT + "/{method:path}", called, methods=["GET", "POST"]),
+        ]
+    )
+
+
+async def _call_of(request: Request) -> tuple[str, dict[str, str]]:
+    """Method and parameters of a GET's query string or a POST's JSON-RPC body."""
+    method: str = request.path_params.get("method", "")
+    if request.method == "GET":
+        return method, dict(request.query_params)
+    body = orjson.loads(await request.body())
+    params = {name: str(value) for name, value in body.get("params", {}).items()}
+    return method or body.get("method", ""), params
+
+
+async def _response(wire: Wire) -> Response:
+    if wire.stall:
+        await asyncio.sleep(wire.stall)
+    if wire.reply is None:
+        return Response(wire.text, wire.status)
+    content = orjson.dumps(wire.reply.body, option=orjson.OPT_SERIALIZE_NUMPY)
+    kind = _CutShort if wire.is_cut else Response
+    return kind(content, wire.reply.status, media_type="application/json")
+
+
+@contextmanager
+def serving(
+    exchange: SandboxExchange | None = None, faults: Faults | None = None, latency: float = 0.0
+) -> Iterator[str]:
+    """Serve from a thread while the block lasts; gives the API root, on a free port."""
+    listener = socket.create_server((HOST, 0))
+    server = _server(application(exchange or SandboxExchange(), faults, latency))
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
+    )
+    thread.start()
+    try:
+        yield f"http://{HOST}:{listener.getsockname()[1]}{ROOT}"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
+        listener.close()
+
+
+def serve(
+    port: int,
+    exchange: SandboxExchange,
+    faults: Faults,
+    latency: float,
+    announce: Callable[[int], None],
+) -> None:
+    """Serve until interrupted; `announce` is told the port. Raises OSError where it is taken."""
+    with socket.create_server((HOST, port)) as listener:
+        announce(listener.getsockname()[1])
+        _server(application(exchange, faults, latency)).run(sockets=[listener])
+
+
+def _server(app: Starlette) -> uvicorn.Server:
+    # What goes wrong on purpose is not worth a line of the server's log.
+    return uvicorn.Server(
+        uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none")
+    )
