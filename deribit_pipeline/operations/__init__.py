@@ -1,0 +1,1 @@
+"""What the pipeline does: exchange, planning and warehouse together. Knows nothing of Dagster."""

@@ -1,0 +1,68 @@
+"""The configured exchange, reachable from synchronous code for as long as a block lasts."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, TypeVar
+
+from deribit_pipeline.deribit.auth import Credentials
+from deribit_pipeline.deribit.client import DeribitClient, deribit_client
+from deribit_pipeline.deribit.rpc import PATIENCE
+from deribit_pipeline.settings import EXCHANGE_URLS, Settings
+
+Result = TypeVar("Result")
+
+
+class Exchange:
+    """A client and the event loop it lives on; `source` is where its answers come from."""
+
+    def __init__(self, client: DeribitClient, source: str, runner: asyncio.Runner) -> None:
+        self.client = client
+        self.source = source
+        self._runner = runner
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run asynchronous work with this client to its end."""
+        return self._runner.run(work)
+
+
+@contextmanager
+def open_exchange(settings: Settings, patience: float = PATIENCE) -> Iterator[Exchange]:
+    """The exchange that the settings name. The sandbox is started, unless they say where it is.
+
+    `patience` is how many seconds a failing request is tried for.
+    """
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        try:
+            url = settings.base_url or EXCHANGE_URLS.get(settings.environment)
+            if url is None:
+                url = stack.enter_context(_sandbox())
+            credentials = (
+                Credentials(settings.client_id, settings.client_secret)
+                if settings.client_id and settings.client_secret
+                else None
+            )
+            client = runner.run(
+                stack.enter_async_context(
+                    deribit_client(
+                        url,
+                        settings.environment,
+                        requests_per_second=settings.requests_per_second,
+                        burst=settings.burst,
+                        concurrency=settings.concurrency,
+                        credentials=credentials,
+                        patience=patience,
+                    )
+                )
+            )
+            yield Exchange(client, settings.source, runner)
+        finally:
+            runner.run(stack.aclose())
+
+
+def _sandbox() -> Any:
+    # The sandbox brings a web server, which only its users should wait for.
+    from deribit_pipeline.sandbox.server import serving
+
+    return serving()
