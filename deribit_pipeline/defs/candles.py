@@ -1,0 +1,152 @@
+"""The candle assets, `candles_1m` to `candles_1d`, from one definition."""
+
+import collections
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dagster as dg
+
+from deribit_pipeline.defs.partitions import days_by_instrument, partition_key
+from deribit_pipeline.domain import Resolution
+from deribit_pipeline.errors import DeribitPipelineError
+from deribit_pipeline.operations.backfill import Outcome, backfill
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.schema import CANDLES
+
+Progress = Callable[[Outcome], None]
+"""Called after each write with what the run has come to; the log is written without it."""
+
+# How many failed days a message names before it counts the rest.
+_NAMED = 10
+
+
+class BackfillConfig(dg.Config):
+    """How to ask: `force` asks for days again that are already proved complete."""
+
+    force: bool = False
+
+
+def asset_name(resolution: Resolution) -> str:
+    """The asset that holds the candles of a resolution."""
+    return f"candles_{resolution.label}"
+
+
+def candles_asset(
+    resolution: Resolution, partitions_def: dg.MultiPartitionsDefinition
+) -> dg.AssetsDefinition:
+    """The asset of one resolution, which makes any range of instrument-days in a single run."""
+
+    @dg.asset(
+        name=asset_name(resolution),
+        partitions_def=partitions_def,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=["deribit_api"],
+        group_name="candles",
+        kinds={"deribit", "duckdb"},
+        description=" ".join(
+            (f"{resolution.label} candles.", CANDLES.description, *CANDLES.warnings)
+        ),
+        metadata={"dagster/column_schema": _column_schema(), "dagster/table_name": CANDLES.name},
+    )
+    def candles(
+        context: dg.AssetExecutionContext,
+        config: BackfillConfig,
+        deribit: dg.ResourceParam[Exchange],
+        warehouse: dg.ResourceParam[Warehouse],
+        progress: dg.ResourceParam[Progress],
+    ) -> dg.MaterializeResult[None]:
+        keys = asked_keys(context)
+        try:
+            outcome = backfill(
+                deribit,
+                warehouse,
+                resolution,
+                days_by_instrument(keys),
+                run_id=context.run_id,
+                force=config.force,
+                on_progress=progress,
+            )
+        except DeribitPipelineError as error:
+            raise dg.Failure(str(error)) from error
+        progress(outcome)
+        if outcome.failures:
+            _record_proved(context, outcome)
+            raise dg.Failure(_failure(outcome), metadata=_metadata(outcome))
+        return dg.MaterializeResult(metadata=_metadata(outcome))
+
+    return candles
+
+
+def asked_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The partition keys that the run must make.
+
+    Guards against runs that would lose partitions and report success: a backfill launched from a
+    job carries the tags of its range and yet sees a single key (dagster-io/dagster#28861), and a
+    reversed range sees none.
+    """
+    tags = context.run_tags
+    names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    start, end = (tags.get(name) for name in names)
+    if not context.partition_keys:
+        raise dg.Failure(
+            f"No partition lies between {start} and {end}: is the range reversed?",
+            allow_retries=False,
+        )
+    seen = context.partition_key_range
+    if start and end and (seen.start, seen.end) != (start, end):
+        raise dg.Failure(
+            f"The run is for {start} to {end}, and Dagster would make {seen.start} to {seen.end} "
+            "only (dagster-io/dagster#28861): launch the backfill from the asset's page, not from "
+            "a job's.",
+            allow_retries=False,
+        )
+    return list(context.partition_keys)
+
+
+def _record_proved(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
+    """Record each day that stands, for the run fails and would record none: what is asked again
+    is then only what failed."""
+    for (name, day), proof in outcome.proofs.items():
+        context.log_event(
+            dg.AssetMaterialization(
+                context.asset_key,
+                partition=partition_key(name, day),
+                metadata={"state": str(proof.state), "candles": proof.received},
+            )
+        )
+
+
+def _failure(outcome: Outcome) -> str:
+    failed = sorted(outcome.failures.items())
+    names = ", ".join(partition_key(*key) for key, _ in failed[:_NAMED])
+    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    reasons = collections.Counter(outcome.failures.values())
+    return (
+        f"{len(failed)} of {outcome.asked} days are not proved: {names}{more}. "
+        f"The others stand. The reason: {reasons.most_common(1)[0][0]}"
+    )
+
+
+def _metadata(outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
+    by_state = {str(state): count for state, count in sorted(outcome.days_by_state.items())}
+    if outcome.failures:
+        by_state["not proved"] = len(outcome.failures)
+    return {
+        "days": dg.MetadataValue.int(len(outcome.proofs)),
+        "days_by_state": dg.MetadataValue.json(by_state),
+        "candles": dg.MetadataValue.int(outcome.candles),
+        "missing": dg.MetadataValue.int(outcome.missing),
+        "revised": dg.MetadataValue.int(outcome.revised),
+        "requests": dg.MetadataValue.int(outcome.requests),
+        "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
+    }
+
+
+def _column_schema() -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, column.type, description=column.comment)
+            for column in CANDLES.columns
+        ]
+    )

@@ -1,0 +1,50 @@
+"""The grid of instrument-days, and what its keys mean.
+
+Static, because it works on a fresh instance with nothing run before. The dimensions' names sort
+instrument first, which is what makes a key read `BTC-PERPETUAL|2024-01-31`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+# The oldest instrument that the exchange still lists, BTC-PERPETUAL, began on 2018-08-14. The
+# command line reaches further back where it is asked to.
+FIRST_DAY = date(2018, 8, 1)
+
+INSTRUMENT, UTC_DAY = "instrument", "utc_day"
+
+
+def instrument_days(
+    instruments: Sequence[str], first: date = FIRST_DAY, last: date | None = None
+) -> dg.MultiPartitionsDefinition:
+    """The grid, from `first` (or earlier grid's start) to today, the running day included.
+
+    `last` extends it where the exchange's day is ahead of this machine's.
+    """
+    today = datetime.now(UTC).date()
+    return dg.MultiPartitionsDefinition(
+        {
+            INSTRUMENT: dg.StaticPartitionsDefinition(list(instruments)),
+            UTC_DAY: dg.DailyPartitionsDefinition(
+                start_date=min(first, FIRST_DAY).isoformat(),
+                timezone="UTC",
+                end_offset=max(1, ((last or today) - today).days + 1),
+            ),
+        }
+    )
+
+
+def partition_key(instrument_name: str, day: date) -> str:
+    """The key of an instrument-day."""
+    return f"{instrument_name}|{day}"
+
+
+def days_by_instrument(keys: Iterable[str]) -> dict[str, list[date]]:
+    """The instrument-days of partition keys, by instrument."""
+    days: dict[str, list[date]] = {}
+    for key in keys:
+        instrument_name, _, day = key.partition("|")
+        days.setdefault(instrument_name, []).append(date.fromisoformat(day))
+    return days

@@ -1,0 +1,65 @@
+"""The JSON log file: one line a record, rotated, safe when several processes write it.
+
+`dagster.yaml` names `json_file_handler` as a factory, because Dagster takes a handler's settings
+literally: neither variables nor a folder that does not exist yet would work there.
+"""
+
+import json
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from concurrent_log_handler import ConcurrentRotatingFileHandler
+
+MOST_BYTES = 10_000_000
+KEPT_FILES = 5
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "dagster_meta"}
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one JSON object: what happened, in which run, and every `extra` field."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        meta: dict[str, Any] = getattr(record, "dagster_meta", None) or {}
+        tags: dict[str, str] = meta.get("job_tags") or {}
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": meta.get("orig_message") or record.getMessage(),
+            "run_id": meta.get("run_id"),
+            "step": meta.get("step_key"),
+            "partition": _partition(tags),
+            "process": record.process,
+        }
+        line |= {name: value for name, value in vars(record).items() if name not in _PLAIN}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(
+            {name: value for name, value in line.items() if value is not None}, default=str
+        )
+
+
+def json_file_handler() -> logging.Handler:
+    """The handler of `logs/deribit_pipeline.jsonl` in DAGSTER_HOME, or in the working folder."""
+    folder = Path(os.environ.get("DAGSTER_HOME") or ".") / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = ConcurrentRotatingFileHandler(
+        str(folder / "deribit_pipeline.jsonl"),
+        maxBytes=MOST_BYTES,
+        backupCount=KEPT_FILES,
+        encoding="utf-8",
+    )
+    handler.setFormatter(JsonFormatter())
+    return handler
+
+
+def _partition(tags: dict[str, str]) -> str | None:
+    """The partition key of the run, or the two ends of its range."""
+    start, end = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    if start and end:
+        return start if start == end else f"{start}...{end}"
+    return tags.get("dagster/partition")
