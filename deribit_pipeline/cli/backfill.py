@@ -1,0 +1,209 @@
+"""`backfill` and `repair`: which days, through which Dagster runs, with what result."""
+
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from datetime import date
+
+from rich.table import Table
+
+from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.terminal import BackfillProgress, stderr, stdout, warnings_on
+from deribit_pipeline.domain import DayState, Resolution, days_between
+from deribit_pipeline.operations.backfill import Outcome, listings, settled_days
+from deribit_pipeline.operations.estimate import estimate
+from deribit_pipeline.operations.exchange import Exchange, open_exchange
+from deribit_pipeline.operations.incomplete import incomplete_days
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+
+Days = dict[str, list[date]]
+
+# How many failed days the summary names, each with its reason.
+_NAMED = 20
+
+
+def run(
+    instruments: str | None,
+    start: str,
+    end: str | None,
+    resolution: str,
+    *,
+    plan: bool,
+    force: bool,
+) -> int:
+    """The command `backfill`; answers its exit code."""
+    of_resolution = arguments.resolution(resolution)
+    first, last = arguments.window(start, end)
+    settings = Settings.load()
+    names = arguments.instruments(instruments, settings.instruments)
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse.check()
+    assert first is not None
+    with ExitStack() as stack:
+        stack.enter_context(warnings_on(stderr()))
+        exchange: Exchange | None = None
+        asked = _all(names, first, last or first)
+        unsettled = _unsettled(warehouse, of_resolution, asked, force)
+        if last is None or unsettled:
+            exchange = stack.enter_context(open_exchange(settings))
+            today = exchange.run(exchange.client.get_time()).date()
+            asked = _all(names, *_not_future(first, last, today))
+            unsettled = _unsettled(warehouse, of_resolution, asked, force)
+            # Before anything is written: a name that is not listed is a mistake to say at once.
+            instruments_listed = exchange.run(listings(exchange.client, unsettled))
+            if plan:
+                counted = estimate(
+                    instruments_listed, of_resolution, asked, unsettled,
+                    requests_per_second=settings.requests_per_second, burst=settings.burst,
+                )  # fmt: skip
+                return _print_plan(
+                    counted.days, counted.proved, counted.requests, counted.rows, counted.seconds
+                )
+        if plan:
+            days = sum(map(len, asked.values()))
+            return _print_plan(days, days, 0, 0, 0.0)
+        total = _make(settings, warehouse, exchange, of_resolution, asked, unsettled, force)
+    return _report(total, of_resolution, asked)
+
+
+def repair(
+    instruments: str | None, start: str | None, end: str | None, resolution: str | None
+) -> int:
+    """The command `repair`; answers its exit code."""
+    first, last = arguments.window(start, end)
+    settings = Settings.load()
+    names = arguments.instruments(instruments)
+    only = arguments.resolution(resolution) if resolution is not None else None
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse.check()
+    code = 0
+    with warnings_on(stderr()), open_exchange(settings) as exchange:
+        now = exchange.run(exchange.client.get_time())
+        found = incomplete_days(
+            warehouse, now, instrument_names=names, resolution=only, first=first, last=last
+        )
+        if not found:
+            stderr().print("Nothing to repair: every day that should be complete is.")
+        for of_resolution, days in found.items():
+            total = _make(settings, warehouse, exchange, of_resolution, days, days, force=False)
+            code = max(code, _report(total, of_resolution, days))
+    return code
+
+
+def _all(names: Collection[str], first: date, last: date) -> Days:
+    return {name: list(days_between(first, last)) for name in names}
+
+
+def _not_future(first: date, last: date | None, today: date) -> tuple[date, date]:
+    last = last or today
+    for option, day in (("--start", first), ("--end", last)):
+        if day > today:
+            raise arguments.future(option, day, today)
+    return first, last
+
+
+def _unsettled(
+    warehouse: Warehouse, resolution: Resolution, asked: Mapping[str, Collection[date]], force: bool
+) -> Days:
+    """The days that must be asked for, by instrument; instruments without any are left out."""
+    if force:
+        return {name: list(days) for name, days in asked.items()}
+    with warehouse.reading() as connection:
+        proofs = settled_days(connection, resolution, asked)
+    settled = {(proof.instrument_name, proof.day) for proof in proofs}
+    unsettled = {
+        name: [day for day in days if (name, day) not in settled] for name, days in asked.items()
+    }
+    return {name: days for name, days in unsettled.items() if days}
+
+
+def _make(
+    settings: Settings,
+    warehouse: Warehouse,
+    exchange: Exchange | None,
+    resolution: Resolution,
+    asked: Days,
+    unsettled: Days,
+    force: bool,
+) -> Outcome:
+    """Run Dagster for every day that is not settled, or that its UI does not show yet."""
+    # Dagster takes more than a second to import: what needs no run does not wait for it.
+    from deribit_pipeline.defs import runs
+
+    with ExitStack() as stack:
+        instance = stack.enter_context(runs.open_instance(settings.dagster_home))
+        todo = {name: set(days) for name, days in unsettled.items()}
+        for name, day in runs.unrecorded(instance, resolution, asked):
+            todo.setdefault(name, set()).add(day)
+        if todo and exchange is None:
+            exchange = stack.enter_context(open_exchange(settings))
+        progress = stack.enter_context(
+            BackfillProgress(stderr(), sum(len(days) for days in asked.values()))
+        )
+        with warehouse.reading() as connection:
+            known = [] if force else settled_days(connection, resolution, asked)
+        progress.total.proofs = {(proof.instrument_name, proof.day): proof for proof in known}
+        for block in runs.blocks(todo):
+            assert exchange is not None
+            runs.materialize(
+                instance, resolution, block,
+                exchange=exchange, warehouse=warehouse, progress=progress.update, force=force,
+            )  # fmt: skip
+            progress.run_ended()
+        return progress.total
+
+
+def _report(total: Outcome, resolution: Resolution, asked: Days) -> int:
+    """Print the summary; answers the exit code that it amounts to."""
+    messages = stderr()
+    proved = {
+        (name, day): total.proofs[name, day]
+        for name, days in asked.items()
+        for day in days
+        if (name, day) in total.proofs and (name, day) not in total.failures
+    }
+    table = Table(title=f"{resolution.label} candles by instrument-day", title_justify="left")
+    table.add_column("instrument", no_wrap=True)
+    for heading in (*(str(state).replace("_", " ") for state in DayState), "not proved"):
+        table.add_column(heading, justify="right")
+    for heading in ("candles", "missing", "revised"):
+        table.add_column(heading, justify="right")
+    for name, days in asked.items():
+        proofs = [proved[name, day] for day in days if (name, day) in proved]
+        by_state = [sum(proof.state == state for proof in proofs) for state in DayState]
+        table.add_row(
+            name,
+            *(f"{count:,}" for count in (*by_state, len(days) - len(proofs))),
+            f"{sum(proof.received for proof in proofs):,}",
+            f"{sum(proof.missing for proof in proofs):,}",
+            f"{sum(proof.revised for proof in proofs):,}",
+        )
+    stdout().print(table)
+
+    messages.print(
+        f"{total.requests:,} chart requests, {total.candles:,} candles received in "
+        f"{total.seconds:,.1f} s"
+    )
+    is_open = sum(proof.state is DayState.OPEN for proof in proved.values())
+    if is_open:
+        messages.print(
+            f"{is_open} of the days are not over yet: the same command completes them tomorrow."
+        )
+    unproved = [(n, d) for n, days in asked.items() for d in days if (n, d) not in proved]
+    for name, day in unproved[:_NAMED]:
+        reason = total.failures.get((name, day), "its run failed: see the Dagster UI")
+        messages.print(f"Not proved: {name} {day}: {reason}", markup=False)
+    if len(unproved) > _NAMED:
+        messages.print(f"… and {len(unproved) - _NAMED} more days that are not proved.")
+    return 1 if unproved or is_open else 0
+
+
+def _print_plan(days: int, proved: int, requests: int, rows: int, seconds: float) -> int:
+    table = Table(title="Plan", title_justify="left", show_header=False)
+    table.add_row("instrument-days asked for", f"{days:,}")
+    table.add_row("already proved", f"{proved:,}")
+    table.add_row("chart requests", f"{requests:,}")
+    table.add_row("rows, at most", f"{rows:,}")
+    table.add_row("seconds at the rate limit", f"{seconds:,.1f}")
+    stdout().print(table)
+    return 0

@@ -1,0 +1,16 @@
+"""`check`: one line per probe."""
+
+from deribit_pipeline.cli.terminal import stdout
+from deribit_pipeline.operations.connectivity import probes
+from deribit_pipeline.settings import Settings
+
+
+def run() -> int:
+    """The command `check`; answers its exit code."""
+    console = stdout()
+    made = probes(Settings.load())
+    for probe in made:
+        mark = "[green]ok  [/]" if probe.is_ok else "[red]FAIL[/]"
+        console.print(f"{mark} {probe.name:<12}", end="", soft_wrap=True)
+        console.print(probe.detail, markup=False, soft_wrap=True)
+    return 0 if all(probe.is_ok for probe in made) else 1

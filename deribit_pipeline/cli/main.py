@@ -1,0 +1,203 @@
+"""The console script `deribit-pipeline`: commands, and what becomes of their errors.
+
+Data goes to stdout, messages to stderr. Exit codes: 0 all that was asked is proved, 1 something
+was not, 2 the command line or a setting was wrong.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from deribit_pipeline import __version__
+from deribit_pipeline.errors import (
+    DeribitPipelineError,
+    InputError,
+    UnknownInstrument,
+    WarehouseUnusable,
+    WrongEnvironment,
+)
+
+PROVED, NOT_PROVED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    help="Keep a complete, provable, local warehouse of the Deribit exchange's market history.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Instruments = Annotated[
+    str | None,
+    typer.Option(
+        "--instruments",
+        metavar="A,B",
+        help="Instruments by Deribit's names, separated by commas.  [default: DERIBIT_INSTRUMENTS]",
+        show_default=False,
+    ),
+]
+InstrumentsHeld = Annotated[
+    str | None,
+    typer.Option(
+        "--instruments",
+        metavar="A,B",
+        help="Only these instruments.  [default: all that are held]",
+    ),
+]
+FirstHeld = Annotated[
+    str | None,
+    typer.Option("--start", metavar="DAY", help="First UTC day.  [default: the first one held]"),
+]
+LastDay = Annotated[
+    str | None,
+    typer.Option("--end", metavar="DAY", help="Last UTC day, included.  [default: today]"),
+]
+ResolutionHeld = Annotated[
+    str | None,
+    typer.Option(
+        "--resolution", metavar="R", help="Only this resolution.  [default: all that are held]"
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show:
+        typer.echo(f"deribit-pipeline {__version__}")
+        raise typer.Exit
+
+
+@app.command(
+    epilog="Example: deribit-pipeline backfill --instruments BTC-PERPETUAL,ETH-PERPETUAL "
+    "--start 2024-01-01 --end 2024-01-31 --resolution 1"
+)
+def backfill(
+    start: Annotated[
+        str, typer.Option("--start", metavar="DAY", help="First UTC day, such as 2024-01-31.")
+    ],
+    instruments: Instruments = None,
+    end: LastDay = None,
+    resolution: Annotated[
+        str,
+        typer.Option(
+            "--resolution",
+            metavar="R",
+            help="1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720 (minutes) or 1D.",
+        ),
+    ] = "1",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be asked for, and do nothing.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ask again for days that are already proved complete.")
+    ] = False,
+) -> int:
+    """Make instrument-days complete: fetch, prove and store their candles."""
+    from deribit_pipeline.cli import backfill as command
+
+    return command.run(instruments, start, end, resolution, plan=plan, force=force)
+
+
+@app.command(epilog="Example: DERIBIT_ENV=testnet deribit-pipeline check")
+def check() -> int:
+    """Say whether exchange, clock, credentials and warehouse are as they should be."""
+    from deribit_pipeline.cli import check as command
+
+    return command.run()
+
+
+@app.command(epilog="Example: deribit-pipeline coverage --instruments BTC-PERPETUAL --resolution 1")
+def coverage(
+    instruments: InstrumentsHeld = None,
+    resolution: ResolutionHeld = None,
+) -> int:
+    """Show what is held: every instrument by day, coloured by state."""
+    from deribit_pipeline.cli import coverage as command
+
+    return command.run(instruments, resolution)
+
+
+@app.command(epilog="Example: deribit-pipeline repair --start 2024-01-01 --end 2024-03-31")
+def repair(
+    instruments: InstrumentsHeld = None,
+    start: FirstHeld = None,
+    end: LastDay = None,
+    resolution: ResolutionHeld = None,
+) -> int:
+    """Find every day that is not complete and should be, and ask for it again."""
+    from deribit_pipeline.cli import backfill as command
+
+    return command.repair(instruments, start, end, resolution)
+
+
+@app.command(epilog="Example: deribit-pipeline verify --instruments BTC-PERPETUAL")
+def verify(
+    instruments: InstrumentsHeld = None,
+    start: FirstHeld = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--end", metavar="DAY", help="Last UTC day.  [default: the last one held]"),
+    ] = None,
+    resolution: ResolutionHeld = None,
+) -> int:
+    """Recompute every proof from the stored rows, and name each day that no longer matches."""
+    from deribit_pipeline.cli import verify as command
+
+    return command.run(instruments, start, end, resolution)
+
+
+@app.command(
+    epilog="Example: deribit-pipeline sandbox --port 8787, and in another terminal "
+    "DERIBIT_BASE_URL=http://127.0.0.1:8787/api/v2 deribit-pipeline check"
+)
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8787,
+    requests_per_second: Annotated[
+        float, typer.Option(help="The rate limit; 0 for none.", min=0)
+    ] = 20.0,
+    burst: Annotated[int, typer.Option(help="Calls in a burst.", min=1)] = 100,
+    latency_ms: Annotated[float, typer.Option(help="How long every answer takes.", min=0)] = 0.0,
+    now: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="The exchange's time at the start: 2026-09-20T21:17:00.",
+        ),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SHARE", help="Spoil a share of the answers, or all=0.01."),
+    ] = None,
+) -> int:
+    """Serve the sandbox exchange: a made-up market behind a faithful API."""
+    from deribit_pipeline.cli import sandbox as command
+
+    return command.run(port, requests_per_second, burst, latency_ms / 1000, now, fault or [])
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(exit_code(sys.argv[1:]))
+
+
+def exit_code(arguments: list[str]) -> int:
+    """Run one command line; every error becomes one sentence and a code."""
+    try:
+        return app(arguments, prog_name="deribit-pipeline", standalone_mode=False) or PROVED
+    except (InputError, WarehouseUnusable, UnknownInstrument, WrongEnvironment) as error:
+        return _said(error, WRONG_INPUT)
+    except DeribitPipelineError as error:
+        return _said(error, NOT_PROVED)
+    except (KeyboardInterrupt, typer.Abort):
+        return _said("Interrupted; what was proved is kept.", INTERRUPTED)
+    except TyperException as error:
+        return _said(f"{error.format_message()} See deribit-pipeline --help.", WRONG_INPUT)
+
+
+def _said(sentence: object, code: int) -> int:
+    typer.echo(f"Error: {sentence}", err=True)
+    return code
