@@ -9,10 +9,11 @@ from rich.table import Table
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.terminal import BackfillProgress, stderr, stdout, warnings_on
 from deribit_pipeline.domain import DayState, Resolution, days_between
-from deribit_pipeline.operations.backfill import Outcome, listings, settled_days
+from deribit_pipeline.operations.backfill import listings, settled_days
 from deribit_pipeline.operations.estimate import estimate
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.incomplete import incomplete_days
+from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 

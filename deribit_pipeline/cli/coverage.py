@@ -11,7 +11,7 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.domain import DayProof, DayState
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse import days as stored
+from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
 
 # A glyph each, so that the picture reads without colours too.
@@ -32,7 +32,7 @@ def run(instruments: str | None, resolution: str | None) -> int:
     settings = Settings.load()
     warehouse = Warehouse(settings.warehouse, settings.environment)
     with warehouse.reading() as connection:
-        proofs = stored.proofs(connection, instrument_names=names, resolution=only)
+        proofs = reads.proofs(connection, instrument_names=names, resolution=only)
     if not proofs:
         stderr().print(f"{settings.warehouse} holds no such day yet: see backfill --help.")
         return 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from deribit_pipeline.operations.backfill import Outcome
+from deribit_pipeline.operations.outcome import Outcome
 
 # Without a terminal, how many seconds pass between two lines of progress.
 _LINE_EVERY = 5.0

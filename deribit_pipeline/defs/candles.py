@@ -9,8 +9,9 @@ import dagster as dg
 from deribit_pipeline.defs.partitions import days_by_instrument, partition_key
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import DeribitPipelineError
-from deribit_pipeline.operations.backfill import Outcome, backfill
+from deribit_pipeline.operations.backfill import backfill
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.schema import CANDLES
 

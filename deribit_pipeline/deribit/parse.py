@@ -104,7 +104,10 @@ def _numbers(name: str, values: object) -> NDArray[np.float64]:
     """A JSON array of numbers; numpy alone would also take texts and booleans for numbers."""
     if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
         raise ValueError(f"`{name}` must be an array of numbers")
-    array = np.array(values, dtype=np.float64)
+    try:
+        array = np.array(values, dtype=np.float64)
+    except OverflowError:  # JSON knows integers that no double can hold
+        array = np.array([np.inf])
     if not np.isfinite(array).all():
         raise ValueError(f"`{name}` must be finite")
     return array

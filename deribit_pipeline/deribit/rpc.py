@@ -89,7 +89,7 @@ class Rpc:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(DeribitUnavailable),
             stop=tenacity.stop_after_delay(self._patience),
-            wait=tenacity.wait_exponential_jitter(initial=0.25, max=8.0, jitter=0.5),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.25, max=8.0, jitter=0.5),
             sleep=self._sleep,
             before_sleep=_log_retry,
             reraise=True,

@@ -4,59 +4,28 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from deribit_pipeline.deribit.client import CHART, DeribitClient
-from deribit_pipeline.domain import Candles, DayProof, DayState, Instrument, Resolution, day_window
+from deribit_pipeline.domain import Candles, DayProof, Instrument, Resolution, day_window
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.fetch import fetch_pages
+from deribit_pipeline.operations.outcome import Outcome, log_progress
 from deribit_pipeline.planning.days import Assembly, FetchedDay, prove, unlisted_day
 from deribit_pipeline.planning.requests import ChartRequest, requests
-from deribit_pipeline.warehouse import days as stored
+from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.writes import Provenance, write_days
 
 logger = logging.getLogger(__name__)
-
-Key = tuple[str, date]
-"""An instrument-day: the instrument's name and the UTC day."""
 
 # Fetched days that may wait for the writer, 80 kB each at one minute: it bounds the memory
 # whatever the range, and is a second's work for the writer.
 _MOST_WAITING = 400
 
 _CLOCK_TOLERANCE = timedelta(minutes=1)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a backfill has come to so far.
-
-    `proofs` are the days that stand in the warehouse; `failures` say why a day does not.
-    `candles`, `revised` and `requests` count what this backfill itself received, saw changed and
-    sent.
-    """
-
-    asked: int
-    proofs: dict[Key, DayProof] = field(default_factory=dict)
-    failures: dict[Key, str] = field(default_factory=dict)
-    candles: int = 0
-    revised: int = 0
-    requests: int = 0
-    seconds: float = 0.0
-
-    @property
-    def days_by_state(self) -> Counter[DayState]:
-        """How many days are proved, by what is proved of them."""
-        return Counter(proof.state for proof in self.proofs.values())
-
-    @property
-    def missing(self) -> int:
-        """How many candles the exchange lacks on these days."""
-        return sum(proof.missing for proof in self.proofs.values())
 
 
 def backfill(
@@ -94,13 +63,13 @@ def backfill(
 
 
 def settled_days(
-    connection: stored.Connection, resolution: Resolution, days: Mapping[str, Collection[date]]
+    connection: reads.Connection, resolution: Resolution, days: Mapping[str, Collection[date]]
 ) -> list[DayProof]:
     """The proofs of those days about which nothing more need be asked."""
     wanted = {(name, day) for name, some in days.items() for day in some}
     if not wanted:
         return []
-    proofs = stored.proofs(
+    proofs = reads.proofs(
         connection,
         instrument_names=list(days),
         resolution=resolution,
@@ -141,7 +110,7 @@ class _Backfill:
         self._client = exchange.client
         self._warehouse = warehouse
         self._resolution = resolution
-        self._provenance = stored.Provenance(warehouse.environment, exchange.source, run_id)
+        self._provenance = Provenance(warehouse.environment, exchange.source, run_id)
         self._outcome = outcome
         self._on_progress = on_progress
         self._began = time.monotonic()
@@ -230,17 +199,17 @@ class _Backfill:
         self._count()
         for name in by_name:
             proofs = [proof for proof in written if proof.instrument_name == name]
-            _log_progress(proofs, self._resolution, self._outcome)
+            log_progress(proofs, self._resolution, self._outcome)
         self._on_progress(self._outcome)
 
     def _write_instrument(
-        self, connection: stored.Connection, days: Sequence[FetchedDay]
+        self, connection: reads.Connection, days: Sequence[FetchedDay]
     ) -> list[DayProof]:
         name = days[0].instrument_name
         wanted = {day.day for day in days}
         former = {
             proof.day: proof
-            for proof in stored.proofs(
+            for proof in reads.proofs(
                 connection,
                 instrument_names=[name],
                 resolution=self._resolution,
@@ -254,11 +223,11 @@ class _Backfill:
             known = former.get(day.day)
             held = Candles.none()
             if known is not None and known.received:
-                held = stored.candles(connection, name, self._resolution, day_window(day.day))
+                held = reads.candles(connection, name, self._resolution, day_window(day.day))
             proved.append(prove(day, held, known))
             self._outcome.candles += len(day.candles)
             self._outcome.revised += len(proved[-1].replaced)
-        stored.write_days(connection, proved, former, self._provenance)
+        write_days(connection, proved, former, self._provenance)
         return [day.proof for day in proved]
 
     def _count(self) -> None:
@@ -267,27 +236,6 @@ class _Backfill:
 
     def _sent(self) -> int:
         return self._client.rpc.requests[CHART]
-
-
-def _log_progress(proofs: Sequence[DayProof], resolution: Resolution, outcome: Outcome) -> None:
-    name = proofs[0].instrument_name
-    states = ", ".join(
-        f"{proof.day} {proof.state}" + (f" ({proof.missing} missing)" if proof.missing else "")
-        for proof in sorted(proofs, key=lambda proof: proof.day)
-    )
-    done = len(outcome.proofs) + len(outcome.failures)
-    logger.info(
-        "%s %s: %s [%d of %d days]", name, resolution.label, states, done, outcome.asked,
-        extra={
-            "instrument_name": name,
-            "resolution": resolution.value,
-            "window": f"{min(p.day for p in proofs)}/{max(p.day for p in proofs)}",
-            "days": len(proofs),
-            "candles": sum(proof.received for proof in proofs),
-            "missing": sum(proof.missing for proof in proofs),
-            "requests": outcome.requests,
-        },
-    )  # fmt: skip
 
 
 def _warn_of_clock(as_of: datetime | None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
 from deribit_pipeline.domain import Resolution, days_between
-from deribit_pipeline.warehouse import days as stored
+from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
 
 
@@ -24,7 +24,7 @@ def incomplete_days(
     those between that nobody asked for included.
     """
     with warehouse.reading() as connection:
-        proofs = stored.proofs(connection, instrument_names=instrument_names, resolution=resolution)
+        proofs = reads.proofs(connection, instrument_names=instrument_names, resolution=resolution)
     begins: dict[tuple[Resolution, str], date] = {}
     settled: dict[tuple[Resolution, str], set[date]] = {}
     for proof in proofs:

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from deribit_pipeline.domain import DayProof, Resolution, TimeWindow, day_window, moment64
 from deribit_pipeline.planning.days import contradictions
-from deribit_pipeline.warehouse import days as stored
+from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
 
 # Days read at once: 5 MB of one-minute candles.
@@ -43,7 +43,7 @@ def verify(
     """Recompute the proofs of every day that fits. Reads all of their candles."""
     result = Verification(0, 0, [])
     with warehouse.reading() as connection:
-        proofs = stored.proofs(
+        proofs = reads.proofs(
             connection,
             instrument_names=instrument_names,
             resolution=resolution,
@@ -51,13 +51,13 @@ def verify(
             last=last,
         )
         gaps = {
-            series: stored.gaps_by_day(connection, *series)
+            series: reads.gaps_by_day(connection, *series)
             for series in {(proof.instrument_name, proof.resolution) for proof in proofs}
         }
         for some in _read_together(proofs):
             series = (some[0].instrument_name, some[0].resolution)
             window = TimeWindow(day_window(some[0].day).start, day_window(some[-1].day).end)
-            candles = stored.candles(connection, *series, window)
+            candles = reads.candles(connection, *series, window)
             result.days += len(some)
             result.candles += len(candles)
             before = None
@@ -72,7 +72,7 @@ def verify(
                 before = proof.day
                 if found:
                     result.findings.append(Finding(*series, proof.day, found))
-        for name, spelling, day_without, count in stored.days_without_proof(
+        for name, spelling, day_without, count in reads.days_without_proof(
             connection, instrument_names, resolution, first, last
         ):
             result.findings.append(

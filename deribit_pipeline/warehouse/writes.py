@@ -1,37 +1,22 @@
-"""Days in the warehouse: read and written whole, on a connection that somebody else opened."""
+"""Days into the warehouse: written whole, on a connection that somebody else opened."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain import (
     CANDLE_VALUES,
-    Candles,
     DayProof,
-    DayState,
     Environment,
     ProvedDay,
-    Resolution,
-    TimeWindow,
     day_window,
 )
-
-Connection = duckdb.DuckDBPyConnection
-
-_VALUES = ", ".join(CANDLE_VALUES)
-_FITS = """
-    (len($instrument_names) = 0 or instrument_name in $instrument_names)
-    and ($resolution is null or resolution = $resolution)
-    and ($first is null or day >= $first)
-    and ($last is null or day <= $last)
-"""
-_SERIES = "instrument_name = $instrument_name and resolution = $resolution"
+from deribit_pipeline.warehouse.reads import SERIES, VALUES, Connection, series_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,96 +26,6 @@ class Provenance:
     environment: Environment
     source: str
     run_id: str
-
-
-def proofs(
-    connection: Connection,
-    *,
-    instrument_names: Collection[str] = (),
-    resolution: Resolution | None = None,
-    first: date | None = None,
-    last: date | None = None,
-) -> list[DayProof]:
-    """The proofs of every day that fits, by instrument, resolution and day."""
-    rows = connection.execute(
-        f"""
-        select instrument_name, resolution, day, state, expected, received, missing,
-               without_trades, content_hash, revised, epoch_us(fetched_at)
-        from candle_days
-        where {_FITS}
-        order by instrument_name, resolution, day
-        """,
-        _fits(instrument_names, resolution, first, last),
-    ).fetchall()
-    epoch = datetime.fromtimestamp(0, UTC)
-    return [
-        DayProof(
-            name, Resolution(spelling), day, DayState(state), expected, received, missing,
-            without_trades, content_hash, revised, epoch + timedelta(microseconds=fetched_us),
-        )
-        for (
-            name, spelling, day, state, expected, received, missing,
-            without_trades, content_hash, revised, fetched_us,
-        ) in rows
-    ]  # fmt: skip
-
-
-def candles(
-    connection: Connection,
-    instrument_name: str,
-    resolution: Resolution,
-    window: TimeWindow,
-) -> Candles:
-    """The candles held that open in the window, in the order of time."""
-    rows = connection.execute(
-        f"""
-        select epoch_ms(opened_at) as opened_at, {_VALUES}
-        from candles
-        where {_SERIES} and opened_at >= $start and opened_at < $end
-        order by opened_at
-        """,
-        _series(instrument_name, resolution) | {"start": window.start, "end": window.end},
-    ).fetchnumpy()
-    return Candles(
-        rows["opened_at"].astype("datetime64[ms]"),
-        np.column_stack([rows[name] for name in CANDLE_VALUES]),
-    )
-
-
-def gaps_by_day(
-    connection: Connection, instrument_name: str, resolution: Resolution
-) -> dict[date, int]:
-    """How many gaps are named on each day that has some."""
-    rows = connection.execute(
-        f"""
-        select cast(timezone('UTC', opened_at) as date), count(distinct opened_at)
-        from candle_gaps where {_SERIES} group by all
-        """,
-        _series(instrument_name, resolution),
-    ).fetchall()
-    return dict(rows)
-
-
-def days_without_proof(
-    connection: Connection,
-    instrument_names: Collection[str] = (),
-    resolution: Resolution | None = None,
-    first: date | None = None,
-    last: date | None = None,
-) -> list[tuple[str, str, date, int]]:
-    """Instrument, resolution and day of candles that no proof speaks of, and how many."""
-    return connection.execute(
-        f"""
-        with held as (
-            select instrument_name, resolution,
-                   cast(timezone('UTC', opened_at) as date) as day, count(*) as candles
-            from candles group by all
-        )
-        select * from held anti join candle_days using (instrument_name, resolution, day)
-        where {_FITS} order by all
-        """,
-        _fits(instrument_names, resolution, first, last),
-    ).fetchall()
 
 
 def write_days(
@@ -160,13 +55,13 @@ def write_days(
 
 def _delete(connection: Connection, proof: DayProof) -> None:
     window = day_window(proof.day)
-    series = _series(proof.instrument_name, proof.resolution)
+    series = series_parameters(proof.instrument_name, proof.resolution)
     connection.execute(
-        f"delete from candles where {_SERIES} and opened_at >= $start and opened_at < $end",
+        f"delete from candles where {SERIES} and opened_at >= $start and opened_at < $end",
         series | {"start": window.start, "end": window.end},
     )
     connection.execute(
-        f"delete from candle_days where {_SERIES} and day = $day", series | {"day": proof.day}
+        f"delete from candle_days where {SERIES} and day = $day", series | {"day": proof.day}
     )
 
 
@@ -184,10 +79,10 @@ def _insert_candles(connection: Connection, days: Sequence[ProvedDay]) -> None:
             f"""
             insert into candles by name
             select $instrument_name as instrument_name, $resolution as resolution,
-                   opened_at::timestamptz as opened_at, {_VALUES}
+                   opened_at::timestamptz as opened_at, {VALUES}
             from incoming
             """,
-            _series(filled[0].proof.instrument_name, filled[0].proof.resolution),
+            series_parameters(filled[0].proof.instrument_name, filled[0].proof.resolution),
         )
 
 
@@ -212,13 +107,13 @@ def _insert_proofs(
 def _write_gaps(connection: Connection, day: ProvedDay) -> None:
     """The gaps of the day: those that were filled go, the others count one more confirmation."""
     proof, window = day.proof, day_window(day.proof.day)
-    series = _series(proof.instrument_name, proof.resolution)
+    series = series_parameters(proof.instrument_name, proof.resolution)
     confirmed_at = {"confirmed_at": day.as_of}
     with _registered(connection, "named", {"opened_at": day.gaps}):
         connection.execute(
             f"""
             delete from candle_gaps
-            where {_SERIES} and opened_at >= $start and opened_at < $end
+            where {SERIES} and opened_at >= $start and opened_at < $end
               and opened_at not in (select opened_at::timestamptz from named)
             """,
             series | {"start": window.start, "end": window.end},
@@ -226,7 +121,7 @@ def _write_gaps(connection: Connection, day: ProvedDay) -> None:
         connection.execute(
             f"""
             update candle_gaps set confirmed = confirmed + 1, confirmed_at = $confirmed_at
-            where {_SERIES} and opened_at in (select opened_at::timestamptz from named)
+            where {SERIES} and opened_at in (select opened_at::timestamptz from named)
             """,
             series | confirmed_at,
         )
@@ -236,7 +131,7 @@ def _write_gaps(connection: Connection, day: ProvedDay) -> None:
             select $instrument_name, $resolution, opened_at::timestamptz, 1, $confirmed_at
             from named
             where opened_at::timestamptz not in (
-                select opened_at from candle_gaps where {_SERIES}
+                select opened_at from candle_gaps where {SERIES}
             )
             """,
             series | confirmed_at,
@@ -254,7 +149,7 @@ def _keep_revisions(
         return
     statement = f"""
         insert into candle_revisions by name
-        select instrument_name, resolution, opened_at, {_VALUES},
+        select instrument_name, resolution, opened_at, {VALUES},
                coalesce(
                    (
                        select max(replaced_at) from candle_revisions as earlier
@@ -266,7 +161,7 @@ def _keep_revisions(
                ) as held_from,
                $replaced_at as replaced_at, $run_id as run_id
         from candles
-        where {_SERIES} and opened_at in (select opened_at::timestamptz from changed)
+        where {SERIES} and opened_at in (select opened_at::timestamptz from changed)
         """
     moments = {
         "held_from": former.fetched_at,
@@ -274,7 +169,9 @@ def _keep_revisions(
         "run_id": provenance.run_id,
     }
     with _registered(connection, "changed", {"opened_at": day.replaced.opened_at}):
-        connection.execute(statement, _series(former.instrument_name, former.resolution) | moments)
+        connection.execute(
+            statement, series_parameters(former.instrument_name, former.resolution) | moments
+        )
 
 
 @contextmanager
@@ -287,21 +184,3 @@ def _registered(
         yield
     finally:
         connection.unregister(name)
-
-
-def _series(instrument_name: str, resolution: Resolution) -> dict[str, object]:
-    return {"instrument_name": instrument_name, "resolution": resolution.value}
-
-
-def _fits(
-    instrument_names: Collection[str],
-    resolution: Resolution | None,
-    first: date | None,
-    last: date | None,
-) -> dict[str, object]:
-    return {
-        "instrument_names": list(instrument_names),
-        "resolution": resolution.value if resolution else None,
-        "first": first,
-        "last": last,
-    }

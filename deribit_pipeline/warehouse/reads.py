@@ -1,0 +1,135 @@
+"""What the warehouse holds, read on a connection that somebody else opened."""
+
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
+
+import duckdb
+import numpy as np
+
+from deribit_pipeline.domain import (
+    CANDLE_VALUES,
+    Candles,
+    DayProof,
+    DayState,
+    Resolution,
+    TimeWindow,
+)
+
+Connection = duckdb.DuckDBPyConnection
+
+VALUES = ", ".join(CANDLE_VALUES)
+_FITS = """
+    (len($instrument_names) = 0 or instrument_name in $instrument_names)
+    and ($resolution is null or resolution = $resolution)
+    and ($first is null or day >= $first)
+    and ($last is null or day <= $last)
+"""
+SERIES = "instrument_name = $instrument_name and resolution = $resolution"
+
+
+def proofs(
+    connection: Connection,
+    *,
+    instrument_names: Collection[str] = (),
+    resolution: Resolution | None = None,
+    first: date | None = None,
+    last: date | None = None,
+) -> list[DayProof]:
+    """The proofs of every day that fits, by instrument, resolution and day."""
+    rows = connection.execute(
+        f"""
+        select instrument_name, resolution, day, state, expected, received, missing,
+               without_trades, content_hash, revised, epoch_us(fetched_at)
+        from candle_days
+        where {_FITS}
+        order by instrument_name, resolution, day
+        """,
+        _fits(instrument_names, resolution, first, last),
+    ).fetchall()
+    epoch = datetime.fromtimestamp(0, UTC)
+    return [
+        DayProof(
+            name, Resolution(spelling), day, DayState(state), expected, received, missing,
+            without_trades, content_hash, revised, epoch + timedelta(microseconds=fetched_us),
+        )
+        for (
+            name, spelling, day, state, expected, received, missing,
+            without_trades, content_hash, revised, fetched_us,
+        ) in rows
+    ]  # fmt: skip
+
+
+def candles(
+    connection: Connection,
+    instrument_name: str,
+    resolution: Resolution,
+    window: TimeWindow,
+) -> Candles:
+    """The candles held that open in the window, in the order of time."""
+    rows = connection.execute(
+        f"""
+        select epoch_ms(opened_at) as opened_at, {VALUES}
+        from candles
+        where {SERIES} and opened_at >= $start and opened_at < $end
+        order by opened_at
+        """,
+        series_parameters(instrument_name, resolution) | {"start": window.start, "end": window.end},
+    ).fetchnumpy()
+    return Candles(
+        rows["opened_at"].astype("datetime64[ms]"),
+        np.column_stack([rows[name] for name in CANDLE_VALUES]),
+    )
+
+
+def gaps_by_day(
+    connection: Connection, instrument_name: str, resolution: Resolution
+) -> dict[date, int]:
+    """How many gaps are named on each day that has some."""
+    rows = connection.execute(
+        f"""
+        select cast(timezone('UTC', opened_at) as date), count(distinct opened_at)
+        from candle_gaps where {SERIES} group by all
+        """,
+        series_parameters(instrument_name, resolution),
+    ).fetchall()
+    return dict(rows)
+
+
+def days_without_proof(
+    connection: Connection,
+    instrument_names: Collection[str] = (),
+    resolution: Resolution | None = None,
+    first: date | None = None,
+    last: date | None = None,
+) -> list[tuple[str, str, date, int]]:
+    """Instrument, resolution and day of candles that no proof speaks of, and how many."""
+    return connection.execute(
+        f"""
+        with held as (
+            select instrument_name, resolution,
+                   cast(timezone('UTC', opened_at) as date) as day, count(*) as candles
+            from candles group by all
+        )
+        select * from held anti join candle_days using (instrument_name, resolution, day)
+        where {_FITS} order by all
+        """,
+        _fits(instrument_names, resolution, first, last),
+    ).fetchall()
+
+
+def series_parameters(instrument_name: str, resolution: Resolution) -> dict[str, object]:
+    return {"instrument_name": instrument_name, "resolution": resolution.value}
+
+
+def _fits(
+    instrument_names: Collection[str],
+    resolution: Resolution | None,
+    first: date | None,
+    last: date | None,
+) -> dict[str, object]:
+    return {
+        "instrument_names": list(instrument_names),
+        "resolution": resolution.value if resolution else None,
+        "first": first,
+        "last": last,
+    }

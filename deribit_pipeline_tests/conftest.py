@@ -1,0 +1,95 @@
+"""What tests share: a sandbox whose clock and history they own, and settings that point at it."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings as laws
+
+from deribit_pipeline.domain import Environment
+from deribit_pipeline.operations.exchange import Exchange, open_exchange
+from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.sandbox.server import serving
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+
+# Laws are tried on the same examples every time; how long one takes says nothing of them.
+laws.register_profile("same", deadline=None, derandomize=True, max_examples=40)
+laws.load_profile("same")
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+def recorded(name: str) -> Any:
+    """A recorded answer of the live exchange."""
+    return json.loads((RECORDED / f"{name}.json").read_text())
+
+
+class Clock:
+    """The sandbox's clock: stands still until it is moved."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now.timestamp()
+
+    def forward(self, by: timedelta) -> None:
+        self.now += by
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the rate limit's files, which the machine shares, away from the tests' own."""
+    former, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("credits"))
+    yield
+    tempfile.tempdir = former
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(datetime(2024, 4, 10, 12, 0, 30, tzinfo=UTC))
+
+
+@pytest.fixture
+def sandbox(clock: Clock) -> SandboxExchange:
+    """The exchange, without a rate limit."""
+    return SandboxExchange(clock, per_second=0)
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sandbox: SandboxExchange, faults: Faults) -> Iterator[Settings]:
+    """Settings of a user whose exchange is the sandbox, served over HTTP."""
+    with serving(sandbox, faults) as url:
+        yield replace(
+            Settings(),
+            environment=Environment.SANDBOX,
+            base_url=url,
+            warehouse=tmp_path / "warehouse.duckdb",
+            dagster_home=tmp_path / "dagster_home",
+            requests_per_second=1_000_000.0,
+        )
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Warehouse:
+    return Warehouse(settings.warehouse, settings.environment)
+
+
+@pytest.fixture
+def opened(settings: Settings) -> Iterator[Callable[..., Exchange]]:
+    """Opens exchanges that close with the test; `patience` is in seconds."""
+    with ExitStack() as stack:
+        yield lambda patience=5.0: stack.enter_context(open_exchange(settings, patience))

@@ -1,0 +1,86 @@
+"""Imports point one way, and each library is known to one layer."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
+
+PURE = {"domain", "errors"}
+LAYERS = {
+    "__init__": set(),
+    "errors": set(),
+    "domain": set(),
+    "logs": set(),
+    "settings": PURE,
+    "sandbox": {"sandbox"},
+    "deribit": PURE | {"deribit"},
+    "planning": PURE | {"planning"},
+    "warehouse": PURE | {"warehouse"},
+    "operations": PURE | {"settings", "deribit", "planning", "warehouse", "operations", "sandbox"},
+    "defs": PURE | {"settings", "warehouse", "operations", "defs"},
+    "definitions": PURE | {"settings", "warehouse", "operations", "defs"},
+    "cli": PURE | {"__init__", "settings", "warehouse", "operations", "defs", "sandbox", "cli"},
+}
+THIRD_PARTY = {
+    "dagster": {"defs", "definitions"},
+    "httpx": {"deribit"},
+    "orjson": {"deribit", "sandbox"},
+    "duckdb": {"warehouse"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "starlette": {"sandbox"},
+    "uvicorn": {"sandbox"},
+    "concurrent_log_handler": {"logs"},
+    "dotenv": {"settings"},
+    "tenacity": {"deribit", "warehouse"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever in the file it does."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the direction"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def breaches(path: Path) -> list[str]:
+    layer, found = layer_of(path), []
+    for name in sorted(imports_of(path)):
+        root, *rest = name.split(".")
+        if root == "deribit_pipeline":
+            target = (
+                rest[0]
+                if (PACKAGE / rest[0]).exists() or (PACKAGE / f"{rest[0]}.py").exists()
+                else "__init__"
+            )
+            if target != layer and target not in LAYERS[layer]:
+                found.append(f"{layer} imports {target}")
+        elif root in THIRD_PARTY and layer not in THIRD_PARTY[root]:
+            found.append(f"{layer} imports {root}")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    assert breaches(path) == []
+
+
+def test_an_import_in_the_wrong_direction_is_seen(tmp_path: Path) -> None:
+    assert layer_of(PACKAGE / "warehouse" / "schema.py") == "warehouse"
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "def late():\n    import dagster as dg\n    from deribit_pipeline.defs import x\n"
+    )
+    assert imports_of(wrong) == {"dagster", "deribit_pipeline.defs.x"}

@@ -1,0 +1,107 @@
+"""Recorded answers are understood to the last digit; odd ones are errors."""
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from deribit_pipeline.deribit import parse
+from deribit_pipeline.domain import CANDLE_VALUES
+from deribit_pipeline_tests.conftest import recorded
+
+
+def test_the_recorded_chart_is_read_to_the_last_digit() -> None:
+    chart = recorded("tradingview_chart")
+    candles = parse.candles(chart)
+    assert candles.opened_at.astype("int64").tolist() == chart["ticks"]
+    for column, name in enumerate(("open", "high", "low", "close", "volume", "cost")):
+        assert candles.values[:, column].tolist() == chart[name]
+    assert CANDLE_VALUES[4:] == ("volume_base", "volume_quote")
+
+
+def test_the_recorded_instrument_is_read() -> None:
+    instrument = parse.instrument(recorded("instrument"))
+    assert instrument.instrument_name == "BTC-PERPETUAL"
+    assert instrument.kind == "future"
+    assert instrument.listed_at == datetime(2018, 8, 14, 10, 24, 47, tzinfo=UTC)
+    assert instrument.expires_at is None
+
+
+def test_the_recorded_instruments_are_read() -> None:
+    instruments = {
+        item.instrument_name: item for item in parse.instruments(recorded("instruments_future"))
+    }
+    assert instruments["BTC-25JUN27"].expires_at == datetime(2027, 6, 25, 8, tzinfo=UTC)
+    assert len(instruments) == 13
+
+
+def test_the_recorded_status_and_time_are_read() -> None:
+    assert parse.is_locked(recorded("status")) is None
+    assert parse.milliseconds("time", recorded("server_time")) == 1_789_939_041_264
+
+
+@pytest.mark.parametrize(
+    ("locked", "said"), [("true", "true"), ("partial", "partial"), (True, "true")]
+)
+def test_a_locked_platform_is_said(locked: object, said: str) -> None:
+    assert parse.is_locked({"locked": locked}) == said
+
+
+@pytest.mark.parametrize(
+    "chart", [{"status": "no_data"}, {"status": "no_data", "ticks": [], "open": []}]
+)
+def test_no_data_is_no_candles(chart: dict[str, Any]) -> None:
+    assert len(parse.candles(chart)) == 0
+
+
+def test_a_number_may_be_an_integer_or_in_scientific_notation() -> None:
+    chart: dict[str, Any] = {name: [2.2e3] for name in parse.CHART_ARRAYS}
+    chart |= {"status": "ok", "ticks": [1.7040672e12], "cost": [2_200]}
+    assert parse.candles(chart).values.tolist() == [[2_200.0] * 6]
+
+
+def broken(**change: Any) -> dict[str, Any]:
+    return copy.deepcopy(recorded("tradingview_chart")) | change
+
+
+@pytest.mark.parametrize(
+    ("chart", "sentence"),
+    [
+        (None, "must be an object, was NoneType"),
+        ([], "must be an object, was list"),
+        ({}, "`status` must be ok or no_data, was None"),
+        (broken(status="error"), "`status` must be ok or no_data, was 'error'"),
+        (broken(status="no_data"), "no_data, yet there were candles"),
+        (broken(close=[1.0]), "the arrays differ in length: .*'close': 1"),
+        (broken(volume=None), "`volume` must be an array of numbers"),
+        (broken(volume=[None] * 8), "`volume` must be an array of numbers"),
+        (broken(volume=["1"] * 8), "`volume` must be an array of numbers"),
+        (broken(volume=[True] * 8), "`volume` must be an array of numbers"),
+        (broken(high=[float("inf")] * 8), "`high` must be finite"),
+        (broken(high=[10**400] * 8), "`high` must be finite"),
+        (broken(ticks=[0.5] * 8), "`ticks` must be UTC milliseconds"),
+        (broken(ticks=[-1] * 8), "`ticks` must be UTC milliseconds"),
+        (broken(ticks=[1e18] * 8), "`ticks` must be UTC milliseconds"),
+    ],
+)
+def test_an_odd_chart_is_an_error(chart: object, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        parse.candles(chart)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"creation_timestamp": None},
+        {"creation_timestamp": -5},
+        {"creation_timestamp": True},
+        {"expiration_timestamp": "soon"},
+        {"expiration_timestamp": float("nan")},
+        {"instrument_name": ""},
+        {"kind": 7},
+    ],
+)
+def test_an_odd_instrument_is_an_error(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(change))}` must be"):
+        parse.instrument(recorded("instrument") | change)

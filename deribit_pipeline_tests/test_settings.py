@@ -1,0 +1,96 @@
+"""Settings come from one mapping; what is wrong is one clear sentence."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from deribit_pipeline.domain import Environment
+from deribit_pipeline.errors import DeribitPipelineError
+from deribit_pipeline.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+class Watching(dict[str, str | None]):
+    """A mapping that notes which keys were asked for."""
+
+    def __init__(self, values: Mapping[str, str | None]) -> None:
+        super().__init__(values)
+        self.read: set[str] = set()
+
+    def get(self, key: str, default: object = None) -> str | None:  # type: ignore[override]
+        self.read.add(key)
+        return super().get(key)
+
+
+def example() -> Iterator[tuple[str, str | None]]:
+    """What `.env.example` sets, the line it cannot set uncommented."""
+    text = (ROOT / ".env.example").read_text()
+    yield from dotenv_values(ROOT / ".env.example").items()
+    yield from re.findall(r"^# (DAGSTER_HOME)=(\S+)$", text, re.MULTILINE)
+
+
+def test_env_example_names_every_variable_with_its_default() -> None:
+    env = Watching(dict(example()))
+    assert Settings.from_env(env) == Settings()
+    assert set(env) == env.read
+
+
+def test_nothing_set_means_the_defaults() -> None:
+    assert Settings.from_env({}) == Settings()
+
+
+def test_the_warehouse_is_named_after_the_environment() -> None:
+    assert Settings.from_env({"DERIBIT_ENV": "testnet"}).warehouse == Path("data/testnet.duckdb")
+
+
+def test_the_universe_is_split_and_each_name_kept_once() -> None:
+    settings = Settings.from_env(
+        {"DERIBIT_INSTRUMENTS": "BTC-PERPETUAL, SOL_USDC-PERPETUAL,BTC-PERPETUAL"}
+    )
+    assert settings.instruments == ("BTC-PERPETUAL", "SOL_USDC-PERPETUAL")
+
+
+def test_the_base_url_loses_its_last_slash() -> None:
+    settings = Settings.from_env({"DERIBIT_BASE_URL": "http://127.0.0.1:8787/api/v2/"})
+    assert settings.base_url == settings.source == "http://127.0.0.1:8787/api/v2"
+
+
+def test_the_source_of_the_built_in_sandbox_has_no_port() -> None:
+    assert Settings(environment=Environment.SANDBOX).source == "sandbox"
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        (
+            {"DERIBIT_ENV": "prod"},
+            "DERIBIT_ENV must be one of mainnet, testnet, sandbox, was 'prod'.",
+        ),
+        ({"DERIBIT_BASE_URL": "deribit"}, "DERIBIT_BASE_URL must be an API root"),
+        ({"DERIBIT_BASE_URL": "ftp://host/api"}, "DERIBIT_BASE_URL must be an API root"),
+        ({"DERIBIT_BASE_URL": "http://host:99999999/"}, "DERIBIT_BASE_URL must be an API root"),
+        ({"DERIBIT_REQUESTS_PER_SECOND": "0"}, "must be a number above 0, was '0'"),
+        ({"DERIBIT_REQUESTS_PER_SECOND": "nan"}, "must be a number above 0, was 'nan'"),
+        ({"DERIBIT_BURST": "1.5"}, "must be a whole number of at least 1, was '1.5'"),
+        ({"DERIBIT_CONCURRENCY": "-3"}, "must be a whole number of at least 1, was '-3'"),
+        ({"DERIBIT_INSTRUMENTS": " , "}, "DERIBIT_INSTRUMENTS names no instrument"),
+        ({"DERIBIT_INSTRUMENTS": "A|B"}, "holds 'A|B', which cannot be an instrument"),
+        ({"DERIBIT_CLIENT_ID": "id"}, "belong together: set both or neither"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(env: dict[str, str], sentence: str) -> None:
+    with pytest.raises(DeribitPipelineError, match=re.escape(sentence)) as caught:
+        Settings.from_env(env)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_secret_is_in_no_repr_and_no_error() -> None:
+    env = {"DERIBIT_CLIENT_ID": "id-4711", "DERIBIT_CLIENT_SECRET": "s3cret"}
+    assert "s3cret" not in repr(Settings.from_env(env))
+    with pytest.raises(DeribitPipelineError) as caught:
+        Settings.from_env({"DERIBIT_BASE_URL": "http://user:s3cret@host/api"})
+    assert "s3cret" not in str(caught.value)
