@@ -1,5 +1,6 @@
 """Laws of planning: any set of days is covered exactly, no request is too large, order is free."""
 
+import itertools
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 
@@ -74,7 +75,7 @@ def test_every_wanted_candle_is_in_exactly_one_request(
     instrument: Instrument, resolution: Resolution, days: set[date]
 ) -> None:
     plan = requests(instrument, resolution, days)
-    for before, after in zip(plan, plan[1:], strict=False):
+    for before, after in itertools.pairwise(plan):
         assert before.window.end <= after.window.start
     covered = [openings(instrument, resolution, request.window) for request in plan]
     asked_for = np.concatenate([*covered, NOTHING])
@@ -110,7 +111,7 @@ def test_no_cover_has_fewer_requests(
         assert any(
             window and window.start <= request.window.start < window.end for window in windows
         )
-    for before, after in zip(plan, plan[1:], strict=False):
+    for before, after in itertools.pairwise(plan):
         assert after.window.start - before.window.start >= reach
 
 

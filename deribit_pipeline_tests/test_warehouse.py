@@ -182,10 +182,13 @@ def test_a_newer_version_is_refused(file: Warehouse) -> None:
 def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> None:
     write(file, fetched())
     migrations = {
-        3: ("alter table candle_days add column doubled integer", "update candle_days set doubled = 2 * extra"),
+        3: (
+            "alter table candle_days add column doubled integer",
+            "update candle_days set doubled = 2 * extra",
+        ),
         2: ("alter table candle_days add column extra integer default 21",),
         1: ("select * from a_step_of_the_past",),
-    }  # fmt: skip
+    }
     with file.writing() as connection:
         migrate(connection, 1, migrations)
     with duckdb.connect(str(file.path)) as connection:
@@ -209,7 +212,8 @@ def test_another_process_is_waited_for_and_then_named(file: Warehouse) -> None:
         [sys.executable, "-c", holding, str(file.path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as other:  # fmt: skip
-        assert other.stdin and other.stdout
+        assert other.stdin
+        assert other.stdout
         assert other.stdout.readline() == "held\n"
         with pytest.raises(WarehouseError, match=rf"held by another process .*PID {other.pid}"):
             rows(file, "from candles")

@@ -62,7 +62,7 @@ class SandboxExchange:
         self.refused = 0
         self._listings = {listing.instrument_name: listing for listing in listings}
         self._markets: dict[str, Market] = {}
-        self._anchor = anchor
+        self.anchor = anchor
         self._pools = {
             "": CreditPool(per_second, burst),
             "public/get_instruments": CreditPool(1.0 if per_second else 0.0, 50),
@@ -168,7 +168,7 @@ class SandboxExchange:
     def _candles(self, listing: Listing, start: int, end: int, step: int) -> Rows:
         """The candles that open in [start, end], the start floored to the candle it is in, the
         last one as far as it has come."""
-        anchor = EIGHT_HOURS if step == DAY else self._anchor
+        anchor = EIGHT_HOURS if step == DAY else self.anchor
         now = self._now_ms()
         last = (min(end, now) - anchor) // step * step + anchor
         first = (max(start, listing.created_ms) - anchor) // step * step + anchor

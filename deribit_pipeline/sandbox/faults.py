@@ -110,22 +110,39 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
 }
 
 
+Where = Callable[[str, Reply], bool]
+"""Decides by the method and the reply that would be given."""
+
+
 class Faults:
-    """Which answers are spoiled: a share of all, by luck of its own, and the next few by order."""
+    """Which answers are spoiled: a share of all, by luck of its own; the next few, by order; or
+    all for which something holds."""
 
     def __init__(self, rates: dict[str, float] | None = None, seed: int = 0) -> None:
         self._rates = rates or {}
         self._luck = random.Random(seed)
-        self._next: list[str] = []
+        self._next: list[tuple[str, str | None]] = []
+        self._where: list[tuple[str, Where]] = []
 
-    def spoil_next(self, names: Iterable[str]) -> None:
-        """Spoil the next answers, one fault each in this order."""
-        self._next.extend(names)
+    def spoil_next(self, names: Iterable[str], method: str | None = None) -> None:
+        """Spoil the next answers, or the next of one method, one fault each in this order."""
+        self._next.extend((name, method) for name in names)
 
-    def on(self, reply: Reply) -> Wire:
+    def spoil_where(self, name: str, where: Where) -> None:
+        """Spoil every answer for which `where` holds."""
+        self._where.append((name, where))
+
+    def mend(self) -> None:
+        """Spoil nothing any more."""
+        self._rates, self._next, self._where = {}, [], []
+
+    def on(self, method: str, reply: Reply) -> Wire:
         """The reply as it goes over the wire."""
-        if self._next:
-            return FAULTS[self._next.pop(0)](reply)
+        if self._next and self._next[0][1] in (None, method):
+            return FAULTS[self._next.pop(0)[0]](reply)
+        for name, where in self._where:
+            if where(method, reply):
+                return FAULTS[name](reply)
         for name, rate in self._rates.items():
             if self._luck.random() < rate:
                 return FAULTS[name](reply)

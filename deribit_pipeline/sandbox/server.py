@@ -46,7 +46,7 @@ def application(
         if latency:
             await asyncio.sleep(latency)
         reply = exchange.answer(method, params, token if scheme.lower() == "bearer" else None)
-        return await _response(faults.on(reply))
+        return await _response(faults.on(method, reply))
 
     return Starlette(
         routes=[
