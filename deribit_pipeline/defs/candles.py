@@ -64,7 +64,7 @@ def candles_asset(
                 warehouse,
                 resolution,
                 days_by_instrument(keys),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 force=config.force,
                 on_progress=progress,
             )
@@ -86,7 +86,7 @@ def asked_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     job carries the tags of its range and yet sees a single key (dagster-io/dagster#28861), and a
     reversed range sees none.
     """
-    tags = context.run_tags
+    tags = context.run.tags
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
     start, end = (tags.get(name) for name in names)
     if not context.partition_keys:
