@@ -35,12 +35,15 @@ class JsonFormatter(logging.Formatter):
             "partition": _partition(tags),
             "process": record.process,
         }
-        line |= {name: value for name, value in vars(record).items() if name not in _PLAIN}
+        line |= {
+            name: value
+            for name, value in vars(record).items()
+            # Dagster hangs objects of its own on a record; ours are plain values.
+            if name not in _PLAIN and isinstance(value, str | int | float)
+        }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(
-            {name: value for name, value in line.items() if value is not None}, default=str
-        )
+        return json.dumps({name: value for name, value in line.items() if value is not None})
 
 
 def json_file_handler() -> logging.Handler:
@@ -52,6 +55,7 @@ def json_file_handler() -> logging.Handler:
         maxBytes=MOST_BYTES,
         backupCount=KEPT_FILES,
         encoding="utf-8",
+        keep_file_open=False,  # Dagster makes a handler for each run and closes none
     )
     handler.setFormatter(JsonFormatter())
     return handler

@@ -82,7 +82,7 @@ def test_the_code_location_loads_and_has_the_assets_of_the_contract(settings: Se
     dg.Definitions.validate_loadable(definitions)
     graph = definitions.resolve_asset_graph()
     names = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    lengths = "1m 3m 5m 10m 15m 30m 1h 2h 3h 6h 12h 1d".split()
+    lengths = ["1m", "3m", "5m", "10m", "15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d"]
     assert names == {f"candles_{length}" for length in lengths} | {"deribit_api"}
     for resolution in Resolution:
         node = graph.get(dg.AssetKey(f"candles_{resolution.label}"))

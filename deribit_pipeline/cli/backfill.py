@@ -8,7 +8,7 @@ from rich.table import Table
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.terminal import BackfillProgress, stderr, stdout, warnings_on
-from deribit_pipeline.domain import DayState, Resolution, days_between
+from deribit_pipeline.domain import DayState, Resolution, days_between, spans_of
 from deribit_pipeline.operations.backfill import listings, settled_days
 from deribit_pipeline.operations.estimate import estimate
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
@@ -18,9 +18,6 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
 Days = dict[str, list[date]]
-
-# How many failed days the summary names, each with its reason.
-_NAMED = 20
 
 
 def run(
@@ -190,12 +187,17 @@ def _report(total: Outcome, resolution: Resolution, asked: Days) -> int:
         messages.print(
             f"{is_open} of the days are not over yet: the same command completes them tomorrow."
         )
-    unproved = [(n, d) for n, days in asked.items() for d in days if (n, d) not in proved]
-    for name, day in unproved[:_NAMED]:
-        reason = total.failures.get((name, day), "its run failed: see the Dagster UI")
-        messages.print(f"Not proved: {name} {day}: {reason}", markup=False)
-    if len(unproved) > _NAMED:
-        messages.print(f"… and {len(unproved) - _NAMED} more days that are not proved.")
+    unproved: dict[tuple[str, str], list[date]] = {}
+    for name, days in asked.items():
+        for day in days:
+            if (name, day) not in proved:
+                reason = total.failures.get((name, day), "its run failed: see Dagster's UI")
+                unproved.setdefault((name, reason), []).append(day)
+    for (name, reason), days in unproved.items():
+        spans = ", ".join(
+            f"{first}" if first == last else f"{first} to {last}" for first, last in spans_of(days)
+        )
+        messages.print(f"Not proved: {name} {spans}: {reason}", markup=False)
     return 1 if unproved or is_open else 0
 
 

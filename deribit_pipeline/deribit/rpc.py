@@ -88,7 +88,7 @@ class Rpc:
         """Call `method`, again while that may help. Raises a DeribitError, the last one met."""
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(DeribitUnavailable),
-            stop=tenacity.stop_after_delay(self._patience),
+            stop=tenacity.stop_before_delay(self._patience),
             wait=tenacity.wait_exponential_jitter(multiplier=0.25, max=8.0, jitter=0.5),
             sleep=self._sleep,
             before_sleep=_log_retry,

@@ -11,7 +11,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
 # A probe is to say how things are now, not after they have been mended.
-_PATIENCE = 5.0
+_PATIENCE = 3.0
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far this machine's clock may be from the exchange's without a word."""

@@ -94,6 +94,10 @@ class SandboxExchange:
         """Say from now on that this one-minute candle's volume was another."""
         self._revisions.setdefault(instrument_name, {})[tick_ms] = volume
 
+    def replay(self, method: str, result: Any) -> None:
+        """Answer a method with this result from now on, such as a recorded one."""
+        self._methods[method] = lambda params: result
+
     def answer(self, method: str, params: Mapping[str, str], token: str | None = None) -> Reply:
         """Answer one call. `params` are texts, as a query string holds them."""
         came_in = self.clock()
