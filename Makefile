@@ -2,8 +2,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-HOME_OF_DAGSTER := $(CURDIR)/dagster_home
-DEMO := DERIBIT_ENV=sandbox DERIBIT_BASE_URL= DERIBIT_WAREHOUSE= DAGSTER_HOME=$(HOME_OF_DAGSTER)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format dev docs clean
@@ -22,10 +20,14 @@ help: ## List the targets
 
 setup: .venv/.installed ## Install the project and its development tools into .venv
 
+demo: export DERIBIT_ENV = sandbox
+demo: export DERIBIT_BASE_URL =
+demo: export DERIBIT_WAREHOUSE =
+demo: export DAGSTER_HOME = $(CURDIR)/dagster_home
 demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show it
-	$(DEMO) $(BIN)/deribit-pipeline backfill --instruments BTC-PERPETUAL,ETH-PERPETUAL \
+	$(BIN)/deribit-pipeline backfill --instruments BTC-PERPETUAL,ETH-PERPETUAL \
 	  --start 2024-01-01 --end 2024-01-14 --resolution 1
-	$(DEMO) $(BIN)/deribit-pipeline coverage
+	$(BIN)/deribit-pipeline coverage
 	@echo
 	@echo "The candles are in data/sandbox.duckdb. See them in Dagster's UI with: DERIBIT_ENV=sandbox make dev"
 
@@ -42,8 +44,9 @@ format: setup ## Let ruff mend and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
-	DAGSTER_HOME=$(HOME_OF_DAGSTER) $(BIN)/dagster dev -w workspace.yaml
+	$(BIN)/dagster dev -w workspace.yaml
 
 docs: setup ## Generate the data dictionary
 	$(BIN)/python -m deribit_pipeline.warehouse.schema > docs/data-dictionary.md

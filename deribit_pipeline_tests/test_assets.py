@@ -208,12 +208,9 @@ def check(settings: Settings) -> dg.AssetCheckEvaluation:
     definitions = build_definitions(settings)
     job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
     with dg.DagsterInstance.ephemeral() as instance:
-        result = dg.Definitions(
-            assets=definitions.assets,
-            asset_checks=definitions.asset_checks,
-            resources=definitions.resources,
-            jobs=[job],
-        ).resolve_job_def("check").execute_in_process(instance=instance, run_config=QUIET)  # fmt: skip
+        location = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
+        checking = location.resolve_job_def("check")
+        result = checking.execute_in_process(instance=instance, run_config=QUIET)
     [evaluation] = result.get_asset_check_evaluations()
     return evaluation
 

@@ -105,10 +105,14 @@ def materialize(
     """Run the asset of a resolution for one block; whether the run succeeded."""
     grid = instrument_days(block.instruments, block.first, block.last)
     asset = candles_asset(resolution, grid)
-    result = dg.materialize(
-        [asset],
-        instance=instance,
+    location = dg.Definitions(
+        assets=[asset],
         resources={"deribit": exchange, "warehouse": warehouse, "progress": progress},
+    )
+    # The implicit job is the one that the UI's own backfills run, so that it shows them alike.
+    result = location.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        asset_selection=[asset.key],
         run_config={
             "ops": {asset.op.name: {"config": {"force": force}}},
             # The command line speaks for itself; the run's log and the log file have it all.
