@@ -111,11 +111,10 @@ class Warehouse:
             raise WarehouseUnusable(
                 f"{self.path} is a database of another program: point DERIBIT_WAREHOUSE elsewhere."
             )
-        row = connection.execute(
+        # Fetched to the end: in DuckDB 2 an unfinished result keeps its connection to itself.
+        [(environment, version)] = connection.execute(
             "select environment, schema_version from warehouse_info"
-        ).fetchone()
-        assert row is not None
-        environment, version = row
+        ).fetchall()
         if environment != self.environment:
             raise WarehouseUnusable(
                 f"{self.path} is the warehouse of {environment}, and DERIBIT_ENV is "
