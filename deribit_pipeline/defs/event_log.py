@@ -1,0 +1,61 @@
+"""Dagster's SQLite event log, with a batch of events in one transaction.
+
+The stock storage writes each event of a batch by itself, with connections and fsyncs of its own:
+25 to 43 ms for each instrument-day, where the exchange's rate limit gives one every 14 ms. Written
+together they cost 1 to 2 ms. Nothing else differs, and a test holds the rows against the stock
+storage's. It rests on private names of dagster 1.13, which pyproject.toml therefore bounds.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.events import ASSET_EVENTS, BATCH_WRITABLE_EVENTS
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._serdes import ConfigurableClassData
+
+# Dagster hands events over in batches only where this says how large they may be.
+os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
+
+
+_BATCHED = BATCH_WRITABLE_EVENTS & ASSET_EVENTS
+
+
+class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
+    """The event log of `dagster.yaml`; `home` is DAGSTER_HOME, where the stock files stand."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        return {"home": dg.StringSource}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "BatchedSqliteEventLogStorage":
+        return cls(str(Path(config_value["home"]) / "history" / "runs"), inst_data)
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Write events of one run's assets: to the run's file and to the index that the UI reads,
+        in one transaction each."""
+        kinds = {event.dagster_event_type for event in events if event.is_dagster_event}
+        if len({event.run_id for event in events}) != 1 or not kinds <= _BATCHED:
+            super().store_event_batch(events)
+            return
+        insert, rows = SqlEventLogStorageTable.insert(), [self._event_to_row(e) for e in events]
+        with self.run_connection(events[0].run_id) as connection:
+            connection.execute(insert, rows)
+        with self.index_transaction() as connection:
+            returning = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+            ids = [row.id for row in connection.execute(returning, rows)]
+            self._store_asset_event_tags(connection, events, ids)
+            # Each overwrites what the former said of its asset, so the last one is enough.
+            newest = {
+                str(event.get_dagster_event().asset_key): (event, event_id)
+                for event, event_id in zip(events, ids, strict=True)
+            }
+            for event, event_id in newest.values():
+                self._store_asset_event(connection, event, event_id)

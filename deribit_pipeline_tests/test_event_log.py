@@ -1,0 +1,142 @@
+"""The batched event log says to the row what Dagster's own says."""
+
+import json
+import re
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any, ClassVar
+
+import dagster as dg
+import pytest
+
+from deribit_pipeline.defs.event_log import BatchedSqliteEventLogStorage
+from deribit_pipeline.defs.partitions import instrument_days
+
+BATCHED = {
+    "module": "deribit_pipeline.defs.event_log",
+    "class": "BatchedSqliteEventLogStorage",
+}
+GRID = instrument_days(["A", "B"])
+
+
+@dg.asset(partitions_def=GRID, backfill_policy=dg.BackfillPolicy.single_run())
+def candles(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    if "fail" in context.run.tags:
+        context.log_event(dg.AssetMaterialization("candles", partition="A|2024-01-01"))
+        raise dg.Failure("on purpose")
+    return dg.MaterializeResult(metadata={"days": len(context.partition_keys)})
+
+
+def run_all(home: Path, config: dict[str, Any] | None) -> dict[str, list[tuple[Any, ...]]]:
+    """A success, a failure and a single key on a fresh instance; what the files then hold."""
+    home.mkdir()
+    overrides = {"telemetry": {"enabled": False}}
+    if config:
+        overrides["event_log_storage"] = config | {"config": {"home": str(home)}}
+    with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as instance:
+        for last, more in (("B|2024-01-20", {}), ("A|2024-01-04", {"fail": "yes"})):
+            dg.materialize(
+                [candles],
+                instance=instance,
+                tags={
+                    "dagster/asset_partition_range_start": "A|2024-01-01",
+                    "dagster/asset_partition_range_end": last,
+                }
+                | more,
+                raise_on_error=False,
+            )
+        dg.materialize([candles], instance=instance, partition_key="A|2024-02-01")
+        assert len(instance.get_materialized_partitions(dg.AssetKey("candles"))) == 41
+        [status] = instance.get_latest_materialization_events([dg.AssetKey("candles")]).values()
+        assert status is not None
+        files = {"index": home / "history" / "runs" / "index.db"}
+        for number, run in enumerate(reversed(instance.get_run_records())):
+            files[f"run {number}"] = home / "history" / "runs" / f"{run.dagster_run.run_id}.db"
+    return {
+        f"{name}: {query}": rows(path, query)
+        for name, path in files.items()
+        for query in (
+            "select dagster_event_type, step_key, asset_key, partition, event from event_logs "
+            "order by id",
+            "select asset_key, key, value from asset_event_tags order by event_id, key",
+            "select asset_key, last_materialization, asset_details from asset_keys",
+        )
+    }
+
+
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(path)
+    found = connection.execute(query).fetchall()
+    connection.close()
+    return [tuple(without_identity(value) for value in row) for row in found]
+
+
+def without_identity(value: Any) -> Any:
+    """A stored text without what differs from run to run: ids, times, places, line numbers."""
+    if not isinstance(value, str):
+        return value
+    value = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{64}", "id", value)
+    if value.startswith("{"):
+        return json.dumps(_plain(json.loads(value)), sort_keys=True)
+    return value
+
+
+_OWN = ("timestamp", "pid", "log_key", "file_key")  # what is another in each run
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if key not in _OWN}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, int | float):
+        return 0
+    return re.sub(r"\d+(\.\d+)?", "0", value) if isinstance(value, str) else value
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "16")
+
+
+@pytest.mark.usefixtures("batches")
+def test_it_holds_the_rows_of_the_stock_storage(tmp_path: Path) -> None:
+    stock = run_all(tmp_path / "stock", None)
+    batched = run_all(tmp_path / "batched", BATCHED)
+    assert batched.keys() == stock.keys()
+    for name, expected in stock.items():
+        assert batched[name] == expected, name
+    events = next(iter(stock.values()))
+    assert sum(row[0] == "ASSET_MATERIALIZATION" for row in events) == 42
+    assert sum(row[0] == "ASSET_MATERIALIZATION_PLANNED" for row in events) == 45
+
+
+class Counting(BatchedSqliteEventLogStorage):
+    """Counts how often a file of the event log is opened: each time is one transaction."""
+
+    opened: ClassVar[Counter[str]] = Counter()
+
+    def _connect(self, shard: str) -> Any:
+        Counting.opened[shard] += 1
+        return super()._connect(shard)
+
+
+@pytest.mark.usefixtures("batches")
+def test_a_batch_is_one_transaction_a_file(tmp_path: Path) -> None:
+    counting = {
+        "module": Counting.__module__,
+        "class": "Counting",
+        "config": {"home": str(tmp_path)},
+    }
+    overrides = {"event_log_storage": counting}
+    tags = {
+        "dagster/asset_partition_range_start": "A|2024-01-01",
+        "dagster/asset_partition_range_end": "B|2024-01-20",
+    }
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+        Counting.opened.clear()
+        result = dg.materialize([candles], instance=instance, tags=tags)
+    # Forty planned and forty materialized events in batches of sixteen, and the run's own.
+    assert Counting.opened["index"] < 20
+    assert Counting.opened[result.run_id] < 30
