@@ -109,9 +109,9 @@ def day_window(day: date) -> TimeWindow:
     return TimeWindow(start, start + ONE_DAY)
 
 
-def days_between(first: date, last: date) -> Iterator[date]:
-    """Every day from `first` to `last`, both included."""
-    return (first + timedelta(days=n) for n in range((last - first).days + 1))
+def days_between(first: date, last: date, step: int = 1) -> Iterator[date]:
+    """Every day, or every `step` days, from `first` to `last`, both included."""
+    return (first + timedelta(days=n) for n in range(0, (last - first).days + 1, step))
 
 
 def spans_of(days: Iterable[date], bridging: int = 0) -> list[tuple[date, date]]:

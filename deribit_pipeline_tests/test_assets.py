@@ -12,8 +12,7 @@ import pytest
 
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.partitions import days_by_instrument, instrument_days, partition_key
-from deribit_pipeline.defs.runs import Block, blocks
-from deribit_pipeline.domain import Resolution, days_between
+from deribit_pipeline.domain import Resolution
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
@@ -236,28 +235,6 @@ def test_the_check_fails_with_what_to_do(settings: Settings, tmp_path: Path) -> 
     assert evaluation.description is not None
     assert "check DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET" in evaluation.description
     assert "cannot be opened as a DuckDB file" in evaluation.description
-
-
-def test_instruments_that_want_the_same_days_share_a_run() -> None:
-    first, last = date(2024, 1, 1), date(2024, 1, 10)
-    whole = list(days_between(first, last))
-    assert blocks({"A": whole, "B": whole, "C": whole[3:5]}) == [
-        Block(("A", "B"), first, last),
-        Block(("C",), date(2024, 1, 4), date(2024, 1, 5)),
-    ]
-
-
-def test_days_far_apart_are_runs_of_their_own_and_near_ones_are_not() -> None:
-    day = date(2024, 1, 1)
-    near, far = day + timedelta(days=10), day + timedelta(days=300)
-    assert blocks({"A": [day, near, far]}) == [Block(("A",), day, near), Block(("A",), far, far)]
-
-
-def test_a_run_is_not_too_large() -> None:
-    year = list(days_between(date(2024, 1, 1), date(2024, 12, 31)))
-    assert [block.instruments for block in blocks(dict.fromkeys("ABCDE", year), most=800)] == [
-        ("A", "B"), ("C", "D"), ("E",)
-    ]  # fmt: skip
 
 
 def test_the_grid_reaches_the_running_day_and_the_exchanges(clock: Clock) -> None:

@@ -10,9 +10,10 @@ import pytest
 from deribit_pipeline.deribit import parse
 from deribit_pipeline.domain import DayState, Resolution, days_between
 from deribit_pipeline.errors import UnknownInstrument
-from deribit_pipeline.operations.backfill import backfill
+from deribit_pipeline.operations.backfill import ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.incomplete import incomplete_days
+from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.sandbox.exchange import MOST_CANDLES, STEPS, Reply, SandboxExchange
@@ -42,10 +43,8 @@ class Pipeline:
         patience: float = 5.0,
     ) -> Outcome:
         days = {name: list(days_between(first, last)) for name in names}
-        return backfill(
-            self._opened(patience), self.warehouse, Resolution(resolution), days,
-            run_id="a run", force=force,
-        )  # fmt: skip
+        here = ForegroundBackfill(self._opened(patience), self.warehouse)
+        return here.backfill(Resolution(resolution), Job("a run", days), force=force)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reading() as connection:

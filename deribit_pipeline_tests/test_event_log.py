@@ -57,8 +57,8 @@ def run_all(home: Path, config: dict[str, Any] | None) -> dict[str, list[tuple[A
         f"{name}: {query}": rows(path, query)
         for name, path in files.items()
         for query in (
-            "select dagster_event_type, step_key, asset_key, partition, event from event_logs "
-            "order by id",
+            "select dagster_event_type, step_key, asset_key, partition, "
+            "case when asset_key is not null then event end from event_logs order by id",
             "select asset_key, key, value from asset_event_tags order by event_id, key",
             "select asset_key, last_materialization, asset_details from asset_keys",
         )

@@ -13,6 +13,7 @@ LAYERS = {
     "errors": set(),
     "domain": set(),
     "logs": set(),
+    "home": PURE,
     "settings": PURE,
     "sandbox": {"sandbox"},
     "deribit": PURE | {"deribit"},
@@ -21,7 +22,8 @@ LAYERS = {
     "operations": PURE | {"settings", "deribit", "planning", "warehouse", "operations", "sandbox"},
     "defs": PURE | {"settings", "warehouse", "operations", "defs"},
     "definitions": PURE | {"settings", "warehouse", "operations", "defs"},
-    "cli": PURE | {"__init__", "settings", "warehouse", "operations", "defs", "sandbox", "cli"},
+    "cli": PURE
+    | {"__init__", "home", "settings", "warehouse", "operations", "defs", "sandbox", "cli"},
 }
 THIRD_PARTY = {
     "dagster": {"defs", "definitions"},

@@ -1,6 +1,7 @@
 """`backfill` and `repair`: which days, through which Dagster runs, with what result."""
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection
 from contextlib import ExitStack
 from datetime import date
 
@@ -9,15 +10,17 @@ from rich.table import Table
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.terminal import BackfillProgress, stderr, stdout, warnings_on
 from deribit_pipeline.domain import DayState, Resolution, days_between, spans_of
-from deribit_pipeline.operations.backfill import listings, settled_days
+from deribit_pipeline.home import prepare_home
+from deribit_pipeline.operations.backfill import ForegroundBackfill, settled_days
+from deribit_pipeline.operations.background import BackgroundBackfill
 from deribit_pipeline.operations.estimate import estimate
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.incomplete import incomplete_days
-from deribit_pipeline.operations.outcome import Outcome
+from deribit_pipeline.operations.jobs import Days, jobs_of
+from deribit_pipeline.operations.listings import listings
+from deribit_pipeline.operations.outcome import Outcome, added_up
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
-
-Days = dict[str, list[date]]
 
 
 def run(
@@ -58,8 +61,7 @@ def run(
                     counted.days, counted.proved, counted.requests, counted.rows, counted.seconds
                 )
         if plan:
-            days = sum(map(len, asked.values()))
-            return _print_plan(days, days, 0, 0, 0.0)
+            return _print_plan(_count(asked), _count(asked), 0, 0, 0.0)
         total = _make(settings, warehouse, exchange, of_resolution, asked, unsettled, force)
     return _report(total, of_resolution, asked)
 
@@ -88,8 +90,12 @@ def repair(
     return code
 
 
-def _all(names: Collection[str], first: date, last: date) -> Days:
+def _all(names: Collection[str], first: date, last: date) -> dict[str, list[date]]:
     return {name: list(days_between(first, last)) for name in names}
+
+
+def _count(days: Days) -> int:
+    return sum(map(len, days.values()))
 
 
 def _not_future(first: date, last: date | None, today: date) -> tuple[date, date]:
@@ -101,8 +107,8 @@ def _not_future(first: date, last: date | None, today: date) -> tuple[date, date
 
 
 def _unsettled(
-    warehouse: Warehouse, resolution: Resolution, asked: Mapping[str, Collection[date]], force: bool
-) -> Days:
+    warehouse: Warehouse, resolution: Resolution, asked: Days, force: bool
+) -> dict[str, list[date]]:
     """The days that must be asked for, by instrument; instruments without any are left out."""
     if force:
         return {name: list(days) for name, days in asked.items()}
@@ -124,31 +130,47 @@ def _make(
     unsettled: Days,
     force: bool,
 ) -> Outcome:
-    """Run Dagster for every day that is not settled, or that its UI does not show yet."""
-    # Dagster takes more than a second to import: what needs no run does not wait for it.
-    from deribit_pipeline.defs import runs
+    """Make the unsettled days complete, under Dagster runs that are recorded meanwhile.
 
+    Days that are settled, and that the UI does not show yet, are recorded too.
+    """
+    began, jobs = time.monotonic(), jobs_of(unsettled)
+    home = prepare_home(settings.dagster_home)
     with ExitStack() as stack:
-        instance = stack.enter_context(runs.open_instance(settings.dagster_home))
-        todo = {name: set(days) for name, days in unsettled.items()}
-        for name, day in runs.unrecorded(instance, resolution, asked):
-            todo.setdefault(name, set()).add(day)
-        if todo and exchange is None:
-            exchange = stack.enter_context(open_exchange(settings))
-        progress = stack.enter_context(
-            BackfillProgress(stderr(), sum(len(days) for days in asked.values()))
-        )
-        with warehouse.reading() as connection:
-            known = [] if force else settled_days(connection, resolution, asked)
-        progress.total.proofs = {(proof.instrument_name, proof.day): proof for proof in known}
-        for block in runs.blocks(todo):
-            assert exchange is not None
-            runs.materialize(
-                instance, resolution, block,
-                exchange=exchange, warehouse=warehouse, progress=progress.update, force=force,
+        progress = stack.enter_context(BackfillProgress(stderr(), _count(asked), jobs))
+        deribit: ForegroundBackfill | BackgroundBackfill | None = None
+        if jobs and exchange is not None:
+            deribit = stack.enter_context(
+                BackgroundBackfill(
+                    exchange, warehouse, resolution, jobs,
+                    force=force, on_written=lambda job, proofs: progress.show(),
+                )
             )  # fmt: skip
-            progress.run_ended()
-        return progress.total
+        # Dagster takes more than a second to import: the exchange is already being asked.
+        from deribit_pipeline.defs import runs
+
+        instance = stack.enter_context(runs.open_instance(home))
+        unrecorded = runs.unrecorded(instance, resolution, asked)
+        for job in jobs:
+            unrecorded -= job.instrument_days()
+        if unrecorded and deribit is None:
+            deribit = ForegroundBackfill(
+                exchange or stack.enter_context(open_exchange(settings)), warehouse
+            )
+        settled: dict[str, list[date]] = {}
+        for name, day in unrecorded:
+            settled.setdefault(name, []).append(day)
+        for job in [*jobs, *jobs_of(settled)]:
+            assert deribit is not None
+            runs.materialize(instance, resolution, job, deribit, force=force and job in jobs)
+        progress.show()
+    with warehouse.reading() as connection:
+        settled_now = settled_days(connection, resolution, asked)
+    total = added_up([job.outcome for job in jobs])
+    total.asked = _count(asked)
+    total.proofs |= {(proof.instrument_name, proof.day): proof for proof in settled_now}
+    total.seconds = time.monotonic() - began
+    return total
 
 
 def _report(total: Outcome, resolution: Resolution, asked: Days) -> int:

@@ -2,13 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from deribit_pipeline.operations.outcome import Outcome
+from deribit_pipeline.operations.jobs import Job
 
 # Without a terminal, how many seconds pass between two lines of progress.
 _LINE_EVERY = 5.0
@@ -54,13 +54,14 @@ def warnings_on(console: Console) -> Iterator[None]:
 class BackfillProgress:
     """Days done, candles, requests, rate and time left: a bar on a terminal, else plain lines.
 
-    A backfill may take several runs: what the finished ones came to is added up.
+    `asked` counts the days; those that are in no job are settled already.
     """
 
-    def __init__(self, console: Console, days: int) -> None:
-        self.total = Outcome(asked=days)
-        self._finished = Outcome(asked=0)
+    def __init__(self, console: Console, asked: int, jobs: Sequence[Job]) -> None:
         self._console = console
+        self._asked = asked
+        self._outcomes = [job.outcome for job in jobs]
+        self._settled = asked - sum(outcome.asked for outcome in self._outcomes)
         self._began = self._last_line = time.monotonic()
         self._shown = -1
         self._bar: Progress | None = None
@@ -75,7 +76,7 @@ class BackfillProgress:
                 console=console,
                 transient=True,
             )
-            self._task = self._bar.add_task("days", total=days, counts="")
+            self._task = self._bar.add_task("days", total=asked, counts="")
 
     def __enter__(self) -> "BackfillProgress":
         if self._bar:
@@ -86,39 +87,21 @@ class BackfillProgress:
         if self._bar:
             self._bar.stop()
 
-    def update(self, outcome: Outcome) -> None:
-        """Take in how far the current run has come."""
-        total, finished = self.total, self._finished
-        total.proofs |= outcome.proofs
-        total.failures |= outcome.failures
-        total.candles = finished.candles + outcome.candles
-        total.revised = finished.revised + outcome.revised
-        total.requests = finished.requests + outcome.requests
-        total.seconds = time.monotonic() - self._began
-        self._show()
-
-    def run_ended(self) -> None:
-        """The current run is over: what comes next is added to it."""
-        self._finished = Outcome(
-            asked=0,
-            candles=self.total.candles,
-            revised=self.total.revised,
-            requests=self.total.requests,
-        )
-
-    def _show(self) -> None:
-        total = self.total
-        done = len(total.proofs) + len(total.failures)
+    def show(self) -> None:
+        """Show how far the jobs are now."""
+        made = sum(len(outcome.proofs) + len(outcome.failures) for outcome in self._outcomes)
+        done = self._settled + made
         if done == self._shown:
             return
         self._shown = done
-        rate = total.candles / max(total.seconds, 0.001)
-        counts = f"{total.candles:,} candles, {total.requests:,} requests, {rate:,.0f} candles/s"
+        candles = sum(outcome.candles for outcome in self._outcomes)
+        requests = sum(outcome.requests for outcome in self._outcomes)
+        seconds = time.monotonic() - self._began
+        rate = candles / max(seconds, 0.001)
+        counts = f"{candles:,} candles, {requests:,} requests, {rate:,.0f} candles/s"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=done, counts=counts)
-            return
-        now = time.monotonic()
-        if done == total.asked or now - self._last_line >= _LINE_EVERY:
-            self._last_line = now
-            left = total.seconds / max(done, 1) * (total.asked - done)
-            self._console.print(f"{done} of {total.asked} days, {counts}, {left:.0f} s left")
+        elif done == self._asked or time.monotonic() - self._last_line >= _LINE_EVERY:
+            self._last_line = time.monotonic()
+            left = seconds / max(made, 1) * (self._asked - done)
+            self._console.print(f"{done} of {self._asked} days, {counts}, {left:.0f} s left")

@@ -1,25 +1,26 @@
 """The candle assets, `candles_1m` to `candles_1d`, from one definition."""
 
 import collections
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import dagster as dg
 
 from deribit_pipeline.defs.partitions import days_by_instrument, partition_key
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import DeribitPipelineError
-from deribit_pipeline.operations.backfill import backfill
-from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Outcome
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.schema import CANDLES
-
-Progress = Callable[[Outcome], None]
-"""Called after each write with what the run has come to; the log is written without it."""
 
 # How many failed days a message names before it counts the rest.
 _NAMED = 10
+
+
+class Backfills(Protocol):
+    """What an asset asks of its resource `deribit`: to make a job's days complete."""
+
+    def backfill(self, resolution: Resolution, job: Job, *, force: bool) -> Outcome: ...
 
 
 class BackfillConfig(dg.Config):
@@ -53,24 +54,13 @@ def candles_asset(
     def candles(
         context: dg.AssetExecutionContext,
         config: BackfillConfig,
-        deribit: dg.ResourceParam[Exchange],
-        warehouse: dg.ResourceParam[Warehouse],
-        progress: dg.ResourceParam[Progress],
+        deribit: dg.ResourceParam[Backfills],
     ) -> dg.MaterializeResult[None]:
-        keys = asked_keys(context)
+        job = Job(context.run.run_id, days_by_instrument(asked_keys(context)))
         try:
-            outcome = backfill(
-                deribit,
-                warehouse,
-                resolution,
-                days_by_instrument(keys),
-                run_id=context.run.run_id,
-                force=config.force,
-                on_progress=progress,
-            )
+            outcome = deribit.backfill(resolution, job, force=config.force)
         except DeribitPipelineError as error:
             raise dg.Failure(str(error)) from error
-        progress(outcome)
         if outcome.failures:
             _record_proved(context, outcome)
             raise dg.Failure(_failure(outcome), metadata=_metadata(outcome))

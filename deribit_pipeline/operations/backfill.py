@@ -4,14 +4,15 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 
-from deribit_pipeline.deribit.client import CHART, DeribitClient
-from deribit_pipeline.domain import Candles, DayProof, Instrument, Resolution, day_window
-from deribit_pipeline.errors import DeribitBadPayload, DeribitError
+from deribit_pipeline.domain import Candles, DayProof, Resolution, day_window
+from deribit_pipeline.errors import DeribitBadPayload, DeribitError, DeribitPipelineError
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.fetch import fetch_pages
+from deribit_pipeline.operations.fetch import ChartFetcher
+from deribit_pipeline.operations.jobs import Days, Job
+from deribit_pipeline.operations.listings import listings, warn_of_clock
 from deribit_pipeline.operations.outcome import Outcome, log_progress
 from deribit_pipeline.planning.days import Assembly, FetchedDay, prove, unlisted_day
 from deribit_pipeline.planning.requests import ChartRequest, requests
@@ -25,103 +26,74 @@ logger = logging.getLogger(__name__)
 # whatever the range, and is a second's work for the writer.
 _MOST_WAITING = 400
 
-_CLOCK_TOLERANCE = timedelta(minutes=1)
+OnWritten = Callable[[Job, Sequence[DayProof]], None]
+"""Told of the days that were just written, by job, from the thread that writes."""
 
 
-def backfill(
-    exchange: Exchange,
-    warehouse: Warehouse,
-    resolution: Resolution,
-    days: Mapping[str, Collection[date]],
-    *,
-    run_id: str,
-    force: bool = False,
-    on_progress: Callable[[Outcome], None] = lambda outcome: None,
-) -> Outcome:
-    """Make these days of each instrument complete, as far as the exchange lets them be.
+class Backfill:
+    """One backfill: workers fetch and cut into days, one writer proves and writes.
 
-    Days already settled are not asked for again unless `force` says so. A day is written whole,
-    as soon as it is proved; what fails leaves the other days standing and is named in the
-    outcome. `on_progress` is called after each write, from the thread that writes.
-
-    Raises UnknownInstrument before anything is written, DeribitError where not even the listing
-    is to be had, and WarehouseError where the warehouse fails.
+    Requests are planned across its jobs, which only say under which run a day is written and
+    counted. A day is written whole as soon as it is proved; what fails leaves the other days
+    standing and is named in its job's outcome. Days already settled are not asked for again unless
+    `force` says so.
     """
-    outcome = Outcome(asked=sum(len(wanted) for wanted in days.values()))
-    with warehouse.reading() as connection:
-        settled = [] if force else settled_days(connection, resolution, days)
-    outcome.proofs = {(proof.instrument_name, proof.day): proof for proof in settled}
-    unsettled = {
-        name: [day for day in sorted(set(wanted)) if (name, day) not in outcome.proofs]
-        for name, wanted in days.items()
-    }
-    unsettled = {name: wanted for name, wanted in unsettled.items() if wanted}
-    if unsettled:
-        work = _Backfill(exchange, warehouse, resolution, run_id, outcome, on_progress)
-        exchange.run(work.run(unsettled))
-    return outcome
-
-
-def settled_days(
-    connection: reads.Connection, resolution: Resolution, days: Mapping[str, Collection[date]]
-) -> list[DayProof]:
-    """The proofs of those days about which nothing more need be asked."""
-    wanted = {(name, day) for name, some in days.items() for day in some}
-    if not wanted:
-        return []
-    proofs = reads.proofs(
-        connection,
-        instrument_names=list(days),
-        resolution=resolution,
-        first=min(day for _, day in wanted),
-        last=max(day for _, day in wanted),
-    )
-    return [p for p in proofs if p.is_settled and (p.instrument_name, p.day) in wanted]
-
-
-async def listings(client: DeribitClient, names: Collection[str]) -> dict[str, Instrument]:
-    """When each of these instruments was listed and expires, by the exchange.
-
-    Raises UnknownInstrument for one that the exchange does not list.
-    """
-    found = await asyncio.gather(
-        *(client.get_instrument(name) for name in names), return_exceptions=True
-    )
-    instruments = {}
-    for name, instrument in zip(names, found, strict=True):
-        if isinstance(instrument, BaseException):
-            raise instrument
-        instruments[name] = instrument
-    return instruments
-
-
-class _Backfill:
-    """The state of one backfill: workers fetch and cut into days, one writer proves and writes."""
 
     def __init__(
         self,
         exchange: Exchange,
         warehouse: Warehouse,
         resolution: Resolution,
-        run_id: str,
-        outcome: Outcome,
-        on_progress: Callable[[Outcome], None],
+        jobs: Sequence[Job],
+        *,
+        force: bool = False,
+        on_written: OnWritten = lambda job, proofs: None,
     ) -> None:
+        self._exchange = exchange
         self._client = exchange.client
         self._warehouse = warehouse
         self._resolution = resolution
-        self._provenance = Provenance(warehouse.environment, exchange.source, run_id)
-        self._outcome = outcome
-        self._on_progress = on_progress
+        self._jobs = jobs
+        self._force = force
+        self._on_written = on_written
+        self._job_of = {key: job for job in jobs for key in job.instrument_days()}
         self._began = time.monotonic()
-        self._requests_before = self._sent()
         self._assemblies: dict[str, Assembly] = {}
         self._fetched: asyncio.Queue[FetchedDay | None] = asyncio.Queue(_MOST_WAITING)
         self._stopped_by: DeribitError | None = None
 
-    async def run(self, days: Mapping[str, Sequence[date]]) -> None:
+    def run(self) -> None:
+        """Make the days complete, as far as the exchange lets them be.
+
+        Raises UnknownInstrument before anything is written, and DeribitError where not even the
+        listing is to be had. A warehouse that fails ends the backfill with its days failed.
+        """
+        days = self._unsettled()
+        if days:
+            self._exchange.run(self._make(days))
+
+    def _unsettled(self) -> dict[str, list[date]]:
+        keys = set(self._job_of)
+        if not self._force:
+            asked: dict[str, list[date]] = {}
+            for name, day in keys:
+                asked.setdefault(name, []).append(day)
+            with self._warehouse.reading() as connection:
+                settled = settled_days(connection, self._resolution, asked)
+            for proof in settled:
+                key = (proof.instrument_name, proof.day)
+                self._job_of[key].outcome.proofs[key] = proof
+                keys.discard(key)
+        days: dict[str, list[date]] = {}
+        for name, day in sorted(keys):
+            days.setdefault(name, []).append(day)
+        # In the order of the jobs, so that the first of them ends first.
+        order = {name: None for job in self._jobs for name in job.days if name in days}
+        return {name: days[name] for name in order}
+
+    async def _make(self, days: Mapping[str, Sequence[date]]) -> None:
         instruments = await listings(self._client, days)
-        _warn_of_clock(self._client.rpc.as_of)
+        warn_of_clock(self._client.rpc.as_of)
         for name, instrument in instruments.items():
             self._assemblies[name] = Assembly(instrument, self._resolution, days[name])
         plan = itertools.chain.from_iterable(
@@ -136,9 +108,8 @@ class _Backfill:
                     for _ in range(self._client.rpc.concurrency):
                         workers.create_task(self._fetch(plan))
                 await self._fetched.put(None)
-        except BaseExceptionGroup as several:
-            raise _first(several) from several
-        self._count()
+        except* DeribitPipelineError as several:
+            self._fail_the_rest(str(_first(several)))
 
     async def _hand_over_unlisted(self) -> None:
         as_of = self._client.rpc.as_of
@@ -153,26 +124,42 @@ class _Backfill:
             if self._stopped_by is not None:
                 self._fail(request, self._stopped_by)
                 continue
+            assembly = self._assemblies[request.instrument.instrument_name]
+            fetcher = ChartFetcher(self._client)
             try:
-                pages = await fetch_pages(self._client, request)
+                pages = await fetcher.pages(request)
             except DeribitError as error:
                 self._fail(request, error)
                 # An odd answer says something of its window; a refusal or an outage, of them all.
                 if not isinstance(error, DeribitBadPayload):
                     self._stopped_by = error
                 continue
+            finally:
+                self._count(request, assembly, fetcher.requests)
             for page in pages:
-                for day in self._assemblies[request.instrument.instrument_name].add(page):
+                for day in assembly.add(page):
                     await self._fetched.put(day)
+
+    def _count(self, request: ChartRequest, assembly: Assembly, sent: int) -> None:
+        """Requests reach across jobs: they count for the first one that needed them."""
+        for day in assembly.days_in(request.window):
+            self._job_of[request.instrument.instrument_name, day].outcome.requests += sent
+            return
 
     def _fail(self, request: ChartRequest, error: DeribitError) -> None:
         name = request.instrument.instrument_name
         for day in self._assemblies[name].days_in(request.window):
-            self._outcome.failures[name, day] = str(error)
+            self._job_of[name, day].outcome.failures[name, day] = str(error)
         logger.error(
             "%s %s %s: not proved: %s", name, self._resolution.label, request.window, error,
             extra={"instrument_name": name, "window": str(request.window)},
         )  # fmt: skip
+
+    def _fail_the_rest(self, reason: str) -> None:
+        for key, job in self._job_of.items():
+            if key not in job.outcome.proofs:
+                job.outcome.failures.setdefault(key, reason)
+        logger.error("The backfill ends here: %s", reason)
 
     async def _write_as_they_come(self) -> None:
         """Write everything that is waiting in one transaction, again and again until the end."""
@@ -187,24 +174,24 @@ class _Backfill:
                 await asyncio.to_thread(self._write, days)
 
     def _write(self, days: Sequence[FetchedDay]) -> None:
-        by_name: dict[str, list[FetchedDay]] = {}
+        batches: dict[tuple[str, str], list[FetchedDay]] = {}
         for day in days:
-            by_name.setdefault(day.instrument_name, []).append(day)
-        written: list[DayProof] = []
+            job = self._job_of[day.instrument_name, day.day]
+            batches.setdefault((job.run_id, day.instrument_name), []).append(day)
+        written: list[tuple[Job, list[DayProof]]] = []
         with self._warehouse.writing() as connection:
-            for of_one in by_name.values():
-                written += self._write_instrument(connection, of_one)
-        for proof in written:
-            self._outcome.proofs[proof.instrument_name, proof.day] = proof
-        self._count()
-        for name in by_name:
-            proofs = [proof for proof in written if proof.instrument_name == name]
-            log_progress(proofs, self._resolution, self._outcome)
-        self._on_progress(self._outcome)
+            for batch in batches.values():
+                job = self._job_of[batch[0].instrument_name, batch[0].day]
+                written.append((job, self._write_batch(connection, job, batch)))
+        for job, proofs in written:
+            job.outcome.proofs |= {(proof.instrument_name, proof.day): proof for proof in proofs}
+            job.outcome.seconds = time.monotonic() - self._began
+            self._on_written(job, proofs)
 
-    def _write_instrument(
-        self, connection: reads.Connection, days: Sequence[FetchedDay]
+    def _write_batch(
+        self, connection: reads.Connection, job: Job, days: Sequence[FetchedDay]
     ) -> list[DayProof]:
+        """Prove and write days of one instrument and job, in the transaction that is open."""
         name = days[0].instrument_name
         wanted = {day.day for day in days}
         former = {
@@ -225,30 +212,47 @@ class _Backfill:
             if known is not None and known.received:
                 held = reads.candles(connection, name, self._resolution, day_window(day.day))
             proved.append(prove(day, held, known))
-            self._outcome.candles += len(day.candles)
-            self._outcome.revised += len(proved[-1].replaced)
-        write_days(connection, proved, former, self._provenance)
+            job.outcome.candles += len(day.candles)
+            job.outcome.revised += len(proved[-1].replaced)
+        source = Provenance(self._warehouse.environment, self._exchange.source, job.run_id)
+        write_days(connection, proved, former, source)
         return [day.proof for day in proved]
 
-    def _count(self) -> None:
-        self._outcome.requests = self._sent() - self._requests_before
-        self._outcome.seconds = time.monotonic() - self._began
 
-    def _sent(self) -> int:
-        return self._client.rpc.requests[CHART]
+class ForegroundBackfill:
+    """Makes the days of one job complete, here and now."""
+
+    def __init__(self, exchange: Exchange, warehouse: Warehouse) -> None:
+        self._exchange = exchange
+        self._warehouse = warehouse
+
+    def backfill(self, resolution: Resolution, job: Job, *, force: bool = False) -> Outcome:
+        """The job's outcome, once every day of it is settled or failed; as `Backfill.run`."""
+
+        def log(job: Job, proofs: Sequence[DayProof]) -> None:
+            log_progress(proofs, resolution, job.outcome)
+
+        Backfill(
+            self._exchange, self._warehouse, resolution, [job], force=force, on_written=log
+        ).run()
+        return job.outcome
 
 
-def _warn_of_clock(as_of: datetime | None) -> None:
-    """Say when this machine's clock is wrong. Nothing depends on it: closed is what the exchange
-    calls closed."""
-    if as_of is None:
-        return
-    difference = datetime.now(UTC) - as_of
-    if abs(difference) > _CLOCK_TOLERANCE:
-        logger.warning(
-            "This machine's clock differs from the exchange's by %.0f s; the exchange's is used",
-            difference.total_seconds(),
-        )
+def settled_days(
+    connection: reads.Connection, resolution: Resolution, days: Days
+) -> list[DayProof]:
+    """The proofs of those days about which nothing more need be asked."""
+    wanted = {(name, day) for name, some in days.items() for day in some}
+    if not wanted:
+        return []
+    proofs = reads.proofs(
+        connection,
+        instrument_names=list(days),
+        resolution=resolution,
+        first=min(day for _, day in wanted),
+        last=max(day for _, day in wanted),
+    )
+    return [p for p in proofs if p.is_settled and (p.instrument_name, p.day) in wanted]
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:

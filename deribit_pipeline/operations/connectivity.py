@@ -7,14 +7,12 @@ from datetime import UTC, datetime, timedelta
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import DeribitError, DeribitPipelineError, WarehouseError
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
+from deribit_pipeline.operations.listings import CLOCK_TOLERANCE
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
 # A probe is to say how things are now, not after they have been mended.
 _PATIENCE = 3.0
-
-CLOCK_TOLERANCE = timedelta(minutes=1)
-"""How far this machine's clock may be from the exchange's without a word."""
 
 
 @dataclass(frozen=True, slots=True)

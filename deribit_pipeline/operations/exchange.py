@@ -20,10 +20,26 @@ class Exchange:
         self.client = client
         self.source = source
         self._runner = runner
+        self._task: asyncio.Task[Any] | None = None
+        self._is_cancelled = False
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run asynchronous work with this client to its end."""
-        return self._runner.run(work)
+
+        async def noted() -> Result:
+            self._task = asyncio.current_task()
+            if self._is_cancelled:
+                work.close()
+                raise asyncio.CancelledError
+            return await work
+
+        return self._runner.run(noted())
+
+    def cancel(self) -> None:
+        """End, from another thread, the work that `run` is at, and take no more."""
+        self._is_cancelled = True
+        if self._task is not None:
+            self._runner.get_loop().call_soon_threadsafe(self._task.cancel)
 
 
 @contextmanager

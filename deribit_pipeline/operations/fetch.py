@@ -14,39 +14,43 @@ logger = logging.getLogger(__name__)
 _HALVINGS = 4
 
 
-async def fetch_pages(client: DeribitClient, request: ChartRequest) -> list[Page]:
-    """The pages that cover the request's window, all gaps confirmed.
+class ChartFetcher:
+    """Fetches the pages of requests; `requests` counts what it asked for, whatever it got."""
 
-    What an answer lacks is asked for a second time, in other windows; what then comes is in the
-    pages, and what still lacks is `missing`. Raises a DeribitError where no believable answer is
-    to be had.
-    """
-    return [await _confirmed(client, request, page) for page in await _pages(client, request)]
+    def __init__(self, client: DeribitClient) -> None:
+        self._client = client
+        self.requests = 0
 
+    async def pages(self, request: ChartRequest) -> list[Page]:
+        """The pages that cover the request's window, all gaps confirmed.
 
-async def _pages(
-    client: DeribitClient, request: ChartRequest, halvings: int = _HALVINGS
-) -> list[Page]:
-    try:
-        asked = request.asked
-        chart = await client.get_tradingview_chart_data(
-            request.instrument.instrument_name, request.resolution, asked
-        )
-        return [read_page(request, chart.candles, chart.as_of)]
-    except DeribitBadPayload as error:
-        if not halvings:
-            raise
-        logger.warning("%s; asking again in smaller windows", error)
-        pages: list[Page] = []
-        for half in request.halves():
-            pages += await _pages(client, half, halvings - 1)
-        return pages
+        What an answer lacks is asked for a second time, in other windows; what then comes is in
+        the pages, and what still lacks is `missing`. Raises a DeribitError where no believable
+        answer is to be had.
+        """
+        pages = await self._believable(request, _HALVINGS)
+        return [await self._confirmed(request, page) for page in pages]
 
+    async def _believable(self, request: ChartRequest, halvings: int) -> list[Page]:
+        try:
+            self.requests += 1
+            chart = await self._client.get_tradingview_chart_data(
+                request.instrument.instrument_name, request.resolution, request.asked
+            )
+            return [read_page(request, chart.candles, chart.as_of)]
+        except DeribitBadPayload as error:
+            if not halvings:
+                raise
+            logger.warning("%s; asking again in smaller windows", error)
+            pages: list[Page] = []
+            for half in request.halves():
+                pages += await self._believable(half, halvings - 1)
+            return pages
 
-async def _confirmed(client: DeribitClient, request: ChartRequest, page: Page) -> Page:
-    if not len(page.missing):
-        return page
-    looks: list[Page] = []
-    for look in second_looks(request, page.missing):
-        looks += await _pages(client, look)
-    return page.confirmed_by(looks)
+    async def _confirmed(self, request: ChartRequest, page: Page) -> Page:
+        if not len(page.missing):
+            return page
+        looks: list[Page] = []
+        for look in second_looks(request, page.missing):
+            looks += await self._believable(look, _HALVINGS)
+        return page.confirmed_by(looks)

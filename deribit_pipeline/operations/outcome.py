@@ -42,6 +42,19 @@ class Outcome:
         return sum(proof.missing for proof in self.proofs.values())
 
 
+def added_up(outcomes: Sequence[Outcome]) -> Outcome:
+    """Several outcomes as one; `seconds` are those of the longest."""
+    total = Outcome(asked=sum(outcome.asked for outcome in outcomes))
+    for outcome in outcomes:
+        total.proofs |= outcome.proofs
+        total.failures |= outcome.failures
+        total.candles += outcome.candles
+        total.revised += outcome.revised
+        total.requests += outcome.requests
+        total.seconds = max(total.seconds, outcome.seconds)
+    return total
+
+
 def log_progress(proofs: Sequence[DayProof], resolution: Resolution, outcome: Outcome) -> None:
     """Say which days of one instrument were just written, and how far the backfill is."""
     name = proofs[0].instrument_name
