@@ -7,9 +7,10 @@
     + DeribitUnavailable    worth another try: network, HTTP 5xx or 429, a passing RPC code
       - DeribitRateLimited  the same, and every process must slow down
     + DeribitRejected       not worth another try: bad parameters, no permission
-      - UnknownInstrument   the exchange does not list the instrument
+      - UnknownInstrument   the exchange does not list the instrument (exit 2)
+      - WrongCredentials    the exchange does not take the API key (exit 2)
     + DeribitBadPayload     an answer that breaks an expectation
-      - WrongEnvironment    an answer of another environment than the one configured
+      - WrongEnvironment    an answer of another environment than the one configured (exit 2)
   x WarehouseError          the database refused
     + WarehouseUnusable     the file cannot serve as this warehouse at all (exit 2)
 """
@@ -32,14 +33,15 @@ class SettingsError(InputError):
 class DeribitError(DeribitPipelineError):
     """Talking to the exchange failed.
 
-    `method` and `params` say what was attempted, `reason` what was wrong. `params` never holds
-    a credential: `public/auth` leaves its own out.
+    `method` and `params` say what was attempted, `reason` what was wrong; `summary` leaves the
+    parameters out. These never hold a credential: `public/auth` leaves its own out.
     """
 
     def __init__(self, message: str, *, method: str, params: Mapping[str, object]) -> None:
         asked = ", ".join(f"{name}={value}" for name, value in params.items())
         super().__init__(f"{method}({asked}): {message}")
         self.reason = message
+        self.summary = f"{method}: {message}"
         self.method = method
         self.params = dict(params)
 
@@ -64,6 +66,16 @@ class DeribitRejected(DeribitError):
 
 class UnknownInstrument(DeribitRejected):
     """The exchange does not list the instrument."""
+
+    def __str__(self) -> str:
+        return (
+            f"The exchange lists no instrument {self.params.get('instrument_name')}: its names "
+            f"are written like BTC-PERPETUAL ({self.reason})."
+        )
+
+
+class WrongCredentials(DeribitRejected):
+    """The exchange does not take the API key."""
 
 
 class DeribitBadPayload(DeribitError):

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
@@ -21,6 +20,14 @@ EXCHANGE_URLS = {
 # Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
 # partition keys, where "|" and "..." have a meaning of their own.
 _INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+# Scheme, host (a name, or an IPv6 address in brackets), port, path; no credentials, no query.
+_API_ROOT = re.compile(
+    r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
+    r"(:(?!0)([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+    r"(/[A-Za-z0-9._~/-]*)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class Settings:
                 env, "DERIBIT_REQUESTS_PER_SECOND", default.requests_per_second
             ),
             burst=_whole(env, "DERIBIT_BURST", default.burst),
-            concurrency=_whole(env, "DERIBIT_CONCURRENCY", default.concurrency),
+            concurrency=_whole(env, "DERIBIT_CONCURRENCY", default.concurrency, most=32),
             dagster_home=Path(env.get("DAGSTER_HOME") or default.dagster_home),
         )
 
@@ -104,12 +111,7 @@ def _environment(text: str | None) -> Environment:
 def _base_url(text: str | None) -> str | None:
     if not text:
         return None
-    try:
-        parts = urlsplit(text)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url or parts.query or parts.fragment or parts.username:
+    if not _API_ROOT.fullmatch(text):
         raise SettingsError(
             "DERIBIT_BASE_URL must be an API root such as http://127.0.0.1:8787/api/v2, "
             f"was {_without_credentials(text)!r}."
@@ -134,10 +136,10 @@ def _positive(env: Mapping[str, str | None], name: str, default: float) -> float
     return value
 
 
-def _whole(env: Mapping[str, str | None], name: str, default: int) -> int:
+def _whole(env: Mapping[str, str | None], name: str, default: int, most: int = 1_000_000) -> int:
     text = env.get(name)
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise SettingsError(f"{name} must be a whole number of at least 1, was {text!r}.")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise SettingsError(f"{name} must be a whole number from 1 to {most}, was {text!r}.")
     return int(text)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.domain import Candles, DayState, Moments, Resolution, moment64
+from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.planning.days import (
     FetchedDay,
     content_hash,
@@ -30,8 +31,9 @@ def hourly(count: int = 24, price: float = 100.0) -> Candles:
     return Candles(HOURS[:count], values)
 
 
-def fetched(candles: Candles, missing: Moments = HOURS[:0], unclosed: int = 0) -> FetchedDay:
-    return FetchedDay("BTC-PERPETUAL", Resolution.HOUR_1, DAY, candles, missing, unclosed, NOW)
+def fetched(candles: Candles, unclosed: Moments = HOURS[:0]) -> FetchedDay:
+    """What came of the 24 hours of the day; what did not, and is closed, is missing."""
+    return FetchedDay("BTC-PERPETUAL", Resolution.HOUR_1, DAY, HOURS, unclosed, candles, NOW)
 
 
 def test_a_day_that_lacks_nothing_is_complete() -> None:
@@ -43,20 +45,20 @@ def test_a_day_that_lacks_nothing_is_complete() -> None:
 
 
 def test_a_day_that_is_not_over_is_open_even_with_a_gap() -> None:
-    proof = prove(fetched(hourly(10), HOURS[10:11], unclosed=13)).proof
+    proof = prove(fetched(hourly(10), unclosed=HOURS[11:])).proof
     assert (proof.state, proof.expected, proof.received, proof.missing) == (
         DayState.OPEN, 24, 10, 1
     )  # fmt: skip
 
 
 def test_a_day_that_lacks_one_candle_is_gapped_and_names_it() -> None:
-    proved = prove(fetched(hourly(23), HOURS[23:]))
+    proved = prove(fetched(hourly(23)))
     assert (proved.proof.state, proved.proof.missing) == (DayState.GAPPED, 1)
     assert proved.gaps.tolist() == HOURS[23:].tolist()
 
 
 def test_a_dead_day_is_gapped() -> None:
-    assert prove(fetched(hourly(0), HOURS)).proof.state == DayState.GAPPED
+    assert prove(fetched(hourly(0))).proof.state == DayState.GAPPED
 
 
 def test_a_day_on_which_nothing_is_expected_is_not_listed() -> None:
@@ -84,9 +86,30 @@ def test_a_changed_candle_is_a_revision_and_the_old_values_are_kept() -> None:
 
 def test_an_absent_candle_never_removes_one_that_is_held() -> None:
     first = prove(fetched(hourly()))
-    second = prove(fetched(hourly(20), HOURS[20:]), first.candles, first.proof)
+    second = prove(fetched(hourly(20)), first.candles, first.proof)
     assert second.proof is first.proof
     assert len(second.gaps) == 0
+
+
+def test_an_older_answer_changes_nothing_that_a_newer_one_said() -> None:
+    newer = prove(fetched(hourly()))
+    other = hourly(10)
+    other.values[5, 3] = 101.0
+    older = replace(fetched(other, unclosed=HOURS[10:]), as_of=NOW - timedelta(hours=12))
+    late = prove(older, newer.candles, newer.proof)
+    assert late.proof is newer.proof
+    assert len(late.replaced) == 0
+
+
+def test_candles_of_a_day_that_is_no_longer_listed_are_an_error() -> None:
+    held = prove(fetched(hourly(12), unclosed=HOURS[12:]))
+    unlisted = unlisted_day("BTC-PERPETUAL", Resolution.HOUR_1, DAY, NOW)
+    with pytest.raises(DeribitBadPayload, match="not listed: has its listing changed"):
+        prove(unlisted, held.candles, held.proof)
+
+
+def test_what_is_expected_does_not_follow_from_what_came() -> None:
+    assert prove(fetched(hourly(3))).proof.expected == 24
 
 
 def test_the_hash_changes_with_any_bit() -> None:

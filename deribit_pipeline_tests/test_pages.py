@@ -65,7 +65,7 @@ def test_a_candle_is_closed_at_the_microsecond_it_ends() -> None:
         (candles_from(START, 10)[np.array([0, 1, 1, 2])], "repeated or not in the order of time"),
         (candles_from(START, 10)[np.array([1, 0, 2])], "repeated or not in the order of time"),
         (candles_from(START, 10, timedelta(seconds=90)), "did not open every 0:01:00"),
-        (candles_from(LATER, 2), "opens at .* after the answer left"),
+        (candles_from(LATER + timedelta(minutes=2), 1), "opens at .*, and it was"),
         (candles_from(START + timedelta(hours=1), 1_380), "begins at .*01:00.* as asked"),
     ],
 )
@@ -103,12 +103,30 @@ def test_a_second_look_fills_what_came_after_all() -> None:
         TimeWindow(START + timedelta(minutes=5), START + timedelta(minutes=11)),
     )  # fmt: skip
     seen = read_page(look, whole[~np.isin(np.arange(1_440), [8])][4:11], LATER)
-    confirmed = page.confirmed_by([seen])
+    confirmed = page.with_found(seen)
     assert confirmed.missing.tolist() == [whole.opened_at[8]]
     assert len(confirmed.candles) == 1_439
     assert (np.diff(confirmed.candles.opened_at) > np.timedelta64(0)).all()
 
 
-def test_a_grid_without_any_candle_is_counted_from_midnight() -> None:
-    grid = grid_of(Resolution.HOUR_6, np.empty(0, "datetime64[ms]"))
-    assert grid.anchor == timedelta(0)
+def test_a_look_that_lacks_what_came_before_confirms_nothing() -> None:
+    whole = candles_from(START, 1_440)
+    page = read_page(request(), whole[~np.isin(np.arange(1_440), [700])], LATER)
+    window = TimeWindow(START + timedelta(minutes=698), START + timedelta(minutes=703))
+    look = ChartRequest(INSTRUMENT, Resolution.MINUTE_1, window)
+    neighbours = read_page(look, whole[np.isin(np.arange(1_440), [698, 699, 701, 702])], LATER)
+    assert not page.is_contradicted_by(neighbours)
+    assert page.is_contradicted_by(read_page(look, whole[:0], LATER))
+
+
+def test_candles_of_before_the_listing_are_an_error() -> None:
+    late = Instrument("BTC-PERPETUAL", "future", START + timedelta(minutes=30))
+    window = TimeWindow(START, START + timedelta(minutes=60))
+    with pytest.raises(DeribitBadPayload, match="at which the instrument is not listed"):
+        read_page(ChartRequest(late, Resolution.MINUTE_1, window), candles_from(START, 60), LATER)
+
+
+def test_without_any_candle_an_unknown_grid_stays_unknown() -> None:
+    assert grid_of(Resolution.HOUR_6, np.empty(0, "datetime64[ms]")) is None
+    with pytest.raises(DeribitBadPayload, match="only a candle shows when they open"):
+        read_page(request(1_440, Resolution.HOUR_6), Candles.none(), LATER)

@@ -37,7 +37,7 @@ def test_the_recorded_instruments_are_read() -> None:
 
 
 def test_the_recorded_status_and_time_are_read() -> None:
-    assert parse.is_locked(recorded("status")) is None
+    assert parse.locked(recorded("status")) is None
     assert parse.milliseconds("time", recorded("server_time")) == 1_789_939_041_264
 
 
@@ -45,7 +45,7 @@ def test_the_recorded_status_and_time_are_read() -> None:
     ("locked", "said"), [("true", "true"), ("partial", "partial"), (True, "true")]
 )
 def test_a_locked_platform_is_said(locked: object, said: str) -> None:
-    assert parse.is_locked({"locked": locked}) == said
+    assert parse.locked({"locked": locked}) == said
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,8 @@ def test_an_odd_chart_is_an_error(chart: object, sentence: str) -> None:
 def test_an_odd_instrument_is_an_error(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"`{next(iter(change))}` must be"):
         parse.instrument(recorded("instrument") | change)
+
+
+def test_an_instrument_that_expires_before_it_is_created_is_an_error() -> None:
+    with pytest.raises(ValueError, match="must expire after it is created"):
+        parse.instrument(recorded("instrument") | {"expiration_timestamp": 1_534_242_286_999})

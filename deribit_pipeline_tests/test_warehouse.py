@@ -38,7 +38,8 @@ def fetched(day: date = FIRST, lacking: tuple[int, ...] = (), price: float = 1 /
     whole = Candles(opened_at.astype("datetime64[ms]"), np.full((1_440, 6), price))
     lacks = np.isin(np.arange(1_440), lacking)
     as_of = datetime(2024, 2, 1, tzinfo=UTC)
-    return FetchedDay(NAME, MINUTES, day, whole[~lacks], whole.opened_at[lacks], 0, as_of)
+    expected = whole.opened_at
+    return FetchedDay(NAME, MINUTES, day, expected, expected[:0], whole[~lacks], as_of)
 
 
 def write(file: Warehouse, *days: FetchedDay) -> list[ProvedDay]:

@@ -1,7 +1,9 @@
 """What was typed, as values; a wrong one is one clear sentence."""
 
 import re
+from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import InputError
@@ -38,6 +40,9 @@ def window(start: str | None, end: str | None) -> tuple[date | None, date | None
     last = day(end, "--end") if end is not None else None
     if first and last and last < first:
         raise InputError(f"--end {last} is before --start {first}.")
+    for option, value in (("--start", first), ("--end", last)):
+        if value and value.year < 1970:
+            raise InputError(f"{option} {value} is before 1970, where the exchange's time begins.")
     # Which day it is, the exchange's clock decides later; no clock is wrong by more than a day.
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     for option, value in (("--start", first), ("--end", last)):
@@ -49,3 +54,10 @@ def window(start: str | None, end: str | None) -> tuple[date | None, date | None
 def future(option: str, value: date, today: date) -> InputError:
     """The error for a day that has not come yet."""
     return InputError(f"{option} {value} is in the future: today is {today} (UTC).")
+
+
+def require_held(names: Collection[str], held: Collection[str], path: Path) -> None:
+    """Raise InputError for an instrument named of which the warehouse holds nothing."""
+    for name in names:
+        if name not in held:
+            raise InputError(f"--instruments names {name}, of which {path} holds nothing.")

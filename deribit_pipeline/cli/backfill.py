@@ -15,7 +15,7 @@ from deribit_pipeline.operations.backfill import ForegroundBackfill, settled_day
 from deribit_pipeline.operations.background import BackgroundBackfill
 from deribit_pipeline.operations.estimate import estimate
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
-from deribit_pipeline.operations.incomplete import incomplete_days
+from deribit_pipeline.operations.incomplete import held_instruments, incomplete_days
 from deribit_pipeline.operations.jobs import Days, jobs_of
 from deribit_pipeline.operations.listings import listings
 from deribit_pipeline.operations.outcome import Outcome, added_up
@@ -76,6 +76,7 @@ def repair(
     only = arguments.resolution(resolution) if resolution is not None else None
     warehouse = Warehouse(settings.warehouse, settings.environment)
     warehouse.check()
+    arguments.require_held(names, held_instruments(warehouse), settings.warehouse)
     code = 0
     with warnings_on(stderr()), open_exchange(settings) as exchange:
         now = exchange.run(exchange.client.get_time())
@@ -207,7 +208,7 @@ def _report(total: Outcome, resolution: Resolution, asked: Days) -> int:
     is_open = sum(proof.state is DayState.OPEN for proof in proved.values())
     if is_open:
         messages.print(
-            f"{is_open} of the days are not over yet: the same command completes them tomorrow."
+            f"Not over yet: {is_open:,} of the days; the same command completes them tomorrow."
         )
     unproved: dict[tuple[str, str], list[date]] = {}
     for name, days in asked.items():

@@ -32,7 +32,8 @@ def run(instruments: str | None, resolution: str | None) -> int:
     settings = Settings.load()
     warehouse = Warehouse(settings.warehouse, settings.environment)
     with warehouse.reading() as connection:
-        proofs = reads.proofs(connection, instrument_names=names, resolution=only)
+        proofs = reads.proofs(connection, names, only)
+    arguments.require_held(names, {proof.instrument_name for proof in proofs}, settings.warehouse)
     if not proofs:
         stderr().print(f"{settings.warehouse} holds no such day yet: see backfill --help.")
         return 0
@@ -63,7 +64,7 @@ def _calendar(title: str, proofs: list[DayProof], width: int) -> Iterator[Text]:
     )
     yield Text(f"\n{title}", "bold").append(f"   {states}; {candles:,} candles", "not bold")
     states_by_day = {proof.day: proof.state for proof in proofs}
-    months = list(_months(proofs[0].day, proofs[-1].day))
+    months = sorted({proof.day.replace(day=1) for proof in proofs})
     per_line = max(1, width // _MONTH_WIDTH)
     for n in range(0, len(months), per_line):
         line = Text()
@@ -80,10 +81,3 @@ def _month(month: date, states: Mapping[date, DayState]) -> Text:
         glyph, style = _LOOKS[states.get(day) if day.month == month.month else None]
         cells.append(glyph, style)
     return cells
-
-
-def _months(first: date, last: date) -> Iterator[date]:
-    month = first.replace(day=1)
-    while month <= last:
-        yield month
-        month = (month + timedelta(days=31)).replace(day=1)

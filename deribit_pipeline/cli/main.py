@@ -16,14 +16,17 @@ from deribit_pipeline.errors import (
     InputError,
     UnknownInstrument,
     WarehouseUnusable,
+    WrongCredentials,
     WrongEnvironment,
 )
 
 PROVED, NOT_PROVED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
+# What the command line or a setting can mend.
+_WRONG = (InputError, WarehouseUnusable, UnknownInstrument, WrongCredentials, WrongEnvironment)
+
 app = typer.Typer(
     help="Keep a complete, provable, local warehouse of the Deribit exchange's market history.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -72,8 +75,9 @@ def version(
 
 
 @app.command(
+    short_help="Make instrument-days complete.",
     epilog="Example: deribit-pipeline backfill --instruments BTC-PERPETUAL,ETH-PERPETUAL "
-    "--start 2024-01-01 --end 2024-01-31 --resolution 1"
+    "--start 2024-01-01 --end 2024-01-31 --resolution 1",
 )
 def backfill(
     start: Annotated[
@@ -102,7 +106,10 @@ def backfill(
     return command.run(instruments, start, end, resolution, plan=plan, force=force)
 
 
-@app.command(epilog="Example: DERIBIT_ENV=testnet deribit-pipeline check")
+@app.command(
+    short_help="Say whether all that is needed is at hand.",
+    epilog="Example: DERIBIT_ENV=testnet deribit-pipeline check",
+)
 def check() -> int:
     """Say whether exchange, clock, credentials and warehouse are as they should be."""
     from deribit_pipeline.cli import check as command
@@ -110,7 +117,10 @@ def check() -> int:
     return command.run()
 
 
-@app.command(epilog="Example: deribit-pipeline coverage --instruments BTC-PERPETUAL --resolution 1")
+@app.command(
+    short_help="Show what is held, day by day.",
+    epilog="Example: deribit-pipeline coverage --instruments BTC-PERPETUAL --resolution 1",
+)
 def coverage(
     instruments: InstrumentsHeld = None,
     resolution: ResolutionHeld = None,
@@ -121,7 +131,10 @@ def coverage(
     return command.run(instruments, resolution)
 
 
-@app.command(epilog="Example: deribit-pipeline repair --start 2024-01-01 --end 2024-03-31")
+@app.command(
+    short_help="Ask again for what is not complete.",
+    epilog="Example: deribit-pipeline repair --start 2024-01-01 --end 2024-03-31",
+)
 def repair(
     instruments: InstrumentsHeld = None,
     start: FirstHeld = None,
@@ -134,7 +147,10 @@ def repair(
     return command.repair(instruments, start, end, resolution)
 
 
-@app.command(epilog="Example: deribit-pipeline verify --instruments BTC-PERPETUAL")
+@app.command(
+    short_help="Recompute every proof.",
+    epilog="Example: deribit-pipeline verify --instruments BTC-PERPETUAL",
+)
 def verify(
     instruments: InstrumentsHeld = None,
     start: FirstHeld = None,
@@ -151,11 +167,14 @@ def verify(
 
 
 @app.command(
+    short_help="Serve the sandbox exchange.",
     epilog="Example: deribit-pipeline sandbox --port 8787, and in another terminal "
-    "DERIBIT_BASE_URL=http://127.0.0.1:8787/api/v2 deribit-pipeline check"
+    "DERIBIT_BASE_URL=http://127.0.0.1:8787/api/v2 deribit-pipeline check",
 )
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8787,
+    port: Annotated[
+        int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
+    ] = 8787,
     requests_per_second: Annotated[
         float, typer.Option(help="The rate limit; 0 for none.", min=0)
     ] = 20.0,
@@ -165,7 +184,7 @@ def sandbox(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="The exchange's time at the start: 2026-09-20T21:17:00.",
+            help="The exchange's time at the start, such as 2026-09-20T21:17:00.  [default: now]",
         ),
     ] = None,
     fault: Annotated[
@@ -187,15 +206,17 @@ def main() -> None:
 def exit_code(arguments: list[str]) -> int:
     """Run one command line; every error becomes one sentence and a code."""
     try:
+        arguments = arguments or ["--help"]
         return app(arguments, prog_name="deribit-pipeline", standalone_mode=False) or PROVED
-    except (InputError, WarehouseUnusable, UnknownInstrument, WrongEnvironment) as error:
+    except _WRONG as error:
         return _said(error, WRONG_INPUT)
     except DeribitPipelineError as error:
         return _said(error, NOT_PROVED)
     except (KeyboardInterrupt, typer.Abort):
         return _said("Interrupted; what was proved is kept.", INTERRUPTED)
     except TyperException as error:
-        return _said(f"{error.format_message()} See deribit-pipeline --help.", WRONG_INPUT)
+        sentence = error.format_message().rstrip(".")
+        return _said(f"{sentence}. See deribit-pipeline --help.", WRONG_INPUT)
 
 
 def _said(sentence: object, code: int) -> int:

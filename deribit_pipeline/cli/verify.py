@@ -4,6 +4,7 @@ import time
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.operations.incomplete import held_instruments
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
@@ -13,10 +14,13 @@ def run(instruments: str | None, start: str | None, end: str | None, resolution:
     """The command `verify`; answers its exit code."""
     first, last = arguments.window(start, end)
     settings = Settings.load()
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    names = arguments.instruments(instruments)
+    arguments.require_held(names, held_instruments(warehouse), settings.warehouse)
     began = time.monotonic()
     result = verify(
-        Warehouse(settings.warehouse, settings.environment),
-        instrument_names=arguments.instruments(instruments),
+        warehouse,
+        instrument_names=names,
         resolution=arguments.resolution(resolution) if resolution is not None else None,
         first=first,
         last=last,

@@ -34,7 +34,7 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The candles of one answer, as they came, and the exchange's clock when it left."""
+    """The candles of one answer, as they came, and the exchange's clock when it was asked."""
 
     candles: Candles
     as_of: datetime
@@ -60,7 +60,7 @@ class DeribitClient:
         """`public/status`: what is locked, `partial` or `true`; None while all is open."""
         method = "public/status"
         answer = await self.rpc.call(method)
-        return _parsed(answer.result, parse.is_locked, method)
+        return _parsed(answer.result, parse.locked, method)
 
     async def get_instruments(
         self, currency: str = "any", kind: str | None = None

@@ -23,9 +23,12 @@ PASSING = frozenset(
     }
 )
 
+INVALID_CREDENTIALS = 13004
 UNAUTHORIZED = 13009  # the token is wrong or has run out: it is renewed once
 INVALID_PARAMS = -32602  # `data` names `param` and `reason`
 NOT_FOUND = 13020
+
+OF_THE_CALLER = frozenset({10000, 13004, 13009, 13019, 13021})  # and not of what was asked
 
 REMEDIES = {
     10000: "credentials are needed: set DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET",

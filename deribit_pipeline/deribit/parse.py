@@ -49,13 +49,14 @@ def candles(chart: object) -> Candles:
 def instrument(answer: object) -> Instrument:
     """The instrument of `public/get_instrument`."""
     fields = _mapping(answer)
-    expires = milliseconds("expiration_timestamp", fields.get("expiration_timestamp"))
+    times = ("creation_timestamp", "expiration_timestamp")
+    created, expires = (milliseconds(name, fields.get(name)) for name in times)
+    if not created < min(expires, _NEVER):
+        raise ValueError(f"an instrument must expire after it is created, was {created}, {expires}")
     return Instrument(
         instrument_name=_text("instrument_name", fields.get("instrument_name")),
         kind=_text("kind", fields.get("kind")),
-        listed_at=from_ms(
-            milliseconds("creation_timestamp", fields.get("creation_timestamp"), _NEVER)
-        ),
+        listed_at=from_ms(created),
         expires_at=from_ms(expires) if expires < _NEVER else None,
     )
 
@@ -67,15 +68,15 @@ def instruments(answer: object) -> list[Instrument]:
     return [instrument(fields) for fields in answer]
 
 
-def is_locked(answer: object) -> str | None:
+def locked(answer: object) -> str | None:
     """What `public/status` says is locked: None, `partial` or `true`.
 
     The documentation shows a boolean; recorded answers hold a string.
     """
-    locked = str(_mapping(answer).get("locked")).lower()
-    if locked not in ("true", "partial", "false"):
-        raise ValueError(f"`locked` must be true, partial or false, was {locked!r}")
-    return None if locked == "false" else locked
+    said = str(_mapping(answer).get("locked")).lower()
+    if said not in ("true", "partial", "false"):
+        raise ValueError(f"`locked` must be true, partial or false, was {said!r}")
+    return None if said == "false" else said
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

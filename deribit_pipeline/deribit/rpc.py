@@ -28,6 +28,7 @@ from deribit_pipeline.errors import (
     DeribitRejected,
     DeribitUnavailable,
     UnknownInstrument,
+    WrongCredentials,
     WrongEnvironment,
 )
 
@@ -35,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0
 """Seconds after which a request that keeps failing is given up."""
+
+FIRST_PATIENCE = 15.0
+"""The same before the exchange has answered anything at all."""
 
 # How long every process rests after a refusal for want of credits: Deribit states no wait. In a
 # second the pool refills by 20 calls.
@@ -45,7 +49,11 @@ AUTH = "public/auth"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A `result`, the exchange's clock when it left (`usOut`), and the seconds it took."""
+    """A `result`, the exchange's clock when the request came in (`usIn`), and the seconds it took.
+
+    The answer was put together between `usIn` and `usOut`: only what was over at `usIn` is over in
+    it for sure.
+    """
 
     result: Any
     as_of: datetime
@@ -83,15 +91,28 @@ class Rpc:
         self._sleep = sleep
         self.requests: Counter[str] = Counter()
         self.as_of: datetime | None = None
+        self._warned_at = -1.0
 
     async def call(self, method: str, **params: object) -> Answer:
         """Call `method`, again while that may help. Raises a DeribitError, the last one met."""
+        failing_since: float | None = None
+
+        def is_hopeless(state: tenacity.RetryCallState) -> bool:
+            # Counted from the first failure: waiting for credits is no sign of an outage.
+            nonlocal failing_since
+            now = time.monotonic()
+            failing_since = failing_since if failing_since is not None else now
+            patience = self._patience
+            if self.as_of is None:  # nothing has ever answered: the address may be wrong
+                patience = min(patience, FIRST_PATIENCE)
+            return now + state.upcoming_sleep > failing_since + patience
+
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(DeribitUnavailable),
-            stop=tenacity.stop_before_delay(self._patience),
+            stop=is_hopeless,
             wait=tenacity.wait_exponential_jitter(multiplier=0.25, max=8.0, jitter=0.5),
             sleep=self._sleep,
-            before_sleep=_log_retry,
+            before_sleep=self._log_retry,
             reraise=True,
         )
         try:
@@ -99,11 +120,20 @@ class Rpc:
         except DeribitUnavailable as error:
             tries = retrying.statistics["attempt_number"]
             raise type(error)(
-                f"{error.reason} (given up after {tries} tries; {self._patience:.0f} s is the "
-                "most that a request is tried for)",
+                f"{error.reason} (given up after {tries} tries)",
                 method=method,
                 params=params,
             ) from error
+
+    def _log_retry(self, state: tenacity.RetryCallState) -> None:
+        """Warn, but once a second: when one request in flight fails, the others do too."""
+        error = state.outcome.exception() if state.outcome else None
+        wait = state.next_action.sleep if state.next_action else 0.0
+        now = time.monotonic()
+        level = logging.WARNING if now - self._warned_at >= 1.0 else logging.DEBUG
+        if level == logging.WARNING:
+            self._warned_at = now
+        logger.log(level, "%s; trying again in %.1f s", error, wait)
 
     async def authenticate(self) -> Token:
         """Ask for an access token. The credentials travel in a body, for a URL is logged."""
@@ -161,9 +191,8 @@ class Rpc:
                 latency = time.perf_counter() - sent_at
             return self._read(response, latency, method, params)
         except httpx.RequestError as error:
-            raise DeribitUnavailable(
-                _network_reason(error), method=method, params=params
-            ) from error
+            reason = f"{self._http.base_url} cannot be reached: {_network_reason(error)}"
+            raise DeribitUnavailable(reason, method=method, params=params) from error
         except DeribitRateLimited:
             pool.exhaust(_RATE_LIMIT_PAUSE)
             raise
@@ -189,22 +218,22 @@ class Rpc:
                 method=method,
                 params=params,
             )
-        left_at = body.get("usOut")
-        if not isinstance(left_at, int) or not 0 < left_at < 10**17:
+        came_in, left = body.get("usIn"), body.get("usOut")
+        if not isinstance(came_in, int) or not isinstance(left, int) or not 0 < came_in <= left:
             raise DeribitBadPayload(
-                f"`usOut` must be microseconds, was {left_at!r}", method=method, params=params
+                f"`usIn` and `usOut` must be microseconds in this order, were {came_in!r} and "
+                f"{left!r}",
+                method=method,
+                params=params,
             )
-        as_of = from_ms(0) + timedelta(microseconds=left_at)
+        try:
+            as_of = from_ms(0) + timedelta(microseconds=came_in)
+        except OverflowError as error:
+            raise DeribitBadPayload(
+                f"`usIn` is beyond all calendars: {came_in}", method=method, params=params
+            ) from error
         self.as_of = as_of
         return Answer(body.get("result"), as_of, latency, response.status_code)
-
-
-def _log_retry(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    wait = state.next_action.sleep if state.next_action else 0.0
-    logger.warning(
-        "%s; trying again in %.1f s", error, wait, extra={"attempt": state.attempt_number}
-    )
 
 
 def _query_value(value: object) -> str:
@@ -246,16 +275,15 @@ def _refusal(
         return DeribitRateLimited(reason, method=method, params=params)
     if code in codes.PASSING or response.status_code >= 500:
         return DeribitUnavailable(reason, method=method, params=params)
+    if code == codes.INVALID_CREDENTIALS:
+        return WrongCredentials(
+            f"{reason}; {codes.REMEDIES[code]}", method=method, params=params, code=code
+        )
     if "instrument_name" in params and (
         code == codes.NOT_FOUND
         or (code == codes.INVALID_PARAMS and data.get("param") == "instrument_name")
     ):
-        return UnknownInstrument(
-            f"the exchange lists no such instrument: {reason}",
-            method=method,
-            params=params,
-            code=code,
-        )
+        return UnknownInstrument(reason, method=method, params=params, code=code)
     if code in codes.REMEDIES:
         reason = f"{reason}; {codes.REMEDIES[code]}"
     return DeribitRejected(reason, method=method, params=params, code=code)

@@ -7,10 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
-from deribit_pipeline.domain import Candles, DayProof, Resolution, day_window
-from deribit_pipeline.errors import DeribitBadPayload, DeribitError, DeribitPipelineError
+from deribit_pipeline.deribit import codes
+from deribit_pipeline.domain import Candles, DayProof, Resolution, TimeWindow, day_window
+from deribit_pipeline.errors import (
+    DeribitBadPayload,
+    DeribitError,
+    DeribitPipelineError,
+    DeribitRejected,
+)
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.fetch import ChartFetcher
+from deribit_pipeline.operations.fetch import ChartFetcher, Unproved
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.listings import listings, warn_of_clock
 from deribit_pipeline.operations.outcome import Outcome, log_progress
@@ -21,6 +27,8 @@ from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 
 logger = logging.getLogger(__name__)
+
+_ALL = ""  # in place of an instrument's name: everything
 
 # Fetched days that may wait for the writer, 80 kB each at one minute: it bounds the memory
 # whatever the range, and is a second's work for the writer.
@@ -60,7 +68,7 @@ class Backfill:
         self._began = time.monotonic()
         self._assemblies: dict[str, Assembly] = {}
         self._fetched: asyncio.Queue[FetchedDay | None] = asyncio.Queue(_MOST_WAITING)
-        self._stopped_by: DeribitError | None = None
+        self._stopped_by: dict[str, DeribitError] = {}
 
     def run(self) -> None:
         """Make the days complete, as far as the exchange lets them be.
@@ -121,24 +129,35 @@ class Backfill:
     async def _fetch(self, plan: Iterator[ChartRequest]) -> None:
         """Take one request after the other from the plan that all workers share."""
         for request in plan:
-            if self._stopped_by is not None:
-                self._fail(request, self._stopped_by)
+            name = request.instrument.instrument_name
+            stopped_by = self._stopped_by.get(name) or self._stopped_by.get(_ALL)
+            if stopped_by is not None:
+                self._fail(request, request.window, stopped_by)
                 continue
-            assembly = self._assemblies[request.instrument.instrument_name]
-            fetcher = ChartFetcher(self._client)
+            assembly, fetcher = self._assemblies[name], ChartFetcher(self._client)
             try:
-                pages = await fetcher.pages(request)
+                pieces = await fetcher.pages(request)
             except DeribitError as error:
-                self._fail(request, error)
-                # An odd answer says something of its window; a refusal or an outage, of them all.
-                if not isinstance(error, DeribitBadPayload):
-                    self._stopped_by = error
+                self._stop(name, error)
+                self._fail(request, request.window, error)
                 continue
             finally:
                 self._count(request, assembly, fetcher.requests)
-            for page in pages:
-                for day in assembly.add(page):
+            for piece in pieces:
+                if isinstance(piece, Unproved):
+                    logger.error("Not proved: %s", piece.error)
+                    self._fail(request, piece.window, piece.error)
+                    continue
+                for day in assembly.add(piece):
                     await self._fetched.put(day)
+
+    def _stop(self, name: str, error: DeribitError) -> None:
+        """Ask no more: of the instrument that is refused, or of anything where all would fail."""
+        is_of_one = isinstance(error, DeribitRejected) and error.code not in codes.OF_THE_CALLER
+        key = name if is_of_one else _ALL
+        if key not in self._stopped_by:
+            self._stopped_by[key] = error
+            logger.error("Asking no more%s: %s", f" of {name}" if is_of_one else "", error.summary)
 
     def _count(self, request: ChartRequest, assembly: Assembly, sent: int) -> None:
         """Requests reach across jobs: they count for the first one that needed them."""
@@ -146,14 +165,13 @@ class Backfill:
             self._job_of[request.instrument.instrument_name, day].outcome.requests += sent
             return
 
-    def _fail(self, request: ChartRequest, error: DeribitError) -> None:
+    def _fail(self, request: ChartRequest, window: TimeWindow, error: DeribitError) -> None:
         name = request.instrument.instrument_name
-        for day in self._assemblies[name].days_in(request.window):
-            self._job_of[name, day].outcome.failures[name, day] = str(error)
-        logger.error(
-            "%s %s %s: not proved: %s", name, self._resolution.label, request.window, error,
-            extra={"instrument_name": name, "window": str(request.window)},
-        )  # fmt: skip
+        for day in self._assemblies[name].days_in(window):
+            # Without what was asked, so that days that failed alike can be named together.
+            is_odd = isinstance(error, DeribitBadPayload)
+            reason = error.reason if is_odd else error.summary
+            self._job_of[name, day].outcome.failures[name, day] = reason
 
     def _fail_the_rest(self, reason: str) -> None:
         for key, job in self._job_of.items():
@@ -184,6 +202,8 @@ class Backfill:
                 job = self._job_of[batch[0].instrument_name, batch[0].day]
                 written.append((job, self._write_batch(connection, job, batch)))
         for job, proofs in written:
+            if not proofs:
+                continue
             job.outcome.proofs |= {(proof.instrument_name, proof.day): proof for proof in proofs}
             job.outcome.seconds = time.monotonic() - self._began
             self._on_written(job, proofs)
@@ -211,7 +231,11 @@ class Backfill:
             held = Candles.none()
             if known is not None and known.received:
                 held = reads.candles(connection, name, self._resolution, day_window(day.day))
-            proved.append(prove(day, held, known))
+            try:
+                proved.append(prove(day, held, known))
+            except DeribitBadPayload as error:
+                job.outcome.failures[name, day.day] = error.reason
+                continue
             job.outcome.candles += len(day.candles)
             job.outcome.revised += len(proved[-1].replaced)
         source = Provenance(self._warehouse.environment, self._exchange.source, job.run_id)

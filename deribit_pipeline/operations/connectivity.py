@@ -1,11 +1,11 @@
 """Whether all that a backfill needs is at hand: the exchange, credentials, the warehouse."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.errors import DeribitError, DeribitPipelineError, WarehouseError
+from deribit_pipeline.errors import DeribitPipelineError, WrongEnvironment
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.listings import CLOCK_TOLERANCE
 from deribit_pipeline.settings import Settings
@@ -26,76 +26,83 @@ class Probe:
 
 def probes(settings: Settings) -> list[Probe]:
     """Try everything once. Raises nothing that the exchange or the warehouse may cause."""
+    anonymous = replace(settings, client_id=None, client_secret=None)
     made: list[Probe] = []
     try:
-        with open_exchange(settings, _PATIENCE) as exchange:
-            made += _of_exchange(exchange, settings)
+        with open_exchange(anonymous, _PATIENCE) as exchange:
+            made += _of_reach(exchange, settings)
+            made.append(_tried("clock", lambda: _of_clock(exchange)))
+            made.append(_tried("platform", lambda: _of_platform(exchange)))
+            made.append(_of_limits(settings))
+        if settings.client_id:
+            with open_exchange(settings, _PATIENCE) as exchange:
+                made.append(_tried("credentials", lambda: _of_credentials(exchange)))
     except DeribitPipelineError as error:
         made.append(Probe("reachable", False, f"{error}. {_remedy(settings)}"))
-    return [*made, _of_warehouse(settings)]
+    made.append(_tried("warehouse", lambda: _of_warehouse(settings)))
+    return made
 
 
-def _of_exchange(exchange: Exchange, settings: Settings) -> Iterator[Probe]:
-    client = exchange.client
-    answer = exchange.run(client.test())
-    yield Probe(
-        "reachable",
-        answer.http_status == 200,
-        f"{exchange.source} answers with HTTP {answer.http_status} in "
-        f"{answer.latency * 1000:.0f} ms",
-    )
-    yield Probe(
-        "environment",
-        True,  # an answer of another environment is an error of every call
-        f"{settings.environment}, and the exchange says testnet="
-        f"{settings.environment is Environment.TESTNET}",
-    )
-    yield _of_clock(datetime.now(UTC) - exchange.run(client.get_time()))
-    locked = exchange.run(client.status())
-    yield Probe(
-        "platform",
-        locked is None,
-        "open" if locked is None else f"locked ({locked}): wait until the exchange opens again",
-    )
-    yield Probe(
+def _tried(name: str, probe: Callable[[], str]) -> Probe:
+    try:
+        return Probe(name, True, probe())
+    except DeribitPipelineError as error:
+        return Probe(name, False, str(error))
+
+
+def _of_reach(exchange: Exchange, settings: Settings) -> list[Probe]:
+    try:
+        answer = exchange.run(exchange.client.test())
+    except WrongEnvironment as error:
+        return [
+            Probe("reachable", True, f"{exchange.source} answers"),
+            Probe("environment", False, error.reason),
+        ]
+    is_testnet = settings.environment is Environment.TESTNET
+    took = f"HTTP {answer.http_status} in {answer.latency * 1000:.0f} ms"
+    return [
+        Probe("reachable", answer.http_status == 200, f"{exchange.source} answers with {took}"),
+        Probe(
+            "environment", True, f"{settings.environment}: the exchange says testnet={is_testnet}"
+        ),
+    ]
+
+
+def _of_clock(exchange: Exchange) -> str:
+    difference = datetime.now(UTC) - exchange.run(exchange.client.get_time())
+    advice = ""
+    if abs(difference) > CLOCK_TOLERANCE:
+        advice = ": set this machine's clock; the pipeline goes by the exchange's meanwhile"
+    return f"{round(difference.total_seconds(), 1) + 0.0:+.1f} s from the exchange's{advice}"
+
+
+def _of_platform(exchange: Exchange) -> str:
+    locked = exchange.run(exchange.client.status())
+    if locked is not None:
+        raise DeribitPipelineError(f"locked ({locked}): wait until the exchange opens again")
+    return "open"
+
+
+def _of_limits(settings: Settings) -> Probe:
+    return Probe(
         "limits",
         True,
         f"{settings.requests_per_second:g} calls a second after a burst of {settings.burst}, "
         f"{settings.concurrency} in flight",
     )
-    if settings.client_id:
-        yield _of_credentials(exchange)
 
 
-def _of_clock(difference: timedelta) -> Probe:
-    seconds = difference.total_seconds()
-    advice = ""
-    if abs(difference) > CLOCK_TOLERANCE:
-        advice = ": set this machine's clock; the pipeline goes by the exchange's meanwhile"
-    return Probe("clock", True, f"{seconds:+.1f} s from the exchange's{advice}")
+def _of_credentials(exchange: Exchange) -> str:
+    token = exchange.run(exchange.client.auth())
+    exchange.run(exchange.client.get_account_summary("BTC"))
+    return f"accepted for {token.expires_in:.0f} s, and a private read answered"
 
 
-def _of_credentials(exchange: Exchange) -> Probe:
-    try:
-        token = exchange.run(exchange.client.auth())
-        exchange.run(exchange.client.get_account_summary("BTC"))
-    except DeribitError as error:
-        return Probe("credentials", False, str(error))
-    return Probe(
-        "credentials", True, f"accepted for {token.expires_in:.0f} s, and a private read answered"
-    )
-
-
-def _of_warehouse(settings: Settings) -> Probe:
-    warehouse = Warehouse(settings.warehouse, settings.environment)
-    try:
-        warehouse.check()
-    except WarehouseError as error:
-        return Probe("warehouse", False, str(error))
+def _of_warehouse(settings: Settings) -> str:
+    Warehouse(settings.warehouse, settings.environment).check()
     if not settings.warehouse.exists():
-        return Probe("warehouse", True, f"{settings.warehouse} will be made by the first backfill")
-    megabytes = settings.warehouse.stat().st_size / 1e6
-    return Probe("warehouse", True, f"{settings.warehouse} opens, {megabytes:,.1f} MB")
+        return f"{settings.warehouse} will be made by the first backfill"
+    return f"{settings.warehouse} opens, {settings.warehouse.stat().st_size / 1e6:,.1f} MB"
 
 
 def _remedy(settings: Settings) -> str:

@@ -1,17 +1,29 @@
 """One request to one page that can be believed: asked again where an answer is odd or lacks."""
 
 import logging
+from dataclasses import dataclass
 
-from deribit_pipeline.deribit.client import DeribitClient
+from deribit_pipeline.deribit.client import Chart, DeribitClient
+from deribit_pipeline.domain import TimeWindow
 from deribit_pipeline.errors import DeribitBadPayload
-from deribit_pipeline.planning.pages import Page, read_page
-from deribit_pipeline.planning.requests import ChartRequest, second_looks
+from deribit_pipeline.planning.pages import Page, odd, read_page
+from deribit_pipeline.planning.requests import ChartRequest, newest, second_looks
 
 logger = logging.getLogger(__name__)
 
-# How often an odd answer is asked again in halves. An answer that is odd for every window becomes
-# an error after as many requests; 5,000 candles halved four times are some 300.
+# How often an odd answer is asked again in halves: 5,000 candles halved four times are some 300.
 _HALVINGS = 4
+
+# How often what lacks is asked again while something new comes.
+_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Unproved:
+    """A window of which no believable answer is to be had, and why."""
+
+    window: TimeWindow
+    error: DeribitBadPayload
 
 
 class ChartFetcher:
@@ -21,36 +33,76 @@ class ChartFetcher:
         self._client = client
         self.requests = 0
 
-    async def pages(self, request: ChartRequest) -> list[Page]:
-        """The pages that cover the request's window, all gaps confirmed.
+    async def pages(self, request: ChartRequest) -> list[Page | Unproved]:
+        """What is to be had of the request's window, in pieces that cover it.
 
-        What an answer lacks is asked for a second time, in other windows; what then comes is in
-        the pages, and what still lacks is `missing`. Raises a DeribitError where no believable
-        answer is to be had.
+        What an answer lacks is asked for again, in other windows; what then comes is in the pages,
+        and what still lacks is `missing`. Raises DeribitUnavailable or DeribitRejected.
         """
-        pages = await self._believable(request, _HALVINGS)
-        return [await self._confirmed(request, page) for page in pages]
+        pieces: list[Page | Unproved] = []
+        for piece in await self._believable(request, _HALVINGS):
+            if isinstance(piece, Page) and len(piece.missing):
+                piece = await self._confirmed(request, piece)
+            pieces.append(piece)
+        return pieces
 
-    async def _believable(self, request: ChartRequest, halvings: int) -> list[Page]:
+    async def _believable(self, request: ChartRequest, halvings: int) -> list[Page | Unproved]:
+        """The page of the request, or those of its halves where its own cannot be believed."""
         try:
-            self.requests += 1
-            chart = await self._client.get_tradingview_chart_data(
-                request.instrument.instrument_name, request.resolution, request.asked
-            )
-            return [read_page(request, chart.candles, chart.as_of)]
+            return [await self._page(request)]
         except DeribitBadPayload as error:
             if not halvings:
-                raise
+                return [Unproved(request.window, error)]
             logger.warning("%s; asking again in smaller windows", error)
-            pages: list[Page] = []
-            for half in request.halves():
-                pages += await self._believable(half, halvings - 1)
-            return pages
+        pieces: list[Page | Unproved] = []
+        for half in request.halves():
+            # Where nothing before it was to be believed, one try more is enough.
+            is_hopeless = bool(pieces) and not any(isinstance(piece, Page) for piece in pieces)
+            pieces += await self._believable(half, 0 if is_hopeless else halvings - 1)
+        return pieces
 
-    async def _confirmed(self, request: ChartRequest, page: Page) -> Page:
-        if not len(page.missing):
-            return page
+    async def _page(self, request: ChartRequest) -> Page:
+        chart = await self._chart(request, request.asked)
+        if not len(chart.candles) and request.resolution.anchor is None:
+            # Nothing shows on which grid they open; the neighbours may.
+            chart = await self._chart(request, request.widened)
+        return read_page(request, chart.candles, chart.as_of)
+
+    async def _chart(self, request: ChartRequest, window: TimeWindow) -> Chart:
+        self.requests += 1
+        name = request.instrument.instrument_name
+        return await self._client.get_tradingview_chart_data(name, request.resolution, window)
+
+    async def _confirmed(self, request: ChartRequest, page: Page) -> Page | Unproved:
+        """The page, once other windows lack the same; unproved where answers contradict."""
+        try:
+            for _ in range(_LOOKS):
+                before, looks = page, await self._looks(request, page)
+                for look in looks:
+                    page = page.with_found(look)
+                is_settled = len(page.missing) == len(before.missing)
+                if not len(page.missing):
+                    return page
+                if is_settled and not any(page.is_contradicted_by(look) for look in looks):
+                    if not len(page.candles) and not any(len(look.candles) for look in looks):
+                        await self._require_newest(request, page)
+                    return page
+            raise odd(request, "answers contradict each other about which candles there are")
+        except DeribitBadPayload as error:
+            return Unproved(page.window, error)
+
+    async def _looks(self, request: ChartRequest, page: Page) -> list[Page]:
         looks: list[Page] = []
         for look in second_looks(request, page.missing):
-            looks += await self._believable(look, _HALVINGS)
-        return page.confirmed_by(looks)
+            for piece in await self._believable(look, _HALVINGS):
+                if isinstance(piece, Unproved):
+                    raise piece.error
+                looks.append(piece)
+        return looks
+
+    async def _require_newest(self, request: ChartRequest, page: Page) -> None:
+        """An exchange that has no candles at all confirms nothing: it may be down."""
+        probe = newest(request, page.as_of)
+        chart = await self._chart(probe, probe.asked)
+        if not len(chart.candles):
+            raise odd(request, "no candles came, and of the newest ones none either")

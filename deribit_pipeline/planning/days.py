@@ -16,7 +16,9 @@ from deribit_pipeline.domain import (
     ProvedDay,
     Resolution,
     TimeWindow,
+    without,
 )
+from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.planning.grid import grid_of
 from deribit_pipeline.planning.pages import Page
 from deribit_pipeline.planning.requests import wanted
@@ -24,14 +26,17 @@ from deribit_pipeline.planning.requests import wanted
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FetchedDay:
-    """All that the exchange said of the candles that open on one day of an instrument."""
+    """All that the exchange said of the candles that open on one day of an instrument.
+
+    `expected` is counted on the grid while the instrument is listed, from nothing that came.
+    """
 
     instrument_name: str
     resolution: Resolution
     day: date
+    expected: Moments
+    unclosed: Moments
     candles: Candles
-    missing: Moments
-    unclosed: int
     as_of: datetime
 
 
@@ -83,13 +88,13 @@ class Assembly:
             self._instrument_name,
             self._resolution,
             day,
+            np.concatenate([part.expected for part in parts]),
+            np.concatenate([part.unclosed for part in parts]),
             Candles(
                 np.concatenate([part.candles.opened_at for part in parts]),
                 np.concatenate([part.candles.values for part in parts]),
             ),
-            np.concatenate([part.missing for part in parts]),
-            sum(len(part.unclosed) for part in parts),
-            max(part.as_of for part in parts),
+            min(part.as_of for part in parts),
         )
 
 
@@ -98,7 +103,9 @@ def unlisted_day(
 ) -> FetchedDay:
     """A day on which the instrument did not trade: nothing is expected, and nothing asked."""
     nothing = Candles.none()
-    return FetchedDay(instrument_name, resolution, day, nothing, nothing.opened_at, 0, as_of)
+    return FetchedDay(
+        instrument_name, resolution, day, nothing.opened_at, nothing.opened_at, nothing, as_of
+    )
 
 
 def prove(
@@ -107,25 +114,31 @@ def prove(
     """Settle a day: what was fetched, joined with the candles already `held` of it.
 
     An absent candle is no statement about one that is held, so it never removes it. Where the
-    exchange says something else about a held candle, the new values stand and the held ones are
-    in `replaced`. `former` is the day's proof so far.
+    exchange says something else about a held candle, the newer answer stands, and the held values
+    are in `replaced`. `former` is the day's proof so far. Raises DeribitBadPayload where candles
+    are held that, as the instrument is listed now, should not exist.
     """
-    candles, missing, replaced = fetched.candles, fetched.missing, Candles.none()
-    if held is not None and len(held):
-        _, ours, theirs = np.intersect1d(
-            held.opened_at, candles.opened_at, assume_unique=True, return_indices=True
+    held = held if held is not None else Candles.none()
+    is_older = former is not None and fetched.as_of < former.fetched_at
+    if is_older:  # another process was faster: what it wrote is newer than this answer
+        candles, replaced = fetched.candles.union(held), Candles.none()
+    else:
+        candles, replaced = held.union(fetched.candles), _changed(held, fetched.candles)
+    if len(without(candles.opened_at, fetched.expected)):
+        raise DeribitBadPayload(
+            "candles are held of a time at which the instrument is not listed: has its listing "
+            "changed?",
+            method="candles",
+            params={"instrument_name": fetched.instrument_name, "day": fetched.day},
         )
-        differs = (held.values[ours] != candles.values[theirs]).any(axis=1)
-        replaced = held[ours[differs]]
-        candles = held.union(candles)
-        missing = missing[~np.isin(missing, held.opened_at)]
-    expected = len(candles) + len(missing) + fetched.unclosed
+    absent = without(fetched.expected, candles.opened_at)
+    missing = without(absent, fetched.unclosed)
     proof = DayProof(
         instrument_name=fetched.instrument_name,
         resolution=fetched.resolution,
         day=fetched.day,
-        state=_state(expected, len(missing), fetched.unclosed),
-        expected=expected,
+        state=_state(len(fetched.expected), len(missing), len(absent) - len(missing)),
+        expected=len(fetched.expected),
         received=len(candles),
         missing=len(missing),
         without_trades=candles.without_trades,
@@ -133,9 +146,19 @@ def prove(
         revised=(former.revised if former else 0) + len(replaced),
         fetched_at=fetched.as_of,
     )
-    if former is not None and proof == replace(former, fetched_at=proof.fetched_at):
-        proof = former  # nothing new was said, so the proof is the one that stands
+    if former is not None and (is_older or proof == replace(former, fetched_at=proof.fetched_at)):
+        # Nothing new was said, so the proof is the one that stands.
+        newer = replace(proof, fetched_at=former.fetched_at)
+        proof = former if newer == former else newer
     return ProvedDay(proof, candles, missing, replaced, fetched.as_of)
+
+
+def _changed(held: Candles, candles: Candles) -> Candles:
+    """The held candles about which these say something else."""
+    _, ours, theirs = np.intersect1d(
+        held.opened_at, candles.opened_at, assume_unique=True, return_indices=True
+    )
+    return held[ours[(held.values[ours] != candles.values[theirs]).any(axis=1)]]
 
 
 def content_hash(candles: Candles) -> str:
@@ -173,8 +196,11 @@ def contradictions(proof: DayProof, candles: Candles, named_gaps: int) -> list[s
         found.append("candles open on another day")
     if np.any(np.diff(candles.opened_at) <= np.timedelta64(0)):
         found.append("candles are repeated")
-    if not grid_of(proof.resolution, candles.opened_at).has(candles.opened_at):
+    grid = grid_of(proof.resolution, candles.opened_at)
+    if grid is not None and not grid.has(candles.opened_at):
         found.append("candles are off the grid")
+    if proof.expected > proof.resolution.candles_per_day:
+        found.append(f"{proof.expected} candles cannot open on one day")
     return found
 
 

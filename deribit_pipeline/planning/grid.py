@@ -31,18 +31,17 @@ class Grid:
         return not np.any((opened_at - anchor) % np.timedelta64(self.step, "ms"))
 
 
-def grid_of(resolution: Resolution, opened_at: Moments) -> Grid:
+def grid_of(resolution: Resolution, opened_at: Moments) -> Grid | None:
     """The grid of a resolution; where its anchor is not known, the one that these candles show.
 
-    Without any candle such a grid is counted from midnight, for want of better: it then only
-    names what is missing.
+    None where no candle shows it.
     """
-    anchor = resolution.anchor
-    if anchor is None:
-        since_epoch = opened_at[:1].astype(np.int64)
-        step = resolution.duration // _MILLISECOND
-        anchor = int(since_epoch[0]) % step * _MILLISECOND if len(since_epoch) else timedelta(0)
-    return Grid(resolution.duration, anchor)
+    if resolution.anchor is not None:
+        return Grid(resolution.duration, resolution.anchor)
+    if not len(opened_at):
+        return None
+    step = resolution.duration // _MILLISECOND
+    return Grid(resolution.duration, int(opened_at[0].astype(np.int64)) % step * _MILLISECOND)
 
 
 def life(instrument: Instrument, resolution: Resolution) -> TimeWindow:

@@ -14,7 +14,7 @@ from deribit_pipeline.domain import (
     day_window,
     from_ms,
 )
-from deribit_pipeline.planning.grid import grid_of, life
+from deribit_pipeline.planning.grid import Grid, life
 
 MOST_CANDLES = 5_000
 """The most candles that a request may be answered with: the exchange sends 5,001 newest ones and
@@ -24,6 +24,9 @@ drops the rest silently, so 5,001 is already a sign of loss."""
 # to be skipped (github.com/ccxt/ccxt/issues/21061), and the exchange may include the candle that
 # contains the start, which opened earlier still.
 _MOST_WANTED = MOST_CANDLES - 2
+
+# How many candles to look around for, where only their presence is the question.
+_NEWEST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ class ChartRequest:
     def asked(self) -> TimeWindow:
         """The window to ask the exchange for, so that `window` is surely in the answer."""
         return TimeWindow(self.window.start - self.resolution.duration, self.window.end)
+
+    @property
+    def widened(self) -> TimeWindow:
+        """A wider window to ask for: it may hold candles where the asked one holds none."""
+        return TimeWindow(
+            self.window.start - _NEWEST * self.resolution.duration,
+            self.window.end + _NEWEST * self.resolution.duration,
+        )
 
     @property
     def most(self) -> int:
@@ -60,7 +71,7 @@ def wanted(instrument: Instrument, resolution: Resolution, day: date) -> TimeWin
     listed = day_window(day).intersection(life(instrument, resolution))
     if listed is None or resolution.anchor is None:
         return listed
-    openings = grid_of(resolution, np.empty(0, "datetime64[ms]")).openings(listed)
+    openings = Grid(resolution.duration, resolution.anchor).openings(listed)
     if not len(openings):
         return None
     return TimeWindow(_moment(openings[0]), _moment(openings[-1]) + resolution.duration)
@@ -82,17 +93,27 @@ def requests(
 def second_looks(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
     """Requests that ask again for what an answer lacked, in other windows than its own.
 
-    They begin two candles before what is missing and end two after it: an exchange that cuts or
-    skips at an edge then does it elsewhere. They are less than half as long.
+    They begin two candles before what is missing and end two after it, as far as the instrument
+    was listed: an exchange that cuts or skips at an edge then does it elsewhere, and one that
+    lacks the neighbours too confirms nothing. They are less than half as long.
     """
-    step = request.resolution.duration
+    step, listed = request.resolution.duration, life(request.instrument, request.resolution)
     breaks = np.flatnonzero(np.diff(missing) > np.timedelta64(step, "ms")) + 1
-    spans = [
-        TimeWindow(_moment(run[0]) - 2 * step, _moment(run[-1]) + 3 * step)
+    spans = (
+        TimeWindow(_moment(run[0]) - 2 * step, _moment(run[-1]) + 3 * step).intersection(listed)
         for run in np.split(missing, breaks)
-    ]
-    covers = cover(spans, (_MOST_WANTED // 2 - 1) * step)
+    )
+    covers = cover([span for span in spans if span], (_MOST_WANTED // 2 - 1) * step)
     return [ChartRequest(request.instrument, request.resolution, window) for window in covers]
+
+
+def newest(request: ChartRequest, as_of: datetime) -> ChartRequest:
+    """A request for the newest candles of the same instrument: what an exchange that works
+    has."""
+    step = request.resolution.duration
+    end = min(as_of, life(request.instrument, request.resolution).end)
+    window = TimeWindow(end - _NEWEST * step, end)
+    return ChartRequest(request.instrument, request.resolution, window)
 
 
 def cover(windows: list[TimeWindow], longest: timedelta) -> list[TimeWindow]:

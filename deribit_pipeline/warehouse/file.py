@@ -1,6 +1,8 @@
 """The warehouse's file: opened late, closed at once, never another's."""
 
+import errno
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +39,9 @@ class Warehouse:
     def check(self) -> None:
         """Raise WarehouseError where the file, or the folder it would be made in, cannot serve."""
         if self.path.exists():
+            for path in (self.path, self.path.parent):  # DuckDB's log of a write stands beside it
+                if not os.access(path, os.W_OK):
+                    raise self._unwritable(PermissionError(errno.EACCES, "Permission denied"))
             with self.reading():
                 return
         folder = next(folder for folder in self.path.absolute().parents if folder.exists())

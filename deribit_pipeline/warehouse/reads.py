@@ -29,7 +29,6 @@ SERIES = "instrument_name = $instrument_name and resolution = $resolution"
 
 def proofs(
     connection: Connection,
-    *,
     instrument_names: Collection[str] = (),
     resolution: Resolution | None = None,
     first: date | None = None,
@@ -82,15 +81,17 @@ def candles(
 
 
 def gaps_by_day(
-    connection: Connection, instrument_name: str, resolution: Resolution
+    connection: Connection, instrument_name: str, resolution: Resolution, window: TimeWindow
 ) -> dict[date, int]:
-    """How many gaps are named on each day that has some."""
+    """How many gaps are named on each day of the window that has some."""
     rows = connection.execute(
         f"""
         select cast(timezone('UTC', opened_at) as date), count(distinct opened_at)
-        from candle_gaps where {SERIES} group by all
+        from candle_gaps
+        where {SERIES} and opened_at >= $start and opened_at < $end
+        group by all
         """,
-        series_parameters(instrument_name, resolution),
+        series_parameters(instrument_name, resolution) | {"start": window.start, "end": window.end},
     ).fetchall()
     return dict(rows)
 
@@ -108,10 +109,10 @@ def days_without_proof(
         with held as (
             select instrument_name, resolution,
                    cast(timezone('UTC', opened_at) as date) as day, count(*) as candles
-            from candles group by all
+            from candles where {_FITS} group by all
         )
         select * from held anti join candle_days using (instrument_name, resolution, day)
-        where {_FITS} order by all
+        order by all
         """,
         _fits(instrument_names, resolution, first, last),
     ).fetchall()

@@ -1,0 +1,53 @@
+"""What most people write with ccxt: `fetch_ohlcv` in a loop, an upsert by primary key.
+
+Arguments: API root, DuckDB file, instruments, first and last day. Nothing is counted or proved.
+"""
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+import ccxt
+import duckdb
+
+root, path, names, first, last = sys.argv[1:]
+MINUTE, PAGE = 60_000, 5_000
+
+exchange = ccxt.deribit({"urls": {"api": {"rest": root.removesuffix("/api/v2")}}})
+exchange.set_markets(
+    [
+        exchange.safe_market_structure(
+            {"id": name, "symbol": name, "base": "BTC", "quote": "USD", "type": "swap"}
+        )
+        for name in names.split(",")
+    ]
+)
+start = int(datetime.fromisoformat(first).replace(tzinfo=UTC).timestamp() * 1000)
+end = datetime.fromisoformat(last).replace(tzinfo=UTC) + timedelta(days=1)
+until = int(end.timestamp() * 1000)
+
+connection = duckdb.connect(path)
+connection.execute(
+    "create table candles (instrument varchar, ts bigint, open double, high double, low double, "
+    "close double, volume double, primary key (instrument, ts))"
+)
+requests = candles = 0
+for name in names.split(","):
+    since = start
+    while since < until:
+        rows = exchange.fetch_ohlcv(name, "1m", since, PAGE)
+        rows = [row for row in rows if since <= row[0] < until]
+        requests += 1
+        if not rows:
+            since += PAGE * MINUTE
+            continue
+        incoming = dict(zip(("ts", "open", "high", "low", "close", "volume"), zip(*rows)))
+        columns = {key: list(values) for key, values in incoming.items()}
+        connection.execute(
+            f"insert or replace into candles select '{name}', unnest($ts), unnest($open), "
+            "unnest($high), unnest($low), unnest($close), unnest($volume)",
+            columns,
+        )
+        candles += len(rows)
+        since = rows[-1][0] + MINUTE
+connection.close()
+print(f"{requests} chart requests, {candles} candles")
