@@ -185,7 +185,7 @@ class Candles:
     @property
     def without_trades(self) -> int:
         """How many candles nobody traded in: the exchange fills these itself, with volume 0."""
-        return int(np.count_nonzero(self.values[:, 4] == 0.0))
+        return int(np.count_nonzero(self.values[:, CANDLE_VALUES.index("volume_base")] == 0.0))
 
     def union(self, other: Candles) -> Candles:
         """The candles of both in the order of time; where both have one, `other` has the word."""
@@ -227,7 +227,7 @@ class DayProof:
 
     @property
     def is_settled(self) -> bool:
-        """Whether asking again is for `repair` or `--force` alone."""
+        """Whether nothing more need be asked of the day, unless it is forced."""
         return self.state in (DayState.COMPLETE, DayState.NOT_LISTED)
 
 

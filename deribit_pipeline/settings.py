@@ -1,4 +1,7 @@
-"""The settings: the only place that reads the environment and `.env`."""
+"""The settings: the place that reads the environment and `.env`.
+
+Only DAGSTER_HOME is read elsewhere too, by Dagster and by the log file that it configures.
+"""
 
 import os
 import re

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -424,3 +425,37 @@ def test_help_needs_neither_dagster_nor_duckdb() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
+    settings: Settings, sandbox: SandboxExchange, faults: Faults, name: str, code: int
+) -> None:
+    # From the fortieth chart on, the exchange does not answer: the backfill is in the middle.
+    faults.spoil_where("stall", lambda method, reply: sandbox.requests[CHART] > 40)
+    env = {
+        "DERIBIT_ENV": "sandbox",
+        "DERIBIT_BASE_URL": str(settings.base_url),
+        "DERIBIT_REQUESTS_PER_SECOND": "1000000",
+        "TMPDIR": str(settings.dagster_home.parent),
+    }
+    with subprocess.Popen(
+        [str(SCRIPT), "backfill", "--start", "2023-01-01", "--end", "2023-12-31"],
+        env=env, cwd=settings.dagster_home.parent, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        while sandbox.requests[CHART] <= 40:
+            assert process.poll() is None
+        process.send_signal(signal.Signals[name])
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert f"Error: Interrupted by {name}: what was proved is kept" in err
+    assert "BTC-PERPETUAL" in out
+    warehouse = settings.dagster_home.parent / "data" / "sandbox.duckdb"
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        [(days, incomplete)] = connection.execute(
+            "select count(*), count(*) filter (state != 'complete') from candle_days"
+        ).fetchall()
+    assert days > 0
+    assert incomplete == 0

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -191,23 +192,28 @@ def test_the_other_methods_answer(caller: Caller, clock: Clock) -> None:
     assert "BTC-PERPETUAL" in {instrument.instrument_name for instrument in listed}
 
 
-def test_no_more_requests_are_in_flight_than_allowed(
-    caller: Caller, sandbox: SandboxExchange
-) -> None:
-    in_flight = []
+def test_no_more_requests_are_in_flight_than_allowed(tmp_path: Path) -> None:
+    in_flight, most = 0, 0
 
-    async def many(client: DeribitClient) -> None:
-        slots = client.rpc._slots
+    async def answered(request: httpx.Request) -> httpx.Response:
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        in_flight -= 1
+        times = {"usIn": 1_704_067_200_000_000, "usOut": 1_704_067_200_000_001}
+        return httpx.Response(200, json={"result": {}, "testnet": False} | times)
 
-        async def one() -> None:
-            await bitcoin(client)
-            in_flight.append(4 - slots._value)
+    async def forty() -> None:
+        transport = httpx.MockTransport(answered)
+        async with httpx.AsyncClient(base_url="http://sandbox", transport=transport) as http:
+            pool = Credits(tmp_path / "credits", per_second=1e6, burst=100)
+            rpc = Rpc(http, is_testnet=False, concurrency=4, pools={"": pool})
+            await asyncio.gather(*(rpc.call("public/test") for _ in range(40)))
 
-        await asyncio.gather(*(one() for _ in range(40)))
-
-    caller.run(many)
-    assert max(in_flight) <= 4
-    assert sandbox.requests["public/get_instrument"] == 40
+    asyncio.run(forty())
+    assert most == 4
 
 
 def test_credentials_open_private_reads(caller: Caller) -> None:
@@ -223,12 +229,12 @@ def test_one_token_serves_all_requests_in_flight(caller: Caller, sandbox: Sandbo
     assert sandbox.requests["public/auth"] == 1
 
 
-def test_a_token_that_the_exchange_forgot_is_renewed_once(
-    caller: Caller, sandbox: SandboxExchange
+def test_a_token_that_the_exchange_no_longer_takes_is_renewed_once(
+    caller: Caller, sandbox: SandboxExchange, clock: Clock
 ) -> None:
     async def forgotten(client: DeribitClient) -> None:
         await client.get_account_summary("BTC")
-        sandbox._tokens.clear()
+        clock.forward(timedelta(seconds=TOKEN_LIFE + 1))
         await client.get_account_summary("BTC")
 
     caller.run(forgotten, credentials=RIGHT)

@@ -106,6 +106,8 @@ def test_a_post_is_answered_like_a_get(settings: Settings) -> None:
     }
     answer = httpx.post(str(settings.base_url), json=body)
     assert answer.json()["result"]["instrument_name"] == "BTC-PERPETUAL"
+    assert answer.json()["id"] == 7
+    assert httpx.post(str(settings.base_url), content=b"[").status_code == 400
 
 
 def test_beyond_5001_the_oldest_are_dropped_without_a_word(sandbox: SandboxExchange) -> None:

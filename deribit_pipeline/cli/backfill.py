@@ -1,13 +1,16 @@
 """`backfill` and `repair`: which days, through which Dagster runs, with what result."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import date
+from pathlib import Path
 
 from rich.table import Table
 
 from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.interrupts import Interrupted
 from deribit_pipeline.cli.terminal import BackfillProgress, stderr, stdout, warnings_on
 from deribit_pipeline.domain import DayState, Resolution, days_between, spans_of
 from deribit_pipeline.home import prepare_home
@@ -16,7 +19,7 @@ from deribit_pipeline.operations.background import BackgroundBackfill
 from deribit_pipeline.operations.estimate import estimate
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.incomplete import held_instruments, incomplete_days
-from deribit_pipeline.operations.jobs import Days, jobs_of
+from deribit_pipeline.operations.jobs import Days, Job, jobs_of
 from deribit_pipeline.operations.listings import listings
 from deribit_pipeline.operations.outcome import Outcome, added_up
 from deribit_pipeline.settings import Settings
@@ -137,33 +140,28 @@ def _make(
     """
     began, jobs = time.monotonic(), jobs_of(unsettled)
     home = prepare_home(settings.dagster_home)
+    interruption: Interrupted | None = None
     with ExitStack() as stack:
         progress = stack.enter_context(BackfillProgress(stderr(), _count(asked), jobs))
-        deribit: ForegroundBackfill | BackgroundBackfill | None = None
+        background = None
         if jobs and exchange is not None:
-            deribit = stack.enter_context(
-                BackgroundBackfill(
-                    exchange, warehouse, resolution, jobs,
-                    force=force, on_written=lambda job, proofs: progress.show(),
-                )
+            background = BackgroundBackfill(
+                exchange, warehouse, resolution, jobs,
+                force=force, on_written=lambda job, proofs: progress.show(),
             )  # fmt: skip
-        # Dagster takes more than a second to import: the exchange is already being asked.
-        from deribit_pipeline.defs import runs
-
-        instance = stack.enter_context(runs.open_instance(home))
-        unrecorded = runs.unrecorded(instance, resolution, asked)
-        for job in jobs:
-            unrecorded -= job.instrument_days()
-        if unrecorded and deribit is None:
-            deribit = ForegroundBackfill(
-                exchange or stack.enter_context(open_exchange(settings)), warehouse
-            )
-        settled: dict[str, list[date]] = {}
-        for name, day in unrecorded:
-            settled.setdefault(name, []).append(day)
-        for job in [*jobs, *jobs_of(settled)]:
-            assert deribit is not None
-            runs.materialize(instance, resolution, job, deribit, force=force and job in jobs)
+            stack.enter_context(background)
+        # Dagster would take signals for itself, but only does so in the main thread.
+        dagster = stack.enter_context(ThreadPoolExecutor(1, "dagster"))
+        recording = dagster.submit(
+            _record, settings, warehouse, home, exchange, resolution, asked, jobs, background, force
+        )
+        try:
+            recording.result()
+        except Interrupted as signalled:
+            interruption = signalled
+            if background is not None:
+                background.cancel()
+            recording.cancel()
         progress.show()
     with warehouse.reading() as connection:
         settled_now = settled_days(connection, resolution, asked)
@@ -171,7 +169,42 @@ def _make(
     total.asked = _count(asked)
     total.proofs |= {(proof.instrument_name, proof.day): proof for proof in settled_now}
     total.seconds = time.monotonic() - began
+    if interruption is not None:
+        _report(total, resolution, asked)
+        raise interruption
     return total
+
+
+def _record(
+    settings: Settings,
+    warehouse: Warehouse,
+    home: Path,
+    exchange: Exchange | None,
+    resolution: Resolution,
+    asked: Days,
+    jobs: Sequence[Job],
+    background: BackgroundBackfill | None,
+    force: bool,
+) -> None:
+    """Run Dagster for each job as the background makes its days, and for settled days that this
+    instance does not show yet."""
+    # Dagster takes more than a second to import: the exchange is already being asked.
+    from deribit_pipeline.defs import runs
+
+    with ExitStack() as stack:
+        instance = stack.enter_context(runs.open_instance(home))
+        for job in jobs:
+            assert background is not None
+            runs.materialize(instance, resolution, job, background, force=force)
+        unrecorded = runs.unrecorded(instance, resolution, asked)
+        settled: dict[str, list[date]] = {}
+        for name, day in unrecorded.difference(*(job.instrument_days() for job in jobs)):
+            settled.setdefault(name, []).append(day)
+        if settled:
+            exchange = exchange or stack.enter_context(open_exchange(settings))
+            here = ForegroundBackfill(exchange, warehouse)
+            for job in jobs_of(settled):
+                runs.materialize(instance, resolution, job, here, force=False)
 
 
 def _report(total: Outcome, resolution: Resolution, asked: Days) -> int:

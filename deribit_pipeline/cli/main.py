@@ -1,7 +1,7 @@
 """The console script `deribit-pipeline`: commands, and what becomes of their errors.
 
 Data goes to stdout, messages to stderr. Exit codes: 0 all that was asked is proved, 1 something
-was not, 2 the command line or a setting was wrong.
+was not, 2 the command line or a setting was wrong, 130 and 143 a signal ended it.
 """
 
 import sys
@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from deribit_pipeline import __version__
+from deribit_pipeline.cli.interrupts import Interrupted, interruptible
 from deribit_pipeline.errors import (
     DeribitPipelineError,
     InputError,
@@ -20,7 +21,7 @@ from deribit_pipeline.errors import (
     WrongEnvironment,
 )
 
-PROVED, NOT_PROVED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+PROVED, NOT_PROVED, WRONG_INPUT = 0, 1, 2
 
 # What the command line or a setting can mend.
 _WRONG = (InputError, WarehouseUnusable, UnknownInstrument, WrongCredentials, WrongEnvironment)
@@ -206,17 +207,19 @@ def main() -> None:
 def exit_code(arguments: list[str]) -> int:
     """Run one command line; every error becomes one sentence and a code."""
     try:
-        arguments = arguments or ["--help"]
-        return app(arguments, prog_name="deribit-pipeline", standalone_mode=False) or PROVED
+        with interruptible():
+            arguments = arguments or ["--help"]
+            return app(arguments, prog_name="deribit-pipeline", standalone_mode=False) or PROVED
     except _WRONG as error:
         return _said(error, WRONG_INPUT)
     except DeribitPipelineError as error:
         return _said(error, NOT_PROVED)
-    except (KeyboardInterrupt, typer.Abort):
-        return _said("Interrupted; what was proved is kept.", INTERRUPTED)
     except TyperException as error:
         sentence = error.format_message().rstrip(".")
         return _said(f"{sentence}. See deribit-pipeline --help.", WRONG_INPUT)
+    except Interrupted as interruption:
+        kept = "what was proved is kept, and the same command goes on from there"
+        return _said(f"{interruption}: {kept}.", interruption.exit_code)
 
 
 def _said(sentence: object, code: int) -> int:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import days_by_instrument, partition_key
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import DeribitPipelineError
@@ -98,14 +99,17 @@ def asked_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
 def _record_proved(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
     """Record each day that stands, for the run fails and would record none: what is asked again
     is then only what failed."""
-    for (name, day), proof in outcome.proofs.items():
-        context.log_event(
+    record(
+        context,
+        [
             dg.AssetMaterialization(
                 context.asset_key,
                 partition=partition_key(name, day),
                 metadata={"state": str(proof.state), "candles": proof.received},
             )
-        )
+            for (name, day), proof in outcome.proofs.items()
+        ],
+    )
 
 
 def _failure(outcome: Outcome) -> str:

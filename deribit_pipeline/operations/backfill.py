@@ -117,7 +117,7 @@ class Backfill:
                         workers.create_task(self._fetch(plan))
                 await self._fetched.put(None)
         except* DeribitPipelineError as several:
-            self._fail_the_rest(str(_first(several)))
+            self.fail_the_rest(str(_first(several)))
 
     async def _hand_over_unlisted(self) -> None:
         as_of = self._client.rpc.as_of
@@ -173,11 +173,12 @@ class Backfill:
             reason = error.reason if is_odd else error.summary
             self._job_of[name, day].outcome.failures[name, day] = reason
 
-    def _fail_the_rest(self, reason: str) -> None:
+    def fail_the_rest(self, reason: str) -> None:
+        """Nothing more will be written: every day that is not proved has failed."""
         for key, job in self._job_of.items():
             if key not in job.outcome.proofs:
                 job.outcome.failures.setdefault(key, reason)
-        logger.error("The backfill ends here: %s", reason)
+        logger.warning("The backfill ends here: %s", reason)
 
     async def _write_as_they_come(self) -> None:
         """Write everything that is waiting in one transaction, again and again until the end."""
@@ -204,7 +205,9 @@ class Backfill:
         for job, proofs in written:
             if not proofs:
                 continue
-            job.outcome.proofs |= {(proof.instrument_name, proof.day): proof for proof in proofs}
+            for proof in proofs:
+                job.outcome.proofs[proof.instrument_name, proof.day] = proof
+                job.outcome.failures.pop((proof.instrument_name, proof.day), None)
             job.outcome.seconds = time.monotonic() - self._began
             self._on_written(job, proofs)
 

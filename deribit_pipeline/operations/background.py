@@ -1,5 +1,6 @@
 """A backfill in a thread of its own, so that Dagster keeps its books while it goes on."""
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Self
@@ -46,9 +47,13 @@ class BackgroundBackfill:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.cancel()
+        self._thread.join()
+
+    def cancel(self) -> None:
+        """End the backfill: what is not written by then fails."""
         if not self._is_over:
             self._exchange.cancel()
-        self._thread.join()
 
     def backfill(self, resolution: Resolution, job: Job, *, force: bool = False) -> Outcome:
         """The outcome of the job that has this one's run, once it is done; its progress is logged
@@ -90,6 +95,8 @@ class BackgroundBackfill:
     def _run(self) -> None:
         try:
             self._backfill.run()
+        except asyncio.CancelledError:
+            self._backfill.fail_the_rest("the backfill was interrupted")
         except BaseException as error:  # noqa: BLE001 - raised again by whoever follows a job
             self._error = error
         finally:

@@ -41,11 +41,13 @@ def application(
     faults = faults or Faults()
 
     async def called(request: Request) -> Response:
-        method, params = await _call_of(request)
+        method, params, number = await _call_of(request)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if latency:
             await asyncio.sleep(latency)
         reply = exchange.answer(method, params, token if scheme.lower() == "bearer" else None)
+        if number is not None:
+            reply.body["id"] = number
         return await _response(faults.on(method, reply))
 
     return Starlette(
@@ -56,14 +58,17 @@ def application(
     )
 
 
-async def _call_of(request: Request) -> tuple[str, dict[str, str]]:
-    """Method and parameters of a GET's query string or a POST's JSON-RPC body."""
+async def _call_of(request: Request) -> tuple[str, dict[str, str], object]:
+    """Method, parameters and id of a GET's query string or a POST's JSON-RPC body."""
     method: str = request.path_params.get("method", "")
     if request.method == "GET":
-        return method, dict(request.query_params)
-    body = orjson.loads(await request.body())
-    params = {name: str(value) for name, value in body.get("params", {}).items()}
-    return method or body.get("method", ""), params
+        return method, dict(request.query_params), None
+    try:
+        body = orjson.loads(await request.body())
+        params = {name: str(value) for name, value in body.get("params", {}).items()}
+        return method or str(body.get("method", "")), params, body.get("id")
+    except (orjson.JSONDecodeError, AttributeError):
+        return "", {}, None  # which is no method: the refusal says so
 
 
 async def _response(wire: Wire) -> Response:

@@ -157,7 +157,9 @@ CANDLE_REVISIONS = Table(
         _RESOLUTION,
         _OPENED_AT,
         *_VALUES,
-        Column("held_from", "timestamptz", "Since when these values were held.", "UTC"),
+        Column(
+            "held_from", "timestamptz", "Since when, at the latest, these values were held.", "UTC"
+        ),
         Column("replaced_at", "timestamptz", "When the exchange said something else.", "UTC"),
         _RUN_ID,
     ),
