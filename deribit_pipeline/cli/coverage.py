@@ -1,27 +1,30 @@
 """`coverage`: every instrument by day, coloured by state."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from datetime import date
+from itertools import groupby, islice
+from typing import TypeVar
 
 from rich.text import Text
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.terminal import stderr, stdout
-from deribit_pipeline.domain import DayProof, DayState
+from deribit_pipeline.domain import DayState, Resolution
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
 
 # A glyph each, so that the picture reads without colours too.
-_LOOKS = {
+_LOOKS: dict[str, tuple[str, str]] = {
     DayState.COMPLETE: ("█", "green"),
     DayState.OPEN: ("▄", "blue"),
     DayState.GAPPED: ("▒", "yellow"),
     DayState.NOT_LISTED: ("·", "dim"),
-    None: (" ", ""),
+    "": (" ", ""),
 }
+Item = TypeVar("Item")
+
 _MONTH_WIDTH = len("2024-01 ") + 31 + 2
 
 
@@ -32,18 +35,16 @@ def run(instruments: str | None, resolution: str | None) -> int:
     settings = Settings.load()
     warehouse = Warehouse(settings.warehouse, settings.environment)
     with warehouse.reading() as connection:
-        proofs = reads.proofs(connection, names, only)
-    arguments.require_held(names, {proof.instrument_name for proof in proofs}, settings.warehouse)
-    if not proofs:
+        held = reads.day_states(connection, names, only)
+    arguments.require_held(names, {name for name, *_ in held}, settings.warehouse)
+    if not held:
         stderr().print(f"{settings.warehouse} holds no such day yet: see backfill --help.")
         return 0
-    console = stdout()
-    console.print(_legend())
-    for (name, of_resolution), some in groupby(
-        proofs, key=lambda proof: (proof.instrument_name, proof.resolution)
-    ):
-        for line in _calendar(f"{name} {of_resolution.label}", list(some), console.width):
-            console.print(line)
+    console, lines = stdout(), [_legend()]
+    for (name, spelling), days in groupby(held, key=lambda row: row[:2]):
+        title = f"{name} {Resolution(spelling).label}"
+        lines += _calendar(title, [row[2:] for row in days], console.width)
+    console.print(Text("\n").join(lines))
     return 0
 
 
@@ -51,33 +52,36 @@ def _legend() -> Text:
     legend = Text()
     for state, (glyph, style) in _LOOKS.items():
         if state:
-            legend.append(glyph, style).append(f" {str(state).replace('_', ' ')}   ")
+            legend.append(glyph, style).append(f" {state.replace('_', ' ')}   ")
     return legend.append("blank: never asked for")
 
 
-def _calendar(title: str, proofs: list[DayProof], width: int) -> Iterator[Text]:
+def _calendar(title: str, days: list[tuple[date, str, int]], width: int) -> Iterator[Text]:
     """The days of one instrument and resolution, as many months a line as fit the width."""
-    counts = Counter(proof.state for proof in proofs)
-    candles = sum(proof.received for proof in proofs)
+    counts = Counter(state for _, state, _ in days)
     states = ", ".join(
-        f"{counts[state]:,} {str(state).replace('_', ' ')}" for state in DayState if counts[state]
+        f"{counts[state]:,} {state.replace('_', ' ')}" for state in DayState if counts[state]
     )
+    candles = sum(received for *_, received in days)
     yield Text(f"\n{title}", "bold").append(f"   {states}; {candles:,} candles", "not bold")
-    states_by_day = {proof.day: proof.state for proof in proofs}
-    months = sorted({proof.day.replace(day=1) for proof in proofs})
+    months: dict[date, dict[int, str]] = {}
+    for day, state, _ in days:
+        months.setdefault(day.replace(day=1), {})[day.day] = state
     per_line = max(1, width // _MONTH_WIDTH)
-    for n in range(0, len(months), per_line):
+    for some in batched(months.items(), per_line):
         line = Text()
-        for month in months[n : n + per_line]:
+        for month, cells in some:
             line.append(f"{month:%Y-%m} ", "dim")
-            line.append(_month(month, states_by_day)).append("  ")
+            for state, run in groupby(cells.get(number, "") for number in range(1, 32)):
+                glyph, style = _LOOKS[state]
+                line.append(glyph * len(list(run)), style)
+            line.append("  ")
         line.rstrip()
         yield line
 
 
-def _month(month: date, states: Mapping[date, DayState]) -> Text:
-    cells = Text()
-    for day in (month + timedelta(days=n) for n in range(31)):
-        glyph, style = _LOOKS[states.get(day) if day.month == month.month else None]
-        cells.append(glyph, style)
-    return cells
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`; Python has it from 3.12 on."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some

@@ -58,6 +58,21 @@ def proofs(
     ]  # fmt: skip
 
 
+def day_states(
+    connection: Connection,
+    instrument_names: Collection[str] = (),
+    resolution: Resolution | None = None,
+) -> list[tuple[str, str, date, str, int]]:
+    """Instrument, resolution, day, state and candles held, of every day that was asked for."""
+    return connection.execute(
+        f"""
+        select instrument_name, resolution, day, state, received from candle_days
+        where {_FITS} order by all
+        """,
+        _fits(instrument_names, resolution, None, None),
+    ).fetchall()
+
+
 def candles(
     connection: Connection,
     instrument_name: str,

@@ -1,0 +1,264 @@
+"""The performance table: each row a process of its own against a sandbox with Deribit's limits.
+
+`make bench` runs it and writes docs/benchmarks.md. Every timed command starts from nothing: an
+empty folder, a sandbox just started (so with its full burst), and its own files of credits.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BIN = Path(sys.executable).parent
+OURS = str(BIN / "deribit-pipeline")
+PER_SECOND, BURST, LATENCY_MS = 20, 100, 60
+PAIR = "BTC-PERPETUAL,ETH-PERPETUAL"
+BASES = "BTC ETH SOL XRP AVAX ADA DOT LTC UNI LINK NEAR TRX DOGE BCH BNB TRUMP HYPE PAXG"
+TWENTY = ",".join([PAIR, *(f"{base}_USDC-PERPETUAL" for base in BASES.split(" "))])
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is asked for; `names` are instruments, `first` and `last` days."""
+
+    title: str
+    names: str
+    first: str
+    last: str
+
+
+YEAR = Work("2 instruments × 365 days", PAIR, "2023-01-01", "2023-12-31")
+EIGHT_YEARS = Work("2 perpetuals since listing", PAIR, "2018-08-14", "2026-06-30")
+WIDE = Work("20 instruments × 90 days", TWENTY, "2025-07-01", "2025-09-28")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: wall seconds, peak memory in MB, chart requests and candles."""
+
+    seconds: float
+    megabytes: float
+    requests: int
+    candles: int
+
+
+@contextmanager
+def sandbox(is_metered: bool = True) -> Iterator[str]:
+    """A sandbox in a process of its own; gives its API root."""
+    rate = str(PER_SECOND if is_metered else 0)
+    command = [OURS, "sandbox", "--port", "0", "--requests-per-second", rate]
+    command += ["--burst", str(BURST), "--latency-ms", str(LATENCY_MS if is_metered else 0)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        found = re.search(r"http://[\d.:]+/api/v2", server.stderr.readline())
+        assert found
+        try:
+            yield found[0]
+        finally:
+            server.terminate()
+
+
+def timed(command: Sequence[str], env: dict[str, str], folder: Path) -> Measured:
+    """Run a command to its end, as a user would from a shell."""
+    clean = {"PATH": os.environ["PATH"], "TMPDIR": str(folder), "HOME": str(folder)}
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=clean | env, cwd=folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout
+    said = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{said}")
+    requests = re.search(r"([\d,]+) chart requests", said)
+    candles = re.search(r"([\d,]+) candles(?: received)?(?: in|$)", said, re.MULTILINE)
+    return Measured(
+        seconds,
+        usage.ru_maxrss / 1024,
+        int(requests[1].replace(",", "")) if requests else 0,
+        int(candles[1].replace(",", "")) if candles else 0,
+    )
+
+
+def backfill(work: Work) -> list[str]:
+    """The command line that makes the work."""
+    days = ["--start", work.first, "--end", work.last]
+    return [OURS, "backfill", "--instruments", work.names, *days]
+
+
+def ours(work: Work, folder: Path, is_metered: bool = True) -> Measured:
+    """The whole of it: start, fetch, prove, write, record in Dagster, exit."""
+    with sandbox(is_metered) as url:
+        env = {"DERIBIT_ENV": "sandbox", "DERIBIT_BASE_URL": url}
+        if not is_metered:
+            env["DERIBIT_REQUESTS_PER_SECOND"] = "1000000"
+        return timed(backfill(work), env, folder)
+
+
+def theirs(script: str, work: Work, folder: Path) -> Measured:
+    """The same candles by one of the ccxt scripts: not proved, not recorded."""
+    with sandbox() as url:
+        arguments = [url, str(folder / "ccxt.duckdb"), work.names, work.first, work.last]
+        return timed([sys.executable, str(HERE / script), *arguments], {}, folder)
+
+
+def median(runs: Sequence[Measured]) -> Measured:
+    """The run of the median duration."""
+    return sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
+
+
+def floor(requests: int) -> float:
+    """The seconds that the limit alone asks for."""
+    return max(0.0, requests - BURST) / PER_SECOND
+
+
+def row(title: str, who: str, run: Measured, requests: int) -> str:
+    """A row of the table; the floor is that of our requests, the same for all of a kind."""
+    limit = floor(requests)
+    ratio = f"{run.seconds / limit:.2f}" if limit else ""
+    return (
+        f"| {title} | {who} | {run.seconds:.1f} | {limit:.1f} | {ratio} | "
+        f"{run.candles / run.seconds:,.0f} | {run.megabytes:.0f} | {run.requests:,} |"
+    )
+
+
+class Bench:
+    """Runs the rows, prints each as it is known, and keeps them."""
+
+    def __init__(self, repeat: int) -> None:
+        self._repeat = repeat
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+        self.lines.append(line)
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        path = Path(tempfile.mkdtemp(prefix="bench-"))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path)
+
+    def compared(self, work: Work, scripts: Sequence[str]) -> None:
+        """Our backfill and the scripts in turn, and the ratios of their medians."""
+        runs: dict[str, list[Measured]] = {"ours": []} | {script: [] for script in scripts}
+        for _ in range(self._repeat):
+            for who, made in runs.items():
+                with self.folder() as folder:
+                    made.append(ours(work, folder) if who == "ours" else theirs(who, work, folder))
+        middle = {who: median(made) for who, made in runs.items()}
+        for who, run in middle.items():
+            name = {"ours": "deribit-pipeline"}.get(who, who.removesuffix(".py").replace("_", ", "))
+            self.say(row(work.title, name, run, middle["ours"].requests))
+
+    def alone(self, work: Work, title: str, is_metered: bool) -> None:
+        """Our backfill alone."""
+        runs = []
+        for _ in range(self._repeat):
+            with self.folder() as folder:
+                runs.append(ours(work, folder, is_metered))
+        run = median(runs)
+        self.say(row(title, "deribit-pipeline", run, run.requests if is_metered else 0))
+
+    def figures(self) -> None:
+        """Everything that is measured on a warehouse that is there already."""
+        with self.folder() as folder, sandbox(is_metered=False) as url:
+            env = {"DERIBIT_ENV": "sandbox", "DERIBIT_BASE_URL": url}
+            env["DERIBIT_REQUESTS_PER_SECOND"] = "1000000"
+            timed(backfill(YEAR), env, folder)
+            again = [timed(backfill(YEAR), env, folder) for _ in range(self._repeat)]
+            self.say(f"| the same command again, all proved | {median(again).seconds:.1f} s |")
+            record = []
+            for number in range(self._repeat):
+                home = {"DAGSTER_HOME": str(folder / f"home{number}")}
+                record.append(timed(backfill(YEAR), env | home, folder))
+            each = (median(record).seconds - median(again).seconds) / 730 * 1000
+            self.say(f"| Dagster's bookkeeping of one instrument-day | {each:.1f} ms |")
+            one = [str(BIN / "dagster"), "asset", "materialize", "-m"]
+            one += ["deribit_pipeline.definitions", "--select", "candles_1m", "--partition"]
+            cold = [
+                timed([*one, f"BTC-PERPETUAL|2022-01-{day:02d}"],
+                      env | {"DAGSTER_HOME": str(folder / "dagster_home")}, folder)
+                for day in range(1, self._repeat + 1)
+            ]  # fmt: skip
+            self.say(f"| one cold `dagster asset materialize` | {median(cold).seconds:.1f} s |")
+            read = (
+                "import time, duckdb; began = time.perf_counter(); "
+                "c = duckdb.connect('data/sandbox.duckdb', read_only=True); "
+                "f = c.sql(\"from complete_candles where instrument_name = 'BTC-PERPETUAL' and "
+                "resolution = '1' and opened_at >= '2023-01-01'\").df(); "
+                "began = time.perf_counter(); "
+                "f = c.sql(\"from complete_candles where instrument_name = 'BTC-PERPETUAL' and "
+                "resolution = '1' and opened_at >= '2023-01-01'\").df(); "
+                "print(len(f), time.perf_counter() - began)"
+            )
+            said = subprocess.run(
+                [sys.executable, "-W", "ignore", "-c", read],
+                cwd=folder, capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            count, seconds = said.stdout.split()
+            self.say(f"| {int(count):,} one-minute candles into pandas | {float(seconds):.2f} s |")
+        self.coverage()
+
+    def coverage(self) -> None:
+        """`coverage` over 20 instruments × 8 years, of proofs that are made up."""
+        with self.folder() as folder:
+            sys.path.insert(0, str(HERE))
+            from made_up import write_proofs
+
+            write_proofs(folder / "data" / "sandbox.duckdb", TWENTY.split(","), 8 * 365)
+            shown = [
+                timed([OURS, "coverage"], {"DERIBIT_ENV": "sandbox"}, folder)
+                for _ in range(self._repeat)
+            ]
+            self.say(f"| `coverage` of 20 instruments × 8 years | {median(shown).seconds:.1f} s |")
+
+
+def main() -> None:
+    """Print the table, and write it where it is asked for."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--repeat", type=int, default=3, help="runs of each, default 3")
+    options.add_argument("--quick", action="store_true", help="leave out the whole history")
+    options.add_argument("--write", type=Path, help="the Markdown file to write")
+    asked = options.parse_args()
+    bench = Bench(asked.repeat)
+    bench.say(
+        f"Medians of {asked.repeat} interleaved runs on {os.cpu_count()} cores shared with the "
+        f"sandbox exchange ({PER_SECOND} calls a second after a burst of {BURST}, {LATENCY_MS} ms "
+        f"latency), {datetime.now(UTC):%Y-%m-%d}, Python {sys.version.split()[0]}. Each run is a "
+        "whole process, from start to exit; the floor is (chart requests − 100) / 20 s."
+    )
+    bench.say("")
+    bench.say("| one-minute candles | by | s | floor | ratio | candles/s | MB | requests |")
+    bench.say("|---|---|--:|--:|--:|--:|--:|--:|")
+    bench.compared(YEAR, ["ccxt_idiomatic.py", "ccxt_fastest.py"])
+    if not asked.quick:
+        bench.compared(EIGHT_YEARS, ["ccxt_fastest.py"])
+    bench.alone(WIDE, WIDE.title, is_metered=True)
+    bench.alone(YEAR, "the same year without a rate limit", is_metered=False)
+    bench.say("")
+    bench.say("| what | figure |")
+    bench.say("|---|--:|")
+    bench.figures()
+    if asked.write:
+        text = "# Benchmarks\n\nWritten by `make bench`.\n\n" + "\n".join(bench.lines) + "\n"
+        asked.write.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
