@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format dev docs clean
+.PHONY: help setup demo test check format dev bench docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
@@ -50,8 +50,16 @@ dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
 	$(BIN)/dagster dev -w workspace.yaml
 
+.venv-bench/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+bench: setup .venv-bench/.installed ## Measure, beside ccxt, and write docs/benchmarks.md (20 minutes)
+	$(BIN)/python benchmarks/run.py --ccxt .venv-bench/bin/python --write docs/benchmarks.md
+
 docs: setup ## Generate the data dictionary
 	$(BIN)/python -m deribit_pipeline.warehouse.schema > docs/data-dictionary.md
 
 clean: ## Remove the environment and caches; data stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,7 +1,10 @@
-"""A warehouse of proofs without candles: enough for what reads proofs alone."""
+"""Warehouses of made-up days, to time what does not depend on the exchange."""
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+
+import numpy as np
 
 from deribit_pipeline.domain import (
     Candles,
@@ -11,6 +14,9 @@ from deribit_pipeline.domain import (
     ProvedDay,
     Resolution,
 )
+from deribit_pipeline.planning.days import FetchedDay, prove
+from deribit_pipeline.sandbox.listings import LISTINGS
+from deribit_pipeline.sandbox.market import DAY, Market
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 
@@ -36,3 +42,23 @@ def write_proofs(path: Path, names: list[str], days: int) -> None:
                 {},
                 source,
             )
+
+
+def seconds_a_day(path: Path, days: int = 360, batch: int = 48) -> float:
+    """The seconds that proving and writing one instrument-day of minutes takes, in batches of as
+    many days as a backfill writes at once."""
+    listing, nothing, now = LISTINGS[0], Candles.none().opened_at, datetime.now(UTC)
+    market, fetched = Market(listing), []
+    for day in (date(2023, 1, 1) + timedelta(days=n) for n in range(days)):
+        start = int(np.datetime64(day, "ms").astype(int))
+        rows = market.minutes(start, start + DAY)
+        candles = Candles(rows.ticks.astype("datetime64[ms]"), rows.values)
+        name, minutes = listing.instrument_name, Resolution.MINUTE_1
+        fetched.append(FetchedDay(name, minutes, day, candles.opened_at, nothing, candles, now))
+    warehouse = Warehouse(path, Environment.SANDBOX)
+    source = Provenance(Environment.SANDBOX, "made up", "no run")
+    began = time.perf_counter()
+    for n in range(0, days, batch):
+        with warehouse.writing() as connection:
+            write_days(connection, [prove(day) for day in fetched[n : n + batch]], {}, source)
+    return (time.perf_counter() - began) / days
