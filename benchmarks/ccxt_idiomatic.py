@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import ccxt
 import duckdb
+import pandas as pd
 
 root, path, names, first, last = sys.argv[1:]
 MINUTE, PAGE = 60_000, 5_000
@@ -40,13 +41,8 @@ for name in names.split(","):
         if not rows:
             since += PAGE * MINUTE
             continue
-        incoming = dict(zip(("ts", "open", "high", "low", "close", "volume"), zip(*rows)))
-        columns = {key: list(values) for key, values in incoming.items()}
-        connection.execute(
-            f"insert or replace into candles select '{name}', unnest($ts), unnest($open), "
-            "unnest($high), unnest($low), unnest($close), unnest($volume)",
-            columns,
-        )
+        frame = pd.DataFrame(rows, columns=["ts", "open", "high", "low", "close", "volume"])
+        connection.execute(f"insert or replace into candles select '{name}', * from frame")
         candles += len(rows)
         since = rows[-1][0] + MINUTE
 connection.close()

@@ -12,11 +12,11 @@ from rich.table import Table
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.interrupts import Interrupted
 from deribit_pipeline.cli.terminal import BackfillProgress, stderr, stdout, warnings_on
-from deribit_pipeline.domain import DayState, Resolution, days_between, spans_of
+from deribit_pipeline.domain import DayState, Instrument, Resolution, days_between, spans_of
 from deribit_pipeline.home import prepare_home
 from deribit_pipeline.operations.backfill import ForegroundBackfill, settled_days
 from deribit_pipeline.operations.background import BackgroundBackfill
-from deribit_pipeline.operations.estimate import estimate
+from deribit_pipeline.operations.estimate import Estimate, estimate
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.incomplete import held_instruments, incomplete_days
 from deribit_pipeline.operations.jobs import Days, Job, jobs_of
@@ -46,25 +46,23 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(warnings_on(stderr()))
         exchange: Exchange | None = None
+        instruments_listed: dict[str, Instrument] = {}
         asked = _all(names, first, last or first)
-        unsettled = _unsettled(warehouse, of_resolution, asked, force)
-        if last is None or unsettled:
+        # Without an end, the exchange has to say which day it is in any case.
+        unsettled = _unsettled(warehouse, of_resolution, asked, force) if last else asked
+        if unsettled:
             exchange = stack.enter_context(open_exchange(settings))
-            today = exchange.run(exchange.client.get_time()).date()
-            asked = _all(names, *_not_future(first, last, today))
-            unsettled = _unsettled(warehouse, of_resolution, asked, force)
             # Before anything is written: a name that is not listed is a mistake to say at once.
-            instruments_listed = exchange.run(listings(exchange.client, unsettled))
-            if plan:
-                counted = estimate(
+            instruments_listed, as_of = exchange.run(listings(exchange.client, unsettled))
+            asked = _all(names, *_not_future(first, last, as_of.date()))
+            unsettled = _unsettled(warehouse, of_resolution, asked, force)
+        if plan:
+            return _print_plan(
+                estimate(
                     instruments_listed, of_resolution, asked, unsettled,
                     requests_per_second=settings.requests_per_second, burst=settings.burst,
-                )  # fmt: skip
-                return _print_plan(
-                    counted.days, counted.proved, counted.requests, counted.rows, counted.seconds
                 )
-        if plan:
-            return _print_plan(_count(asked), _count(asked), 0, 0, 0.0)
+            )  # fmt: skip
         total = _make(settings, warehouse, exchange, of_resolution, asked, unsettled, force)
     return _report(total, of_resolution, asked)
 
@@ -257,12 +255,12 @@ def _report(total: Outcome, resolution: Resolution, asked: Days) -> int:
     return 1 if unproved or is_open else 0
 
 
-def _print_plan(days: int, proved: int, requests: int, rows: int, seconds: float) -> int:
+def _print_plan(counted: Estimate) -> int:
     table = Table(title="Plan", title_justify="left", show_header=False)
-    table.add_row("instrument-days asked for", f"{days:,}")
-    table.add_row("already proved", f"{proved:,}")
-    table.add_row("chart requests", f"{requests:,}")
-    table.add_row("rows, at most", f"{rows:,}")
-    table.add_row("seconds at the rate limit", f"{seconds:,.1f}")
+    table.add_row("instrument-days asked for", f"{counted.days:,}")
+    table.add_row("already proved", f"{counted.proved:,}")
+    table.add_row("chart requests", f"{counted.requests:,}")
+    table.add_row("rows, at most", f"{counted.rows:,}")
+    table.add_row("seconds at the rate limit", f"{counted.seconds:,.1f}")
     stdout().print(table)
     return 0

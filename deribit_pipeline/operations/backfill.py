@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 
 from deribit_pipeline.deribit import codes
 from deribit_pipeline.domain import Candles, DayProof, Resolution, TimeWindow, day_window
@@ -105,8 +105,8 @@ class Backfill:
         return {name: days[name] for name in order}
 
     async def _make(self, days: Mapping[str, Sequence[date]]) -> None:
-        instruments = await listings(self._client, days)
-        warn_of_clock(self._client.rpc.as_of)
+        instruments, as_of = await listings(self._client, days)
+        warn_of_clock(as_of)
         for name, instrument in instruments.items():
             self._assemblies[name] = Assembly(instrument, self._resolution, days[name])
         plan = itertools.chain.from_iterable(
@@ -116,7 +116,7 @@ class Backfill:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write_as_they_come())
-                await self._hand_over_unlisted()
+                await self._hand_over_unlisted(as_of)
                 async with asyncio.TaskGroup() as workers:
                     for _ in range(self._client.rpc.concurrency):
                         workers.create_task(self._fetch(plan))
@@ -124,9 +124,7 @@ class Backfill:
         except* DeribitPipelineError as several:
             self.fail_the_rest(str(_first(several)))
 
-    async def _hand_over_unlisted(self) -> None:
-        as_of = self._client.rpc.as_of
-        assert as_of is not None
+    async def _hand_over_unlisted(self, as_of: datetime) -> None:
         for name, assembly in self._assemblies.items():
             for day in assembly.unlisted:
                 await self._fetched.put(unlisted_day(name, self._resolution, day, as_of))

@@ -14,8 +14,10 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far this machine's clock may be from the exchange's without a word."""
 
 
-async def listings(client: DeribitClient, names: Collection[str]) -> dict[str, Instrument]:
-    """When each of these instruments was listed and expires, by the exchange.
+async def listings(
+    client: DeribitClient, names: Collection[str]
+) -> tuple[dict[str, Instrument], datetime]:
+    """When each of these instruments was listed and expires, and the exchange's clock.
 
     Raises UnknownInstrument for one that the exchange does not list.
     """
@@ -27,14 +29,14 @@ async def listings(client: DeribitClient, names: Collection[str]) -> dict[str, I
         if isinstance(instrument, BaseException):
             raise instrument
         instruments[name] = instrument
-    return instruments
+    as_of = client.rpc.as_of
+    assert as_of is not None, "an answer sets the clock"
+    return instruments, as_of
 
 
-def warn_of_clock(as_of: datetime | None) -> None:
+def warn_of_clock(as_of: datetime) -> None:
     """Say when this machine's clock is wrong. Nothing depends on it: closed is what the exchange
     calls closed."""
-    if as_of is None:
-        return
     difference = datetime.now(UTC) - as_of
     if abs(difference) > CLOCK_TOLERANCE:
         logger.warning(
