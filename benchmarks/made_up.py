@@ -44,7 +44,7 @@ def write_proofs(path: Path, names: list[str], days: int) -> None:
             )
 
 
-def seconds_a_day(path: Path, days: int = 360, batch: int = 48) -> float:
+def seconds_a_day(path: Path, days: int = 360, batch: int = 100) -> float:
     """The seconds that proving and writing one instrument-day of minutes takes, in batches of as
     many days as a backfill writes at once."""
     listing, nothing, now = LISTINGS[0], Candles.none().opened_at, datetime.now(UTC)

@@ -35,9 +35,9 @@ _ALL = ""  # in place of an instrument's name: everything
 # whatever the range, and is a second's work for the writer.
 _MOST_WAITING = 400
 
-# DuckDB's commit and the closing of its file take 80 ms, for a day as for sixty: days are written
+# DuckDB's commit and the closing of its file take 80 ms, for one day as for many: days are written
 # together once there are so many, or the first has waited so many seconds.
-_WRITTEN_TOGETHER, _GATHERING = 60, 0.8
+_WRITTEN_TOGETHER, _GATHERING = 120, 1.5
 
 OnWritten = Callable[[Job, Sequence[DayProof]], None]
 """Told of the days that were just written, by job, from the thread that writes."""
