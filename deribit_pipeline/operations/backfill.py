@@ -73,6 +73,7 @@ class Backfill:
         self._began = time.monotonic()
         self._assemblies: dict[str, Assembly] = {}
         self._fetched: asyncio.Queue[FetchedDay | None] = asyncio.Queue(_MOST_WAITING)
+        self._gathered: list[FetchedDay | None] = []
         self._stopped_by: dict[str, DeribitError] = {}
 
     def run(self) -> None:
@@ -186,21 +187,34 @@ class Backfill:
     async def _write_as_they_come(self) -> None:
         """Write what has come in one transaction, again and again until the end."""
         is_over = False
-        while not is_over:
-            batch = await self._gathered()
-            is_over = batch[-1] is None
-            days = [day for day in batch if day is not None]
-            if days:
-                await asyncio.to_thread(self._write, days)
+        try:
+            while not is_over:
+                is_over = await self._gather()
+                await self._write_gathered()
+        except asyncio.CancelledError:
+            # What has come whole is worth the moment that it takes to keep.
+            while not self._fetched.empty():
+                self._gathered.append(self._fetched.get_nowait())
+            await self._write_gathered()
+            raise
 
-    async def _gathered(self) -> list[FetchedDay | None]:
-        """The days to write together: a commit is durable, so it costs the same for one or many."""
-        batch = [await self._fetched.get()]
+    async def _gather(self) -> bool:
+        """Gather the days to write together; whether the end has come.
+
+        A commit is durable, so it costs the same for one day or many.
+        """
+        self._gathered.append(await self._fetched.get())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GATHERING):
-                while batch[-1] is not None and len(batch) < _WRITTEN_TOGETHER:
-                    batch.append(await self._fetched.get())
-        return batch
+                while self._gathered[-1] is not None and len(self._gathered) < _WRITTEN_TOGETHER:
+                    self._gathered.append(await self._fetched.get())
+        return self._gathered[-1] is None
+
+    async def _write_gathered(self) -> None:
+        days = [day for day in self._gathered if day is not None]
+        self._gathered = []
+        if days:
+            await asyncio.to_thread(self._write, days)
 
     def _write(self, days: Sequence[FetchedDay]) -> None:
         batches: dict[tuple[str, str], list[FetchedDay]] = {}
