@@ -122,3 +122,14 @@ def test_leaving_early_ends_the_background(
     with BackgroundBackfill(opened(), warehouse, Resolution.MINUTE_1, jobs):
         pass
     assert jobs[0].outcome.proofs == {}
+
+
+def test_an_exchange_serves_one_background_after_the_other(
+    opened: Opened, warehouse: Warehouse
+) -> None:
+    exchange = opened()
+    for resolution in (Resolution.HOUR_1, Resolution.DAY_1):
+        job = Job(f"run {resolution.label}", {"BTC-PERPETUAL": list(days_between(FIRST, LAST))})
+        with BackgroundBackfill(exchange, warehouse, resolution, [job]) as background:
+            outcome = background.backfill(resolution, job)
+        assert outcome.days_by_state == {DayState.COMPLETE: 10}

@@ -159,7 +159,6 @@ def _make(
             interruption = signalled
             if background is not None:
                 background.cancel()
-            recording.cancel()
         progress.show()
     with warehouse.reading() as connection:
         settled_now = settled_days(connection, resolution, asked)
@@ -193,6 +192,8 @@ def _record(
         instance = stack.enter_context(runs.open_instance(home))
         for job in jobs:
             assert background is not None
+            if background.is_cancelled:
+                return
             runs.materialize(instance, resolution, job, background, force=force)
         unrecorded = runs.unrecorded(instance, resolution, asked)
         settled: dict[str, list[date]] = {}

@@ -35,6 +35,7 @@ class BackgroundBackfill:
         self._on_written = on_written
         self._news = threading.Condition()
         self._written: dict[str, list[Sequence[DayProof]]] = {job.run_id: [] for job in jobs}
+        self.is_cancelled = False
         self._is_over = False
         self._error: BaseException | None = None
         self._backfill = Backfill(
@@ -47,11 +48,14 @@ class BackgroundBackfill:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cancel()
+        # A thread that has done its jobs ends by itself, and leaves the exchange usable.
+        if not all(self._is_done(job) for job in self._jobs.values()):
+            self.cancel()
         self._thread.join()
 
     def cancel(self) -> None:
         """End the backfill: what is not written by then fails."""
+        self.is_cancelled = True
         if not self._is_over:
             self._exchange.cancel()
 
