@@ -58,6 +58,11 @@ class Settings:
             raise SettingsError(
                 "DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET belong together: set both or neither."
             )
+        if not re.fullmatch("[!-~]*", f"{client_id or ''}{client_secret or ''}"):
+            raise SettingsError(
+                "DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET must be letters, digits and signs of "
+                "ASCII, without spaces: copy them again."
+            )
         instruments = env.get("DERIBIT_INSTRUMENTS")
         return cls(
             environment=environment,

@@ -4,6 +4,7 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from deribit_pipeline.deribit import parse
@@ -73,6 +74,7 @@ def broken(**change: Any) -> dict[str, Any]:
         ({}, "`status` must be ok or no_data, was None"),
         (broken(status="error"), "`status` must be ok or no_data, was 'error'"),
         (broken(status="no_data"), "no_data, yet there were candles"),
+        ({"status": "no_data", "ticks": 0}, "no_data, yet there were candles"),
         (broken(close=[1.0]), "the arrays differ in length: .*'close': 1"),
         (broken(volume=None), "`volume` must be an array of numbers"),
         (broken(volume=[None] * 8), "`volume` must be an array of numbers"),
@@ -110,3 +112,34 @@ def test_an_odd_instrument_is_an_error(change: dict[str, object]) -> None:
 def test_an_instrument_that_expires_before_it_is_created_is_an_error() -> None:
     with pytest.raises(ValueError, match="must expire after it is created"):
         parse.instrument(recorded("instrument") | {"expiration_timestamp": 1_534_242_286_999})
+
+
+def test_a_negative_zero_is_zero() -> None:
+    # It equals 0.0, and would all the same change the hash of a day.
+    values = parse.candles(broken(volume=[-0.0] * 8)).values
+    assert not np.signbit(values).any()
+
+
+def test_a_grant_is_read() -> None:
+    token = parse.grant({"access_token": "abc", "expires_in": 900, "scope": "account:read"})
+    assert (token.access_token, token.expires_in) == ("abc", 900.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"access_token": None},
+        {"access_token": ""},
+        {"access_token": "s3cret\n"},
+        {"access_token": "s3crét"},
+        {"expires_in": "s3cret"},
+        {"expires_in": True},
+        {"expires_in": 0},
+        {"expires_in": float("inf")},
+    ],
+)
+def test_an_odd_grant_is_an_error_that_does_not_show_it(change: dict[str, object]) -> None:
+    # As a header such a token would be refused, or not even encoded, where its text is shown.
+    with pytest.raises(ValueError, match=f"`{next(iter(change))}` must be") as caught:
+        parse.grant({"access_token": "s3cret", "expires_in": 900} | change)
+    assert "s3cr" not in str(caught.value)

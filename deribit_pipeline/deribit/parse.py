@@ -3,12 +3,15 @@
 The one place where the exchange's names become ours.
 """
 
+import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.deribit.auth import Token
 from deribit_pipeline.domain import Candles, Instrument, from_ms
 
 CHART_ARRAYS = ("open", "high", "low", "close", "volume", "cost")
@@ -27,10 +30,10 @@ def candles(chart: object) -> Candles:
     chart = _mapping(chart)
     status = chart.get("status")
     if status not in ("ok", "no_data"):
-        raise ValueError(f"`status` must be ok or no_data, was {status!r}")
+        raise ValueError(f"`status` must be ok or no_data, was {reprlib.repr(status)}")
     names = ("ticks", *CHART_ARRAYS)
     if status == "no_data":
-        if any(chart.get(name) for name in names):
+        if any(chart.get(name) not in (None, []) for name in names):
             raise ValueError("`status` was no_data, yet there were candles")
         return Candles.none()
     arrays = [_numbers(name, chart.get(name)) for name in names]
@@ -75,8 +78,22 @@ def locked(answer: object) -> str | None:
     """
     said = str(_mapping(answer).get("locked")).lower()
     if said not in ("true", "partial", "false"):
-        raise ValueError(f"`locked` must be true, partial or false, was {said!r}")
+        raise ValueError(f"`locked` must be true, partial or false, was {reprlib.repr(said)}")
     return None if said == "false" else said
+
+
+def grant(answer: object) -> Token:
+    """The token of `public/auth`. Its errors show nothing of the answer, which holds the token."""
+    fields = _mapping(answer)
+    token, expires_in = fields.get("access_token"), fields.get("expires_in")
+    # It becomes a header: whatever is not visible ASCII would be refused, and shown, there.
+    if not isinstance(token, str) or not re.fullmatch("[!-~]+", token):
+        raise ValueError("`access_token` must be a text of visible ASCII")
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
+        raise ValueError("`expires_in` must be a number of seconds")
+    if not 0 < expires_in < _NEVER:
+        raise ValueError("`expires_in` must be above 0 and end one day")
+    return Token(token, float(expires_in))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -87,7 +104,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"`{name}` must be a text, was {value!r}")
+        raise ValueError(f"`{name}` must be a text, was {reprlib.repr(value)}")
     return value
 
 
@@ -95,7 +112,7 @@ def milliseconds(name: str, value: object, most: int = 2 * _NEVER) -> int:
     """A point in time as the exchange writes it; it may come as a float (`1.7e12`)."""
     # A JSON true is an int to Python.
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"`{name}` must be a number, was {value!r}")
+        raise ValueError(f"`{name}` must be a number, was {reprlib.repr(value)}")
     if 0 <= value < most and value == int(value):
         return int(value)
     raise ValueError(f"`{name}` must be UTC milliseconds, was {value!r}")
@@ -111,4 +128,4 @@ def _numbers(name: str, values: object) -> NDArray[np.float64]:
         array = np.array([np.inf])
     if not np.isfinite(array).all():
         raise ValueError(f"`{name}` must be finite")
-    return array
+    return array + 0.0  # a JSON -0.0 is 0.0: it would change the hash of a day, and no value

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ import httpx
 import orjson
 import tenacity
 
-from deribit_pipeline.deribit import codes
+from deribit_pipeline.deribit import codes, parse
 from deribit_pipeline.deribit.auth import Credentials, Token, TokenKeeper
 from deribit_pipeline.deribit.credits import Credits
 from deribit_pipeline.domain import from_ms
@@ -151,12 +151,9 @@ class Rpc:
         )
         granted = (await self._sent(request, AUTH, params)).result
         try:
-            return Token(str(granted["access_token"]), float(granted["expires_in"]))
-        except (KeyError, TypeError, ValueError):
-            # Not "from": the cause would show the answer, which holds the token.
-            raise DeribitBadPayload(
-                "the grant holds no access_token or no expires_in", method=AUTH, params=params
-            ) from None
+            return parse.grant(granted)
+        except ValueError as error:
+            raise DeribitBadPayload(str(error), method=AUTH, params=params) from error
 
     async def _authorized(self, method: str, params: Mapping[str, object]) -> Answer:
         if self._tokens is None:
@@ -205,24 +202,27 @@ class Rpc:
             body = orjson.loads(response.content)
         except orjson.JSONDecodeError as error:
             raise _not_an_envelope(response, "the body was not JSON", method, params) from error
-        if not isinstance(body, dict) or not body.keys() & {"result", "error"}:
+        if not isinstance(body, dict) or ("result" not in body and body.get("error") is None):
             raise _not_an_envelope(
                 response, "the body had neither `result` nor `error`", method, params
             )
         if body.get("error") is not None:
-            raise _refusal(body["error"], response, method, params)
+            token = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
+            secrets = [token, self._credentials.client_secret if self._credentials else ""]
+            raise _refusal(_without(secrets, body["error"]), response, method, params)
         if body.get("testnet") is not self._is_testnet:
             raise WrongEnvironment(
-                f"the answer says testnet={body.get('testnet')!r} where {self._is_testnet} was "
-                "expected: make DERIBIT_ENV and DERIBIT_BASE_URL agree",
+                f"the answer says testnet={_shown(body.get('testnet'))} where {self._is_testnet} "
+                "was expected: make DERIBIT_ENV and DERIBIT_BASE_URL agree",
                 method=method,
                 params=params,
             )
         came_in, left = body.get("usIn"), body.get("usOut")
-        if not isinstance(came_in, int) or not isinstance(left, int) or not 0 < came_in <= left:
+        # A JSON true is an int to Python.
+        if not type(came_in) is type(left) is int or not 0 < came_in <= left:
             raise DeribitBadPayload(
-                f"`usIn` and `usOut` must be microseconds in this order, were {came_in!r} and "
-                f"{left!r}",
+                "`usIn` and `usOut` must be microseconds in this order, were "
+                f"{_shown(came_in)} and {_shown(left)}",
                 method=method,
                 params=params,
             )
@@ -234,6 +234,23 @@ class Rpc:
             ) from error
         self.as_of = as_of
         return Answer(body.get("result"), as_of, latency, response.status_code)
+
+
+def _without(secrets: Collection[str], said: Any) -> Any:
+    """What the exchange, or something before it, said: it may repeat what it was sent."""
+    if isinstance(said, dict):
+        return {name: _without(secrets, value) for name, value in said.items()}
+    if isinstance(said, list):
+        return [_without(secrets, value) for value in said]
+    if isinstance(said, str):
+        for secret in filter(None, secrets):
+            said = said.replace(secret, "…")
+    return said
+
+
+def _shown(value: object) -> str:
+    """A value of an answer that may hold a token: numbers and the like, of the rest its type."""
+    return repr(value) if isinstance(value, int | float | None) else type(value).__name__
 
 
 def _query_value(value: object) -> str:
@@ -264,8 +281,8 @@ def _refusal(
     error: object, response: httpx.Response, method: str, params: Mapping[str, object]
 ) -> DeribitError:
     """The typed error of a JSON-RPC `error` object."""
-    if not isinstance(error, dict) or not isinstance(error.get("code"), int):
-        return _not_an_envelope(response, f"`error` was {error!r}", method, params)
+    if not isinstance(error, dict) or type(error.get("code")) is not int:
+        return _not_an_envelope(response, "`error` had no `code`", method, params)
     code = error["code"]
     data = error.get("data")
     data = data if isinstance(data, dict) else {}
