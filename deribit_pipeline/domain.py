@@ -9,6 +9,7 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,9 +126,9 @@ def spans_of(days: Iterable[date], bridging: int = 0) -> list[tuple[date, date]]
     return spans
 
 
-def moment64(moment: datetime) -> np.datetime64:
-    """The instant as numpy has it: `datetime64[ms]`, UTC understood."""
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "ms")
+def moment64(moment: datetime, unit: Literal["ms", "us"] = "ms") -> np.datetime64:
+    """The instant as numpy has it, UTC understood."""
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), unit)
 
 
 def from_ms(milliseconds: int) -> datetime:
@@ -197,6 +198,16 @@ class Candles:
         return Candles(opened_at[order], np.concatenate((kept.values, other.values))[order])
 
 
+def in_common(one: Candles, other: Candles) -> tuple[Candles, Candles]:
+    """What each says of the candles that both have, row beside row."""
+    if np.array_equal(one.opened_at, other.opened_at):
+        return one, other
+    _, ours, theirs = np.intersect1d(
+        one.opened_at, other.opened_at, assume_unique=True, return_indices=True
+    )
+    return one[ours], other[theirs]
+
+
 class DayState(enum.StrEnum):
     """What is proved of the candles that open on an instrument's UTC day."""
 
@@ -233,14 +244,16 @@ class DayProof:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProvedDay:
-    """A day ready to be written whole: its candles, its proof, its gaps, and what it replaces.
+    """A day ready to be written whole: its candles, its proof, its gaps, and what is new of it.
 
-    `replaced` holds the former values of candles about which the exchange changed its mind.
-    `as_of` is the exchange's clock when it answered, also where it said nothing new.
+    `arrived` are the candles that were not held before; `replaced` holds the former values of
+    candles about which the exchange changed its mind. `as_of` is the exchange's clock when it
+    answered, also where it said nothing new.
     """
 
     proof: DayProof
     candles: Candles
     gaps: Moments
+    arrived: Moments
     replaced: Candles
     as_of: datetime

@@ -19,6 +19,7 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline_tests.pipeline import Pipeline
 
 # Laws are tried on the same examples every time; how long one takes says nothing of them.
 laws.register_profile("same", deadline=None, derandomize=True, max_examples=40)
@@ -90,6 +91,15 @@ def warehouse(settings: Settings) -> Warehouse:
 
 @pytest.fixture
 def opened(settings: Settings) -> Iterator[Callable[..., Exchange]]:
-    """Opens exchanges that close with the test; `patience` is in seconds."""
+    """Opens exchanges that close with the test; `patience` and `timeout` are in seconds."""
     with ExitStack() as stack:
-        yield lambda patience=5.0: stack.enter_context(open_exchange(settings, patience))
+        yield lambda patience=5.0, timeout=30.0: stack.enter_context(
+            open_exchange(settings, patience, timeout)
+        )
+
+
+@pytest.fixture
+def pipeline(
+    opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange
+) -> Pipeline:
+    return Pipeline(opened, warehouse, sandbox)

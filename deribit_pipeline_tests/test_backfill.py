@@ -1,96 +1,26 @@
 """Backfills over real HTTP: each candle to the last digit, each gap confirmed, nothing believed."""
 
-from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pytest
 
-from deribit_pipeline.deribit import parse
-from deribit_pipeline.domain import DayState, Resolution, days_between
+from deribit_pipeline.domain import DayState
 from deribit_pipeline.errors import UnknownInstrument
-from deribit_pipeline.operations.backfill import ForegroundBackfill
-from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.incomplete import incomplete_days
-from deribit_pipeline.operations.jobs import Job
-from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.operations.verification import verify
-from deribit_pipeline.sandbox.exchange import MOST_CANDLES, STEPS, Reply, SandboxExchange
+from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.pipeline import CHART, Pipeline, midnight, ms
 
-CHART = "public/get_tradingview_chart_data"
 NEW_YEAR = date(2024, 1, 1)
-Opened = Callable[..., Exchange]
-
-
-class Pipeline:
-    """Backfills the sandbox into a warehouse, and reads both."""
-
-    def __init__(self, opened: Opened, warehouse: Warehouse, sandbox: SandboxExchange) -> None:
-        self._opened, self.warehouse, self._sandbox = opened, warehouse, sandbox
-
-    def backfill(
-        self,
-        first: date,
-        last: date,
-        resolution: str = "1",
-        names: Iterable[str] = ("BTC-PERPETUAL",),
-        *,
-        force: bool = False,
-        patience: float = 5.0,
-    ) -> Outcome:
-        days = {name: list(days_between(first, last)) for name in names}
-        here = ForegroundBackfill(self._opened(patience), self.warehouse)
-        return here.backfill(Resolution(resolution), Job("a run", days), force=force)
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self.warehouse.reading() as connection:
-            return connection.execute(query).fetchall()
-
-    def told(self, name: str, resolution: str, start: datetime, end: datetime) -> list[list[float]]:
-        """Every candle that the exchange tells of [start, end), asked page by page."""
-        found, at, step = [], int(start.timestamp() * 1000), STEPS[resolution]
-        while at < end.timestamp() * 1000:
-            until = min(at + (MOST_CANDLES - 1) * step, int(end.timestamp() * 1000)) - 1
-            params = {"instrument_name": name, "resolution": resolution}
-            params |= {"start_timestamp": str(at), "end_timestamp": str(until)}
-            candles = parse.candles(_lists(self._sandbox.answer(CHART, params).body["result"]))
-            ticks = candles.opened_at.astype(np.int64)
-            rows = np.column_stack([ticks, candles.values])[ticks >= at]
-            found += rows.tolist()
-            at = until + 1
-        return found
-
-    def held(self, name: str, resolution: str) -> list[list[float]]:
-        rows = self.rows(
-            f"select epoch_ms(opened_at), open, high, low, close, volume_base, volume_quote "
-            f"from candles where instrument_name = '{name}' and resolution = '{resolution}' "
-            "order by opened_at"
-        )
-        return [list(map(float, row)) for row in rows]
-
-
-def _lists(chart: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: getattr(value, "tolist", lambda value=value: value)() for name, value in chart.items()
-    }
-
-
-@pytest.fixture
-def pipeline(opened: Opened, warehouse: Warehouse, sandbox: SandboxExchange) -> Pipeline:
-    return Pipeline(opened, warehouse, sandbox)
-
-
-def midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     ("resolution", "candles", "most_requests"),
-    [("1", 262_080, 54), ("5", 52_416, 12), ("60", 4_368, 2), ("180", 1_456, 2), ("1D", 182, 2)],
+    # An answer without a neighbour is asked for twice.
+    [("1", 262_080, 54), ("5", 52_416, 12), ("60", 4_368, 4), ("180", 1_456, 4), ("1D", 182, 4)],
 )
 def test_a_quarter_is_held_to_the_last_digit(
     pipeline: Pipeline, sandbox: SandboxExchange, resolution: str, candles: int, most_requests: int
@@ -122,8 +52,9 @@ def test_what_is_proved_is_not_asked_for_again(
 def test_force_asks_again_and_changes_nothing(pipeline: Pipeline, sandbox: SandboxExchange) -> None:
     pipeline.backfill(NEW_YEAR, date(2024, 1, 3))
     before = [pipeline.rows(f"from {table} order by all") for table in ("candles", "candle_days")]
+    asked = sandbox.requests[CHART]
     pipeline.backfill(NEW_YEAR, date(2024, 1, 3), force=True)
-    assert sandbox.requests[CHART] == 2
+    assert sandbox.requests[CHART] == asked + 1
     after = [pipeline.rows(f"from {table} order by all") for table in ("candles", "candle_days")]
     assert after == before
 
@@ -191,6 +122,22 @@ def test_a_daily_candle_is_open_until_eight_the_next_day(pipeline: Pipeline, clo
     }
 
 
+@pytest.mark.parametrize("hours", [-7, 0, 7])
+def test_a_local_clock_that_is_hours_wrong_changes_nothing_but_a_warning(
+    pipeline: Pipeline, clock: Clock, caplog: pytest.LogCaptureFixture, hours: int
+) -> None:
+    clock.now = datetime.now(UTC).replace(second=30) - timedelta(hours=hours)
+    today = clock.now.date()
+    outcome = pipeline.backfill(today - timedelta(days=1), today)
+    assert outcome.days_by_state == {DayState.COMPLETE: 1, DayState.OPEN: 1}
+    closed_until = clock.now.replace(second=0, microsecond=0)
+    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.told(
+        "BTC-PERPETUAL", "1", midnight(today) - timedelta(days=1), closed_until
+    )
+    warnings = [record.getMessage() for record in caplog.records if "clock" in record.getMessage()]
+    assert len(warnings) == (1 if hours else 0)
+
+
 @pytest.mark.parametrize("resolution", ["180", "360", "720"])
 @pytest.mark.parametrize("anchor", [0, 8])
 def test_an_unknown_anchor_is_taken_as_it_comes(
@@ -209,55 +156,6 @@ def test_an_instrument_that_is_not_listed_writes_nothing(
     with pytest.raises(UnknownInstrument, match="NOPE"):
         pipeline.backfill(NEW_YEAR, NEW_YEAR, names=["BTC-PERPETUAL", "NOPE"])
     assert not warehouse.path.exists()
-
-
-def ms(day: date, minute: int) -> int:
-    return int(midnight(day).timestamp() * 1000) + minute * 60_000
-
-
-def test_a_gap_is_confirmed_and_named(pipeline: Pipeline, sandbox: SandboxExchange) -> None:
-    sandbox.lack("BTC-PERPETUAL", ms(NEW_YEAR, 100), ms(NEW_YEAR, 103))
-    outcome = pipeline.backfill(NEW_YEAR, date(2024, 1, 2))
-    assert outcome.days_by_state == {DayState.COMPLETE: 1, DayState.GAPPED: 1}
-    assert outcome.missing == 3
-    assert sandbox.requests[CHART] == 2  # once, and once more in another window
-    assert pipeline.rows(
-        "select hour(opened_at) * 60 + minute(opened_at), confirmed from candle_gaps order by all"
-    ) == [(100, 1), (101, 1), (102, 1)]
-    query = "select received, missing from candle_days where state = 'gapped'"
-    assert pipeline.rows(query) == [(1_437, 3)]
-
-
-def test_a_dead_day_is_gapped_and_an_outage_of_days_too(
-    pipeline: Pipeline, sandbox: SandboxExchange
-) -> None:
-    sandbox.lack("BTC-PERPETUAL", ms(date(2024, 1, 3), 0), ms(date(2024, 1, 9), 0))
-    outcome = pipeline.backfill(NEW_YEAR, date(2024, 1, 10))
-    assert outcome.failures == {}
-    assert outcome.days_by_state == {DayState.COMPLETE: 4, DayState.GAPPED: 6}
-    assert outcome.missing == 6 * 1_440
-
-
-def test_a_gap_that_the_exchange_fills_is_closed(
-    pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
-) -> None:
-    sandbox.lack("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
-    pipeline.backfill(NEW_YEAR, NEW_YEAR)
-    found = incomplete_days(
-        pipeline.warehouse, clock.now, first=NEW_YEAR, last=NEW_YEAR, resolution=Resolution.MINUTE_1
-    )
-    assert found == {Resolution.MINUTE_1: {"BTC-PERPETUAL": [NEW_YEAR]}}
-    sandbox.find("BTC-PERPETUAL")
-    assert pipeline.backfill(NEW_YEAR, NEW_YEAR).days_by_state == {DayState.COMPLETE: 1}
-    assert pipeline.rows("from candle_gaps") == []
-
-
-def test_days_that_should_be_complete_and_are_not(pipeline: Pipeline, clock: Clock) -> None:
-    pipeline.backfill(date(2024, 4, 1), date(2024, 4, 3))
-    pipeline.backfill(date(2024, 4, 6), date(2024, 4, 6))
-    pipeline.backfill(date(2024, 4, 9), date(2024, 4, 10))
-    minutes = incomplete_days(pipeline.warehouse, clock.now)[Resolution.MINUTE_1]["BTC-PERPETUAL"]
-    assert [day.day for day in minutes] == [4, 5, 7, 8]  # today is not over, so it should not be
 
 
 def test_what_the_exchange_revises_is_kept_both_ways(

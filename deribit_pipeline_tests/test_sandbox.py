@@ -266,8 +266,10 @@ def test_it_listens_on_the_loopback_interface_only(sandbox: SandboxExchange) -> 
 
 
 def test_faults_are_named_on_the_command_line() -> None:
-    assert rates_from(["ragged=0.2", "502"]) == {"ragged": 0.2, "502": 1.0}
-    assert rates_from(["all=0.01"]) == dict.fromkeys(FAULTS, 0.01)
+    assert rates_from(["ragged=0.2", "502=0.5"]) == {"ragged": 0.2, "502": 0.5}
+    assert rates_from(["502"]) == {"502": 1.0}
+    assert sum(rates_from(["all=0.2"]).values()) == pytest.approx(0.2)
+    assert rates_from(["all=0.2"]).keys() == FAULTS.keys()
     for wrong in ("nothing=0.1", "ragged=2", "ragged=much"):
         with pytest.raises(ValueError, match="a fault is NAME=SHARE|could not convert"):
             rates_from([wrong])

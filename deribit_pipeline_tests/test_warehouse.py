@@ -183,18 +183,57 @@ def test_a_newer_version_is_refused(file: Warehouse) -> None:
 def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> None:
     write(file, fetched())
     migrations = {
-        3: (
+        9: (
             "alter table candle_days add column doubled integer",
             "update candle_days set doubled = 2 * extra",
         ),
-        2: ("alter table candle_days add column extra integer default 21",),
-        1: ("select * from a_step_of_the_past",),
+        8: ("alter table candle_days add column extra integer default 21",),
+        7: ("select * from a_step_of_the_past",),
     }
     with file.writing() as connection:
-        migrate(connection, 1, migrations)
+        migrate(connection, 7, migrations)
     with duckdb.connect(str(file.path)) as connection:
         assert connection.execute("select doubled from candle_days").fetchall() == [(42,)]
-        assert connection.execute("select schema_version from warehouse_info").fetchall() == [(3,)]
+        assert connection.execute("select schema_version from warehouse_info").fetchall() == [(9,)]
+
+
+def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehouse) -> None:
+    write(file, fetched(lacking=(3, 4)), fetched(FIRST + timedelta(days=1)))
+    with file.writing() as connection:
+        connection.execute("drop macro table candles_as_of; drop table candle_arrivals")
+        connection.execute("update warehouse_info set schema_version = 1")
+    query = (
+        "select day, epoch(first_opened_at) // 60 % 1440, epoch(last_opened_at) // 60 % 1440, "
+        "arrived_at from candle_arrivals order by all"
+    )
+    second = FIRST + timedelta(days=1)
+    came = datetime(2024, 2, 1, tzinfo=UTC)
+    assert rows(file, query) == [
+        (FIRST, 0, 2, came), (FIRST, 5, 1_439, came), (second, 0, 1_439, came)
+    ]  # fmt: skip
+    write(file, replace(fetched(), as_of=came + timedelta(days=1)))
+    assert rows(file, "select count(*) from candles_as_of('2024-02-01 00:00:00+00')") == [(2_878,)]
+    assert rows(file, "select count(*) from candles_as_of('2024-02-02 00:00:00+00')") == [(2_880,)]
+
+
+def test_the_table_is_given_as_it_was_known_at_a_moment(file: Warehouse) -> None:
+    """A gap that is filled, a candle changed twice: each moment has its own table."""
+    moments = [datetime(2024, 2, number, tzinfo=UTC) for number in range(1, 6)]
+    told: dict[datetime, Candles] = {moments[0]: Candles.none()}
+    for number, (moment, lacking, volume) in enumerate(
+        zip(moments[1:], [(3, 4), (4,), (), ()], [1.0, 1.0, 2.0, 3.0], strict=True)
+    ):
+        day = replace(fetched(lacking=lacking), as_of=moment - timedelta(hours=1))
+        day.candles.values[-1, 4] = volume
+        write(file, day)
+        told[moment] = day.candles
+        assert rows(file, "select revised from candle_days") == [(max(0, number - 1),)]
+    assert rows(file, "select count(*) from candle_revisions") == [(2,)]
+    for moment, candles in told.items():
+        query = f"select epoch_ms(opened_at), volume_base from candles_as_of('{moment}') order by 1"
+        opened_at = candles.opened_at.astype(np.int64)
+        volumes = candles.values[:, 4]
+        assert rows(file, query) == list(zip(opened_at.tolist(), volumes.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/nowhere"])

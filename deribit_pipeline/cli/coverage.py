@@ -56,16 +56,18 @@ def _legend() -> Text:
     return legend.append("blank: never asked for")
 
 
-def _calendar(title: str, days: list[tuple[date, str, int]], width: int) -> Iterator[Text]:
+def _calendar(title: str, days: list[tuple[date, str, int, int]], width: int) -> Iterator[Text]:
     """The days of one instrument and resolution, as many months a line as fit the width."""
-    counts = Counter(state for _, state, _ in days)
+    counts = Counter(state for _, state, _, _ in days)
     states = ", ".join(
         f"{counts[state]:,} {state.replace('_', ' ')}" for state in DayState if counts[state]
     )
-    candles = sum(received for *_, received in days)
-    yield Text(f"\n{title}", "bold").append(f"   {states}; {candles:,} candles", "not bold")
+    candles = sum(received for _, _, received, _ in days)
+    revised = sum(times for *_, times in days)
+    held = f"{candles:,} candles" + (f", {revised:,} revised" if revised else "")
+    yield Text(f"\n{title}", "bold").append(f"   {states}; {held}", "not bold")
     months: dict[date, dict[int, str]] = {}
-    for day, state, _ in days:
+    for day, state, _, _ in days:
         months.setdefault(day.replace(day=1), {})[day.day] = state
     per_line = max(1, width // _MONTH_WIDTH)
     for some in batched(months.items(), per_line):

@@ -26,8 +26,11 @@ from deribit_pipeline.errors import DeribitBadPayload
 CHART = "public/get_tradingview_chart_data"
 INSTRUMENTS = "public/get_instruments"
 
-# Deribit recommends 30 s; a connection that takes 10 s to open will not carry candles either.
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+TIMEOUT = 30.0
+"""Seconds to wait for an answer, as Deribit recommends."""
+
+# A connection that takes 10 s to open will not carry candles either.
+_CONNECTING = 10.0
 
 Parsed = TypeVar("Parsed")
 
@@ -120,7 +123,7 @@ async def deribit_client(
     burst: int,
     concurrency: int,
     credentials: Credentials | None = None,
-    timeout: httpx.Timeout = TIMEOUT,
+    timeout: float = TIMEOUT,
     patience: float = PATIENCE,
 ) -> AsyncIterator[DeribitClient]:
     """A client of the exchange at `base_url`, with as many kept connections as calls in flight."""
@@ -131,7 +134,8 @@ async def deribit_client(
         INSTRUMENTS: Credits(shared_path(source, "instruments"), per_second=1.0, burst=50),
     }
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-    async with httpx.AsyncClient(base_url=base_url, timeout=timeout, limits=limits) as http:
+    waits = httpx.Timeout(timeout, connect=min(timeout, _CONNECTING))
+    async with httpx.AsyncClient(base_url=base_url, timeout=waits, limits=limits) as http:
         yield DeribitClient(
             Rpc(
                 http,

@@ -1,46 +1,46 @@
 """The main job: make instrument-days complete. Fetches, proves and writes at the same time."""
 
 import asyncio
-import contextlib
-import itertools
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 from deribit_pipeline.deribit import codes
-from deribit_pipeline.domain import Candles, DayProof, Resolution, TimeWindow, day_window
+from deribit_pipeline.domain import (
+    Candles,
+    DayProof,
+    Instrument,
+    Resolution,
+    TimeWindow,
+    days_between,
+)
 from deribit_pipeline.errors import (
     DeribitBadPayload,
     DeribitError,
     DeribitPipelineError,
     DeribitRejected,
 )
+from deribit_pipeline.operations.blocks import Block, blocks
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.fetch import ChartFetcher, Unproved
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.listings import listings, warn_of_clock
 from deribit_pipeline.operations.outcome import Outcome, log_progress
-from deribit_pipeline.planning.days import Assembly, FetchedDay, prove, unlisted_day
-from deribit_pipeline.planning.requests import ChartRequest, requests
+from deribit_pipeline.operations.writing import OnWritten, Writer
+from deribit_pipeline.planning.agreement import Claim
+from deribit_pipeline.planning.days import Assembly, FetchedDay, fetched_day, unlisted_day
+from deribit_pipeline.planning.pages import Page
+from deribit_pipeline.planning.requests import ChartRequest, wanted
 from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.writes import Provenance, write_days
 
 logger = logging.getLogger(__name__)
 
 _ALL = ""  # in place of an instrument's name: everything
 
-# Fetched days that may wait for the writer, 80 kB each at one minute: it bounds the memory
-# whatever the range, and is a second's work for the writer.
-_MOST_WAITING = 400
-
-# DuckDB's commit and the closing of its file take 80 ms, for one day as for many: days are written
-# together once there are so many, or the first has waited so many seconds.
-_WRITTEN_TOGETHER, _GATHERING = 120, 1.5
-
-OnWritten = Callable[[Job, Sequence[DayProof]], None]
-"""Told of the days that were just written, by job, from the thread that writes."""
+# How often days are made again because a listing changed while they were.
+_MOST_LISTINGS = 3
 
 
 class Backfill:
@@ -70,10 +70,8 @@ class Backfill:
         self._force = force
         self._on_written = on_written
         self._job_of = {key: job for job in jobs for key in job.instrument_days()}
-        self._began = time.monotonic()
+        self._instruments: dict[str, Instrument] = {}
         self._assemblies: dict[str, Assembly] = {}
-        self._fetched: asyncio.Queue[FetchedDay | None] = asyncio.Queue(_MOST_WAITING)
-        self._gathered: list[FetchedDay | None] = []
         self._stopped_by: dict[str, DeribitError] = {}
 
     def run(self) -> None:
@@ -105,55 +103,123 @@ class Backfill:
         order = {name: None for job in self._jobs for name in job.days if name in days}
         return {name: days[name] for name in order}
 
-    async def _make(self, days: Mapping[str, Sequence[date]]) -> None:
-        instruments, as_of = await listings(self._client, days)
+    async def _make(self, days: Days) -> None:
+        self._instruments, as_of = await listings(self._client, days)
         warn_of_clock(as_of)
-        for name, instrument in instruments.items():
-            self._assemblies[name] = Assembly(instrument, self._resolution, days[name])
-        plan = itertools.chain.from_iterable(
-            requests(instrument, self._resolution, days[name])
-            for name, instrument in instruments.items()
-        )
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._write_as_they_come())
-                await self._hand_over_unlisted(as_of)
-                async with asyncio.TaskGroup() as workers:
-                    for _ in range(self._client.rpc.concurrency):
-                        workers.create_task(self._fetch(plan))
-                await self._fetched.put(None)
-        except* DeribitPipelineError as several:
-            self.fail_the_rest(str(_first(several)))
+            for _ in range(_MOST_LISTINGS):
+                await self._make_as_listed(days, as_of)
+                if _ALL in self._stopped_by:
+                    return
+                days, as_of = await self._listed_otherwise(days)
+                if not days:
+                    return
+            self._fail_days(days, "the exchange's listing of the instrument keeps changing")
+        except (DeribitPipelineError, BaseExceptionGroup) as raised:
+            error = _first(raised)
+            if not isinstance(error, DeribitPipelineError):
+                raise error from None
+            self.fail_the_rest(str(error))
 
-    async def _hand_over_unlisted(self, as_of: datetime) -> None:
-        for name, assembly in self._assemblies.items():
-            for day in assembly.unlisted:
-                await self._fetched.put(unlisted_day(name, self._resolution, day, as_of))
+    async def _make_as_listed(self, days: Days, as_of: datetime) -> None:
+        self._assemblies = {
+            name: Assembly(self._instruments[name], self._resolution, some)
+            for name, some in days.items()
+        }
+        writer = Writer(
+            self._warehouse,
+            self._resolution,
+            self._exchange.source,
+            self._job_of,
+            confirm=self._confirmed,
+            on_written=self._on_written,
+        )
+        plan = await asyncio.to_thread(self._plan, days)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer.run())
+            for name, assembly in self._assemblies.items():
+                for day in assembly.unlisted:
+                    await writer.put(unlisted_day(name, self._resolution, day, as_of))
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self._client.rpc.concurrency):
+                    workers.create_task(self._fetch(plan, writer))
+            await writer.end()
 
-    async def _fetch(self, plan: Iterator[ChartRequest]) -> None:
-        """Take one request after the other from the plan that all workers share."""
-        for request in plan:
-            name = request.instrument.instrument_name
-            stopped_by = self._stopped_by.get(name) or self._stopped_by.get(_ALL)
-            if stopped_by is not None:
-                self._fail(request, request.window, stopped_by)
-                continue
-            assembly, fetcher = self._assemblies[name], ChartFetcher(self._client)
+    async def _listed_otherwise(self, days: Days) -> tuple[Days, datetime]:
+        """The days of which other candles are expected, as the instruments are listed now.
+
+        Their proofs so far do not count.
+        """
+        former = self._instruments
+        try:
+            self._instruments, as_of = await listings(self._client, days)
+        except DeribitError as error:
+            logger.warning("Whether the listings stand cannot be told: %s", error.summary)
+            return {}, datetime.min
+        changed = {
+            name: [
+                day
+                for day in some
+                if wanted(former[name], self._resolution, day)
+                != wanted(self._instruments[name], self._resolution, day)
+            ]
+            for name, some in days.items()
+            if former[name] != self._instruments[name]
+        }
+        self._fail_days(changed, "the exchange's listing of the instrument changed meanwhile")
+        return {name: some for name, some in changed.items() if some}, as_of
+
+    def _plan(self, days: Days) -> Iterator[tuple[Block, ChartRequest]]:
+        """Every request, block by block. A block of one is held against what stands beside it."""
+        step = self._resolution.duration
+        planned = [
+            block
+            for name, some in days.items()
+            for block in blocks(self._instruments[name], self._resolution, some)
+        ]
+        alone = [block for block in planned if len(block.requests) == 1]
+        if alone:
+            with self._warehouse.reading() as connection:
+                for block in alone:
+                    start = block.requests[0].window.start
+                    window = TimeWindow(start - step, start + step)
+                    block.held = reads.candles(
+                        connection, block.instrument_name, self._resolution, window
+                    )
+        return ((block, request) for block in planned for request in block.requests)
+
+    async def _fetch(self, plan: Iterator[tuple[Block, ChartRequest]], writer: Writer) -> None:
+        """Take one request after the other from the plan that all workers share; whoever brings
+        the last answer of a block sees to what can be believed of it."""
+        for block, request in plan:
+            fetcher = ChartFetcher(self._client)
             try:
-                pieces = await fetcher.pages(request)
-            except DeribitError as error:
-                self._stop(name, error)
-                self._fail(request, request.window, error)
-                continue
+                block.pieces += await self._pieces(fetcher, request)
+                block.awaited -= 1
+                if block.awaited:
+                    continue
+                pieces = await block.believed(fetcher)
             finally:
-                self._count(request, assembly, fetcher.requests)
+                self._count(request, fetcher.requests)
             for piece in pieces:
                 if isinstance(piece, Unproved):
-                    logger.error("Not proved: %s", piece.error)
-                    self._fail(request, piece.window, piece.error)
+                    if isinstance(piece.error, DeribitBadPayload):
+                        logger.error("Not proved: %s", piece.error)
+                    self._fail(block.instrument_name, piece)
                     continue
-                for day in assembly.add(piece):
-                    await self._fetched.put(day)
+                for day in self._assemblies[block.instrument_name].add(piece):
+                    await writer.put(day)
+
+    async def _pieces(self, fetcher: ChartFetcher, request: ChartRequest) -> list[Page | Unproved]:
+        name = request.instrument.instrument_name
+        stopped_by = self._stopped_by.get(name) or self._stopped_by.get(_ALL)
+        if stopped_by is None:
+            try:
+                return await fetcher.pages(request)
+            except DeribitError as error:
+                self._stop(name, error)
+                stopped_by = error
+        return [Unproved(request.window, stopped_by)]
 
     def _stop(self, name: str, error: DeribitError) -> None:
         """Ask no more: of the instrument that is refused, or of anything where all would fail."""
@@ -163,19 +229,41 @@ class Backfill:
             self._stopped_by[key] = error
             logger.error("Asking no more%s: %s", f" of {name}" if is_of_one else "", error.summary)
 
-    def _count(self, request: ChartRequest, assembly: Assembly, sent: int) -> None:
-        """Requests reach across jobs: they count for the first one that needed them."""
-        for day in assembly.days_in(request.window):
-            self._job_of[request.instrument.instrument_name, day].outcome.requests += sent
-            return
+    async def _confirmed(self, day: FetchedDay) -> FetchedDay | None:
+        """What two answers say alike of a day; None where there are no two."""
+        instrument = self._instruments[day.instrument_name]
+        window = wanted(instrument, self._resolution, day.day)
+        assert window is not None, "a day that says something of candles has some"
+        page = Page(window, day.expected, day.unclosed, day.candles, Candles.none(), day.as_of)
+        claim = Claim(ChartRequest(instrument, self._resolution, window), page)
+        fetcher = ChartFetcher(self._client)
+        [piece] = await fetcher.agreed([claim])
+        self._count(claim.request, fetcher.requests)
+        if isinstance(piece, Unproved):
+            return None
+        again = fetched_day(day.instrument_name, self._resolution, day.day, piece)
+        return replace(again, is_confirmed=True)
 
-    def _fail(self, request: ChartRequest, window: TimeWindow, error: DeribitError) -> None:
+    def _count(self, request: ChartRequest, sent: int) -> None:
+        """Requests reach across jobs: they count for the first one that needed them."""
         name = request.instrument.instrument_name
-        for day in self._assemblies[name].days_in(window):
-            # Without what was asked, so that days that failed alike can be named together.
-            is_odd = isinstance(error, DeribitBadPayload)
-            reason = error.reason if is_odd else error.summary
-            self._job_of[name, day].outcome.failures[name, day] = reason
+        for day in days_between(request.window.start.date(), request.window.end.date()):
+            if (name, day) in self._job_of:
+                self._job_of[name, day].outcome.requests += sent
+                return
+
+    def _fail(self, name: str, piece: Unproved) -> None:
+        # Without what was asked, so that days that failed alike can be named together.
+        is_odd = isinstance(piece.error, DeribitBadPayload)
+        reason = piece.error.reason if is_odd else piece.error.summary
+        self._fail_days({name: self._assemblies[name].days_in(piece.window)}, reason)
+
+    def _fail_days(self, days: Days, reason: str) -> None:
+        for name, some in days.items():
+            for day in some:
+                outcome = self._job_of[name, day].outcome
+                outcome.proofs.pop((name, day), None)
+                outcome.failures[name, day] = reason
 
     def fail_the_rest(self, reason: str) -> None:
         """Nothing more will be written: every day that is not proved has failed."""
@@ -183,91 +271,6 @@ class Backfill:
             if key not in job.outcome.proofs:
                 job.outcome.failures.setdefault(key, reason)
         logger.warning("The backfill ends here: %s", reason)
-
-    async def _write_as_they_come(self) -> None:
-        """Write what has come in one transaction, again and again until the end."""
-        is_over = False
-        try:
-            while not is_over:
-                is_over = await self._gather()
-                await self._write_gathered()
-        except asyncio.CancelledError:
-            # What has come whole is worth the moment that it takes to keep.
-            while not self._fetched.empty():
-                self._gathered.append(self._fetched.get_nowait())
-            await self._write_gathered()
-            raise
-
-    async def _gather(self) -> bool:
-        """Gather the days to write together; whether the end has come.
-
-        A commit is durable, so it costs the same for one day or many.
-        """
-        self._gathered.append(await self._fetched.get())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GATHERING):
-                while self._gathered[-1] is not None and len(self._gathered) < _WRITTEN_TOGETHER:
-                    self._gathered.append(await self._fetched.get())
-        return self._gathered[-1] is None
-
-    async def _write_gathered(self) -> None:
-        days = [day for day in self._gathered if day is not None]
-        self._gathered = []
-        if days:
-            await asyncio.to_thread(self._write, days)
-
-    def _write(self, days: Sequence[FetchedDay]) -> None:
-        batches: dict[tuple[str, str], list[FetchedDay]] = {}
-        for day in days:
-            job = self._job_of[day.instrument_name, day.day]
-            batches.setdefault((job.run_id, day.instrument_name), []).append(day)
-        written: list[tuple[Job, list[DayProof]]] = []
-        with self._warehouse.writing() as connection:
-            for batch in batches.values():
-                job = self._job_of[batch[0].instrument_name, batch[0].day]
-                written.append((job, self._write_batch(connection, job, batch)))
-        for job, proofs in written:
-            if not proofs:
-                continue
-            for proof in proofs:
-                job.outcome.proofs[proof.instrument_name, proof.day] = proof
-                job.outcome.failures.pop((proof.instrument_name, proof.day), None)
-            job.outcome.seconds = time.monotonic() - self._began
-            self._on_written(job, proofs)
-
-    def _write_batch(
-        self, connection: reads.Connection, job: Job, days: Sequence[FetchedDay]
-    ) -> list[DayProof]:
-        """Prove and write days of one instrument and job, in the transaction that is open."""
-        name = days[0].instrument_name
-        wanted = {day.day for day in days}
-        former = {
-            proof.day: proof
-            for proof in reads.proofs(
-                connection,
-                instrument_names=[name],
-                resolution=self._resolution,
-                first=min(wanted),
-                last=max(wanted),
-            )
-            if proof.day in wanted
-        }
-        proved = []
-        for day in days:
-            known = former.get(day.day)
-            held = Candles.none()
-            if known is not None and known.received:
-                held = reads.candles(connection, name, self._resolution, day_window(day.day))
-            try:
-                proved.append(prove(day, held, known))
-            except DeribitBadPayload as error:
-                job.outcome.failures[name, day.day] = error.reason
-                continue
-            job.outcome.candles += len(day.candles)
-            job.outcome.revised += len(proved[-1].replaced)
-        source = Provenance(self._warehouse.environment, self._exchange.source, job.run_id)
-        write_days(connection, proved, former, source)
-        return [day.proof for day in proved]
 
 
 class ForegroundBackfill:
@@ -306,8 +309,7 @@ def settled_days(
     return [p for p in proofs if p.is_settled and (p.instrument_name, p.day) in wanted]
 
 
-def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = several
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

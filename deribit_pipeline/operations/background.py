@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 from deribit_pipeline.domain import DayProof, Resolution
-from deribit_pipeline.operations.backfill import Backfill, ForegroundBackfill, OnWritten
+from deribit_pipeline.operations.backfill import Backfill, ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Outcome, log_progress
+from deribit_pipeline.operations.writing import OnWritten
 from deribit_pipeline.warehouse.file import Warehouse
 
 

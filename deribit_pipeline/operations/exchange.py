@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
 from deribit_pipeline.deribit.auth import Credentials
-from deribit_pipeline.deribit.client import DeribitClient, deribit_client
+from deribit_pipeline.deribit.client import TIMEOUT, DeribitClient, deribit_client
 from deribit_pipeline.deribit.rpc import PATIENCE
 from deribit_pipeline.settings import EXCHANGE_URLS, Settings
 
@@ -43,10 +43,13 @@ class Exchange:
 
 
 @contextmanager
-def open_exchange(settings: Settings, patience: float = PATIENCE) -> Iterator[Exchange]:
+def open_exchange(
+    settings: Settings, patience: float = PATIENCE, timeout: float = TIMEOUT
+) -> Iterator[Exchange]:
     """The exchange that the settings name. The sandbox is started, unless they say where it is.
 
-    `patience` is how many seconds a failing request is tried for.
+    `patience` is how many seconds a failing request is tried for, `timeout` how many an answer is
+    waited for.
     """
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
@@ -68,6 +71,7 @@ def open_exchange(settings: Settings, patience: float = PATIENCE) -> Iterator[Ex
                         burst=settings.burst,
                         concurrency=settings.concurrency,
                         credentials=credentials,
+                        timeout=timeout,
                         patience=patience,
                     )
                 )

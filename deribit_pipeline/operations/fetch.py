@@ -1,12 +1,17 @@
-"""One request to one page that can be believed: asked again where an answer is odd or lacks."""
+"""Requests to pages that can be believed: asked again where an answer is odd, lacks, or stands
+alone."""
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from deribit_pipeline.deribit.client import Chart, DeribitClient
 from deribit_pipeline.domain import TimeWindow
-from deribit_pipeline.errors import DeribitBadPayload
-from deribit_pipeline.planning.pages import Page, odd, read_page
+from deribit_pipeline.errors import DeribitBadPayload, DeribitError
+from deribit_pipeline.planning.agreement import Claim, doubtful
+from deribit_pipeline.planning.pages import Page, agree, joined, odd, read_page
 from deribit_pipeline.planning.requests import ChartRequest, newest, second_looks
 
 logger = logging.getLogger(__name__)
@@ -17,13 +22,17 @@ _HALVINGS = 4
 # How often what lacks is asked again while something new comes.
 _LOOKS = 3
 
+# How often an answer is asked for anew where looks contradict it, and where others do.
+_TRIES = 2
+_ROUNDS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Unproved:
     """A window of which no believable answer is to be had, and why."""
 
     window: TimeWindow
-    error: DeribitBadPayload
+    error: DeribitError
 
 
 class ChartFetcher:
@@ -33,7 +42,7 @@ class ChartFetcher:
         self._client = client
         self.requests = 0
 
-    async def pages(self, request: ChartRequest) -> list[Page | Unproved]:
+    async def pages(self, request: ChartRequest, tries: int = _TRIES) -> list[Page | Unproved]:
         """What is to be had of the request's window, in pieces that cover it.
 
         What an answer lacks is asked for again, in other windows; what then comes is in the pages,
@@ -41,10 +50,47 @@ class ChartFetcher:
         """
         pieces: list[Page | Unproved] = []
         for piece in await self._believable(request, _HALVINGS):
-            if isinstance(piece, Page) and len(piece.missing):
-                piece = await self._confirmed(request, piece)
-            pieces.append(piece)
+            if isinstance(piece, Unproved) or not len(piece.missing):
+                pieces.append(piece)
+                continue
+            confirmed = await self._confirmed(request, piece)
+            if isinstance(confirmed, Unproved) and tries > 1:
+                pieces += await self.pages(request.within(piece.window), tries - 1)
+            else:
+                pieces.append(confirmed)
         return pieces
+
+    async def agreed(self, claims: Sequence[Claim]) -> list[Page | Unproved]:
+        """The pages of the claims, asked for again until none is contradicted or stands alone;
+        unproved where that never comes."""
+        doubts, error = doubtful(claims), None
+        for _ in range(_ROUNDS):
+            if not doubts or error is not None:
+                break
+            errors = await asyncio.gather(*(self._ask_again(claim) for claim in doubts))
+            error = next((one for one in errors if one is not None), None)
+            doubts = doubtful(claims)
+        return [
+            Unproved(
+                claim.page.window,
+                error or odd(claim.request, "answers contradict each other about its candles"),
+            )
+            if claim in doubts
+            else claim.page
+            for claim in claims
+        ]
+
+    async def _ask_again(self, claim: Claim) -> DeribitError | None:
+        """Hear another answer; where none comes, why."""
+        try:
+            pieces = await self.pages(claim.request)
+        except DeribitError as error:
+            return error
+        pages = [piece for piece in pieces if isinstance(piece, Page)]
+        is_one_story = all(agree(a.candles, b.before) is not False for a, b in pairwise(pages))
+        if len(pages) == len(pieces) and is_one_story:
+            claim.hear(joined(pages))
+        return None
 
     async def _believable(self, request: ChartRequest, halvings: int) -> list[Page | Unproved]:
         """The page of the request, or those of its halves where its own cannot be believed."""
@@ -79,7 +125,8 @@ class ChartFetcher:
             for _ in range(_LOOKS):
                 before, looks = page, await self._looks(request, page)
                 for look in looks:
-                    page = page.with_found(look)
+                    if agree(page.candles, look.candles) is not False:
+                        page = page.with_found(look)
                 is_settled = len(page.missing) == len(before.missing)
                 if not len(page.missing):
                     return page

@@ -16,11 +16,13 @@ from deribit_pipeline.domain import (
     ProvedDay,
     Resolution,
     TimeWindow,
+    in_common,
+    moment64,
     without,
 )
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.planning.grid import grid_of
-from deribit_pipeline.planning.pages import Page
+from deribit_pipeline.planning.pages import Page, joined
 from deribit_pipeline.planning.requests import wanted
 
 
@@ -29,6 +31,7 @@ class FetchedDay:
     """All that the exchange said of the candles that open on one day of an instrument.
 
     `expected` is counted on the grid while the instrument is listed, from nothing that came.
+    `is_confirmed` tells that the exchange was asked twice and said the same.
     """
 
     instrument_name: str
@@ -38,6 +41,7 @@ class FetchedDay:
     unclosed: Moments
     candles: Candles
     as_of: datetime
+    is_confirmed: bool = False
 
 
 class Assembly:
@@ -83,19 +87,15 @@ class Assembly:
 
     def _out(self, day: date) -> FetchedDay:
         del self._windows[day], self._lacks[day]
-        parts = sorted(self._parts.pop(day), key=lambda part: part.window)
-        return FetchedDay(
-            self._instrument_name,
-            self._resolution,
-            day,
-            np.concatenate([part.expected for part in parts]),
-            np.concatenate([part.unclosed for part in parts]),
-            Candles(
-                np.concatenate([part.candles.opened_at for part in parts]),
-                np.concatenate([part.candles.values for part in parts]),
-            ),
-            min(part.as_of for part in parts),
-        )
+        page = joined(sorted(self._parts.pop(day), key=lambda part: part.window))
+        return fetched_day(self._instrument_name, self._resolution, day, page)
+
+
+def fetched_day(instrument_name: str, resolution: Resolution, day: date, page: Page) -> FetchedDay:
+    """The day whose candles are those of the page."""
+    return FetchedDay(
+        instrument_name, resolution, day, page.expected, page.unclosed, page.candles, page.as_of
+    )
 
 
 def unlisted_day(
@@ -133,6 +133,9 @@ def prove(
         )
     absent = without(fetched.expected, candles.opened_at)
     missing = without(absent, fetched.unclosed)
+    if is_older and former is not None:  # what is over by now was not over for this answer
+        ends = absent + np.timedelta64(fetched.resolution.duration, "ms")
+        missing = absent[ends.astype("datetime64[us]") <= moment64(former.fetched_at, "us")]
     proof = DayProof(
         instrument_name=fetched.instrument_name,
         resolution=fetched.resolution,
@@ -150,15 +153,14 @@ def prove(
         # Nothing new was said, so the proof is the one that stands.
         newer = replace(proof, fetched_at=former.fetched_at)
         proof = former if newer == former else newer
-    return ProvedDay(proof, candles, missing, replaced, fetched.as_of)
+    arrived = without(candles.opened_at, held.opened_at)
+    return ProvedDay(proof, candles, missing, arrived, replaced, fetched.as_of)
 
 
 def _changed(held: Candles, candles: Candles) -> Candles:
     """The held candles about which these say something else."""
-    _, ours, theirs = np.intersect1d(
-        held.opened_at, candles.opened_at, assume_unique=True, return_indices=True
-    )
-    return held[ours[(held.values[ours] != candles.values[theirs]).any(axis=1)]]
+    ours, theirs = in_common(held, candles)
+    return ours[(ours.values != theirs.values).any(axis=1)]
 
 
 def content_hash(candles: Candles) -> str:

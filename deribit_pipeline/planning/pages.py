@@ -1,11 +1,20 @@
 """One answer, counted against what was expected of it: a page, or an error."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 
-from deribit_pipeline.domain import Candles, Moments, TimeWindow, moment64, without
+from deribit_pipeline.domain import (
+    Candles,
+    Moments,
+    Resolution,
+    TimeWindow,
+    in_common,
+    moment64,
+    without,
+)
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.planning.grid import grid_of, life
 from deribit_pipeline.planning.requests import MOST_CANDLES, ChartRequest
@@ -24,14 +33,18 @@ class Page:
 
     `expected` are all openings while the instrument is listed, counted on the grid and from
     nothing that came. `unclosed` are those among them that are not over yet. `candles` are the
-    closed ones that came, in order.
+    closed ones that came, in order. `before` are those that came of the time just before, which
+    the answer to an earlier window tells too. `is_supported` tells that another answer said the
+    same of some of them.
     """
 
     window: TimeWindow
     expected: Moments
     unclosed: Moments
     candles: Candles
+    before: Candles
     as_of: datetime
+    is_supported: bool = False
 
     @property
     def missing(self) -> Moments:
@@ -50,20 +63,41 @@ class Page:
             self.expected[within(self.expected)],
             self.unclosed[within(self.unclosed)],
             self.candles[within(self.candles.opened_at)],
+            Candles.none(),
             self.as_of,
         )
 
     def with_found(self, look: "Page") -> "Page":
         """The page with what it lacked and another look brought."""
         found = look.candles[np.isin(look.candles.opened_at, self.missing)]
-        return replace(self, candles=self.candles.union(found))
+        return replace(
+            self,
+            candles=self.candles.union(found),
+            is_supported=self.is_supported or bool(agree(self.candles, look.candles)),
+        )
 
     def is_contradicted_by(self, look: "Page") -> bool:
-        """Whether another look lacks candles that this page has: it then lost some itself, and
-        confirms nothing."""
-        ours = self.candles.opened_at
-        bounds = np.searchsorted(ours, [moment64(look.window.start), moment64(look.window.end)])
-        return len(without(ours[slice(*bounds)], look.candles.opened_at)) > 0
+        """Whether another look lacks candles that this page has, or says something else of one:
+        it then confirms nothing."""
+        ours = self.part(look.window).candles
+        lost = without(ours.opened_at, look.candles.opened_at)
+        return len(lost) > 0 or agree(ours, look.candles) is False
+
+
+def joined(pages: Sequence[Page]) -> Page:
+    """Pages whose windows follow one another, as one."""
+    first, last = pages[0], pages[-1]
+    return Page(
+        TimeWindow(first.window.start, last.window.end),
+        np.concatenate([page.expected for page in pages]),
+        np.concatenate([page.unclosed for page in pages]),
+        Candles(
+            np.concatenate([page.candles.opened_at for page in pages]),
+            np.concatenate([page.candles.values for page in pages]),
+        ),
+        first.before,
+        min(page.as_of for page in pages),
+    )
 
 
 def read_page(request: ChartRequest, candles: Candles, as_of: datetime) -> Page:
@@ -84,25 +118,41 @@ def read_page(request: ChartRequest, candles: Candles, as_of: datetime) -> Page:
     grid = grid_of(request.resolution, opened_at)
     if grid is None:
         raise odd(request, "no candle came, and only a candle shows when they open")
-    if not grid.has(opened_at):
+    step = np.timedelta64(request.resolution.duration, "ms")
+    if not grid.has(opened_at) or _is_of_another_resolution(opened_at, step):
         raise odd(request, f"candles did not open every {request.resolution.duration}")
 
     window = request.window
     listed = window.intersection(life(request.instrument, request.resolution))
     expected = grid.openings(listed) if listed else opened_at[:0]
-    step = np.timedelta64(request.resolution.duration, "ms")
     # Compared in microseconds: the clock's own unit, in which a candle is over or is not.
-    now = np.datetime64(as_of.replace(tzinfo=None), "us")
+    now = moment64(as_of, "us")
     unclosed = expected[(expected + step).astype("datetime64[us]") > now]
     inside = (opened_at >= moment64(window.start)) & (opened_at < moment64(window.end))
+    before = candles[(opened_at < moment64(window.start)) & ((opened_at + step) <= now)]
     if len(without(opened_at[inside], expected)):
         raise odd(request, "candles came of a time at which the instrument is not listed")
-    page = Page(window, expected, unclosed, candles[inside & ~np.isin(opened_at, unclosed)], as_of)
+    closed = candles[inside & ~np.isin(opened_at, unclosed)]
+    page = Page(window, expected, unclosed, closed, before, as_of)
     missing, came = page.missing, page.candles.opened_at
     begins_late = len(missing) and len(came) and missing[0] < came[0]
     if begins_late and len(expected) > _CUT_IS_UNLIKELY:
         raise odd(request, f"the answer begins at {came[0]}, not at {expected[0]} as asked")
     return page
+
+
+def _is_of_another_resolution(opened_at: Moments, step: np.timedelta64) -> bool:
+    """Whether the candles are as far apart as those of a longer resolution."""
+    apart = np.diff(opened_at)
+    if len(apart) < 2 or apart[0] <= step or np.any(apart != apart[0]):
+        return False
+    return apart[0].item() in {resolution.duration for resolution in Resolution}
+
+
+def agree(one: Candles, other: Candles) -> bool | None:
+    """Whether both say the same of every candle that both have; None where they share none."""
+    ours, theirs = in_common(one, other)
+    return bool((ours.values == theirs.values).all()) if len(ours) else None
 
 
 def odd(request: ChartRequest, what: str) -> DeribitBadPayload:

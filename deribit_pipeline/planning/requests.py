@@ -55,14 +55,18 @@ class ChartRequest:
         """How many candles can open in the window."""
         return -(-self.window.duration // self.resolution.duration)
 
+    def within(self, window: TimeWindow) -> "ChartRequest":
+        """A request of the same instrument and resolution for another window."""
+        return ChartRequest(self.instrument, self.resolution, window)
+
     def halves(self) -> list["ChartRequest"]:
         """The same in two requests; only itself where it is for a single candle."""
         if self.most < 2:
             return [self]
         middle = self.window.start + self.most // 2 * self.resolution.duration
         return [
-            ChartRequest(self.instrument, self.resolution, TimeWindow(start, end))
-            for start, end in ((self.window.start, middle), (middle, self.window.end))
+            self.within(TimeWindow(self.window.start, middle)),
+            self.within(TimeWindow(middle, self.window.end)),
         ]
 
 
@@ -104,7 +108,7 @@ def second_looks(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
         for run in np.split(missing, breaks)
     )
     covers = cover([span for span in spans if span], (_MOST_WANTED // 2 - 1) * step)
-    return [ChartRequest(request.instrument, request.resolution, window) for window in covers]
+    return [request.within(window) for window in covers]
 
 
 def newest(request: ChartRequest, as_of: datetime) -> ChartRequest:
@@ -112,8 +116,7 @@ def newest(request: ChartRequest, as_of: datetime) -> ChartRequest:
     has."""
     step = request.resolution.duration
     end = min(as_of, life(request.instrument, request.resolution).end)
-    window = TimeWindow(end - _NEWEST * step, end)
-    return ChartRequest(request.instrument, request.resolution, window)
+    return request.within(TimeWindow(end - _NEWEST * step, end))
 
 
 def cover(windows: list[TimeWindow], longest: timedelta) -> list[TimeWindow]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from deribit_pipeline.sandbox.exchange import Reply
+from deribit_pipeline.sandbox.market import DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,34 @@ def _off_grid(chart: dict[str, Any]) -> dict[str, Any]:
     return {"ticks": ticks}
 
 
+def _another_resolution(chart: dict[str, Any]) -> dict[str, Any]:
+    """The candles five by five, as those of a resolution five times as long."""
+    firsts = np.arange(0, len(chart["ticks"]), 5)
+    lasts = np.append(firsts[1:], len(chart["ticks"])) - 1
+    return _every(chart, firsts) | {
+        "high": np.maximum.reduceat(chart["high"], firsts),
+        "low": np.minimum.reduceat(chart["low"], firsts),
+        "close": chart["close"][lasts],
+        "volume": np.add.reduceat(chart["volume"], firsts),
+        "cost": np.add.reduceat(chart["cost"], firsts),
+    }
+
+
+def _another_instrument(chart: dict[str, Any]) -> dict[str, Any]:
+    """The candles of something that costs a twentieth: nothing else in an answer tells."""
+    prices = {name: np.round(chart[name] / 20, 2) for name in ("open", "high", "low", "close")}
+    return prices | {"volume": chart["volume"] * 7 + 1, "cost": chart["cost"] * 3 + 1}
+
+
+def _other_listing(reply: Reply) -> Wire:
+    """An instrument that is listed twenty days later than it was."""
+    result = reply.body.get("result")
+    if not isinstance(result, dict) or "creation_timestamp" not in result:
+        return Wire(reply)
+    later = {"creation_timestamp": result["creation_timestamp"] + 20 * DAY}
+    return Wire(Reply(reply.status, reply.body | {"result": result | later}))
+
+
 def _empty(chart: dict[str, Any]) -> dict[str, Any]:
     return _every(chart, slice(0, 0)) | {"status": "no_data"}
 
@@ -106,6 +135,9 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "lacks_first": _chart(lambda chart: _every(chart, slice(len(chart["ticks"]) // 3, None))),
     "lacks_last": _chart(lambda chart: _every(chart, slice(0, -(len(chart["ticks"]) // 3)))),
     "empty": _chart(_empty),
+    "another_resolution": _chart(_another_resolution),
+    "another_instrument": _chart(_another_instrument),
+    "other_listing": _other_listing,
     "testnet": _wrong_testnet,
 }
 
@@ -118,9 +150,9 @@ class Faults:
     """Which answers are spoiled: a share of all, by luck of its own; the next few, by order; or
     all for which something holds."""
 
-    def __init__(self, rates: dict[str, float] | None = None, seed: int = 0) -> None:
+    def __init__(self, rates: dict[str, float] | None = None) -> None:
         self._rates = rates or {}
-        self._luck = random.Random(seed)
+        self._luck = random.Random(0)
         self._next: list[tuple[str, str | None]] = []
         self._where: list[tuple[str, Where]] = []
 
@@ -131,6 +163,10 @@ class Faults:
     def spoil_where(self, name: str, where: Where) -> None:
         """Spoil every answer for which `where` holds."""
         self._where.append((name, where))
+
+    def spoil_shares(self, rates: dict[str, float], seed: int = 0) -> None:
+        """Spoil these shares of all answers."""
+        self._rates, self._luck = rates, random.Random(seed)
 
     def mend(self) -> None:
         """Spoil nothing any more."""
@@ -143,19 +179,24 @@ class Faults:
         for name, where in self._where:
             if where(method, reply):
                 return FAULTS[name](reply)
+        luck = self._luck.random()
         for name, rate in self._rates.items():
-            if self._luck.random() < rate:
+            luck -= rate
+            if luck < 0:
                 return FAULTS[name](reply)
         return Wire(reply)
 
 
 def rates_from(texts: Iterable[str]) -> dict[str, float]:
-    """Rates as the command line writes them: `ragged=0.2`, `all=0.01`. Raises ValueError."""
+    """Shares of all answers as the command line writes them: `ragged=0.2`, or `all=0.2`, which
+    every fault has the same part of. Raises ValueError."""
     rates: dict[str, float] = {}
     for text in texts:
         name, _, share = text.partition("=")
         rate = float(share or 1)
         if not 0 <= rate <= 1 or (name != "all" and name not in FAULTS):
             raise ValueError(f"a fault is NAME=SHARE with a name of {', '.join(FAULTS)} or all")
-        rates |= dict.fromkeys(FAULTS, rate) if name == "all" else {name: rate}
+        rates |= dict.fromkeys(FAULTS, rate / len(FAULTS)) if name == "all" else {name: rate}
+    if sum(rates.values()) > 1:
+        raise ValueError(f"the shares add up to {sum(rates.values()):g}, which is more than all")
     return rates

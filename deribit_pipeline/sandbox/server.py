@@ -83,10 +83,13 @@ async def _response(wire: Wire) -> Response:
 
 @contextmanager
 def serving(
-    exchange: SandboxExchange | None = None, faults: Faults | None = None, latency: float = 0.0
+    exchange: SandboxExchange | None = None,
+    faults: Faults | None = None,
+    latency: float = 0.0,
+    port: int = 0,
 ) -> Iterator[str]:
-    """Serve from a thread while the block lasts; gives the API root, on a free port."""
-    listener = socket.create_server((HOST, 0))
+    """Serve from a thread while the block lasts; gives the API root, by default on a free port."""
+    listener = socket.create_server((HOST, port))
     server = _server(application(exchange or SandboxExchange(), faults, latency))
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True

@@ -18,6 +18,7 @@ from deribit_pipeline.domain import (
 Connection = duckdb.DuckDBPyConnection
 
 VALUES = ", ".join(CANDLE_VALUES)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _FITS = """
     (len($instrument_names) = 0 or instrument_name in $instrument_names)
     and ($resolution is null or resolution = $resolution)
@@ -45,11 +46,10 @@ def proofs(
         """,
         _fits(instrument_names, resolution, first, last),
     ).fetchall()
-    epoch = datetime.fromtimestamp(0, UTC)
     return [
         DayProof(
             name, Resolution(spelling), day, DayState(state), expected, received, missing,
-            without_trades, content_hash, revised, epoch + timedelta(microseconds=fetched_us),
+            without_trades, content_hash, revised, _EPOCH + timedelta(microseconds=fetched_us),
         )
         for (
             name, spelling, day, state, expected, received, missing,
@@ -62,11 +62,12 @@ def day_states(
     connection: Connection,
     instrument_names: Collection[str] = (),
     resolution: Resolution | None = None,
-) -> list[tuple[str, str, date, str, int]]:
-    """Instrument, resolution, day, state and candles held, of every day that was asked for."""
+) -> list[tuple[str, str, date, str, int, int]]:
+    """Instrument, resolution, day, state, candles held and how often some of them were revised,
+    of every day that was asked for."""
     return connection.execute(
         f"""
-        select instrument_name, resolution, day, state, received from candle_days
+        select instrument_name, resolution, day, state, received, revised from candle_days
         where {_FITS} order by all
         """,
         _fits(instrument_names, resolution, None, None),
@@ -109,6 +110,26 @@ def gaps_by_day(
         series_parameters(instrument_name, resolution) | {"start": window.start, "end": window.end},
     ).fetchall()
     return dict(rows)
+
+
+def gaps_last_confirmed(
+    connection: Connection,
+    instrument_names: Collection[str] = (),
+    resolution: Resolution | None = None,
+) -> dict[tuple[str, Resolution, date], datetime]:
+    """When the gaps of a day were last asked for in vain, by instrument, resolution and day."""
+    rows = connection.execute(
+        f"""
+        select instrument_name, resolution, cast(timezone('UTC', opened_at) as date) as day,
+               epoch_us(max(confirmed_at))
+        from candle_gaps where {_FITS} group by all
+        """,
+        _fits(instrument_names, resolution, None, None),
+    ).fetchall()
+    return {
+        (name, Resolution(spelling), day): _EPOCH + timedelta(microseconds=confirmed_us)
+        for name, spelling, day, confirmed_us in rows
+    }
 
 
 def days_without_proof(

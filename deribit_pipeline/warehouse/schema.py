@@ -6,7 +6,7 @@ three times larger. One row per key rests on writing days whole in one transacti
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,15 @@ class Table:
     source: str
     warnings: tuple[str, ...] = ()
 
-    def ddl(self) -> list[str]:
-        """The statements that make the table and say inside the file what it holds."""
-        comment = " ".join((self.description, *self.warnings))
+    def ddl(self) -> str:
+        """The statement that makes the table."""
         columns = ",\n    ".join(f"{column.name} {column.type} not null" for column in self.columns)
+        return f"create table {self.name} (\n    {columns}\n)"
+
+    def comments(self) -> list[str]:
+        """The statements that say inside the file what it holds."""
+        comment = " ".join((self.description, *self.warnings))
         return [
-            f"create table {self.name} (\n    {columns}\n)",
             f"comment on table {self.name} is {_quoted(comment)}",
             *(
                 f"comment on column {self.name}.{column.name} is {_quoted(column.comment)}"
@@ -50,17 +53,26 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view; its columns are described where they come from."""
+    """A view, or with `parameters` a macro that answers a table; its columns are described where
+    they come from."""
 
     name: str
     description: str
     query: str
+    parameters: tuple[str, ...] = ()
+
+    @property
+    def signature(self) -> str:
+        return f"{self.name}({', '.join(self.parameters)})" if self.parameters else self.name
 
     def ddl(self) -> list[str]:
-        """The statements that make the view and say inside the file what it shows."""
+        """The statements that make the view, again too, and say inside the file what it shows."""
+        kind, table, of_table = (
+            ("macro", " table", "macro table") if self.parameters else ("view", "", "view")
+        )
         return [
-            f"create view {self.name} as {self.query}",
-            f"comment on view {self.name} is {_quoted(self.description)}",
+            f"create or replace {kind} {self.signature} as{table} {self.query}",
+            f"comment on {of_table} {self.name} is {_quoted(self.description)}",
         ]
 
 
@@ -166,6 +178,26 @@ CANDLE_REVISIONS = Table(
     source=_CHART,
 )
 
+CANDLE_ARRIVALS = Table(
+    name="candle_arrivals",
+    description="One row for each unbroken stretch of a day's candles that came together: since "
+    "when they are held.",
+    key=("instrument_name", "resolution", "first_opened_at"),
+    columns=(
+        _INSTRUMENT,
+        _RESOLUTION,
+        Column("day", "date", "The day on which the candles open.", "UTC"),
+        Column("first_opened_at", "timestamptz", "When the first of them opens.", "UTC"),
+        Column("last_opened_at", "timestamptz", "When the last of them opens.", "UTC"),
+        Column("arrived_at", "timestamptz", "When the exchange first told them.", "UTC"),
+        _RUN_ID,
+    ),
+    source="counted by this pipeline",
+    warnings=(
+        "What a warehouse of version 1 held arrived at its day's last change, at the latest.",
+    ),
+)
+
 WAREHOUSE_INFO = Table(
     name="warehouse_info",
     description="One row for the file: what it is.",
@@ -188,17 +220,80 @@ where candle_days.day = cast(timezone('UTC', candles.opened_at) as date)
   and candle_days.state = 'complete'""",
 )
 
-TABLES = (CANDLES, CANDLE_DAYS, CANDLE_GAPS, CANDLE_REVISIONS, WAREHOUSE_INFO)
-VIEWS = (COMPLETE_CANDLES,)
+CANDLES_AS_OF = View(
+    name="candles_as_of",
+    parameters=("moment",),
+    description="One row for each candle that was held at a moment, as it was known then: "
+    "from candles_as_of('2024-02-01 12:00:00+00').",
+    query="""
+select candles.*
+from candles
+join candle_arrivals as arrival using (instrument_name, resolution)
+where arrival.day = cast(timezone('UTC', candles.opened_at) as date)
+  and candles.opened_at between arrival.first_opened_at and arrival.last_opened_at
+  and arrival.arrived_at <= cast(moment as timestamptz)
+  and not exists (
+      from candle_revisions as revision
+      where revision.instrument_name = candles.instrument_name
+        and revision.resolution = candles.resolution
+        and revision.opened_at = candles.opened_at
+        and revision.replaced_at > cast(moment as timestamptz)
+  )
+union all
+select instrument_name, resolution, opened_at, open, high, low, close, volume_base, volume_quote
+from candle_revisions
+where held_from <= cast(moment as timestamptz) and replaced_at > cast(moment as timestamptz)""",
+)
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {}
-"""Version to the statements that bring a file of the version before to it. A new file is made at
-SCHEMA_VERSION by `ddl`, so an entry here, once released, never changes."""
+TABLES = (CANDLES, CANDLE_DAYS, CANDLE_GAPS, CANDLE_REVISIONS, CANDLE_ARRIVALS, WAREHOUSE_INFO)
+VIEWS = (COMPLETE_CANDLES, CANDLES_AS_OF)
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    2: (
+        """
+        create table candle_arrivals (
+            instrument_name varchar not null, resolution varchar not null, day date not null,
+            first_opened_at timestamptz not null, last_opened_at timestamptz not null,
+            arrived_at timestamptz not null, run_id varchar not null
+        )
+        """,
+        """
+        insert into candle_arrivals
+        with held as (
+            select instrument_name, resolution, opened_at,
+                   cast(timezone('UTC', opened_at) as date) as day,
+                   if(resolution = '1D', 1440, try_cast(resolution as integer)) as minutes
+            from candles
+        ), numbered as (
+            select *, epoch_ms(opened_at) // 60000 // minutes - row_number() over (
+                partition by instrument_name, resolution, day order by opened_at
+            ) as stretch
+            from held
+        ), stretches as (
+            select instrument_name, resolution, day, stretch,
+                   min(opened_at) as first_opened_at, max(opened_at) as last_opened_at
+            from numbered group by all
+        )
+        select instrument_name, resolution, day, first_opened_at, last_opened_at,
+               fetched_at, run_id
+        from stretches join candle_days using (instrument_name, resolution, day)
+        """,
+    )
+}
+"""Version to the statements that bring the tables of the version before to it. A new file is made
+at SCHEMA_VERSION by `ddl`, so an entry here, once released, never changes. Views, macros and
+comments are made anew after each."""
 
 
 def ddl() -> list[str]:
     """The statements that make an empty warehouse of this version."""
-    return [statement for item in (*TABLES, *VIEWS) for statement in item.ddl()]
+    return [table.ddl() for table in TABLES] + describing()
+
+
+def describing() -> list[str]:
+    """The statements that make the views and comments, which a file of any version can take."""
+    comments = [statement for table in TABLES for statement in table.comments()]
+    return [statement for view in VIEWS for statement in view.ddl()] + comments
 
 
 def markdown() -> str:
@@ -222,7 +317,8 @@ def markdown() -> str:
             for column in table.columns
         ]
     for view in VIEWS:
-        lines += ["", f"## `{view.name}` (view)", "", view.description, "", "```sql"]
+        kind = "macro" if view.parameters else "view"
+        lines += ["", f"## `{view.signature}` ({kind})", "", view.description, "", "```sql"]
         lines += [view.query.strip(), "```"]
     return "\n".join(lines) + "\n"
 

@@ -15,6 +15,7 @@ from deribit_pipeline.domain import (
     Environment,
     ProvedDay,
     day_window,
+    moment64,
 )
 from deribit_pipeline.warehouse.reads import SERIES, VALUES, Connection, series_parameters
 
@@ -47,9 +48,10 @@ def write_days(
             _write_gaps(connection, day)
     for day in new:
         if day.proof.day in former:
-            _keep_revisions(connection, day, former[day.proof.day], provenance)
+            _keep_revisions(connection, day, provenance)
             _delete(connection, day.proof)
     _insert_candles(connection, new)
+    _insert_arrivals(connection, new, provenance)
     _insert_proofs(connection, [day.proof for day in new], provenance)
 
 
@@ -83,6 +85,45 @@ def _insert_candles(connection: Connection, days: Sequence[ProvedDay]) -> None:
             from incoming
             """,
             series_parameters(filled[0].proof.instrument_name, filled[0].proof.resolution),
+        )
+
+
+def _insert_arrivals(
+    connection: Connection, days: Sequence[ProvedDay], provenance: Provenance
+) -> None:
+    """Since when the candles that are new are held, a row for each unbroken stretch of them."""
+    if not days:
+        return
+    step = np.timedelta64(days[0].proof.resolution.duration, "ms")
+    stretches = [
+        (day, stretch)
+        for day in days
+        for stretch in np.split(
+            day.arrived,
+            np.flatnonzero(np.diff(day.arrived) > step) + 1,
+        )
+        if len(stretch)
+    ]
+    if not stretches:
+        return
+    incoming = {
+        "first_opened_at": np.array([stretch[0] for _, stretch in stretches]),
+        "last_opened_at": np.array([stretch[-1] for _, stretch in stretches]),
+        "arrived_at": np.array([moment64(day.as_of, "us") for day, _ in stretches]),
+    }
+    proof = days[0].proof
+    with _registered(connection, "incoming", incoming):
+        connection.execute(
+            """
+            insert into candle_arrivals by name
+            select $instrument_name as instrument_name, $resolution as resolution,
+                   first_opened_at::date as day, first_opened_at::timestamptz as first_opened_at,
+                   last_opened_at::timestamptz as last_opened_at,
+                   arrived_at::timestamptz as arrived_at, $run_id as run_id
+            from incoming
+            """,
+            series_parameters(proof.instrument_name, proof.resolution)
+            | {"run_id": provenance.run_id},
         )
 
 
@@ -141,7 +182,6 @@ def _write_gaps(connection: Connection, day: ProvedDay) -> None:
 def _keep_revisions(
     connection: Connection,
     day: ProvedDay,
-    former: DayProof,
     provenance: Provenance,
 ) -> None:
     """Keep the values that the day replaces, with the time over which they were held."""
@@ -157,20 +197,21 @@ def _keep_revisions(
                          and earlier.resolution = candles.resolution
                          and earlier.opened_at = candles.opened_at
                    ),
-                   $held_from
+                   (
+                       select min(arrived_at) from candle_arrivals as arrival
+                       where arrival.instrument_name = candles.instrument_name
+                         and arrival.resolution = candles.resolution
+                         and candles.opened_at between first_opened_at and last_opened_at
+                   )
                ) as held_from,
                $replaced_at as replaced_at, $run_id as run_id
         from candles
         where {SERIES} and opened_at in (select opened_at::timestamptz from changed)
         """
-    moments = {
-        "held_from": former.fetched_at,
-        "replaced_at": day.as_of,
-        "run_id": provenance.run_id,
-    }
+    series = series_parameters(day.proof.instrument_name, day.proof.resolution)
     with _registered(connection, "changed", {"opened_at": day.replaced.opened_at}):
         connection.execute(
-            statement, series_parameters(former.instrument_name, former.resolution) | moments
+            statement, series | {"replaced_at": day.as_of, "run_id": provenance.run_id}
         )
 
 

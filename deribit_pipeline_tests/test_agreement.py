@@ -1,0 +1,101 @@
+"""Answers are held against each other: what nothing supports is doubted."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from deribit_pipeline.domain import Candles, Instrument, Resolution, TimeWindow, moment64
+from deribit_pipeline.planning.agreement import Claim, doubtful
+from deribit_pipeline.planning.pages import Page, read_page
+from deribit_pipeline.planning.requests import ChartRequest
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+LATER = START + timedelta(days=30)
+HOUR = timedelta(hours=1)
+INSTRUMENT = Instrument("BTC-PERPETUAL", "future", datetime(2018, 8, 14, tzinfo=UTC))
+TRUE, WRONG = 42_000.0, 2_300.0
+
+
+def request(hour: int) -> ChartRequest:
+    window = TimeWindow(START + hour * HOUR, START + (hour + 1) * HOUR)
+    return ChartRequest(INSTRUMENT, Resolution.MINUTE_1, window)
+
+
+def answer(hour: int, price: float = TRUE, lacking: tuple[int, ...] = ()) -> Page:
+    """The page of one hour, asked for from a minute earlier; `lacking` are minutes of it."""
+    minutes = np.arange(-1, 60)
+    minutes = minutes[~np.isin(minutes, lacking)]
+    opened_at = moment64(START + hour * HOUR) + minutes * np.timedelta64(60_000, "ms")
+    return read_page(request(hour), Candles(opened_at, np.full((len(minutes), 6), price)), LATER)
+
+
+def claims(*prices: float) -> list[Claim]:
+    return [Claim(request(hour), answer(hour, price)) for hour, price in enumerate(prices)]
+
+
+@pytest.mark.parametrize(
+    ("prices", "doubted"),
+    [
+        ([TRUE, TRUE], []),
+        ([TRUE, TRUE, TRUE, TRUE], []),
+        ([TRUE, TRUE, WRONG, TRUE, TRUE, TRUE], [0, 1, 2]),
+        ([WRONG, TRUE, TRUE], [0]),
+        ([TRUE, WRONG, WRONG, TRUE, TRUE, TRUE], [0, 1, 2]),
+        ([TRUE, WRONG], [0, 1]),
+        ([TRUE], [0]),
+    ],
+)
+def test_the_longest_stretch_that_agrees_has_the_word(
+    prices: list[float], doubted: list[int]
+) -> None:
+    told = claims(*prices)
+    assert [told.index(claim) for claim in doubtful(told)] == doubted
+
+
+def test_the_order_in_which_answers_come_does_not_matter() -> None:
+    told = claims(TRUE, WRONG, TRUE, TRUE)
+    assert set(map(id, doubtful(told[::-1]))) == set(map(id, doubtful(told)))
+
+
+def test_an_answer_that_stands_alone_is_believed_when_another_says_the_same() -> None:
+    [claim] = claims(TRUE)
+    claim.hear(answer(0))
+    assert doubtful([claim]) == []
+
+
+def test_of_answers_that_differ_those_are_believed_of_which_there_are_two() -> None:
+    [claim] = claims(WRONG)
+    claim.hear(answer(0))
+    assert doubtful([claim]) == [claim]
+    claim.hear(answer(0))
+    assert doubtful([claim]) == []
+    assert claim.page.candles.values[0, 0] == TRUE
+
+
+def test_an_answer_that_lost_candles_is_no_other_answer_that_says_the_same() -> None:
+    [claim] = claims(TRUE)
+    claim.hear(answer(0, lacking=(7, 8)))
+    assert doubtful([claim]) == [claim]
+
+
+def test_what_is_held_beside_an_answer_supports_it() -> None:
+    [claim] = claims(TRUE)
+    held = Candles(np.array([moment64(START - timedelta(minutes=1))]), np.full((1, 6), TRUE))
+    claim.hold_against(held)
+    assert doubtful([claim]) == []
+    [other] = claims(WRONG)
+    other.hold_against(held)
+    assert doubtful([other]) == [other]
+
+
+def test_neighbours_that_share_no_candle_are_each_alone() -> None:
+    told = [Claim(request(0), answer(0, lacking=(59,))), Claim(request(1), answer(1))]
+    assert doubtful(told) == told
+    apart = [Claim(request(0), answer(0)), Claim(request(2), answer(2))]
+    assert doubtful(apart) == apart
+
+
+def test_an_empty_answer_is_left_to_whoever_confirms_gaps() -> None:
+    nothing = answer(0, lacking=tuple(range(-1, 60)))
+    assert doubtful([Claim(request(0), nothing)]) == []

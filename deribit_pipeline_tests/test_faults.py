@@ -1,0 +1,159 @@
+"""Faults of the exchange, one by one and mixed: the candles of the exchange, or no proof."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from deribit_pipeline.domain import DayState, Resolution, days_between
+from deribit_pipeline.operations.backfill import ForegroundBackfill
+from deribit_pipeline.operations.exchange import open_exchange
+from deribit_pipeline.operations.jobs import Job
+from deribit_pipeline.operations.outcome import Outcome
+from deribit_pipeline.operations.verification import verify
+from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.sandbox.faults import FAULTS, Faults
+from deribit_pipeline.sandbox.server import serving
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline_tests.pipeline import CHART, Pipeline, midnight
+
+NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
+FIRST, LAST = date(2024, 1, 1), date(2024, 1, 30)
+SHARE = 0.2
+
+
+def assert_only_the_truth_is_proved(pipeline: Pipeline, outcome: Outcome) -> None:
+    """Every complete day holds the exchange's candles, and every other day is named."""
+    asked = {(name, FIRST + timedelta(days=n)) for name in NAMES for n in range(30)}
+    assert outcome.proofs.keys() | outcome.failures.keys() == asked
+    for name in NAMES:
+        complete = {
+            day
+            for day, state in pipeline.rows(
+                f"select day, state from candle_days where instrument_name = '{name}'"
+            )
+            if state == DayState.COMPLETE
+        }
+        told = pipeline.told(name, "1", midnight(FIRST), midnight(LAST + timedelta(days=1)))
+        true = [row for row in told if day_of(row) in complete]
+        held = [row for row in pipeline.held(name, "1") if day_of(row) in complete]
+        assert held == true
+    assert verify(pipeline.warehouse).findings == []
+
+
+def day_of(row: list[float]) -> date:
+    return datetime.fromtimestamp(row[0] / 1000, UTC).date()
+
+
+def survives(pipeline: Pipeline, faults: Faults, rates: dict[str, float], seed: int) -> Outcome:
+    """Backfill under faults, and once more without them."""
+    faults.spoil_shares(rates, seed)
+    outcome = pipeline.backfill(FIRST, LAST, names=NAMES, patience=20, timeout=1.0)
+    faults.mend()
+    assert_only_the_truth_is_proved(pipeline, outcome)
+    afterwards = pipeline.backfill(FIRST, LAST, names=NAMES)
+    assert afterwards.days_by_state == {DayState.COMPLETE: 60}
+    assert_only_the_truth_is_proved(pipeline, afterwards)
+    return outcome
+
+
+def test_faults_mixed_leave_nothing_wrong_and_nothing_unsaid(
+    pipeline: Pipeline, faults: Faults
+) -> None:
+    without_pauses = [name for name in FAULTS if name != "stall" and "10028" not in name]
+    survives(pipeline, faults, dict.fromkeys(without_pauses, SHARE / len(without_pauses)), seed=1)
+
+
+def test_an_answer_for_another_instrument_is_never_believed(
+    pipeline: Pipeline, faults: Faults
+) -> None:
+    """Not even where the day is asked for alone, or held already."""
+    faults.spoil_next(["another_instrument"], CHART)
+    assert pipeline.backfill(FIRST, FIRST).days_by_state == {DayState.COMPLETE: 1}
+    faults.spoil_next(["another_instrument"], CHART)
+    outcome = pipeline.backfill(FIRST, FIRST, force=True)
+    assert (outcome.failures, outcome.revised) == ({}, 0)
+    day_after = FIRST + timedelta(days=1)
+    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.told(
+        "BTC-PERPETUAL", "1", midnight(FIRST), midnight(day_after)
+    )
+
+
+def test_a_listing_that_changes_meanwhile_counts_as_it_is_now(
+    pipeline: Pipeline, faults: Faults
+) -> None:
+    """BTC-PERPETUAL was listed on 2018-08-14; the first answer says twenty days later."""
+    faults.spoil_next(["other_listing"], "public/get_instrument")
+    outcome = pipeline.backfill(date(2018, 8, 10), date(2018, 8, 16))
+    assert outcome.failures == {}
+    assert outcome.days_by_state == {DayState.NOT_LISTED: 4, DayState.COMPLETE: 3}
+
+
+def test_a_listing_that_keeps_changing_proves_nothing_of_the_days_it_is_about(
+    pipeline: Pipeline, faults: Faults
+) -> None:
+    calls = Counter[str]()
+
+    def every_other(method: str, _: object) -> bool:
+        calls[method] += 1
+        return method == "public/get_instrument" and calls[method] % 2 == 1
+
+    faults.spoil_where("other_listing", every_other)
+    outcome = pipeline.backfill(date(2018, 8, 10), date(2018, 8, 16))
+    assert outcome.days_by_state == {DayState.NOT_LISTED: 4}
+    assert set(outcome.failures.values()) == {
+        "the exchange's listing of the instrument keeps changing"
+    }
+
+
+@pytest.mark.parametrize("is_over_soon", [True, False])
+def test_connections_that_are_refused(
+    settings: Settings, sandbox: SandboxExchange, warehouse: Warehouse, is_over_soon: bool
+) -> None:
+    """For a moment: nobody notices. For good: it is given up, and what was proved is kept."""
+    with ThreadPoolExecutor() as pool:
+        with serving(sandbox, latency=0.1) as url:
+            slowly = replace(settings, base_url=url, concurrency=2)
+            running = pool.submit(backfilled, slowly, warehouse)
+            while sandbox.requests[CHART] < 12:
+                assert not running.done()
+                time.sleep(0.01)
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        if is_over_soon:
+            time.sleep(0.3)
+            with serving(sandbox, port=port):
+                outcome = running.result()
+            assert outcome.days_by_state == {DayState.COMPLETE: 60}
+        else:
+            outcome = running.result()
+            assert 0 < len(outcome.proofs) < 60
+            assert len(outcome.proofs) + len(outcome.failures) == 60
+            assert all("cannot be reached" in reason for reason in outcome.failures.values())
+    assert verify(warehouse).findings == []
+
+
+def backfilled(settings: Settings, warehouse: Warehouse) -> Outcome:
+    days = {name: list(days_between(FIRST, LAST)) for name in NAMES}
+    with open_exchange(settings, patience=2.0) as exchange:
+        here = ForegroundBackfill(exchange, warehouse)
+        return here.backfill(Resolution.MINUTE_1, Job("a run", days))
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_spoils_a_fifth_of_the_answers(
+    pipeline: Pipeline, faults: Faults, fault: str
+) -> None:
+    survives(pipeline, faults, {fault: SHARE}, seed=0)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(6))
+def test_all_faults_mixed_spoil_a_fifth_of_the_answers(
+    pipeline: Pipeline, faults: Faults, seed: int
+) -> None:
+    survives(pipeline, faults, dict.fromkeys(FAULTS, SHARE / len(FAULTS)), seed)
