@@ -11,6 +11,7 @@
       - WrongCredentials    the exchange does not take the API key (exit 2)
     + DeribitBadPayload     an answer that breaks an expectation
       - WrongEnvironment    an answer of another environment than the one configured (exit 2)
+  x RecordingError          Dagster's databases refused; the warehouse has its days all the same
   x WarehouseError          the database refused
     + WarehouseUnusable     the file cannot serve as this warehouse at all (exit 2)
 """
@@ -84,6 +85,10 @@ class DeribitBadPayload(DeribitError):
 
 class WrongEnvironment(DeribitBadPayload):
     """The answer comes from another environment than the one configured."""
+
+
+class RecordingError(DeribitPipelineError):
+    """Dagster could not record what was done: its disk is full, or must not be written."""
 
 
 class WarehouseError(DeribitPipelineError):

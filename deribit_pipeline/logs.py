@@ -7,6 +7,7 @@ literally: neither variables nor a folder that does not exist yet would work the
 import json
 import logging
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,20 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({name: value for name, value in line.items() if value is not None})
 
 
+class LogFile(ConcurrentRotatingFileHandler):
+    """The log file; one that cannot be written must not garble what the command line says."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Leave the record out where its disk is full, as `logging` would with a traceback."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def json_file_handler() -> logging.Handler:
     """The handler of `logs/deribit_pipeline.jsonl` in DAGSTER_HOME, or in the working folder."""
     folder = Path(os.environ.get("DAGSTER_HOME") or ".") / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    handler = ConcurrentRotatingFileHandler(
+    handler = LogFile(
         str(folder / "deribit_pipeline.jsonl"),
         maxBytes=MOST_BYTES,
         backupCount=KEPT_FILES,

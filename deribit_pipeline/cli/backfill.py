@@ -1,9 +1,10 @@
 """`backfill` and `repair`: which days, through which Dagster runs, with what result."""
 
+import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.interrupts import Interrupted
 from deribit_pipeline.cli.terminal import BackfillProgress, stderr, stdout, warnings_on
 from deribit_pipeline.domain import DayState, Instrument, Resolution, days_between, spans_of
+from deribit_pipeline.errors import RecordingError, WarehouseError
 from deribit_pipeline.home import prepare_home
 from deribit_pipeline.operations.backfill import ForegroundBackfill, settled_days
 from deribit_pipeline.operations.background import BackgroundBackfill
@@ -20,10 +22,13 @@ from deribit_pipeline.operations.estimate import Estimate, estimate
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.incomplete import held_instruments, incomplete_days
 from deribit_pipeline.operations.jobs import Days, Job, jobs_of
-from deribit_pipeline.operations.listings import listings
+from deribit_pipeline.operations.listings import exchange_time, listings
 from deribit_pipeline.operations.outcome import Outcome, added_up
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
+
+# Seconds that an interrupted command still waits for its turn at the warehouse.
+_GRACE = 0.5
 
 
 def run(
@@ -80,13 +85,18 @@ def repair(
     arguments.require_held(names, held_instruments(warehouse), settings.warehouse)
     code = 0
     with warnings_on(stderr()), open_exchange(settings) as exchange:
-        now = exchange.run(exchange.client.get_time())
+        now = exchange.run(exchange_time(exchange.client))
         found = incomplete_days(
             warehouse, now, instrument_names=names, resolution=only, first=first, last=last
         )
-        if not found:
+        if found.resting:
+            stderr().print(
+                f"Resting: {found.resting:,} gapped days, asked again from "
+                f"{found.due_at:%Y-%m-%d %H:%M} UTC on, or now with --start and --end."
+            )
+        elif not found.days:
             stderr().print("Nothing to repair: every day that should be complete is.")
-        for of_resolution, days in found.items():
+        for of_resolution, days in found.days.items():
             total = _make(settings, warehouse, exchange, of_resolution, days, days, force=False)
             code = max(code, _report(total, of_resolution, days))
     return code
@@ -137,8 +147,8 @@ def _make(
     Days that are settled, and that the UI does not show yet, are recorded too.
     """
     began, jobs = time.monotonic(), jobs_of(unsettled)
-    home = prepare_home(settings.dagster_home)
-    interruption: Interrupted | None = None
+    prepare_home(settings.dagster_home)
+    interruption: Interrupted | RecordingError | None = None
     with ExitStack() as stack:
         progress = stack.enter_context(BackfillProgress(stderr(), _count(asked), jobs))
         background = None
@@ -151,17 +161,26 @@ def _make(
         # Dagster would take signals for itself, but only does so in the main thread.
         dagster = stack.enter_context(ThreadPoolExecutor(1, "dagster"))
         recording = dagster.submit(
-            _record, settings, warehouse, home, exchange, resolution, asked, jobs, background, force
+            _record, settings, warehouse, exchange, resolution, asked, jobs, background, force
         )
         try:
             recording.result()
-        except Interrupted as signalled:
-            interruption = signalled
+        except (Interrupted, RecordingError) as reason:
+            interruption = reason
+            if isinstance(reason, Interrupted):
+                grace = threading.Timer(_GRACE, warehouse.give_up)
+                grace.daemon = True
+                grace.start()
             if background is not None:
                 background.cancel()
         progress.show()
-    with warehouse.reading() as connection:
-        settled_now = settled_days(connection, resolution, asked)
+    try:
+        with warehouse.reading() as connection:
+            settled_now = settled_days(connection, resolution, asked)
+    except WarehouseError:
+        if interruption is None:
+            raise
+        settled_now = []  # somebody holds the file: the summary says what this process knows
     total = added_up([job.outcome for job in jobs])
     total.asked = _count(asked)
     total.proofs |= {(proof.instrument_name, proof.day): proof for proof in settled_now}
@@ -175,7 +194,6 @@ def _make(
 def _record(
     settings: Settings,
     warehouse: Warehouse,
-    home: Path,
     exchange: Exchange | None,
     resolution: Resolution,
     asked: Days,
@@ -188,8 +206,11 @@ def _record(
     # Dagster takes more than a second to import: the exchange is already being asked.
     from deribit_pipeline.defs import runs
 
+    if background is not None and background.is_cancelled:
+        return
     with ExitStack() as stack:
-        instance = stack.enter_context(runs.open_instance(home))
+        stack.enter_context(_recording(settings.dagster_home))
+        instance = stack.enter_context(runs.open_instance())
         for job in jobs:
             assert background is not None
             if background.is_cancelled:
@@ -204,6 +225,21 @@ def _record(
             here = ForegroundBackfill(exchange, warehouse)
             for job in jobs_of(settled):
                 runs.materialize(instance, resolution, job, here, force=False)
+
+
+@contextmanager
+def _recording(home: Path) -> Iterator[None]:
+    """Turn what Dagster's databases raise into RecordingError."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error.strerror
+        raise RecordingError(
+            f"Dagster cannot record in DAGSTER_HOME {home} ({reason}): make room there, or make it "
+            "writable. What was proved is kept, and the same command goes on from there."
+        ) from error
 
 
 def _report(total: Outcome, resolution: Resolution, asked: Days) -> int:

@@ -6,8 +6,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interrupted(BaseException):
-    """The user, or whoever runs this process, wants it to end."""
+class Interrupted(SystemExit):
+    """The user, or whoever runs this process, wants it to end.
+
+    An event loop lets a SystemExit through at once, and would keep any other for the end of a task
+    that may be waiting for an answer.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(f"Interrupted by {signal.Signals(number).name}")

@@ -5,6 +5,7 @@ was not, 2 the command line or a setting was wrong, 130 and 143 a signal ended i
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -108,6 +109,19 @@ def backfill(
 
 
 @app.command(
+    short_help="Copy the warehouse while others work with it.",
+    epilog="Example: deribit-pipeline backup /mnt/backups/mainnet.duckdb",
+)
+def backup(
+    file: Annotated[Path, typer.Argument(help="The copy. A backup that stands there is replaced.")],
+) -> int:
+    """Copy the warehouse as it is at one moment, while others work with it."""
+    from deribit_pipeline.cli import backup as command
+
+    return command.run(file)
+
+
+@app.command(
     short_help="Say whether all that is needed is at hand.",
     epilog="Example: DERIBIT_ENV=testnet deribit-pipeline check",
 )
@@ -160,11 +174,17 @@ def verify(
         typer.Option("--end", metavar="DAY", help="Last UTC day.  [default: the last one held]"),
     ] = None,
     resolution: ResolutionHeld = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Recompute nothing: compare the proofs with another warehouse's."
+        ),
+    ] = None,
 ) -> int:
     """Recompute every proof from the stored rows, and name each day that no longer matches."""
     from deribit_pipeline.cli import verify as command
 
-    return command.run(instruments, start, end, resolution)
+    return command.run(instruments, start, end, resolution, against)
 
 
 @app.command(
@@ -190,7 +210,9 @@ def sandbox(
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=SHARE", help="Spoil a share of the answers, or all=0.01."),
+        typer.Option(
+            metavar="NAME=SHARE", help="Spoil a share of the answers: a fault by name, or all=0.2."
+        ),
     ] = None,
 ) -> int:
     """Serve the sandbox exchange: a made-up market behind a faithful API."""

@@ -1,17 +1,28 @@
-"""`verify`: every day whose stored rows no longer match its proof."""
+"""`verify`: every day whose stored rows no longer match its proof, or another warehouse's."""
 
 import time
+from pathlib import Path
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.incomplete import held_instruments
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
 
-def run(instruments: str | None, start: str | None, end: str | None, resolution: str | None) -> int:
+def run(
+    instruments: str | None,
+    start: str | None,
+    end: str | None,
+    resolution: str | None,
+    against: Path | None,
+) -> int:
     """The command `verify`; answers its exit code."""
+    if against is not None:
+        return _against(against, instruments, start, end, resolution)
     first, last = arguments.window(start, end)
     settings = Settings.load()
     warehouse = Warehouse(settings.warehouse, settings.environment)
@@ -38,3 +49,48 @@ def run(instruments: str | None, start: str | None, end: str | None, resolution:
         f"{time.monotonic() - began:.1f} s; {len(result.findings):,} no longer match."
     )
     return 1 if result.findings else 0
+
+
+def _against(
+    file: Path,
+    instruments: str | None,
+    start: str | None,
+    end: str | None,
+    resolution: str | None,
+) -> int:
+    """Name each day of which the warehouse and `file` do not say the same."""
+    first, last = arguments.window(start, end)
+    settings = Settings.load()
+    warehouse, other = (
+        Warehouse(path, settings.environment) for path in (settings.warehouse, file)
+    )
+    if not other.exists():
+        raise InputError(f"--against {file} does not exist: name a backup of the warehouse.")
+    other.require()
+    names = arguments.instruments(instruments)
+    held = held_instruments(warehouse) | held_instruments(other)
+    arguments.require_held(names, held, settings.warehouse)
+    began = time.monotonic()
+    result = compare(
+        warehouse,
+        other,
+        instrument_names=names,
+        resolution=arguments.resolution(resolution) if resolution is not None else None,
+        first=first,
+        last=last,
+    )
+    console = stdout()
+    for difference in result.differences:
+        console.print(
+            f"{difference.instrument_name} {difference.resolution.label} {difference.day}: "
+            + "; ".join(difference.differences),
+            markup=False,
+            soft_wrap=True,
+        )
+    stderr().print(
+        f"{result.days:,} days compared with {file} in {time.monotonic() - began:.1f} s; "
+        f"{len(result.differences):,} differ.",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 1 if result.differences else 0

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,23 @@ import tenacity
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.warehouse import schema
+from deribit_pipeline.warehouse.whole import whole_file
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 120.0
 """Seconds to wait for another process to let go of the file."""
+
+
+# How DuckDB says that another process holds the file, or another thread of this one.
+_BUSY = ("Could not set lock", "different configuration", "Unique file handle conflict")
+
+_DISK_FULL = "No space left on device"
+
+_REMEDY = "put a backup in its place, or move it away and backfill anew"
+
+# How DuckDB says that the bytes of a file are not those that it wrote: cut short, or changed.
+_DAMAGE = ("Could not read enough bytes", "Corrupt", "Failed to load metadata pointer")
 
 
 class _Busy(Exception):
@@ -35,13 +48,18 @@ class Warehouse:
         self.path = path
         self.environment = environment
         self._patience = patience
+        self._given_up = threading.Event()
+
+    def give_up(self) -> None:
+        """Wait for other processes no more: whoever does fails at once. From any thread."""
+        self._given_up.set()
 
     def check(self) -> None:
         """Raise WarehouseError where the file, or the folder it would be made in, cannot serve."""
-        if self.path.exists():
+        if self.exists():
             for path in (self.path, self.path.parent):  # DuckDB's log of a write stands beside it
                 if not os.access(path, os.W_OK):
-                    raise self._unwritable(PermissionError(errno.EACCES, "Permission denied"))
+                    raise self._unwritable(PermissionError(errno.EACCES, "it is read-only"))
             with self.reading():
                 return
         folder = next(folder for folder in self.path.absolute().parents if folder.exists())
@@ -59,7 +77,7 @@ class Warehouse:
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A read-only connection; a file that does not exist reads as an empty warehouse."""
-        if not self.path.exists():
+        if not self.exists():
             with self._open(":memory:", read_only=False) as connection:
                 self._settle(connection)
                 yield connection
@@ -74,13 +92,18 @@ class Warehouse:
         with self._open(str(self.path), read_only=True) as connection:
             yield connection
 
+    def require(self) -> None:
+        """Raise WarehouseUnusable where the file is no warehouse of this environment, and leave it
+        as it is, of an older version too."""
+        with self._open(str(self.path), read_only=True) as connection:
+            if self._version(connection) is None:
+                raise WarehouseUnusable(f"{self.path} is an empty database and no warehouse.")
+
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """One transaction: durable when the block ends, undone when it raises."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unwritable(error) from error
+        if not self.exists():
+            self._make()
         with self._open(str(self.path), read_only=False) as connection:
             connection.begin()
             try:
@@ -90,6 +113,20 @@ class Warehouse:
             except BaseException:
                 _roll_back(connection)
                 raise
+
+    def _make(self) -> None:
+        """Make the file, elsewhere first: a disk that is full, or the end of this process, would
+        leave half a file, which nothing could open any more."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(self.path) as made:
+                if not self.exists():  # another process may have been first
+                    with self._open(str(made), read_only=False) as connection:
+                        self._settle(connection)
+                        # Closing would say nothing of a file that could not be finished.
+                        connection.execute("checkpoint").fetchall()
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _settle(self, connection: duckdb.DuckDBPyConnection) -> None:
         version = self._version(connection)
@@ -117,9 +154,12 @@ class Warehouse:
                 f"{self.path} is a database of another program: point DERIBIT_WAREHOUSE elsewhere."
             )
         # Fetched to the end: in DuckDB 2 an unfinished result keeps its connection to itself.
-        [(environment, version)] = connection.execute(
+        said = connection.execute(
             "select environment, schema_version from warehouse_info"
         ).fetchall()
+        if len(said) != 1:
+            raise WarehouseUnusable(f"{self.path} does not say what it is: {_REMEDY}.")
+        [(environment, version)] = said
         if environment != self.environment:
             raise WarehouseUnusable(
                 f"{self.path} is the warehouse of {environment}, and DERIBIT_ENV is "
@@ -136,7 +176,9 @@ class Warehouse:
     def _open(self, path: str, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Busy),
-            stop=tenacity.stop_after_delay(self._patience),
+            stop=tenacity.stop_after_delay(self._patience)
+            | tenacity.stop_when_event_set(self._given_up),
+            sleep=tenacity.sleep_using_event(self._given_up),
             wait=tenacity.wait_random_exponential(multiplier=0.02, max=1.0),
             reraise=True,
         )
@@ -147,22 +189,52 @@ class Warehouse:
                 f"{self.path} was held by another process for {self._patience:.0f} s: {error}"
             ) from error
         try:
-            connection.execute("set TimeZone = 'UTC'")
-            yield connection
+            with connection:
+                connection.execute("set TimeZone = 'UTC'")
+                yield connection
         except duckdb.Error as error:
-            raise WarehouseError(f"{self.path}: {_first_line(error)}") from error
-        finally:
-            connection.close()
+            raise self._failed(error) from error
+        except RuntimeError as error:
+            # So DuckDB puts it when a signal's handler raised in the middle of a statement.
+            if error.__cause__ is None or isinstance(error.__cause__, Exception):
+                raise
+            raise error.__cause__ from None
 
     def _connection(self, path: str, read_only: bool) -> duckdb.DuckDBPyConnection:
+        if os.path.exists(path) and not os.path.getsize(path):
+            # DuckDB would take it for a new database: days that were lost would pass unnoticed.
+            raise WarehouseUnusable(f"{self.path} is empty, which no warehouse ever is: {_REMEDY}.")
         try:
             return duckdb.connect(path, read_only=read_only)
         except duckdb.Error as error:
-            message = _first_line(error)
-            if "Could not set lock" in message or "different configuration" in message:
+            message = first_line(error)
+            if _DISK_FULL in message:
+                raise self._failed(error) from error
+            if any(sign in message for sign in _BUSY):
                 raise _Busy(message) from error
             raise WarehouseUnusable(
-                f"{self.path} cannot be opened as a DuckDB file: {message}"
+                f"{self.path} cannot be opened as a DuckDB file ({message}): {_REMEDY}."
+            ) from error
+
+    def _failed(self, error: duckdb.Error) -> WarehouseError:
+        message = first_line(error)
+        if _DISK_FULL in message:
+            return WarehouseError(
+                f"{self.path} cannot be written, its disk is full ({message}): make room, and the "
+                "same command goes on from what is kept."
+            )
+        if any(sign in message for sign in _DAMAGE):
+            return WarehouseUnusable(f"{self.path} is damaged ({message}): {_REMEDY}.")
+        return WarehouseError(f"{self.path}: {message}")
+
+    def exists(self) -> bool:
+        """Whether there is a file. Raises WarehouseUnusable where that cannot be told."""
+        try:
+            return self.path.exists()
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            raise WarehouseUnusable(
+                f"The warehouse {self.path} cannot be reached ({error.strerror}): set "
+                "DERIBIT_WAREHOUSE."
             ) from error
 
     def _unwritable(self, error: OSError) -> WarehouseUnusable:
@@ -182,6 +254,8 @@ def migrate(
         connection.execute(
             "update warehouse_info set schema_version = $version", {"version": newer}
         )
+    for statement in schema.describing():
+        connection.execute(statement)
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
@@ -191,5 +265,6 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
         logger.debug("Nothing to roll back: %s", error)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What DuckDB says, without the pointers and traces that may follow."""
     return str(error).splitlines()[0]
