@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format dev bench docs clean
+.PHONY: help setup demo test torture check format dev bench docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
@@ -36,6 +36,9 @@ demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
 
+torture: setup ## Run the long tests: faults, kills, several processes (10 minutes)
+	$(BIN)/python -m pytest -m torture
+
 check: setup ## Run ruff, mypy and the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,7 +51,7 @@ format: setup ## Let ruff mend and format the code
 
 dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
-	$(BIN)/dagster dev -w workspace.yaml
+	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
 
 .venv-bench/.installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench

@@ -2,9 +2,6 @@
 
 import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +11,6 @@ import dagster as dg
 import duckdb
 import pytest
 
-from deribit_pipeline import __version__
 from deribit_pipeline.cli.main import app, exit_code
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -30,7 +26,6 @@ WEEK = (
     "--end",
     "2024-01-07",
 )
-SCRIPT = Path(sys.executable).parent / "deribit-pipeline"
 
 
 class Said:
@@ -340,7 +335,15 @@ def test_a_warehouse_of_another_environment_is_refused(
 
 def test_every_command_has_help_with_an_example() -> None:
     commands = {info.callback.__name__: info for info in app.registered_commands if info.callback}
-    assert set(commands) == {"backfill", "check", "coverage", "repair", "verify", "sandbox"}
+    assert set(commands) == {
+        "backfill",
+        "backup",
+        "check",
+        "coverage",
+        "repair",
+        "verify",
+        "sandbox",
+    }
     for name, info in commands.items():
         assert info.callback
         assert info.callback.__doc__
@@ -366,96 +369,3 @@ def test_the_recorded_chart_ends_in_the_warehouse(
     assert rows(settings, f"{query} from candles order by 1") == list(
         zip(*(chart[name][:7] for name in names), strict=True)
     )
-
-
-def script(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the console script as a process of its own, with nothing else in its environment."""
-    return subprocess.run(
-        [str(SCRIPT), *arguments], env=env, cwd=cwd, capture_output=True, text=True, timeout=120,
-        check=False,
-    )  # fmt: skip
-
-
-def test_the_built_in_sandbox_needs_no_network_and_no_account(tmp_path: Path) -> None:
-    env = {"DERIBIT_ENV": "sandbox", "TMPDIR": str(tmp_path)}
-    said = script("backfill", *WEEK, "--resolution", "60", env=env, cwd=tmp_path)
-    assert (said.returncode, "Traceback" in said.stderr) == (0, False), said.stderr
-    with duckdb.connect(str(tmp_path / "data" / "sandbox.duckdb"), read_only=True) as connection:
-        assert connection.execute("select count(*) from complete_candles").fetchall() == [(336,)]
-        assert connection.execute("select distinct source from candle_days").fetchall() == [
-            ("sandbox",)
-        ]
-    log = (tmp_path / "dagster_home" / "logs" / "deribit_pipeline.jsonl").read_text()
-    assert "BTC-PERPETUAL 1h: 2024-01-01 complete" in log
-
-
-def test_settings_are_read_from_dotenv_and_the_environment_goes_first(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("DERIBIT_ENV=moon\n")
-    said = script("coverage", env={}, cwd=tmp_path)
-    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
-    assert "was 'moon'" in said.stderr
-    assert script("coverage", env={"DERIBIT_ENV": "sandbox"}, cwd=tmp_path).returncode == 0
-
-
-def test_the_version_is_printed(tmp_path: Path) -> None:
-    assert script("--version", env={}, cwd=tmp_path).stdout == f"deribit-pipeline {__version__}\n"
-
-
-def test_the_sandbox_can_be_served_and_asked(tmp_path: Path) -> None:
-    serving = subprocess.Popen(
-        [str(SCRIPT), "sandbox", "--port", "0", "--now", "2024-01-03T12:00:00"],
-        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    with serving:
-        assert serving.stderr
-        found = re.search(r"http://127\.0\.0\.1:\d+/api/v2", serving.stderr.readline())
-        assert found
-        env = {"DERIBIT_BASE_URL": found[0], "TMPDIR": str(tmp_path)}
-        said = script("check", env=env, cwd=tmp_path)
-        serving.terminate()
-    assert said.returncode == 0, said.stdout
-    assert f"{found[0]} answers with HTTP 200" in said.stdout
-    assert "set this machine's clock" in said.stdout
-
-
-def test_help_needs_neither_dagster_nor_duckdb() -> None:
-    code = (
-        "import sys; from deribit_pipeline.cli.main import exit_code; exit_code(['--help']); "
-        "print(sorted({'dagster', 'duckdb', 'httpx', 'numpy', 'pandas'} & set(sys.modules)))"
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.endswith("[]\n")
-
-
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
-    settings: Settings, sandbox: SandboxExchange, faults: Faults, name: str, code: int
-) -> None:
-    # From the fortieth chart on, the exchange does not answer: the backfill is in the middle.
-    faults.spoil_where("stall", lambda method, reply: sandbox.requests[CHART] > 40)
-    env = {
-        "DERIBIT_ENV": "sandbox",
-        "DERIBIT_BASE_URL": str(settings.base_url),
-        "DERIBIT_REQUESTS_PER_SECOND": "1000000",
-        "TMPDIR": str(settings.dagster_home.parent),
-    }
-    with subprocess.Popen(
-        [str(SCRIPT), "backfill", "--start", "2023-01-01", "--end", "2023-12-31"],
-        env=env, cwd=settings.dagster_home.parent, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        while sandbox.requests[CHART] <= 40:
-            assert process.poll() is None
-        process.send_signal(signal.Signals[name])
-        out, err = process.communicate(timeout=30)
-    assert process.returncode == code, err
-    assert "Traceback" not in err
-    assert f"Error: Interrupted by {name}: what was proved is kept" in err
-    assert "BTC-PERPETUAL" in out
-    warehouse = settings.dagster_home.parent / "data" / "sandbox.duckdb"
-    with duckdb.connect(str(warehouse), read_only=True) as connection:
-        [(days, incomplete)] = connection.execute(
-            "select count(*), count(*) filter (state != 'complete') from candle_days"
-        ).fetchall()
-    assert days > 0
-    assert incomplete == 0

@@ -10,13 +10,10 @@ from typing import Any, ClassVar
 import dagster as dg
 import pytest
 
+from deribit_pipeline.defs import storage
 from deribit_pipeline.defs.event_log import BatchedSqliteEventLogStorage
 from deribit_pipeline.defs.partitions import instrument_days
 
-BATCHED = {
-    "module": "deribit_pipeline.defs.event_log",
-    "class": "BatchedSqliteEventLogStorage",
-}
 GRID = instrument_days(["A", "B"])
 
 
@@ -28,12 +25,20 @@ def candles(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata={"days": len(context.partition_keys)})
 
 
-def run_all(home: Path, config: dict[str, Any] | None) -> dict[str, list[tuple[Any, ...]]]:
+def batched(home: Path) -> dict[str, Any]:
+    """What `dagster.yaml` says of the storage, for this home."""
+    custom = {
+        "module": storage.__name__,
+        "class": storage.SharedSqliteStorage.__name__,
+        "config": {"base_dir": str(home)},
+    }
+    return {"storage": {"custom": custom}}
+
+
+def run_all(home: Path, overrides: dict[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
     """A success, a failure and a single key on a fresh instance; what the files then hold."""
     home.mkdir()
-    overrides = {"telemetry": {"enabled": False}}
-    if config:
-        overrides["event_log_storage"] = config | {"config": {"home": str(home)}}
+    overrides = {"telemetry": {"enabled": False}} | overrides
     with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as instance:
         for last, more in (("B|2024-01-20", {}), ("A|2024-01-04", {"fail": "yes"})):
             dg.materialize(
@@ -102,11 +107,11 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("batches")
 def test_it_holds_the_rows_of_the_stock_storage(tmp_path: Path) -> None:
-    stock = run_all(tmp_path / "stock", None)
-    batched = run_all(tmp_path / "batched", BATCHED)
-    assert batched.keys() == stock.keys()
+    stock = run_all(tmp_path / "stock", {})
+    ours = run_all(tmp_path / "ours", batched(tmp_path / "ours"))
+    assert ours.keys() == stock.keys()
     for name, expected in stock.items():
-        assert batched[name] == expected, name
+        assert ours[name] == expected, name
     events = next(iter(stock.values()))
     assert sum(row[0] == "ASSET_MATERIALIZATION" for row in events) == 42
     assert sum(row[0] == "ASSET_MATERIALIZATION_PLANNED" for row in events) == 45
@@ -123,18 +128,13 @@ class Counting(BatchedSqliteEventLogStorage):
 
 
 @pytest.mark.usefixtures("batches")
-def test_a_batch_is_one_transaction_a_file(tmp_path: Path) -> None:
-    counting = {
-        "module": Counting.__module__,
-        "class": "Counting",
-        "config": {"home": str(tmp_path)},
-    }
-    overrides = {"event_log_storage": counting}
+def test_a_batch_is_one_transaction_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "BatchedSqliteEventLogStorage", Counting)
     tags = {
         "dagster/asset_partition_range_start": "A|2024-01-01",
         "dagster/asset_partition_range_end": "B|2024-01-20",
     }
-    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=batched(tmp_path)) as instance:
         Counting.opened.clear()
         result = dg.materialize([candles], instance=instance, tags=tags)
     # Forty planned and forty materialized events in batches of sixteen, and the run's own.

@@ -20,7 +20,7 @@ LAYERS = {
     "planning": PURE | {"planning"},
     "warehouse": PURE | {"warehouse"},
     "operations": PURE | {"settings", "deribit", "planning", "warehouse", "operations", "sandbox"},
-    "defs": PURE | {"settings", "warehouse", "operations", "defs"},
+    "defs": PURE | {"home", "settings", "warehouse", "operations", "defs"},
     "definitions": PURE | {"settings", "warehouse", "operations", "defs"},
     "cli": PURE
     | {"__init__", "home", "settings", "warehouse", "operations", "defs", "sandbox", "cli"},

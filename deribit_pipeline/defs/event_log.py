@@ -8,9 +8,7 @@ storage's. It rests on private names of dagster 1.13, which pyproject.toml there
 
 import os
 import uuid
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import dagster as dg
 from dagster._core.events import (
@@ -22,27 +20,15 @@ from dagster._core.events import (
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._serdes import ConfigurableClassData
 
 # Dagster hands events over in batches only where this says how large they may be.
 os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
-
 
 _BATCHED = BATCH_WRITABLE_EVENTS & ASSET_EVENTS
 
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
-    """The event log of `dagster.yaml`; `home` is DAGSTER_HOME, where the stock files stand."""
-
-    @classmethod
-    def config_type(cls) -> dict[str, Any]:
-        return {"home": dg.StringSource}
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "BatchedSqliteEventLogStorage":
-        return cls(str(Path(config_value["home"]) / "history" / "runs"), inst_data)
+    """The event log, in the stock storage's files."""
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write events of one run's assets: to the run's file and to the index that the UI reads,

@@ -1,9 +1,7 @@
 """Dagster runs inside this process, on the instance that the UI shows."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import os
+import socket
 
 import dagster as dg
 
@@ -13,16 +11,35 @@ from deribit_pipeline.domain import Resolution
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Key
 
+# The process that a run is in. Dagster's own launcher knows those that it started, and no others.
+_HOST, _PROCESS = "deribit_pipeline/host", "deribit_pipeline/process"
 
-@contextmanager
-def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance of a DAGSTER_HOME that `prepare_home` has made ready."""
-    # Dagster's databases must be made by one process: several at once fail (1.13.27).
-    with (home / ".first-start.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        instance = dg.DagsterInstance.get()
-    with instance:
-        yield instance
+
+def open_instance() -> dg.DagsterInstance:
+    """The instance of the DAGSTER_HOME that `prepare_home` has made ready; to be closed."""
+    instance = dg.DagsterInstance.get()
+    _fail_runs_of_the_dead(instance)
+    return instance
+
+
+def _fail_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
+    """Say of runs whose process was killed that they failed: as long as they count as started,
+    they take the places of others in the queue."""
+    unfinished = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED]
+    filters = dg.RunsFilter(statuses=unfinished, tags={_HOST: socket.gethostname()})
+    for run in instance.get_runs(filters):
+        if not _is_alive(int(run.tags[_PROCESS])):
+            instance.report_run_failed(run, "The process of the run is gone: was it killed?")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def unrecorded(
@@ -66,6 +83,8 @@ def materialize(
         tags={
             "dagster/asset_partition_range_start": partition_key(names[0], days[0]),
             "dagster/asset_partition_range_end": partition_key(names[-1], days[-1]),
+            _HOST: socket.gethostname(),
+            _PROCESS: str(os.getpid()),
         },
         raise_on_error=False,
     )

@@ -1,0 +1,46 @@
+"""The program as processes of its own, which a test starts, signals and kills."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from deribit_pipeline.settings import Settings
+
+SCRIPT = Path(sys.executable).parent / "deribit-pipeline"
+DAGSTER = Path(sys.executable).parent / "dagster"
+MOMENTS = Path(__file__).parent / "moments.py"
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """All that a process needs to know to work with these settings."""
+    return {
+        "DERIBIT_ENV": str(settings.environment),
+        "DERIBIT_BASE_URL": str(settings.base_url),
+        "DERIBIT_WAREHOUSE": str(settings.warehouse),
+        "DERIBIT_REQUESTS_PER_SECOND": str(settings.requests_per_second),
+        "DERIBIT_BURST": str(settings.burst),
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "TMPDIR": tempfile.gettempdir(),  # where the processes share the rate limit
+    }
+
+
+def script(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the console script to its end, with nothing else in its environment."""
+    return subprocess.run(
+        [str(SCRIPT), *arguments], env=env, cwd=cwd, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+
+def signalled_at(signal: str, moment: str, nth: int, *arguments: str) -> list[str]:
+    """The command line of a process that sends itself a signal at the nth such moment."""
+    return [sys.executable, str(MOMENTS), signal, moment, str(nth), *arguments]
+
+
+def started(command: list[str], settings: Settings) -> subprocess.Popen[str]:
+    """Start a process in the folder of the tests, its output in pipes."""
+    return subprocess.Popen(
+        command, env=environment(settings), cwd=settings.dagster_home.parent, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""SIGINT and SIGTERM end a process soon and in order, wherever they find it."""
+
+import signal
+import subprocess
+import time
+
+import duckdb
+import pytest
+
+from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
+from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline_tests.processes import SCRIPT, environment, script, signalled_at, started
+
+CHART, LISTING = "public/get_tradingview_chart_data", "public/get_instrument"
+WITHIN = 3.0
+"""Seconds in which a process must have ended."""
+
+BOTH = pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+TWO_DAYS = ("backfill", "--start", "2024-01-01", "--end", "2024-01-02")
+
+
+def assert_it_ends(process: subprocess.Popen[str], name: str) -> str:
+    """The process, which was just sent the signal, ends soon, in order, and says so; answers what
+    it printed."""
+    try:
+        out, err = process.communicate(timeout=WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[name], err
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith(f"Error: Interrupted by {name}: what was proved is kept")
+    return out
+
+
+def assert_it_ends_where(
+    settings: Settings, name: str, moment: str, nth: int, *command: str
+) -> str:
+    """The same of a process that is sent the signal at a moment of its work."""
+    with started(signalled_at(name, moment, nth, *command), settings) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "now\n", process.communicate()
+        return assert_it_ends(process, name)
+
+
+@BOTH
+def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
+    settings: Settings, sandbox: SandboxExchange, faults: Faults, name: str
+) -> None:
+    # From the fortieth chart on, the exchange does not answer: the backfill is in the middle.
+    faults.spoil_where("stall", lambda method, reply: sandbox.requests[CHART] > 40)
+    year = ("--start", "2023-01-01", "--end", "2023-12-31")
+    with started([str(SCRIPT), "backfill", *year], settings) as process:
+        while sandbox.requests[CHART] <= 40:
+            assert process.poll() is None
+        process.send_signal(signal.Signals[name])
+        assert "BTC-PERPETUAL" in assert_it_ends(process, name)
+    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+        [(days, incomplete)] = connection.execute(
+            "select count(*), count(*) filter (state != 'complete') from candle_days"
+        ).fetchall()
+    assert days > 0
+    assert incomplete == 0
+
+
+@BOTH
+def test_a_signal_ends_a_backfill_before_the_exchange_has_answered_anything(
+    settings: Settings, sandbox: SandboxExchange, faults: Faults, name: str
+) -> None:
+    faults.spoil_where("stall", lambda method, reply: True)
+    with started([str(SCRIPT), *TWO_DAYS], settings) as process:
+        while not sandbox.requests[LISTING]:
+            assert process.poll() is None
+        process.send_signal(signal.Signals[name])
+        assert_it_ends(process, name)
+
+
+def test_a_signal_ends_a_backfill_while_dagster_makes_its_databases(settings: Settings) -> None:
+    assert_it_ends_where(settings, "SIGTERM", "before CREATE TABLE", 3, *TWO_DAYS)
+
+
+@pytest.mark.parametrize("command", [TWO_DAYS, ("repair",), ("verify",)], ids=lambda c: c[0])
+def test_a_signal_ends_a_process_that_waits_for_the_warehouse(
+    settings: Settings, command: tuple[str, ...]
+) -> None:
+    with Warehouse(settings.warehouse, settings.environment).writing():
+        assert_it_ends_where(settings, "SIGINT", "before connect", 3, *command)
+
+
+def test_a_signal_ends_a_backfill_whose_writer_waits_for_the_warehouse(
+    settings: Settings, sandbox: SandboxExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Warehouse(settings.warehouse, settings.environment).writing():
+        pass
+    answer = sandbox.answer
+
+    def holding(method: str, params: dict[str, str], token: str | None = None) -> Reply:
+        if method == CHART and not held:
+            held.append(duckdb.connect(str(settings.warehouse)))
+        return answer(method, params, token)
+
+    held: list[duckdb.DuckDBPyConnection] = []
+    monkeypatch.setattr(sandbox, "answer", holding)
+    try:
+        assert_it_ends_where(settings, "SIGINT", "before connect", 8, *TWO_DAYS)
+    finally:
+        held.pop().close()
+
+
+@BOTH
+def test_a_signal_ends_repair_and_verify(
+    settings: Settings, sandbox: SandboxExchange, name: str
+) -> None:
+    sandbox.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    folder = settings.dagster_home.parent
+    assert script(*TWO_DAYS, env=environment(settings), cwd=folder).returncode == 0
+    assert "BTC-PERPETUAL" in assert_it_ends_where(
+        settings, name, f"before get {CHART}", 1, "repair", "--end", "2024-01-04"
+    )
+    assert_it_ends_where(settings, name, "after select epoch_ms(opened_at)", 1, "verify")
+
+
+@pytest.mark.torture
+def test_a_signal_ends_a_backfill_at_any_moment(settings: Settings) -> None:
+    month = ("backfill", "--start", "2024-01-01", "--end", "2024-01-31", "--force")
+    for tenths in range(0, 30, 3):
+        with started([str(SCRIPT), *month], settings) as process:
+            # Before it takes signals for itself, there is nothing to end in order.
+            while not _catches(process.pid, signal.SIGTERM):
+                assert process.poll() is None
+            time.sleep(tenths / 10)
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                _, err = process.communicate(timeout=WITHIN)
+                assert "Traceback" not in err
+                assert process.returncode in (0, 143), err
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler of its own for the signal, as Linux tells it."""
+    with open(f"/proc/{pid}/status") as status:
+        [caught] = [line.split()[1] for line in status if line.startswith("SigCgt:")]
+    return bool(int(caught, 16) >> (number - 1) & 1)
