@@ -1,4 +1,4 @@
-"""The JSON log file: one line a record, rotated, safe when several processes write it.
+"""The JSON log file: one line a record, rotated, safe when several processes write it; and read.
 
 `dagster.yaml` names `json_file_handler` as a factory, because Dagster takes a handler's settings
 literally: neither variables nor a folder that does not exist yet would work there.
@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from concurrent_log_handler import ConcurrentRotatingFileHandler
 
 MOST_BYTES = 10_000_000
 KEPT_FILES = 5
+
+_NAME = "deribit_pipeline.jsonl"
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "dagster_meta"}
 
@@ -61,7 +64,7 @@ def json_file_handler() -> logging.Handler:
     folder = Path(os.environ.get("DAGSTER_HOME") or ".") / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     handler = LogFile(
-        str(folder / "deribit_pipeline.jsonl"),
+        str(folder / _NAME),
         maxBytes=MOST_BYTES,
         backupCount=KEPT_FILES,
         encoding="utf-8",
@@ -69,6 +72,17 @@ def json_file_handler() -> logging.Handler:
     )
     handler.setFormatter(JsonFormatter())
     return handler
+
+
+def lines_of_run(home: Path, run_id: str) -> Iterator[dict[str, Any]]:
+    """Every line that is kept of the runs whose id begins so, the oldest first."""
+    newest_first = [home / "logs" / _NAME]
+    newest_first += [home / "logs" / f"{_NAME}.{number}" for number in range(1, KEPT_FILES + 1)]
+    sign = f'"run_id": "{run_id}'  # most lines are of other runs, and need not be parsed
+    for file in reversed(newest_first):
+        if file.exists():
+            with file.open() as lines:
+                yield from (json.loads(line) for line in lines if sign in line)
 
 
 def _partition(tags: dict[str, str]) -> str | None:

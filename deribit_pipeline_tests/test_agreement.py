@@ -64,13 +64,26 @@ def test_an_answer_that_stands_alone_is_believed_when_another_says_the_same() ->
     assert doubtful([claim]) == []
 
 
-def test_of_answers_that_differ_those_are_believed_of_which_there_are_two() -> None:
+def test_of_answers_that_differ_those_are_believed_of_which_there_are_two_more() -> None:
     [claim] = claims(WRONG)
-    claim.hear(answer(0))
-    assert doubtful([claim]) == [claim]
+    for _ in range(2):
+        claim.hear(answer(0))
+        assert doubtful([claim]) == [claim]
     claim.hear(answer(0))
     assert doubtful([claim]) == []
     assert claim.page.candles.values[0, 0] == TRUE
+
+
+def test_an_answer_with_more_candles_is_another_unless_these_were_open_before() -> None:
+    claim = Claim(request(0), answer(0, lacking=(58, 59)))
+    claim.hear(answer(0))
+    assert doubtful([claim]) == [claim]
+    at_58 = START + timedelta(minutes=58)
+    early = read_page(request(0), answer(0, lacking=(58, 59)).told, at_58)
+    claim = Claim(request(0), early)
+    claim.hear(answer(0))
+    assert doubtful([claim]) == []
+    assert len(claim.page.candles) == 60
 
 
 def test_an_answer_that_lost_candles_is_no_other_answer_that_says_the_same() -> None:
@@ -80,13 +93,14 @@ def test_an_answer_that_lost_candles_is_no_other_answer_that_says_the_same() -> 
 
 
 def test_what_is_held_beside_an_answer_supports_it() -> None:
-    [claim] = claims(TRUE)
     held = Candles(np.array([moment64(START - timedelta(minutes=1))]), np.full((1, 6), TRUE))
-    claim.hold_against(held)
+    claim = Claim(request(0), answer(0), held)
     assert doubtful([claim]) == []
-    [other] = claims(WRONG)
-    other.hold_against(held)
-    assert doubtful([other]) == [other]
+    denied = Claim(request(0), answer(0, WRONG), held)
+    denied.hear(answer(0, WRONG))
+    assert doubtful([denied]) == [denied]
+    denied.hear(answer(0, WRONG))
+    assert doubtful([denied]) == []
 
 
 def test_neighbours_that_share_no_candle_are_each_alone() -> None:

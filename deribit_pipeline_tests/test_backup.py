@@ -159,12 +159,40 @@ def test_a_backup_that_fails_leaves_the_former_one(file: Warehouse, to: Path) ->
 def test_what_a_killed_backup_left_is_removed_by_the_next(file: Warehouse, to: Path) -> None:
     killed = (
         "import os, sys, pathlib; from deribit_pipeline.warehouse.whole import whole_file\n"
-        "with whole_file(pathlib.Path(sys.argv[1])) as made: made.touch(); os._exit(9)"
+        "with whole_file(pathlib.Path(sys.argv[1]), replacing=True) as made:\n"
+        "    made.touch(); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", killed, str(to)], check=False).returncode == 9
     assert not to.exists()
     back_up(file, to)
     assert sorted(path.name for path in to.parent.iterdir()) == ["backup.duckdb", "copy.duckdb"]
+
+
+def test_the_log_of_a_file_that_is_gone_is_not_replayed_into_a_new_one(
+    file: Warehouse, to: Path
+) -> None:
+    for path in (to, file.path.with_name("new.duckdb")):
+        killed = (
+            "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); "
+            "c.execute('create table t as select 1'); os._exit(9)"
+        )
+        subprocess.run([sys.executable, "-c", killed, str(path)], check=False)
+        path.unlink()
+        assert path.with_name(f"{path.name}.wal").exists()
+        if path == to:
+            back_up(file, to)
+        else:
+            with Warehouse(path, file.environment).writing():
+                pass
+        with duckdb.connect(str(path), read_only=True) as connection:
+            tables = connection.execute("select table_name from duckdb_tables()").fetchall()
+        assert ("t",) not in tables
+
+
+def test_a_warehouse_with_an_odd_name_is_copied(tmp_path: Path) -> None:
+    odd = Warehouse(tmp_path / "a\"b's.duckdb", Environment.SANDBOX)
+    write(odd, fetched(day(1)))
+    assert back_up(odd, tmp_path / "c\"d's.duckdb").days == 1
 
 
 def test_the_commands_say_what_was_copied_and_what_differs(

@@ -129,7 +129,7 @@ def test_a_plan_counts_and_does_nothing(
         "already proved": "0",
         "chart requests": "54",
         "rows, at most": "262,080",
-        "seconds at the rate limit": "2.3",
+        "seconds at the rate limit": "2.4",
     }
     assert sandbox.requests[CHART] == 0
     assert not settings.warehouse.exists()
@@ -340,6 +340,7 @@ def test_every_command_has_help_with_an_example() -> None:
         "backup",
         "check",
         "coverage",
+        "logs",
         "repair",
         "verify",
         "sandbox",

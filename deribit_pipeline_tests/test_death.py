@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.domain import Resolution, day_window, days_between
-from deribit_pipeline.operations.backfill import ForegroundBackfill, settled_days
+from deribit_pipeline.operations.backfill import ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.incomplete import settled_days
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Key
 from deribit_pipeline.operations.verification import verify

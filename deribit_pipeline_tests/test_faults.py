@@ -14,7 +14,7 @@ from deribit_pipeline.operations.exchange import open_exchange
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.operations.verification import verify
-from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import FAULTS, Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
@@ -83,6 +83,42 @@ def test_an_answer_for_another_instrument_is_never_believed(
     )
 
 
+def test_looks_at_what_an_empty_answer_lacks_are_not_believed_alone(
+    pipeline: Pipeline, faults: Faults
+) -> None:
+    """Three second looks cover an empty answer, of which the middle one has no neighbour."""
+    faults.spoil_next(["empty"], CHART)
+    charts = Counter[str]()
+
+    def is_second_of_small(method: str, reply: Reply) -> bool:
+        is_small = method == CHART and len(reply.body["result"]["ticks"]) < 3_000
+        charts[method] += is_small
+        return is_small and charts[method] == 2
+
+    faults.spoil_where("another_instrument", is_second_of_small)
+    pipeline.backfill(FIRST, date(2024, 1, 9))
+    held = pipeline.held("BTC-PERPETUAL", "1")
+    told = pipeline.told("BTC-PERPETUAL", "1", midnight(FIRST), midnight(date(2024, 1, 10)))
+    assert [row for row in held if row not in told] == []
+
+
+def test_an_outage_is_waited_for_once(pipeline: Pipeline, faults: Faults) -> None:
+    """Not once more for each answer that lost its neighbours."""
+    asked: list[tuple[float, float]] = []
+
+    def after_six(method: str, reply: Reply) -> bool:
+        if method == CHART:
+            result = reply.body["result"]
+            asked.append((result["ticks"][0], result["open"][0]))
+        return method == CHART and len(asked) > 6
+
+    faults.spoil_where("503_html", after_six)
+    outcome = pipeline.backfill(FIRST, LAST, names=NAMES, patience=1)
+    assert not set(asked[:6]) & set(asked[6:])
+    assert len(outcome.failures) + len(outcome.proofs) == 60
+    assert all("HTTP 503" in reason for reason in outcome.failures.values())
+
+
 def test_a_listing_that_changes_meanwhile_counts_as_it_is_now(
     pipeline: Pipeline, faults: Faults
 ) -> None:
@@ -108,6 +144,13 @@ def test_a_listing_that_keeps_changing_proves_nothing_of_the_days_it_is_about(
     assert set(outcome.failures.values()) == {
         "the exchange's listing of the instrument keeps changing"
     }
+    assert not pipeline.rows(
+        "from candle_days where day >= '2018-08-14' and state in ('complete', 'not_listed')"
+    )
+    faults.mend()
+    afterwards = pipeline.backfill(date(2018, 8, 10), date(2018, 8, 16))
+    assert afterwards.days_by_state == {DayState.NOT_LISTED: 4, DayState.COMPLETE: 3}
+    assert verify(pipeline.warehouse).findings == []
 
 
 @pytest.mark.parametrize("is_over_soon", [True, False])

@@ -13,17 +13,18 @@ LAYERS = {
     "errors": set(),
     "domain": set(),
     "logs": set(),
+    "processes": set(),
     "home": PURE,
     "settings": PURE,
     "sandbox": {"sandbox"},
     "deribit": PURE | {"deribit"},
     "planning": PURE | {"planning"},
-    "warehouse": PURE | {"warehouse"},
+    "warehouse": PURE | {"processes", "warehouse"},
     "operations": PURE | {"settings", "deribit", "planning", "warehouse", "operations", "sandbox"},
-    "defs": PURE | {"home", "settings", "warehouse", "operations", "defs"},
+    "defs": PURE | {"home", "processes", "settings", "warehouse", "operations", "defs"},
     "definitions": PURE | {"settings", "warehouse", "operations", "defs"},
     "cli": PURE
-    | {"__init__", "home", "settings", "warehouse", "operations", "defs", "sandbox", "cli"},
+    | {"__init__", "home", "logs", "settings", "warehouse", "operations", "defs", "sandbox", "cli"},
 }
 THIRD_PARTY = {
     "dagster": {"defs", "definitions"},

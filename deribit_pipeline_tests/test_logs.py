@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.logs import JsonFormatter, json_file_handler
+from deribit_pipeline.logs import JsonFormatter, json_file_handler, lines_of_run
 
 
 def line(**fields: Any) -> dict[str, Any]:
@@ -56,25 +56,33 @@ def test_an_exception_is_in_its_line() -> None:
     assert made["exception"].endswith("ValueError: what was wrong")
 
 
-def _write_many(home: str, count: int) -> None:
+def _write_many(home: str, count: int, size: int) -> None:
     os.environ["DAGSTER_HOME"] = home
     handler = json_file_handler()
     for n in range(count):
-        handler.handle(
-            logging.LogRecord("w", logging.INFO, "w.py", 1, f"{os.getpid()} {n}", (), None)
-        )
+        text = f"{os.getpid()} {n} {'x' * size}"
+        handler.handle(logging.LogRecord("w", logging.INFO, "w.py", 1, text, (), None))
     handler.close()
 
 
-def test_four_processes_write_whole_lines_and_lose_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "size", "files"),
+    [(300, 10, 1), pytest.param(1_000, 10_000, 5, id="forty_megabytes")],
+)
+def test_four_processes_write_whole_lines_and_lose_none(
+    tmp_path: Path, count: int, size: int, files: int
+) -> None:
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write_many, args=(str(tmp_path), 300)) for _ in range(4)]
+    arguments = (str(tmp_path), count, size)
+    writers = [context.Process(target=_write_many, args=arguments) for _ in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    lines = (tmp_path / "logs" / "deribit_pipeline.jsonl").read_text().splitlines()
-    assert len({json.loads(text)["message"] for text in lines}) == len(lines) == 1_200
+    written = sorted((tmp_path / "logs").glob("deribit_pipeline.*"))
+    lines = [json.loads(text) for path in written for text in path.read_text().splitlines()]
+    assert len(written) == files
+    assert len({line["message"] for line in lines}) == len(lines) == 4 * count
 
 
 def test_the_file_rotates_at_ten_megabytes_and_five_are_kept(
@@ -88,3 +96,21 @@ def test_the_file_rotates_at_ten_megabytes_and_five_are_kept(
     sizes = [path.stat().st_size for path in (tmp_path / "logs").glob("deribit_pipeline.*")]
     assert len(sizes) == 6  # the one that is written, and five before it
     assert max(sizes) < 10_000_000 + 1_001_000  # and the line that crossed it
+
+
+def test_the_lines_of_a_run_are_found_in_every_file_that_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    handler = json_file_handler()
+    for number in range(30):
+        record = logging.LogRecord(
+            "w", logging.INFO, "w.py", 1, f"{number} {'x' * 10**6}", (), None
+        )
+        record.dagster_meta = {"run_id": f"{'ab'[number % 2]}-the-rest-of-the-id"}
+        handler.handle(record)
+    handler.close()
+    assert len(list((tmp_path / "logs").iterdir())) > 2
+    found = [int(line["message"].split()[0]) for line in lines_of_run(tmp_path, "b-the")]
+    assert found == list(range(1, 30, 2))
+    assert list(lines_of_run(tmp_path, "c")) == []

@@ -16,11 +16,15 @@ from deribit_pipeline.cli.terminal import BackfillProgress, stderr, stdout, warn
 from deribit_pipeline.domain import DayState, Instrument, Resolution, days_between, spans_of
 from deribit_pipeline.errors import RecordingError, WarehouseError
 from deribit_pipeline.home import prepare_home
-from deribit_pipeline.operations.backfill import ForegroundBackfill, settled_days
+from deribit_pipeline.operations.backfill import ForegroundBackfill
 from deribit_pipeline.operations.background import BackgroundBackfill
 from deribit_pipeline.operations.estimate import Estimate, estimate
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
-from deribit_pipeline.operations.incomplete import held_instruments, incomplete_days
+from deribit_pipeline.operations.incomplete import (
+    held_instruments,
+    incomplete_days,
+    settled_days,
+)
 from deribit_pipeline.operations.jobs import Days, Job, jobs_of
 from deribit_pipeline.operations.listings import exchange_time, listings
 from deribit_pipeline.operations.outcome import Outcome, added_up

@@ -188,6 +188,22 @@ def verify(
 
 
 @app.command(
+    short_help="Show what was logged in a run.",
+    epilog="Example: deribit-pipeline logs --run 3f2a91c0",
+)
+def logs(
+    run: Annotated[
+        str, typer.Option("--run", metavar="RUN_ID", help="The run's id, or how it begins.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="The lines as they are.")] = False,
+) -> int:
+    """Show the lines of the log file that are of one run, the oldest first."""
+    from deribit_pipeline.cli import logs as command
+
+    return command.run(run, as_json=as_json)
+
+
+@app.command(
     short_help="Serve the sandbox exchange.",
     epilog="Example: deribit-pipeline sandbox --port 8787, and in another terminal "
     "DERIBIT_BASE_URL=http://127.0.0.1:8787/api/v2 deribit-pipeline check",

@@ -10,6 +10,7 @@ from deribit_pipeline.defs.partitions import instrument_days, partition_key
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Key
+from deribit_pipeline.processes import is_alive, name_of
 
 # The process that a run is in. Dagster's own launcher knows those that it started, and no others.
 _HOST, _PROCESS = "deribit_pipeline/host", "deribit_pipeline/process"
@@ -28,18 +29,8 @@ def _fail_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
     unfinished = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED]
     filters = dg.RunsFilter(statuses=unfinished, tags={_HOST: socket.gethostname()})
     for run in instance.get_runs(filters):
-        if not _is_alive(int(run.tags[_PROCESS])):
+        if not is_alive(run.tags[_PROCESS]):
             instance.report_run_failed(run, "The process of the run is gone: was it killed?")
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def unrecorded(
@@ -84,7 +75,7 @@ def materialize(
             "dagster/asset_partition_range_start": partition_key(names[0], days[0]),
             "dagster/asset_partition_range_end": partition_key(names[-1], days[-1]),
             _HOST: socket.gethostname(),
-            _PROCESS: str(os.getpid()),
+            _PROCESS: name_of(os.getpid()),
         },
         raise_on_error=False,
     )

@@ -21,9 +21,10 @@ from deribit_pipeline.errors import (
     DeribitPipelineError,
     DeribitRejected,
 )
-from deribit_pipeline.operations.blocks import Block, blocks
+from deribit_pipeline.operations.blocks import Block, blocks_of
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.fetch import ChartFetcher, Unproved
+from deribit_pipeline.operations.incomplete import settled_days
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.listings import listings, warn_of_clock
 from deribit_pipeline.operations.outcome import Outcome, log_progress
@@ -31,9 +32,10 @@ from deribit_pipeline.operations.writing import OnWritten, Writer
 from deribit_pipeline.planning.agreement import Claim
 from deribit_pipeline.planning.days import Assembly, FetchedDay, fetched_day, unlisted_day
 from deribit_pipeline.planning.pages import Page
-from deribit_pipeline.planning.requests import ChartRequest, wanted
+from deribit_pipeline.planning.requests import ChartRequest, is_clipped, requests, wanted
 from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.writes import unprove
 
 logger = logging.getLogger(__name__)
 
@@ -107,13 +109,16 @@ class Backfill:
         self._instruments, as_of = await listings(self._client, days)
         warn_of_clock(as_of)
         try:
+            # What rests on a listing rests on two answers, of which one comes in the end.
+            for _ in range(_MOST_LISTINGS):
+                if not await self._listed_otherwise(days):
+                    break
             for _ in range(_MOST_LISTINGS):
                 await self._make_as_listed(days, as_of)
-                if _ALL in self._stopped_by:
-                    return
-                days, as_of = await self._listed_otherwise(days)
+                days = await self._listed_otherwise(days)
                 if not days:
                     return
+                await asyncio.to_thread(self._unprove, days)
             self._fail_days(days, "the exchange's listing of the instrument keeps changing")
         except (DeribitPipelineError, BaseExceptionGroup) as raised:
             error = _first(raised)
@@ -131,7 +136,8 @@ class Backfill:
             self._resolution,
             self._exchange.source,
             self._job_of,
-            confirm=self._confirmed,
+            confirm=self._said_twice,
+            clock=lambda: self._client.rpc.as_of,
             on_written=self._on_written,
         )
         plan = await asyncio.to_thread(self._plan, days)
@@ -145,29 +151,41 @@ class Backfill:
                     workers.create_task(self._fetch(plan, writer))
             await writer.end()
 
-    async def _listed_otherwise(self, days: Days) -> tuple[Days, datetime]:
-        """The days of which other candles are expected, as the instruments are listed now.
+    async def _listed_otherwise(self, days: Days) -> dict[str, list[date]]:
+        """The days of which other candles are expected, as their instruments are listed now.
 
-        Their proofs so far do not count.
+        Asked only where a listing leaves out candles of these days.
         """
-        former = self._instruments
+        clipped = [
+            name
+            for name, some in days.items()
+            if any(is_clipped(self._instruments[name], self._resolution, day) for day in some)
+        ]
+        if _ALL in self._stopped_by or not clipped:
+            return {}
         try:
-            self._instruments, as_of = await listings(self._client, days)
+            listed, _ = await listings(self._client, clipped)
         except DeribitError as error:
-            logger.warning("Whether the listings stand cannot be told: %s", error.summary)
-            return {}, datetime.min
+            logger.warning("Whether the listings still stand cannot be told: %s", error.summary)
+            return {}
+        former, self._instruments = self._instruments, self._instruments | listed
         changed = {
             name: [
                 day
-                for day in some
+                for day in days[name]
                 if wanted(former[name], self._resolution, day)
-                != wanted(self._instruments[name], self._resolution, day)
+                != wanted(listed[name], self._resolution, day)
             ]
-            for name, some in days.items()
-            if former[name] != self._instruments[name]
+            for name in clipped
         }
-        self._fail_days(changed, "the exchange's listing of the instrument changed meanwhile")
-        return {name: some for name, some in changed.items() if some}, as_of
+        return {name: some for name, some in changed.items() if some}
+
+    def _unprove(self, days: Days) -> None:
+        """The proofs of these days rest on a listing that no longer stands."""
+        with self._warehouse.writing() as connection:
+            for name, some in days.items():
+                unprove(connection, name, self._resolution, some)
+        self._fail_days(days, "the exchange's listing of the instrument changed meanwhile")
 
     def _plan(self, days: Days) -> Iterator[tuple[Block, ChartRequest]]:
         """Every request, block by block. A block of one is held against what stands beside it."""
@@ -175,7 +193,7 @@ class Backfill:
         planned = [
             block
             for name, some in days.items()
-            for block in blocks(self._instruments[name], self._resolution, some)
+            for block in blocks_of(requests(self._instruments[name], self._resolution, some))
         ]
         alone = [block for block in planned if len(block.requests) == 1]
         if alone:
@@ -192,9 +210,9 @@ class Backfill:
         """Take one request after the other from the plan that all workers share; whoever brings
         the last answer of a block sees to what can be believed of it."""
         for block, request in plan:
-            fetcher = ChartFetcher(self._client)
+            fetcher = self._fetcher(block.instrument_name)
             try:
-                block.pieces += await self._pieces(fetcher, request)
+                block.pieces.extend(await self._pieces(fetcher, request))
                 block.awaited -= 1
                 if block.awaited:
                     continue
@@ -212,7 +230,7 @@ class Backfill:
 
     async def _pieces(self, fetcher: ChartFetcher, request: ChartRequest) -> list[Page | Unproved]:
         name = request.instrument.instrument_name
-        stopped_by = self._stopped_by.get(name) or self._stopped_by.get(_ALL)
+        stopped_by = self._stop_of(name)
         if stopped_by is None:
             try:
                 return await fetcher.pages(request)
@@ -220,6 +238,13 @@ class Backfill:
                 self._stop(name, error)
                 stopped_by = error
         return [Unproved(request.window, stopped_by)]
+
+    def _fetcher(self, name: str) -> ChartFetcher:
+        return ChartFetcher(self._client, lambda: self._stop_of(name))
+
+    def _stop_of(self, name: str) -> DeribitError | None:
+        """Why nothing more is to be asked of the instrument, where that is so."""
+        return self._stopped_by.get(name) or self._stopped_by.get(_ALL)
 
     def _stop(self, name: str, error: DeribitError) -> None:
         """Ask no more: of the instrument that is refused, or of anything where all would fail."""
@@ -229,19 +254,22 @@ class Backfill:
             self._stopped_by[key] = error
             logger.error("Asking no more%s: %s", f" of {name}" if is_of_one else "", error.summary)
 
-    async def _confirmed(self, day: FetchedDay) -> FetchedDay | None:
-        """What two answers say alike of a day; None where there are no two."""
-        instrument = self._instruments[day.instrument_name]
-        window = wanted(instrument, self._resolution, day.day)
+    async def _said_twice(self, day: FetchedDay) -> FetchedDay | None:
+        """What two answers say alike of a day; where there are no two, the day has failed."""
+        name = day.instrument_name
+        window = wanted(self._instruments[name], self._resolution, day.day)
         assert window is not None, "a day that says something of candles has some"
         page = Page(window, day.expected, day.unclosed, day.candles, Candles.none(), day.as_of)
-        claim = Claim(ChartRequest(instrument, self._resolution, window), page)
-        fetcher = ChartFetcher(self._client)
+        claim = Claim(ChartRequest(self._instruments[name], self._resolution, window), page)
+        fetcher = self._fetcher(name)
         [piece] = await fetcher.agreed([claim])
         self._count(claim.request, fetcher.requests)
         if isinstance(piece, Unproved):
+            if not isinstance(piece.error, DeribitBadPayload):
+                self._stop(name, piece.error)
+            self._fail_days({name: [day.day]}, _reason(piece.error))
             return None
-        again = fetched_day(day.instrument_name, self._resolution, day.day, piece)
+        again = fetched_day(name, self._resolution, day.day, piece)
         return replace(again, is_confirmed=True)
 
     def _count(self, request: ChartRequest, sent: int) -> None:
@@ -253,10 +281,7 @@ class Backfill:
                 return
 
     def _fail(self, name: str, piece: Unproved) -> None:
-        # Without what was asked, so that days that failed alike can be named together.
-        is_odd = isinstance(piece.error, DeribitBadPayload)
-        reason = piece.error.reason if is_odd else piece.error.summary
-        self._fail_days({name: self._assemblies[name].days_in(piece.window)}, reason)
+        self._fail_days({name: self._assemblies[name].days_in(piece.window)}, _reason(piece.error))
 
     def _fail_days(self, days: Days, reason: str) -> None:
         for name, some in days.items():
@@ -292,21 +317,9 @@ class ForegroundBackfill:
         return job.outcome
 
 
-def settled_days(
-    connection: reads.Connection, resolution: Resolution, days: Days
-) -> list[DayProof]:
-    """The proofs of those days about which nothing more need be asked."""
-    wanted = {(name, day) for name, some in days.items() for day in some}
-    if not wanted:
-        return []
-    proofs = reads.proofs(
-        connection,
-        instrument_names=list(days),
-        resolution=resolution,
-        first=min(day for _, day in wanted),
-        last=max(day for _, day in wanted),
-    )
-    return [p for p in proofs if p.is_settled and (p.instrument_name, p.day) in wanted]
+def _reason(error: DeribitError) -> str:
+    """Without what was asked, so that days that failed alike can be named together."""
+    return error.reason if isinstance(error, DeribitBadPayload) else error.summary
 
 
 def _first(error: BaseException) -> BaseException:

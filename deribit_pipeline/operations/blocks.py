@@ -1,14 +1,14 @@
 """Neighbouring requests of one instrument: fetched one by one, believed together."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from itertools import pairwise
 
-from deribit_pipeline.domain import Candles, Instrument, Resolution
+from deribit_pipeline.domain import Candles
 from deribit_pipeline.operations.fetch import ChartFetcher, Unproved
 from deribit_pipeline.planning.agreement import Claim
 from deribit_pipeline.planning.pages import Page
-from deribit_pipeline.planning.requests import ChartRequest, requests
+from deribit_pipeline.planning.requests import ChartRequest
 
 # So many answers are held against each other before any is believed: enough that one or two wrong
 # ones stand out, few enough that memory stays small, 3 MB a block.
@@ -37,21 +37,18 @@ class Block:
 
     async def believed(self, fetcher: ChartFetcher) -> list[Page | Unproved]:
         """What can be believed of all that came, and what cannot."""
-        first = self.requests[0]
+        pieces, self.pieces = self.pieces, []  # the plan outlives the block
         claims = [
-            Claim(first.within(piece.window), piece)
-            for piece in self.pieces
+            Claim(self.requests[0].within(piece.window), piece, self.held)
+            for piece in pieces
             if isinstance(piece, Page)
         ]
-        for claim in claims:
-            claim.hold_against(self.held)
-        unproved = [piece for piece in self.pieces if isinstance(piece, Unproved)]
+        unproved = [piece for piece in pieces if isinstance(piece, Unproved)]
         return unproved + await fetcher.agreed(claims)
 
 
-def blocks(instrument: Instrument, resolution: Resolution, days: Iterable[date]) -> Iterator[Block]:
-    """The requests that cover the days, in blocks of about the same size."""
-    planned = requests(instrument, resolution, days)
+def blocks_of(planned: Sequence[ChartRequest]) -> list[Block]:
+    """Requests of an instrument, in the order of time, in blocks of about the same size."""
     count = -(-len(planned) // _MOST_REQUESTS)
-    for number in range(count):
-        yield Block(planned[number * len(planned) // count : (number + 1) * len(planned) // count])
+    ends = [number * len(planned) // count for number in range(count + 1)] if count else []
+    return [Block(planned[start:end]) for start, end in pairwise(ends)]

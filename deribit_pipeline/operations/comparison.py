@@ -61,7 +61,7 @@ def _proofs(
     first: date | None,
     last: date | None,
 ) -> dict[tuple[str, Key], DayProof]:
-    with warehouse.reading() as connection:
+    with warehouse.reading(as_it_is=True) as connection:
         proofs = reads.proofs(connection, instrument_names, resolution, first, last)
     return {(proof.resolution.value, (proof.instrument_name, proof.day)): proof for proof in proofs}
 

@@ -31,7 +31,10 @@ def estimate(
     requests_per_second: float,
     burst: int,
 ) -> Estimate:
-    """Count requests and rows of the unsettled days, as the backfill itself would plan them."""
+    """Count requests and rows of the unsettled days, as the backfill itself would plan them.
+
+    An instrument that one request covers may take another, to have its answer supported.
+    """
     plan = [
         request
         for name, days in unsettled.items()
@@ -39,7 +42,7 @@ def estimate(
     ]
     days = sum(map(len, asked.values()))
     open_days = sum(map(len, unsettled.values()))
-    calls = len(plan) + len(unsettled)  # one for each instrument's listing
+    calls = len(plan) + 2 * len(unsettled)  # each instrument's listing is asked for twice
     return Estimate(
         days=days,
         proved=days - open_days,

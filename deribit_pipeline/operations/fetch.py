@@ -3,15 +3,17 @@ alone."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+import numpy as np
 
 from deribit_pipeline.deribit.client import Chart, DeribitClient
 from deribit_pipeline.domain import TimeWindow
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError
 from deribit_pipeline.planning.agreement import Claim, doubtful
-from deribit_pipeline.planning.pages import Page, agree, joined, odd, read_page
+from deribit_pipeline.planning.pages import Page, agree, contradict, joined, odd, read_page
 from deribit_pipeline.planning.requests import ChartRequest, newest, second_looks
 
 logger = logging.getLogger(__name__)
@@ -36,10 +38,18 @@ class Unproved:
 
 
 class ChartFetcher:
-    """Fetches the pages of requests; `requests` counts what it asked for, whatever it got."""
+    """Fetches the pages of requests; `requests` counts what it asked for, whatever it got.
 
-    def __init__(self, client: DeribitClient) -> None:
+    `stopped_by` says why nothing more is to be asked for, where that is so.
+    """
+
+    def __init__(
+        self,
+        client: DeribitClient,
+        stopped_by: Callable[[], DeribitError | None] = lambda: None,
+    ) -> None:
         self._client = client
+        self._stopped_by = stopped_by
         self.requests = 0
 
     async def pages(self, request: ChartRequest, tries: int = _TRIES) -> list[Page | Unproved]:
@@ -82,13 +92,16 @@ class ChartFetcher:
 
     async def _ask_again(self, claim: Claim) -> DeribitError | None:
         """Hear another answer; where none comes, why."""
+        stopped_by = self._stopped_by()
+        if stopped_by is not None:
+            return stopped_by
         try:
             pieces = await self.pages(claim.request)
         except DeribitError as error:
             return error
         pages = [piece for piece in pieces if isinstance(piece, Page)]
-        is_one_story = all(agree(a.candles, b.before) is not False for a, b in pairwise(pages))
-        if len(pages) == len(pieces) and is_one_story:
+        is_torn = any(contradict(a.candles, b.before) for a, b in pairwise(pages))
+        if len(pages) == len(pieces) and not is_torn:
             claim.hear(joined(pages))
         return None
 
@@ -124,14 +137,17 @@ class ChartFetcher:
         try:
             for _ in range(_LOOKS):
                 before, looks = page, await self._looks(request, page)
+                if not len(page.candles) and any(len(look.candles) for look in looks):
+                    raise odd(request, "no candle came where there are some")
                 for look in looks:
-                    if agree(page.candles, look.candles) is not False:
+                    # The next look agrees with the last one, where that filled what lacked.
+                    if agree(page.candles, look.told):
                         page = page.with_found(look)
                 is_settled = len(page.missing) == len(before.missing)
                 if not len(page.missing):
                     return page
-                if is_settled and not any(page.is_contradicted_by(look) for look in looks):
-                    if not len(page.candles) and not any(len(look.candles) for look in looks):
+                if is_settled and not any(_is_news(page, look) for look in looks):
+                    if not len(page.candles):
                         await self._require_newest(request, page)
                     return page
             raise odd(request, "answers contradict each other about which candles there are")
@@ -153,3 +169,9 @@ class ChartFetcher:
         chart = await self._chart(probe, probe.asked)
         if not len(chart.candles):
             raise odd(request, "no candles came, and of the newest ones none either")
+
+
+def _is_news(page: Page, look: Page) -> bool:
+    """Whether a look says something else than the page, or has what the page lacks."""
+    found = np.isin(page.missing, look.candles.opened_at)
+    return page.is_contradicted_by(look) or bool(found.any())

@@ -1,10 +1,11 @@
-"""Which days are not complete and should be."""
+"""Which days are settled, and which should be and are not."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from deribit_pipeline.domain import DayState, Resolution, days_between, spans_of
+from deribit_pipeline.domain import DayProof, DayState, Resolution, days_between, spans_of
+from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
 
@@ -87,6 +88,23 @@ def _newest_over(resolution: Resolution, now: datetime) -> date:
     """The newest day whose last candle is closed at `now`, whatever its grid."""
     overhang = resolution.duration if resolution.anchor is None else resolution.anchor
     return (now - overhang).date() - timedelta(days=1)
+
+
+def settled_days(
+    connection: reads.Connection, resolution: Resolution, days: Days
+) -> list[DayProof]:
+    """The proofs of those days about which nothing more need be asked."""
+    wanted = {(name, day) for name, some in days.items() for day in some}
+    if not wanted:
+        return []
+    proofs = reads.proofs(
+        connection,
+        instrument_names=list(days),
+        resolution=resolution,
+        first=min(day for _, day in wanted),
+        last=max(day for _, day in wanted),
+    )
+    return [p for p in proofs if p.is_settled and (p.instrument_name, p.day) in wanted]
 
 
 def held_instruments(warehouse: Warehouse) -> set[str]:

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from deribit_pipeline.domain import Candles, DayProof, Resolution, day_window
+from deribit_pipeline.domain import Candles, DayProof, ProvedDay, Resolution, day_window
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Key
@@ -26,14 +28,26 @@ OnWritten = Callable[[Job, Sequence[DayProof]], None]
 """Told of the days that were just written, by job, from the thread that writes."""
 
 Confirm = Callable[[FetchedDay], Awaitable[FetchedDay | None]]
-"""Asks the exchange about a day again; None where no two of its answers agree."""
+"""Asks the exchange about a day again; None where that failed, and was said."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Days of one instrument and job, and what became of them in a transaction."""
+
+    job: Job
+    days: list[FetchedDay] = field(default_factory=list)
+    proved: list[ProvedDay] = field(default_factory=list)
+    doubted: list[FetchedDay] = field(default_factory=list)
+    failures: dict[Key, str] = field(default_factory=dict)
+    candles: int = 0
 
 
 class Writer:
     """Takes fetched days in any order and writes each whole, as soon as it is proved.
 
-    What the exchange says of a closed candle is not exchanged for something else on the word of
-    one answer: `confirm` asks for another first.
+    What is held of a closed candle is not replaced on the word of one answer: `confirm` asks for
+    another first. `clock` is the exchange's, in its newest answer.
     """
 
     def __init__(
@@ -44,6 +58,7 @@ class Writer:
         job_of: Mapping[Key, Job],
         *,
         confirm: Confirm,
+        clock: Callable[[], datetime | None],
         on_written: OnWritten,
     ) -> None:
         self._warehouse = warehouse
@@ -51,6 +66,7 @@ class Writer:
         self._source = source
         self._job_of = job_of
         self._confirm = confirm
+        self._clock = clock
         self._on_written = on_written
         self._began = time.monotonic()
         self._fetched: asyncio.Queue[FetchedDay | None] = asyncio.Queue(_MOST_WAITING)
@@ -73,8 +89,9 @@ class Writer:
         try:
             while not is_over:
                 is_over = await self._gather()
-                for day in await self._write_gathered():
-                    await self._settle(day)
+                doubted = await self._write_gathered()
+                confirmed = await asyncio.gather(*map(self._confirm, doubted))
+                self._gathered += [day for day in confirmed if day is not None]
                 await self._write_gathered()
         except asyncio.CancelledError:
             while not self._fetched.empty():
@@ -94,52 +111,49 @@ class Writer:
                     self._gathered.append(await self._fetched.get())
         return self._gathered[-1] is None
 
-    async def _settle(self, day: FetchedDay) -> None:
-        """Have a day confirmed that says something else than what is held."""
-        confirmed = await self._confirm(day)
-        if confirmed is not None:
-            self._gathered.append(confirmed)
-            return
-        job, key = self._job_of[day.instrument_name, day.day], (day.instrument_name, day.day)
-        job.outcome.failures[key] = "answers contradict each other about candles that are held"
-
     async def _write_gathered(self) -> list[FetchedDay]:
         """Write what was gathered; the days that must be confirmed first are left."""
         days = [day for day in self._gathered if day is not None]
         self._gathered = []
-        return await asyncio.to_thread(self._write, days) if days else []
+        if not days:
+            return []
+        writing = asyncio.ensure_future(asyncio.to_thread(self._write, days))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await writing  # a thread cannot be cancelled, and only one may write
+            raise
 
     def _write(self, days: Sequence[FetchedDay]) -> list[FetchedDay]:
-        batches: dict[tuple[str, str], list[FetchedDay]] = {}
+        batches: dict[tuple[str, str], _Batch] = {}
         for day in days:
             job = self._job_of[day.instrument_name, day.day]
-            batches.setdefault((job.run_id, day.instrument_name), []).append(day)
-        written: list[tuple[Job, list[DayProof]]] = []
-        doubted: list[FetchedDay] = []
+            batches.setdefault((job.run_id, day.instrument_name), _Batch(job)).days.append(day)
         with self._warehouse.writing() as connection:
             for batch in batches.values():
-                job = self._job_of[batch[0].instrument_name, batch[0].day]
-                written.append((job, self._write_batch(connection, job, batch, doubted)))
-        for job, proofs in written:
-            if not proofs:
-                continue
-            for proof in proofs:
-                job.outcome.proofs[proof.instrument_name, proof.day] = proof
-                job.outcome.failures.pop((proof.instrument_name, proof.day), None)
-            job.outcome.seconds = time.monotonic() - self._began
-            self._on_written(job, proofs)
-        return doubted
+                self._write_batch(connection, batch)
+        for batch in batches.values():
+            self._report(batch)
+        return [day for batch in batches.values() for day in batch.doubted]
 
-    def _write_batch(
-        self,
-        connection: reads.Connection,
-        job: Job,
-        days: Sequence[FetchedDay],
-        doubted: list[FetchedDay],
-    ) -> list[DayProof]:
-        """Prove and write days of one instrument and job, in the transaction that is open."""
-        name = days[0].instrument_name
-        wanted = {day.day for day in days}
+    def _report(self, batch: _Batch) -> None:
+        """Count what is durable now."""
+        outcome = batch.job.outcome
+        outcome.failures |= batch.failures
+        outcome.candles += batch.candles
+        for day in batch.proved:
+            key = (day.proof.instrument_name, day.proof.day)
+            outcome.proofs[key] = day.proof
+            outcome.failures.pop(key, None)
+            outcome.revised += len(day.replaced)
+        outcome.seconds = time.monotonic() - self._began
+        if batch.proved:
+            self._on_written(batch.job, [day.proof for day in batch.proved])
+
+    def _write_batch(self, connection: reads.Connection, batch: _Batch) -> None:
+        """Prove and write, in the transaction that is open."""
+        name = batch.days[0].instrument_name
+        wanted = {day.day for day in batch.days}
         former = {
             proof.day: proof
             for proof in reads.proofs(
@@ -151,23 +165,24 @@ class Writer:
             )
             if proof.day in wanted
         }
-        proved = []
-        for day in days:
+        for day in batch.days:
             known = former.get(day.day)
             held = Candles.none()
             if known is not None and known.received:
                 held = reads.candles(connection, name, self._resolution, day_window(day.day))
             try:
-                settled = prove(day, held, known)
+                proved = prove(day, held, known)
             except DeribitBadPayload as error:
-                job.outcome.failures[name, day.day] = error.reason
+                batch.failures[name, day.day] = error.reason
                 continue
-            if len(settled.replaced) and not day.is_confirmed:
-                doubted.append(day)
-                continue
-            proved.append(settled)
-            job.outcome.candles += len(day.candles)
-            job.outcome.revised += len(settled.replaced)
-        source = Provenance(self._warehouse.environment, self._source, job.run_id)
-        write_days(connection, proved, former, source)
-        return [day.proof for day in proved]
+            if len(proved.replaced) and not day.is_confirmed:
+                batch.doubted.append(day)
+            else:
+                # Known only now: the first of the answers that a day was put together from may be
+                # from before its last candles were over.
+                known_at = max(day.as_of, self._clock() or day.as_of)
+                batch.proved.append(replace(proved, as_of=known_at))
+                batch.candles += len(day.candles)
+        run_id = batch.job.run_id
+        source = Provenance(self._warehouse.environment, self._source, run_id)
+        write_days(connection, batch.proved, former, source)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from deribit_pipeline.domain import Candles
-from deribit_pipeline.planning.pages import Page, agree
+from deribit_pipeline.domain import Candles, without
+from deribit_pipeline.planning.pages import Page, agree, contradict
 from deribit_pipeline.planning.requests import ChartRequest
 
 Chain = list["Claim"]
@@ -18,34 +18,51 @@ Chain = list["Claim"]
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """What answers say of one window: `page` is what most of them say, `said` how many do."""
+    """What answers say of one window: `page` is what most of them say.
+
+    `held` are candles of this time, or of that just before, that are proved already.
+    """
 
     request: ChartRequest
     page: Page
-    said: int = field(init=False)
-    _dissent: list[tuple[Page, int]] = field(default_factory=list)
+    held: Candles = field(default_factory=Candles.none)
+    _answers: int = field(init=False)
+    _others: list[tuple[Page, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.said = 2 if self.page.is_supported else 1
+        self._answers = 2 if self.page.is_supported else 1
+
+    @property
+    def said(self) -> int:
+        """How many answers say so, what is held counted as one."""
+        return self._answers + agree(self.page.told, self.held)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether two more say so than say something else. Where no candle came at all, there is
+        nothing to disagree about."""
+        denied = sum(answers for _, answers in self._others)
+        denied += contradict(self.page.told, self.held)
+        return not len(self.page.candles) or self.said - denied >= 2
 
     def hear(self, page: Page) -> None:
         """Take another answer in; of what was said equally often, the newest stands."""
-        told = [*self._dissent, (self.page, self.said)]
-        for number, (former, said) in enumerate(told):
-            if not former.is_contradicted_by(page):
-                told[number] = (page, said + 1)
+        heard = [*self._others, (self.page, self._answers)]
+        for number, (former, answers) in enumerate(heard):
+            if _is_alike(former, page):
+                heard[number] = (page, answers + 1)
                 break
         else:
-            told.append((page, 1))
-        told.sort(key=lambda entry: (entry[1], entry[0] is page))
-        self.page, self.said = told.pop()
-        self._dissent = told
+            heard.append((page, 1))
+        heard.sort(key=lambda entry: (entry[1], entry[0] is page))
+        self.page, self._answers = heard.pop()
+        self._others = heard
 
-    def hold_against(self, held: Candles) -> None:
-        """Count what is held of this time, or of that just before, as another answer, where it
-        agrees."""
-        if agree(self.page.before, held) or agree(self.page.candles, held):
-            self.said += 1
+
+def _is_alike(former: Page, page: Page) -> bool:
+    """Whether a later answer says the same; it may have candles that were open before."""
+    new = without(page.candles.opened_at, former.candles.opened_at)
+    return not former.is_contradicted_by(page) and not len(without(new, former.unclosed))
 
 
 def doubtful(claims: Sequence[Claim]) -> list[Claim]:
@@ -59,8 +76,7 @@ def doubtful(claims: Sequence[Claim]) -> list[Claim]:
         runs = list(_runs(chain))
         if len(runs) == 1:
             # Where no candle came at all, there is nothing to disagree about.
-            is_alone = len(chain) == 1 and chain[0].said == 1 and len(chain[0].page.candles) > 0
-            found += chain if is_alone else []
+            found += chain if len(chain) == 1 and not chain[0].is_settled else []
             continue
         weights = [sum(claim.said for claim in run) for run in runs]
         heaviest = max(weights)
@@ -95,6 +111,7 @@ def _runs(chain: Chain) -> Iterator[Chain]:
 
 def _seam(former: Claim, later: Claim) -> bool | None:
     """Whether two neighbours agree about the candle between them; None where they share none."""
+    ours, theirs = former.page.candles, later.page.before
     if former.page.window.end != later.page.window.start:
         return None
-    return agree(former.page.candles, later.page.before)
+    return agree(ours, theirs) or (False if contradict(ours, theirs) else None)

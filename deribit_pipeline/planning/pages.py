@@ -47,6 +47,11 @@ class Page:
     is_supported: bool = False
 
     @property
+    def told(self) -> Candles:
+        """Every closed candle that came, those before the window too."""
+        return self.before.union(self.candles)
+
+    @property
     def missing(self) -> Moments:
         """What opened, is closed, and did not come."""
         return without(without(self.expected, self.candles.opened_at), self.unclosed)
@@ -68,20 +73,16 @@ class Page:
         )
 
     def with_found(self, look: "Page") -> "Page":
-        """The page with what it lacked and another look brought."""
+        """The page with what it lacked and another look brought, which agrees with it."""
         found = look.candles[np.isin(look.candles.opened_at, self.missing)]
-        return replace(
-            self,
-            candles=self.candles.union(found),
-            is_supported=self.is_supported or bool(agree(self.candles, look.candles)),
-        )
+        return replace(self, candles=self.candles.union(found), is_supported=True)
 
     def is_contradicted_by(self, look: "Page") -> bool:
         """Whether another look lacks candles that this page has, or says something else of one:
         it then confirms nothing."""
         ours = self.part(look.window).candles
         lost = without(ours.opened_at, look.candles.opened_at)
-        return len(lost) > 0 or agree(ours, look.candles) is False
+        return len(lost) > 0 or contradict(ours, look.candles)
 
 
 def joined(pages: Sequence[Page]) -> Page:
@@ -149,10 +150,16 @@ def _is_of_another_resolution(opened_at: Moments, step: np.timedelta64) -> bool:
     return apart[0].item() in {resolution.duration for resolution in Resolution}
 
 
-def agree(one: Candles, other: Candles) -> bool | None:
-    """Whether both say the same of every candle that both have; None where they share none."""
+def agree(one: Candles, other: Candles) -> bool:
+    """Whether they have candles in common, and say the same of each."""
     ours, theirs = in_common(one, other)
-    return bool((ours.values == theirs.values).all()) if len(ours) else None
+    return len(ours) > 0 and bool((ours.values == theirs.values).all())
+
+
+def contradict(one: Candles, other: Candles) -> bool:
+    """Whether they say something else of a candle that both have."""
+    ours, theirs = in_common(one, other)
+    return bool((ours.values != theirs.values).any())
 
 
 def odd(request: ChartRequest, what: str) -> DeribitBadPayload:

@@ -81,6 +81,12 @@ def wanted(instrument: Instrument, resolution: Resolution, day: date) -> TimeWin
     return TimeWindow(_moment(openings[0]), _moment(openings[-1]) + resolution.duration)
 
 
+def is_clipped(instrument: Instrument, resolution: Resolution, day: date) -> bool:
+    """Whether the listing leaves out a part of the day."""
+    listed, window = life(instrument, resolution), day_window(day)
+    return window.start < listed.start or listed.end < window.end
+
+
 def requests(
     instrument: Instrument, resolution: Resolution, days: Iterable[date]
 ) -> list[ChartRequest]:

@@ -31,7 +31,7 @@ def back_up(warehouse: Warehouse, to: Path) -> Backup:
         raise InputError(f"{warehouse.path} does not exist: there is nothing to back up yet.")
     try:
         _require_replaceable(warehouse, to)
-        with whole_file(to) as made:
+        with whole_file(to, replacing=True) as made:
             with warehouse.reading() as connection:
                 counts = _copy(connection, made, to)
             # Opened once more: what is to be relied on should be seen to open.

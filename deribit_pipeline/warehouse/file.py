@@ -27,7 +27,7 @@ _BUSY = ("Could not set lock", "different configuration", "Unique file handle co
 
 _DISK_FULL = "No space left on device"
 
-_REMEDY = "put a backup in its place, or move it away and backfill anew"
+_REMEDY = "remove it and its .wal, and put a backup in its place or backfill anew"
 
 # How DuckDB says that the bytes of a file are not those that it wrote: cut short, or changed.
 _DAMAGE = ("Could not read enough bytes", "Corrupt", "Failed to load metadata pointer")
@@ -70,21 +70,24 @@ class Warehouse:
         probe = folder / f".{self.path.name}.probe"
         try:
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # another process may try the same
         except OSError as error:
             raise self._unwritable(error) from error
 
     @contextmanager
-    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A read-only connection; a file that does not exist reads as an empty warehouse."""
+    def reading(self, *, as_it_is: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection; a file that does not exist reads as an empty warehouse.
+
+        A file of an older version is brought to this one, unless it is to be left `as_it_is`.
+        """
         if not self.exists():
             with self._open(":memory:", read_only=False) as connection:
-                self._settle(connection)
+                self._bring_up_to_date(connection)
                 yield connection
             return
         with self._open(str(self.path), read_only=True) as connection:
             version = self._version(connection)
-            if version == schema.SCHEMA_VERSION:
+            if version == schema.SCHEMA_VERSION or (as_it_is and version):
                 yield connection
                 return
         with self.writing():  # brings the file to this version
@@ -107,7 +110,7 @@ class Warehouse:
         with self._open(str(self.path), read_only=False) as connection:
             connection.begin()
             try:
-                self._settle(connection)
+                self._bring_up_to_date(connection)
                 yield connection
                 connection.commit()
             except BaseException:
@@ -119,16 +122,17 @@ class Warehouse:
         leave half a file, which nothing could open any more."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(self.path) as made:
-                if not self.exists():  # another process may have been first
-                    with self._open(str(made), read_only=False) as connection:
-                        self._settle(connection)
-                        # Closing would say nothing of a file that could not be finished.
-                        connection.execute("checkpoint").fetchall()
+            with (
+                whole_file(self.path, replacing=False) as made,
+                self._open(str(made), read_only=False) as connection,
+            ):
+                self._bring_up_to_date(connection)
+                # Closing would say nothing of a file that could not be finished.
+                connection.execute("checkpoint").fetchall()
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _settle(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _bring_up_to_date(self, connection: duckdb.DuckDBPyConnection) -> None:
         version = self._version(connection)
         if version is None:
             for statement in schema.ddl():

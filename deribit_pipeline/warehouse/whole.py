@@ -1,38 +1,53 @@
 """A file that is there whole or not at all, whatever ends the process that makes it."""
 
 import contextlib
-import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deribit_pipeline.processes import is_alive, name_of
+
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, replacing: bool) -> Iterator[Path]:
     """A name beside `path` to make a file under, which takes its place when the block ends well.
 
-    Where nothing was made under it, nothing changes. One process at a time makes files in a
-    folder, so what a killed one left is nobody's and is removed. Raises OSError.
+    Where nothing was made under it, nothing changes; nor does it, unless `replacing`, where
+    somebody else's file is there by then. What a killed process left is removed. Raises OSError.
     """
     path = path.resolve()  # through a link, to the disk that it points to
-    folder = os.open(path.parent, os.O_RDONLY)
+    parts = f".{path.name}.part-"
+    for left in path.parent.glob(f"{parts}*"):
+        if not is_alive(left.name.removeprefix(parts).partition("-")[0]):
+            left.unlink(missing_ok=True)
+    made = path.with_name(f"{parts}{name_of(os.getpid())}-{threading.get_ident()}")
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # on the folder itself: it leaves no file behind
-        made = path.with_name(f".{path.name}.part")
-        try:
-            _remove(made)
-            yield made
-            if made.exists():
+        yield made
+        if made.exists():
+            if replacing or not path.exists():
+                # The log of a file that is gone: DuckDB would replay it into the new one.
+                _wal(path).unlink(missing_ok=True)
+            if replacing:
                 made.replace(path)
-                os.fsync(folder)
-        finally:
-            with contextlib.suppress(OSError):  # the error that brought us here says more
-                _remove(made)
+            else:
+                with contextlib.suppress(FileExistsError):
+                    path.hardlink_to(made)
+            _sync(path.parent)
     finally:
-        os.close(folder)
+        with contextlib.suppress(OSError):  # the error that brought us here says more
+            for file in (made, _wal(made)):
+                file.unlink(missing_ok=True)
 
 
-def _remove(made: Path) -> None:
-    for file in (made, made.with_name(f"{made.name}.wal")):
-        file.unlink(missing_ok=True)
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

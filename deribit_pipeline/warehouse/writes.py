@@ -14,6 +14,7 @@ from deribit_pipeline.domain import (
     DayProof,
     Environment,
     ProvedDay,
+    Resolution,
     day_window,
     moment64,
 )
@@ -53,6 +54,16 @@ def write_days(
     _insert_candles(connection, new)
     _insert_arrivals(connection, new, provenance)
     _insert_proofs(connection, [day.proof for day in new], provenance)
+
+
+def unprove(
+    connection: Connection, instrument_name: str, resolution: Resolution, days: Iterable[date]
+) -> None:
+    """Take the proofs of days back: they are open, and will be asked for again."""
+    connection.execute(
+        f"update candle_days set state = 'open' where {SERIES} and day in $days",
+        series_parameters(instrument_name, resolution) | {"days": list(days)},
+    )
 
 
 def _delete(connection: Connection, proof: DayProof) -> None:
