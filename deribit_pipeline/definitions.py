@@ -1,12 +1,13 @@
 """The code location: what `dagster dev` and `dagster asset materialize` load."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
 from deribit_pipeline.defs.candles import candles_asset
 from deribit_pipeline.defs.exchange import DERIBIT_API, reachability_check
 from deribit_pipeline.defs.partitions import instrument_days
+from deribit_pipeline.defs.schedules import CRONS, candles_schedules
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.operations.backfill import ForegroundBackfill
 from deribit_pipeline.operations.exchange import open_exchange
@@ -14,9 +15,10 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """All that Dagster runs and shows."""
+def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> dg.Definitions:
+    """All that Dagster runs and shows; `crons` are when its schedules tick."""
     grid = instrument_days(settings.instruments)
+    candles = {resolution: candles_asset(resolution, grid) for resolution in Resolution}
 
     # A closure rather than a configurable resource: Dagster shows the latter's fields, and one of
     # these is a secret.
@@ -26,8 +28,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             yield ForegroundBackfill(exchange, Warehouse(settings.warehouse, settings.environment))
 
     return dg.Definitions(
-        assets=[DERIBIT_API, *(candles_asset(resolution, grid) for resolution in Resolution)],
+        assets=[DERIBIT_API, *candles.values()],
         asset_checks=[reachability_check(settings)],
+        # What is finer than all others is kept by itself; the others are there to be asked.
+        schedules=candles_schedules(
+            settings, candles[Resolution.MINUTE_1], Resolution.MINUTE_1, crons
+        ),
         resources={"deribit": deribit},
         # A run's one step spends its time waiting for the exchange: a process of its own for it
         # would only add two seconds.

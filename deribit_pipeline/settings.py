@@ -47,6 +47,7 @@ class Settings:
     burst: int = 100
     concurrency: int = 16
     dagster_home: Path = Path("dagster_home")
+    schedules: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
@@ -81,6 +82,7 @@ class Settings:
             burst=_whole(env, "DERIBIT_BURST", default.burst),
             concurrency=_whole(env, "DERIBIT_CONCURRENCY", default.concurrency, most=32),
             dagster_home=Path(env.get("DAGSTER_HOME") or default.dagster_home),
+            schedules=_is_on(env, "DERIBIT_SCHEDULES"),
         )
 
     @classmethod
@@ -142,6 +144,13 @@ def _positive(env: Mapping[str, str | None], name: str, default: float) -> float
     if not 0 < value < float("inf"):
         raise SettingsError(f"{name} must be a number above 0, was {text!r}.")
     return value
+
+
+def _is_on(env: Mapping[str, str | None], name: str) -> bool:
+    text = env.get(name) or "off"
+    if text not in ("on", "off"):
+        raise SettingsError(f"{name} must be on or off, was {text!r}.")
+    return text == "on"
 
 
 def _whole(env: Mapping[str, str | None], name: str, default: int, most: int = 1_000_000) -> int:

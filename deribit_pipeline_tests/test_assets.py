@@ -127,6 +127,27 @@ def test_a_range_is_one_run_and_few_requests(
     assert {state for _, state in states(settings)} == {"complete"}
 
 
+def test_the_newest_day_of_a_run_shows_a_picture_and_each_day_the_counts(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    tags = {START: "BTC-PERPETUAL|2024-01-01", END: "ETH-PERPETUAL|2024-01-03"}
+    result = run(settings, instance, tags=tags)
+    made = result.asset_materializations_for_node("candles_1m")
+    assert [one.partition for one in made if "picture" in one.metadata] == [
+        "BTC-PERPETUAL|2024-01-03"
+    ]
+    for one in made:
+        assert one.metadata["days_by_state"].value == {"complete": 6}
+        assert {
+            "candles",
+            "missing",
+            "revised",
+            "requests",
+            "seconds",
+            "candles_per_second",
+        } <= set(one.metadata)
+
+
 def test_a_day_across_instruments_is_fetched_together(
     universe: Settings, instance: dg.DagsterInstance
 ) -> None:

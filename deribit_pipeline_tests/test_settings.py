@@ -83,6 +83,7 @@ def test_the_source_of_the_built_in_sandbox_has_no_port() -> None:
         ({"DERIBIT_BASE_URL": "http://a\tb/api"}, "DERIBIT_BASE_URL must be an API root"),
         ({"DERIBIT_INSTRUMENTS": " , "}, "DERIBIT_INSTRUMENTS names no instrument"),
         ({"DERIBIT_INSTRUMENTS": "A|B"}, "holds 'A|B', which cannot be an instrument"),
+        ({"DERIBIT_SCHEDULES": "yes"}, "DERIBIT_SCHEDULES must be on or off, was 'yes'."),
         ({"DERIBIT_CLIENT_ID": "id"}, "belong together: set both or neither"),
     ],
 )

@@ -2,16 +2,19 @@
 
 import collections
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Protocol
 
 import dagster as dg
 
 from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import days_by_instrument, partition_key
-from deribit_pipeline.domain import Resolution
+from deribit_pipeline.domain import ONE_DAY, Resolution
 from deribit_pipeline.errors import DeribitPipelineError
-from deribit_pipeline.operations.jobs import Job
+from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Outcome
+from deribit_pipeline.operations.sketches import Glance
+from deribit_pipeline.pictures.sketch import Sketch, data_url
 from deribit_pipeline.warehouse.schema import CANDLES
 
 # How many failed days a message names before it counts the rest.
@@ -19,9 +22,12 @@ _NAMED = 10
 
 
 class Backfills(Protocol):
-    """What an asset asks of its resource `deribit`: to make a job's days complete."""
+    """What an asset asks of its resource `deribit`: to make a job's days complete, and to show
+    what came of it."""
 
     def backfill(self, resolution: Resolution, job: Job, *, force: bool) -> Outcome: ...
+
+    def glances(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Glance]: ...
 
 
 class BackfillConfig(dg.Config):
@@ -47,9 +53,9 @@ def candles_asset(
         deps=["deribit_api"],
         group_name="candles",
         kinds={"deribit", "duckdb"},
-        description=" ".join(
-            (f"{resolution.label} candles.", CANDLES.description, *CANDLES.warnings)
-        ),
+        owners=["team:market-data"],
+        tags={"dataset": "candles", "resolution": resolution.value},
+        description=_description(resolution),
         metadata={"dagster/column_schema": _column_schema(), "dagster/table_name": CANDLES.name},
     )
     def candles(
@@ -62,12 +68,31 @@ def candles_asset(
             outcome = deribit.backfill(resolution, job, force=config.force)
         except DeribitPipelineError as error:
             raise dg.Failure(str(error)) from error
+        picture = _picture(deribit.glances(resolution, job.days, outcome))
         if outcome.failures:
             _record_proved(context, outcome)
-            raise dg.Failure(_failure(outcome), metadata=_metadata(outcome))
+            raise dg.Failure(_failure(outcome), metadata=_metadata(outcome) | picture)
+        # Dagster repeats the metadata of a result for each of its keys, and the newest key is the
+        # one that the asset's page shows: the picture is kept there alone.
+        newest = max(context.partition_keys, key=lambda key: key.rpartition("|")[2])
+        context.add_asset_metadata(picture, partition_key=newest)
         return dg.MaterializeResult(metadata=_metadata(outcome))
 
     return candles
+
+
+def _description(resolution: Resolution) -> str:
+    kept = (
+        "Kept up to date by the schedules, where they are switched on."
+        if resolution is Resolution.MINUTE_1
+        else "Made when it is asked for: no schedule keeps it."
+    )
+    warnings = "\n".join(f"- {warning}" for warning in CANDLES.warnings)
+    return (
+        f"**{resolution.label} candles** of every instrument, as the exchange tells them: one "
+        "partition for each instrument and UTC day, which is complete only with a proof in "
+        f"`candle_days`.\n\n{CANDLES.description}\n\n{warnings}\n\n{kept}"
+    )
 
 
 def asked_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
@@ -135,7 +160,32 @@ def _metadata(outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
         "revised": dg.MetadataValue.int(outcome.revised),
         "requests": dg.MetadataValue.int(outcome.requests),
         "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
+        "candles_per_second": dg.MetadataValue.float(
+            round(outcome.candles / outcome.seconds, 1) if outcome.seconds else 0.0
+        ),
     }
+
+
+def _picture(glances: Sequence[Glance]) -> dict[str, dg.MetadataValue[Any]]:
+    """Candles, volume and the states of the days, as a picture that the UI shows."""
+    sketches = [
+        Sketch(
+            f"{glance.instrument_name}, {glance.window.start:%Y-%m-%d} to "
+            f"{glance.window.end - ONE_DAY:%Y-%m-%d}, a stroke for {_length(glance.step)}",
+            glance.window,
+            glance.step,
+            glance.candles,
+            glance.states,
+        )
+        for glance in glances
+    ]
+    titles = "; ".join(sketch.title for sketch in sketches)
+    return {"picture": dg.MetadataValue.md(f"![{titles}]({data_url(sketches)})")}
+
+
+def _length(step: timedelta) -> str:
+    minutes = step / timedelta(minutes=1)
+    return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:.3g} h"
 
 
 def _column_schema() -> dg.TableSchema:

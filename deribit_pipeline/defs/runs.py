@@ -74,6 +74,8 @@ def materialize(
         tags={
             "dagster/asset_partition_range_start": partition_key(names[0], days[0]),
             "dagster/asset_partition_range_end": partition_key(names[-1], days[-1]),
+            # Whoever typed the command sees it fail: the daemon need not run it again.
+            "dagster/max_retries": "0",
             _HOST: socket.gethostname(),
             _PROCESS: name_of(os.getpid()),
         },

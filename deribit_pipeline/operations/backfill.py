@@ -28,6 +28,7 @@ from deribit_pipeline.operations.incomplete import settled_days
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.listings import listings, warn_of_clock
 from deribit_pipeline.operations.outcome import Outcome, log_progress
+from deribit_pipeline.operations.sketches import Glance, glances
 from deribit_pipeline.operations.writing import OnWritten, Writer
 from deribit_pipeline.planning.agreement import Claim
 from deribit_pipeline.planning.days import Assembly, FetchedDay, fetched_day, unlisted_day
@@ -315,6 +316,10 @@ class ForegroundBackfill:
             self._exchange, self._warehouse, resolution, [job], force=force, on_written=log
         ).run()
         return job.outcome
+
+    def glances(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Glance]:
+        """What the warehouse holds of these days, small enough to be looked at."""
+        return glances(self._warehouse, resolution, days, outcome)
 
 
 def _reason(error: DeribitError) -> str:

@@ -8,8 +8,9 @@ from typing import Self
 from deribit_pipeline.domain import DayProof, Resolution
 from deribit_pipeline.operations.backfill import Backfill, ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.jobs import Job
+from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Outcome, log_progress
+from deribit_pipeline.operations.sketches import Glance
 from deribit_pipeline.operations.writing import OnWritten
 from deribit_pipeline.warehouse.file import Warehouse
 
@@ -75,6 +76,10 @@ class BackgroundBackfill:
         if self._error is not None:
             raise self._error
         return known.outcome
+
+    def glances(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Glance]:
+        """What the warehouse holds of these days, small enough to be looked at."""
+        return self._here.glances(resolution, days, outcome)
 
     def _follow(self, job: Job) -> Iterator[Sequence[DayProof]]:
         """The days of the job as they are written."""

@@ -1,0 +1,144 @@
+"""The schedules that keep the universe up to date, hour by hour, day by day, week by week.
+
+A tick asks for exactly the days that need it. Two that overlap do no harm: whoever comes second
+finds the days settled, or is told the same by the exchange.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+from deribit_pipeline.defs.partitions import partition_key
+from deribit_pipeline.domain import Resolution, spans_of
+from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.operations import upkeep
+from deribit_pipeline.operations.jobs import Days
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+
+# Minutes past the hour at which nobody else begins, and of a day that has surely ended.
+CRONS = {
+    "candles_hourly": "10 * * * *",
+    "candles_daily": "20 0 * * *",
+    "candles_weekly": "40 1 * * 1",
+}
+
+# Dagster gives a tick a minute. A file that is busy for longer is read by the next tick.
+_PATIENCE = 20.0
+
+_Ticks = Iterator[dg.RunRequest | dg.SkipReason]
+
+
+def candles_schedules(
+    settings: Settings,
+    asset: dg.AssetsDefinition,
+    resolution: Resolution,
+    crons: Mapping[str, str] = CRONS,
+) -> list[dg.ScheduleDefinition]:
+    """The schedules of one candles asset, running by themselves where the settings say so."""
+    warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
+    universe = settings.instruments
+
+    def hourly(now: datetime) -> _Ticks:
+        yield from _runs(universe, {name: [now.date()] for name in universe}, asset, now)
+
+    def daily(now: datetime) -> _Ticks:
+        held = (warehouse, universe, resolution, now.date())
+        yield from _runs(universe, upkeep.unsettled_of_last_week(*held), asset, now)
+        yield from _runs(universe, upkeep.proved_yesterday(*held), asset, now, again=True)
+
+    def weekly(now: datetime) -> _Ticks:
+        held = (warehouse, universe, resolution)
+        yield from _runs(universe, upkeep.due_for_repair(*held, now), asset, now)
+        looks = upkeep.proved_last_week(*held, now.date())
+        yield from _runs(universe, looks, asset, now, again=True)
+
+    described = {
+        "candles_hourly": (hourly, "Today so far, of every instrument."),
+        "candles_daily": (
+            daily,
+            "The days of the last week that are not complete yet; and the day that was proved "
+            "yesterday once more, for the exchange may have changed its mind.",
+        ),
+        "candles_weekly": (
+            weekly,
+            "Every day that should be complete and is not, gaps at growing distances; and the days "
+            "that were proved a week ago once more.",
+        ),
+    }
+    return [
+        _schedule(name, crons[name], asks, description, asset, is_on=settings.schedules)
+        for name, (asks, description) in described.items()
+    ]
+
+
+def _schedule(
+    name: str,
+    cron: str,
+    asks: Callable[[datetime], _Ticks],
+    description: str,
+    asset: dg.AssetsDefinition,
+    *,
+    is_on: bool,
+) -> dg.ScheduleDefinition:
+    status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
+
+    # A target and no job: jobs over partitions lose some of them (dagster-io/dagster#28861).
+    @dg.schedule(
+        name=name,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        target=dg.AssetSelection.assets(asset.key).without_checks(),
+        default_status=status,
+        description=description,
+    )
+    def ticks(context: dg.ScheduleEvaluationContext) -> _Ticks:
+        try:
+            asked = list(asks(context.scheduled_execution_time.astimezone(UTC)))
+        except WarehouseError as error:
+            yield dg.SkipReason(f"The next tick will see to it: {error}")
+            return
+        yield from asked or [dg.SkipReason("Every day is as it should be.")]
+
+    return ticks
+
+
+def _runs(
+    universe: Sequence[str],
+    days: Days,
+    asset: dg.AssetsDefinition,
+    now: datetime,
+    *,
+    again: bool = False,
+) -> Iterator[dg.RunRequest]:
+    """One run for each stretch of instruments and days; `again` asks for settled days too."""
+    for names, (first, last) in stretches(universe, days):
+        start, end = partition_key(names[0], first), partition_key(names[-1], last)
+        yield dg.RunRequest(
+            run_key=f"{now:%Y-%m-%dT%H:%M} {start}...{end}{' again' if again else ''}",
+            run_config={"ops": {asset.op.name: {"config": {"force": again}}}},
+            tags={
+                "dagster/asset_partition_range_start": start,
+                "dagster/asset_partition_range_end": end,
+            },
+        )
+
+
+def stretches(universe: Sequence[str], days: Days) -> list[tuple[list[str], tuple[date, date]]]:
+    """The instrument-days as few rectangles: instruments that stand side by side in the universe,
+    as the range of a run holds all between its ends, and the same unbroken span of days."""
+    found: list[tuple[list[str], tuple[date, date]]] = []
+    alike: dict[tuple[date, date], list[str]] = {}
+    for name in universe:
+        for span in spans_of(days.get(name, ())):
+            alike.setdefault(span, []).append(name)
+    for span, names in sorted(alike.items()):
+        run: list[str] = []
+        for name in names:
+            if run and universe.index(name) != universe.index(run[-1]) + 1:
+                found.append((run, span))
+                run = []
+            run.append(name)
+        found.append((run, span))
+    return found

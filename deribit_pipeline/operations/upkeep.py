@@ -1,0 +1,69 @@
+"""What keeps a warehouse up to date without anybody asking: which days, and when again."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from deribit_pipeline.domain import DayState, Resolution, days_between
+from deribit_pipeline.operations.incomplete import incomplete_days, settled_days
+from deribit_pipeline.operations.jobs import Days
+from deribit_pipeline.warehouse import reads
+from deribit_pipeline.warehouse.file import Warehouse
+
+_WEEK = 7
+
+
+def unsettled_of_last_week(
+    warehouse: Warehouse, instruments: Sequence[str], resolution: Resolution, today: date
+) -> dict[str, list[date]]:
+    """The days of the week before `today` that are not settled, by instrument."""
+    days = list(days_between(today - timedelta(days=_WEEK), today - timedelta(days=1)))
+    with warehouse.reading() as connection:
+        proofs = settled_days(connection, resolution, dict.fromkeys(instruments, days))
+    settled = {(proof.instrument_name, proof.day) for proof in proofs}
+    found = {name: [day for day in days if (name, day) not in settled] for name in instruments}
+    return _some(found)
+
+
+def proved_yesterday(
+    warehouse: Warehouse, instruments: Sequence[str], resolution: Resolution, today: date
+) -> dict[str, list[date]]:
+    """The day that was proved complete the day before `today`, to be looked at once more."""
+    day = today - timedelta(days=2)
+    return _complete(warehouse, instruments, resolution, day, day)
+
+
+def proved_last_week(
+    warehouse: Warehouse, instruments: Sequence[str], resolution: Resolution, today: date
+) -> dict[str, list[date]]:
+    """The complete days that were proved seven to thirteen days before `today`, to be looked at
+    once more: a week in which this is asked for once a week leaves none out."""
+    last = today - timedelta(days=_WEEK + 1)
+    return _complete(warehouse, instruments, resolution, last - timedelta(days=_WEEK - 1), last)
+
+
+def due_for_repair(
+    warehouse: Warehouse, instruments: Sequence[str], resolution: Resolution, now: datetime
+) -> dict[str, list[date]]:
+    """The days that `repair` would ask for at `now`."""
+    found = incomplete_days(warehouse, now, instrument_names=instruments, resolution=resolution)
+    return found.days.get(resolution, {})
+
+
+def _complete(
+    warehouse: Warehouse,
+    instruments: Sequence[str],
+    resolution: Resolution,
+    first: date,
+    last: date,
+) -> dict[str, list[date]]:
+    with warehouse.reading() as connection:
+        proofs = reads.proofs(connection, instruments, resolution, first, last)
+    found: dict[str, list[date]] = {name: [] for name in instruments}
+    for proof in proofs:
+        if proof.state is DayState.COMPLETE:
+            found[proof.instrument_name].append(proof.day)
+    return _some(found)
+
+
+def _some(days: Days) -> dict[str, list[date]]:
+    return {name: list(some) for name, some in days.items() if some}
