@@ -1,6 +1,7 @@
 """`verify`: every day whose stored rows no longer match its proof, or another warehouse's."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from deribit_pipeline.cli import arguments
@@ -8,7 +9,7 @@ from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.incomplete import held_instruments
-from deribit_pipeline.operations.verification import verify
+from deribit_pipeline.operations.verification import Finding, verify
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
@@ -36,14 +37,7 @@ def run(
         first=first,
         last=last,
     )
-    console = stdout()
-    for finding in result.findings:
-        console.print(
-            f"{finding.instrument_name} {finding.resolution.label} {finding.day}: "
-            + "; ".join(finding.contradictions),
-            markup=False,
-            soft_wrap=True,
-        )
+    _name(result.findings)
     stderr().print(
         f"{result.days:,} days with {result.candles:,} candles recomputed in "
         f"{time.monotonic() - began:.1f} s; {len(result.findings):,} no longer match."
@@ -79,14 +73,7 @@ def _against(
         first=first,
         last=last,
     )
-    console = stdout()
-    for difference in result.differences:
-        console.print(
-            f"{difference.instrument_name} {difference.resolution.label} {difference.day}: "
-            + "; ".join(difference.differences),
-            markup=False,
-            soft_wrap=True,
-        )
+    _name(result.differences)
     stderr().print(
         f"{result.days:,} days compared with {file} in {time.monotonic() - began:.1f} s; "
         f"{len(result.differences):,} differ.",
@@ -94,3 +81,14 @@ def _against(
         soft_wrap=True,
     )
     return 1 if result.differences else 0
+
+
+def _name(findings: Iterable[Finding]) -> None:
+    console = stdout()
+    for finding in findings:
+        console.print(
+            f"{finding.instrument_name} {finding.resolution.label} {finding.day}: "
+            + "; ".join(finding.contradictions),
+            markup=False,
+            soft_wrap=True,
+        )

@@ -6,6 +6,7 @@ from datetime import date
 
 from deribit_pipeline.domain import DayProof, Resolution
 from deribit_pipeline.operations.outcome import Key
+from deribit_pipeline.operations.verification import Finding
 from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
 
@@ -14,21 +15,11 @@ _COMPARED = ("state", "expected", "received", "missing", "content_hash")
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """A day of which the two do not say the same, and in what."""
-
-    instrument_name: str
-    resolution: Resolution
-    day: date
-    differences: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
     """How many days either warehouse holds, and which of them differ, in order."""
 
     days: int
-    differences: list[Difference]
+    differences: list[Finding]
 
 
 def compare(
@@ -50,7 +41,7 @@ def compare(
         differences = _differences(ours.get(key), theirs.get(key), other)
         if differences:
             spelling, (name, day) = key
-            found.append(Difference(name, Resolution(spelling), day, differences))
+            found.append(Finding(name, Resolution(spelling), day, differences))
     return Comparison(len(keys), found)
 
 

@@ -15,7 +15,8 @@ _READ_AT_ONCE = timedelta(days=60)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A day whose stored rows contradict its proof, and in what."""
+    """A day of which two things that should say the same do not, and in what: its stored rows and
+    its proof, or the proofs of two warehouses."""
 
     instrument_name: str
     resolution: Resolution
