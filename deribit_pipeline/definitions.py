@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from deribit_pipeline.defs.candles import candles_asset
+from deribit_pipeline.defs.checks import candles_checks
 from deribit_pipeline.defs.exchange import DERIBIT_API, reachability_check
 from deribit_pipeline.defs.partitions import instrument_days
 from deribit_pipeline.defs.schedules import CRONS, candles_schedules
@@ -19,17 +20,21 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
     """All that Dagster runs and shows; `crons` are when its schedules tick."""
     grid = instrument_days(settings.instruments)
     candles = {resolution: candles_asset(resolution, grid) for resolution in Resolution}
+    warehouse = Warehouse(settings.warehouse, settings.environment)
 
     # A closure rather than a configurable resource: Dagster shows the latter's fields, and one of
     # these is a secret.
     @dg.resource(description="Makes days complete: from the exchange into the warehouse.")
     def deribit(_: dg.InitResourceContext) -> Iterator[ForegroundBackfill]:
         with open_exchange(settings) as exchange:
-            yield ForegroundBackfill(exchange, Warehouse(settings.warehouse, settings.environment))
+            yield ForegroundBackfill(exchange, warehouse)
 
     return dg.Definitions(
         assets=[DERIBIT_API, *candles.values()],
-        asset_checks=[reachability_check(settings)],
+        asset_checks=[
+            reachability_check(settings),
+            *(candles_checks(each, warehouse, settings.instruments) for each in Resolution),
+        ],
         # What is finer than all others is kept by itself; the others are there to be asked.
         schedules=candles_schedules(
             settings, candles[Resolution.MINUTE_1], Resolution.MINUTE_1, crons

@@ -1,6 +1,7 @@
 """What tests share: a sandbox whose clock and history they own, and settings that point at it."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import settings as laws
 
-from deribit_pipeline.domain import Environment
+from deribit_pipeline.domain import Environment, Resolution, days_between
+from deribit_pipeline.operations.backfill import ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
+from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
@@ -103,3 +106,46 @@ def pipeline(
     opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange
 ) -> Pipeline:
     return Pipeline(opened, warehouse, sandbox)
+
+
+HELD_NAMES = ("BTC-PERPETUAL", "SOL_USDC-PERPETUAL")
+HELD_RESOLUTIONS = ("1", "60", "180", "720", "1D")
+HELD_UNTIL = datetime(2024, 4, 10, 12, 0, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four days of several resolutions from the sandbox, the running day included."""
+    path = tmp_path_factory.mktemp("filled") / "warehouse.duckdb"
+    days = {
+        name: list(days_between(HELD_UNTIL.date() - timedelta(days=3), HELD_UNTIL.date()))
+        for name in HELD_NAMES
+    }
+    sandbox = SandboxExchange(Clock(HELD_UNTIL), per_second=0)
+    with serving(sandbox, Faults()) as url:
+        settings = Settings(
+            Environment.SANDBOX, url, warehouse=path, requests_per_second=1_000_000.0
+        )
+        with open_exchange(settings) as exchange:
+            backfill = ForegroundBackfill(exchange, Warehouse(path, Environment.SANDBOX))
+            for resolution in HELD_RESOLUTIONS:
+                job = Job("a run", days)
+                assert not backfill.backfill(Resolution(resolution), job, force=False).failures
+    return path
+
+
+@pytest.fixture
+def sound(filled: Path, tmp_path: Path) -> Warehouse:
+    """A warehouse in which nothing is wrong."""
+    return Warehouse(Path(shutil.copy(filled, tmp_path)), Environment.SANDBOX)
+
+
+@pytest.fixture
+def plant(sound: Warehouse) -> Callable[[str], None]:
+    """Plants an offence."""
+
+    def plant(statement: str) -> None:
+        with sound.writing() as connection:
+            connection.execute(statement)
+
+    return plant

@@ -226,7 +226,8 @@ def test_a_reversed_range_fails(settings: Settings, instance: dg.DagsterInstance
 
 def check(settings: Settings) -> dg.AssetCheckEvaluation:
     definitions = build_definitions(settings)
-    job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
+    selection = dg.AssetSelection.checks_for_assets("deribit_api")
+    job = dg.define_asset_job("check", selection=selection)
     with dg.DagsterInstance.ephemeral() as instance:
         location = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
         checking = location.resolve_job_def("check")

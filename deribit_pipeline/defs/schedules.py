@@ -84,12 +84,17 @@ def _schedule(
 ) -> dg.ScheduleDefinition:
     status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
 
+    # Every hour is too often for checks, which look at all that is held.
+    selection: dg.AssetSelection = dg.AssetSelection.assets(asset.key)
+    if name == "candles_hourly":
+        selection = selection.without_checks()
+
     # A target and no job: jobs over partitions lose some of them (dagster-io/dagster#28861).
     @dg.schedule(
         name=name,
         cron_schedule=cron,
         execution_timezone="UTC",
-        target=dg.AssetSelection.assets(asset.key).without_checks(),
+        target=selection,
         default_status=status,
         description=description,
     )
