@@ -1,0 +1,219 @@
+"""How old runs leave Dagster's books, and what the UI shows of instrument-days stays.
+
+Dagster itself deletes a run with all its events, and the days that it made would count as never
+made. Here the newest materialization of each day stays in the index that the UI reads, and so does
+each run that was the last attempt at a day and failed: the day is shown as failed because of it.
+
+The statements name tables of dagster 1.13, which pyproject.toml therefore bounds, and a test holds
+them against what Dagster answers. Others may work meanwhile: the files are in SQLite's WAL mode, in
+which readers never wait; writers do, Dagster 30 s at its event log and 5 s at its runs, and here no
+transaction takes longer than a second or two (measured: 1.3 s, an index of 276 MB written anew).
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deribit_pipeline.errors import RecordingError
+
+# Rows that go in one transaction: some tenths of a second.
+_TOGETHER = 2_000
+
+# Seconds that a statement waits for others: what Dagster's event log waits.
+_PATIENCE = 30.0
+
+# A file is written anew when a fifth of it, and a megabyte at least, has become free. Less is soon
+# taken by new events.
+_WORTH_A_FIFTH, _WORTH_BYTES = 5, 1_000_000
+
+_LENGTH_OF_ID = 36  # of a run; the index has a name of its own
+
+_OLD_RUNS = """
+select run_id
+from books.runs
+where status in ('SUCCESS', 'FAILURE', 'CANCELED')
+  and update_timestamp < :before
+  and coalesce(backfill_id, '') not in (
+      select key from books.bulk_actions where status in ('REQUESTED', 'CANCELING', 'FAILING')
+  )
+  and run_id not in (
+      select run_id
+      from event_logs as attempt
+      where dagster_event_type = 'ASSET_MATERIALIZATION_PLANNED'
+        and not exists (
+            select 1
+            from event_logs as later
+            where later.asset_key = attempt.asset_key
+              and later.partition is attempt.partition
+              and later.id > attempt.id
+              and later.dagster_event_type in (
+                  'ASSET_MATERIALIZATION', 'ASSET_MATERIALIZATION_PLANNED'
+              )
+        )
+  )
+"""
+
+# The newest event of all stays too: its number would be given again, and daemons remember up to
+# which number they have read. Events without a run have an empty run_id.
+_OLD_EVENTS = """
+select id
+from event_logs
+where run_id <> ''
+  and timestamp < :before
+  and run_id not in (select run_id from books.runs)
+  and id <> (select max(id) from event_logs)
+  and id not in (
+      select max(id)
+      from event_logs
+      where dagster_event_type in ('ASSET_MATERIALIZATION', 'ASSET_OBSERVATION')
+      group by dagster_event_type, asset_key, partition
+  )
+"""
+
+# Of each check the newest execution stays, and the newest that came to a result.
+_OLD_CHECKS = """
+select id
+from asset_check_executions
+where run_id not in (select run_id from books.runs)
+  and evaluation_event_timestamp < :before
+  and id not in (
+      select max(id)
+      from asset_check_executions
+      group by asset_key, check_name, partition, execution_status = 'PLANNED'
+  )
+"""
+
+# A schedule goes on from its newest tick.
+_OLD_TICKS = """
+select id
+from job_ticks
+where timestamp < :before
+  and id not in (select max(id) from job_ticks group by coalesce(selector_id, job_origin_id))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What went: `runs`, and `freed` bytes on the disk."""
+
+    runs: int
+    freed: int
+
+
+def old_runs(home: Path, before: datetime) -> list[str]:
+    """The ids of the runs that `prune` would remove."""
+    with _books(home) as connection:
+        return [] if connection is None else _ids(connection, _OLD_RUNS, before)
+
+
+def prune(home: Path, before: datetime) -> Pruned:
+    """Remove the runs that finished before this time, with their events and logs, and the
+    ticks of schedules up to it. Run again after a death on the way, it completes the work.
+
+    Raises RecordingError where the disk or another process does not let it.
+    """
+    held = _size(home)
+    with _books(home) as connection:
+        if connection is None:
+            return Pruned(0, 0)
+        runs = _ids(connection, _OLD_RUNS, before)
+        _delete(connection, runs, "books.run_tags.run_id", "books.runs.run_id")
+        events = _ids(connection, _OLD_EVENTS, before)
+        _delete(connection, events, "asset_event_tags.event_id", "event_logs.id")
+        checks = _ids(connection, _OLD_CHECKS, before)
+        _delete(connection, checks, "asset_check_executions.id")
+        _delete(connection, _ids(connection, _OLD_TICKS, before), "schedules.job_ticks.id")
+        _unlink(home, set(runs), _known_runs(connection), before)
+        for database in ("main", "books", "schedules"):
+            _shrink(connection, database)
+    return Pruned(len(runs), max(0, held - _size(home)))
+
+
+@contextmanager
+def _books(home: Path) -> Iterator[sqlite3.Connection | None]:
+    """The index of events, with the runs as `books` and the ticks as `schedules`; None where a
+    home has none of them yet."""
+    files = {
+        "main": home / "history" / "runs" / "index.db",
+        "books": home / "history" / "runs.db",
+        "schedules": home / "schedules" / "schedules.db",
+    }
+    if not all(file.exists() for file in files.values()):
+        yield None
+        return
+    index, *others = (f"{file.absolute().as_uri()}?mode=rw" for file in files.values())
+    try:
+        with closing(
+            sqlite3.connect(index, timeout=_PATIENCE, isolation_level=None, uri=True)
+        ) as connection:
+            for name, other in zip(list(files)[1:], others, strict=True):
+                connection.execute(f"attach ? as {name}", (other,))
+            yield connection
+    except (sqlite3.Error, OSError) as error:
+        raise RecordingError(
+            f"The books in DAGSTER_HOME {home} cannot be pruned ({error}): make room there, or try "
+            "again when no other run is busy. The same command goes on from there."
+        ) from error
+
+
+def _ids(connection: sqlite3.Connection, query: str, before: datetime) -> list[str]:
+    moment = f"{before.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"  # as SQLAlchemy writes it
+    return [row[0] for row in connection.execute(query, {"before": moment})]
+
+
+def _delete(connection: sqlite3.Connection, ids: Sequence[str], *columns: str) -> None:
+    """Delete the rows whose column is one of the ids, some thousand ids in one transaction."""
+    for begin in range(0, len(ids), _TOGETHER):
+        connection.execute("begin immediate")
+        for column in columns:
+            table, _, name = column.rpartition(".")
+            connection.execute(
+                f"delete from {table} where {name} in (select value from json_each(?))",
+                (json.dumps(ids[begin : begin + _TOGETHER]),),
+            )
+        connection.execute("commit")
+
+
+def _known_runs(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("select run_id from books.runs")}
+
+
+def _unlink(home: Path, pruned: set[str], known: set[str], before: datetime) -> None:
+    """Remove the files of pruned runs, and old ones of runs that nobody knows: what a death on the
+    way left, or the UI made when it looked for them."""
+    for file in (home / "history" / "runs").glob("*.db"):
+        run_id = file.stem
+        if len(run_id) != _LENGTH_OF_ID or run_id in known:
+            continue
+        if run_id in pruned or file.stat().st_mtime < before.timestamp():
+            for name in (file.name, f"{file.name}-wal", f"{file.name}-shm"):
+                file.with_name(name).unlink(missing_ok=True)
+
+
+def _shrink(connection: sqlite3.Connection, database: str) -> None:
+    """Give free pages back to the disk where there are many. Who reads meanwhile reads on, and puts
+    off that the file becomes smaller."""
+    pages, free, size = (
+        connection.execute(f"pragma {database}.{name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    if free * _WORTH_A_FIFTH >= pages and free * size >= _WORTH_BYTES:
+        connection.execute(f"vacuum {database}")
+        connection.execute(f"pragma {database}.wal_checkpoint(passive)")
+
+
+def _size(home: Path) -> int:
+    return sum(
+        _size_of(file) for folder in ("history", "schedules") for file in (home / folder).rglob("*")
+    )
+
+
+def _size_of(file: Path) -> int:
+    try:
+        return file.stat().st_size if file.is_file() else 0
+    except FileNotFoundError:  # SQLite's side files come and go with those who have one open
+        return 0
