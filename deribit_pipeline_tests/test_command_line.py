@@ -338,9 +338,11 @@ def test_every_command_has_help_with_an_example() -> None:
     assert set(commands) == {
         "backfill",
         "backup",
+        "chart",
         "check",
         "coverage",
         "logs",
+        "prune",
         "repair",
         "verify",
         "sandbox",

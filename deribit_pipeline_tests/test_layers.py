@@ -20,11 +20,13 @@ LAYERS = {
     "deribit": PURE | {"deribit"},
     "planning": PURE | {"planning"},
     "warehouse": PURE | {"processes", "warehouse"},
+    "pictures": PURE | {"pictures"},
     "operations": PURE | {"settings", "deribit", "planning", "warehouse", "operations", "sandbox"},
-    "defs": PURE | {"home", "processes", "settings", "warehouse", "operations", "defs"},
+    "defs": PURE | {"home", "pictures", "processes", "settings", "warehouse", "operations", "defs"},
     "definitions": PURE | {"settings", "warehouse", "operations", "defs"},
     "cli": PURE
-    | {"__init__", "home", "logs", "settings", "warehouse", "operations", "defs", "sandbox", "cli"},
+    | {"__init__", "home", "logs", "settings", "warehouse", "operations", "defs", "sandbox"}
+    | {"cli", "pictures"},
 }
 THIRD_PARTY = {
     "dagster": {"defs", "definitions"},
@@ -33,6 +35,8 @@ THIRD_PARTY = {
     "duckdb": {"warehouse"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "altair": {"pictures"},
+    "vl_convert": {"pictures"},
     "starlette": {"sandbox"},
     "uvicorn": {"sandbox"},
     "concurrent_log_handler": {"logs"},

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import groupby, islice
+from pathlib import Path
 from typing import TypeVar
 
 from rich.text import Text
 
-from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli import arguments, pages
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.domain import DayState, Resolution
 from deribit_pipeline.settings import Settings
@@ -28,10 +29,16 @@ Item = TypeVar("Item")
 _MONTH_WIDTH = len("2024-01 ") + 31 + 2
 
 
-def run(instruments: str | None, resolution: str | None) -> int:
+# Of a day's gaps, how many the page names.
+_GAPS_NAMED = 5
+
+
+def run(instruments: str | None, resolution: str | None, html: Path | None) -> int:
     """The command `coverage`; answers its exit code."""
     names = arguments.instruments(instruments)
     only = arguments.resolution(resolution) if resolution is not None else None
+    if html:
+        pages.require_place(html)
     settings = Settings.load()
     warehouse = Warehouse(settings.warehouse, settings.environment)
     with warehouse.reading() as connection:
@@ -45,7 +52,21 @@ def run(instruments: str | None, resolution: str | None) -> int:
         title = f"{name} {Resolution(spelling).label}"
         lines += _calendar(title, [row[2:] for row in days], console.width)
     console.print(Text("\n").join(lines))
+    if html:
+        _write_page(html, warehouse, names, only)
     return 0
+
+
+def _write_page(
+    html: Path, warehouse: Warehouse, names: tuple[str, ...], only: Resolution | None
+) -> None:
+    with warehouse.reading() as connection:
+        proofs = reads.proofs(connection, names, only)
+        runs = reads.runs_of_days(connection, names, only)
+        gaps = reads.first_gaps(connection, _GAPS_NAMED, names, only)
+    from deribit_pipeline.pictures.coverage import coverage_page  # the library takes a second
+
+    pages.write(html, coverage_page(proofs, runs, gaps, str(warehouse.path)))
 
 
 def _legend() -> Text:

@@ -13,6 +13,15 @@ from typer.exceptions import TyperException
 
 from deribit_pipeline import __version__
 from deribit_pipeline.cli.interrupts import Interrupted, interruptible
+from deribit_pipeline.cli.options import (
+    FirstHeld,
+    Instruments,
+    InstrumentsHeld,
+    LastDay,
+    LastHeld,
+    Resolution,
+    ResolutionHeld,
+)
 from deribit_pipeline.errors import (
     DeribitPipelineError,
     InputError,
@@ -33,38 +42,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-Instruments = Annotated[
-    str | None,
-    typer.Option(
-        "--instruments",
-        metavar="A,B",
-        help="Instruments by Deribit's names, separated by commas.  [default: DERIBIT_INSTRUMENTS]",
-        show_default=False,
-    ),
-]
-InstrumentsHeld = Annotated[
-    str | None,
-    typer.Option(
-        "--instruments",
-        metavar="A,B",
-        help="Only these instruments.  [default: all that are held]",
-    ),
-]
-FirstHeld = Annotated[
-    str | None,
-    typer.Option("--start", metavar="DAY", help="First UTC day.  [default: the first one held]"),
-]
-LastDay = Annotated[
-    str | None,
-    typer.Option("--end", metavar="DAY", help="Last UTC day, included.  [default: today]"),
-]
-ResolutionHeld = Annotated[
-    str | None,
-    typer.Option(
-        "--resolution", metavar="R", help="Only this resolution.  [default: all that are held]"
-    ),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -87,14 +64,7 @@ def backfill(
     ],
     instruments: Instruments = None,
     end: LastDay = None,
-    resolution: Annotated[
-        str,
-        typer.Option(
-            "--resolution",
-            metavar="R",
-            help="1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720 (minutes) or 1D.",
-        ),
-    ] = "1",
+    resolution: Resolution = "1",
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked for, and do nothing.")
     ] = False,
@@ -122,6 +92,32 @@ def backup(
 
 
 @app.command(
+    short_help="Draw candles and volume.",
+    epilog="Example: deribit-pipeline chart --instruments BTC-PERPETUAL,ETH-PERPETUAL "
+    "--start 2024-01-01 --end 2024-01-14 --html candles.html",
+)
+def chart(
+    instruments: Annotated[
+        str,
+        typer.Option(
+            "--instruments", metavar="A,B", help="Instruments by Deribit's names, all of them held."
+        ),
+    ],
+    html: Annotated[
+        Path,
+        typer.Option("--html", metavar="FILE", help="The page; one that is there is replaced."),
+    ],
+    start: FirstHeld = None,
+    end: LastHeld = None,
+    resolution: Resolution = "1",
+) -> int:
+    """Draw candles and volume as one page to zoom into, which needs nothing but a browser."""
+    from deribit_pipeline.cli import chart as command
+
+    return command.run(instruments, start, end, resolution, html)
+
+
+@app.command(
     short_help="Say whether all that is needed is at hand.",
     epilog="Example: DERIBIT_ENV=testnet deribit-pipeline check",
 )
@@ -139,11 +135,42 @@ def check() -> int:
 def coverage(
     instruments: InstrumentsHeld = None,
     resolution: ResolutionHeld = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Also as a page with the proof of each day; replaced."
+        ),
+    ] = None,
 ) -> int:
     """Show what is held: every instrument by day, coloured by state."""
     from deribit_pipeline.cli import coverage as command
 
-    return command.run(instruments, resolution)
+    return command.run(instruments, resolution, html)
+
+
+@app.command(
+    short_help="Remove old runs from Dagster's books.",
+    epilog="Example: deribit-pipeline prune --older-than 90",
+)
+def prune(
+    older_than: Annotated[
+        int,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            min=1,
+            max=36_500,
+            help="Runs that finished before so many days go.",
+        ),
+    ],
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say how many runs would go, and do nothing.")
+    ] = False,
+) -> int:
+    """Remove old runs from DAGSTER_HOME; what Dagster's UI shows of instrument-days stays."""
+    from deribit_pipeline.cli import prune as command
+
+    return command.run(older_than, plan=plan)
 
 
 @app.command(
@@ -169,10 +196,7 @@ def repair(
 def verify(
     instruments: InstrumentsHeld = None,
     start: FirstHeld = None,
-    end: Annotated[
-        str | None,
-        typer.Option("--end", metavar="DAY", help="Last UTC day.  [default: the last one held]"),
-    ] = None,
+    end: LastHeld = None,
     resolution: ResolutionHeld = None,
     against: Annotated[
         Path | None,

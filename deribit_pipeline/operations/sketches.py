@@ -42,7 +42,7 @@ def glances(
             first, last = min(some), max(some)
             window = TimeWindow(day_window(first).start, day_window(last).end)
             step = max(resolution.duration, window.duration / _MOST_CANDLES)
-            candles = rolled_up(connection, name, resolution, window, step)
+            candles, _ = rolled_up(connection, name, resolution, window, step, window.start)
             proofs = (outcome.proofs.get((name, day)) for day in days_between(first, last))
             states = [proof.state if proof else None for proof in proofs]
             found.append(Glance(name, window, step, candles, states))

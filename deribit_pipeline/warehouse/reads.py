@@ -13,6 +13,7 @@ from deribit_pipeline.domain import (
     DayState,
     Resolution,
     TimeWindow,
+    from_ms,
 )
 
 Connection = duckdb.DuckDBPyConnection
@@ -110,6 +111,40 @@ def gaps_by_day(
         series_parameters(instrument_name, resolution) | {"start": window.start, "end": window.end},
     ).fetchall()
     return dict(rows)
+
+
+def runs_of_days(
+    connection: Connection,
+    instrument_names: Collection[str] = (),
+    resolution: Resolution | None = None,
+) -> dict[tuple[str, Resolution, date], str]:
+    """The id of the run that wrote a day, by instrument, resolution and day."""
+    rows = connection.execute(
+        f"select instrument_name, resolution, day, run_id from candle_days where {_FITS}",
+        _fits(instrument_names, resolution, None, None),
+    ).fetchall()
+    return {(name, Resolution(spelling), day): run_id for name, spelling, day, run_id in rows}
+
+
+def first_gaps(
+    connection: Connection,
+    most: int,
+    instrument_names: Collection[str] = (),
+    resolution: Resolution | None = None,
+) -> dict[tuple[str, Resolution, date], list[datetime]]:
+    """When the first gaps of a day open, at most `most`, by instrument, resolution and day."""
+    rows = connection.execute(
+        f"""
+        select instrument_name, resolution, cast(timezone('UTC', opened_at) as date) as day,
+               list_sort(list(distinct epoch_ms(opened_at)))[:$most]
+        from candle_gaps where {_FITS} group by all
+        """,
+        _fits(instrument_names, resolution, None, None) | {"most": most},
+    ).fetchall()
+    return {
+        (name, Resolution(spelling), day): [from_ms(opened_ms) for opened_ms in opened]
+        for name, spelling, day, opened in rows
+    }
 
 
 def gaps_last_confirmed(

@@ -1,11 +1,14 @@
 """Candles rolled up to longer ones, inside the database."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deribit_pipeline.domain import CANDLE_VALUES, Candles, Resolution, TimeWindow, to_ms
+from deribit_pipeline.domain import CANDLE_VALUES, Candles, Resolution, TimeWindow
 from deribit_pipeline.warehouse.reads import SERIES, Connection, series_parameters
+
+_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 
 def rolled_up(
@@ -13,37 +16,36 @@ def rolled_up(
     instrument_name: str,
     resolution: Resolution,
     window: TimeWindow,
-    step: timedelta,
-) -> Candles:
-    """The candles held that open in the window, as candles of `step` counted from its start.
+    length: timedelta,
+    origin: datetime | None = None,
+) -> tuple[Candles, NDArray[np.int64]]:
+    """The candles held that open in the window, as longer candles of `length`, in the order of
+    time; and of how many each is made, shape (n,).
 
-    Open and close are the first and last of those held, volumes their sums: a candle of a stretch
-    with gaps is made of what is there.
+    A longer candle holds those that open in it. Lengths are counted from `origin`: if none is
+    given, from Monday 1970-01-05, those of 1D candles from 08:00 UTC, when they open.
     """
     rows = connection.execute(
         f"""
-        with held as (
-            select *, (epoch_ms(opened_at) - $start_ms) // $step_ms as number
-            from candles
-            where {SERIES} and opened_at >= $start and opened_at < $end
-        )
-        select $start_ms + number * $step_ms as opened_at,
-               arg_min(open, opened_at) as open, max(high) as high, min(low) as low,
-               arg_max(close, opened_at) as close,
-               sum(volume_base) as volume_base, sum(volume_quote) as volume_quote
-        from held
-        group by number
-        order by number
+        select epoch_ms(time_bucket(to_milliseconds($length), opened_at, $origin)) as opened_at,
+               arg_min(open, candles.opened_at) as open, max(high) as high, min(low) as low,
+               arg_max(close, candles.opened_at) as close, sum(volume_base) as volume_base,
+               sum(volume_quote) as volume_quote, count(*) as held
+        from candles
+        where {SERIES} and candles.opened_at >= $start and candles.opened_at < $end
+        group by 1
+        order by 1
         """,
         series_parameters(instrument_name, resolution)
         | {
             "start": window.start,
             "end": window.end,
-            "start_ms": to_ms(window.start),
-            "step_ms": step // timedelta(milliseconds=1),
+            "length": length // timedelta(milliseconds=1),
+            "origin": origin or _MONDAY + (resolution.anchor or timedelta(0)),
         },
     ).fetchnumpy()
-    return Candles(
+    rolled = Candles(
         rows["opened_at"].astype("datetime64[ms]"),
         np.column_stack([rows[name] for name in CANDLE_VALUES]),
     )
+    return rolled, rows["held"].astype(np.int64)
