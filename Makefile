@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture check format dev bench docs clean
+.PHONY: help setup demo test torture browser check format dev bench screenshots docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
@@ -39,6 +39,9 @@ test: setup ## Run the tests
 torture: setup ## Run the long tests: faults, kills, several processes (10 minutes)
 	$(BIN)/python -m pytest -m torture
 
+browser: setup ## Click through Dagster's UI in chromium (3 minutes)
+	$(BIN)/python -m pytest -m browser
+
 check: setup ## Run ruff, mypy and the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,6 +63,9 @@ dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
 
 bench: setup .venv-bench/.installed ## Measure, beside ccxt, and write docs/benchmarks.md (20 minutes)
 	$(BIN)/python benchmarks/run.py --ccxt .venv-bench/bin/python --write docs/benchmarks.md
+
+screenshots: setup ## Take the pictures of the README, with chromium (3 minutes)
+	$(BIN)/python -m deribit_pipeline_tests.screenshots docs/images
 
 docs: setup ## Generate the data dictionary
 	$(BIN)/python -m deribit_pipeline.warehouse.schema > docs/data-dictionary.md

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from deribit_pipeline.domain import (
+    ONE_DAY,
     Candles,
     DayState,
     Resolution,
@@ -41,9 +42,15 @@ def glances(
         for name, some in list(days.items())[:_MOST_INSTRUMENTS]:
             first, last = min(some), max(some)
             window = TimeWindow(day_window(first).start, day_window(last).end)
-            step = max(resolution.duration, window.duration / _MOST_CANDLES)
+            step = _length(max(resolution.duration, window.duration / _MOST_CANDLES))
             candles, _ = rolled_up(connection, name, resolution, window, step, window.start)
             proofs = (outcome.proofs.get((name, day)) for day in days_between(first, last))
             states = [proof.state if proof else None for proof in proofs]
             found.append(Glance(name, window, step, candles, states))
     return found
+
+
+def _length(least: timedelta) -> timedelta:
+    """A length that people know, of at least so much: that of a resolution, or whole days."""
+    known = [resolution.duration for resolution in Resolution if resolution.duration >= least]
+    return min(known, default=-(-least // ONE_DAY) * ONE_DAY)

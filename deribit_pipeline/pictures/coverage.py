@@ -214,7 +214,8 @@ def _x(axis: _Axis) -> alt.X:
         "start:T",
         scale=alt.Scale(type="utc", domain=[_ms(axis.first), _ms(last) + _MS_A_DAY], nice=False),
         axis=alt.Axis(
-            orient="top", title=None, values=[_ms(day) for day in shown], labelExpr=label,
+            orient="top", title=None, values=[_ms(day) for day in shown], tickCount=len(shown),
+            labelExpr=label,
             labelAlign="left", labelOffset=(axis.cell - 14) // 2 if with_days else 2,
             labelOverlap=False, grid=not with_days,
             tickSize=0 if with_days else 8, domain=False, labelPadding=20 if with_days else 4,
@@ -227,7 +228,9 @@ def _y(rows: int) -> alt.Y:
         "top:Q",
         scale=alt.Scale(domain=[rows - 0.5, -0.5], zero=False, nice=False),
         axis=alt.Axis(
-            title=None, values=list(range(rows)), labelExpr="labels[datum.value]", labelLimit=340,
+            # Without a count, Vega leaves out what stands closer than 40 pixels.
+            title=None, values=list(range(rows)), tickCount=rows,
+            labelExpr="labels[datum.value]", labelLimit=340,
             labelPadding=10, labelColor=alt.ExprRef("text"), ticks=False, domain=False,
             grid=False, labelOverlap=False,
         ),
