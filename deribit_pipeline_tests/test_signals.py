@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 
 import duckdb
@@ -143,3 +144,23 @@ def _catches(pid: int, number: int) -> bool:
     with open(f"/proc/{pid}/status") as status:
         [caught] = [line.split()[1] for line in status if line.startswith("SigCgt:")]
     return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def test_a_signal_that_comes_in_a_destructor_is_not_lost(settings: Settings) -> None:
+    """Python swallows whatever is raised in one."""
+    program = (
+        "import os, signal, sys, time\n"
+        "from deribit_pipeline.cli import interrupts\n"
+        "class Ends:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.01)\n"
+        "try:\n"
+        "    with interrupts.interruptible():\n"
+        "        del (ends := [Ends()])[0]\n"
+        "        print('swallowed', flush=True)\n"
+        "        time.sleep(60)\n"
+        "except interrupts.Interrupted as interruption:\n"
+        "    sys.exit(interruption.exit_code)\n"
+    )
+    with started([sys.executable, "-c", program], settings) as process:
+        out, _ = process.communicate(timeout=WITHIN)
+    assert (process.returncode, out) == (143, "swallowed\n")

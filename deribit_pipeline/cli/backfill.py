@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.table import Table
 
 from deribit_pipeline.cli import arguments
-from deribit_pipeline.cli.interrupts import Interrupted
+from deribit_pipeline.cli.interrupts import Interrupted, caught
 from deribit_pipeline.cli.terminal import BackfillProgress, stderr, stdout, warnings_on
 from deribit_pipeline.domain import DayState, Instrument, Resolution, days_between, spans_of
 from deribit_pipeline.errors import RecordingError, WarehouseError
@@ -172,6 +172,7 @@ def _make(
         except (Interrupted, RecordingError) as reason:
             interruption = reason
             if isinstance(reason, Interrupted):
+                caught()
                 grace = threading.Timer(_GRACE, warehouse.give_up)
                 grace.daemon = True
                 grace.start()
