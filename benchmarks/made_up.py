@@ -38,7 +38,10 @@ def write_proofs(path: Path, names: list[str], days: int) -> None:
             )  # fmt: skip
             write_days(
                 connection,
-                [ProvedDay(proof, nothing, nothing.opened_at, nothing.opened_at, nothing, now) for proof in proofs],
+                [
+                    ProvedDay(proof, nothing, nothing.opened_at, nothing.opened_at, nothing, now)
+                    for proof in proofs
+                ],
                 {},
                 source,
             )

@@ -1,6 +1,6 @@
 """The assets through Dagster: ranges, failures that keep what they proved, the guard, the check."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.definitions import build_definitions
+from deribit_pipeline.defs.candles import candles_asset
 from deribit_pipeline.defs.partitions import days_by_instrument, instrument_days, partition_key
 from deribit_pipeline.domain import Resolution
+from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.operations.backfill import ForegroundBackfill
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.jobs import Days
+from deribit_pipeline.operations.outcome import Outcome
+from deribit_pipeline.operations.sketches import Glance
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
@@ -146,6 +153,27 @@ def test_the_newest_day_of_a_run_shows_a_picture_and_each_day_the_counts(
             "seconds",
             "candles_per_second",
         } <= set(one.metadata)
+
+
+class WithoutGlances(ForegroundBackfill):
+    """Cannot read what it has written: somebody keeps the file."""
+
+    def glances(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Glance]:
+        raise WarehouseError("the file was held by another process")
+
+
+def test_days_stand_without_a_picture_too(
+    settings: Settings, instance: dg.DagsterInstance, opened: Callable[..., Exchange]
+) -> None:
+    deribit = WithoutGlances(opened(), Warehouse(settings.warehouse, settings.environment))
+    asset = candles_asset(Resolution.MINUTE_1, instrument_days(settings.instruments))
+    location = dg.Definitions(assets=[asset], resources={"deribit": deribit})
+    result = location.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, partition_key="BTC-PERPETUAL|2024-01-01", run_config=QUIET
+    )
+    [made] = result.asset_materializations_for_node("candles_1m")
+    assert made.metadata["days_by_state"].value == {"complete": 1}
+    assert "picture" not in made.metadata
 
 
 def test_a_day_across_instruments_is_fetched_together(

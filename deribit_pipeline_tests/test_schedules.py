@@ -161,9 +161,7 @@ def test_two_ticks_that_overlap_do_no_harm(
     ) == [(14 * 1_440, 14 * 1_440)]
 
 
-def test_a_warehouse_that_is_busy_is_left_to_the_next_tick(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_warehouse_that_cannot_be_read_is_left_to_the_next_tick(settings: Settings) -> None:
     settings.warehouse.write_text("no database")
     assert Ticks(settings).at("candles_daily", datetime(2024, 4, 10, 0, 20, tzinfo=UTC)) == []
 

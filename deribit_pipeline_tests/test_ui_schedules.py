@@ -7,7 +7,6 @@ import pytest
 
 from deribit_pipeline.domain import DayState
 from deribit_pipeline.operations.verification import verify
-from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline_tests.conftest import Clock
@@ -17,7 +16,6 @@ from deribit_pipeline_tests.dagster_ui import dagster_dev, until
 @pytest.mark.torture
 def test_the_daemon_keeps_the_universe_where_schedules_are_on(
     settings: Settings,
-    sandbox: SandboxExchange,
     warehouse: Warehouse,
     clock: Clock,
     tmp_path: Path,

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.incomplete import held_instruments
@@ -22,21 +24,16 @@ def run(
     against: Path | None,
 ) -> int:
     """The command `verify`; answers its exit code."""
-    if against is not None:
-        return _against(against, instruments, start, end, resolution)
     first, last = arguments.window(start, end)
     settings = Settings.load()
-    warehouse = Warehouse(settings.warehouse, settings.environment)
     names = arguments.instruments(instruments)
+    only = arguments.resolution(resolution) if resolution is not None else None
+    if against is not None:
+        return _against(settings, against, names, only, first, last)
+    warehouse = Warehouse(settings.warehouse, settings.environment)
     arguments.require_held(names, held_instruments(warehouse), settings.warehouse)
     began = time.monotonic()
-    result = verify(
-        warehouse,
-        instrument_names=names,
-        resolution=arguments.resolution(resolution) if resolution is not None else None,
-        first=first,
-        last=last,
-    )
+    result = verify(warehouse, instrument_names=names, resolution=only, first=first, last=last)
     _name(result.findings)
     stderr().print(
         f"{result.days:,} days with {result.candles:,} candles recomputed in "
@@ -46,32 +43,25 @@ def run(
 
 
 def _against(
+    settings: Settings,
     file: Path,
-    instruments: str | None,
-    start: str | None,
-    end: str | None,
-    resolution: str | None,
+    names: tuple[str, ...],
+    only: Resolution | None,
+    first: date | None,
+    last: date | None,
 ) -> int:
     """Name each day of which the warehouse and `file` do not say the same."""
-    first, last = arguments.window(start, end)
-    settings = Settings.load()
     warehouse, other = (
         Warehouse(path, settings.environment) for path in (settings.warehouse, file)
     )
     if not other.exists():
         raise InputError(f"--against {file} does not exist: name a backup of the warehouse.")
     other.require()
-    names = arguments.instruments(instruments)
     held = held_instruments(warehouse) | held_instruments(other)
     arguments.require_held(names, held, settings.warehouse)
     began = time.monotonic()
     result = compare(
-        warehouse,
-        other,
-        instrument_names=names,
-        resolution=arguments.resolution(resolution) if resolution is not None else None,
-        first=first,
-        last=last,
+        warehouse, other, instrument_names=names, resolution=only, first=first, last=last
     )
     _name(result.differences)
     stderr().print(

@@ -10,7 +10,7 @@ import dagster as dg
 from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import days_by_instrument, partition_key
 from deribit_pipeline.domain import ONE_DAY, Resolution
-from deribit_pipeline.errors import DeribitPipelineError
+from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.operations.sketches import Glance
@@ -68,7 +68,11 @@ def candles_asset(
             outcome = deribit.backfill(resolution, job, force=config.force)
         except DeribitPipelineError as error:
             raise dg.Failure(str(error)) from error
-        picture = _picture(deribit.glances(resolution, job.days, outcome))
+        try:
+            picture = _picture(deribit.glances(resolution, job.days, outcome))
+        except WarehouseError as error:
+            context.log.warning(f"No picture is drawn, and the days stand without one: {error}")
+            picture = {}
         if outcome.failures:
             _record_proved(context, outcome)
             raise dg.Failure(_failure(outcome), metadata=_metadata(outcome) | picture)

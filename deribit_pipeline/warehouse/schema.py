@@ -82,6 +82,7 @@ _INSTRUMENT = Column("instrument_name", "varchar", "The instrument, by Deribit's
 _RESOLUTION = Column(
     "resolution", "varchar", "A candle's length in Deribit's spelling: minutes, or 1D."
 )
+_DAY = Column("day", "date", "The day on which the candles open.", "UTC")
 _OPENED_AT = Column(
     "opened_at", "timestamptz", "When the candle opens; the key is the opening.", "UTC"
 )
@@ -116,7 +117,7 @@ CANDLE_DAYS = Table(
     columns=(
         _INSTRUMENT,
         _RESOLUTION,
-        Column("day", "date", "The day on which the candles open.", "UTC"),
+        _DAY,
         Column("state", "varchar", "complete, open, gapped or not_listed."),
         Column(
             "expected", "integer", "Candles that open while the instrument is listed.", "candles"
@@ -186,7 +187,7 @@ CANDLE_ARRIVALS = Table(
     columns=(
         _INSTRUMENT,
         _RESOLUTION,
-        Column("day", "date", "The day on which the candles open.", "UTC"),
+        _DAY,
         Column("first_opened_at", "timestamptz", "When the first of them opens.", "UTC"),
         Column("last_opened_at", "timestamptz", "When the last of them opens.", "UTC"),
         Column("arrived_at", "timestamptz", "When the exchange first told them.", "UTC"),

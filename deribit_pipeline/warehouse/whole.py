@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from deribit_pipeline.processes import is_alive, name_of
+
+_MAKER = re.compile(r"\d+@\d*")  # a process, as `name_of` names it
 
 
 @contextmanager
@@ -20,7 +23,8 @@ def whole_file(path: Path, *, replacing: bool) -> Iterator[Path]:
     path = path.resolve()  # through a link, to the disk that it points to
     parts = f".{path.name}.part-"
     for left in path.parent.glob(f"{parts}*"):
-        if not is_alive(left.name.removeprefix(parts).partition("-")[0]):
+        maker = _MAKER.match(left.name.removeprefix(parts))
+        if maker and not is_alive(maker[0]):
             left.unlink(missing_ok=True)
     made = path.with_name(f"{parts}{name_of(os.getpid())}-{threading.get_ident()}")
     try:
