@@ -217,6 +217,9 @@ class DayState(enum.StrEnum):
     NOT_LISTED = "not_listed"
 
 
+SETTLED = (DayState.COMPLETE, DayState.NOT_LISTED)
+
+
 @dataclass(frozen=True, slots=True)
 class DayProof:
     """What was expected of a day, what came, and a hash of every value held.
@@ -237,9 +240,43 @@ class DayProof:
     fetched_at: datetime
 
     @property
+    def series(self) -> str:
+        """What the day is of."""
+        return self.instrument_name
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing more need be asked of the day, unless it is forced."""
-        return self.state in (DayState.COMPLETE, DayState.NOT_LISTED)
+        return self.state in SETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetProof:
+    """What was expected of a day of any other dataset, what came, and a hash of every value held.
+
+    `verdict` is what a comparison with another dataset found. `fetched_at` is the exchange's clock.
+    """
+
+    dataset: str
+    series: str
+    day: date
+    state: DayState
+    expected: int
+    received: int
+    missing: int
+    content_hash: str
+    revised: int
+    verdict: str
+    fetched_at: datetime
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more need be asked of the day, unless it is forced."""
+        return self.state in SETTLED
+
+
+Proof = DayProof | DatasetProof
+"""What is proved of a series' day."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

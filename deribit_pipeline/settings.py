@@ -20,6 +20,9 @@ EXCHANGE_URLS = {
 }
 """API roots as Deribit documents them. The sandbox has none: it is started when needed."""
 
+HISTORY_URLS = {Environment.MAINNET: "https://history.deribit.com/api/v2"}
+"""API roots of the archive of trades: undocumented, without accounts, of mainnet alone."""
+
 # Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
 # partition keys, where "|" and "..." have a meaning of their own.
 _INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -48,6 +51,7 @@ class Settings:
     concurrency: int = 16
     dagster_home: Path = Path("dagster_home")
     schedules: bool = False
+    history_url: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
@@ -67,7 +71,8 @@ class Settings:
         instruments = env.get("DERIBIT_INSTRUMENTS")
         return cls(
             environment=environment,
-            base_url=_base_url(env.get("DERIBIT_BASE_URL")),
+            base_url=_base_url(env, "DERIBIT_BASE_URL"),
+            history_url=_base_url(env, "DERIBIT_HISTORY_URL"),
             client_id=client_id or None,
             client_secret=client_secret or None,
             warehouse=Path(env.get("DERIBIT_WAREHOUSE") or f"data/{environment}.duckdb"),
@@ -118,12 +123,13 @@ def _environment(text: str | None) -> Environment:
         raise SettingsError(f"DERIBIT_ENV must be one of {choices}, was {text!r}.") from error
 
 
-def _base_url(text: str | None) -> str | None:
+def _base_url(env: Mapping[str, str | None], name: str) -> str | None:
+    text = env.get(name)
     if not text:
         return None
     if not _API_ROOT.fullmatch(text):
         raise SettingsError(
-            "DERIBIT_BASE_URL must be an API root such as http://127.0.0.1:8787/api/v2, "
+            f"{name} must be an API root such as http://127.0.0.1:8787/api/v2, "
             f"was {_without_credentials(text)!r}."
         )
     return text.rstrip("/")

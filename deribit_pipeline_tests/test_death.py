@@ -143,10 +143,10 @@ def interrupted(
     sandbox.revise("BTC-PERPETUAL", ms(10, 3), 4.5)
     charts, answer = [], sandbox.answer
 
-    def noted(method: str, params: dict[str, str], token: str | None = None) -> Reply:
+    def noted(method: str, params: dict[str, str], token: str | None = None, **host: bool) -> Reply:
         if method == CHART:
             charts.append(params)
-        return answer(method, params, token)
+        return answer(method, params, token, **host)
 
     monkeypatch.setattr(sandbox, "answer", noted)
     return Interrupted(settings, warehouse, sandbox, charts)

@@ -7,11 +7,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 
-PURE = {"domain", "errors"}
+PURE = {"datasets", "domain", "errors"}
 LAYERS = {
     "__init__": set(),
     "errors": set(),
     "domain": set(),
+    "datasets": {"domain"},
     "logs": set(),
     "processes": set(),
     "home": PURE,

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from hypothesis import strategies as st
 
-from deribit_pipeline.deribit import parse
+from deribit_pipeline.deribit import parse, shapes
 from deribit_pipeline.deribit.auth import Credentials, Token
 from deribit_pipeline.deribit.client import Chart, DeribitClient
 from deribit_pipeline.deribit.credits import Credits
@@ -283,7 +283,7 @@ def test_any_list_time_and_status_is_read_exactly_or_refused(count: int) -> None
         value = json.loads(text)
         if not isinstance(value, list) or value:
             assert parsed(parse.instruments, value) is None
-        assert parsed(lambda ms: parse.milliseconds("time", ms), value) == moment_of(value)
+        assert parsed(lambda ms: shapes.milliseconds("time", ms), value) == moment_of(value)
         said = {True: "true", False: "false"}.get(value) if type(value) is bool else value
         said = said.lower() if type(said) is str else None
         # Refused, open, partly locked or locked.

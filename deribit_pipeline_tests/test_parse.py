@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.deribit import parse
+from deribit_pipeline.deribit import parse, shapes
 from deribit_pipeline.domain import CANDLE_VALUES
 from deribit_pipeline_tests.conftest import recorded
 
@@ -39,7 +39,7 @@ def test_the_recorded_instruments_are_read() -> None:
 
 def test_the_recorded_status_and_time_are_read() -> None:
     assert parse.locked(recorded("status")) is None
-    assert parse.milliseconds("time", recorded("server_time")) == 1_789_939_041_264
+    assert shapes.milliseconds("time", recorded("server_time")) == 1_789_939_041_264
 
 
 @pytest.mark.parametrize(

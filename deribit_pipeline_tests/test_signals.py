@@ -97,10 +97,12 @@ def test_a_signal_ends_a_backfill_whose_writer_waits_for_the_warehouse(
         pass
     answer = sandbox.answer
 
-    def holding(method: str, params: dict[str, str], token: str | None = None) -> Reply:
+    def holding(
+        method: str, params: dict[str, str], token: str | None = None, **host: bool
+    ) -> Reply:
         if method == CHART and not held:
             held.append(duckdb.connect(str(settings.warehouse)))
-        return answer(method, params, token)
+        return answer(method, params, token, **host)
 
     held: list[duckdb.DuckDBPyConnection] = []
     monkeypatch.setattr(sandbox, "answer", holding)

@@ -20,7 +20,7 @@ from deribit_pipeline.domain import (
 )
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.planning.days import FetchedDay, prove
-from deribit_pipeline.warehouse import reads, schema
+from deribit_pipeline.warehouse import candle_tables, reads, schema
 from deribit_pipeline.warehouse.file import Warehouse, migrate
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 
@@ -201,6 +201,7 @@ def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehous
     write(file, fetched(lacking=(3, 4)), fetched(FIRST + timedelta(days=1)))
     with file.writing() as connection:
         connection.execute("drop macro table candles_as_of; drop table candle_arrivals")
+        _forget_datasets(connection)
         connection.execute("update warehouse_info set schema_version = 1")
     query = (
         "select day, epoch(first_opened_at) // 60 % 1440, epoch(last_opened_at) // 60 % 1440, "
@@ -214,6 +215,28 @@ def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehous
     write(file, replace(fetched(), as_of=came + timedelta(days=1)))
     assert rows(file, "select count(*) from candles_as_of('2024-02-01 00:00:00+00')") == [(2_878,)]
     assert rows(file, "select count(*) from candles_as_of('2024-02-02 00:00:00+00')") == [(2_880,)]
+
+
+def _forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
+    """The file as version 2 had it: candles alone."""
+    for view in schema.VIEWS:
+        kind = "macro table" if view.parameters else "view"
+        connection.execute(f"drop {kind} if exists {view.name}")
+    for table in schema.TABLES:
+        if table not in candle_tables.TABLES and table is not schema.WAREHOUSE_INFO:
+            connection.execute(f"drop table {table.name}")
+
+
+def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) -> None:
+    columns = (
+        "select table_name, column_name, data_type, is_nullable from duckdb_columns() order by all"
+    )
+    write(file, fetched())
+    made = rows(file, columns)
+    with file.writing() as connection:
+        _forget_datasets(connection)
+        connection.execute("update warehouse_info set schema_version = 2")
+    assert rows(file, columns) == made
 
 
 def test_the_table_is_given_as_it_was_known_at_a_moment(file: Warehouse) -> None:

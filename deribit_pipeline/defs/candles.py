@@ -15,7 +15,7 @@ from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.operations.sketches import Glance
 from deribit_pipeline.pictures.sketch import Sketch, data_url
-from deribit_pipeline.warehouse.schema import CANDLES
+from deribit_pipeline.warehouse.candle_tables import CANDLES
 
 # How many failed days a message names before it counts the rest.
 _NAMED = 10

@@ -1,16 +1,16 @@
 """The exchange's methods in our words: windows in, candles and instruments out."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 import httpx
 
-from deribit_pipeline.deribit import parse
+from deribit_pipeline.deribit import parse, shapes
 from deribit_pipeline.deribit.auth import Credentials, Token
 from deribit_pipeline.deribit.credits import Credits, shared_path
+from deribit_pipeline.deribit.methods import Methods, parsed
 from deribit_pipeline.deribit.rpc import PATIENCE, Answer, Rpc
 from deribit_pipeline.domain import (
     Candles,
@@ -32,8 +32,6 @@ TIMEOUT = 30.0
 # A connection that takes 10 s to open will not carry candles either.
 _CONNECTING = 10.0
 
-Parsed = TypeVar("Parsed")
-
 
 @dataclass(frozen=True, slots=True)
 class Chart:
@@ -43,11 +41,8 @@ class Chart:
     as_of: datetime
 
 
-class DeribitClient:
+class DeribitClient(Methods):
     """The methods this project calls. Each raises a DeribitError."""
-
-    def __init__(self, rpc: Rpc) -> None:
-        self.rpc = rpc
 
     async def test(self) -> Answer:
         """`public/test`: `{version}`. Costs the exchange nothing; its latency is the network's."""
@@ -57,13 +52,13 @@ class DeribitClient:
         """`public/get_time`: the exchange's clock, to the millisecond."""
         method = "public/get_time"
         answer = await self.rpc.call(method)
-        return _parsed(answer.result, lambda ms: from_ms(parse.milliseconds("time", ms)), method)
+        return parsed(answer.result, lambda ms: from_ms(shapes.milliseconds("time", ms)), method)
 
     async def status(self) -> str | None:
         """`public/status`: what is locked, `partial` or `true`; None while all is open."""
         method = "public/status"
         answer = await self.rpc.call(method)
-        return _parsed(answer.result, parse.locked, method)
+        return parsed(answer.result, parse.locked, method)
 
     async def get_instruments(
         self, currency: str = "any", kind: str | None = None
@@ -71,13 +66,13 @@ class DeribitClient:
         """`public/get_instruments`: what is listed now. Metered apart, at one call a second."""
         params = {"currency": currency, "expired": False} | ({"kind": kind} if kind else {})
         answer = await self.rpc.call(INSTRUMENTS, **params)
-        return _parsed(answer.result, parse.instruments, INSTRUMENTS, **params)
+        return parsed(answer.result, parse.instruments, INSTRUMENTS, **params)
 
     async def get_instrument(self, instrument_name: str) -> Instrument:
         """`public/get_instrument`. Raises UnknownInstrument for what is not listed."""
         method = "public/get_instrument"
         answer = await self.rpc.call(method, instrument_name=instrument_name)
-        instrument = _parsed(
+        instrument = parsed(
             answer.result, parse.instrument, method, instrument_name=instrument_name
         )
         if instrument.instrument_name != instrument_name:
@@ -103,7 +98,7 @@ class DeribitClient:
             "resolution": resolution.value,
         }
         answer = await self.rpc.call(CHART, **params)
-        return Chart(_parsed(answer.result, parse.candles, CHART, **params), answer.as_of)
+        return Chart(parsed(answer.result, parse.candles, CHART, **params), answer.as_of)
 
     async def auth(self) -> Token:
         """`public/auth` with the client credentials. Other calls renew their token themselves."""
@@ -125,9 +120,14 @@ async def deribit_client(
     credentials: Credentials | None = None,
     timeout: float = TIMEOUT,
     patience: float = PATIENCE,
+    host: str = "",
 ) -> AsyncIterator[DeribitClient]:
-    """A client of the exchange at `base_url`, with as many kept connections as calls in flight."""
-    source = str(environment) if environment is Environment.SANDBOX else base_url
+    """A client of the exchange at `base_url`, with as many kept connections as calls in flight.
+
+    `host` tells the sandbox's hosts apart, which are metered apart.
+    """
+    # A sandbox of one's own has another port each time, and shares its limit all the same.
+    source = f"{environment} {host}" if environment is Environment.SANDBOX else base_url
     pools = {
         "": Credits(shared_path(source, "calls"), per_second=requests_per_second, burst=burst),
         # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50.
@@ -146,12 +146,3 @@ async def deribit_client(
                 patience=patience,
             )
         )
-
-
-def _parsed(
-    result: object, parser: Callable[[object], Parsed], method: str, **params: object
-) -> Parsed:
-    try:
-        return parser(result)
-    except ValueError as error:
-        raise DeribitBadPayload(str(error), method=method, params=params) from error

@@ -5,20 +5,16 @@ The one place where the exchange's names become ours.
 
 import re
 import reprlib
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deribit_pipeline.deribit import shapes
 from deribit_pipeline.deribit.auth import Token
 from deribit_pipeline.domain import Candles, Instrument, from_ms
 
 CHART_ARRAYS = ("open", "high", "low", "close", "volume", "cost")
 """The arrays of a chart in the order of CANDLE_VALUES: `volume` is the amount in base currency,
 `cost` the value in quote currency."""
-
-_NEVER = 32_503_680_000_000  # the year 3000: perpetuals expire there
 
 
 def candles(chart: object) -> Candles:
@@ -27,7 +23,7 @@ def candles(chart: object) -> Candles:
     `ticks` are opening times in UTC milliseconds. A window without candles answers `no_data`,
     with arrays empty or absent.
     """
-    chart = _mapping(chart)
+    chart = shapes.mapping(chart)
     status = chart.get("status")
     if status not in ("ok", "no_data"):
         raise ValueError(f"`status` must be ok or no_data, was {reprlib.repr(status)}")
@@ -36,12 +32,12 @@ def candles(chart: object) -> Candles:
         if any(chart.get(name) not in (None, []) for name in names):
             raise ValueError("`status` was no_data, yet there were candles")
         return Candles.none()
-    arrays = [_numbers(name, chart.get(name)) for name in names]
+    arrays = [shapes.numbers(name, chart.get(name)) for name in names]
     lengths = {name: len(array) for name, array in zip(names, arrays, strict=True)}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"the arrays differ in length: {lengths}")
     ticks, *values = arrays
-    if np.any(ticks != np.floor(ticks)) or np.any((ticks < 0) | (ticks >= _NEVER)):
+    if np.any(ticks != np.floor(ticks)) or np.any((ticks < 0) | (ticks >= shapes.NEVER)):
         raise ValueError("`ticks` must be UTC milliseconds")
     return Candles(
         ticks.astype(np.int64).astype("datetime64[ms]"),
@@ -51,24 +47,22 @@ def candles(chart: object) -> Candles:
 
 def instrument(answer: object) -> Instrument:
     """The instrument of `public/get_instrument`."""
-    fields = _mapping(answer)
+    fields = shapes.mapping(answer)
     times = ("creation_timestamp", "expiration_timestamp")
-    created, expires = (milliseconds(name, fields.get(name)) for name in times)
-    if not created < min(expires, _NEVER):
+    created, expires = (shapes.milliseconds(name, fields.get(name)) for name in times)
+    if not created < min(expires, shapes.NEVER):
         raise ValueError(f"an instrument must expire after it is created, was {created}, {expires}")
     return Instrument(
-        instrument_name=_text("instrument_name", fields.get("instrument_name")),
-        kind=_text("kind", fields.get("kind")),
+        instrument_name=shapes.text("instrument_name", fields.get("instrument_name")),
+        kind=shapes.text("kind", fields.get("kind")),
         listed_at=from_ms(created),
-        expires_at=from_ms(expires) if expires < _NEVER else None,
+        expires_at=from_ms(expires) if expires < shapes.NEVER else None,
     )
 
 
 def instruments(answer: object) -> list[Instrument]:
     """The instruments of `public/get_instruments`."""
-    if not isinstance(answer, list):
-        raise ValueError(f"the result must be an array, was {type(answer).__name__}")
-    return [instrument(fields) for fields in answer]
+    return [instrument(fields) for fields in shapes.array(answer)]
 
 
 def locked(answer: object) -> str | None:
@@ -76,7 +70,7 @@ def locked(answer: object) -> str | None:
 
     The documentation shows a boolean; recorded answers hold a string.
     """
-    said = str(_mapping(answer).get("locked")).lower()
+    said = str(shapes.mapping(answer).get("locked")).lower()
     if said not in ("true", "partial", "false"):
         raise ValueError(f"`locked` must be true, partial or false, was {reprlib.repr(said)}")
     return None if said == "false" else said
@@ -84,48 +78,13 @@ def locked(answer: object) -> str | None:
 
 def grant(answer: object) -> Token:
     """The token of `public/auth`. Its errors show nothing of the answer, which holds the token."""
-    fields = _mapping(answer)
+    fields = shapes.mapping(answer)
     token, expires_in = fields.get("access_token"), fields.get("expires_in")
     # It becomes a header: whatever is not visible ASCII would be refused, and shown, there.
     if not isinstance(token, str) or not re.fullmatch("[!-~]+", token):
         raise ValueError("`access_token` must be a text of visible ASCII")
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
         raise ValueError("`expires_in` must be a number of seconds")
-    if not 0 < expires_in < _NEVER:
+    if not 0 < expires_in < shapes.NEVER:
         raise ValueError("`expires_in` must be above 0 and end one day")
     return Token(token, float(expires_in))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"the result must be an object, was {type(value).__name__}")
-    return value
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"`{name}` must be a text, was {reprlib.repr(value)}")
-    return value
-
-
-def milliseconds(name: str, value: object, most: int = 2 * _NEVER) -> int:
-    """A point in time as the exchange writes it; it may come as a float (`1.7e12`)."""
-    # A JSON true is an int to Python.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"`{name}` must be a number, was {reprlib.repr(value)}")
-    if 0 <= value < most and value == int(value):
-        return int(value)
-    raise ValueError(f"`{name}` must be UTC milliseconds, was {value!r}")
-
-
-def _numbers(name: str, values: object) -> NDArray[np.float64]:
-    """A JSON array of numbers; numpy alone would also take texts and booleans for numbers."""
-    if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
-        raise ValueError(f"`{name}` must be an array of numbers")
-    try:
-        array = np.array(values, dtype=np.float64)
-    except OverflowError:  # JSON knows integers that no double can hold
-        array = np.array([np.inf])
-    if not np.isfinite(array).all():
-        raise ValueError(f"`{name}` must be finite")
-    return array + 0.0  # a JSON -0.0 is 0.0: it would change the hash of a day, and no value

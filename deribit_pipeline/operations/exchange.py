@@ -8,16 +8,28 @@ from typing import Any, TypeVar
 from deribit_pipeline.deribit.auth import Credentials
 from deribit_pipeline.deribit.client import TIMEOUT, DeribitClient, deribit_client
 from deribit_pipeline.deribit.rpc import PATIENCE
-from deribit_pipeline.settings import EXCHANGE_URLS, Settings
+from deribit_pipeline.domain import Environment
+from deribit_pipeline.settings import EXCHANGE_URLS, HISTORY_URLS, Settings
 
 Result = TypeVar("Result")
 
 
 class Exchange:
-    """A client and the event loop it lives on; `source` is where its answers come from."""
+    """A client and the event loop it lives on; `source` is where its answers come from.
 
-    def __init__(self, client: DeribitClient, source: str, runner: asyncio.Runner) -> None:
+    `history` is a client of the archive host, which has the trades that are older than a day and
+    wants no account; None where the environment has no such host.
+    """
+
+    def __init__(
+        self,
+        client: DeribitClient,
+        source: str,
+        runner: asyncio.Runner,
+        history: DeribitClient | None = None,
+    ) -> None:
         self.client = client
+        self.history = history
         self.source = source
         self._runner = runner
         self._task: asyncio.Task[Any] | None = None
@@ -62,23 +74,39 @@ def open_exchange(
                 if settings.client_id and settings.client_secret
                 else None
             )
-            client = runner.run(
-                stack.enter_async_context(
-                    deribit_client(
-                        url,
-                        settings.environment,
-                        requests_per_second=settings.requests_per_second,
-                        burst=settings.burst,
-                        concurrency=settings.concurrency,
-                        credentials=credentials,
-                        timeout=timeout,
-                        patience=patience,
-                    )
+
+            def opened(
+                url: str, host: str, credentials: Credentials | None = None
+            ) -> DeribitClient:
+                client = deribit_client(
+                    url,
+                    settings.environment,
+                    requests_per_second=settings.requests_per_second,
+                    burst=settings.burst,
+                    concurrency=settings.concurrency,
+                    credentials=credentials,
+                    timeout=timeout,
+                    patience=patience,
+                    host=host,
                 )
+                return runner.run(stack.enter_async_context(client))
+
+            archive = settings.history_url or _archive_of(settings.environment, url)
+            yield Exchange(
+                opened(url, "www", credentials),
+                settings.source,
+                runner,
+                opened(archive, "history") if archive else None,
             )
-            yield Exchange(client, settings.source, runner)
         finally:
             runner.run(stack.aclose())
+
+
+def _archive_of(environment: Environment, url: str) -> str | None:
+    """The archive host that belongs to an API root."""
+    if environment is Environment.SANDBOX:
+        return url.replace("/api/v2", "/history/api/v2")
+    return HISTORY_URLS.get(environment)
 
 
 def _sandbox() -> Any:

@@ -12,25 +12,17 @@ import numpy as np
 from deribit_pipeline.sandbox.limits import CreditPool
 from deribit_pipeline.sandbox.listings import LISTINGS, Listing
 from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS, MINUTE, Market, Rows, rolled_up
+from deribit_pipeline.sandbox.refusals import Refusal, invalid, milliseconds, required
 
 MOST_CANDLES = 5_001
 CLIENT_ID, CLIENT_SECRET = "sandbox", "sandbox-secret"
 TOKEN_LIFE = 900
 
 STEPS = {str(m): m * MINUTE for m in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)} | {"1D": DAY}
+Method = Callable[[Mapping[str, str]], Any]
+"""Parameters in, a result out; raises Refusal."""
+
 CHART_NAMES = ("open", "high", "low", "close", "volume", "cost")
-
-
-class Refusal(Exception):
-    """A JSON-RPC error: the exchange sends it under HTTP 400."""
-
-    def __init__(self, code: int, message: str, **data: str) -> None:
-        super().__init__(message)
-        self.error = {"code": code, "message": message} | ({"data": data} if data else {})
-
-
-def invalid(param: str, reason: str) -> Refusal:
-    return Refusal(-32602, "Invalid params", param=param, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +57,16 @@ class SandboxExchange:
         self.anchor = anchor
         self._pools = {
             "": CreditPool(per_second, burst),
+            "history": CreditPool(per_second, burst),
             "public/get_instruments": CreditPool(1.0 if per_second else 0.0, 50),
         }
         self._tokens: dict[str, float] = {}
         self._refresh_tokens: dict[str, str] = {}
         self._gaps: list[tuple[str, int, int]] = []
         self._revisions: dict[str, dict[int, float]] = {}
-        self._methods: dict[str, Callable[[Mapping[str, str]], Any]] = {
+        self._methods: dict[str, Method] = {
             "public/test": lambda params: {"version": "1.2.26"},
-            "public/get_time": lambda params: self._now_ms(),
+            "public/get_time": lambda params: self.now_ms(),
             "public/status": lambda params: {"locked": "false"},
             "public/get_instrument": self._get_instrument,
             "public/get_instruments": self._get_instruments,
@@ -81,6 +74,8 @@ class SandboxExchange:
             "public/auth": self._auth,
             "private/get_account_summary": self._get_account_summary,
         }
+        # The archive host: trades since ever, and nothing that is not about them.
+        self._history_methods: dict[str, Method] = {}
 
     def lack(self, instrument_name: str, start_ms: int, end_ms: int) -> None:
         """Lose the one-minute candles that open in [start, end), as exchanges do."""
@@ -98,15 +93,25 @@ class SandboxExchange:
         """Answer a method with this result from now on, such as a recorded one."""
         self._methods[method] = lambda params: result
 
-    def answer(self, method: str, params: Mapping[str, str], token: str | None = None) -> Reply:
-        """Answer one call. `params` are texts, as a query string holds them."""
+    def answer(
+        self,
+        method: str,
+        params: Mapping[str, str],
+        token: str | None = None,
+        *,
+        of_history: bool = False,
+    ) -> Reply:
+        """Answer one call, on the archive host where it is `of_history`. `params` are texts, as a
+        query string holds them."""
         came_in = self.clock()
         self.requests[method] += 1
         try:
-            if not self._pools.get(method, self._pools[""]).take():
+            pool = "history" if of_history else method
+            if not self._pools.get(pool, self._pools[""]).take():
                 self.refused += 1
                 raise Refusal(10028, "too_many_requests")
-            handler = self._methods.get(method)
+            methods = self._history_methods if of_history else self._methods
+            handler = methods.get(method)
             if handler is None:
                 raise Refusal(-32601, "Method not found")
             if method.startswith("private/") and not self._is_valid(token):
@@ -120,24 +125,26 @@ class SandboxExchange:
         times = {"usIn": us_in, "usOut": us_out, "usDiff": us_out - us_in}
         return {"jsonrpc": "2.0", **content, "testnet": False, **times}
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """The exchange's clock in UTC milliseconds."""
         return int(self.clock() * 1000)
 
-    def _listing(self, params: Mapping[str, str]) -> Listing:
-        name = _required(params, "instrument_name")
+    def listing(self, params: Mapping[str, str]) -> Listing:
+        """The instrument that a call names; refused where none is listed."""
+        name = required(params, "instrument_name")
         listing = self._listings.get(name)
-        if listing is None or listing.created_ms > self._now_ms():
+        if listing is None or listing.created_ms > self.now_ms():
             raise invalid("instrument_name", "instrument not found")
         return listing
 
     def _get_instrument(self, params: Mapping[str, str]) -> dict[str, Any]:
-        return self._listing(params).result(self._now_ms())
+        return self.listing(params).result(self.now_ms())
 
     def _get_instruments(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
-        currency = _required(params, "currency")
+        currency = required(params, "currency")
         if currency not in ("BTC", "ETH", "USDC", "USDT", "EURR", "any"):
             raise invalid("currency", "invalid currency")
-        now, kind = self._now_ms(), params.get("kind")
+        now, kind = self.now_ms(), params.get("kind")
         is_expired = params.get("expired", "false") == "true"
         found = [
             listing.result(now)
@@ -151,9 +158,9 @@ class SandboxExchange:
         ]
 
     def _get_chart(self, params: Mapping[str, str]) -> dict[str, Any]:
-        listing = self._listing(params)
-        start, end = (_milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))
-        step = STEPS.get(_required(params, "resolution"))
+        listing = self.listing(params)
+        start, end = (milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))
+        step = STEPS.get(required(params, "resolution"))
         if step is None:
             raise invalid("resolution", "unsupported resolution")
         if start > end:
@@ -173,14 +180,15 @@ class SandboxExchange:
         """The candles that open in [start, end], the start floored to the candle it is in, the
         last one as far as it has come."""
         anchor = EIGHT_HOURS if step == DAY else self.anchor
-        now = self._now_ms()
+        now = self.now_ms()
         last = (min(end, now) - anchor) // step * step + anchor
         first = (max(start, listing.created_ms) - anchor) // step * step + anchor
         first = max(first, last - MOST_CANDLES * step)  # older ones are dropped anyway
-        minutes = self._market(listing).minutes(first, min(last + step, now + 1))
+        minutes = self.market(listing).minutes(first, min(last + step, now + 1))
         return rolled_up(self._as_told(listing, minutes, now), step, anchor)
 
-    def _market(self, listing: Listing) -> Market:
+    def market(self, listing: Listing) -> Market:
+        """The history of an instrument."""
         name = listing.instrument_name
         if name not in self._markets:
             self._markets[name] = Market(listing)
@@ -211,13 +219,13 @@ class SandboxExchange:
         return Rows(ticks, values)[is_there]
 
     def _auth(self, params: Mapping[str, str]) -> dict[str, Any]:
-        grant = _required(params, "grant_type")
+        grant = required(params, "grant_type")
         if grant == "client_credentials":
-            given = (_required(params, "client_id"), _required(params, "client_secret"))
+            given = (required(params, "client_id"), required(params, "client_secret"))
             if given != (CLIENT_ID, CLIENT_SECRET):
                 raise Refusal(13004, "invalid_credentials")
         elif grant == "refresh_token":
-            former = self._refresh_tokens.pop(_required(params, "refresh_token"), None)
+            former = self._refresh_tokens.pop(required(params, "refresh_token"), None)
             if former is None:
                 raise Refusal(13004, "invalid_credentials")
             self._tokens.pop(former, None)
@@ -238,7 +246,7 @@ class SandboxExchange:
         return token is not None and self.clock() < self._tokens.get(token, 0.0)
 
     def _get_account_summary(self, params: Mapping[str, str]) -> dict[str, Any]:
-        currency = _required(params, "currency")
+        currency = required(params, "currency")
         if currency not in ("BTC", "ETH", "USDC", "USDT", "EURR"):
             raise invalid("currency", "invalid currency")
         return {
@@ -252,17 +260,3 @@ class SandboxExchange:
             "margin_balance": 0.0,
             "portfolio_margining_enabled": False,
         }
-
-
-def _required(params: Mapping[str, str], name: str) -> str:
-    value = params.get(name)
-    if value is None or value == "":
-        raise invalid(name, "value is required")
-    return value
-
-
-def _milliseconds(params: Mapping[str, str], name: str) -> int:
-    try:
-        return int(_required(params, name))
-    except ValueError:
-        raise invalid(name, "wrong format") from None

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 ROOT = "/api/v2"
+HISTORY_ROOT = "/history" + ROOT
+"""The archive is another host of the real exchange, and another path here."""
 
 
 class _CutShort(Response):
@@ -45,7 +47,12 @@ def application(
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if latency:
             await asyncio.sleep(latency)
-        reply = exchange.answer(method, params, token if scheme.lower() == "bearer" else None)
+        reply = exchange.answer(
+            method,
+            params,
+            token if scheme.lower() == "bearer" else None,
+            of_history=request.url.path.startswith(HISTORY_ROOT),
+        )
         if number is not None:
             reply.body["id"] = number
         return await _response(faults.on(method, reply))
@@ -53,6 +60,7 @@ def application(
     return Starlette(
         routes=[
             Route(ROOT, called, methods=["POST"]),
+            Route(HISTORY_ROOT + "/{method:path}", called, methods=["GET"]),
             Route(ROOT + "/{method:path}", called, methods=["GET", "POST"]),
         ]
     )

@@ -7,6 +7,7 @@ import duckdb
 
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
 from deribit_pipeline.warehouse import schema
+from deribit_pipeline.warehouse.candle_tables import CANDLE_DAYS, CANDLES
 from deribit_pipeline.warehouse.file import Warehouse, first_line
 from deribit_pipeline.warehouse.whole import whole_file
 
@@ -41,7 +42,7 @@ def back_up(warehouse: Warehouse, to: Path) -> Backup:
             f"The backup {to} cannot be written ({error.strerror}): name a file in a folder that "
             "exists and can be written."
         ) from error
-    days, candles = counts[schema.CANDLE_DAYS.name], counts[schema.CANDLES.name]
+    days, candles = counts[CANDLE_DAYS.name], counts[CANDLES.name]
     return Backup(days, candles, to.stat().st_size)
 
 

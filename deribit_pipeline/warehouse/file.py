@@ -14,6 +14,7 @@ import tenacity
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.warehouse import schema
+from deribit_pipeline.warehouse.migrations import MIGRATIONS
 from deribit_pipeline.warehouse.whole import whole_file
 
 logger = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ class Warehouse:
                 {"environment": str(self.environment), "version": schema.SCHEMA_VERSION},
             )
         elif version < schema.SCHEMA_VERSION:
-            migrate(connection, version, schema.MIGRATIONS)
+            migrate(connection, version, MIGRATIONS)
             logger.info("Brought %s to version %d", self.path, schema.SCHEMA_VERSION)
 
     def _version(self, connection: duckdb.DuckDBPyConnection) -> int | None:

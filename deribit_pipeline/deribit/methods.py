@@ -1,0 +1,43 @@
+"""What the methods of every topic are made of: a call, parsed, with the exchange's clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from deribit_pipeline.deribit.rpc import Rpc
+from deribit_pipeline.errors import DeribitBadPayload
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Generic[Parsed]):
+    """What an answer says, and the exchange's clock when it was asked."""
+
+    said: Parsed
+    as_of: datetime
+
+
+class Methods:
+    """The methods of one topic; DeribitClient has those of all."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self.rpc = rpc
+
+    async def told(
+        self, parser: Callable[[object], Parsed], method: str, **params: object
+    ) -> Told[Parsed]:
+        """Call a method and parse its result. Raises a DeribitError."""
+        answer = await self.rpc.call(method, **params)
+        return Told(parsed(answer.result, parser, method, **params), answer.as_of)
+
+
+def parsed(
+    result: object, parser: Callable[[object], Parsed], method: str, **params: object
+) -> Parsed:
+    """What the parser makes of a result; its ValueError becomes DeribitBadPayload."""
+    try:
+        return parser(result)
+    except ValueError as error:
+        raise DeribitBadPayload(str(error), method=method, params=params) from error

@@ -1,0 +1,36 @@
+"""What a backfill asks of a dataset's source."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from deribit_pipeline.errors import DeribitError
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.planning.rows import FetchedRows
+from deribit_pipeline.warehouse.file import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDays:
+    """Days of which no believable answer is to be had, and why."""
+
+    days: Sequence[date]
+    error: DeribitError
+
+
+class Source(Protocol):
+    """Brings the days of one series. Without state: many series are fetched at the same time."""
+
+    def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncIterator[FetchedRows | FailedDays]:
+        """Every day asked for once, in any order, as soon as it is believed.
+
+        `days` are sorted, each once, none in the future, and may have breaks. How many requests
+        are in flight, the client sees to. Raises DeribitError where nothing more is to be had of
+        the series: the days not brought by then have failed.
+        """
+
+    def requests(self, series: str, days: Sequence[date]) -> int:
+        """How many requests that takes, as far as it can be told before."""

@@ -1,0 +1,29 @@
+"""Refusals, and parameters that are refused where they are not as they must be."""
+
+from collections.abc import Mapping
+
+
+class Refusal(Exception):
+    """A JSON-RPC error: the exchange sends it under HTTP 400."""
+
+    def __init__(self, code: int, message: str, **data: str) -> None:
+        super().__init__(message)
+        self.error = {"code": code, "message": message} | ({"data": data} if data else {})
+
+
+def invalid(param: str, reason: str) -> Refusal:
+    return Refusal(-32602, "Invalid params", param=param, reason=reason)
+
+
+def required(params: Mapping[str, str], name: str) -> str:
+    value = params.get(name)
+    if value is None or value == "":
+        raise invalid(name, "value is required")
+    return value
+
+
+def milliseconds(params: Mapping[str, str], name: str) -> int:
+    try:
+        return int(required(params, name))
+    except ValueError:
+        raise invalid(name, "wrong format") from None

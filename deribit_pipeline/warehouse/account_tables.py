@@ -1,0 +1,91 @@
+"""The tables of one's own account, filled only where an API key is set."""
+
+from deribit_pipeline.warehouse.tables import Column, Table
+
+_CURRENCY = Column("currency", "varchar", "The currency, by Deribit's own name.")
+_TOLD = Column("told", "json", "The whole entry, as the exchange told it.")
+
+
+def _number(name: str, description: str, unit: str) -> Column:
+    return Column(name, "double", description, unit, is_nullable=True)
+
+
+def _text(name: str, description: str) -> Column:
+    return Column(name, "varchar", description, is_nullable=True)
+
+
+TRANSACTION_LOG = Table(
+    name="transaction_log",
+    description="One row for each entry of the account's transaction log.",
+    key=("currency", "id"),
+    columns=(
+        _CURRENCY,
+        Column("id", "bigint", "The exchange's id of the entry."),
+        Column("logged_at", "timestamptz", "When.", "UTC"),
+        Column("user_seq", "bigint", "The number of the entry within its user."),
+        Column("type", "varchar", "trade, settlement, deposit, withdrawal, transfer, …"),
+        _text("instrument_name", "The instrument, by Deribit's own name."),
+        _text("side", "open buy, close sell, long, short, …"),
+        _number("amount", "The amount.", "as amounts of trades"),
+        _number("price", "The price.", "quote currency"),
+        _number("position", "The position after it.", "as amounts of trades"),
+        _number("commission", "Commission.", "currency"),
+        _number("cashflow", "Cash flow.", "currency"),
+        _number("change", "Change of the balance.", "currency"),
+        _number("balance", "The balance after it.", "currency"),
+        _number("equity", "The equity after it.", "currency"),
+        _number("interest_pl", "Funding.", "currency"),
+        _text("trade_id", "The trade's id."),
+        _text("order_id", "The order's id."),
+        _TOLD,
+    ),
+    source="private/get_transaction_log",
+)
+
+USER_TRADES = Table(
+    name="user_trades",
+    description="One row for each trade of the account.",
+    key=("currency", "trade_id"),
+    columns=(
+        _CURRENCY,
+        Column("trade_id", "varchar", "The exchange's id of the trade."),
+        Column("traded_at", "timestamptz", "When it was traded.", "UTC"),
+        Column("instrument_name", "varchar", "The instrument, by Deribit's own name."),
+        Column("trade_seq", "bigint", "The number of the trade within its instrument."),
+        Column("direction", "varchar", "buy or sell."),
+        Column("price", "double", "The price.", "quote currency"),
+        Column("amount", "double", "The amount.", "as amounts of trades"),
+        _number("fee", "The fee.", "fee_currency"),
+        _text("fee_currency", "What the fee is in."),
+        _text("liquidity", "M where the order was the maker, T where it was the taker."),
+        _text("order_id", "The order's id."),
+        _number("profit_loss", "Profit and loss.", "base currency"),
+        _number("index_price", "The index then.", "quote currency"),
+        _number("mark_price", "The mark price then.", "quote currency"),
+        _number("iv", "An option's implied volatility.", "percent a year"),
+        _TOLD,
+    ),
+    source="private/get_user_trades_by_currency_and_time",
+)
+
+SETTLEMENT_HISTORY = Table(
+    name="settlement_history",
+    description="One row for each settlement of a position of the account.",
+    key=("currency", "settled_at", "instrument_name", "type"),
+    columns=(
+        _CURRENCY,
+        Column("settled_at", "timestamptz", "When it settled.", "UTC"),
+        Column("instrument_name", "varchar", "The instrument, by Deribit's own name."),
+        Column("type", "varchar", "settlement, delivery, exercise or bankruptcy."),
+        _number("position", "The position.", "as amounts of trades"),
+        _number("mark_price", "The mark price.", "quote currency"),
+        _number("index_price", "The index.", "quote currency"),
+        _number("funding", "Funding of the session.", "base currency"),
+        _number("profit_loss", "Profit and loss.", "base currency"),
+        _number("session_profit_loss", "That of the session.", "base currency"),
+        _TOLD,
+    ),
+    source="private/get_settlement_history_by_currency",
+)
+
+TABLES = (TRANSACTION_LOG, USER_TRADES, SETTLEMENT_HISTORY)

@@ -1,0 +1,165 @@
+"""The tables and views of candles."""
+
+from deribit_pipeline.warehouse.tables import Column, Table, View
+
+_CHART = "public/get_tradingview_chart_data"
+
+INSTRUMENT = Column("instrument_name", "varchar", "The instrument, by Deribit's own name.")
+_RESOLUTION = Column(
+    "resolution", "varchar", "A candle's length in Deribit's spelling: minutes, or 1D."
+)
+_DAY = Column("day", "date", "The day on which the candles open.", "UTC")
+OPENED_AT = Column(
+    "opened_at", "timestamptz", "When the candle opens; the key is the opening.", "UTC"
+)
+VALUES = (
+    Column("open", "double", "Price of the first trade of the candle.", "quote currency"),
+    Column("high", "double", "Highest price traded.", "quote currency"),
+    Column("low", "double", "Lowest price traded.", "quote currency"),
+    Column("close", "double", "Price of the last trade of the candle.", "quote currency"),
+    Column("volume_base", "double", "Amount traded: the exchange's `volume`.", "base currency"),
+    Column("volume_quote", "double", "Value traded: the exchange's `cost`.", "quote currency"),
+)
+RUN_ID = Column("run_id", "varchar", "The Dagster run that wrote the row.")
+
+CANDLES = Table(
+    name="candles",
+    description="One row for each closed candle of an instrument and resolution.",
+    key=("instrument_name", "resolution", "opened_at"),
+    columns=(INSTRUMENT, _RESOLUTION, OPENED_AT, *VALUES),
+    source=_CHART,
+    warnings=(
+        "A minute without a trade repeats the last close with volume 0, as the exchange fills it.",
+        "A 1D candle opens at 08:00 UTC.",
+        "Days that are not complete are in here too: complete_candles leaves them out.",
+    ),
+)
+
+CANDLE_DAYS = Table(
+    name="candle_days",
+    description="One row for each instrument, resolution and UTC day that was ever asked for: the "
+    "proof of what is held of the candles that open on that day.",
+    key=("instrument_name", "resolution", "day"),
+    columns=(
+        INSTRUMENT,
+        _RESOLUTION,
+        _DAY,
+        Column("state", "varchar", "complete, open, gapped or not_listed."),
+        Column(
+            "expected", "integer", "Candles that open while the instrument is listed.", "candles"
+        ),
+        Column("received", "integer", "Candles held, all of them closed.", "candles"),
+        Column("missing", "integer", "Closed candles that the exchange lacks.", "candles"),
+        Column("without_trades", "integer", "Held candles in which nobody traded.", "candles"),
+        Column("content_hash", "varchar", "BLAKE2b-128 of every value held, in hex."),
+        Column("revised", "integer", "Changes of closed candles seen so far.", "changes"),
+        Column(
+            "fetched_at",
+            "timestamptz",
+            "When the exchange last said something new of the day, by its own clock.",
+            "UTC",
+        ),
+        Column("environment", "varchar", "mainnet, testnet or sandbox."),
+        Column("source", "varchar", "The API root that answered."),
+        RUN_ID,
+    ),
+    source="counted by this pipeline",
+    warnings=("A day without a row was never asked for.",),
+)
+
+CANDLE_GAPS = Table(
+    name="candle_gaps",
+    description="One row for each closed candle that the exchange should have and lacks.",
+    key=("instrument_name", "resolution", "opened_at"),
+    columns=(
+        INSTRUMENT,
+        _RESOLUTION,
+        OPENED_AT,
+        Column(
+            "confirmed",
+            "integer",
+            "How many times it was asked again in vain, in another window.",
+            "times",
+        ),
+        Column("confirmed_at", "timestamptz", "When it was last asked again in vain.", "UTC"),
+    ),
+    source=_CHART,
+)
+
+CANDLE_REVISIONS = Table(
+    name="candle_revisions",
+    description="One row for each time that the exchange changed a closed candle: what was held "
+    "before.",
+    key=("instrument_name", "resolution", "opened_at", "replaced_at"),
+    columns=(
+        INSTRUMENT,
+        _RESOLUTION,
+        OPENED_AT,
+        *VALUES,
+        Column(
+            "held_from", "timestamptz", "Since when, at the latest, these values were held.", "UTC"
+        ),
+        Column("replaced_at", "timestamptz", "When the exchange said something else.", "UTC"),
+        RUN_ID,
+    ),
+    source=_CHART,
+)
+
+CANDLE_ARRIVALS = Table(
+    name="candle_arrivals",
+    description="One row for each unbroken stretch of a day's candles that came together: since "
+    "when they are held.",
+    key=("instrument_name", "resolution", "first_opened_at"),
+    columns=(
+        INSTRUMENT,
+        _RESOLUTION,
+        _DAY,
+        Column("first_opened_at", "timestamptz", "When the first of them opens.", "UTC"),
+        Column("last_opened_at", "timestamptz", "When the last of them opens.", "UTC"),
+        Column("arrived_at", "timestamptz", "When the exchange first told them.", "UTC"),
+        RUN_ID,
+    ),
+    source="counted by this pipeline",
+    warnings=(
+        "What a warehouse of version 1 held arrived at its day's last change, at the latest.",
+    ),
+)
+
+COMPLETE_CANDLES = View(
+    name="complete_candles",
+    description="One row for each candle of a complete day: what research should read.",
+    query="""
+select candles.*
+from candles
+join candle_days using (instrument_name, resolution)
+where candle_days.day = cast(timezone('UTC', candles.opened_at) as date)
+  and candle_days.state = 'complete'""",
+)
+
+CANDLES_AS_OF = View(
+    name="candles_as_of",
+    parameters=("moment",),
+    description="One row for each candle that was held at a moment, as it was known then: "
+    "from candles_as_of('2024-02-01 12:00:00+00').",
+    query="""
+select candles.*
+from candles
+join candle_arrivals as arrival using (instrument_name, resolution)
+where arrival.day = cast(timezone('UTC', candles.opened_at) as date)
+  and candles.opened_at between arrival.first_opened_at and arrival.last_opened_at
+  and arrival.arrived_at <= cast(moment as timestamptz)
+  and not exists (
+      from candle_revisions as revision
+      where revision.instrument_name = candles.instrument_name
+        and revision.resolution = candles.resolution
+        and revision.opened_at = candles.opened_at
+        and revision.replaced_at > cast(moment as timestamptz)
+  )
+union all
+select instrument_name, resolution, opened_at, open, high, low, close, volume_base, volume_quote
+from candle_revisions
+where held_from <= cast(moment as timestamptz) and replaced_at > cast(moment as timestamptz)""",
+)
+
+TABLES = (CANDLES, CANDLE_DAYS, CANDLE_GAPS, CANDLE_REVISIONS, CANDLE_ARRIVALS)
+VIEWS = (COMPLETE_CANDLES, CANDLES_AS_OF)
