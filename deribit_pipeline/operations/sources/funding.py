@@ -1,0 +1,85 @@
+"""Funding of perpetuals, hour by hour."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from operator import eq
+
+from deribit_pipeline.datasets import FUNDING_RATES
+from deribit_pipeline.deribit import funding
+from deribit_pipeline.deribit.methods import Told
+from deribit_pipeline.domain import Instrument, TimeWindow, day_window
+from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.listings import listings
+from deribit_pipeline.operations.sources.asking import agreed
+from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
+from deribit_pipeline.planning.rows import Columns
+from deribit_pipeline.planning.windows import Cadence, Lane
+from deribit_pipeline.warehouse.file import Warehouse
+
+BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
+"""The end of the first hour of which the exchange tells BTC-PERPETUAL's funding."""
+
+_HISTORY = TimeWindow(BEGAN, datetime(3000, 1, 1, tzinfo=UTC))
+_MILLISECOND = timedelta(milliseconds=1)
+
+# A row stands at the end of its hour: the hour is over then.
+HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744)
+
+
+class FundingRates(WindowedSource):
+    """The hours of a perpetual. No other instrument has funding: its days are not listed."""
+
+    dataset = FUNDING_RATES
+    cadences = (HOURS,)
+    nothing = funding.rates([])
+
+    async def lanes(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> Lanes:
+        """The hours of which a part was within the listing, since the exchange tells any."""
+        instrument = await _listing(exchange, warehouse, series, days)
+        # The first hour ends after the listing, the last one with the delisting.
+        listed = TimeWindow(
+            instrument.listed_at + _MILLISECOND,
+            instrument.expires_at + _MILLISECOND if instrument.expires_at else _HISTORY.end,
+        )
+        life = listed.intersection(_HISTORY)
+        if not _is_perpetual(instrument) or life is None:
+            return Lanes(None)
+        lane = Lane(HOURS, life, funding.HISTORY, {"instrument_name": series})
+
+        async def ask(window: TimeWindow) -> Told[Columns]:
+            return await exchange.client.get_funding_rate_history(series, window)
+
+        return Lanes(listed, [(lane, ask)])
+
+
+def _is_perpetual(instrument: Instrument) -> bool:
+    """Whether it has funding; a perpetual that was delisted has an expiry like any other."""
+    is_named_so = instrument.instrument_name.endswith("-PERPETUAL")
+    return instrument.kind == "future" and (instrument.expires_at is None or is_named_so)
+
+
+async def _listing(
+    exchange: Exchange, warehouse: Warehouse, name: str, days: Sequence[date]
+) -> Instrument:
+    """The instrument as it is listed; asked for until two answers say the same, where days would
+    not be asked for because of it."""
+
+    async def ask() -> Instrument:
+        found, _ = await listings(exchange, warehouse, [name])
+        return found[name]
+
+    instrument = await ask()
+    is_whole = instrument.listed_at < day_window(days[0]).start and (
+        instrument.expires_at is None or day_window(days[-1]).end <= instrument.expires_at
+    )
+    if is_whole and _is_perpetual(instrument):
+        return instrument
+    contradiction = DeribitBadPayload(
+        "answers contradict each other about the listing",
+        method="public/get_instrument",
+        params={"instrument_name": name},
+    )
+    return await agreed(ask, eq, contradiction)

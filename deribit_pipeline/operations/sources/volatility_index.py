@@ -1,0 +1,71 @@
+"""The volatility index, minute by minute and hour by hour."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.datasets import VOLATILITY_INDEX
+from deribit_pipeline.deribit import volatility_index
+from deribit_pipeline.deribit.methods import Told
+from deribit_pipeline.domain import TimeWindow
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.sources.pages import Ask
+from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
+from deribit_pipeline.planning.rows import Columns
+from deribit_pipeline.planning.windows import Cadence, Lane
+from deribit_pipeline.warehouse.file import Warehouse
+
+ALWAYS = TimeWindow(datetime(1970, 1, 2, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
+LIFE = TimeWindow(datetime(2021, 3, 24, tzinfo=UTC), ALWAYS.end)
+"""Since when the index is told: the day is known, its first hour is not."""
+
+
+def _candles_of(seconds: int) -> Cadence:
+    step = timedelta(seconds=seconds)
+    labels = {"resolution": str(seconds)}
+    return Cadence("opened_at", step, lasts=step, most=1_000, labels=labels)
+
+
+def _labelled(cadence: Cadence, candles: Columns) -> Columns:
+    count = len(candles["opened_at"])
+    return {name: np.full(count, label, object) for name, label in cadence.labels.items()} | candles
+
+
+MINUTES, HOURS = _candles_of(60), _candles_of(3_600)
+
+
+class VolatilityIndexCandles(WindowedSource):
+    """The candles of a currency at both resolutions: a day is complete with those of both."""
+
+    dataset = VOLATILITY_INDEX
+    cadences = (HOURS, MINUTES)
+    nothing = _labelled(MINUTES, volatility_index.index_page({"data": []}).candles)
+
+    async def lanes(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> Lanes:
+        """Every day is asked for: the exchange alone knows which currencies have an index."""
+        return Lanes(
+            ALWAYS,
+            [
+                (_lane(cadence, series), _ask(exchange, cadence, series))
+                for cadence in self.cadences
+            ],
+        )
+
+
+def _lane(cadence: Cadence, currency: str) -> Lane:
+    params = {"currency": currency, **cadence.labels}
+    return Lane(cadence, LIFE, volatility_index.DATA, params)
+
+
+def _ask(exchange: Exchange, cadence: Cadence, currency: str) -> Ask:
+    async def ask(window: TimeWindow) -> Told[Columns]:
+        told = await exchange.client.get_volatility_index_data(
+            currency, cadence.labels["resolution"], window
+        )
+        return replace(told, said=_labelled(cadence, told.said))
+
+    return ask

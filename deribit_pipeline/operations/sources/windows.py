@@ -1,0 +1,164 @@
+"""Sources whose rows stand on a grid of time: days to windows, and pages to days."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar
+
+import numpy as np
+
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.domain import TimeWindow, day_window
+from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.sources.pages import Ask, PageFetcher, Unproved, together
+from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.rows import Columns, FetchedRows, Keys, joined_rows, keys_of, some_of
+from deribit_pipeline.planning.windows import Cadence, Lane, Page, joined_pages
+from deribit_pipeline.warehouse.file import Warehouse
+
+# How many windows of the finest cadence are believed together, and how many such stretches are
+# under way at the same time.
+_WINDOWS = 30
+_STRETCHES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """How to ask for a series in each cadence, and the time outside of which it does not exist;
+    None where it never does."""
+
+    listed: TimeWindow | None
+    ways: Sequence[tuple[Lane, Ask]] = ()
+
+    def has(self, day: date) -> bool:
+        """Whether the series exists on the day."""
+        return self.listed is not None and day_window(day).intersection(self.listed) is not None
+
+
+class WindowedSource(ABC):
+    """A source of rows that stand on one grid of time, or on several.
+
+    `nothing` is no rows of the dataset. What is expected neither of the listing nor of the known
+    beginning of history is asked for all the same, and kept where it comes.
+    """
+
+    dataset: ClassVar[Dataset]
+    cadences: ClassVar[tuple[Cadence, ...]]
+    nothing: ClassVar[Columns]
+
+    @abstractmethod
+    async def lanes(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> Lanes:
+        """How to ask for the days of a series. Raises DeribitError."""
+
+    def requests(self, series: str, days: Sequence[date]) -> int:
+        """How many requests the days take where every answer is to be believed: a window that
+        has fewer than two neighbours is asked for twice."""
+        return sum(
+            count if count > 2 else 2 * count
+            for stretch in self._stretches(days)
+            for cadence in self.cadences
+            for count in [len(cadence.windows(stretch))]
+        )
+
+    async def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncIterator[FetchedRows | FailedDays]:
+        """See Source."""
+        lanes = await self.lanes(exchange, warehouse, series, days)
+        listed = [
+            day for day in days if lanes.listed and day_window(day).intersection(lanes.listed)
+        ]
+        for day in sorted(set(days) - set(listed)):
+            yield self._unlisted(exchange, series, day)
+        under_way: deque[asyncio.Task[list[FetchedRows | FailedDays]]] = deque()
+        try:
+            for stretch in self._stretches(listed):
+                under_way.append(asyncio.create_task(self._fetched(series, lanes, stretch)))
+                if len(under_way) == _STRETCHES:
+                    for fetched in await under_way.popleft():
+                        yield fetched
+            while under_way:
+                for fetched in await under_way.popleft():
+                    yield fetched
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _stretches(self, days: Sequence[date]) -> list[Sequence[date]]:
+        """The days in stretches that are believed together."""
+        length = min(
+            _WINDOWS * cadence.longest // (cadence.rows_per_day * cadence.step)
+            for cadence in self.cadences
+        )
+        return [days[first : first + length] for first in range(0, len(days), length)]
+
+    def _unlisted(self, exchange: Exchange, series: str, day: date) -> FetchedRows:
+        as_of = exchange.as_of
+        assert as_of is not None  # the listing was asked for
+        none = keys_of(self.dataset, self.nothing)
+        return FetchedRows(series, day, self.nothing, as_of, none, none, is_listed=False)
+
+    async def _fetched(
+        self, series: str, lanes: Lanes, days: Sequence[date]
+    ) -> list[FetchedRows | FailedDays]:
+        """The days of a stretch, once all its windows are in and agree."""
+        believed = await together(
+            PageFetcher(lane, ask).believed(lane.cadence.windows(days)) for lane, ask in lanes.ways
+        )
+        fetched: list[FetchedRows | FailedDays] = []
+        failed: dict[DeribitBadPayload, list[date]] = {}
+        for day in days:
+            parts = [_parts_of(pieces, day_window(day)) for pieces in believed]
+            error = next((p.error for part in parts for p in part if isinstance(p, Unproved)), None)
+            if error is not None:
+                failed.setdefault(error, []).append(day)
+                continue
+            pages = [joined_pages([p for p in part if isinstance(p, Page)]) for part in parts]
+            fetched.append(self._day(series, day, lanes, pages))
+        return [*fetched, *(FailedDays(days, error) for error, days in failed.items())]
+
+    def _day(self, series: str, day: date, lanes: Lanes, pages: Sequence[Page]) -> FetchedRows:
+        cadences = [lane.cadence for lane, _ in lanes.ways]
+        rows = joined_rows([page.rows for page in pages])
+        as_of = min(page.as_of for page in pages)
+        expected = [page.expected for page in pages]
+        return FetchedRows(
+            series,
+            day,
+            some_of(rows, np.argsort(keys_of(self.dataset, rows), kind="stable")),
+            as_of,
+            self._keys(cadences, expected),
+            self._keys(cadences, [page.unclosed for page in pages]),
+            is_over=day_window(day).end <= as_of,
+            is_listed=any(len(moments) > 0 for moments in expected),
+            is_confirmed=all(page.is_confirmed for page in pages),
+        )
+
+    def _keys(self, cadences: Sequence[Cadence], moments: Sequence[Keys]) -> Keys:
+        """The keys of rows that stand at these moments, of each cadence, sorted."""
+        keys = [
+            keys_of(
+                self.dataset,
+                {name: np.full(len(these), label, object) for name, label in cadence.labels.items()}
+                | {cadence.at: these},
+            )
+            for cadence, these in zip(cadences, moments, strict=True)
+        ]
+        return np.sort(np.concatenate(keys))
+
+
+def _parts_of(pieces: Iterable[Page | Unproved], window: TimeWindow) -> list[Page | Unproved]:
+    """What pieces say of a window, in the order of time."""
+    parts: list[Page | Unproved] = []
+    for piece in sorted(pieces, key=lambda piece: piece.window):
+        shared = piece.window.intersection(window)
+        if shared:
+            parts.append(piece.part(shared) if isinstance(piece, Page) else piece)
+    return parts

@@ -1,0 +1,44 @@
+"""Faults of answers that are rows: objects with a `timestamp`, or arrays that begin with one."""
+
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+Rows = list[Any]
+
+
+def _stamped(row: Any, later: int) -> Any:
+    if isinstance(row, dict):
+        return row | {"timestamp": row["timestamp"] + later}
+    return [row[0] + later, *row[1:]]
+
+
+def _of_another(rows: Rows) -> Rows:
+    """The rows of another series: nothing else in an answer tells."""
+    return [
+        {name: value if name == "timestamp" else value * 3 for name, value in row.items()}
+        if isinstance(row, dict)
+        else [row[0], *(value * 3 for value in row[1:])]
+        for row in rows
+    ]
+
+
+CHANGES: dict[str, Callable[[Rows], Rows]] = {
+    "rows_repeated": lambda rows: [rows[0], *rows],
+    "rows_unordered": lambda rows: [*rows[1:], rows[0]],
+    "rows_off_grid": lambda rows: [_stamped(rows[0], 1_000), *rows[1:]],
+    "rows_lack_first": lambda rows: rows[len(rows) // 3 :],
+    "rows_lack_last": lambda rows: rows[: -(len(rows) // 3)],
+    "rows_lack_some": lambda rows: [row for n, row in enumerate(rows) if n % 5],
+    "rows_empty": lambda rows: [],
+    "rows_of_another": _of_another,
+}
+"""By name, what becomes of the rows of an answer that has at least three."""
+
+
+def is_rows(value: Any) -> TypeGuard[Rows]:
+    """Whether a value is rows that a fault can spoil."""
+    return (
+        isinstance(value, list)
+        and len(value) > 2
+        and (isinstance(value[0], list) or (isinstance(value[0], dict) and "timestamp" in value[0]))
+    )

@@ -1,0 +1,58 @@
+"""What funding means: rates a year, and what a position has paid.
+
+Deribit's documentation: with a positive rate long positions pay short ones, and the payment is the
+rate times the value of the position. An inverse position of N USD is worth N / index in base
+currency, a linear one of N base currency is worth N times the index in quote currency. The index is
+that at the beginning of the hour: with it, eight hours of `interest_1h` make the recorded
+`interest_8h` of an inverse perpetual to 2e-8, and with no other. That it is the same of linear ones
+is likely, and not shown.
+"""
+
+from deribit_pipeline.warehouse.tables import View
+
+FUNDING = View(
+    name="funding",
+    description="One row for each hour of a perpetual on a complete day, with its rate a year: "
+    "`annualised_simple` as if it were paid out each hour, `annualised_compounded` as if it were "
+    "added to the position; both fractions.",
+    query="""
+select funding_rates.*,
+       interest_1h * 24 * 365 as annualised_simple,
+       pow(1 + interest_1h, 24 * 365) - 1 as annualised_compounded
+from funding_rates
+join dataset_days on dataset_days.series = funding_rates.instrument_name
+where dataset_days.dataset = 'funding_rates'
+  and dataset_days.day = cast(timezone('UTC', funding_rates.funded_at) as date)
+  and dataset_days.state = 'complete'""",
+)
+
+CUMULATIVE_FUNDING = View(
+    name="cumulative_funding",
+    parameters=("instrument", "since", "until", "amount"),
+    description="One row for each held hour of a position that was opened at `since` and closed "
+    "at `until`, both full hours, with what it paid in the hour and so far: negative where it "
+    "received. `amount` is that of trades, USD of an inverse perpetual and base currency of a "
+    "linear one, negative for a short position; what is paid is in base currency of the first and "
+    "in quote currency of the second. `hours_lacking` counts the hours so far that are not held, "
+    "whose funding is in no sum: from cumulative_funding('BTC-PERPETUAL', "
+    "'2024-01-01 00:00:00+00', '2024-02-01 00:00:00+00', 10000).",
+    query="""
+with hours as (
+    select funded_at, interest_1h,
+           cast(amount as double) * interest_1h
+           * if(contains(instrument_name, '_'), prev_index_price, 1 / prev_index_price) as paid
+    from funding_rates
+    where instrument_name = instrument
+      and funded_at > cast(since as timestamptz)
+      and funded_at <= cast(until as timestamptz)
+)
+select funded_at, interest_1h, paid,
+       sum(paid) over so_far as paid_so_far,
+       epoch_ms(funded_at) // 3600000 - epoch_ms(cast(since as timestamptz)) // 3600000
+       - count(*) over so_far as hours_lacking
+from hours
+window so_far as (order by funded_at)
+order by funded_at""",
+)
+
+VIEWS = (FUNDING, CUMULATIVE_FUNDING)
