@@ -1,0 +1,50 @@
+"""Answers asked for again: those that are odd, and those that nothing else supports."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from deribit_pipeline.errors import DeribitBadPayload
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 5
+"""How often an answer is asked for again before it is the exchange's last word."""
+
+Said = TypeVar("Said")
+
+
+@contextmanager
+def expectations(method: str, **params: object) -> Iterator[None]:
+    """An expectation that an answer breaks in the block, a ValueError, is a DeribitBadPayload."""
+    try:
+        yield
+    except ValueError as error:
+        raise DeribitBadPayload(str(error), method=method, params=params) from error
+
+
+async def insisted(ask: Callable[[], Awaitable[Said]]) -> Said:
+    """What is told, asked for again while it is odd. Raises a DeribitError."""
+    for _ in range(ROUNDS):
+        try:
+            return await ask()
+        except DeribitBadPayload as error:
+            logger.info("%s; asking again", error)
+    return await ask()
+
+
+async def agreed(
+    ask: Callable[[], Awaitable[Said]],
+    alike: Callable[[Said, Said], bool],
+    contradiction: DeribitBadPayload,
+) -> Said:
+    """What two answers say alike, as the later one says it. Raises the contradiction where none
+    do, and otherwise a DeribitError."""
+    heard: list[Said] = []
+    for _ in range(ROUNDS + 1):
+        said = await insisted(ask)
+        if any(alike(former, said) for former in heard):
+            return said
+        heard.append(said)
+    raise contradiction

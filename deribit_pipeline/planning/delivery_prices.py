@@ -1,0 +1,86 @@
+"""Pages of delivery prices to one list, and a list to days."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.domain import day_window, moment64
+from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, differences, some_of
+
+# Contracts that expire on a day do so at 08:00 UTC.
+_DELIVERY = timedelta(hours=8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeliveryPrices:
+    """Every delivery price from the oldest one told on, sorted by day."""
+
+    rows: Columns
+    as_of: datetime
+
+    def since(self, day: date) -> Columns:
+        """The prices of a day and of those after it."""
+        return some_of(self.rows, self.rows["delivered_on"] >= np.datetime64(day))
+
+
+def require_page(
+    rows: Columns, *, offset: int, count: int, total: int, former: Columns | None
+) -> None:
+    """Raises ValueError for a page that breaks an expectation: more or fewer prices than follow
+    the offset, not one for each day and the newest first, or one that does not begin with the
+    last price of the `former` page, as an offset does that a new price has moved."""
+    days = rows["delivered_on"]
+    due = max(0, min(count, total - offset))
+    if len(days) != due:
+        raise ValueError(f"{len(days)} delivery prices came, and {due} of {total} were due")
+    if np.any(np.diff(days) >= np.timedelta64(0)):
+        raise ValueError("delivery prices were repeated or did not come the newest first")
+    if former is not None and differences(some_of(former, slice(-1, None)), _first(rows)).any():
+        raise ValueError("a page does not begin with the last price of the one before it")
+
+
+def prices_of(newest_first: Columns, as_of: datetime) -> DeliveryPrices:
+    """The prices of pages that are joined. Raises ValueError for none, which proves nothing, and
+    for days that have not come. A price that is told before 08:00 may still change."""
+    days = newest_first["delivered_on"]
+    if not len(days):
+        raise ValueError("the exchange has no delivery price of the index")
+    if days[0] > np.datetime64(as_of.date()):
+        raise ValueError(f"a delivery price of {days[0]} came, and it was {as_of}")
+    delivered_at = days.astype("datetime64[ms]") + np.timedelta64(_DELIVERY, "ms")
+    delivered = some_of(newest_first, np.less_equal(delivered_at, moment64(as_of)))
+    return DeliveryPrices(some_of(delivered, slice(None, None, -1)), as_of)
+
+
+def are_alike(one: DeliveryPrices, other: DeliveryPrices, since: date) -> bool:
+    """Whether two answers say the same of the days since one."""
+    ours, theirs = one.since(since), other.since(since)
+    return count_of(ours) == count_of(theirs) and not differences(ours, theirs).any()
+
+
+def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedRows:
+    """A day of an index, which has one price since the day of the oldest that the exchange has.
+
+    The running day's is expected, and missing only once the day is over: it may be the first.
+    """
+    days = prices.rows["delivered_on"]
+    this = np.array([day], "datetime64[D]")
+    row = some_of(prices.rows, days == this)
+    is_past = day_window(day).end <= prices.as_of
+    is_listed = not is_past or bool((days <= this).any())
+    return FetchedRows(
+        series,
+        day,
+        row,
+        prices.as_of,
+        expected=this if is_listed else this[:0],
+        unclosed=this[:0] if is_past else this,
+        is_over=is_past or count_of(row) > 0,
+        is_listed=is_listed,
+        is_confirmed=True,
+    )
+
+
+def _first(rows: Columns) -> Columns:
+    return some_of(rows, slice(0, 1))

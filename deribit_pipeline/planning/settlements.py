@@ -1,0 +1,132 @@
+"""Pages of settlements to stretches of time of which every settlement is told.
+
+Hundreds of settlements share a millisecond, and a page may end between two of them. Nobody has
+shown where a page then goes on that is asked for by its token, or whether a bound is inclusive. So
+of a page's oldest millisecond nothing is believed: what it told of it, the next page must tell too.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from deribit_pipeline.datasets import SETTLEMENTS
+from deribit_pipeline.domain import day_window, moment64
+from deribit_pipeline.planning.rows import (
+    Columns,
+    Keys,
+    count_of,
+    differences,
+    joined_rows,
+    keys_of,
+    some_of,
+)
+
+Moment = np.datetime64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Every settlement after `floor`, up to the moment that was asked for; None: since ever.
+
+    `brink` are settlements at the floor, of which there may be more: only older ones prove that
+    there are not.
+    """
+
+    rows: Columns
+    floor: Moment | None
+    brink: Columns
+
+    def has_seen(self, day: date) -> bool:
+        """Whether no more settlements can come of the day."""
+        return self.floor is None or bool(self.floor < moment64(day_window(day).start))
+
+    def within(self, rows: Columns) -> Columns:
+        """Those of the rows that are after the floor."""
+        return rows if self.floor is None else some_of(rows, rows["settled_at"] > self.floor)
+
+
+def stretch_of(rows: Columns, *, is_end: bool) -> Stretch:
+    """What pages prove that follow one another down to these rows' oldest."""
+    if is_end:
+        return Stretch(rows, None, some_of(rows, slice(0, 0)))
+    moments = rows["settled_at"]
+    floor = moments.min()
+    return Stretch(some_of(rows, moments > floor), floor, some_of(rows, moments == floor))
+
+
+def up_to(rows: Columns, until: Moment) -> Columns:
+    """The settlements that are not later than a moment."""
+    return some_of(rows, rows["settled_at"] <= until)
+
+
+def has_a_whole_millisecond(rows: Columns) -> bool:
+    """Whether older settlements show that all of the newest millisecond are there."""
+    moments = rows["settled_at"]
+    return count_of(rows) > 0 and bool(moments.min() < moments.max())
+
+
+def require_sound(rows: Columns, currency: str, *, count: int, latest: Moment | None) -> None:
+    """Raises ValueError for a page that breaks an expectation: more rows than asked for, later
+    ones than asked for, not the newest first, repeated, or of another currency."""
+    moments = rows["settled_at"]
+    if len(moments) > count:
+        raise ValueError(f"{len(moments)} settlements came of {count} asked for")
+    if latest is not None and len(moments) and moments[0] > latest:
+        raise ValueError(f"a settlement of {moments[0]} came, asked for were those up to {latest}")
+    if np.any(np.diff(moments) > np.timedelta64(0)):
+        raise ValueError("settlements did not come the newest first")
+    if len(np.unique(keys_of(SETTLEMENTS, rows))) < len(moments):
+        raise ValueError("a settlement was told twice")
+    for name in rows["instrument_name"]:
+        if name and settlement_currency(name) != currency:
+            raise ValueError(f"a settlement of {name} came, which does not settle in {currency}")
+
+
+def settlement_currency(instrument_name: str) -> str:
+    """What an instrument settles in, by its name: BTC of `BTC-25SEP26`, USDC of
+    `XRP_USDC-30JUN23-0d625-C`."""
+    return instrument_name.split("-")[0].split("_")[-1]
+
+
+def with_page(rows: Columns, page: Columns, *, is_last: bool) -> Columns:
+    """The rows of pages so far, with those of the next one. Raises ValueError where it says
+    something else of what it repeats, or goes on though it brings nothing new."""
+    require_told(_among(page, rows), rows)
+    is_new = ~np.isin(_keys(page), _keys(rows))
+    if not is_new.any() and not is_last:
+        raise ValueError("a continuation led to nothing new, and goes on")
+    return joined_rows([rows, some_of(page, is_new)])
+
+
+def require_told(rows: Columns, by: Columns) -> None:
+    """Raises ValueError unless each of the rows is among others that say the same."""
+    wanted, told = in_order(rows), in_order(_among(by, rows))
+    if count_of(told) < count_of(wanted) or differences(wanted, told).any():
+        raise ValueError("answers contradict each other about settlements that both tell")
+
+
+def require_alike(one: Stretch, other: Stretch) -> None:
+    """Raises ValueError unless two stretches up to the same moment tell the same, as far back as
+    both reach."""
+    floors = [stretch.floor for stretch in (one, other) if stretch.floor is not None]
+    since = max(floors, default=np.datetime64(-1, "ms"))
+    ours, theirs = (
+        some_of(stretch.rows, stretch.rows["settled_at"] > since) for stretch in (one, other)
+    )
+    require_told(ours, theirs)
+    require_told(theirs, ours)
+
+
+def in_order(rows: Columns) -> Columns:
+    """The rows sorted by key."""
+    return some_of(rows, np.argsort(_keys(rows), kind="stable"))
+
+
+def _among(rows: Columns, others: Columns) -> Columns:
+    """Those of the rows that are among the others."""
+    return some_of(rows, np.isin(_keys(rows), _keys(others)))
+
+
+def _keys(rows: Columns) -> Keys:
+    return keys_of(SETTLEMENTS, rows)

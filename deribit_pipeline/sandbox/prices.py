@@ -1,0 +1,151 @@
+"""Indexes of the sandbox: their prices now and lately, what is delivered at, and volatility."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.sandbox.listing import NEVER, Listing
+from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS, MINUTE
+from deribit_pipeline.sandbox.refusals import invalid, required
+
+if TYPE_CHECKING:
+    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+
+HOUR = 60 * MINUTE
+CHARTS = {
+    "1h": (HOUR, 6_000),  # as recorded; how far apart the points of the others are, nobody showed
+    "1d": (DAY, 144_000),
+    "2d": (2 * DAY, 288_000),
+    "1m": (30 * DAY, HOUR),
+    "1y": (365 * DAY, DAY),
+    "all": (3_650 * DAY, DAY),
+}
+"""How far back each range reaches, and how far apart its points are, in milliseconds."""
+
+_CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
+_VOLATILE = ("BTC", "ETH")
+_DAYS_TOLD = 16
+_DAYS_MEASURED = 15
+
+# How an index moves within a day, beside the market's way from midnight to midnight: periods in
+# minutes, and how far, relative to the price.
+_SWINGS = ((11, 0.0002), (67, 0.0011), (190, 0.0023), (551, 0.004))
+
+
+class Prices:
+    """What is told of indexes. `charts` are the ranges; the delivery prices of the days in `lost`
+    are not told, each an index and a date."""
+
+    def __init__(self, exchange: "SandboxExchange") -> None:
+        self._exchange = exchange
+        self.charts = dict(CHARTS)
+        self.lost: set[tuple[str, str]] = set()
+
+    def methods(self) -> "dict[str, Method]":
+        """The methods of www."""
+        return {
+            "public/get_delivery_prices": self._get_delivery_prices,
+            "public/get_historical_volatility": self._get_historical_volatility,
+            "public/get_index_chart_data": self._get_index_chart_data,
+            "public/get_index_price": self._get_index_price,
+            "public/get_index_price_names": lambda params: list(self._indexes()),
+        }
+
+    def at(self, perpetual: Listing, moments: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The index that a perpetual follows, at moments in UTC milliseconds."""
+        swings = sum(
+            part * np.sin(moments / (period * MINUTE) * 2 * np.pi) for period, part in _SWINGS
+        )
+        prices: NDArray[np.float64] = self._exchange.market(perpetual).level(moments) * (1 + swings)
+        return np.round(prices, 6)
+
+    def perpetual(self, base: str, counter: str) -> Listing:
+        """The perpetual that follows the index of two currencies."""
+        return self._indexes()[f"{base}_{counter}".lower()]
+
+    def delivered(self, perpetual: Listing, day: int) -> float:
+        """What is delivered at on a day, counted from 1970: the index at 08:00."""
+        return float(self.at(perpetual, np.array([day * DAY + EIGHT_HOURS]))[0])
+
+    def _indexes(self) -> dict[str, Listing]:
+        return {
+            f"{listing.base_currency}_{listing.counter_currency}".lower(): listing
+            for listing in self._exchange.listings()
+            if listing.kind == "future" and listing.expires_ms == NEVER
+        }
+
+    def _index(self, params: Mapping[str, str]) -> Listing:
+        perpetual = self._indexes().get(required(params, "index_name"))
+        if perpetual is None:
+            raise invalid("index_name", "unknown index")
+        return perpetual
+
+    def _get_index_price(self, params: Mapping[str, str]) -> dict[str, Any]:
+        price = float(self.at(self._index(params), np.array([self._exchange.now_ms()]))[0])
+        return {"index_price": price, "estimated_delivery_price": price}
+
+    def _get_delivery_prices(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """The newest first; the days that a page tells follow from its offset."""
+        perpetual = self._index(params)
+        offset = _number(params, "offset", 0, 0, 10**9)
+        count = _number(params, "count", 10, 1, 1_000)
+        newest = (self._exchange.now_ms() - EIGHT_HOURS) // DAY
+        oldest = -(-(perpetual.created_ms - EIGHT_HOURS) // DAY)
+        days = {day: _date(day) for day in range(newest, oldest - 1, -1)}
+        told = [day for day, date in days.items() if (params["index_name"], date) not in self.lost]
+        page = told[offset : offset + count]
+        moments = np.array(page, np.int64) * DAY + EIGHT_HOURS
+        return {
+            "data": [
+                {"date": days[day], "delivery_price": price}
+                for day, price in zip(page, self.at(perpetual, moments).tolist(), strict=True)
+            ],
+            "records_total": len(told),
+        }
+
+    def _get_historical_volatility(self, params: Mapping[str, str]) -> list[list[float]]:
+        """Hours since a midnight 15 days ago, the first one twice, the running one so far."""
+        currency = required(params, "currency")
+        if currency not in _CURRENCIES:
+            raise invalid("currency", "invalid currency")
+        if currency not in _VOLATILE:
+            return []
+        now = self._exchange.now_ms()
+        first = (now // DAY - _DAYS_TOLD + 1) * DAY
+        hours = np.arange(first - _DAYS_MEASURED * DAY, now + 1, HOUR)
+        ends = np.minimum(hours + HOUR, now)
+        moves = np.diff(np.log(self.at(self.perpetual(currency, "USD"), ends)))
+        measured = np.lib.stride_tricks.sliding_window_view(moves, _DAYS_MEASURED * 24)
+        values = measured.std(axis=1) * np.sqrt(365 * 24) * 100
+        told = [
+            [hour, value]
+            for hour, value in zip(hours[-len(values) :].tolist(), values.tolist(), strict=True)
+        ]
+        return [told[0], *told]
+
+    def _get_index_chart_data(self, params: Mapping[str, str]) -> list[list[float]]:
+        """Averages of the spans that begin at a multiple of the step, the running one so far."""
+        perpetual = self._index(params)
+        reach, step = self.charts.get(required(params, "range"), (0, 0))
+        if not step:
+            raise invalid("range", "unsupported range")
+        now = self._exchange.now_ms()
+        first = max(-(-(now - reach) // step) * step, perpetual.created_ms // step * step)
+        starts = np.arange(first, now + 1, step)
+        middles = (starts + np.minimum(starts + step, now)) // 2
+        prices = self.at(perpetual, middles)
+        return [list(point) for point in zip(starts.tolist(), prices.tolist(), strict=True)]
+
+
+def _number(params: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = params.get(name, str(default))
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise invalid(name, "wrong format")
+    return int(text)
+
+
+def _date(day: int) -> str:
+    return str((datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).date())

@@ -1,0 +1,155 @@
+"""Settlements of the sandbox: of each instrument once a day, all in the same millisecond."""
+
+import base64
+import enum
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from deribit_pipeline.sandbox.listing import Listing
+from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS
+from deribit_pipeline.sandbox.refusals import invalid, required
+
+if TYPE_CHECKING:
+    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+
+_CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
+_TYPES = ("settlement", "delivery", "bankruptcy")
+_ENDINGS: tuple[dict[str, str | None], ...] = (
+    {},
+    {"continuation": None},
+    {"continuation": "none"},
+)
+
+Row = dict[str, Any]
+Place = tuple[int, int]
+"""A day, counted from 1970, and how many of its rows come before."""
+
+
+class Cut(enum.Enum):
+    """Where a page goes on that is asked for by its token: nobody has shown it."""
+
+    AT_THE_ROW = "after the last row told"
+    BELOW_THE_MILLISECOND = "below its millisecond, so that others of it are lost"
+    AT_THE_MILLISECOND = "with its whole millisecond, so that some come again"
+
+
+class Settlements:
+    """What is told of settlements.
+
+    `cut` is where tokens lead, `is_inclusive` whether the bound is. Where they end, pages take
+    turns in how they say so, by their count. `lost` are instruments and days of which the
+    settlement is not told.
+    """
+
+    def __init__(self, exchange: "SandboxExchange") -> None:
+        self._exchange = exchange
+        self.cut = Cut.AT_THE_ROW
+        self.is_inclusive = True
+        self.lost: set[tuple[str, int]] = set()
+
+    def methods(self) -> "dict[str, Method]":
+        """The methods of www."""
+        return {
+            "public/get_last_settlements_by_currency": self._get_by_currency,
+            "public/get_last_settlements_by_instrument": lambda params: self._page(
+                params, [self._exchange.listing(params)]
+            ),
+        }
+
+    def settled_ms(self, day: int) -> int:
+        """When everything settles on a day: a few milliseconds after 08:00."""
+        return day * DAY + EIGHT_HOURS + 40 + day * 37 % 719
+
+    def rows_of(self, listings: Iterable[Listing], day: int) -> list[Row]:
+        """The settlements of a day in the order they are told."""
+        rows = [self._row(listing, day) for listing in listings if self._settles(listing, day)]
+        return sorted(rows, key=lambda row: str(row["instrument_name"]))
+
+    def _get_by_currency(self, params: Mapping[str, str]) -> dict[str, Any]:
+        currency = required(params, "currency")
+        if currency not in _CURRENCIES:
+            raise invalid("currency", "invalid currency")
+        kinds = ("future", "option")
+        return self._page(
+            params,
+            [
+                listing
+                for listing in self._exchange.listings()
+                if listing.kind in kinds and listing.settlement_currency == currency
+            ],
+        )
+
+    def _page(self, params: Mapping[str, str], listings: list[Listing]) -> dict[str, Any]:
+        count = int(params.get("count", 20))
+        if not 1 <= count <= 1_000:
+            raise invalid("count", "must be between 1 and 1000")
+        if params.get("type") not in (None, *_TYPES):
+            raise invalid("type", "unsupported type")
+        found = list(islice(self._told(params, listings), count + 1))
+        page = {"settlements": [row for _, row in found[:count]]}
+        if len(found) <= count:
+            return page | _ENDINGS[count % len(_ENDINGS)]
+        day, place = found[count][0]
+        if self.cut is Cut.BELOW_THE_MILLISECOND:
+            day, place = found[count - 1][0][0] - 1, 0
+        elif self.cut is Cut.AT_THE_MILLISECOND:
+            day, place = found[count - 1][0][0], 0
+        return page | {"continuation": _token(day, place)}
+
+    def _told(
+        self, params: Mapping[str, str], listings: list[Listing]
+    ) -> Iterator[tuple[Place, Row]]:
+        """The rows that a call asks for, the newest first, and where each stands."""
+        now, kind = self._exchange.now_ms(), params.get("type")
+        latest = min(int(params.get("search_start_timestamp", now)) + self.is_inclusive, now + 1)
+        day, skipped = latest // DAY, 0
+        if "continuation" in params:
+            day, skipped = _place(params["continuation"])
+        oldest = min((listing.created_ms for listing in listings), default=now) // DAY
+        while day >= oldest:
+            if self.settled_ms(day) < latest:
+                for place, row in enumerate(self.rows_of(listings, day)):
+                    if place >= skipped and kind in (None, row["type"]):
+                        yield (day, place), row
+            day, skipped = day - 1, 0
+
+    def _settles(self, listing: Listing, day: int) -> bool:
+        at_eight = day * DAY + EIGHT_HOURS
+        is_listed = listing.created_ms <= at_eight <= listing.expires_ms
+        return is_listed and (listing.instrument_name, day) not in self.lost
+
+    def _row(self, listing: Listing, day: int) -> Row:
+        luck = random.Random(f"{listing.instrument_name} {day}")
+        prices = self._exchange.prices
+        base, counter = listing.base_currency, listing.counter_currency
+        index = prices.delivered(prices.perpetual(base, counter), day)
+        is_last = day * DAY + EIGHT_HOURS == listing.expires_ms
+        is_option = listing.kind == "option"
+        mark = round(listing.price * luck.random(), 4) if is_option else round(index * 1.0003, 2)
+        if is_last:
+            mark = 0.0 if is_option else index
+        return {
+            "position": luck.randrange(1, 10**6) * (0.1 if is_option else 10),
+            "timestamp": self.settled_ms(day),
+            "type": ("exercise" if is_option else "delivery") if is_last else "settlement",
+            "index_price": index,
+            "instrument_name": listing.instrument_name,
+            "mark_price": mark,
+            "profit_loss": luck.gauss(0, 3),
+            "session_profit_loss": abs(luck.gauss(0, 40_000)),
+        }
+
+
+def _token(day: int, place: int) -> str:
+    return base64.b32encode(f"{day} {place}".encode()).decode().rstrip("=")
+
+
+def _place(token: str) -> Place:
+    try:
+        text = base64.b32decode(token + "=" * (-len(token) % 8)).decode()
+        day, place = map(int, text.split())
+    except ValueError:
+        raise invalid("continuation", "wrong format") from None
+    return day, place
