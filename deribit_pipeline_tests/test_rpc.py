@@ -188,8 +188,8 @@ def test_the_other_methods_answer(caller: Caller, clock: Clock) -> None:
     assert caller.run(lambda client: client.test()).http_status == 200
     assert caller.run(lambda client: client.get_time()) == clock.now
     assert caller.run(lambda client: client.status()) is None
-    listed = caller.run(lambda client: client.get_instruments("BTC", "future"))
-    assert "BTC-PERPETUAL" in {instrument.instrument_name for instrument in listed}
+    listed = caller.run(lambda client: client.get_specifications("BTC", kind="future")).said
+    assert "BTC-PERPETUAL" in {each.instrument_name for each in listed.specifications}
 
 
 def test_no_more_requests_are_in_flight_than_allowed(tmp_path: Path) -> None:

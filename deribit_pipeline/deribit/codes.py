@@ -34,6 +34,6 @@ REMEDIES = {
     10000: "credentials are needed: set DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET",
     11060: "this spot pair is routed to another venue, and Deribit serves no history of it",
     13004: "check DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET, and that the key is of DERIBIT_ENV",
-    13009: "check that the API key is enabled and has the scope account:read",
-    13021: "give the API key the scope account:read",
+    13009: "check that the API key is enabled and has the scopes account:read and trade:read",
+    13021: "give the API key the scopes account:read and trade:read, and no other",
 }

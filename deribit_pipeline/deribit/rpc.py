@@ -18,7 +18,7 @@ import orjson
 import tenacity
 
 from deribit_pipeline.deribit import codes, parse
-from deribit_pipeline.deribit.auth import Credentials, Token, TokenKeeper
+from deribit_pipeline.deribit.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
 from deribit_pipeline.deribit.credits import Credits
 from deribit_pipeline.domain import from_ms
 from deribit_pipeline.errors import (
@@ -139,7 +139,7 @@ class Rpc:
         """Ask for an access token. The credentials travel in a body, for a URL is logged."""
         if self._credentials is None:
             raise DeribitRejected(codes.REMEDIES[10000], method=AUTH, params={})
-        params = {"grant_type": "client_credentials"}
+        params = {"grant_type": "client_credentials", "scope": SCOPE}
         secret = {
             "client_id": self._credentials.client_id,
             "client_secret": self._credentials.client_secret,
@@ -151,9 +151,11 @@ class Rpc:
         )
         granted = (await self._sent(request, AUTH, params)).result
         try:
-            return parse.grant(granted)
+            token = parse.grant(granted)
         except ValueError as error:
             raise DeribitBadPayload(str(error), method=AUTH, params=params) from error
+        warn_of_writes(token)
+        return token
 
     async def _authorized(self, method: str, params: Mapping[str, object]) -> Answer:
         if self._tokens is None:

@@ -3,7 +3,8 @@
 from deribit_pipeline.warehouse.tables import Column, Table
 
 _CURRENCY = Column("currency", "varchar", "The currency, by Deribit's own name.")
-_TOLD = Column("told", "json", "The whole entry, as the exchange told it.")
+_TOLD = Column("told", "json", "The whole entry as the exchange told it, its names sorted.")
+_PRIVATE = "`told` holds what the exchange knows of you, such as user name and IP address."
 
 
 def _number(name: str, description: str, unit: str) -> Column:
@@ -23,32 +24,40 @@ TRANSACTION_LOG = Table(
         Column("id", "bigint", "The exchange's id of the entry."),
         Column("logged_at", "timestamptz", "When.", "UTC"),
         Column("user_seq", "bigint", "The number of the entry within its user."),
-        Column("type", "varchar", "trade, settlement, deposit, withdrawal, transfer, …"),
+        Column("type", "varchar", "trade, settlement, delivery, deposit, withdrawal, transfer, …"),
         _text("instrument_name", "The instrument, by Deribit's own name."),
-        _text("side", "open buy, close sell, long, short, …"),
-        _number("amount", "The amount.", "as amounts of trades"),
-        _number("price", "The price.", "quote currency"),
+        _text("side", "open buy, close sell, long, short, …; - where there is none."),
+        _number("amount", "The size of the order.", "as amounts of trades"),
+        _number("price", "The price, also that of a settlement.", "quote currency"),
+        _number("index_price", "The index then.", "quote currency"),
         _number("position", "The position after it.", "as amounts of trades"),
-        _number("commission", "Commission.", "currency"),
-        _number("cashflow", "Cash flow.", "currency"),
-        _number("change", "Change of the balance.", "currency"),
+        _number("commission", "Commission paid so far.", "currency"),
+        _number("cashflow", "Profit realised in the session, or an option's premium.", "currency"),
+        _number("change", "Change of the balance, fees included.", "currency"),
         _number("balance", "The balance after it.", "currency"),
         _number("equity", "The equity after it.", "currency"),
-        _number("interest_pl", "Funding.", "currency"),
+        _number("interest_pl", "The part of `change` that is funding.", "currency"),
         _text("trade_id", "The trade's id."),
         _text("order_id", "The order's id."),
         _TOLD,
     ),
     source="private/get_transaction_log",
+    warnings=(
+        "Profit is the sum of `change`: `cashflow` leaves fees out and counts what is settled "
+        "later, and `commission` is a running total.",
+        "`user_seq` counts the entries of all currencies together.",
+        _PRIVATE,
+    ),
 )
 
 USER_TRADES = Table(
     name="user_trades",
-    description="One row for each trade of the account.",
-    key=("currency", "trade_id"),
+    description="One row for each trade of the account, two where it traded with itself.",
+    key=("currency", "trade_id", "order_id"),
     columns=(
         _CURRENCY,
         Column("trade_id", "varchar", "The exchange's id of the trade."),
+        Column("order_id", "varchar", "The id of the account's order."),
         Column("traded_at", "timestamptz", "When it was traded.", "UTC"),
         Column("instrument_name", "varchar", "The instrument, by Deribit's own name."),
         Column("trade_seq", "bigint", "The number of the trade within its instrument."),
@@ -58,7 +67,6 @@ USER_TRADES = Table(
         _number("fee", "The fee.", "fee_currency"),
         _text("fee_currency", "What the fee is in."),
         _text("liquidity", "M where the order was the maker, T where it was the taker."),
-        _text("order_id", "The order's id."),
         _number("profit_loss", "Profit and loss.", "base currency"),
         _number("index_price", "The index then.", "quote currency"),
         _number("mark_price", "The mark price then.", "quote currency"),
@@ -66,6 +74,10 @@ USER_TRADES = Table(
         _TOLD,
     ),
     source="private/get_user_trades_by_currency_and_time",
+    warnings=(
+        "The state of the order in `told` is that of the day's last fetch.",
+        _PRIVATE,
+    ),
 )
 
 SETTLEMENT_HISTORY = Table(
@@ -75,7 +87,11 @@ SETTLEMENT_HISTORY = Table(
     columns=(
         _CURRENCY,
         Column("settled_at", "timestamptz", "When it settled.", "UTC"),
-        Column("instrument_name", "varchar", "The instrument, by Deribit's own name."),
+        Column(
+            "instrument_name",
+            "varchar",
+            "The instrument, by Deribit's own name; empty for a bankruptcy.",
+        ),
         Column("type", "varchar", "settlement, delivery, exercise or bankruptcy."),
         _number("position", "The position.", "as amounts of trades"),
         _number("mark_price", "The mark price.", "quote currency"),

@@ -1,0 +1,276 @@
+"""The account's own history: its log, its trades, its settlements.
+
+Every method is private, and only reads. Bounds are UTC milliseconds. Of each row the whole entry is
+kept too, as JSON with sorted names: new fields and new types of entries come without notice.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from deribit_pipeline.deribit import shapes
+from deribit_pipeline.deribit.methods import Methods, Told
+
+LOG = "private/get_transaction_log"
+TRADES = "private/get_user_trades_by_currency_and_time"
+SETTLEMENTS = "private/get_settlement_history_by_currency"
+
+MOST_ENTRIES, MOST_TRADES, MOST_SETTLEMENTS = 250, 1_000, 1_000
+"""How many rows an answer holds at most [documentation]."""
+
+Rows = dict[str, NDArray[Any]]
+_Entries = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AccountPage:
+    """The rows of one answer in the order they came, by the table's columns.
+
+    `continuation` asks for the rows that follow; None where the exchange says that none do.
+    `may_lack` tells that rows of the same window may have been left out.
+    """
+
+    rows: Rows
+    continuation: str | int | None = None
+    may_lack: bool = False
+
+
+class Account(Methods):
+    """The methods that tell what the account did."""
+
+    async def get_account_summaries(self) -> Told[tuple[str, ...]]:
+        """`private/get_account_summaries`: the currencies that the account has, sorted. Needs the
+        scope account:read."""
+        return await self.told(currencies, "private/get_account_summaries")
+
+    async def get_transaction_log(
+        self, currency: str, first: int, last: int, *, continuation: str | int | None = None
+    ) -> Told[AccountPage]:
+        """`private/get_transaction_log`: entries between two moments, newest first. Needs the scope
+        account:read. Metered apart, at one call a second."""
+        params = _given(
+            currency=currency,
+            start_timestamp=first,
+            end_timestamp=last,
+            count=MOST_ENTRIES,
+            continuation=continuation,
+        )
+        return await self.told(partial(log_page, currency), LOG, **params)
+
+    async def get_user_trades(
+        self, currency: str, first: int, last: int, *, historical: bool
+    ) -> Told[AccountPage]:
+        """`private/get_user_trades_by_currency_and_time`: trades between two moments, of the last
+        24 hours or, `historical`, of those that are indexed by now. Needs the scope trade:read.
+
+        Of more than 1,000 the exchange leaves some out, and was seen to say that there are no more.
+        """
+        params = {
+            "currency": currency,
+            "start_timestamp": first,
+            "end_timestamp": last,
+            "count": MOST_TRADES,
+            "sorting": "asc",
+            "historical": historical,
+        }
+        return await self.told(partial(trades_page, currency), TRADES, **params)
+
+    async def get_settlement_history(
+        self, currency: str, last: int, *, continuation: str | int | None = None
+    ) -> Told[AccountPage]:
+        """`private/get_settlement_history_by_currency`: the newest up to a moment, which despite
+        its name is an upper bound, or what follows a token. Needs the scope trade:read."""
+        params = _given(
+            currency=currency,
+            count=MOST_SETTLEMENTS,
+            search_start_timestamp=last,
+            continuation=continuation,
+        )
+        return await self.told(partial(settlements_page, currency), SETTLEMENTS, **params)
+
+
+def currencies(answer: object) -> tuple[str, ...]:
+    """The currencies of `private/get_account_summaries`."""
+    summaries = shapes.array(shapes.mapping(answer).get("summaries"))
+    names = (shapes.mapping(each).get("currency") for each in summaries)
+    return tuple(sorted({shapes.text("currency", name) for name in names}))
+
+
+def log_page(currency: str, answer: object) -> AccountPage:
+    """The page of `private/get_transaction_log`; each entry says of which currency it is."""
+    fields = shapes.mapping(answer)
+    entries = _entries(fields.get("logs"), MOST_ENTRIES)
+    for entry in entries:
+        if entry.get("currency") != currency:
+            raise ValueError(f"an entry is not of {currency}")
+    return AccountPage(_rows(_LOG, entries), _continuation(fields))
+
+
+def trades_page(currency: str, answer: object) -> AccountPage:
+    """The page of `private/get_user_trades_by_currency_and_time`. As many trades as an answer
+    holds may be some of more, whatever `has_more` says."""
+    fields = shapes.mapping(answer)
+    entries = _entries(fields.get("trades"), MOST_TRADES)
+    has_more = fields.get("has_more")
+    if not isinstance(has_more, bool):
+        raise ValueError("`has_more` must be true or false")
+    rows = _rows(_TRADES, entries)
+    _require_currency(currency, rows)
+    return AccountPage(rows, may_lack=has_more or len(entries) == MOST_TRADES)
+
+
+def settlements_page(currency: str, answer: object) -> AccountPage:
+    """The page of `private/get_settlement_history_by_currency`, newest first."""
+    fields = shapes.mapping(answer)
+    rows = _rows(_SETTLEMENTS, _entries(fields.get("settlements"), MOST_SETTLEMENTS))
+    _require_currency(currency, rows)
+    if np.any(np.diff(rows["settled_at"]) > np.timedelta64(0, "ms")):
+        raise ValueError("settlements must come newest first")
+    return AccountPage(rows, _continuation(fields))
+
+
+def _entries(value: object, most: int) -> list[Mapping[str, Any]]:
+    entries = [shapes.mapping(entry) for entry in shapes.array(value)]
+    if len(entries) > most:
+        raise ValueError(f"at most {most} were asked for, and {len(entries)} came")
+    return entries
+
+
+def _continuation(fields: Mapping[str, Any]) -> str | int | None:
+    """The token; at the end it is absent, null or `none`, for all three were seen."""
+    token = fields.get("continuation")
+    if token in (None, "none"):
+        return None
+    if isinstance(token, bool) or not isinstance(token, str | int):
+        raise ValueError("`continuation` must be a text, a number or null")
+    return token
+
+
+def _require_currency(currency: str, rows: Rows) -> None:
+    """A trade or a settlement names no currency, but an instrument: `BTC-PERPETUAL` settles in BTC
+    and `SOL_USDC-PERPETUAL` in USDC, while `BTC_USDC` trades one for the other."""
+    for name in set(rows["instrument_name"].tolist()) - {""}:
+        pair, _, rest = name.partition("-")
+        of = pair.split("_")
+        if currency not in (of[-1:] if rest else of):
+            raise ValueError(f"{name} does not settle in {currency}")
+
+
+def _moments(name: str, entries: _Entries) -> NDArray[Any]:
+    moments = [shapes.milliseconds(name, entry.get(name)) for entry in entries]
+    return np.array(moments, "datetime64[ms]")
+
+
+def _wholes(name: str, entries: _Entries) -> NDArray[Any]:
+    values = [entry.get(name) for entry in entries]
+    if not all(type(value) is int and abs(value) < 2**63 for value in values):
+        raise ValueError(f"`{name}` must be a whole number")
+    return np.array(values, np.int64)
+
+
+def _numbers(name: str, entries: _Entries) -> NDArray[Any]:
+    """NaN where a number is null or absent."""
+    values = [entry.get(name) for entry in entries]
+    is_told = np.array([value is not None for value in values], bool)
+    numbers = np.full(len(values), np.nan)
+    numbers[is_told] = shapes.numbers(name, [value for value in values if value is not None])
+    return numbers
+
+
+def _known_numbers(name: str, entries: _Entries) -> NDArray[Any]:
+    return shapes.numbers(name, [entry.get(name) for entry in entries])
+
+
+def _texts(name: str, entries: _Entries) -> NDArray[Any]:
+    return np.array([shapes.text(name, entry.get(name)) for entry in entries], object)
+
+
+def _texts_or_null(name: str, entries: _Entries) -> NDArray[Any]:
+    values = [entry.get(name) for entry in entries]
+    if not all(isinstance(value, str | None) for value in values):
+        raise ValueError(f"`{name}` must be a text or null")
+    return np.array(values, object)
+
+
+def _instruments(name: str, entries: _Entries) -> NDArray[Any]:
+    """Empty for a bankruptcy, which is of no instrument."""
+    is_of_none = [entry.get("type") == "bankruptcy" and not entry.get(name) for entry in entries]
+    names = [
+        "" if of_none else shapes.text(name, entry.get(name))
+        for entry, of_none in zip(entries, is_of_none, strict=True)
+    ]
+    return np.array(names, object)
+
+
+def _whole_entries(_: str, entries: _Entries) -> NDArray[Any]:
+    told = [orjson.dumps(entry, option=orjson.OPT_SORT_KEYS).decode() for entry in entries]
+    return np.array(told, object)
+
+
+_Told = dict[str, tuple[str, Callable[[str, _Entries], NDArray[Any]]]]
+"""The exchange's name of each column, and how it is read."""
+
+_LOG: _Told = {
+    "id": ("id", _wholes),
+    "logged_at": ("timestamp", _moments),
+    "user_seq": ("user_seq", _wholes),
+    "type": ("type", _texts),
+    "instrument_name": ("instrument_name", _texts_or_null),
+    "side": ("side", _texts_or_null),
+    "amount": ("amount", _numbers),
+    "price": ("price", _numbers),
+    "index_price": ("index_price", _numbers),
+    "position": ("position", _numbers),
+    "commission": ("commission", _numbers),
+    "cashflow": ("cashflow", _numbers),
+    "change": ("change", _numbers),
+    "balance": ("balance", _numbers),
+    "equity": ("equity", _numbers),
+    "interest_pl": ("interest_pl", _numbers),
+    "trade_id": ("trade_id", _texts_or_null),
+    "order_id": ("order_id", _texts_or_null),
+    "told": ("", _whole_entries),
+}
+_TRADES: _Told = {
+    "trade_id": ("trade_id", _texts),
+    "order_id": ("order_id", _texts),
+    "traded_at": ("timestamp", _moments),
+    "instrument_name": ("instrument_name", _texts),
+    "trade_seq": ("trade_seq", _wholes),
+    "direction": ("direction", _texts),
+    "price": ("price", _known_numbers),
+    "amount": ("amount", _known_numbers),
+    "fee": ("fee", _numbers),
+    "fee_currency": ("fee_currency", _texts_or_null),
+    "liquidity": ("liquidity", _texts_or_null),
+    "profit_loss": ("profit_loss", _numbers),
+    "index_price": ("index_price", _numbers),
+    "mark_price": ("mark_price", _numbers),
+    "iv": ("iv", _numbers),
+    "told": ("", _whole_entries),
+}
+_SETTLEMENTS: _Told = {
+    "settled_at": ("timestamp", _moments),
+    "instrument_name": ("instrument_name", _instruments),
+    "type": ("type", _texts),
+    "position": ("position", _numbers),
+    "mark_price": ("mark_price", _numbers),
+    "index_price": ("index_price", _numbers),
+    "funding": ("funding", _numbers),
+    "profit_loss": ("profit_loss", _numbers),
+    "session_profit_loss": ("session_profit_loss", _numbers),
+    "told": ("", _whole_entries),
+}
+
+
+def _rows(told: _Told, entries: _Entries) -> Rows:
+    return {column: read(name, entries) for column, (name, read) in told.items()}
+
+
+def _given(**params: object) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}

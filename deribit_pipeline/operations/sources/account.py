@@ -1,0 +1,238 @@
+"""The account's history, which only its owner can ask for: where no API key is set, there is none.
+
+Nobody can count how many entries, trades or settlements there must be. So everything is asked for
+twice, every other time with the days around it, and a day is believed once two answers are alike.
+"""
+
+import itertools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+
+import numpy as np
+
+from deribit_pipeline.datasets import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES, Dataset
+from deribit_pipeline.deribit import account as methods
+from deribit_pipeline.deribit.client import DeribitClient
+from deribit_pipeline.domain import day_window, days_between, from_ms, to_ms
+from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.sources.asking import agreed
+from deribit_pipeline.operations.sources.source import FailedDays, Source
+from deribit_pipeline.planning.account import (
+    Bounds,
+    Heard,
+    are_alike,
+    balance_verdict,
+    bounds_of,
+    new_rows,
+    of_day,
+    settled_until,
+    united,
+    windows_of,
+    with_page,
+)
+from deribit_pipeline.planning.rows import Columns, FetchedRows
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+
+logger = logging.getLogger(__name__)
+
+# For how long trades are among the recent ones. Of a start before that the answer may be empty, so
+# a little less is asked for.
+_RECENT = timedelta(hours=24)
+_MARGIN = timedelta(minutes=10)
+
+Ask = Callable[[DeribitClient, str, Bounds], Awaitable[Heard]]
+"""Everything that is told of a currency between two bounds. Raises a DeribitError."""
+
+Verdict = Callable[[Columns, str, date], str]
+
+
+def no_verdict(rows: Columns, currency: str, day: date) -> str:
+    """Nothing in these rows speaks of each other."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSource:
+    """Brings one history of the account, a currency's days at a time.
+
+    `ask` follows the pages of one answer to their end; it takes about `calls` calls. `method` is
+    named in errors.
+    """
+
+    dataset: Dataset
+    method: str
+    ask: Ask
+    calls: int = 1
+    verdict: Verdict = no_verdict
+
+    async def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncIterator[FetchedRows | FailedDays]:
+        """A month at a time; where no two answers to it are alike, day by day."""
+        for first, last in windows_of(days):
+            async for piece in self._window(exchange.client, series, first, last):
+                yield piece
+
+    def requests(self, series: str, days: Sequence[date]) -> int:
+        """Two answers to each month, however many pages they have."""
+        return 2 * self.calls * len(list(windows_of(days)))
+
+    async def _window(
+        self, client: DeribitClient, currency: str, first: date, last: date
+    ) -> AsyncIterator[FetchedRows | FailedDays]:
+        try:
+            said, settled = await self._agreed(client, currency, first, last)
+        except DeribitBadPayload as error:
+            if first == last:
+                yield FailedDays([first], error)
+                return
+            logger.warning("%s; asking for one day at a time", error)
+            for day in days_between(first, last):
+                async for piece in self._window(client, currency, day, day):
+                    yield piece
+            return
+        for day in days_between(first, last):
+            yield FetchedRows(
+                currency,
+                day,
+                of_day(self.dataset, said.rows, day),
+                said.as_of,
+                is_over=day_window(day).end <= settled,
+                is_confirmed=True,
+                verdict=self.verdict(said.rows, currency, day),
+            )
+
+    async def _agreed(
+        self, client: DeribitClient, currency: str, first: date, last: date
+    ) -> tuple[Heard, datetime]:
+        """What two answers say alike, and until when no answer can have lacked a row."""
+        neighbours = itertools.cycle((0, 1))
+        settled: list[datetime] = []
+
+        async def ask() -> Heard:
+            bounds = bounds_of(first, last, neighbours=next(neighbours))
+            try:
+                told = await self.ask(client, currency, bounds)
+            except ValueError as error:
+                raise self._odd(str(error), currency, first, last) from error
+            settled.append(told.settled_until)
+            return told
+
+        contradiction = "answers contradict each other about which rows there are"
+        said = await agreed(
+            ask,
+            partial(are_alike, self.dataset, first, last),
+            self._odd(contradiction, currency, first, last),
+        )
+        return said, min(settled)
+
+    def _odd(self, reason: str, currency: str, first: date, last: date) -> DeribitBadPayload:
+        asked = {"currency": currency, "days": f"{first} to {last}"}
+        return DeribitBadPayload(reason, method=self.method, params=asked)
+
+
+async def ask_log(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
+    """The log's entries: page after page, until the exchange says that nothing follows."""
+    told = await client.get_transaction_log(currency, bounds.first, bounds.last)
+    rows = with_page(TRANSACTION_LOG, None, told.said.rows, bounds)
+    as_of = told.as_of
+    while told.said.continuation is not None:
+        told = await client.get_transaction_log(
+            currency, bounds.first, bounds.last, continuation=told.said.continuation
+        )
+        rows = with_page(TRANSACTION_LOG, rows, told.said.rows, bounds)
+    return Heard(rows, as_of, settled_until(as_of))
+
+
+async def ask_trades(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
+    """The trades, both the recent ones and the historical, which lack the newest.
+
+    The recent ones are asked for first: a trade that becomes history meanwhile is told twice, and
+    not never.
+    """
+    as_of = await client.get_time()
+    oldest = as_of - _RECENT
+    recent = Bounds(max(bounds.first, to_ms(oldest + _MARGIN)), bounds.last)
+    if recent.first > recent.last:
+        rows = await _trades(client, currency, bounds, historical=True)
+        return Heard(rows, as_of, settled_until(as_of))
+    newest = await _trades(client, currency, recent, historical=False)
+    if client.rpc.as_of is None or client.rpc.as_of > from_ms(recent.first) + _RECENT:
+        raise ValueError("the recent trades were told too late to be all of them")
+    rows = await _trades(client, currency, bounds, historical=True)
+    settled = settled_until(as_of, new_rows(USER_TRADES, rows, newest)["traded_at"])
+    brink = Bounds(to_ms(oldest), recent.first)
+    if bounds.first < brink.last and not await _is_told(client, currency, rows, brink):
+        settled = min(settled, oldest)
+    # The two may tell the state of an order, and the number of contracts, each in its own way.
+    return Heard(united(USER_TRADES, rows, newest, but=("told",)), as_of, settled)
+
+
+async def _is_told(client: DeribitClient, currency: str, history: Columns, brink: Bounds) -> bool:
+    """Whether no trade can lack that is too old to be asked for as a recent one and may be too new
+    to be history: history reaches further, or the log has none."""
+    if np.any(history["traded_at"].astype(np.int64) >= brink.first):
+        return True
+    log = await ask_log(client, currency, brink)
+    return "trade" not in log.rows["type"]
+
+
+async def _trades(
+    client: DeribitClient, currency: str, bounds: Bounds, *, historical: bool
+) -> Columns:
+    """The trades of one kind: of a window with more than an answer holds, those of its halves."""
+    told = await client.get_user_trades(currency, bounds.first, bounds.last, historical=historical)
+    if not told.said.may_lack:
+        return with_page(USER_TRADES, None, told.said.rows, bounds)
+    halves = bounds.halves()
+    if halves is None:
+        raise ValueError("more trades came of a few milliseconds than an answer holds")
+    parts = [await _trades(client, currency, half, historical=historical) for half in halves]
+    return united(USER_TRADES, *parts)
+
+
+async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
+    """The settlements, newest first, until older ones than those that are wanted were told."""
+    told = await client.get_settlement_history(currency, bounds.last)
+    rows = with_page(SETTLEMENT_HISTORY, None, told.said.rows, Bounds(0, bounds.last))
+    as_of = told.as_of
+    while told.said.continuation is not None:
+        oldest = int(rows["settled_at"].astype(np.int64).min(initial=bounds.last))
+        if oldest < bounds.first:
+            break
+        told = await client.get_settlement_history(
+            currency, bounds.last, continuation=told.said.continuation
+        )
+        rows = with_page(SETTLEMENT_HISTORY, rows, told.said.rows, Bounds(0, oldest))
+    return Heard(rows, as_of, settled_until(as_of))
+
+
+TRANSACTION_LOG_SOURCE = AccountSource(
+    TRANSACTION_LOG, methods.LOG, ask_log, verdict=balance_verdict
+)
+USER_TRADES_SOURCE = AccountSource(USER_TRADES, methods.TRADES, ask_trades, calls=3)
+SETTLEMENT_HISTORY_SOURCE = AccountSource(SETTLEMENT_HISTORY, methods.SETTLEMENTS, ask_settlements)
+
+ACCOUNT_SOURCES: Mapping[str, Source] = {
+    source.dataset.name: source
+    for source in (TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE)
+}
+"""By the dataset's name."""
+
+
+def account_datasets(settings: Settings) -> tuple[Dataset, ...]:
+    """The datasets of the account; none where no API key is set."""
+    if not settings.client_id:
+        return ()
+    return (TRANSACTION_LOG, USER_TRADES, SETTLEMENT_HISTORY)
+
+
+async def account_currencies(exchange: Exchange) -> tuple[str, ...]:
+    """The currencies that the account has: the series of its log. Its trades and settlements have
+    those that instruments settle in."""
+    return (await exchange.client.get_account_summaries()).said
