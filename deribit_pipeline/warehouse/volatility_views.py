@@ -1,36 +1,18 @@
-"""Realised volatility: macros over the one-minute candles of complete days, nothing stored.
+"""Realised volatility: macros over the one-minute candles of complete days; nothing is stored.
 
-Formulas, sources, annualisation and what is left out: docs/volatility.md. Time is counted in
-whole minutes since 1970-01-01 00:00 UTC, so that no session's time zone matters.
+Formulas, sources, annualisation and what is left out: docs/volatility.md. Time is counted in whole
+minutes since 1970-01-01 00:00 UTC, so that the time zone of a session does not matter.
 """
 
 from deribit_pipeline.warehouse.tables import View
-
-# A price of zero or less, which combos have, has no logarithm: such a candle counts as lacking.
-# The previous close is that of the candle directly before, or null.
-_MOVES = """
-select number, ln(open / before) as jump, ln(close / before) as move, ln(close / open) as body,
-       ln(high / open) as up, ln(low / open) as down
-from (
-    select number, open, high, low, close,
-           lag(close) over (order by number) as before,
-           number - lag(number) over (order by number) as step
-    from (
-        select epoch_ms(opened_at) // (60000 * cast(sampling as bigint)) as number,
-               open, high, low, close
-        from sampled_candles(instrument, sampling)
-        where least(open, high, low, close) > 0
-    )
-)
-where step = 1"""
 
 SAMPLED_CANDLES = View(
     name="sampled_candles",
     parameters=("instrument", "sampling"),
     description="One row for each candle of `sampling` minutes of an instrument of which every "
     "minute is held, on complete days: from sampled_candles('BTC-PERPETUAL', 60). Any whole number "
-    "of minutes goes, counted from 1970-01-01 00:00 UTC. Minutes in which nobody traded, which "
-    "repeat the last close, are in it and counted in `minutes_without_trades`.",
+    "of minutes goes, counted from 1970-01-01 00:00 UTC. Minutes in which nobody traded repeat the "
+    "last close; they are in it, and counted in `minutes_without_trades`.",
     query="""
 select to_timestamp(number * cast(sampling as bigint) * 60) as opened_at,
        open, high, low, close, volume_base, volume_quote, minutes_without_trades
@@ -48,33 +30,122 @@ where minutes = cast(sampling as bigint)
 order by opened_at""",
 )
 
+# A candle whose predecessor lacks has no move, and so is in no window. What has no logarithm, as
+# combos may cost zero or less, or whose range does not hold its own prices, counts as lacking.
 REALISED_VOLATILITIES = View(
     name="realised_volatilities",
     parameters=("instrument", "sampling", "windows"),
-    description="One row for each length of window out of a list and each end of such a window: "
-    "from realised_volatilities('BTC-PERPETUAL', 60, [24, 168]). The columns are those of "
-    "realised_volatility.",
-    query=f"""
-with moves as ({_MOVES}
-), counted as (
-    select samples, number, count(*) over rolling as held,
-           avg(move * move) over rolling as close_to_close,
-           avg((up - down) * (up - down)) over rolling / (4 * ln(2)) as parkinson,
-           avg((up - down) * (up - down) / 2 - (2 * ln(2) - 1) * body * body) over rolling
-               as garman_klass,
+    description="One row for each length of window and each end of such a window: "
+    "from realised_volatilities('BTC-PERPETUAL', 60, [24, 168]). As realised_volatility, for a "
+    "list of lengths.",
+    query="""
+with sampled as (
+    select epoch_ms(opened_at) // (60000 * cast(sampling as bigint)) as number,
+           open, high, low, close
+    from sampled_candles(instrument, sampling)
+    where low > 0 and low <= least(open, close) and greatest(open, close) <= high
+), following as (
+    select *, lag(close) over (order by number) as before,
+           number - lag(number) over (order by number) as step
+    from sampled
+), moves as (
+    select number, ln(close / before) as move, ln(open / before) as jump, ln(close / open) as body,
+           ln(high / open) as up, ln(low / open) as down
+    from following
+    where step = 1
+), variances as (
+    select samples, number, count(*) over rolling as moves,
+           avg(move ** 2) over rolling as close_to_close,
+           avg((up - down) ** 2) over rolling / (4 * ln(2)) as parkinson,
+           avg((up - down) ** 2 / 2 - (2 * ln(2) - 1) * body ** 2) over rolling as garman_klass,
            avg(up * (up - body) + down * (down - body)) over rolling as rogers_satchell,
-           var_samp(jump) over rolling as jumps,
-           var_samp(body) over rolling as bodies,
-           0.34 / (1.34 + (samples + 1) / nullif(samples - 1, 0)) as k
+           var_samp(jump) over rolling as jumps, var_samp(body) over rolling as bodies,
+           0.34 / (1.34 + (samples + 1) / nullif(samples - 1, 0)) as weight,
+           365 * 24 * 60 / cast(sampling as bigint) as a_year
     from moves, (select unnest(cast(windows as bigint[])) as samples)
     window rolling as (
-        partition by samples order by number
+        partition by samples
+        order by number
         range between samples - 1 preceding and current row
     )
 )
 select to_timestamp((number + 1) * cast(sampling as bigint) * 60) as ended_at, samples,
-       annualised(close_to_close) as close_to_close
-from counted
-where held = samples
+       sqrt(a_year * close_to_close) as close_to_close, sqrt(a_year * parkinson) as parkinson,
+       sqrt(a_year * garman_klass) as garman_klass,
+       sqrt(a_year * rogers_satchell) as rogers_satchell,
+       sqrt(a_year * (jumps + weight * bodies + (1 - weight) * rogers_satchell)) as yang_zhang
+from variances
+where moves = samples
 order by samples, ended_at""",
+)
+
+REALISED_VOLATILITY = View(
+    name="realised_volatility",
+    parameters=("instrument", "sampling", "samples"),
+    description="One row for each end of a window of `samples` candles of `sampling` minutes: the "
+    "realised volatility over it by five estimators, as annualised fractions (0.65 is 65 %): "
+    "from realised_volatility('BTC-PERPETUAL', 60, 24). A window of which a candle lacks, or the "
+    "close before it, has no row.",
+    query="""
+from realised_volatilities(instrument, sampling, [samples])""",
+)
+
+VOLATILITY_CONE = View(
+    name="volatility_cone",
+    parameters=("instrument", "sampling", "windows"),
+    description="One row for each length of window and each estimator: how its realised volatility "
+    "was spread over all windows of that length, and the latest: "
+    "from volatility_cone('BTC-PERPETUAL', 60, [24, 168, 720]).",
+    query="""
+select samples, estimator, count(*) as windows, min(volatility) as lowest,
+       quantile_cont(volatility, 0.1) as p10, quantile_cont(volatility, 0.25) as p25,
+       quantile_cont(volatility, 0.5) as p50, quantile_cont(volatility, 0.75) as p75,
+       quantile_cont(volatility, 0.9) as p90, max(volatility) as highest,
+       max_by(volatility, ended_at) as latest, max(ended_at) as latest_ended_at
+from (
+    unpivot (from realised_volatilities(instrument, sampling, windows))
+    on close_to_close, parkinson, garman_klass, rogers_satchell, yang_zhang
+    into name estimator value volatility
+)
+group by samples, estimator
+order by samples, estimator""",
+)
+
+REALISED_AGAINST_DVOL = View(
+    name="realised_against_dvol",
+    parameters=("instrument", "currency", "days", "sampling := 60"),
+    description="One row for each close of a currency's DVOL: what it implied, and the "
+    "close-to-close volatility realised over the `days` before and after, all as annualised "
+    "fractions: from realised_against_dvol('BTC-PERPETUAL', 'BTC', 30). What was realised is null "
+    "where a candle of its window lacks, and a moment that lacks both has no row. `sampling`, in "
+    "minutes, divides a day.",
+    query="""
+with realised as (
+    select ended_at, close_to_close
+    from realised_volatility(
+        instrument, sampling, cast(days as bigint) * 1440 // cast(sampling as bigint)
+    )
+), dvol as (
+    select opened_at + to_seconds(cast(resolution as bigint)) as measured_at,
+           min_by(close, cast(resolution as bigint)) / 100 as implied
+    from volatility_index
+    where volatility_index.currency = currency and resolution in ('60', '3600')
+    group by measured_at
+)
+select measured_at, implied, earlier.close_to_close as realised_before,
+       later.close_to_close as realised_after, implied - later.close_to_close as premium
+from dvol
+left join realised as earlier on earlier.ended_at = measured_at
+left join realised as later
+    on later.ended_at = measured_at + to_minutes(cast(days as bigint) * 1440)
+where earlier.ended_at is not null or later.ended_at is not null
+order by measured_at""",
+)
+
+VIEWS = (
+    SAMPLED_CANDLES,
+    REALISED_VOLATILITIES,
+    REALISED_VOLATILITY,
+    VOLATILITY_CONE,
+    REALISED_AGAINST_DVOL,
 )
