@@ -10,6 +10,13 @@ from deribit_pipeline.warehouse.reads import SERIES, Connection, series_paramete
 
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
+ROLLED = """
+    arg_min(open, candles.opened_at) as open, max(high) as high, min(low) as low,
+    arg_max(close, candles.opened_at) as close, fsum(volume_base) as volume_base,
+    fsum(volume_quote) as volume_quote, count(*) as held
+"""
+"""One longer candle of a group of `candles`, and of how many it is made."""
+
 
 def rolled_up(
     connection: Connection,
@@ -28,9 +35,7 @@ def rolled_up(
     rows = connection.execute(
         f"""
         select epoch_ms(time_bucket(to_milliseconds($length), opened_at, $origin)) as opened_at,
-               arg_min(open, candles.opened_at) as open, max(high) as high, min(low) as low,
-               arg_max(close, candles.opened_at) as close, sum(volume_base) as volume_base,
-               sum(volume_quote) as volume_quote, count(*) as held
+               {ROLLED}
         from candles
         where {SERIES} and candles.opened_at >= $start and candles.opened_at < $end
         group by 1

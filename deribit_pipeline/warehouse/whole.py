@@ -1,8 +1,9 @@
-"""A file that is there whole or not at all, whatever ends the process that makes it."""
+"""A file or folder that is there whole or not at all, whatever ends the process that makes it."""
 
 import contextlib
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +22,7 @@ def whole_file(path: Path, *, replacing: bool) -> Iterator[Path]:
     somebody else's file is there by then. What a killed process left is removed. Raises OSError.
     """
     path = path.resolve()  # through a link, to the disk that it points to
-    parts = f".{path.name}.part-"
-    for left in path.parent.glob(f"{parts}*"):
-        maker = _MAKER.match(left.name.removeprefix(parts))
-        if maker and not is_alive(maker[0]):
-            left.unlink(missing_ok=True)
-    made = path.with_name(f"{parts}{name_of(os.getpid())}-{threading.get_ident()}")
+    made = _beside(path)
     try:
         yield made
         if made.exists():
@@ -43,6 +39,39 @@ def whole_file(path: Path, *, replacing: bool) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # the error that brought us here says more
             for file in (made, _wal(made)):
                 file.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` to fill, which takes the place of what is there when the block ends
+    well. What a killed process left is removed. Raises OSError."""
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = _beside(path)
+    former = made.with_name(f"{made.name}-former")
+    made.mkdir()
+    try:
+        yield made
+        if path.exists():
+            path.rename(former)
+        made.rename(path)
+        _sync(path.parent)
+    finally:
+        for folder in (made, former):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A name beside `path` that is this process's; what a dead one left under its own goes."""
+    parts = f".{path.name}.part-"
+    for left in path.parent.glob(f"{parts}*"):
+        maker = _MAKER.match(left.name.removeprefix(parts))
+        if maker and not is_alive(maker[0]):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+    return path.with_name(f"{parts}{name_of(os.getpid())}-{threading.get_ident()}")
 
 
 def _wal(path: Path) -> Path:

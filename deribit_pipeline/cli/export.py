@@ -1,0 +1,48 @@
+"""`export`: rows for other programs, with a manifest of what proves them."""
+
+import time
+from pathlib import Path
+
+from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.terminal import stderr
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.operations.exports.export import FORMATS, export
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+
+
+def run(
+    wanted: arguments.Wanted,
+    start: str,
+    end: str,
+    format_name: str,
+    to: Path,
+    *,
+    allow_incomplete: bool,
+) -> int:
+    """The command `export`; answers its exit code."""
+    if format_name not in FORMATS:
+        raise InputError(f"--format must be one of {', '.join(FORMATS)}, was {format_name!r}.")
+    first, last = arguments.window(start, end)
+    assert first is not None
+    assert last is not None
+    settings, began = Settings.load(), time.monotonic()
+    dataset = wanted.dataset()
+    made = export(
+        Warehouse(settings.warehouse, settings.environment),
+        dataset,
+        wanted.names(dataset, settings),
+        first,
+        last,
+        format_name=format_name,
+        to=to,
+        is_incomplete_allowed=allow_incomplete,
+    )
+    lacking = f", of which {made.incomplete:,} days are not complete" if made.incomplete else ""
+    stderr().print(
+        f"{to} holds {made.rows:,} {dataset.rows} in {made.files:,} files of {format_name}, "
+        f"{made.size / 1e6:,.1f} MB{lacking}, written in {time.monotonic() - began:.1f} s.",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0

@@ -1,0 +1,111 @@
+"""An export: a folder of files for another program, written whole or not at all."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.domain import TimeWindow, day_window
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.operations.exports import freqtrade, manifest, nautilus, tables
+from deribit_pipeline.operations.exports.part import Part
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.frames import require_extra
+from deribit_pipeline.warehouse.whole import whole_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How files are written: of a part a month, or of one for the whole window."""
+
+    write: Callable[[Part, Path], None]
+    is_by_month: bool
+    extra: str = "pandas"
+
+
+FORMATS = {
+    "parquet": Format(tables.write_parquet, is_by_month=True),
+    "csv": Format(tables.write_csv, is_by_month=True),
+    "freqtrade": Format(freqtrade.write_freqtrade, is_by_month=False, extra="arrow"),
+    "nautilus": Format(nautilus.write_nautilus, is_by_month=False, extra="arrow"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export holds: rows, files beside the manifest, the size of all in bytes, and how
+    many of its days are not proved complete."""
+
+    rows: int
+    files: int
+    size: int
+    incomplete: int
+
+
+def export(
+    warehouse: Warehouse,
+    dataset: Dataset,
+    names: Sequence[str],
+    first: date,
+    last: date,
+    *,
+    format_name: str,
+    to: Path,
+    is_incomplete_allowed: bool = False,
+) -> Exported:
+    """Write the rows of the series from the first day to the last to the folder `to`, in the place
+    of an export that is there.
+
+    Raises IncompleteDays before anything is written where a day is not proved, unless that is
+    allowed; InputError where `to` is something else than an export, or the format has no place
+    for the rows; WarehouseError where reading fails.
+    """
+    format_ = FORMATS[format_name]
+    require_extra(format_.extra)
+    _require_place(to)
+    whole = TimeWindow(day_window(first).start, day_window(last).end)
+    for name in names:
+        Part(warehouse, dataset, name, whole, is_incomplete_allowed).require_complete()
+    windows = _months(whole) if format_.is_by_month else [whole]
+    parts = [
+        Part(warehouse, dataset, name, window, is_incomplete_allowed)
+        for name in names
+        for window in windows
+    ]
+    try:
+        with whole_folder(to) as folder:
+            for part in parts:
+                format_.write(part, folder)
+            manifest.write(folder, format_name, parts)
+            files = [file for file in folder.rglob("*") if file.is_file()]
+            size = sum(file.stat().st_size for file in files)
+    except OSError as error:
+        raise InputError(f"--to {to} cannot be written ({error.strerror}).") from error
+    incomplete = sum(len(part.excerpt.lacking) for part in parts if part.excerpt)
+    return Exported(sum(part.count for part in parts), len(files) - 1, size, incomplete)
+
+
+def _require_place(to: Path) -> None:
+    """Raise InputError where `to` is anything but free, empty, or an export and nothing else."""
+    try:
+        if not to.exists():
+            return
+        if not to.is_dir():
+            raise InputError(f"--to {to} is a file: name a folder.")
+        there = {file.relative_to(to).as_posix() for file in to.rglob("*") if not file.is_dir()}
+    except OSError as error:
+        raise InputError(f"--to {to} cannot be read ({error.strerror}).") from error
+    if others := sorted(there - manifest.files_of(to)):
+        raise InputError(
+            f"--to {to} holds {others[0]}, which no export wrote there: name a folder of its own."
+        )
+
+
+def _months(window: TimeWindow) -> list[TimeWindow]:
+    """The window, cut where months begin."""
+    cuts = [window.start]
+    while (after := (cuts[-1].replace(day=1) + timedelta(days=32)).replace(day=1)) < window.end:
+        cuts.append(after)
+    return [TimeWindow(*ends) for ends in pairwise([*cuts, window.end])]

@@ -1,0 +1,63 @@
+"""What a format is given to write: a series over a window, read when the format asks for it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.domain import TimeWindow
+from deribit_pipeline.warehouse import candle_series, frames, series
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.series import Excerpt
+
+
+@dataclass(slots=True)
+class Part:
+    """A series over a window. Once read, `excerpt` says what its `count` rows rest on."""
+
+    warehouse: Warehouse
+    dataset: Dataset
+    series: str
+    window: TimeWindow
+    is_incomplete_allowed: bool = False
+    excerpt: Excerpt | None = None
+    count: int = 0
+
+    def require_complete(self) -> None:
+        """Raise IncompleteDays, as the part's excerpt does, unless that is allowed."""
+        with self._read() as (_, excerpt):
+            if not self.is_incomplete_allowed:
+                excerpt.require_complete()
+
+    def copy(self, file: Path, options: str) -> None:
+        """Write the rows, sorted, to a file as DuckDB's `copy` does, with these options of it."""
+        file.parent.mkdir(parents=True)
+        with self._read() as (connection, excerpt):
+            [(self.count,)] = connection.execute(
+                f"copy (from ({excerpt.query}) order by {excerpt.order}) to $file ({options})",
+                {**excerpt.parameters, "file": str(file)},
+            ).fetchall()
+
+    def frame(self) -> Any:
+        """The rows as a pandas frame, sorted and indexed by their instants."""
+        with self._read() as (connection, excerpt):
+            found = frames.frame(connection, "pandas", excerpt)
+        self.count = len(found)
+        return found
+
+    @contextmanager
+    def _read(self) -> Iterator[tuple[Connection, Excerpt]]:
+        with self.warehouse.reading() as connection:
+            if self.dataset.resolution:
+                excerpt = candle_series.candles(
+                    connection, self.series, self.dataset.resolution, self.window
+                )
+            else:
+                excerpt = series.rows(connection, self.dataset, self.series, self.window)
+            if excerpt.lacking and not self.is_incomplete_allowed:
+                excerpt.require_complete()  # it changed since the whole window was looked at
+            self.excerpt = excerpt
+            yield connection, excerpt

@@ -1,0 +1,282 @@
+"""The warehouse's rows as frames, for research: proved complete unless told otherwise.
+
+    from deribit_pipeline import read
+
+    read.candles("BTC-PERPETUAL", "2024-01-01", "2024-01-31", "60")
+
+`start` and `end` are UTC. A day (a date, or text such as 2024-01-31) is meant whole, the last one
+too, as on the command line; an instant (a datetime, or text with a time) is where to begin, or
+where to stop before. A datetime without a time zone is UTC.
+
+`frame` is "pandas" (indexed by instant), "arrow" or "polars", sorted in any case. `warehouse` is
+the file; if none is given, the one that DERIBIT_WAREHOUSE names. It is opened to read, once the
+arguments are checked, and closed before the frame is handed back: writers wait for a moment.
+
+Every function raises IncompleteDays, which names the days, where one that the window touches is
+not proved complete; with `complete_only=False` it hands back what is held. Days before a listing
+lack nothing, unless there are no others. InputError says what is wrong with an argument,
+WarehouseError what with the file.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from deribit_pipeline.datasets import FUNDING_RATES, TRADES, VOLATILITY_INDEX
+from deribit_pipeline.domain import Resolution, TimeWindow, day_window, spans_of
+from deribit_pipeline.errors import IncompleteDays, InputError, WarehouseError
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse import candle_series, frames, series
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.frames import FrameKind
+from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.series import Excerpt
+
+__all__ = [
+    "IncompleteDays",
+    "InputError",
+    "WarehouseError",
+    "candles",
+    "funding",
+    "historical_prices",
+    "realised_volatility",
+    "trades",
+    "volatility_index",
+]
+
+Moment: TypeAlias = str | date | datetime
+Frame: TypeAlias = Any
+"""A pandas.DataFrame, pyarrow.Table or polars.DataFrame, as was asked."""
+
+
+def candles(
+    instrument: str,
+    start: Moment,
+    end: Moment,
+    resolution: str = "1",
+    *,
+    complete_only: bool = True,
+    frame: FrameKind = "pandas",
+    warehouse: Path | str | None = None,
+) -> Frame:
+    """The candles that open in the window: opened_at, open, high, low, close (quote currency),
+    volume_base, volume_quote.
+
+    `resolution` is in Deribit's spelling: 1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720 (minutes)
+    or 1D. On each UTC day of which candles of that resolution are held and complete, they are as
+    the exchange told them; on any other, they are made of its one-minute candles where those are.
+    Those of 1D open at 08:00; those of 180, 360 and 720 as held ones of the instrument do, and
+    where there are none, counted from 00:00, which nobody has shown. A candle made of minutes
+    counts those without a trade in, which repeat the last close.
+
+    The `attrs` of a pandas frame say, as spans of days, which were `rolled_up` from minutes and
+    which are `incomplete`.
+    """
+    window = _window(start, end)
+    length = _resolution(resolution)
+    return _read(
+        lambda connection: candle_series.candles(connection, instrument, length, window),
+        complete_only,
+        frame,
+        warehouse,
+    )
+
+
+def funding(
+    instrument: str,
+    start: Moment,
+    end: Moment,
+    *,
+    complete_only: bool = True,
+    frame: FrameKind = "pandas",
+    warehouse: Path | str | None = None,
+) -> Frame:
+    """The hours of a perpetual that end in the window: funded_at (the end), interest_1h and
+    interest_8h (fractions; a positive one is paid by longs), index_price, prev_index_price."""
+    window = _window(start, end)
+    return _read(
+        lambda connection: series.rows(connection, FUNDING_RATES, instrument, window),
+        complete_only,
+        frame,
+        warehouse,
+    )
+
+
+def trades(
+    instrument: str,
+    start: Moment,
+    end: Moment,
+    *,
+    complete_only: bool = True,
+    frame: FrameKind = "pandas",
+    warehouse: Path | str | None = None,
+) -> Frame:
+    """The trades of the window by `trade_seq`, with the columns of the table `trades`. Many share
+    a millisecond."""
+    window = _window(start, end)
+    return _read(
+        lambda connection: series.rows(connection, TRADES, instrument, window),
+        complete_only,
+        frame,
+        warehouse,
+    )
+
+
+def volatility_index(
+    currency: str,
+    start: Moment,
+    end: Moment,
+    resolution: str = "3600",
+    *,
+    complete_only: bool = True,
+    frame: FrameKind = "pandas",
+    warehouse: Path | str | None = None,
+) -> Frame:
+    """The candles of a currency's DVOL that open in the window: opened_at, open, high, low, close,
+    in percent a year. `resolution` is in seconds: 60 or 3600."""
+    window = _window(start, end)
+    if resolution not in ("60", "3600"):
+        raise InputError(f"resolution must be 60 or 3600 (seconds), was {resolution!r}.")
+    only = {"resolution": resolution}
+    return _read(
+        lambda connection: series.rows(connection, VOLATILITY_INDEX, currency, window, only),
+        complete_only,
+        frame,
+        warehouse,
+    )
+
+
+def historical_prices(
+    instrument: str,
+    days: int = 7,
+    *,
+    complete_only: bool = True,
+    frame: FrameKind = "pandas",
+    warehouse: Path | str | None = None,
+) -> Frame:
+    """Hourly prices of the last `days` UTC days up to the newest complete one that is held:
+    opened_at, open, high, low, close and volume (base currency), from `candles` of 60 minutes."""
+    if days < 1:
+        raise InputError(f"days must be 1 or more, was {days}.")
+
+    def select(connection: Connection) -> Excerpt:
+        newest = candle_series.newest_complete_day(connection, instrument, Resolution.HOUR_1)
+        if newest is None:
+            raise InputError(f"The warehouse holds no complete day of {instrument}.")
+        first = day_window(newest - timedelta(days=days - 1))
+        window = TimeWindow(first.start, day_window(newest).end)
+        found = candle_series.candles(connection, instrument, Resolution.HOUR_1, window)
+        columns = "opened_at, open, high, low, close, volume_base as volume"
+        return replace(found, query=f"select {columns} from ({found.query})")
+
+    return _read(select, complete_only, frame, warehouse)
+
+
+def realised_volatility(
+    instrument: str,
+    start: Moment,
+    end: Moment,
+    sampling: int = 60,
+    samples: int = 24 * 30,
+    *,
+    complete_only: bool = True,
+    frame: FrameKind = "pandas",
+    warehouse: Path | str | None = None,
+) -> Frame:
+    """The volatility realised over `samples` candles of `sampling` minutes, for every such stretch
+    that ends in the window: ended_at, close_to_close, parkinson, garman_klass, rogers_satchell,
+    yang_zhang, as annualised fractions (0.65 is 65 %).
+
+    It is the macro `realised_volatility` of the warehouse, made of one-minute candles: their days
+    must be complete from where the first stretch begins, a candle earlier.
+    """
+    window = _window(start, end)
+    if sampling < 1 or samples < 1:
+        raise InputError(f"sampling and samples must be 1 or more, were {sampling} and {samples}.")
+    reach = timedelta(minutes=sampling * (samples + 1))
+
+    def select(connection: Connection) -> Excerpt:
+        of_minutes = TimeWindow(window.start - reach, window.end)
+        found = candle_series.candles(connection, instrument, Resolution.MINUTE_1, of_minutes)
+        return replace(
+            found,
+            at="ended_at",
+            order="ended_at",
+            query="select * exclude (samples) from realised_volatility($name, $sampling, $samples) "
+            "where ended_at >= $start and ended_at < $end",
+            parameters={
+                "name": instrument,
+                "sampling": sampling,
+                "samples": samples,
+                "start": window.start,
+                "end": window.end,
+            },
+        )
+
+    return _read(select, complete_only, frame, warehouse)
+
+
+def _read(
+    select: Callable[[Connection], Excerpt],
+    complete_only: bool,
+    kind: FrameKind,
+    path: Path | str | None,
+) -> Frame:
+    frames.require_extra(kind)
+    settings = Settings.load()
+    warehouse = Warehouse(Path(path or settings.warehouse), settings.environment)
+    if not warehouse.exists():
+        raise InputError(f"{warehouse.path} does not exist: nothing was backfilled into it yet.")
+    with warehouse.reading() as connection:
+        excerpt = select(connection)
+        if complete_only:
+            excerpt.require_complete()
+        found = frames.frame(connection, kind, excerpt)
+    if kind == "pandas":
+        found.attrs = {
+            "series": excerpt.series,
+            "rolled_up": _spans(excerpt.rolled_up),
+            "incomplete": _spans(excerpt.lacking),
+        }
+    return found
+
+
+def _spans(days: Iterable[date]) -> list[str]:
+    return [series.span(first, last) for first, last in spans_of(days)]
+
+
+def _resolution(text: str) -> Resolution:
+    try:
+        return Resolution(text)
+    except ValueError as error:
+        choices = ", ".join(item.value for item in Resolution)
+        raise InputError(f"resolution must be one of {choices}, was {text!r}.") from error
+
+
+def _window(start: Moment, end: Moment) -> TimeWindow:
+    """Days are meant whole, instants are where to begin and to stop before."""
+    first, last = _moment(start, "start"), _moment(end, "end")
+    begins = first if isinstance(first, datetime) else day_window(first).start
+    ends = last if isinstance(last, datetime) else day_window(last).end
+    if begins >= ends:
+        raise InputError(f"end {end} is not after start {start}.")
+    return TimeWindow(begins, ends)
+
+
+def _moment(value: Moment, name: str) -> date | datetime:
+    """An instant with its time zone, or a day."""
+    if isinstance(value, str):
+        try:
+            is_day = re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
+            value = date.fromisoformat(value) if is_day else datetime.fromisoformat(value)
+        except ValueError as error:
+            raise InputError(
+                f"{name} must be a day such as 2024-01-31 or an instant such as "
+                f"2024-01-31T08:00, was {value!r}."
+            ) from error
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+    return value

@@ -1,0 +1,43 @@
+"""Selected rows as a frame: of pandas, pyarrow or polars."""
+
+import importlib.util
+from typing import Any, Literal, TypeAlias
+
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.series import Excerpt
+
+FrameKind: TypeAlias = Literal["pandas", "arrow", "polars"]
+
+# What pip installs with an extra of this project.
+_EXTRAS = {"pandas": (), "arrow": ("pyarrow",), "polars": ("pyarrow", "polars")}
+
+
+def frame(connection: Connection, kind: FrameKind, excerpt: Excerpt) -> Any:
+    """The excerpt's rows, sorted; of pandas, indexed by their instants.
+
+    Raises InputError for a kind that is not known or whose library is not installed.
+    """
+    require_extra(kind)
+    at, columns = excerpt.at, "*"
+    if kind == "pandas":
+        # Without a time zone: DuckDB attaches it to pandas in a way that pandas warns of.
+        columns = f"* replace (timezone('UTC', {at}) as {at})"
+    answer = connection.execute(
+        f"select {columns} from ({excerpt.query}) order by {excerpt.order}",
+        excerpt.parameters,
+    )
+    if kind == "pandas":
+        return answer.df().set_index(at).tz_localize("UTC")
+    return answer.pl() if kind == "polars" else answer.to_arrow_table()
+
+
+def require_extra(kind: str) -> None:
+    """Raise InputError where what the kind needs is not installed."""
+    if kind not in _EXTRAS:
+        raise InputError(f"frame must be one of {', '.join(_EXTRAS)}, was {kind!r}.")
+    for module in _EXTRAS[kind]:
+        if importlib.util.find_spec(module) is None:
+            raise InputError(
+                f"{module} is not installed: pip install 'deribit-pipeline[{kind}]' brings it."
+            )
