@@ -57,11 +57,12 @@ class Measured:
 
 
 @contextmanager
-def sandbox(is_metered: bool = True) -> Iterator[str]:
+def sandbox(is_metered: bool = True, *options: str) -> Iterator[str]:
     """A sandbox in a process of its own; gives its API root."""
     rate = str(PER_SECOND if is_metered else 0)
     command = [OURS, "sandbox", "--port", "0", "--requests-per-second", rate]
     command += ["--burst", str(BURST), "--latency-ms", str(LATENCY_MS if is_metered else 0)]
+    command += options
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
         found = re.search(r"http://[\d.:]+/api/v2", server.stderr.readline())

@@ -5,9 +5,11 @@ series' day is what is fetched, proved, written and recorded as one.
 """
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
-from deribit_pipeline.domain import Resolution
+from deribit_pipeline.domain import DayProof, Proof, Resolution
 
 
 class SeriesKind(enum.StrEnum):
@@ -16,6 +18,11 @@ class SeriesKind(enum.StrEnum):
     INSTRUMENT = "instrument"
     CURRENCY = "currency"
     INDEX = "index_name"
+
+    @property
+    def label(self) -> str:
+        """The kind in a sentence."""
+        return "index" if self is SeriesKind.INDEX else self.value
 
 
 class Group(enum.StrEnum):
@@ -34,6 +41,8 @@ class Dataset:
     `rows` is what its rows are called, in the plural. `at` is the column that says on which day
     a row is: a timestamptz or a date. `key` names a row within a series. `is_rolling` tells that
     the exchange keeps only the newest rows: a day that was not asked for in time is lost.
+    `is_bulky` tells that a day may have a million rows. Of instruments it may have perpetuals
+    alone; `currencies` are those that it has.
     """
 
     name: str
@@ -44,7 +53,15 @@ class Dataset:
     key: tuple[str, ...]
     group: Group = Group.MARKET
     is_rolling: bool = False
+    is_bulky: bool = False
+    is_of_perpetuals: bool = False
+    currencies: tuple[str, ...] = ()
     resolution: Resolution | None = None
+
+    @property
+    def short_label(self) -> str:
+        """The label beside a series' name, which says by itself what candles are of."""
+        return self.resolution.label if self.resolution else self.label
 
 
 def _candles(resolution: Resolution) -> Dataset:
@@ -62,45 +79,60 @@ def _candles(resolution: Resolution) -> Dataset:
 
 CANDLES = {resolution: _candles(resolution) for resolution in Resolution}
 
+CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
+"""What instruments settle in."""
+
+_VOLATILE = ("BTC", "ETH")
+
 FUNDING_RATES = Dataset(
-    "funding_rates", "funding rates", "hours", SeriesKind.INSTRUMENT, "funded_at", ("funded_at",)
-)
-VOLATILITY_INDEX = Dataset(
-    "volatility_index", "volatility index", "candles", SeriesKind.CURRENCY, "opened_at",
-    ("resolution", "opened_at"),
+    name="funding_rates", label="funding rates", rows="hours",
+    series=SeriesKind.INSTRUMENT, at="funded_at", key=("funded_at",), is_of_perpetuals=True,
 )  # fmt: skip
-TRADES = Dataset("trades", "trades", "trades", SeriesKind.INSTRUMENT, "traded_at", ("trade_seq",))
+VOLATILITY_INDEX = Dataset(
+    name="volatility_index", label="volatility index", rows="candles",
+    series=SeriesKind.CURRENCY, at="opened_at", key=("resolution", "opened_at"),
+    currencies=_VOLATILE,
+)  # fmt: skip
+TRADES = Dataset(
+    name="trades", label="trades", rows="trades",
+    series=SeriesKind.INSTRUMENT, at="traded_at", key=("trade_seq",), is_bulky=True,
+)  # fmt: skip
 CANDLES_REBUILT = Dataset(
-    "candles_rebuilt", "rebuilt 1m candles", "candles", SeriesKind.INSTRUMENT, "opened_at",
-    ("opened_at",),
+    name="candles_rebuilt", label="rebuilt 1m candles", rows="candles",
+    series=SeriesKind.INSTRUMENT, at="opened_at", key=("opened_at",),
 )  # fmt: skip
 SETTLEMENTS = Dataset(
-    "settlements", "settlements", "settlements", SeriesKind.CURRENCY, "settled_at",
-    ("settled_at", "instrument_name", "type"),
+    name="settlements", label="settlements", rows="settlements",
+    series=SeriesKind.CURRENCY, at="settled_at", key=("settled_at", "instrument_name", "type"),
+    currencies=("BTC", "ETH", "USDC"),
 )  # fmt: skip
 DELIVERY_PRICES = Dataset(
-    "delivery_prices", "delivery prices", "prices", SeriesKind.INDEX, "delivered_on",
-    ("delivered_on",),
+    name="delivery_prices", label="delivery prices", rows="prices",
+    series=SeriesKind.INDEX, at="delivered_on", key=("delivered_on",),
 )  # fmt: skip
 HISTORICAL_VOLATILITY = Dataset(
-    "historical_volatility", "historical volatility", "hours", SeriesKind.CURRENCY, "measured_at",
-    ("measured_at",), is_rolling=True,
+    name="historical_volatility", label="historical volatility", rows="hours",
+    series=SeriesKind.CURRENCY, at="measured_at", key=("measured_at",), is_rolling=True,
+    currencies=_VOLATILE,
 )  # fmt: skip
 INDEX_PRICES = Dataset(
-    "index_prices", "index prices", "prices", SeriesKind.INDEX, "priced_at", ("priced_at",),
-    is_rolling=True,
+    name="index_prices", label="index prices", rows="prices",
+    series=SeriesKind.INDEX, at="priced_at", key=("priced_at",), is_rolling=True,
 )  # fmt: skip
 TRANSACTION_LOG = Dataset(
-    "transaction_log", "transaction log", "entries", SeriesKind.CURRENCY, "logged_at", ("id",),
-    group=Group.ACCOUNT,
+    name="transaction_log", label="transaction log", rows="entries",
+    series=SeriesKind.CURRENCY, at="logged_at", key=("id",), group=Group.ACCOUNT,
+    currencies=CURRENCIES,
 )  # fmt: skip
 USER_TRADES = Dataset(
-    "user_trades", "own trades", "trades", SeriesKind.CURRENCY, "traded_at", ("trade_id",),
-    group=Group.ACCOUNT,
+    name="user_trades", label="own trades", rows="trades",
+    series=SeriesKind.CURRENCY, at="traded_at", key=("trade_id", "order_id"), group=Group.ACCOUNT,
+    currencies=CURRENCIES,
 )  # fmt: skip
 SETTLEMENT_HISTORY = Dataset(
-    "settlement_history", "own settlements", "settlements", SeriesKind.CURRENCY, "settled_at",
-    ("settled_at", "instrument_name", "type"), group=Group.ACCOUNT,
+    name="settlement_history", label="own settlements", rows="settlements",
+    series=SeriesKind.CURRENCY, at="settled_at", key=("settled_at", "instrument_name", "type"),
+    group=Group.ACCOUNT, currencies=CURRENCIES,
 )  # fmt: skip
 
 ROW_DATASETS = (
@@ -110,3 +142,45 @@ ROW_DATASETS = (
 """Every dataset whose days are proved in `dataset_days`; candles have `candle_days`."""
 
 DATASETS = {dataset.name: dataset for dataset in (*CANDLES.values(), *ROW_DATASETS)}
+
+
+def dataset_of(proof: Proof) -> Dataset:
+    """The dataset that a proof is of."""
+    if isinstance(proof, DayProof):
+        return CANDLES[proof.resolution]
+    return DATASETS[proof.dataset]
+
+
+def series_of(dataset: Dataset, instruments: Iterable[str]) -> tuple[str, ...]:
+    """The series of a dataset that belong to these instruments: themselves, their price indices,
+    or whatever the instruments, the currencies that the dataset has."""
+    if dataset.series is SeriesKind.CURRENCY:
+        return dataset.currencies
+    if dataset.series is SeriesKind.INDEX:
+        return tuple(dict.fromkeys(map(index_of, instruments)))
+    perpetual = "-PERPETUAL"
+    return tuple(
+        name for name in instruments if name.endswith(perpetual) or not dataset.is_of_perpetuals
+    )
+
+
+def index_of(instrument_name: str) -> str:
+    """The price index of an instrument: `btc_usd` of BTC-PERPETUAL, `sol_usdc` of SOL_USDC-…."""
+    base, _, quote = instrument_name.partition("-")[0].partition("_")
+    return f"{base}_{quote or 'USD'}".lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Some days: of these datasets (all of them where none is named), of these series (the same),
+    from `first` to `last`, both included, where they are given."""
+
+    datasets: tuple[Dataset, ...] = ()
+    series: tuple[str, ...] = ()
+    first: date | None = None
+    last: date | None = None
+
+    @property
+    def all_datasets(self) -> tuple[Dataset, ...]:
+        """The datasets, all of them where none is named."""
+        return self.datasets or tuple(DATASETS.values())

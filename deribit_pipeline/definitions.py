@@ -4,23 +4,36 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from deribit_pipeline.defs.candles import candles_asset
-from deribit_pipeline.defs.checks import candles_checks
+from deribit_pipeline.datasets import CANDLES, series_of
+from deribit_pipeline.defs.assets import dataset_asset
+from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.defs.exchange import DERIBIT_API, reachability_check
-from deribit_pipeline.defs.partitions import instrument_days
-from deribit_pipeline.defs.schedules import CRONS, candles_schedules
+from deribit_pipeline.defs.instruments import instruments_asset, instruments_schedule
+from deribit_pipeline.defs.partitions import series_days
+from deribit_pipeline.defs.schedules import CRONS, candles_schedules, rows_schedule
 from deribit_pipeline.domain import Resolution
-from deribit_pipeline.operations.backfill import ForegroundBackfill
 from deribit_pipeline.operations.exchange import open_exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill
+from deribit_pipeline.operations.reach import within_reach
+from deribit_pipeline.operations.universe import with_universe
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
 
 def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> dg.Definitions:
     """All that Dagster runs and shows; `crons` are when its schedules tick."""
-    grid = instrument_days(settings.instruments)
-    candles = {resolution: candles_asset(resolution, grid) for resolution in Resolution}
     warehouse = Warehouse(settings.warehouse, settings.environment)
+    settings = with_universe(settings, warehouse)
+    listed = instruments_asset(settings)
+    universe = {
+        dataset: series_of(dataset, settings.instruments) for dataset in within_reach(settings)
+    }
+    assets = {
+        dataset: dataset_asset(dataset, series_days(dataset.series, series))
+        for dataset, series in universe.items()
+    }
+    # What is finer than all others is kept by itself; the others are there to be asked.
+    minutes = CANDLES[Resolution.MINUTE_1]
 
     # A closure rather than a configurable resource: Dagster shows the latter's fields, and one of
     # these is a secret.
@@ -30,15 +43,20 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
             yield ForegroundBackfill(exchange, warehouse)
 
     return dg.Definitions(
-        assets=[DERIBIT_API, *candles.values()],
+        assets=[DERIBIT_API, listed, *assets.values()],
         asset_checks=[
             reachability_check(settings),
-            *(candles_checks(each, warehouse, settings.instruments) for each in Resolution),
+            *(dataset_checks(dataset, warehouse, series) for dataset, series in universe.items()),
         ],
-        # What is finer than all others is kept by itself; the others are there to be asked.
-        schedules=candles_schedules(
-            settings, candles[Resolution.MINUTE_1], Resolution.MINUTE_1, crons
-        ),
+        schedules=[
+            instruments_schedule(settings, listed, crons),
+            *candles_schedules(settings, assets[minutes], minutes, universe[minutes], crons),
+            *(
+                rows_schedule(settings, assets[dataset], dataset, series, crons)
+                for dataset, series in universe.items()
+                if dataset.resolution is None
+            ),
+        ],
         resources={"deribit": deribit},
         # A run's one step spends its time waiting for the exchange: a process of its own for it
         # would only add two seconds.

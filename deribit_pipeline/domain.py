@@ -150,12 +150,16 @@ def without(moments: Moments, others: Moments) -> Moments:
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What trades. `expires_at` is None for what never does (Deribit writes the year 3000)."""
+    """What trades. `expires_at` is None for what never does (Deribit writes the year 3000).
+
+    `is_archived` tells that www knows it no more, and the archive host alone tells its candles.
+    """
 
     instrument_name: str
     kind: str
     listed_at: datetime
     expires_at: datetime | None = None
+    is_archived: bool = False
 
 
 CANDLE_VALUES = ("open", "high", "low", "close", "volume_base", "volume_quote")

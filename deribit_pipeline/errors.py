@@ -11,12 +11,15 @@
       - WrongCredentials    the exchange does not take the API key (exit 2)
     + DeribitBadPayload     an answer that breaks an expectation
       - WrongEnvironment    an answer of another environment than the one configured (exit 2)
+    + IncompleteTrades      candles were to be made of trades that are not all there
   x RecordingError          Dagster's databases refused; the warehouse has its days all the same
+  x IncompleteDays          days that were to be read are not proved complete
   x WarehouseError          the database refused
     + WarehouseUnusable     the file cannot serve as this warehouse at all (exit 2)
 """
 
 from collections.abc import Mapping
+from datetime import date
 
 
 class DeribitPipelineError(Exception):
@@ -87,8 +90,22 @@ class WrongEnvironment(DeribitBadPayload):
     """The answer comes from another environment than the one configured."""
 
 
+class IncompleteTrades(DeribitError):
+    """Candles were to be made of a day's trades, and these are not proved complete."""
+
+
 class RecordingError(DeribitPipelineError):
     """Dagster could not record what was done: its disk is full, or must not be written."""
+
+
+class IncompleteDays(DeribitPipelineError):
+    """Days of a series were to be read that are not proved complete: `days` says of each what is
+    known of it, such as `open` or `never asked for`."""
+
+    def __init__(self, message: str, *, series: str, days: Mapping[date, str]) -> None:
+        super().__init__(message)
+        self.series = series
+        self.days = dict(days)
 
 
 class WarehouseError(DeribitPipelineError):

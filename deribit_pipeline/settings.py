@@ -12,7 +12,8 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.errors import InputError, SettingsError
+from deribit_pipeline.errors import SettingsError
+from deribit_pipeline.instruments import Choice, Selector, choice
 
 EXCHANGE_URLS = {
     Environment.MAINNET: "https://www.deribit.com/api/v2",
@@ -22,11 +23,6 @@ EXCHANGE_URLS = {
 
 HISTORY_URLS = {Environment.MAINNET: "https://history.deribit.com/api/v2"}
 """API roots of the archive of trades: undocumented, without accounts, of mainnet alone."""
-
-# Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
-# partition keys, where "|" and "..." have a meaning of their own.
-_INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
 
 # Scheme, host (a name, or an IPv6 address in brackets), port, path; no credentials, no query.
 _API_ROOT = re.compile(
@@ -38,7 +34,11 @@ _API_ROOT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What can be set. The defaults are those of `.env.example`, which a test compares."""
+    """What can be set. The defaults are those of `.env.example`, which a test compares.
+
+    `instruments` are those that are named; what `selectors` add to them is found in the warehouse:
+    see `operations.universe`.
+    """
 
     environment: Environment = Environment.MAINNET
     base_url: str | None = None
@@ -52,6 +52,7 @@ class Settings:
     dagster_home: Path = Path("dagster_home")
     schedules: bool = False
     history_url: str | None = None
+    selectors: tuple[Selector, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
@@ -69,6 +70,11 @@ class Settings:
                 "ASCII, without spaces: copy them again."
             )
         instruments = env.get("DERIBIT_INSTRUMENTS")
+        chosen = (
+            choice(instruments, "DERIBIT_INSTRUMENTS")
+            if instruments
+            else Choice(default.instruments)
+        )
         return cls(
             environment=environment,
             base_url=_base_url(env, "DERIBIT_BASE_URL"),
@@ -76,11 +82,8 @@ class Settings:
             client_id=client_id or None,
             client_secret=client_secret or None,
             warehouse=Path(env.get("DERIBIT_WAREHOUSE") or f"data/{environment}.duckdb"),
-            instruments=(
-                instrument_names(instruments, "DERIBIT_INSTRUMENTS")
-                if instruments
-                else default.instruments
-            ),
+            instruments=chosen.names,
+            selectors=chosen.selectors,
             requests_per_second=_positive(
                 env, "DERIBIT_REQUESTS_PER_SECOND", default.requests_per_second
             ),
@@ -99,20 +102,6 @@ class Settings:
     def source(self) -> str:
         """Where answers come from, as the warehouse records it."""
         return self.base_url or EXCHANGE_URLS.get(self.environment, str(self.environment))
-
-
-def instrument_names(text: str, name: str) -> tuple[str, ...]:
-    """Split a comma-separated list of instruments; `name` says whose it is in an error."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not names:
-        raise InputError(f"{name} names no instrument: write it like BTC-PERPETUAL,ETH-PERPETUAL.")
-    for instrument_name in names:
-        if not _INSTRUMENT_NAME.fullmatch(instrument_name):
-            raise InputError(
-                f"{name} holds {instrument_name!r}, which cannot be an instrument: Deribit's names "
-                "are letters, digits, '-' and '_', such as BTC-PERPETUAL."
-            )
-    return names
 
 
 def _environment(text: str | None) -> Environment:

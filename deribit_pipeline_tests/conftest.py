@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import settings as laws
 
+from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import Environment, Resolution, days_between
-from deribit_pipeline.operations.backfill import ForegroundBackfill
+from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -130,7 +131,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             backfill = ForegroundBackfill(exchange, Warehouse(path, Environment.SANDBOX))
             for resolution in HELD_RESOLUTIONS:
                 job = Job("a run", days)
-                assert not backfill.backfill(Resolution(resolution), job, force=False).failures
+                assert not backfill.backfill(CANDLES[Resolution(resolution)], job, force=False).failures
     return path
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.deribit import parse
 from deribit_pipeline.domain import Resolution, days_between
-from deribit_pipeline.operations.backfill import ForegroundBackfill
+from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Outcome
@@ -38,7 +39,7 @@ class Pipeline:
     ) -> Outcome:
         days = {name: list(days_between(first, last)) for name in names}
         here = ForegroundBackfill(self._opened(patience, timeout), self.warehouse)
-        return here.backfill(Resolution(resolution), Job("a run", days), force=force)
+        return here.backfill(CANDLES[Resolution(resolution)], Job("a run", days), force=force)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reading() as connection:

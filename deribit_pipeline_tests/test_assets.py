@@ -10,13 +10,14 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from deribit_pipeline.datasets import CANDLES, ROW_DATASETS, Group, SeriesKind
 from deribit_pipeline.definitions import build_definitions
-from deribit_pipeline.defs.candles import candles_asset
-from deribit_pipeline.defs.partitions import days_by_instrument, instrument_days, partition_key
+from deribit_pipeline.defs.assets import dataset_asset
+from deribit_pipeline.defs.partitions import days_by_series, partition_key, series_days
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import WarehouseError
-from deribit_pipeline.operations.backfill import ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.operations.sketches import Glance
@@ -89,7 +90,9 @@ def test_the_code_location_loads_and_has_the_assets_of_the_contract(settings: Se
     graph = definitions.resolve_asset_graph()
     names = {key.to_user_string() for key in graph.get_all_asset_keys()}
     lengths = ["1m", "3m", "5m", "10m", "15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d"]
-    assert names == {f"candles_{length}" for length in lengths} | {"deribit_api"}
+    candles = {f"candles_{length}" for length in lengths}
+    market = {dataset.name for dataset in ROW_DATASETS if dataset.group is Group.MARKET}
+    assert names == candles | market | {"deribit_api", "instruments"}
     for resolution in Resolution:
         node = graph.get(dg.AssetKey(f"candles_{resolution.label}"))
         assert node.description
@@ -104,10 +107,10 @@ def test_no_job_over_these_assets_can_be_launched_by_partition(settings: Setting
 
 
 def test_a_key_names_the_instrument_first() -> None:
-    grid = instrument_days(["B", "A"])
+    grid = series_days(SeriesKind.INSTRUMENT, ["B", "A"])
     assert grid.get_partition_keys()[0] == "B|2018-08-01"
     assert partition_key("A", date(2024, 1, 31)) == "A|2024-01-31"
-    assert days_by_instrument(["A|2024-01-31", "B|2024-01-01", "A|2024-02-01"]) == {
+    assert days_by_series(["A|2024-01-31", "B|2024-01-01", "A|2024-02-01"]) == {
         "A": [date(2024, 1, 31), date(2024, 2, 1)],
         "B": [date(2024, 1, 1)],
     }
@@ -166,7 +169,9 @@ def test_days_stand_without_a_picture_too(
     settings: Settings, instance: dg.DagsterInstance, opened: Callable[..., Exchange]
 ) -> None:
     deribit = WithoutGlances(opened(), Warehouse(settings.warehouse, settings.environment))
-    asset = candles_asset(Resolution.MINUTE_1, instrument_days(settings.instruments))
+    asset = dataset_asset(
+        CANDLES[Resolution.MINUTE_1], series_days(SeriesKind.INSTRUMENT, settings.instruments)
+    )
     location = dg.Definitions(assets=[asset], resources={"deribit": deribit})
     result = location.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance, partition_key="BTC-PERPETUAL|2024-01-01", run_config=QUIET
@@ -289,6 +294,6 @@ def test_the_check_fails_with_what_to_do(settings: Settings, tmp_path: Path) -> 
 
 def test_the_grid_reaches_the_running_day_and_the_exchanges(clock: Clock) -> None:
     ahead = clock.now.date() + timedelta(days=4_000)
-    grid = instrument_days(["A"], date(2016, 1, 1), ahead)
+    grid = series_days(SeriesKind.INSTRUMENT, ["A"], date(2016, 1, 1), ahead)
     assert grid.has_partition_key(f"A|{ahead}")
     assert grid.has_partition_key("A|2016-01-01")

@@ -29,7 +29,7 @@ def test_a_quarter_is_held_to_the_last_digit(
     outcome = pipeline.backfill(NEW_YEAR, date(2024, 3, 31), resolution, names)
     assert outcome.failures == {}
     assert outcome.days_by_state == {DayState.COMPLETE: 182}
-    assert outcome.candles == candles
+    assert outcome.rows == candles
     assert sandbox.requests[CHART] == outcome.requests <= most_requests
     overhang = timedelta(hours=8) if resolution == "1D" else timedelta(0)
     for name in names:

@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 import duckdb
 
+from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.definitions import build_definitions
-from deribit_pipeline.defs.candles import asset_name
-from deribit_pipeline.defs.checks import candles_checks
+from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain import Environment, Resolution
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
@@ -21,8 +21,8 @@ NAMES_OF_RULES = {rule.name for rule in RULES}
 
 
 def evaluations(warehouse: Warehouse, resolution: Resolution) -> dict[str, dg.AssetCheckEvaluation]:
-    checks = candles_checks(resolution, warehouse, NAMES, lambda: NOW)
-    asset = dg.AssetSpec(asset_name(resolution))
+    checks = dataset_checks(CANDLES[resolution], warehouse, NAMES, lambda: NOW)
+    asset = dg.AssetSpec(CANDLES[resolution].name)
     job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
     location = dg.Definitions(assets=[asset], asset_checks=[checks], jobs=[job])
     with dg.DagsterInstance.ephemeral() as instance:
@@ -35,7 +35,7 @@ def evaluations(warehouse: Warehouse, resolution: Resolution) -> dict[str, dg.As
 def test_every_candles_asset_has_every_check_that_fits(settings: Settings) -> None:
     graph = build_definitions(settings).resolve_asset_graph()
     for resolution in Resolution:
-        asset = dg.AssetKey(asset_name(resolution))
+        asset = dg.AssetKey(CANDLES[resolution].name)
         names = {key.name for key in graph.get_check_keys_for_assets({asset})}
         coarse = {"agrees_with_minutes"} if resolution.label in ("1h", "1d") else set()
         assert names == NAMES_OF_RULES - {"agrees_with_minutes"} | coarse

@@ -341,6 +341,8 @@ def test_every_command_has_help_with_an_example() -> None:
         "chart",
         "check",
         "coverage",
+        "export",
+        "instruments",
         "logs",
         "prune",
         "repair",

@@ -11,9 +11,10 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import Resolution, day_window, days_between
-from deribit_pipeline.operations.backfill import ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.incomplete import settled_days
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Key
@@ -76,7 +77,7 @@ class Interrupted:
         """The days that are not settled yet; nothing contradicts the proofs of the others."""
         assert verify(self.warehouse).findings == []
         with self.warehouse.reading() as connection:
-            settled = settled_days(connection, Resolution.MINUTE_1, DAYS)
+            settled = settled_days(connection, CANDLES[Resolution.MINUTE_1], DAYS)
         return DAYS_ASKED - {(proof.instrument_name, proof.day) for proof in settled}
 
     def complete(self, command: list[str]) -> None:
@@ -137,7 +138,7 @@ def interrupted(
     sandbox.lack("BTC-PERPETUAL", ms(8), ms(8, 7))
     held = [date(2024, 4, 8), date(2024, 4, 9), date(2024, 4, 10)]
     ForegroundBackfill(opened(), warehouse).backfill(
-        Resolution.MINUTE_1, Job("before", dict.fromkeys(NAMES, held))
+        CANDLES[Resolution.MINUTE_1], Job("before", dict.fromkeys(NAMES, held))
     )
     clock.forward(timedelta(days=6))
     sandbox.revise("BTC-PERPETUAL", ms(10, 3), 4.5)

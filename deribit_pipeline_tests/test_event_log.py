@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import dagster as dg
 import pytest
 
+from deribit_pipeline.datasets import SeriesKind
 from deribit_pipeline.defs import storage
 from deribit_pipeline.defs.event_log import BatchedSqliteEventLogStorage
-from deribit_pipeline.defs.partitions import instrument_days
+from deribit_pipeline.defs.partitions import series_days
 
-GRID = instrument_days(["A", "B"])
+GRID = series_days(SeriesKind.INSTRUMENT, ["A", "B"])
 
 
 @dg.asset(partitions_def=GRID, backfill_policy=dg.BackfillPolicy.single_run())

@@ -8,9 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import DayState, Resolution, days_between
-from deribit_pipeline.operations.backfill import ForegroundBackfill
 from deribit_pipeline.operations.exchange import open_exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.operations.verification import verify
@@ -183,7 +184,7 @@ def backfilled(settings: Settings, warehouse: Warehouse) -> Outcome:
     days = {name: list(days_between(FIRST, LAST)) for name in NAMES}
     with open_exchange(settings, patience=2.0) as exchange:
         here = ForegroundBackfill(exchange, warehouse)
-        return here.backfill(Resolution.MINUTE_1, Job("a run", days))
+        return here.backfill(CANDLES[Resolution.MINUTE_1], Job("a run", days))
 
 
 @pytest.mark.torture

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 
+from deribit_pipeline.datasets import CANDLES, Selection
 from deribit_pipeline.domain import DayState, Resolution
 from deribit_pipeline.operations.incomplete import incomplete_days
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -39,10 +40,9 @@ def test_a_gap_that_the_exchange_fills_is_closed(
 ) -> None:
     sandbox.lack("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
     pipeline.backfill(NEW_YEAR, NEW_YEAR)
-    found = incomplete_days(
-        pipeline.warehouse, clock.now, first=NEW_YEAR, last=NEW_YEAR, resolution=Resolution.MINUTE_1
-    )
-    assert found.days == {Resolution.MINUTE_1: {"BTC-PERPETUAL": [NEW_YEAR]}}
+    selection = Selection((CANDLES[Resolution.MINUTE_1],), first=NEW_YEAR, last=NEW_YEAR)
+    found = incomplete_days(pipeline.warehouse, clock.now, selection)
+    assert found.days == {CANDLES[Resolution.MINUTE_1]: {"BTC-PERPETUAL": [NEW_YEAR]}}
     sandbox.find("BTC-PERPETUAL")
     assert pipeline.backfill(NEW_YEAR, NEW_YEAR).days_by_state == {DayState.COMPLETE: 1}
     assert pipeline.rows("from candle_gaps") == []
@@ -62,11 +62,12 @@ def test_a_gap_is_asked_for_at_growing_distances(
             assert (found.days, found.resting, found.due_at) == ({}, 1, due_at)
         clock.forward(timedelta(minutes=1))
         found = incomplete_days(pipeline.warehouse, clock.now)
-        assert (list(found.days), found.resting) == ([Resolution.MINUTE_1], 0)
+        assert (list(found.days), found.resting) == ([CANDLES[Resolution.MINUTE_1]], 0)
         pipeline.backfill(NEW_YEAR, NEW_YEAR)
         assert pipeline.rows("select distinct confirmed from candle_gaps") == [(number,)]
-    at_once = incomplete_days(pipeline.warehouse, clock.now, first=NEW_YEAR, last=NEW_YEAR)
-    assert at_once.days == {Resolution.MINUTE_1: {"BTC-PERPETUAL": [NEW_YEAR]}}
+    selection = Selection(first=NEW_YEAR, last=NEW_YEAR)
+    at_once = incomplete_days(pipeline.warehouse, clock.now, selection)
+    assert at_once.days == {CANDLES[Resolution.MINUTE_1]: {"BTC-PERPETUAL": [NEW_YEAR]}}
 
 
 def test_days_that_should_be_complete_and_are_not(pipeline: Pipeline, clock: Clock) -> None:
@@ -74,5 +75,5 @@ def test_days_that_should_be_complete_and_are_not(pipeline: Pipeline, clock: Clo
     pipeline.backfill(date(2024, 4, 6), date(2024, 4, 6))
     pipeline.backfill(date(2024, 4, 9), date(2024, 4, 10))
     found = incomplete_days(pipeline.warehouse, clock.now).days
-    minutes = found[Resolution.MINUTE_1]["BTC-PERPETUAL"]
+    minutes = found[CANDLES[Resolution.MINUTE_1]]["BTC-PERPETUAL"]
     assert [day.day for day in minutes] == [4, 5, 7, 8]  # today is not over, so it should not be

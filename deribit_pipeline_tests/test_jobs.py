@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import DayState, Resolution, days_between
 from deribit_pipeline.errors import UnknownInstrument, WarehouseError
 from deribit_pipeline.operations.background import BackgroundBackfill
@@ -18,6 +19,7 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.reads import Connection
 
+MINUTES = CANDLES[Resolution.MINUTE_1]
 CHART = "public/get_tradingview_chart_data"
 FIRST, LAST = date(2024, 1, 1), date(2024, 1, 10)
 Opened = Callable[..., Exchange]
@@ -52,7 +54,7 @@ def test_every_instrument_day_is_in_one_job_and_no_job_is_too_large(
 ) -> None:
     days = {name: {FIRST + timedelta(days=n) for n in some} for name, some in wanted.items()}
     jobs = jobs_of(days, most)
-    made = [key for job in jobs for key in job.instrument_days()]
+    made = [key for job in jobs for key in job.series_days()]
     assert len(made) == len(set(made))
     assert {(name, day) for name, some in days.items() for day in some} <= set(made)
     assert all(job.outcome.asked <= most for job in jobs)
@@ -72,16 +74,16 @@ def test_requests_reach_across_jobs_and_each_day_is_written_under_its_own_run(
     opened: Opened, warehouse: Warehouse, sandbox: SandboxExchange, jobs: list[Job]
 ) -> None:
     assert len(jobs) == 4
-    with BackgroundBackfill(opened(), warehouse, Resolution.MINUTE_1, jobs) as background:
-        outcomes = [background.backfill(Resolution.MINUTE_1, job) for job in jobs]
+    with BackgroundBackfill(opened(), warehouse, MINUTES, jobs) as background:
+        outcomes = [background.backfill(MINUTES, job) for job in jobs]
     assert sandbox.requests[CHART] == sum(outcome.requests for outcome in outcomes) == 6
     for job, outcome in zip(jobs, outcomes, strict=True):
-        assert outcome.proofs.keys() == job.instrument_days()
+        assert outcome.proofs.keys() == job.series_days()
         assert outcome.days_by_state == {DayState.COMPLETE: outcome.asked}
     with warehouse.reading() as connection:
         rows = connection.execute("select instrument_name, day, run_id from candle_days").fetchall()
     run_of = {(name, day): run_id for name, day, run_id in rows}
-    assert all(run_of[key] == job.run_id for job in jobs for key in job.instrument_days())
+    assert all(run_of[key] == job.run_id for job in jobs for key in job.series_days())
 
 
 def test_what_ends_the_background_is_raised_where_it_is_awaited(
@@ -89,10 +91,10 @@ def test_what_ends_the_background_is_raised_where_it_is_awaited(
 ) -> None:
     job = Job("run", {"NOPE": [FIRST]})
     with (
-        BackgroundBackfill(opened(), warehouse, Resolution.MINUTE_1, [job]) as background,
+        BackgroundBackfill(opened(), warehouse, MINUTES, [job]) as background,
         pytest.raises(UnknownInstrument, match="NOPE"),
     ):
-        background.backfill(Resolution.MINUTE_1, job)
+        background.backfill(MINUTES, job)
 
 
 class Full(Warehouse):
@@ -108,8 +110,8 @@ def test_a_warehouse_that_fails_fails_the_days(
     opened: Opened, warehouse: Warehouse, jobs: list[Job]
 ) -> None:
     full = Full(warehouse.path, warehouse.environment)
-    with BackgroundBackfill(opened(), full, Resolution.MINUTE_1, jobs) as background:
-        outcomes = [background.backfill(Resolution.MINUTE_1, job) for job in jobs]
+    with BackgroundBackfill(opened(), full, MINUTES, jobs) as background:
+        outcomes = [background.backfill(MINUTES, job) for job in jobs]
     for outcome in outcomes:
         assert set(outcome.failures.values()) == {"no space left on device"}
         assert len(outcome.failures) == outcome.asked
@@ -119,7 +121,7 @@ def test_leaving_early_ends_the_background(
     opened: Opened, warehouse: Warehouse, faults: Faults, jobs: list[Job]
 ) -> None:
     faults.spoil_where("stall", lambda method, reply: method == CHART)
-    with BackgroundBackfill(opened(), warehouse, Resolution.MINUTE_1, jobs):
+    with BackgroundBackfill(opened(), warehouse, MINUTES, jobs):
         pass
     assert jobs[0].outcome.proofs == {}
 
@@ -128,8 +130,8 @@ def test_an_exchange_serves_one_background_after_the_other(
     opened: Opened, warehouse: Warehouse
 ) -> None:
     exchange = opened()
-    for resolution in (Resolution.HOUR_1, Resolution.DAY_1):
-        job = Job(f"run {resolution.label}", {"BTC-PERPETUAL": list(days_between(FIRST, LAST))})
-        with BackgroundBackfill(exchange, warehouse, resolution, [job]) as background:
-            outcome = background.backfill(resolution, job)
+    for dataset in (CANDLES[Resolution.HOUR_1], CANDLES[Resolution.DAY_1]):
+        job = Job(f"run {dataset.name}", {"BTC-PERPETUAL": list(days_between(FIRST, LAST))})
+        with BackgroundBackfill(exchange, warehouse, dataset, [job]) as background:
+            outcome = background.backfill(dataset, job)
         assert outcome.days_by_state == {DayState.COMPLETE: 10}

@@ -7,12 +7,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 
-PURE = {"datasets", "domain", "errors"}
+PURE = {"datasets", "domain", "errors", "instruments"}
 LAYERS = {
     "__init__": set(),
     "errors": set(),
     "domain": set(),
     "datasets": {"domain"},
+    "instruments": {"errors"},
     "logs": set(),
     "processes": set(),
     "home": PURE,
@@ -22,7 +23,9 @@ LAYERS = {
     "planning": PURE | {"planning"},
     "warehouse": PURE | {"processes", "warehouse"},
     "pictures": PURE | {"pictures"},
-    "operations": PURE | {"settings", "deribit", "planning", "warehouse", "operations", "sandbox"},
+    "read": PURE | {"settings", "warehouse"},
+    "operations": PURE
+    | {"__init__", "settings", "deribit", "planning", "warehouse", "operations", "sandbox"},
     "defs": PURE | {"home", "pictures", "processes", "settings", "warehouse", "operations", "defs"},
     "definitions": PURE | {"settings", "warehouse", "operations", "defs"},
     "cli": PURE
@@ -43,6 +46,9 @@ THIRD_PARTY = {
     "concurrent_log_handler": {"logs"},
     "dotenv": {"settings"},
     "tenacity": {"deribit", "warehouse"},
+    "pandas": {"warehouse"},
+    "polars": {"warehouse"},
+    "pyarrow": {"operations"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -17,6 +17,7 @@ from deribit_pipeline.deribit.auth import Credentials, Token
 from deribit_pipeline.deribit.client import Chart, DeribitClient
 from deribit_pipeline.deribit.credits import Credits
 from deribit_pipeline.deribit.rpc import AUTH, Answer, Rpc
+from deribit_pipeline.deribit.specifications import listed
 from deribit_pipeline.domain import Candles, Instrument, Resolution, TimeWindow, from_ms
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline_tests.conftest import recorded
@@ -270,19 +271,30 @@ def test_any_instrument_is_read_exactly_or_refused(count: int) -> None:
     def law(text: str) -> None:
         fields = json.loads(text)
         assert parsed(parse.instrument, fields) == instrument_of(fields)
-        both = [INSTRUMENT, fields]
-        several = None if instrument_of(fields) is None else [*map(instrument_of, both)]
-        assert parsed(parse.instruments, both) == several
 
     hold(law, count, spoiled(READ))
+
+
+@examples(quick=60, tortured=1_500)
+def test_any_entry_of_a_list_is_a_specification_or_said_to_be_odd(count: int) -> None:
+    def law(text: str) -> None:
+        entries = listed([INSTRUMENT, json.loads(text)])
+        assert entries.specifications[0] == listed([INSTRUMENT]).specifications[0]
+        assert len(entries.specifications) + len(entries.odd) == 2
+
+    hold(law, count, spoiled(INSTRUMENT))
 
 
 @examples(quick=40, tortured=1_000)
 def test_any_list_time_and_status_is_read_exactly_or_refused(count: int) -> None:
     def law(text: str) -> None:
         value = json.loads(text)
-        if not isinstance(value, list) or value:
-            assert parsed(parse.instruments, value) is None
+        entries = parsed(listed, value)
+        if not isinstance(value, list):
+            assert entries is None
+        else:
+            assert entries is not None
+            assert (entries.specifications, len(entries.odd)) == ((), len(value))
         assert parsed(lambda ms: shapes.milliseconds("time", ms), value) == moment_of(value)
         said = {True: "true", False: "false"}.get(value) if type(value) is bool else value
         said = said.lower() if type(said) is str else None

@@ -29,14 +29,6 @@ def test_the_recorded_instrument_is_read() -> None:
     assert instrument.expires_at is None
 
 
-def test_the_recorded_instruments_are_read() -> None:
-    instruments = {
-        item.instrument_name: item for item in parse.instruments(recorded("instruments_future"))
-    }
-    assert instruments["BTC-25JUN27"].expires_at == datetime(2027, 6, 25, 8, tzinfo=UTC)
-    assert len(instruments) == 13
-
-
 def test_the_recorded_status_and_time_are_read() -> None:
     assert parse.locked(recorded("status")) is None
     assert shapes.milliseconds("time", recorded("server_time")) == 1_789_939_041_264

@@ -84,8 +84,8 @@ def test_each_held_day_is_a_cell_with_its_proof(
 
 
 def test_gaps_beyond_those_named_are_counted() -> None:
-    key = ("BTC", MINUTE, NEW_YEAR)
-    gaps = {key: [datetime(2024, 1, 1, 3, minute, tzinfo=UTC) for minute in (0, 1)]}
+    key = ("candles_1m", "BTC", NEW_YEAR)
+    gaps = {key: ["03:00", "03:01"]}
     page = coverage_page([proof(NEW_YEAR, DayState.GAPPED, missing=1200)], {}, gaps, "w.duckdb")
     assert cells(page)["2024-01-01"]["gaps"] == "03:00, 03:01 and 1,198 more"
 

@@ -16,12 +16,13 @@ from dagster._core.storage.partition_status_cache import (
 )
 
 from deribit_pipeline.cli.main import exit_code
+from deribit_pipeline.datasets import SeriesKind
 from deribit_pipeline.defs import retention
-from deribit_pipeline.defs.partitions import instrument_days
+from deribit_pipeline.defs.partitions import series_days
 from deribit_pipeline.errors import RecordingError
 from deribit_pipeline_tests.test_event_log import batched
 
-GRID = instrument_days(["A", "B"])
+GRID = series_days(SeriesKind.INSTRUMENT, ["A", "B"])
 KEY = dg.AssetKey("candles")
 LATER = timedelta(days=1)
 

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.rules import RULES, Breaches, Rule, breaches
@@ -25,7 +26,7 @@ def found(
     today: date = TODAY,
 ) -> Breaches:
     rule = BY_NAME[name]
-    parameters = rule.parameters(Resolution(resolution), instruments, today)
+    parameters = rule.parameters(CANDLES[Resolution(resolution)], instruments, today)
     with warehouse.reading() as connection:
         return breaches(connection, rule, parameters)
 
@@ -269,7 +270,7 @@ def test_the_first_ten_rows_come_with_the_number_of_all(
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_the_sql_that_is_shown_can_be_run_as_it_stands(sound: Warehouse, rule: Rule) -> None:
     resolution = rule.resolutions[-1]
-    sql = rule.sql(rule.parameters(resolution, ("O'NEILL",), TODAY))
+    sql = rule.sql(rule.parameters(CANDLES[resolution], ("O'NEILL",), TODAY))
     assert "$" not in sql
     with sound.reading() as connection:
         assert len(connection.execute(sql).fetchall()) == (rule.name == "is_fresh")

@@ -70,6 +70,26 @@ def test_answers_have_the_recorded_ones_keys_and_types(settings: Settings, clock
     assert shape(over_http(settings, "public/get_time")) == shape(recorded("server_time"))
 
 
+def test_options_have_the_recorded_ones_keys_and_types(settings: Settings, clock: Clock) -> None:
+    clock.now = datetime(2024, 1, 2, tzinfo=UTC)
+    options = over_http(settings, "public/get_instruments", currency="BTC", kind="option")
+    assert shape(options[0]) == shape(recorded("instruments_option")[-1])
+    assert {option["instrument_name"] for option in options} > {"BTC-29MAR24-42000-C"}
+
+
+def test_www_forgets_what_has_expired_and_the_archive_does_not(
+    sandbox: SandboxExchange, clock: Clock
+) -> None:
+    asked: dict[str, str] = {"instrument_name": "BTC-29MAR24"}
+    window = {"start_timestamp": "1711584000000", "end_timestamp": "1711584060000"}
+    of_chart = asked | window | {"resolution": "1"}
+    for moment, status in ((datetime(2024, 4, 5, 7), 200), (datetime(2024, 4, 5, 8), 400)):
+        clock.now = moment.replace(tzinfo=UTC)
+        for method, params in (("get_instrument", asked), ("get_tradingview_chart_data", of_chart)):
+            assert sandbox.answer(f"public/{method}", params).status == status
+            assert sandbox.answer(f"public/{method}", params, of_history=True).status == 200
+
+
 @pytest.mark.parametrize(
     ("error", "method", "params"),
     [
@@ -173,7 +193,8 @@ def test_before_listing_there_is_nothing(sandbox: SandboxExchange) -> None:
     assert daily["ticks"][0] == 1_534_233_600_000  # 08:00 on the day of listing
 
 
-def test_after_expiry_there_is_nothing(sandbox: SandboxExchange) -> None:
+def test_after_expiry_there_is_nothing(sandbox: SandboxExchange, clock: Clock) -> None:
+    clock.now = datetime(2024, 4, 2, tzinfo=UTC)
     expiry = int(datetime(2024, 3, 29, 8, tzinfo=UTC).timestamp() * 1000)
     result = chart(sandbox, expiry - 5 * MINUTE, expiry + DAY, name="BTC-29MAR24")
     assert result["ticks"][-1] == expiry - MINUTE

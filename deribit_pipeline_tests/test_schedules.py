@@ -10,7 +10,7 @@ import pytest
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.schedules import CRONS, stretches
 from deribit_pipeline.domain import DayState
-from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.pipeline import CHART, Pipeline, ms
@@ -177,7 +177,8 @@ def test_instruments_that_do_not_stand_side_by_side_are_runs_of_their_own() -> N
 def test_schedules_run_where_the_settings_say_so(
     settings: Settings, is_on: bool, status: str
 ) -> None:
-    location = build_definitions(replace(settings, schedules=is_on))
+    account = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    location = build_definitions(replace(settings, schedules=is_on, **account))
     for name, cron in CRONS.items():
         schedule = location.resolve_schedule_def(name)
         assert (schedule.default_status.value, schedule.cron_schedule) == (status, cron)

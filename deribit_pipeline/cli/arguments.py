@@ -2,17 +2,25 @@
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from deribit_pipeline.cli import universe
+from deribit_pipeline.datasets import (
+    CANDLES,
+    DATASETS,
+    ROW_DATASETS,
+    Dataset,
+    Group,
+    Selection,
+    SeriesKind,
+    series_of,
+)
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.settings import instrument_names
-
-
-def instruments(text: str | None, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The instruments named, or the default where the option was not given."""
-    return default if text is None else instrument_names(text, "--instruments")
+from deribit_pipeline.instruments import INSTRUMENT_NAME
+from deribit_pipeline.settings import Settings
 
 
 def resolution(text: str) -> Resolution:
@@ -22,6 +30,91 @@ def resolution(text: str) -> Resolution:
     except ValueError as error:
         choices = ", ".join(item.value for item in Resolution)
         raise InputError(f"--resolution must be one of {choices}, was {text!r}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options that choose days say: of which dataset, of which series."""
+
+    dataset_name: str | None
+    resolution: str | None
+    instruments: str | None
+    series: str | None
+
+    def dataset(self) -> Dataset:
+        """The one dataset: one-minute candles, unless something else is said."""
+        found = self._datasets()
+        return found[0] if found else CANDLES[Resolution.MINUTE_1]
+
+    def names(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
+        """The series that are named, or those of the universe."""
+        if dataset.series is SeriesKind.INSTRUMENT:
+            if self.series is not None:
+                raise InputError(f"{dataset.label} are by instrument: name them by --instruments.")
+            named = universe.wanted(self.instruments, settings)
+            found = series_of(dataset, named)
+            if not found:
+                raise InputError(
+                    f"{dataset.label} are of perpetuals alone, and {', '.join(named)} is none."
+                )
+            return found
+        if self.instruments is not None:
+            raise InputError(
+                f"{dataset.label} are by {dataset.series.label}: name them by --series."
+            )
+        if self.series is None:
+            return series_of(dataset, universe.wanted(None, settings))
+        chosen = series_names(self.series)
+        for name in chosen:
+            if dataset.currencies and name not in dataset.currencies:
+                raise InputError(
+                    f"--series names {name}: the {dataset.label} is of "
+                    f"{', '.join(dataset.currencies)}."
+                )
+        return chosen
+
+    def selection(
+        self, settings: Settings, first: date | None = None, last: date | None = None
+    ) -> Selection:
+        """Of what is held: everything that is not left out."""
+        named = universe.of_held(self.instruments, settings, self._datasets())
+        if self.series is not None:
+            named += series_names(self.series)
+        return Selection(self._datasets(), named, first, last)
+
+    def _datasets(self) -> tuple[Dataset, ...]:
+        of_resolution = resolution(self.resolution) if self.resolution is not None else None
+        if self.dataset_name in (None, "candles"):
+            if of_resolution is not None:
+                return (CANDLES[of_resolution],)
+            return () if self.dataset_name is None else tuple(CANDLES.values())
+        found = DATASETS.get(str(self.dataset_name))
+        if found is None:
+            choices = ", ".join(["candles", *(dataset.name for dataset in ROW_DATASETS)])
+            raise InputError(f"--dataset must be one of {choices}, was {self.dataset_name!r}.")
+        if of_resolution is not None:
+            raise InputError(f"--resolution is of candles, and --dataset is {found.name}.")
+        return (found,)
+
+
+def require_account(dataset: Dataset, settings: Settings) -> None:
+    """Raise InputError where the dataset is of one's own account, and no account is set."""
+    if dataset.group is Group.ACCOUNT and not settings.client_id:
+        raise InputError(
+            f"--dataset {dataset.name} is of your own account: set DERIBIT_CLIENT_ID and "
+            "DERIBIT_CLIENT_SECRET, of a key with the scope account:read trade:read."
+        )
+
+
+def series_names(text: str) -> tuple[str, ...]:
+    """The currencies or indices that are named."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for name in names:
+        if not INSTRUMENT_NAME.fullmatch(name):
+            raise InputError(f"--series holds {name!r}: write it like BTC,ETH or btc_usd.")
+    if not names:
+        raise InputError("--series names nothing: write it like BTC,ETH or btc_usd.")
+    return names
 
 
 def day(text: str, option: str) -> date:

@@ -4,7 +4,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deribit_pipeline.cli import arguments, pages
+from deribit_pipeline.cli import arguments, pages, universe
+from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import DayProof, Resolution, TimeWindow, day_window
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.settings import Settings
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 def run(instruments: str, start: str | None, end: str | None, resolution: str, html: Path) -> int:
     """The command `chart`; answers its exit code."""
-    names = arguments.instruments(instruments)
+    settings = Settings.load()
     length = arguments.resolution(resolution)
+    names = universe.of_held(instruments, settings, (CANDLES[length],))
     first, last = arguments.window(start, end)
     pages.require_place(html)
     # The library takes half a second, in which the warehouse need not be held.
     from deribit_pipeline.pictures.chart import chart_page
 
-    settings = Settings.load()
     warehouse = Warehouse(settings.warehouse, settings.environment)
     with warehouse.reading() as connection:
         proofs = {name: reads.proofs(connection, (name,), length, first, last) for name in names}

@@ -1,7 +1,7 @@
-"""`coverage`: every instrument by day, coloured by state."""
+"""`coverage`: every series by day, coloured by state."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import groupby, islice
 from pathlib import Path
@@ -11,10 +11,12 @@ from rich.text import Text
 
 from deribit_pipeline.cli import arguments, pages
 from deribit_pipeline.cli.terminal import stderr, stdout
-from deribit_pipeline.domain import DayState, Resolution
+from deribit_pipeline.datasets import CANDLES, Dataset, Selection
+from deribit_pipeline.domain import DayState, Proof
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse import reads
+from deribit_pipeline.warehouse import datasets, reads
 from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.proofs import proofs
 
 # A glyph each, so that the picture reads without colours too.
 _LOOKS: dict[str, tuple[str, str]] = {
@@ -33,40 +35,50 @@ _MONTH_WIDTH = len("2024-01 ") + 31 + 2
 _GAPS_NAMED = 5
 
 
-def run(instruments: str | None, resolution: str | None, html: Path | None) -> int:
+def run(wanted: arguments.Wanted, html: Path | None) -> int:
     """The command `coverage`; answers its exit code."""
-    names = arguments.instruments(instruments)
-    only = arguments.resolution(resolution) if resolution is not None else None
+    settings = Settings.load()
+    selection = wanted.selection(settings)
     if html:
         pages.require_place(html)
-    settings = Settings.load()
     warehouse = Warehouse(settings.warehouse, settings.environment)
     with warehouse.reading() as connection:
-        held = reads.day_states(connection, names, only)
-    arguments.require_held(names, {name for name, *_ in held}, settings.warehouse)
+        held = proofs(connection, selection)
+    all_held = {proof.series for some in held.values() for proof in some}
+    arguments.require_held(selection.series, all_held, settings.warehouse)
     if not held:
         stderr().print(f"{settings.warehouse} holds no such day yet: see backfill --help.")
         return 0
     console, lines = stdout(), [_legend()]
-    for (name, spelling), days in groupby(held, key=lambda row: row[:2]):
-        title = f"{name} {Resolution(spelling).label}"
-        lines += _calendar(title, [row[2:] for row in days], console.width)
+    for dataset, some in held.items():
+        for name, days in groupby(some, key=lambda proof: proof.series):
+            lines += _calendar(name, dataset, list(days), console.width)
     console.print(Text("\n").join(lines))
     if html:
-        _write_page(html, warehouse, names, only)
+        _write_page(html, warehouse, selection, [proof for some in held.values() for proof in some])
     return 0
 
 
 def _write_page(
-    html: Path, warehouse: Warehouse, names: tuple[str, ...], only: Resolution | None
+    html: Path, warehouse: Warehouse, selection: Selection, held: Sequence[Proof]
 ) -> None:
+    runs: dict[tuple[str, str, date], str] = {}
+    gaps: dict[tuple[str, str, date], list[str]] = {}
     with warehouse.reading() as connection:
-        proofs = reads.proofs(connection, names, only)
-        runs = reads.runs_of_days(connection, names, only)
-        gaps = reads.first_gaps(connection, _GAPS_NAMED, names, only)
+        for (name, resolution, day), run_id in reads.runs_of_days(
+            connection, selection.series
+        ).items():
+            runs[CANDLES[resolution].name, name, day] = run_id
+        for (name, resolution, day), opened in reads.first_gaps(
+            connection, _GAPS_NAMED, selection.series
+        ).items():
+            gaps[CANDLES[resolution].name, name, day] = [f"{at:%H:%M}" for at in opened]
+        runs |= datasets.runs_of_days(connection, series=selection.series)
+        for key, named in datasets.gaps_of_days(connection, series=selection.series).items():
+            gaps[key] = [gap for gap, *_ in named[:_GAPS_NAMED]]
     from deribit_pipeline.pictures.coverage import coverage_page  # the library takes a second
 
-    pages.write(html, coverage_page(proofs, runs, gaps, str(warehouse.path)))
+    pages.write(html, coverage_page(held, runs, gaps, str(warehouse.path)))
 
 
 def _legend() -> Text:
@@ -77,19 +89,19 @@ def _legend() -> Text:
     return legend.append("blank: never asked for")
 
 
-def _calendar(title: str, days: list[tuple[date, str, int, int]], width: int) -> Iterator[Text]:
-    """The days of one instrument and resolution, as many months a line as fit the width."""
-    counts = Counter(state for _, state, _, _ in days)
+def _calendar(series: str, dataset: Dataset, days: Sequence[Proof], width: int) -> Iterator[Text]:
+    """The days of one series, as many months a line as fit the width."""
+    counts = Counter(proof.state for proof in days)
     states = ", ".join(
         f"{counts[state]:,} {state.replace('_', ' ')}" for state in DayState if counts[state]
     )
-    candles = sum(received for _, _, received, _ in days)
-    revised = sum(times for *_, times in days)
-    held = f"{candles:,} candles" + (f", {revised:,} revised" if revised else "")
-    yield Text(f"\n{title}", "bold").append(f"   {states}; {held}", "not bold")
+    rows = sum(proof.received for proof in days)
+    revised = sum(proof.revised for proof in days)
+    held = f"{rows:,} {dataset.rows}" + (f", {revised:,} revised" if revised else "")
+    yield Text(f"\n{series} {dataset.short_label}", "bold").append(f"   {states}; {held}", "not bold")
     months: dict[date, dict[int, str]] = {}
-    for day, state, _, _ in days:
-        months.setdefault(day.replace(day=1), {})[day.day] = state
+    for proof in days:
+        months.setdefault(proof.day.replace(day=1), {})[proof.day.day] = proof.state
     per_line = max(1, width // _MONTH_WIDTH)
     for some in batched(months.items(), per_line):
         line = Text()

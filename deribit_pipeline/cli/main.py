@@ -14,6 +14,8 @@ from typer.exceptions import TyperException
 from deribit_pipeline import __version__
 from deribit_pipeline.cli.interrupts import Interrupted, interruptible
 from deribit_pipeline.cli.options import (
+    DatasetHeld,
+    DatasetName,
     FirstHeld,
     Instruments,
     InstrumentsHeld,
@@ -21,6 +23,9 @@ from deribit_pipeline.cli.options import (
     LastHeld,
     Resolution,
     ResolutionHeld,
+    ResolutionOfCandles,
+    Series,
+    SeriesHeld,
 )
 from deribit_pipeline.errors import (
     DeribitPipelineError,
@@ -56,7 +61,8 @@ def version(
 @app.command(
     short_help="Make instrument-days complete.",
     epilog="Example: deribit-pipeline backfill --instruments BTC-PERPETUAL,ETH-PERPETUAL "
-    "--start 2024-01-01 --end 2024-01-31 --resolution 1",
+    "--start 2024-01-01 --end 2024-01-31 --resolution 1; deribit-pipeline backfill "
+    "--dataset funding_rates --start 2024-01-01 --end 2024-12-31",
 )
 def backfill(
     start: Annotated[
@@ -64,7 +70,9 @@ def backfill(
     ],
     instruments: Instruments = None,
     end: LastDay = None,
-    resolution: Resolution = "1",
+    resolution: ResolutionOfCandles = None,
+    dataset: DatasetName = None,
+    series: Series = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked for, and do nothing.")
     ] = False,
@@ -72,10 +80,12 @@ def backfill(
         bool, typer.Option("--force", help="Ask again for days that are already proved complete.")
     ] = False,
 ) -> int:
-    """Make instrument-days complete: fetch, prove and store their candles."""
+    """Make days complete: fetch, prove and store their candles, or the rows of a dataset."""
+    from deribit_pipeline.cli import arguments
     from deribit_pipeline.cli import backfill as command
 
-    return command.run(instruments, start, end, resolution, plan=plan, force=force)
+    wanted = arguments.Wanted(dataset, resolution, instruments, series)
+    return command.run(wanted, start, end, plan=plan, force=force)
 
 
 @app.command(
@@ -135,6 +145,8 @@ def check() -> int:
 def coverage(
     instruments: InstrumentsHeld = None,
     resolution: ResolutionHeld = None,
+    dataset: DatasetHeld = None,
+    series: SeriesHeld = None,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -143,9 +155,48 @@ def coverage(
     ] = None,
 ) -> int:
     """Show what is held: every instrument by day, coloured by state."""
+    from deribit_pipeline.cli import arguments
     from deribit_pipeline.cli import coverage as command
 
-    return command.run(instruments, resolution, html)
+    wanted = arguments.Wanted(dataset, resolution, instruments, series)
+    return command.run(wanted, html)
+
+
+@app.command(
+    short_help="Write rows as files for other programs.",
+    epilog="Example: deribit-pipeline export --instruments BTC-PERPETUAL --start 2024-01-01 "
+    "--end 2024-03-31 --resolution 5 --format parquet --to research",
+)
+def export(
+    start: Annotated[
+        str, typer.Option("--start", metavar="DAY", help="First UTC day, such as 2024-01-31.")
+    ],
+    end: Annotated[str, typer.Option("--end", metavar="DAY", help="Last UTC day, included.")],
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="parquet, csv, freqtrade or nautilus.")
+    ],
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="FOLDER", help="The folder; an export in it is replaced."),
+    ],
+    instruments: Instruments = None,
+    resolution: ResolutionOfCandles = None,
+    dataset: DatasetName = None,
+    series: Series = None,
+    allow_incomplete: Annotated[
+        bool,
+        typer.Option("--allow-incomplete", help="Also what is held of days that are not complete."),
+    ] = False,
+) -> int:
+    """Write rows as files for other programs, with a manifest of what proves them.
+
+    Candles are as the exchange told them, or made of minutes where only those are complete.
+    """
+    from deribit_pipeline.cli import arguments
+    from deribit_pipeline.cli import export as command
+
+    wanted = arguments.Wanted(dataset, resolution, instruments, series)
+    return command.run(wanted, start, end, format_name, to, allow_incomplete=allow_incomplete)
 
 
 @app.command(
@@ -182,11 +233,15 @@ def repair(
     start: FirstHeld = None,
     end: LastDay = None,
     resolution: ResolutionHeld = None,
+    dataset: DatasetHeld = None,
+    series: SeriesHeld = None,
 ) -> int:
     """Find every day that is not complete and should be, and ask for it again."""
+    from deribit_pipeline.cli import arguments
     from deribit_pipeline.cli import backfill as command
 
-    return command.repair(instruments, start, end, resolution)
+    wanted = arguments.Wanted(dataset, resolution, instruments, series)
+    return command.repair(wanted, start, end)
 
 
 @app.command(
@@ -198,6 +253,8 @@ def verify(
     start: FirstHeld = None,
     end: LastHeld = None,
     resolution: ResolutionHeld = None,
+    dataset: DatasetHeld = None,
+    series: SeriesHeld = None,
     against: Annotated[
         Path | None,
         typer.Option(
@@ -206,9 +263,46 @@ def verify(
     ] = None,
 ) -> int:
     """Recompute every proof from the stored rows, and name each day that no longer matches."""
+    from deribit_pipeline.cli import arguments
     from deribit_pipeline.cli import verify as command
 
-    return command.run(instruments, start, end, resolution, against)
+    wanted = arguments.Wanted(dataset, resolution, instruments, series)
+    return command.run(wanted, start, end, against)
+
+
+@app.command(
+    short_help="List what the exchange lists.",
+    epilog="Example: deribit-pipeline instruments --as-of 2024-01-31 --kind option --currency BTC",
+)
+def instruments(
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="DAY",
+            help="As of a UTC day.  [default: when the exchange was last asked]",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", metavar="KIND", help="future, option, spot, future_combo or option_combo."
+        ),
+    ] = None,
+    currency: Annotated[
+        str | None,
+        typer.Option("--currency", metavar="C", help="Those that settle in it: BTC, ETH, USDC, …"),
+    ] = None,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="Also those that had expired by then.")
+    ] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the exchange first.")] = False,
+) -> int:
+    """List the instruments, as the exchange listed them now or on any day."""
+    from deribit_pipeline.cli import instruments as command
+
+    return command.run(as_of, kind, currency, expired=expired, asks=refresh)
 
 
 @app.command(
@@ -248,6 +342,10 @@ def sandbox(
             help="The exchange's time at the start, such as 2026-09-20T21:17:00.  [default: now]",
         ),
     ] = None,
+    trades_per_minute: Annotated[
+        float,
+        typer.Option(help="Trades in a minute that has some; 700 are a million a day.", min=1),
+    ] = 2.0,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -258,7 +356,9 @@ def sandbox(
     """Serve the sandbox exchange: a made-up market behind a faithful API."""
     from deribit_pipeline.cli import sandbox as command
 
-    return command.run(port, requests_per_second, burst, latency_ms / 1000, now, fault or [])
+    return command.run(
+        port, requests_per_second, burst, latency_ms / 1000, now, trades_per_minute, fault or []
+    )
 
 
 def main() -> None:

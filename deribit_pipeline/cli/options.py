@@ -9,8 +9,44 @@ Instruments = Annotated[
     typer.Option(
         "--instruments",
         metavar="A,B",
-        help="Instruments by Deribit's names, separated by commas.  [default: DERIBIT_INSTRUMENTS]",
+        help="Instruments by Deribit's names or by selectors such as 'kind=future currency=BTC', "
+        "separated by commas.  [default: DERIBIT_INSTRUMENTS]",
         show_default=False,
+    ),
+]
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="candles, funding_rates, volatility_index, trades, candles_rebuilt, settlements, "
+        "delivery_prices, historical_volatility, index_prices; with an API key transaction_log, "
+        "user_trades, settlement_history.  [default: candles]",
+        show_default=False,
+    ),
+]
+DatasetHeld = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", metavar="NAME", help="Only this dataset.  [default: all that are held]"
+    ),
+]
+Series = Annotated[
+    str | None,
+    typer.Option(
+        "--series",
+        metavar="A,B",
+        help="Currencies or indices, of datasets that are not by instrument: BTC,ETH or btc_usd.  "
+        "[default: all that belong to DERIBIT_INSTRUMENTS]",
+        show_default=False,
+    ),
+]
+SeriesHeld = Annotated[
+    str | None,
+    typer.Option(
+        "--series",
+        metavar="A,B",
+        help="Only these currencies or indices.  [default: all that are held]",
     ),
 ]
 InstrumentsHeld = Annotated[
@@ -32,6 +68,16 @@ LastDay = Annotated[
 LastHeld = Annotated[
     str | None,
     typer.Option("--end", metavar="DAY", help="Last UTC day.  [default: the last one held]"),
+]
+ResolutionOfCandles = Annotated[
+    str | None,
+    typer.Option(
+        "--resolution",
+        metavar="R",
+        help="Of candles: 1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720 (minutes) or 1D.  "
+        "[default: 1]",
+        show_default=False,
+    ),
 ]
 Resolution = Annotated[
     str,

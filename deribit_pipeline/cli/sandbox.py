@@ -17,6 +17,7 @@ def run(
     burst: int,
     latency: float,
     now: str | None,
+    trades_per_minute: float,
     faults: Sequence[str],
 ) -> int:
     """The command `sandbox`; answers its exit code when interrupted."""
@@ -24,7 +25,12 @@ def run(
         rates = rates_from(faults)
     except ValueError as error:
         raise InputError(f"--fault is wrong: {error}.") from error
-    exchange = SandboxExchange(_clock(now), per_second=requests_per_second, burst=burst)
+    exchange = SandboxExchange(
+        _clock(now),
+        per_second=requests_per_second,
+        burst=burst,
+        trades_per_minute=trades_per_minute,
+    )
 
     def announce(at_port: int) -> None:
         stderr().print(

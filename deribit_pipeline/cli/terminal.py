@@ -52,12 +52,14 @@ def warnings_on(console: Console) -> Iterator[None]:
 
 
 class BackfillProgress:
-    """Days done, candles, requests, rate and time left: a bar on a terminal, else plain lines.
+    """Days done, rows, requests, rate and time left: a bar on a terminal, else plain lines.
 
-    `asked` counts the days; those that are in no job are settled already.
+    `asked` counts the days; those that are in no job are settled already. `rows` is what rows are
+    called.
     """
 
-    def __init__(self, console: Console, asked: int, jobs: Sequence[Job]) -> None:
+    def __init__(self, console: Console, asked: int, jobs: Sequence[Job], rows: str) -> None:
+        self._rows = rows
         self._console = console
         self._asked = asked
         self._outcomes = [job.outcome for job in jobs]
@@ -94,11 +96,11 @@ class BackfillProgress:
         if done == self._shown:
             return
         self._shown = done
-        candles = sum(outcome.candles for outcome in self._outcomes)
+        received = sum(outcome.rows for outcome in self._outcomes)
         requests = sum(outcome.requests for outcome in self._outcomes)
         seconds = time.monotonic() - self._began
-        rate = candles / max(seconds, 0.001)
-        counts = f"{candles:,} candles, {requests:,} requests, {rate:,.0f} candles/s"
+        rate = received / max(seconds, 0.001)
+        counts = f"{received:,} {self._rows}, {requests:,} requests, {rate:,.0f} {self._rows}/s"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=done, counts=counts)
         elif done == self._asked or time.monotonic() - self._last_line >= _LINE_EVERY:

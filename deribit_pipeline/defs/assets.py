@@ -1,4 +1,4 @@
-"""The candle assets, `candles_1m` to `candles_1d`, from one definition."""
+"""The assets of every dataset, `candles_1m` to `candles_1d` and the others, from one definition."""
 
 import collections
 from collections.abc import Sequence
@@ -7,15 +7,19 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from deribit_pipeline.datasets import CANDLES_REBUILT, Dataset
 from deribit_pipeline.defs.event_log import record
-from deribit_pipeline.defs.partitions import days_by_instrument, partition_key
+from deribit_pipeline.defs.partitions import days_by_series, partition_key
 from deribit_pipeline.domain import ONE_DAY, Resolution
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.operations.sketches import Glance
 from deribit_pipeline.pictures.sketch import Sketch, data_url
-from deribit_pipeline.warehouse.candle_tables import CANDLES
+from deribit_pipeline.warehouse.candle_tables import CANDLE_DAYS, CANDLES
+from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
+from deribit_pipeline.warehouse.datasets import table_of
+from deribit_pipeline.warehouse.tables import Table
 
 # How many failed days a message names before it counts the rest.
 _NAMED = 10
@@ -25,9 +29,9 @@ class Backfills(Protocol):
     """What an asset asks of its resource `deribit`: to make a job's days complete, and to show
     what came of it."""
 
-    def backfill(self, resolution: Resolution, job: Job, *, force: bool) -> Outcome: ...
+    def backfill(self, dataset: Dataset, job: Job, *, force: bool) -> Outcome: ...
 
-    def glances(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Glance]: ...
+    def glances(self, dataset: Dataset, days: Days, outcome: Outcome) -> list[Glance]: ...
 
 
 class BackfillConfig(dg.Config):
@@ -36,67 +40,76 @@ class BackfillConfig(dg.Config):
     force: bool = False
 
 
-def asset_name(resolution: Resolution) -> str:
-    """The asset that holds the candles of a resolution."""
-    return f"candles_{resolution.label}"
-
-
-def candles_asset(
-    resolution: Resolution, partitions_def: dg.MultiPartitionsDefinition
+def dataset_asset(
+    dataset: Dataset, partitions_def: dg.MultiPartitionsDefinition
 ) -> dg.AssetsDefinition:
-    """The asset of one resolution, which makes any range of instrument-days in a single run."""
+    """The asset of one dataset, which makes any range of days of its series in a single run."""
+
+    resolution = dataset.resolution
+    table = CANDLES if resolution else table_of(dataset)
 
     @dg.asset(
-        name=asset_name(resolution),
+        name=dataset.name,
         partitions_def=partitions_def,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["deribit_api"],
-        group_name="candles",
+        deps=["trades"] if dataset is CANDLES_REBUILT else ["deribit_api"],
+        group_name=dataset.group.value,
         kinds={"deribit", "duckdb"},
         owners=["team:market-data"],
-        tags={"dataset": "candles", "resolution": resolution.value},
-        description=_description(resolution),
-        metadata={"dagster/column_schema": _column_schema(), "dagster/table_name": CANDLES.name},
+        tags={"dataset": "candles" if resolution else dataset.name}
+        | ({"resolution": resolution.value} if resolution else {}),
+        description=_description(dataset, table),
+        metadata={
+            "dagster/column_schema": _column_schema(table),
+            "dagster/table_name": table.name,
+        },
     )
-    def candles(
+    def days(
         context: dg.AssetExecutionContext,
         config: BackfillConfig,
         deribit: dg.ResourceParam[Backfills],
     ) -> dg.MaterializeResult[None]:
-        job = Job(context.run.run_id, days_by_instrument(asked_keys(context)))
+        job = Job(context.run.run_id, days_by_series(asked_keys(context)))
         try:
-            outcome = deribit.backfill(resolution, job, force=config.force)
+            outcome = deribit.backfill(dataset, job, force=config.force)
         except DeribitPipelineError as error:
             raise dg.Failure(str(error)) from error
         try:
-            picture = _picture(deribit.glances(resolution, job.days, outcome))
+            picture = _picture(deribit.glances(dataset, job.days, outcome))
         except WarehouseError as error:
             context.log.warning(f"No picture is drawn, and the days stand without one: {error}")
             picture = {}
         if outcome.failures:
-            _record_proved(context, outcome)
-            raise dg.Failure(_failure(outcome), metadata=_metadata(outcome) | picture)
+            _record_proved(context, dataset, outcome)
+            raise dg.Failure(_failure(outcome), metadata=_metadata(dataset, outcome) | picture)
         # Dagster repeats the metadata of a result for each of its keys, and the newest key is the
         # one that the asset's page shows: the picture is kept there alone.
         newest = max(context.partition_keys, key=lambda key: key.rpartition("|")[2])
         context.add_asset_metadata(picture, partition_key=newest)
-        return dg.MaterializeResult(metadata=_metadata(outcome))
+        return dg.MaterializeResult(metadata=_metadata(dataset, outcome))
 
-    return candles
+    return days
 
 
-def _description(resolution: Resolution) -> str:
+def _description(dataset: Dataset, table: Table) -> str:
     kept = (
         "Kept up to date by the schedules, where they are switched on."
-        if resolution is Resolution.MINUTE_1
+        if dataset.resolution in (None, Resolution.MINUTE_1)
         else "Made when it is asked for: no schedule keeps it."
     )
-    warnings = "\n".join(f"- {warning}" for warning in CANDLES.warnings)
+    if dataset.is_rolling:
+        kept += " The exchange tells the newest rows alone: what is not asked for in time is lost."
+    proof = CANDLE_DAYS.name if dataset.resolution else DATASET_DAYS.name
+    warnings = "\n".join(f"- {warning}" for warning in table.warnings)
     return (
-        f"**{resolution.label} candles** of every instrument, as the exchange tells them: one "
-        "partition for each instrument and UTC day, which is complete only with a proof in "
-        f"`candle_days`.\n\n{CANDLES.description}\n\n{warnings}\n\n{kept}"
+        f"**{_capital(dataset.label)}**, as the exchange tells them: one partition for each "
+        f"{dataset.series.label} and UTC day, which is complete only with a proof in `{proof}`."
+        f"\n\n{table.description}\n\n{warnings}\n\n{kept}"
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def asked_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
@@ -125,7 +138,7 @@ def asked_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     return list(context.partition_keys)
 
 
-def _record_proved(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
+def _record_proved(context: dg.AssetExecutionContext, dataset: Dataset, outcome: Outcome) -> None:
     """Record each day that stands, for the run fails and would record none: what is asked again
     is then only what failed."""
     record(
@@ -134,7 +147,7 @@ def _record_proved(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
             dg.AssetMaterialization(
                 context.asset_key,
                 partition=partition_key(name, day),
-                metadata={"state": str(proof.state), "candles": proof.received},
+                metadata={"state": str(proof.state), dataset.rows: proof.received},
             )
             for (name, day), proof in outcome.proofs.items()
         ],
@@ -152,26 +165,28 @@ def _failure(outcome: Outcome) -> str:
     )
 
 
-def _metadata(outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
+def _metadata(dataset: Dataset, outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
     by_state = {str(state): count for state, count in sorted(outcome.days_by_state.items())}
     if outcome.failures:
         by_state["not proved"] = len(outcome.failures)
     return {
         "days": dg.MetadataValue.int(len(outcome.proofs)),
         "days_by_state": dg.MetadataValue.json(by_state),
-        "candles": dg.MetadataValue.int(outcome.candles),
+        dataset.rows: dg.MetadataValue.int(outcome.rows),
         "missing": dg.MetadataValue.int(outcome.missing),
         "revised": dg.MetadataValue.int(outcome.revised),
         "requests": dg.MetadataValue.int(outcome.requests),
         "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
-        "candles_per_second": dg.MetadataValue.float(
-            round(outcome.candles / outcome.seconds, 1) if outcome.seconds else 0.0
+        f"{dataset.rows}_per_second": dg.MetadataValue.float(
+            round(outcome.rows / outcome.seconds, 1) if outcome.seconds else 0.0
         ),
     }
 
 
 def _picture(glances: Sequence[Glance]) -> dict[str, dg.MetadataValue[Any]]:
-    """Candles, volume and the states of the days, as a picture that the UI shows."""
+    """Candles, volume and the states of the days, as a picture that the UI shows; of candles."""
+    if not glances:
+        return {}
     sketches = [
         Sketch(
             f"{glance.instrument_name}, {glance.window.start:%Y-%m-%d} to "
@@ -192,10 +207,10 @@ def _length(step: timedelta) -> str:
     return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:.3g} h"
 
 
-def _column_schema() -> dg.TableSchema:
+def _column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
             dg.TableColumn(column.name, column.type, description=column.comment)
-            for column in CANDLES.columns
+            for column in table.columns
         ]
     )

@@ -1,4 +1,4 @@
-"""The checks of the candle assets: every rule of the warehouse, shown with the rows that break it.
+"""The checks of the assets: every rule of the warehouse, shown with the rows that break it.
 
 They run with each run of their asset, over all that is held of it. All rules together take a third
 of a second for two million one-minute candles, and Dagster as much again to write down what they
@@ -10,30 +10,28 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from deribit_pipeline.defs.candles import asset_name
-from deribit_pipeline.domain import Resolution
+from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.warehouse.dataset_rules import rules_of
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.rules import RULES, Breaches, Rule, breaches, days_held
+from deribit_pipeline.warehouse.rules import Breaches, Rule, breaches, days_held
 
 Clock = Callable[[], datetime]
 
 
-def candles_checks(
-    resolution: Resolution,
+def dataset_checks(
+    dataset: Dataset,
     warehouse: Warehouse,
-    instruments: Sequence[str],
+    series: Sequence[str],
     clock: Clock = lambda: datetime.now(UTC),
 ) -> dg.AssetChecksDefinition:
-    """The checks of one asset, in one step; `instruments` are those that are kept up to date."""
-    asset = dg.AssetKey(asset_name(resolution))
-    rules = {
-        dg.AssetCheckKey(asset, rule.name): rule for rule in RULES if resolution in rule.resolutions
-    }
+    """The checks of one asset, in one step; `series` are those that are kept up to date."""
+    asset = dg.AssetKey(dataset.name)
+    rules = {dg.AssetCheckKey(asset, rule.name): rule for rule in rules_of(dataset)}
 
     @dg.multi_asset_check(
-        name=f"{asset_name(resolution)}_checks",
-        description="Looks for candles, days and gaps that break a rule.",
+        name=f"{dataset.name}_checks",
+        description="Looks for rows, days and gaps that break a rule.",
         specs=[
             dg.AssetCheckSpec(
                 rule.name,
@@ -51,13 +49,13 @@ def candles_checks(
         for key, rule in rules.items():
             if key not in context.selected_asset_check_keys:
                 continue
-            parameters = rule.parameters(resolution, instruments, today)
+            parameters = rule.parameters(dataset, series, today)
             if not unreadable:
                 try:
                     # One by one, so that who wants to write need not wait for all of them. An
                     # older file is read as it is: to look is not to change.
                     with warehouse.reading(as_it_is=True) as connection:
-                        held = days_held(connection, resolution)
+                        held = days_held(connection, dataset)
                         found = breaches(connection, rule, parameters)
                 except WarehouseError as error:
                     unreadable = str(error)
@@ -72,7 +70,7 @@ def candles_checks(
                 asset_key=asset,
                 check_name=rule.name,
                 severity=dg.AssetCheckSeverity[rule.severity],
-                description=_summary(found, held, resolution),
+                description=_summary(found, held, dataset),
                 metadata=_metadata(rule, found, rule.sql(parameters)),
             )
 
@@ -82,11 +80,11 @@ def candles_checks(
 _NOUNS = {"ERROR": "an error", "WARN": "a warning"}
 
 
-def _summary(found: Breaches, held: int, resolution: Resolution) -> str:
+def _summary(found: Breaches, held: int, dataset: Dataset) -> str:
     if not held:
-        return f"Nothing is held of {resolution.label} candles."
+        return f"Nothing is held of {dataset.label}."
     if not found.count:
-        return f"Holds for all {held:,} instrument-days that are held."
+        return f"Holds for all {held:,} {dataset.series.label}-days that are held."
     name, *values = found.first[0]
     said = "".join(
         f", {column} {value}"

@@ -1,7 +1,8 @@
-"""The grid of instrument-days, and what its keys mean.
+"""The grid of series and days, and what its keys mean.
 
 Static, because it works on a fresh instance with nothing run before. The dimensions' names sort
-instrument first, which is what makes a key read `BTC-PERPETUAL|2024-01-31`.
+`instrument`, `currency` and `index_name` before `utc_day`, which is what makes a key read
+`BTC-PERPETUAL|2024-01-31`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,15 +10,17 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from deribit_pipeline.datasets import SeriesKind
+
 # The oldest instrument that the exchange still lists, BTC-PERPETUAL, began on 2018-08-14. The
 # command line reaches further back where it is asked to.
 FIRST_DAY = date(2018, 8, 1)
 
-INSTRUMENT, UTC_DAY = "instrument", "utc_day"
+UTC_DAY = "utc_day"
 
 
-def instrument_days(
-    instruments: Sequence[str], first: date = FIRST_DAY, last: date | None = None
+def series_days(
+    kind: SeriesKind, series: Sequence[str], first: date = FIRST_DAY, last: date | None = None
 ) -> dg.MultiPartitionsDefinition:
     """The grid, from `first` (or earlier grid's start) to today, the running day included.
 
@@ -26,7 +29,7 @@ def instrument_days(
     today = datetime.now(UTC).date()
     return dg.MultiPartitionsDefinition(
         {
-            INSTRUMENT: dg.StaticPartitionsDefinition(list(instruments)),
+            kind.value: dg.StaticPartitionsDefinition(list(series)),
             UTC_DAY: dg.DailyPartitionsDefinition(
                 start_date=min(first, FIRST_DAY).isoformat(),
                 timezone="UTC",
@@ -36,15 +39,15 @@ def instrument_days(
     )
 
 
-def partition_key(instrument_name: str, day: date) -> str:
-    """The key of an instrument-day."""
-    return f"{instrument_name}|{day}"
+def partition_key(series: str, day: date) -> str:
+    """The key of a series' day."""
+    return f"{series}|{day}"
 
 
-def days_by_instrument(keys: Iterable[str]) -> dict[str, list[date]]:
-    """The instrument-days of partition keys, by instrument."""
+def days_by_series(keys: Iterable[str]) -> dict[str, list[date]]:
+    """The days of partition keys, by series."""
     days: dict[str, list[date]] = {}
     for key in keys:
-        instrument_name, _, day = key.partition("|")
-        days.setdefault(instrument_name, []).append(date.fromisoformat(day))
+        series, _, day = key.partition("|")
+        days.setdefault(series, []).append(date.fromisoformat(day))
     return days

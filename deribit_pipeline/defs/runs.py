@@ -5,9 +5,9 @@ import socket
 
 import dagster as dg
 
-from deribit_pipeline.defs.candles import Backfills, asset_name, candles_asset
-from deribit_pipeline.defs.partitions import instrument_days, partition_key
-from deribit_pipeline.domain import Resolution
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.defs.assets import Backfills, dataset_asset
+from deribit_pipeline.defs.partitions import partition_key, series_days
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Key
 from deribit_pipeline.processes import is_alive, name_of
@@ -35,11 +35,11 @@ def _fail_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
 
 def unrecorded(
     instance: dg.DagsterInstance,
-    resolution: Resolution,
+    dataset: Dataset,
     days: Days,
 ) -> set[Key]:
-    """The instrument-days that this instance does not show as materialized."""
-    recorded = instance.get_materialized_partitions(dg.AssetKey(asset_name(resolution)))
+    """The days that this instance does not show as materialized."""
+    recorded = instance.get_materialized_partitions(dg.AssetKey(dataset.name))
     return {
         (name, day)
         for name, wanted in days.items()
@@ -50,16 +50,16 @@ def unrecorded(
 
 def materialize(
     instance: dg.DagsterInstance,
-    resolution: Resolution,
+    dataset: Dataset,
     job: Job,
     deribit: Backfills,
     *,
     force: bool,
 ) -> None:
-    """Run the asset of a resolution for one job; the run, or its failure, is in the instance."""
+    """Run the asset of a dataset for one job; the run, or its failure, is in the instance."""
     names = list(job.days)
     days = sorted({day for wanted in job.days.values() for day in wanted})
-    asset = candles_asset(resolution, instrument_days(names, days[0], days[-1]))
+    asset = dataset_asset(dataset, series_days(dataset.series, names, days[0], days[-1]))
     location = dg.Definitions(assets=[asset], resources={"deribit": deribit})
     # The implicit job is the one that the UI's own backfills run, so that it shows them alike.
     location.resolve_implicit_global_asset_job_def().execute_in_process(

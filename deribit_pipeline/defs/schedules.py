@@ -9,20 +9,45 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from deribit_pipeline.datasets import CANDLES_REBUILT, ROW_DATASETS, TRADES, Dataset
 from deribit_pipeline.defs.partitions import partition_key
-from deribit_pipeline.domain import Resolution, spans_of
+from deribit_pipeline.domain import spans_of
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.operations import upkeep
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
-# Minutes past the hour at which nobody else begins, and of a day that has surely ended.
-CRONS = {
+# Minutes past the hour at which nobody else begins, and of a day that has surely ended; what is
+# made of trades after the trades.
+_CRONS_OF_CANDLES = {
     "candles_hourly": "10 * * * *",
     "candles_daily": "20 0 * * *",
     "candles_weekly": "40 1 * * 1",
 }
+# Soon after 08:00 UTC, when instruments expire and are listed.
+_CRON_OF_INSTRUMENTS = {"instruments_daily": "25 8 * * *"}
+_HOUR_OF_TRADES, _HOUR_OF_REBUILT = 1, 4
+
+
+def schedule_name(dataset: Dataset) -> str:
+    """The one schedule of a dataset that is not of candles: what the exchange forgets is asked for
+    every hour."""
+    return f"{dataset.name}_{'hourly' if dataset.is_rolling else 'daily'}"
+
+
+def _cron(dataset: Dataset, number: int) -> str:
+    minute = 12 + 3 * number
+    if dataset.is_rolling:
+        return f"{minute} * * * *"
+    hours = {TRADES.name: _HOUR_OF_TRADES, CANDLES_REBUILT.name: _HOUR_OF_REBUILT}
+    return f"{minute} {hours.get(dataset.name, 0)} * * *"
+
+
+CRONS = _CRONS_OF_CANDLES | _CRON_OF_INSTRUMENTS | {
+    schedule_name(dataset): _cron(dataset, number) for number, dataset in enumerate(ROW_DATASETS)
+}
+"""When each schedule ticks, in UTC."""
 
 # Dagster gives a tick a minute. A file that is busy for longer is read by the next tick.
 _PATIENCE = 20.0
@@ -33,23 +58,23 @@ _Ticks = Iterator[dg.RunRequest | dg.SkipReason]
 def candles_schedules(
     settings: Settings,
     asset: dg.AssetsDefinition,
-    resolution: Resolution,
+    dataset: Dataset,
+    universe: Sequence[str],
     crons: Mapping[str, str] = CRONS,
 ) -> list[dg.ScheduleDefinition]:
     """The schedules of one candles asset, running by themselves where the settings say so."""
     warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
-    universe = settings.instruments
 
     def hourly(now: datetime) -> _Ticks:
         yield from _runs(universe, {name: [now.date()] for name in universe}, asset, now)
 
     def daily(now: datetime) -> _Ticks:
-        held = (warehouse, universe, resolution, now.date())
+        held = (warehouse, universe, dataset, now.date())
         yield from _runs(universe, upkeep.unsettled_of_last_week(*held), asset, now)
         yield from _runs(universe, upkeep.proved_yesterday(*held), asset, now, again=True)
 
     def weekly(now: datetime) -> _Ticks:
-        held = (warehouse, universe, resolution)
+        held = (warehouse, universe, dataset)
         yield from _runs(universe, upkeep.due_for_repair(*held, now), asset, now)
         looks = upkeep.proved_last_week(*held, now.date())
         yield from _runs(universe, looks, asset, now, again=True)
@@ -73,6 +98,36 @@ def candles_schedules(
     ]
 
 
+def rows_schedule(
+    settings: Settings,
+    asset: dg.AssetsDefinition,
+    dataset: Dataset,
+    universe: Sequence[str],
+    crons: Mapping[str, str] = CRONS,
+) -> dg.ScheduleDefinition:
+    """The schedule of any other dataset's asset: what is not settled of the last week, gaps at
+    growing distances, and today so far of what the exchange forgets."""
+    warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
+
+    def polled(now: datetime) -> _Ticks:
+        today = now.date()
+        days = upkeep.unsettled_of_last_week(warehouse, universe, dataset, today)
+        if dataset.is_rolling:
+            days = {name: [*days.get(name, ()), today] for name in universe}
+        for name, due in upkeep.due_for_repair(warehouse, universe, dataset, now).items():
+            days[name] = sorted({*days.get(name, ()), *due})
+        yield from _runs(universe, days, asset, now)
+
+    name = schedule_name(dataset)
+    description = (
+        "Today so far and what is not complete yet: the exchange tells the newest rows alone, and "
+        "what is not asked for in time is lost."
+        if dataset.is_rolling
+        else "The days of the last week that are not complete yet, and gaps at growing distances."
+    )
+    return _schedule(name, crons[name], polled, description, asset, is_on=settings.schedules)
+
+
 def _schedule(
     name: str,
     cron: str,
@@ -86,7 +141,7 @@ def _schedule(
 
     # Every hour is too often for checks, which look at all that is held.
     selection: dg.AssetSelection = dg.AssetSelection.assets(asset.key)
-    if name == "candles_hourly":
+    if name.endswith("_hourly"):
         selection = selection.without_checks()
 
     # A target and no job: jobs over partitions lose some of them (dagster-io/dagster#28861).
@@ -117,7 +172,7 @@ def _runs(
     *,
     again: bool = False,
 ) -> Iterator[dg.RunRequest]:
-    """One run for each stretch of instruments and days; `again` asks for settled days too."""
+    """One run for each stretch of series and days; `again` asks for settled days too."""
     for names, (first, last) in stretches(universe, days):
         start, end = partition_key(names[0], first), partition_key(names[-1], last)
         yield dg.RunRequest(
@@ -131,7 +186,7 @@ def _runs(
 
 
 def stretches(universe: Sequence[str], days: Days) -> list[tuple[list[str], tuple[date, date]]]:
-    """The instrument-days as few rectangles: instruments that stand side by side in the universe,
+    """The days as few rectangles: series that stand side by side in the universe,
     as the range of a run holds all between its ends, and the same unbroken span of days."""
     found: list[tuple[list[str], tuple[date, date]]] = []
     alike: dict[tuple[date, date], list[str]] = {}

@@ -8,10 +8,17 @@ from datetime import datetime
 import httpx
 
 from deribit_pipeline.deribit import parse, shapes
+from deribit_pipeline.deribit.account import LOG, Account
 from deribit_pipeline.deribit.auth import Credentials, Token
 from deribit_pipeline.deribit.credits import Credits, shared_path
-from deribit_pipeline.deribit.methods import Methods, parsed
+from deribit_pipeline.deribit.funding import Funding
+from deribit_pipeline.deribit.methods import parsed
+from deribit_pipeline.deribit.prices import Prices
 from deribit_pipeline.deribit.rpc import PATIENCE, Answer, Rpc
+from deribit_pipeline.deribit.settlements import Settlements
+from deribit_pipeline.deribit.specifications import INSTRUMENTS, Specifications
+from deribit_pipeline.deribit.trades import Trades
+from deribit_pipeline.deribit.volatility_index import VolatilityIndex
 from deribit_pipeline.domain import (
     Candles,
     Environment,
@@ -24,7 +31,6 @@ from deribit_pipeline.domain import (
 from deribit_pipeline.errors import DeribitBadPayload
 
 CHART = "public/get_tradingview_chart_data"
-INSTRUMENTS = "public/get_instruments"
 
 TIMEOUT = 30.0
 """Seconds to wait for an answer, as Deribit recommends."""
@@ -41,7 +47,7 @@ class Chart:
     as_of: datetime
 
 
-class DeribitClient(Methods):
+class DeribitClient(Account, Specifications, Funding, VolatilityIndex, Trades, Prices, Settlements):
     """The methods this project calls. Each raises a DeribitError."""
 
     async def test(self) -> Answer:
@@ -59,14 +65,6 @@ class DeribitClient(Methods):
         method = "public/status"
         answer = await self.rpc.call(method)
         return parsed(answer.result, parse.locked, method)
-
-    async def get_instruments(
-        self, currency: str = "any", kind: str | None = None
-    ) -> list[Instrument]:
-        """`public/get_instruments`: what is listed now. Metered apart, at one call a second."""
-        params = {"currency": currency, "expired": False} | ({"kind": kind} if kind else {})
-        answer = await self.rpc.call(INSTRUMENTS, **params)
-        return parsed(answer.result, parse.instruments, INSTRUMENTS, **params)
 
     async def get_instrument(self, instrument_name: str) -> Instrument:
         """`public/get_instrument`. Raises UnknownInstrument for what is not listed."""
@@ -132,6 +130,8 @@ async def deribit_client(
         "": Credits(shared_path(source, "calls"), per_second=requests_per_second, burst=burst),
         # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50.
         INSTRUMENTS: Credits(shared_path(source, "instruments"), per_second=1.0, burst=50),
+        # A call costs 10,000 of 80,000 credits, of which 10,000 come back in a second.
+        LOG: Credits(shared_path(source, "transaction_log"), per_second=1.0, burst=8),
     }
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     waits = httpx.Timeout(timeout, connect=min(timeout, _CONNECTING))

@@ -60,11 +60,6 @@ def instrument(answer: object) -> Instrument:
     )
 
 
-def instruments(answer: object) -> list[Instrument]:
-    """The instruments of `public/get_instruments`."""
-    return [instrument(fields) for fields in shapes.array(answer)]
-
-
 def locked(answer: object) -> str | None:
     """What `public/status` says is locked: None, `partial` or `true`.
 
@@ -87,4 +82,7 @@ def grant(answer: object) -> Token:
         raise ValueError("`expires_in` must be a number of seconds")
     if not 0 < expires_in < shapes.NEVER:
         raise ValueError("`expires_in` must be above 0 and end one day")
-    return Token(token, float(expires_in))
+    scope = fields.get("scope")
+    if not isinstance(scope, str | None):
+        raise ValueError("`scope` must be a text")
+    return Token(token, float(expires_in), scope or "")

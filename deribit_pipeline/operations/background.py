@@ -5,9 +5,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-from deribit_pipeline.domain import DayProof, Resolution
-from deribit_pipeline.operations.backfill import Backfill, ForegroundBackfill
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.domain import Proof
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill, backfill_of
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Outcome, log_progress
 from deribit_pipeline.operations.sketches import Glance
@@ -25,7 +26,7 @@ class BackgroundBackfill:
         self,
         exchange: Exchange,
         warehouse: Warehouse,
-        resolution: Resolution,
+        dataset: Dataset,
         jobs: Sequence[Job],
         *,
         force: bool = False,
@@ -36,12 +37,12 @@ class BackgroundBackfill:
         self._jobs = {job.run_id: job for job in jobs}
         self._on_written = on_written
         self._news = threading.Condition()
-        self._written: dict[str, list[Sequence[DayProof]]] = {job.run_id: [] for job in jobs}
+        self._written: dict[str, list[Sequence[Proof]]] = {job.run_id: [] for job in jobs}
         self.is_cancelled = False
         self._is_over = False
         self._error: BaseException | None = None
-        self._backfill = Backfill(
-            exchange, warehouse, resolution, jobs, force=force, on_written=self._note
+        self._backfill = backfill_of(
+            exchange, warehouse, dataset, jobs, force=force, on_written=self._note
         )
         self._thread = threading.Thread(target=self._run, name="backfill", daemon=True)
 
@@ -61,7 +62,7 @@ class BackgroundBackfill:
         if not self._is_over:
             self._exchange.cancel()
 
-    def backfill(self, resolution: Resolution, job: Job, *, force: bool = False) -> Outcome:
+    def backfill(self, dataset: Dataset, job: Job, *, force: bool = False) -> Outcome:
         """The outcome of the job that has this one's run, once it is done; its progress is logged
         meanwhile, so that the log of the run that waits has it.
 
@@ -70,18 +71,18 @@ class BackgroundBackfill:
         """
         known = self._jobs.get(job.run_id)
         if known is None:
-            return self._here.backfill(resolution, job, force=force)
+            return self._here.backfill(dataset, job, force=force)
         for proofs in self._follow(known):
-            log_progress(proofs, resolution, known.outcome)
+            log_progress(proofs, dataset, known.outcome)
         if self._error is not None:
             raise self._error
         return known.outcome
 
-    def glances(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Glance]:
+    def glances(self, dataset: Dataset, days: Days, outcome: Outcome) -> list[Glance]:
         """What the warehouse holds of these days, small enough to be looked at."""
-        return self._here.glances(resolution, days, outcome)
+        return self._here.glances(dataset, days, outcome)
 
-    def _follow(self, job: Job) -> Iterator[Sequence[DayProof]]:
+    def _follow(self, job: Job) -> Iterator[Sequence[Proof]]:
         """The days of the job as they are written."""
         written = self._written[job.run_id]
         is_done = False
@@ -96,7 +97,7 @@ class BackgroundBackfill:
         outcome = job.outcome
         return self._is_over or len(outcome.proofs) + len(outcome.failures) >= outcome.asked
 
-    def _note(self, job: Job, proofs: Sequence[DayProof]) -> None:
+    def _note(self, job: Job, proofs: Sequence[Proof]) -> None:
         with self._news:
             self._written[job.run_id].append(proofs)
             self._news.notify_all()

@@ -1,4 +1,5 @@
-"""The main job: make instrument-days complete. Fetches, proves and writes at the same time."""
+"""The main job: make instrument-days of candles complete. Fetches, proves and writes at the same
+time."""
 
 import asyncio
 import logging
@@ -6,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
+from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.deribit import codes
 from deribit_pipeline.domain import (
     Candles,
-    DayProof,
     Instrument,
-    Resolution,
     TimeWindow,
     days_between,
 )
@@ -21,14 +21,13 @@ from deribit_pipeline.errors import (
     DeribitPipelineError,
     DeribitRejected,
 )
+from deribit_pipeline.operations.backfill import Backfill, reason_of
 from deribit_pipeline.operations.blocks import Block, blocks_of
+from deribit_pipeline.operations.books import CandleBook
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.fetch import ChartFetcher, Unproved
-from deribit_pipeline.operations.incomplete import settled_days
+from deribit_pipeline.operations.fetch import ChartFetcher, Unproved, chart_hosts
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.listings import listings, warn_of_clock
-from deribit_pipeline.operations.outcome import Outcome, log_progress
-from deribit_pipeline.operations.sketches import Glance, glances
 from deribit_pipeline.operations.writing import OnWritten, Writer
 from deribit_pipeline.planning.agreement import Claim
 from deribit_pipeline.planning.days import Assembly, FetchedDay, fetched_day, unlisted_day
@@ -40,74 +39,40 @@ from deribit_pipeline.warehouse.writes import unprove
 
 logger = logging.getLogger(__name__)
 
+# Fetched days that may wait for the writer, 80 kB each at one minute: a second's work for it.
+_MOST_WAITING = 400
+
 _ALL = ""  # in place of an instrument's name: everything
 
 # How often days are made again because a listing changed while they were.
 _MOST_LISTINGS = 3
 
 
-class Backfill:
-    """One backfill: workers fetch and cut into days, one writer proves and writes.
+class CandlesBackfill(Backfill):
+    """One backfill of a resolution: workers fetch and cut into days, one writer proves and writes.
 
-    Requests are planned across its jobs, which only say under which run a day is written and
-    counted. A day is written whole as soon as it is proved; what fails leaves the other days
-    standing and is named in its job's outcome. Days already settled are not asked for again unless
-    `force` says so.
+    Requests are planned across its jobs.
     """
 
     def __init__(
         self,
         exchange: Exchange,
         warehouse: Warehouse,
-        resolution: Resolution,
+        dataset: Dataset,
         jobs: Sequence[Job],
         *,
         force: bool = False,
         on_written: OnWritten = lambda job, proofs: None,
     ) -> None:
-        self._exchange = exchange
-        self._client = exchange.client
-        self._warehouse = warehouse
-        self._resolution = resolution
-        self._jobs = jobs
-        self._force = force
-        self._on_written = on_written
-        self._job_of = {key: job for job in jobs for key in job.instrument_days()}
+        super().__init__(exchange, warehouse, dataset, jobs, force=force, on_written=on_written)
+        assert dataset.resolution is not None, "candles have one"
+        self._resolution = dataset.resolution
         self._instruments: dict[str, Instrument] = {}
         self._assemblies: dict[str, Assembly] = {}
         self._stopped_by: dict[str, DeribitError] = {}
 
-    def run(self) -> None:
-        """Make the days complete, as far as the exchange lets them be.
-
-        Raises UnknownInstrument before anything is written, and DeribitError where not even the
-        listing is to be had. A warehouse that fails ends the backfill with its days failed.
-        """
-        days = self._unsettled()
-        if days:
-            self._exchange.run(self._make(days))
-
-    def _unsettled(self) -> dict[str, list[date]]:
-        keys = set(self._job_of)
-        if not self._force:
-            asked: dict[str, list[date]] = {}
-            for name, day in keys:
-                asked.setdefault(name, []).append(day)
-            with self._warehouse.reading() as connection:
-                settled = settled_days(connection, self._resolution, asked)
-            for proof in settled:
-                key = (proof.instrument_name, proof.day)
-                self._job_of[key].outcome.proofs[key] = proof
-                keys.discard(key)
-        days: dict[str, list[date]] = {}
-        for name, day in sorted(keys):
-            days.setdefault(name, []).append(day)
-        # In the order of the jobs, so that the first of them ends first.
-        order = {name: None for job in self._jobs for name in job.days if name in days}
-        return {name: days[name] for name in order}
-
     async def _make(self, days: Days) -> None:
-        self._instruments, as_of = await listings(self._client, days)
+        self._instruments, as_of = await listings(self._exchange, self._warehouse, days)
         warn_of_clock(as_of)
         try:
             # What rests on a listing rests on two answers, of which one comes in the end.
@@ -122,10 +87,7 @@ class Backfill:
                 await asyncio.to_thread(self._unprove, days)
             self._fail_days(days, "the exchange's listing of the instrument keeps changing")
         except (DeribitPipelineError, BaseExceptionGroup) as raised:
-            error = _first(raised)
-            if not isinstance(error, DeribitPipelineError):
-                raise error from None
-            self.fail_the_rest(str(error))
+            self._end(raised)
 
     async def _make_as_listed(self, days: Days, as_of: datetime) -> None:
         self._assemblies = {
@@ -134,12 +96,11 @@ class Backfill:
         }
         writer = Writer(
             self._warehouse,
-            self._resolution,
-            self._exchange.source,
+            CandleBook(self._resolution, self._provenance, lambda: self._client.rpc.as_of),
             self._job_of,
             confirm=self._said_twice,
-            clock=lambda: self._client.rpc.as_of,
             on_written=self._on_written,
+            most_waiting=_MOST_WAITING,
         )
         plan = await asyncio.to_thread(self._plan, days)
         async with asyncio.TaskGroup() as group:
@@ -165,7 +126,7 @@ class Backfill:
         if _ALL in self._stopped_by or not clipped:
             return {}
         try:
-            listed, _ = await listings(self._client, clipped)
+            listed, _ = await listings(self._exchange, self._warehouse, clipped)
         except DeribitError as error:
             logger.warning("Whether the listings still stand cannot be told: %s", error.summary)
             return {}
@@ -207,7 +168,9 @@ class Backfill:
                     )
         return ((block, request) for block in planned for request in block.requests)
 
-    async def _fetch(self, plan: Iterator[tuple[Block, ChartRequest]], writer: Writer) -> None:
+    async def _fetch(
+        self, plan: Iterator[tuple[Block, ChartRequest]], writer: Writer[FetchedDay]
+    ) -> None:
         """Take one request after the other from the plan that all workers share; whoever brings
         the last answer of a block sees to what can be believed of it."""
         for block, request in plan:
@@ -241,7 +204,8 @@ class Backfill:
         return [Unproved(request.window, stopped_by)]
 
     def _fetcher(self, name: str) -> ChartFetcher:
-        return ChartFetcher(self._client, lambda: self._stop_of(name))
+        hosts = chart_hosts(self._exchange, self._instruments[name])
+        return ChartFetcher(hosts, lambda: self._stop_of(name))
 
     def _stop_of(self, name: str) -> DeribitError | None:
         """Why nothing more is to be asked of the instrument, where that is so."""
@@ -268,7 +232,7 @@ class Backfill:
         if isinstance(piece, Unproved):
             if not isinstance(piece.error, DeribitBadPayload):
                 self._stop(name, piece.error)
-            self._fail_days({name: [day.day]}, _reason(piece.error))
+            self._fail_days({name: [day.day]}, reason_of(piece.error))
             return None
         again = fetched_day(name, self._resolution, day.day, piece)
         return replace(again, is_confirmed=True)
@@ -282,52 +246,5 @@ class Backfill:
                 return
 
     def _fail(self, name: str, piece: Unproved) -> None:
-        self._fail_days({name: self._assemblies[name].days_in(piece.window)}, _reason(piece.error))
-
-    def _fail_days(self, days: Days, reason: str) -> None:
-        for name, some in days.items():
-            for day in some:
-                outcome = self._job_of[name, day].outcome
-                outcome.proofs.pop((name, day), None)
-                outcome.failures[name, day] = reason
-
-    def fail_the_rest(self, reason: str) -> None:
-        """Nothing more will be written: every day that is not proved has failed."""
-        for key, job in self._job_of.items():
-            if key not in job.outcome.proofs:
-                job.outcome.failures.setdefault(key, reason)
-        logger.warning("The backfill ends here: %s", reason)
-
-
-class ForegroundBackfill:
-    """Makes the days of one job complete, here and now."""
-
-    def __init__(self, exchange: Exchange, warehouse: Warehouse) -> None:
-        self._exchange = exchange
-        self._warehouse = warehouse
-
-    def backfill(self, resolution: Resolution, job: Job, *, force: bool = False) -> Outcome:
-        """The job's outcome, once every day of it is settled or failed; as `Backfill.run`."""
-
-        def log(job: Job, proofs: Sequence[DayProof]) -> None:
-            log_progress(proofs, resolution, job.outcome)
-
-        Backfill(
-            self._exchange, self._warehouse, resolution, [job], force=force, on_written=log
-        ).run()
-        return job.outcome
-
-    def glances(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Glance]:
-        """What the warehouse holds of these days, small enough to be looked at."""
-        return glances(self._warehouse, resolution, days, outcome)
-
-
-def _reason(error: DeribitError) -> str:
-    """Without what was asked, so that days that failed alike can be named together."""
-    return error.reason if isinstance(error, DeribitBadPayload) else error.summary
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+        days = self._assemblies[name].days_in(piece.window)
+        self._fail_days({name: days}, reason_of(piece.error))

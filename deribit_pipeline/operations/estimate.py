@@ -1,16 +1,27 @@
 """What a backfill would ask for, before it does."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 
+from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import Instrument, Resolution
+from deribit_pipeline.operations.jobs import Days
+from deribit_pipeline.operations.sources.registry import SOURCES
 from deribit_pipeline.planning.requests import requests
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """The exchange's rate limit: calls a second, after a burst."""
+
+    requests_per_second: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """Counts of a backfill; `rows` at most, for a day's last candles may not be closed yet.
+    """Counts of a backfill; `rows` at most, for a day's last candles may not be closed yet, and
+    None where nobody can tell before.
 
     `seconds` is the time that the rate limit alone asks for.
     """
@@ -18,18 +29,16 @@ class Estimate:
     days: int
     proved: int
     requests: int
-    rows: int
+    rows: int | None
     seconds: float
 
 
 def estimate(
     instruments: Mapping[str, Instrument],
     resolution: Resolution,
-    asked: Mapping[str, Collection[date]],
-    unsettled: Mapping[str, Collection[date]],
-    *,
-    requests_per_second: float,
-    burst: int,
+    asked: Days,
+    unsettled: Days,
+    limit: Limit,
 ) -> Estimate:
     """Count requests and rows of the unsettled days, as the backfill itself would plan them.
 
@@ -40,13 +49,27 @@ def estimate(
         for name, days in unsettled.items()
         for request in requests(instruments[name], resolution, days)
     ]
-    days = sum(map(len, asked.values()))
-    open_days = sum(map(len, unsettled.values()))
-    calls = len(plan) + 2 * len(unsettled)  # each instrument's listing is asked for twice
+    # Each instrument's listing is asked for twice.
+    calls = len(plan) + 2 * len(unsettled)
+    rows = sum(request.most for request in plan)
+    return _estimate(asked, unsettled, len(plan), rows, calls, limit)
+
+
+def estimate_rows(dataset: Dataset, asked: Days, unsettled: Days, limit: Limit) -> Estimate:
+    """Count the requests of any other dataset, as far as its source can tell before."""
+    source = SOURCES[dataset.name]
+    calls = sum(source.requests(name, sorted(days)) for name, days in unsettled.items())
+    return _estimate(asked, unsettled, calls, None, calls, limit)
+
+
+def _estimate(
+    asked: Days, unsettled: Days, requests: int, rows: int | None, calls: int, limit: Limit
+) -> Estimate:
+    days, open_days = (sum(map(len, some.values())) for some in (asked, unsettled))
     return Estimate(
         days=days,
         proved=days - open_days,
-        requests=len(plan),
-        rows=sum(request.most for request in plan),
-        seconds=max(0.0, calls - burst) / requests_per_second,
+        requests=requests,
+        rows=rows,
+        seconds=max(0.0, calls - limit.burst) / limit.requests_per_second,
     )

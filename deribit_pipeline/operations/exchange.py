@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 from deribit_pipeline.deribit.auth import Credentials
@@ -34,6 +35,12 @@ class Exchange:
         self._runner = runner
         self._task: asyncio.Task[Any] | None = None
         self._is_cancelled = False
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The exchange's clock in the newest answer of its hosts; None before the first."""
+        hosts = [self.client] if self.history is None else [self.client, self.history]
+        return max((host.rpc.as_of for host in hosts if host.rpc.as_of), default=None)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run asynchronous work with this client to its end."""

@@ -10,8 +10,9 @@ from itertools import pairwise
 import numpy as np
 
 from deribit_pipeline.deribit.client import Chart, DeribitClient
-from deribit_pipeline.domain import TimeWindow
-from deribit_pipeline.errors import DeribitBadPayload, DeribitError
+from deribit_pipeline.domain import Instrument, TimeWindow
+from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
+from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.planning.agreement import Claim, doubtful
 from deribit_pipeline.planning.pages import Page, agree, contradict, joined, odd, read_page
 from deribit_pipeline.planning.requests import ChartRequest, newest, second_looks
@@ -37,18 +38,32 @@ class Unproved:
     error: DeribitError
 
 
+def chart_hosts(exchange: Exchange, instrument: Instrument) -> list[DeribitClient]:
+    """Who tells the candles of an instrument, in the order to ask: of what has expired, the archive
+    host does, once www knows it no more."""
+    as_of = exchange.as_of
+    if exchange.history is None:
+        return [exchange.client]
+    if instrument.is_archived:
+        return [exchange.history]
+    if instrument.expires_at is None or as_of is None or instrument.expires_at > as_of:
+        return [exchange.client]
+    return [exchange.client, exchange.history]
+
+
 class ChartFetcher:
     """Fetches the pages of requests; `requests` counts what it asked for, whatever it got.
 
-    `stopped_by` says why nothing more is to be asked for, where that is so.
+    `hosts` are asked one after the other where one does not know the instrument. `stopped_by` says
+    why nothing more is to be asked for, where that is so.
     """
 
     def __init__(
         self,
-        client: DeribitClient,
+        hosts: Sequence[DeribitClient],
         stopped_by: Callable[[], DeribitError | None] = lambda: None,
     ) -> None:
-        self._client = client
+        self._client, *self._others = hosts
         self._stopped_by = stopped_by
         self.requests = 0
 
@@ -130,7 +145,13 @@ class ChartFetcher:
     async def _chart(self, request: ChartRequest, window: TimeWindow) -> Chart:
         self.requests += 1
         name = request.instrument.instrument_name
-        return await self._client.get_tradingview_chart_data(name, request.resolution, window)
+        try:
+            return await self._client.get_tradingview_chart_data(name, request.resolution, window)
+        except UnknownInstrument:
+            if not self._others:
+                raise
+        self._client, *self._others = self._others
+        return await self._chart(request, window)
 
     async def _confirmed(self, request: ChartRequest, page: Page) -> Page | Unproved:
         """The page, once other windows lack the same; unproved where answers contradict."""

@@ -1,13 +1,15 @@
 """Which days are settled, and which should be and are not."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from deribit_pipeline.domain import DayProof, DayState, Resolution, days_between, spans_of
+from deribit_pipeline.datasets import Dataset, Selection
+from deribit_pipeline.domain import DayState, Proof, days_between, spans_of
 from deribit_pipeline.operations.jobs import Days
-from deribit_pipeline.warehouse import reads
+from deribit_pipeline.warehouse import datasets, reads
 from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.proofs import proofs, proofs_of
 
 # A break of up to a month in what is held was hardly meant.
 _BRIDGED_DAYS = 31
@@ -16,66 +18,79 @@ _BRIDGED_DAYS = 31
 # for each time.
 _YOUNG = timedelta(hours=1)
 
+_EVERYTHING = Selection()
+
 
 @dataclass(slots=True)
 class Incomplete:
-    """The days to ask for again, by resolution and instrument; `resting` counts gapped days that
+    """The days to ask for again, by dataset and series; `resting` counts gapped days that
     are not due yet, the first of them `due_at`."""
 
-    days: dict[Resolution, dict[str, list[date]]] = field(default_factory=dict)
+    days: dict[Dataset, dict[str, list[date]]] = field(default_factory=dict)
     resting: int = 0
     due_at: datetime | None = None
 
 
 def incomplete_days(
-    warehouse: Warehouse,
-    now: datetime,
-    *,
-    instrument_names: Collection[str] = (),
-    resolution: Resolution | None = None,
-    first: date | None = None,
-    last: date | None = None,
+    warehouse: Warehouse, now: datetime, selection: Selection = _EVERYTHING
 ) -> Incomplete:
     """What to ask for again at `now`.
 
-    Of each instrument and resolution that is held, every day that is over should be settled: those
-    that were ever asked for, and those of a break of up to a month between them. A gapped day
-    rests for as long as its gaps had been known when they were last asked for, so that it is asked
-    at growing distances. With `first` or `last`, every day of that window is asked for now.
+    Of each dataset and series that is held, every day that is over should be settled: those that
+    were ever asked for, and those of a break of up to a month between them. A gapped day rests for
+    as long as its gaps had been known when they were last asked for, so that it is asked at
+    growing distances. With a first or last day, every day from or to it is asked for now.
     """
-    with warehouse.reading() as connection:
-        proofs = reads.proofs(connection, instrument_names, resolution)
-        confirmed = reads.gaps_last_confirmed(connection, instrument_names, resolution)
+    first, last = selection.first, selection.last
     found = Incomplete()
-    asked: dict[tuple[Resolution, str], set[date]] = {}
-    done: dict[tuple[Resolution, str], set[date]] = {}
-    for proof in proofs:
-        series = (proof.resolution, proof.instrument_name)
-        asked.setdefault(series, set()).add(proof.day)
-        if proof.is_settled:
-            done.setdefault(series, set()).add(proof.day)
-        elif proof.state is DayState.GAPPED and not (first or last):
-            key = (proof.instrument_name, proof.resolution, proof.day)
-            due_at = gap_due_at(proof.fetched_at, confirmed.get(key, proof.fetched_at))
-            if due_at > now:
-                done.setdefault(series, set()).add(proof.day)
-                found.resting += 1
-                found.due_at = min(due_at, found.due_at or due_at)
-    for (of_resolution, name), days in asked.items():
-        newest = _newest_over(of_resolution, now)
-        spans = spans_of(days, bridging=_BRIDGED_DAYS)
-        if first or last:
-            spans = [(first or min(days), min(last or newest, newest))]
-        settled = done.get((of_resolution, name), set())
-        wanted = [
-            day
-            for begin, end in spans
-            for day in days_between(begin, min(end, newest))
-            if day not in settled
-        ]
-        if wanted:
-            found.days.setdefault(of_resolution, {})[name] = wanted
+    with warehouse.reading() as connection:
+        held = proofs(connection, replace(selection, first=None, last=None))
+        confirmed = {
+            dataset: _gaps_last_confirmed(connection, dataset, selection.series) for dataset in held
+        }
+    for dataset, some in held.items():
+        asked: dict[str, set[date]] = {}
+        done: dict[str, set[date]] = {}
+        for proof in some:
+            asked.setdefault(proof.series, set()).add(proof.day)
+            if proof.is_settled:
+                done.setdefault(proof.series, set()).add(proof.day)
+            elif proof.state is DayState.GAPPED and not (first or last):
+                key = (proof.series, proof.day)
+                due_at = gap_due_at(proof.fetched_at, confirmed[dataset].get(key, proof.fetched_at))
+                if due_at > now:
+                    done.setdefault(proof.series, set()).add(proof.day)
+                    found.resting += 1
+                    found.due_at = min(due_at, found.due_at or due_at)
+        newest = _newest_over(dataset, now)
+        for name, days in asked.items():
+            spans = spans_of(days, bridging=_BRIDGED_DAYS)
+            if first or last:
+                spans = [(first or min(days), min(last or newest, newest))]
+            settled = done.get(name, set())
+            wanted = [
+                day
+                for begin, end in spans
+                for day in days_between(begin, min(end, newest))
+                if day not in settled
+            ]
+            if wanted:
+                found.days.setdefault(dataset, {})[name] = wanted
     return found
+
+
+def _gaps_last_confirmed(
+    connection: reads.Connection, dataset: Dataset, series: Collection[str]
+) -> dict[tuple[str, date], datetime]:
+    """When the gaps of a day were last asked for in vain, by series and day."""
+    if dataset.resolution is not None:
+        of_candles = reads.gaps_last_confirmed(connection, series, dataset.resolution)
+        return {(name, day): moment for (name, _, day), moment in of_candles.items()}
+    gaps = datasets.gaps_of_days(connection, [dataset.name], series)
+    return {
+        (name, day): max(confirmed_at for *_, confirmed_at in some)
+        for (_, name, day), some in gaps.items()
+    }
 
 
 def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
@@ -84,30 +99,27 @@ def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
     return confirmed_at + (known_for if known_for >= _YOUNG else timedelta(0))
 
 
-def _newest_over(resolution: Resolution, now: datetime) -> date:
-    """The newest day whose last candle is closed at `now`, whatever its grid."""
+def _newest_over(dataset: Dataset, now: datetime) -> date:
+    """The newest day whose last row is told at `now`, whatever the grid of its candles."""
+    resolution = dataset.resolution
+    if resolution is None:
+        return now.date() - timedelta(days=1)
     overhang = resolution.duration if resolution.anchor is None else resolution.anchor
     return (now - overhang).date() - timedelta(days=1)
 
 
-def settled_days(
-    connection: reads.Connection, resolution: Resolution, days: Days
-) -> list[DayProof]:
+def settled_days(connection: reads.Connection, dataset: Dataset, days: Days) -> list[Proof]:
     """The proofs of those days about which nothing more need be asked."""
     wanted = {(name, day) for name, some in days.items() for day in some}
     if not wanted:
         return []
-    proofs = reads.proofs(
-        connection,
-        instrument_names=list(days),
-        resolution=resolution,
-        first=min(day for _, day in wanted),
-        last=max(day for _, day in wanted),
-    )
-    return [p for p in proofs if p.is_settled and (p.instrument_name, p.day) in wanted]
+    first, last = min(day for _, day in wanted), max(day for _, day in wanted)
+    found = proofs_of(connection, dataset, list(days), first, last)
+    return [proof for proof in found if proof.is_settled and (proof.series, proof.day) in wanted]
 
 
-def held_instruments(warehouse: Warehouse) -> set[str]:
-    """The instruments of which any day was ever asked for."""
+def held_series(warehouse: Warehouse, selection: Selection = _EVERYTHING) -> set[str]:
+    """The instruments, currencies and indices of which any day was ever asked for."""
     with warehouse.reading() as connection:
-        return {proof.instrument_name for proof in reads.proofs(connection)}
+        held = proofs(connection, Selection(selection.datasets))
+    return {proof.series for some in held.values() for proof in some}

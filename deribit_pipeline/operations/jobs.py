@@ -1,4 +1,4 @@
-"""Instrument-days in pieces that one Dagster run each makes, and what becomes of them."""
+"""Days of series in pieces that one Dagster run each makes, and what becomes of them."""
 
 import uuid
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from deribit_pipeline.domain import days_between, spans_of
 from deribit_pipeline.operations.outcome import Key, Outcome
 
 Days = Mapping[str, Collection[date]]
-"""Instrument-days: the days of each instrument."""
+"""The days of each series: of an instrument, a currency, an index."""
 
 # A run costs as much as some thirty of its days, so days already proved are recorded again rather
 # than a run broken in two.
@@ -22,22 +22,22 @@ _MOST_DAYS = 400
 
 @dataclass(slots=True)
 class Job:
-    """The instrument-days of one Dagster run, and what has become of them so far."""
+    """The days of one Dagster run, and what has become of them so far."""
 
     run_id: str
     days: Days
     outcome: Outcome = field(init=False)
 
     def __post_init__(self) -> None:
-        self.outcome = Outcome(asked=len(self.instrument_days()))
+        self.outcome = Outcome(asked=len(self.series_days()))
 
-    def instrument_days(self) -> set[Key]:
-        """Each instrument-day once."""
+    def series_days(self) -> set[Key]:
+        """Each series' day once."""
         return {(name, day) for name, wanted in self.days.items() for day in wanted}
 
 
 def jobs_of(days: Days, most: int = _MOST_DAYS) -> list[Job]:
-    """The instrument-days as jobs: each is a span of days, the same of one or more instruments.
+    """The days as jobs: each is a span of days, the same of one or more series.
 
     What lies between two wanted days may be in a job too, where the span goes on soon after.
     """

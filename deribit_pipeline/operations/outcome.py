@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from deribit_pipeline.domain import DayProof, DayState, Resolution
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.domain import DayState, Proof
 
 logger = logging.getLogger(__name__)
 
 Key = tuple[str, date]
-"""An instrument-day: the instrument's name and the UTC day."""
+"""A series' day: the name of its instrument, currency or index, and the UTC day."""
 
 
 @dataclass(slots=True)
@@ -19,14 +20,14 @@ class Outcome:
     """What a backfill has come to so far.
 
     `proofs` are the days that stand in the warehouse; `failures` say why a day does not.
-    `candles`, `revised` and `requests` count what this backfill itself received, saw changed and
+    `rows`, `revised` and `requests` count what this backfill itself received, saw changed and
     sent.
     """
 
     asked: int
-    proofs: dict[Key, DayProof] = field(default_factory=dict)
+    proofs: dict[Key, Proof] = field(default_factory=dict)
     failures: dict[Key, str] = field(default_factory=dict)
-    candles: int = 0
+    rows: int = 0
     revised: int = 0
     requests: int = 0
     seconds: float = 0.0
@@ -38,7 +39,7 @@ class Outcome:
 
     @property
     def missing(self) -> int:
-        """How many candles the exchange lacks on these days."""
+        """How many rows the exchange lacks on these days."""
         return sum(proof.missing for proof in self.proofs.values())
 
 
@@ -48,29 +49,29 @@ def added_up(outcomes: Sequence[Outcome]) -> Outcome:
     for outcome in outcomes:
         total.proofs |= outcome.proofs
         total.failures |= outcome.failures
-        total.candles += outcome.candles
+        total.rows += outcome.rows
         total.revised += outcome.revised
         total.requests += outcome.requests
         total.seconds = max(total.seconds, outcome.seconds)
     return total
 
 
-def log_progress(proofs: Sequence[DayProof], resolution: Resolution, outcome: Outcome) -> None:
-    """Say which days of one instrument were just written, and how far the backfill is."""
-    name = proofs[0].instrument_name
+def log_progress(proofs: Sequence[Proof], dataset: Dataset, outcome: Outcome) -> None:
+    """Say which days of one series were just written, and how far the backfill is."""
+    name = proofs[0].series
     states = ", ".join(
         f"{proof.day} {proof.state}" + (f" ({proof.missing} missing)" if proof.missing else "")
         for proof in sorted(proofs, key=lambda proof: proof.day)
     )
     done = len(outcome.proofs) + len(outcome.failures)
     logger.info(
-        "%s %s: %s [%d of %d days]", name, resolution.label, states, done, outcome.asked,
+        "%s %s: %s [%d of %d days]", name, dataset.label, states, done, outcome.asked,
         extra={
-            "instrument_name": name,
-            "resolution": resolution.value,
+            "dataset": dataset.name,
+            "series": name,
             "window": f"{min(p.day for p in proofs)}/{max(p.day for p in proofs)}",
             "days": len(proofs),
-            "candles": sum(proof.received for proof in proofs),
+            "rows": sum(proof.received for proof in proofs),
             "missing": sum(proof.missing for proof in proofs),
             "requests": outcome.requests,
         },

@@ -3,65 +3,66 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from deribit_pipeline.domain import DayState, Resolution, days_between
+from deribit_pipeline.datasets import Dataset, Selection
+from deribit_pipeline.domain import DayState, days_between
 from deribit_pipeline.operations.incomplete import incomplete_days, settled_days
 from deribit_pipeline.operations.jobs import Days
-from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.proofs import proofs_of
 
 _WEEK = 7
 
 
 def unsettled_of_last_week(
-    warehouse: Warehouse, instruments: Sequence[str], resolution: Resolution, today: date
+    warehouse: Warehouse, series: Sequence[str], dataset: Dataset, today: date
 ) -> dict[str, list[date]]:
-    """The days of the week before `today` that are not settled, by instrument."""
+    """The days of the week before `today` that are not settled, by series."""
     days = list(days_between(today - timedelta(days=_WEEK), today - timedelta(days=1)))
     with warehouse.reading() as connection:
-        proofs = settled_days(connection, resolution, dict.fromkeys(instruments, days))
-    settled = {(proof.instrument_name, proof.day) for proof in proofs}
-    found = {name: [day for day in days if (name, day) not in settled] for name in instruments}
+        proofs = settled_days(connection, dataset, dict.fromkeys(series, days))
+    settled = {(proof.series, proof.day) for proof in proofs}
+    found = {name: [day for day in days if (name, day) not in settled] for name in series}
     return _some(found)
 
 
 def proved_yesterday(
-    warehouse: Warehouse, instruments: Sequence[str], resolution: Resolution, today: date
+    warehouse: Warehouse, series: Sequence[str], dataset: Dataset, today: date
 ) -> dict[str, list[date]]:
     """The day that was proved complete the day before `today`, to be looked at once more."""
     day = today - timedelta(days=2)
-    return _complete(warehouse, instruments, resolution, day, day)
+    return _complete(warehouse, series, dataset, day, day)
 
 
 def proved_last_week(
-    warehouse: Warehouse, instruments: Sequence[str], resolution: Resolution, today: date
+    warehouse: Warehouse, series: Sequence[str], dataset: Dataset, today: date
 ) -> dict[str, list[date]]:
     """The complete days that were proved seven to thirteen days before `today`, to be looked at
     once more: a week in which this is asked for once a week leaves none out."""
     last = today - timedelta(days=_WEEK + 1)
-    return _complete(warehouse, instruments, resolution, last - timedelta(days=_WEEK - 1), last)
+    return _complete(warehouse, series, dataset, last - timedelta(days=_WEEK - 1), last)
 
 
 def due_for_repair(
-    warehouse: Warehouse, instruments: Sequence[str], resolution: Resolution, now: datetime
+    warehouse: Warehouse, series: Sequence[str], dataset: Dataset, now: datetime
 ) -> dict[str, list[date]]:
     """The days that `repair` would ask for at `now`."""
-    found = incomplete_days(warehouse, now, instrument_names=instruments, resolution=resolution)
-    return found.days.get(resolution, {})
+    selection = Selection((dataset,), tuple(series))
+    return incomplete_days(warehouse, now, selection).days.get(dataset, {})
 
 
 def _complete(
     warehouse: Warehouse,
-    instruments: Sequence[str],
-    resolution: Resolution,
+    series: Sequence[str],
+    dataset: Dataset,
     first: date,
     last: date,
 ) -> dict[str, list[date]]:
     with warehouse.reading() as connection:
-        proofs = reads.proofs(connection, instruments, resolution, first, last)
-    found: dict[str, list[date]] = {name: [] for name in instruments}
+        proofs = proofs_of(connection, dataset, series, first, last)
+    found: dict[str, list[date]] = {name: [] for name in series}
     for proof in proofs:
         if proof.state is DayState.COMPLETE:
-            found[proof.instrument_name].append(proof.day)
+            found[proof.series].append(proof.day)
     return _some(found)
 
 

@@ -1,16 +1,30 @@
 """Every proof once more: recomputed from the rows that are stored now."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from deribit_pipeline.domain import DayProof, Resolution, TimeWindow, day_window, moment64
+from deribit_pipeline.datasets import CANDLES, DATASETS, Dataset, Selection
+from deribit_pipeline.domain import (
+    DatasetProof,
+    DayProof,
+    TimeWindow,
+    day_window,
+    moment64,
+)
 from deribit_pipeline.planning.days import contradictions
-from deribit_pipeline.warehouse import reads
+from deribit_pipeline.planning.rows import Columns, contradictions_of_rows, count_of
+from deribit_pipeline.warehouse import datasets, reads
 from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.proofs import proofs
 
-# Days read at once: 5 MB of one-minute candles.
+# Days of candles read at once: 5 MB of one-minute candles.
 _READ_AT_ONCE = timedelta(days=60)
+
+# Of other datasets: rows of at most some 100 bytes.
+_MOST_ROWS, _MOST_DAYS = 300_000, 200
+
+_EVERYTHING = Selection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +32,8 @@ class Finding:
     """A day of which two things that should say the same do not, and in what: its stored rows and
     its proof, or the proofs of two warehouses."""
 
-    instrument_name: str
-    resolution: Resolution
+    dataset: Dataset
+    series: str
     day: date
     contradictions: list[str]
 
@@ -28,34 +42,43 @@ class Finding:
 class Verification:
     """How much was recomputed, and what no longer matches."""
 
-    days: int
-    candles: int
-    findings: list[Finding]
+    days: int = 0
+    rows: int = 0
+    findings: list[Finding] = field(default_factory=list)
 
 
-def verify(
-    warehouse: Warehouse,
-    *,
-    instrument_names: Collection[str] = (),
-    resolution: Resolution | None = None,
-    first: date | None = None,
-    last: date | None = None,
-) -> Verification:
-    """Recompute the proofs of every day that fits. Reads all of their candles."""
-    result = Verification(0, 0, [])
+def verify(warehouse: Warehouse, selection: Selection = _EVERYTHING) -> Verification:
+    """Recompute the proofs of every day that is selected. Reads all of their rows."""
+    result = Verification()
     # Piece by piece, because nobody can write while a connection is open.
     with warehouse.reading() as connection:
-        fits = (instrument_names, resolution, first, last)
-        proofs = reads.proofs(connection, *fits)
-        without_proof = reads.days_without_proof(connection, *fits)
-    for piece in _read_together(proofs):
+        held = proofs(connection, selection)
+        without_proof = [
+            (dataset, *found)
+            for dataset in selection.all_datasets
+            for found in _without_proof(connection, dataset, selection)
+        ]
+    for dataset, some in held.items():
+        if dataset.resolution is not None:
+            _verify_candles(warehouse, [p for p in some if isinstance(p, DayProof)], result)
+        else:
+            _verify_rows(warehouse, [p for p in some if isinstance(p, DatasetProof)], result)
+    for dataset, series, day, count in without_proof:
+        result.findings.append(
+            Finding(dataset, series, day, [f"{count} {dataset.rows} have no proof"])
+        )
+    return result
+
+
+def _verify_candles(warehouse: Warehouse, some: list[DayProof], result: Verification) -> None:
+    for piece in _read_together(some):
         series = (piece[0].instrument_name, piece[0].resolution)
         window = TimeWindow(day_window(piece[0].day).start, day_window(piece[-1].day).end)
         with warehouse.reading() as connection:
             candles = reads.candles(connection, *series, window)
             gaps = reads.gaps_by_day(connection, *series, window)
         result.days += len(piece)
-        result.candles += len(candles)
+        result.rows += len(candles)
         before = None
         for proof in piece:
             day = day_window(proof.day)
@@ -65,12 +88,64 @@ def verify(
                 found.append("the day has two proofs")
             before = proof.day
             if found:
-                result.findings.append(Finding(*series, proof.day, found))
-    for name, spelling, day_without, count in without_proof:
-        result.findings.append(
-            Finding(name, Resolution(spelling), day_without, [f"{count} candles have no proof"])
+                dataset = CANDLES[proof.resolution]
+                result.findings.append(Finding(dataset, proof.series, proof.day, found))
+
+
+def _verify_rows(warehouse: Warehouse, some: list[DatasetProof], result: Verification) -> None:
+    before = None
+    for piece in _light(some):
+        with warehouse.reading() as connection:
+            read = [_read(connection, proof) for proof in piece]
+        for proof, (rows, named) in zip(piece, read, strict=True):
+            dataset = DATASETS[proof.dataset]
+            result.days += 1
+            result.rows += count_of(rows)
+            found = contradictions_of_rows(dataset, proof, rows, named)
+            if (proof.series, proof.day) == before:
+                found.append("the day has two proofs")
+            before = (proof.series, proof.day)
+            if found:
+                result.findings.append(Finding(dataset, proof.series, proof.day, found))
+
+
+def _read(connection: reads.Connection, proof: DatasetProof) -> tuple[Columns, int]:
+    """The rows of a day, and how many more are named as gaps."""
+    rows = datasets.rows_of(connection, DATASETS[proof.dataset], proof.series, proof.day)
+    of_day = ([proof.dataset], [proof.series], proof.day, proof.day)
+    gaps = datasets.gaps_of_days(connection, *of_day).values()
+    return rows, sum(missing for some in gaps for _, missing, _ in some)
+
+
+def _light(proofs: list[DatasetProof]) -> Iterator[list[DatasetProof]]:
+    """The proofs in pieces of which the rows fit the memory."""
+    piece: list[DatasetProof] = []
+    rows = 0
+    for proof in proofs:
+        if piece and (rows + proof.received > _MOST_ROWS or len(piece) == _MOST_DAYS):
+            yield piece
+            piece, rows = [], 0
+        piece.append(proof)
+        rows += proof.received
+    if piece:
+        yield piece
+
+
+def _without_proof(
+    connection: reads.Connection, dataset: Dataset, selection: Selection
+) -> Sequence[tuple[str, date, int]]:
+    """Series and day of rows that no proof speaks of, and how many."""
+    first, last = selection.first, selection.last
+    if dataset.resolution is not None:
+        of_candles = reads.days_without_proof(
+            connection, selection.series, dataset.resolution, first, last
         )
-    return result
+        return [(name, day, count) for name, _, day, count in of_candles]
+    return [
+        found
+        for found in datasets.days_without_proof(connection, dataset, selection.series)
+        if (first is None or found[1] >= first) and (last is None or found[1] <= last)
+    ]
 
 
 def _read_together(proofs: list[DayProof]) -> Iterator[list[DayProof]]:

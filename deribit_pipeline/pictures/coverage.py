@@ -2,14 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from itertools import groupby
 
 import altair as alt
 
-from deribit_pipeline.domain import ONE_DAY, DayProof, DayState, Resolution, days_between
+from deribit_pipeline.datasets import dataset_of
+from deribit_pipeline.domain import ONE_DAY, DayProof, DayState, Proof, days_between
 from deribit_pipeline.pictures.page import (
     HEIGHTS,
     NEVER_ASKED,
@@ -23,22 +24,23 @@ from deribit_pipeline.pictures.page import (
     words,
 )
 
-DayKey = tuple[str, Resolution, date]
+DayKey = tuple[str, str, date]
+"""The name of a dataset, the series and the day."""
 
 _WIDTH = 1_100  # pixels of the calendar, at most, unless a day would be narrower than three
 _ROW_HEIGHT = 20
 _ROWS_PER_VIEW = 60  # so that the months stand above what is on the screen
 _HEADER = (
-    "row", "x", "days", "series", "day", "state", "expected", "received", "missing", "gaps",
-    "without_trades", "revised", "fetched", "run_id",
+    "row", "x", "days", "series", "day", "state", "rows", "expected", "received", "missing", "gaps",
+    "note", "revised", "fetched", "run_id",
 )  # fmt: skip
 _POINTED = """merge(
     {'title': datum.series + '  ' + datum.day, 'state': replace(datum.state, '_', ' '),
-     'expected': format(datum.expected, ',') + ' candles', 'received': format(datum.received, ','),
-     'missing': format(datum.missing, ',')},
+     'expected': format(datum.expected, ',') + ' ' + datum.rows,
+     'received': format(datum.received, ','), 'missing': format(datum.missing, ',')},
     datum.gaps ? {'gaps (UTC)': datum.gaps} : {},
-    {'without trades': format(datum.without_trades, ','),
-     'revised': format(datum.revised, ',') + (datum.revised == 1 ? ' time' : ' times'),
+    datum.note ? {'note': datum.note} : {},
+    {'revised': format(datum.revised, ',') + (datum.revised == 1 ? ' time' : ' times'),
      'fetched': datum.fetched + ' UTC', 'by run': datum.run_id})"""
 
 
@@ -66,24 +68,24 @@ class _Axis:
 
 
 def coverage_page(
-    proofs: Sequence[DayProof],
+    proofs: Sequence[Proof],
     runs: Mapping[DayKey, str],
-    gaps: Mapping[DayKey, Sequence[datetime]],
+    gaps: Mapping[DayKey, Sequence[str]],
     source: str,
 ) -> str:
-    """The page. `proofs` holds one day or more, by instrument, resolution and day; `runs` says
-    which run wrote a day, `gaps` the first of those named. `source` names the warehouse."""
+    """The page. `proofs` holds one day or more, by dataset, series and day; `runs` says which run
+    wrote a day, `gaps` names the first of them. `source` names the warehouse."""
     axis = _axis(min(proof.day for proof in proofs), max(proof.day for proof in proofs))
-    series = [
-        list(days)
-        for _, days in groupby(proofs, lambda proof: (proof.instrument_name, proof.resolution))
-    ]
+    series = [list(days) for _, days in groupby(proofs, _key_of_series)]
     views = [_view(some, axis, runs, gaps) for some in _screenfuls(series, axis)]
-    days, candles = len(proofs), sum(proof.received for proof in proofs)
-    introduction = [
-        f"{source}: {days:,} instrument-days with {candles:,} candles. "
-        "Point at a day to see its proof; days are UTC."
-    ]
+    days, rows = len(proofs), sum(proof.received for proof in proofs)
+    candles = all(isinstance(proof, DayProof) for proof in proofs)
+    counted = (
+        f"{days:,} instrument-days with {rows:,} candles"
+        if candles
+        else f"{days:,} days with {rows:,} rows"
+    )
+    introduction = [f"{source}: {counted}. Point at a day to see its proof; days are UTC."]
     shown = [(words(state), str(state), HEIGHTS[state], 1.0) for state in DayState]
     body = [legend([*shown, (NEVER_ASKED, "track", 1.0, 1.0)])]
     body += [place(number) for number in range(len(views))]
@@ -104,7 +106,7 @@ def _month_after(day: date) -> date:
     return (day.replace(day=28) + 4 * ONE_DAY).replace(day=1)
 
 
-def _rows(days: Sequence[DayProof], axis: _Axis) -> Iterator[tuple[str, list[DayProof]]]:
+def _rows(days: Sequence[Proof], axis: _Axis) -> Iterator[tuple[str, list[Proof]]]:
     """The rows of one series: a label, and the days in it."""
     title = _title(days[0])
     if not axis.by_year:
@@ -114,13 +116,21 @@ def _rows(days: Sequence[DayProof], axis: _Axis) -> Iterator[tuple[str, list[Day
         yield f"{title}   {year}" if number == 0 else str(year), list(some)
 
 
-def _title(proof: DayProof) -> str:
-    return f"{proof.instrument_name} {proof.resolution.label}"
+def _title(proof: Proof) -> str:
+    return f"{proof.series} {dataset_of(proof).short_label}"
 
 
-def _screenfuls(series: Sequence[list[DayProof]], axis: _Axis) -> Iterator[list[list[DayProof]]]:
+def _key_of_series(proof: Proof) -> tuple[str, str]:
+    return dataset_of(proof).name, proof.series
+
+
+def _without_trades(proof: Proof) -> int | str:
+    return proof.without_trades if isinstance(proof, DayProof) else ""
+
+
+def _screenfuls(series: Sequence[list[Proof]], axis: _Axis) -> Iterator[list[list[Proof]]]:
     """The series in lists of about as many rows as a view has."""
-    some: list[list[DayProof]] = []
+    some: list[list[Proof]] = []
     rows = 0
     for days in series:
         more = len({proof.day.year for proof in days}) if axis.by_year else 1
@@ -133,10 +143,10 @@ def _screenfuls(series: Sequence[list[DayProof]], axis: _Axis) -> Iterator[list[
 
 
 def _view(
-    series: Sequence[list[DayProof]],
+    series: Sequence[list[Proof]],
     axis: _Axis,
     runs: Mapping[DayKey, str],
-    gaps: Mapping[DayKey, Sequence[datetime]],
+    gaps: Mapping[DayKey, Sequence[str]],
 ) -> Specification:
     labels: list[str] = []
     cells: list[tuple[object, ...]] = []
@@ -239,42 +249,56 @@ def _y(rows: int) -> alt.Y:
 
 def _cell(
     row: int,
-    proof: DayProof,
+    proof: Proof,
     axis: _Axis,
     runs: Mapping[DayKey, str],
-    gaps: Mapping[DayKey, Sequence[datetime]],
+    gaps: Mapping[DayKey, Sequence[str]],
 ) -> tuple[object, ...]:
-    key = (proof.instrument_name, proof.resolution, proof.day)
+    dataset = dataset_of(proof)
+    key = (dataset.name, proof.series, proof.day)
     return (
         row, axis.place_of(proof.day), axis.width_of(proof.day), _title(proof), proof.day,
-        proof.state, proof.expected, proof.received, proof.missing,
-        _named(gaps.get(key, ()), proof.missing), proof.without_trades, proof.revised,
+        proof.state, dataset.rows, proof.expected, proof.received, proof.missing,
+        _named(gaps.get(key, ()), proof.missing), _note(proof), proof.revised,
         f"{proof.fetched_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", runs.get(key, ""),
     )  # fmt: skip
 
 
-def _named(opened_at: Sequence[datetime], missing: int) -> str:
-    """The gaps by their opening times, and how many more there are."""
-    if not opened_at:
+def _note(proof: Proof) -> str:
+    """What else is to be said of a day."""
+    if isinstance(proof, DayProof):
+        return f"{proof.without_trades:,} without trades"
+    return proof.verdict
+
+
+def _named(gaps: Sequence[str], missing: int) -> str:
+    """The gaps that are named, and how many rows more lack."""
+    if not gaps:
         return ""
-    named = ", ".join(f"{moment.astimezone(UTC):%H:%M}" for moment in opened_at)
-    more = missing - len(opened_at)
+    named = ", ".join(gaps)
+    more = missing - len(gaps)
     return f"{named} and {more:,} more" if more > 0 else named
 
 
-def _totals(series: Sequence[list[DayProof]]) -> str:
+def _totals(series: Sequence[list[Proof]]) -> str:
     header = (
-        "instrument", "resolution", "first day", "last day", *map(words, DayState), NEVER_ASKED,
-        "candles", "missing", "without trades", "revised",
+        "series", "dataset", "first day", "last day", *map(words, DayState), NEVER_ASKED,
+        "rows", "missing", "without trades", "revised",
     )  # fmt: skip
     rows: list[tuple[str | int, ...]] = []
     for days in series:
         first, last = days[0], days[-1]
         states = Counter(proof.state for proof in days)
         rows.append((
-            first.instrument_name, first.resolution.label, str(first.day), str(last.day),
+            first.series, dataset_of(first).label, str(first.day), str(last.day),
             *(states[state] for state in DayState), (last.day - first.day).days + 1 - len(days),
             sum(proof.received for proof in days), sum(proof.missing for proof in days),
-            sum(proof.without_trades for proof in days), sum(proof.revised for proof in days),
+            _sum_of(map(_without_trades, days)), sum(proof.revised for proof in days),
         ))  # fmt: skip
     return table(header, rows)
+
+
+def _sum_of(counts: Iterable[int | str]) -> int | str:
+    """The sum of what is counted; nothing where nothing is."""
+    known = [count for count in counts if isinstance(count, int)]
+    return sum(known) if known else ""

@@ -43,6 +43,11 @@ class FetchedDay:
     as_of: datetime
     is_confirmed: bool = False
 
+    @property
+    def series(self) -> str:
+        """What the day is of."""
+        return self.instrument_name
+
 
 class Assembly:
     """Cuts an instrument's pages by UTC day; a day comes out when all that it needs is in.

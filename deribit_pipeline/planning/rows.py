@@ -119,8 +119,12 @@ def prove_rows(
     if held is not None and count_of(held):
         rows, replaced = _union(dataset, held, fetched.rows, is_older=is_older)
     keys = keys_of(dataset, rows)
-    expected = keys if fetched.expected is None else np.union1d(fetched.expected, keys)
-    absent = np.setdiff1d(expected, keys, assume_unique=True)
+    expected = keys
+    if fetched.expected is not None and not np.array_equal(fetched.expected, keys):
+        expected = np.union1d(fetched.expected, keys)
+    absent = expected[:0]
+    if len(expected) > len(keys):
+        absent = np.setdiff1d(expected, keys, assume_unique=True)
     missing = absent
     if len(fetched.unclosed):
         missing = np.setdiff1d(absent, fetched.unclosed)
@@ -142,6 +146,33 @@ def prove_rows(
         newer = replace(proof, fetched_at=former.fetched_at)
         proof = former if newer == former else newer
     return ProvedRows(proof, rows, gaps_of(expected, missing), replaced, fetched.as_of)
+
+
+def contradictions_of_rows(
+    dataset: Dataset, proof: DatasetProof, rows: Columns, named_gaps: int
+) -> list[str]:
+    """What a day's stored rows, sorted by key, say that its proof does not. Empty where the proof
+    holds: the same rows to the last bit, each once and on the day, and as many gaps named as are
+    counted."""
+    found = []
+    recomputed = {
+        "received": count_of(rows),
+        "content_hash": rows_hash(rows),
+        "missing": named_gaps,
+    }
+    for name, value in recomputed.items():
+        if value != getattr(proof, name):
+            found.append(f"{name} is {value}, the proof says {getattr(proof, name)}")
+    keys = keys_of(dataset, rows)
+    if len(np.unique(keys)) < len(keys):
+        found.append(f"{dataset.rows} are repeated")
+    unclosed = proof.expected - count_of(rows) - named_gaps
+    is_complete = proof.state is DayState.COMPLETE
+    if unclosed < 0 or (is_complete and (unclosed or named_gaps)):
+        found.append(f"{proof.expected} expected do not make it {proof.state}")
+    if np.any(rows[dataset.at].astype("datetime64[D]") != np.datetime64(proof.day, "D")):
+        found.append(f"{dataset.rows} are of another day")
+    return found
 
 
 def gaps_of(expected: Keys, missing: Keys) -> list[Gap]:
@@ -187,9 +218,10 @@ def differences(one: Columns, other: Columns) -> NDArray[np.bool_]:
 
 def _bytes_of(values: NDArray[Any]) -> bytes:
     if values.dtype.kind == "O":
-        return b"".join(
-            b"\xff\0" if value is None else value.encode() + b"\0" for value in values.tolist()
-        )
+        texts = values.tolist()
+        if None in texts:  # a lone surrogate, which no JSON text has in it, is written as 0xff
+            texts = ["\udcff" if text is None else text for text in texts]
+        return "\0".join([*texts, ""]).encode("utf-8", "surrogateescape")
     if values.dtype.kind == "M":
         unit = "D" if values.dtype == np.dtype("datetime64[D]") else "ms"
         return values.astype(f"<M8[{unit}]").tobytes()

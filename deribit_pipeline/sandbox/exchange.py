@@ -3,18 +3,30 @@
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.sandbox import instruments, private
+from deribit_pipeline.sandbox.account import Account
+from deribit_pipeline.sandbox.funding import Funding
 from deribit_pipeline.sandbox.limits import CreditPool
-from deribit_pipeline.sandbox.listings import LISTINGS, Listing
+from deribit_pipeline.sandbox.listing import Listing
+from deribit_pipeline.sandbox.listings import LISTINGS
 from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS, MINUTE, Market, Rows, rolled_up
+from deribit_pipeline.sandbox.prices import Prices
 from deribit_pipeline.sandbox.refusals import Refusal, invalid, milliseconds, required
+from deribit_pipeline.sandbox.settlements import Settlements
+from deribit_pipeline.sandbox.trades import HISTORY, WWW, Trades
+from deribit_pipeline.sandbox.volatility_index import VolatilityIndex
 
 MOST_CANDLES = 5_001
+
+REMEMBERED = 7 * DAY
+"""How long after its expiry www still knows an instrument, in milliseconds; its own is unknown."""
+
 CLIENT_ID, CLIENT_SECRET = "sandbox", "sandbox-secret"
 TOKEN_LIFE = 900
 
@@ -38,6 +50,8 @@ class SandboxExchange:
 
     `requests` counts the calls answered, refused ones included, by method; `refused` those for
     want of credits. `anchor` is when candles of 180, 360 and 720 minutes open after midnight.
+    `trades_per_minute` are those of a minute in which there are some.
+    `key_scope` is what its one API key may do, and `account` whose key that is.
     """
 
     def __init__(
@@ -48,34 +62,55 @@ class SandboxExchange:
         burst: int = 100,
         listings: tuple[Listing, ...] = LISTINGS,
         anchor: int = 0,
+        trades_per_minute: float = 2.0,
     ) -> None:
         self.clock = clock
         self.requests: Counter[str] = Counter()
         self.refused = 0
         self._listings = {listing.instrument_name: listing for listing in listings}
         self._markets: dict[str, Market] = {}
+        self._trades_per_minute = trades_per_minute
+        self.trades = Trades(self)
+        self.prices = Prices(self)
+        self.settlements = Settlements(self)
+        self.funding = Funding(self)
+        self.volatility_index = VolatilityIndex(self)
         self.anchor = anchor
         self._pools = {
             "": CreditPool(per_second, burst),
             "history": CreditPool(per_second, burst),
             "public/get_instruments": CreditPool(1.0 if per_second else 0.0, 50),
+            "private/get_transaction_log": CreditPool(1.0 if per_second else 0.0, 8),
         }
         self._tokens: dict[str, float] = {}
         self._refresh_tokens: dict[str, str] = {}
+        self._scopes: dict[str, str] = {}
+        self.key_scope = "account:read trade:read"
+        self.account = Account()
         self._gaps: list[tuple[str, int, int]] = []
         self._revisions: dict[str, dict[int, float]] = {}
         self._methods: dict[str, Method] = {
             "public/test": lambda params: {"version": "1.2.26"},
             "public/get_time": lambda params: self.now_ms(),
             "public/status": lambda params: {"locked": "false"},
-            "public/get_instrument": self._get_instrument,
-            "public/get_instruments": self._get_instruments,
-            "public/get_tradingview_chart_data": self._get_chart,
+            "public/get_tradingview_chart_data": lambda params: self._get_chart(
+                params, self.remembered(params)
+            ),
             "public/auth": self._auth,
-            "private/get_account_summary": self._get_account_summary,
         }
-        # The archive host: trades since ever, and nothing that is not about them.
-        self._history_methods: dict[str, Method] = {}
+        self._methods |= private.methods(self)
+        # The archive host: trades and instruments since ever, and candles of what has expired.
+        self._history_methods: dict[str, Method] = {
+            "public/get_tradingview_chart_data": lambda params: self._get_chart(
+                params, self.listing(params)
+            ),
+        }
+        self._methods |= instruments.methods(self)
+        self._history_methods |= instruments.history_methods(self)
+        self._methods |= self.trades.methods(WWW)
+        self._history_methods |= self.trades.methods(HISTORY)
+        self._methods |= self.funding.methods() | self.volatility_index.methods()
+        self._methods |= self.prices.methods() | self.settlements.methods()
 
     def lack(self, instrument_name: str, start_ms: int, end_ms: int) -> None:
         """Lose the one-minute candles that open in [start, end), as exchanges do."""
@@ -92,6 +127,11 @@ class SandboxExchange:
     def replay(self, method: str, result: Any) -> None:
         """Answer a method with this result from now on, such as a recorded one."""
         self._methods[method] = lambda params: result
+
+    def amend(self, method: str, amendment: Callable[[Any], Any]) -> None:
+        """Answer a method from now on with what this makes of its result."""
+        former = self._methods[method]
+        self._methods[method] = lambda params: amendment(former(params))
 
     def answer(
         self,
@@ -116,6 +156,8 @@ class SandboxExchange:
                 raise Refusal(-32601, "Method not found")
             if method.startswith("private/") and not self._is_valid(token):
                 raise Refusal(13009, "unauthorized", reason="invalid_token")
+            if token is not None and not private.permits(self._scopes.get(token, ""), method):
+                raise Refusal(13021, "forbidden")
             return Reply(200, self._envelope(came_in, result=handler(params)))
         except Refusal as refusal:
             return Reply(400, self._envelope(came_in, error=refusal.error))
@@ -137,28 +179,23 @@ class SandboxExchange:
             raise invalid("instrument_name", "instrument not found")
         return listing
 
-    def _get_instrument(self, params: Mapping[str, str]) -> dict[str, Any]:
-        return self.listing(params).result(self.now_ms())
+    def listings(self) -> Iterator[Listing]:
+        """Every instrument that was listed by now."""
+        now = self.now_ms()
+        return (listing for listing in self._listings.values() if listing.created_ms <= now)
 
-    def _get_instruments(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
-        currency = required(params, "currency")
-        if currency not in ("BTC", "ETH", "USDC", "USDT", "EURR", "any"):
-            raise invalid("currency", "invalid currency")
-        now, kind = self.now_ms(), params.get("kind")
-        is_expired = params.get("expired", "false") == "true"
-        found = [
-            listing.result(now)
-            for listing in self._listings.values()
-            if listing.created_ms <= now and is_expired == (listing.expires_ms <= now)
-        ]
-        return [
-            result
-            for result in found
-            if kind in (None, result["kind"]) and currency in ("any", result["settlement_currency"])
-        ]
+    def is_remembered(self, listing: Listing) -> bool:
+        """Whether www still knows an instrument: what expired it forgets, the archive does not."""
+        return self.now_ms() < listing.expires_ms + REMEMBERED
 
-    def _get_chart(self, params: Mapping[str, str]) -> dict[str, Any]:
+    def remembered(self, params: Mapping[str, str]) -> Listing:
+        """The instrument that a call to www names; refused where www does not know it."""
         listing = self.listing(params)
+        if not self.is_remembered(listing):
+            raise invalid("instrument_name", "instrument not found")
+        return listing
+
+    def _get_chart(self, params: Mapping[str, str], listing: Listing) -> dict[str, Any]:
         start, end = (milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))
         step = STEPS.get(required(params, "resolution"))
         if step is None:
@@ -191,7 +228,7 @@ class SandboxExchange:
         """The history of an instrument."""
         name = listing.instrument_name
         if name not in self._markets:
-            self._markets[name] = Market(listing)
+            self._markets[name] = Market(listing, self._trades_per_minute)
         return self._markets[name]
 
     def _as_told(self, listing: Listing, minutes: Rows, now: int) -> Rows:
@@ -199,17 +236,7 @@ class SandboxExchange:
         some lost."""
         name, ticks, values = listing.instrument_name, minutes.ticks, minutes.values.copy()
         if len(ticks) and now < ticks[-1] + MINUTE:
-            opened, high, low, _, volume, cost = values[-1]
-            close = (high + low) / 2
-            part = (now - ticks[-1]) / MINUTE
-            values[-1] = (
-                opened,
-                max(opened, close),
-                min(opened, close),
-                close,
-                volume * part,
-                cost * part,
-            )
+            values[-1] = self.market(listing).unfinished(int(ticks[-1]), now)
         for tick, volume in self._revisions.get(name, {}).items():
             values[ticks == tick, 4] = volume
         is_there = np.ones(len(ticks), bool)
@@ -234,29 +261,14 @@ class SandboxExchange:
         access, refresh = secrets.token_hex(24), secrets.token_hex(24)
         self._tokens[access] = self.clock() + TOKEN_LIFE
         self._refresh_tokens[refresh] = access
+        self._scopes[access] = private.granted(params.get("scope"), self.key_scope)
         return {
             "access_token": access,
             "refresh_token": refresh,
             "expires_in": TOKEN_LIFE,
-            "scope": "account:read trade:read",
+            "scope": self._scopes[access],
             "token_type": "bearer",
         }
 
     def _is_valid(self, token: str | None) -> bool:
         return token is not None and self.clock() < self._tokens.get(token, 0.0)
-
-    def _get_account_summary(self, params: Mapping[str, str]) -> dict[str, Any]:
-        currency = required(params, "currency")
-        if currency not in ("BTC", "ETH", "USDC", "USDT", "EURR"):
-            raise invalid("currency", "invalid currency")
-        return {
-            "currency": currency,
-            "balance": 0.0,
-            "equity": 0.0,
-            "available_funds": 0.0,
-            "available_withdrawal_funds": 0.0,
-            "initial_margin": 0.0,
-            "maintenance_margin": 0.0,
-            "margin_balance": 0.0,
-            "portfolio_margining_enabled": False,
-        }

@@ -12,6 +12,7 @@ import numpy as np
 
 from deribit_pipeline.sandbox.exchange import Reply
 from deribit_pipeline.sandbox.market import DAY
+from deribit_pipeline.sandbox.row_faults import CHANGES, Rows, is_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,22 @@ def _chart(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Repl
         if not isinstance(result, dict) or len(result.get("ticks", ())) < 3:
             return Wire(reply)
         return Wire(Reply(reply.status, reply.body | {"result": result | change(result)}))
+
+    return fault
+
+
+def _rows(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
+    """A fault of rows that are a result, its `data` or `trades`; other answers stay as they are."""
+
+    def fault(reply: Reply) -> Wire:
+        result = reply.body.get("result")
+        if is_rows(result):
+            return Wire(Reply(reply.status, reply.body | {"result": change(result)}))
+        for name in ("data", "trades"):
+            if isinstance(result, dict) and is_rows(result.get(name)):
+                spoiled = result | {name: change(result[name])}
+                return Wire(Reply(reply.status, reply.body | {"result": spoiled}))
+        return Wire(reply)
 
     return fault
 
@@ -108,6 +125,15 @@ def _other_listing(reply: Reply) -> Wire:
     return Wire(Reply(reply.status, reply.body | {"result": result | later}))
 
 
+def _other_terms(reply: Reply) -> Wire:
+    """A list of instruments of which the first trades in steps ten times as large as it does."""
+    result = reply.body.get("result")
+    if not isinstance(result, list) or not result or "tick_size" not in result[0]:
+        return Wire(reply)
+    first = result[0] | {"tick_size": 10 * result[0]["tick_size"]}
+    return Wire(Reply(reply.status, reply.body | {"result": [first, *result[1:]]}))
+
+
 def _empty(chart: dict[str, Any]) -> dict[str, Any]:
     return _every(chart, slice(0, 0)) | {"status": "no_data"}
 
@@ -138,8 +164,9 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "another_resolution": _chart(_another_resolution),
     "another_instrument": _chart(_another_instrument),
     "other_listing": _other_listing,
+    "other_terms": _other_terms,
     "testnet": _wrong_testnet,
-}
+} | {name: _rows(change) for name, change in CHANGES.items()}
 
 
 Where = Callable[[str, Reply], bool]

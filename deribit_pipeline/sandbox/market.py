@@ -1,7 +1,7 @@
 """A market that never was: any minute of any instrument, the same in every process.
 
-Volatility clusters from day to day and within a day, quiet minutes have no trade, and volumes
-come in the contract's own units. Coarser candles are rolled up from the minutes.
+Volatility clusters from day to day and within a day, and quiet minutes have no trade. Candles
+are made of the trades on the tape. Coarser ones are rolled up from the minutes.
 """
 
 import functools
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.sandbox.listings import Listing
+from deribit_pipeline.sandbox.listing import Listing
+from deribit_pipeline.sandbox.tape import MINUTE as MINUTE
+from deribit_pipeline.sandbox.tape import Plan, Tape, is_in_base, tape_of, tick_directions, times_of
 
-MINUTE = 60_000
 DAY = 1_440 * MINUTE
 EIGHT_HOURS = 8 * 60 * MINUTE
 
@@ -37,17 +38,30 @@ class Rows:
 
 
 class Market:
-    """The history of one instrument."""
+    """The history of one instrument; `trades_per_minute` are those of a usual traded minute."""
 
-    def __init__(self, listing: Listing) -> None:
-        self._listing = listing
+    def __init__(self, listing: Listing, trades_per_minute: float = 2.0) -> None:
+        self.listing = listing
         self._levels, self._volatilities = _daily_path(listing)
+        # How many minutes of a day have trades, and how many trades, is settled first: so a
+        # trade's number tells its day without a look at any day before.
+        luck = np.random.default_rng(_seed(f"{listing.instrument_name} trades"))
+        midnights = np.arange(_FIRST_DAY, _FIRST_DAY + _DAYS, dtype=np.int64) * 1_440
+        self._opens = np.clip(listing.created_ms // MINUTE - midnights, 0, 1_440)
+        self._closes = np.clip(listing.expires_ms // MINUTE - midnights, self._opens, 1_440)
+        self._traded_minutes = luck.binomial(self._closes - self._opens, listing.activity)
+        self._trades = np.round(self._traded_minutes * max(trades_per_minute, 1.0)).astype(np.int64)
+        self._trades_before = np.concatenate(([0], np.cumsum(self._trades)))
+        self._planned = functools.lru_cache(maxsize=16)(self._plan_of)
         self.minutes_of_day = functools.lru_cache(maxsize=16)(self._minutes_of_day)
+        self.tape_of_day = functools.lru_cache(maxsize=4)(self._tape_of_day)
+        self.times_of_day = functools.lru_cache(maxsize=4)(self._times_of_day)
+        self.directions_of_day = functools.lru_cache(maxsize=4)(self._directions_of_day)
 
     def minutes(self, start: int, end: int) -> Rows:
         """The one-minute candles that open in [start, end), while the instrument is listed."""
-        start = max(start, self._listing.created_ms // MINUTE * MINUTE)
-        end = min(end, self._listing.expires_ms)
+        start = max(start, self.listing.created_ms // MINUTE * MINUTE)
+        end = min(end, self.listing.expires_ms)
         if start >= end:
             return Rows(np.empty(0, np.int64), np.empty((0, 6)))
         days = [self.minutes_of_day(day) for day in range(start // DAY, -(-end // DAY))]
@@ -55,8 +69,69 @@ class Market:
         first, last = np.searchsorted(ticks, [start, end])
         return Rows(ticks, np.concatenate([day.values for day in days]))[first:last]
 
+    def level(self, moments: Ticks) -> Floats:
+        """About the price at moments, on the way from one midnight's to the next one's."""
+        days = (moments / DAY) - _FIRST_DAY
+        return np.exp(np.interp(days, np.arange(_DAYS + 1), self._levels))
+
+    def unfinished(self, minute: int, now: int) -> Floats:
+        """The candle that opened at `minute`, of the trades up to `now`."""
+        day = minute // DAY
+        so_far = self.tape_of_day(day).until(self.told_of_day(day, now))
+        plan = self._planned(day)[0]
+        if len(so_far) and day * DAY + plan.minutes[len(so_far.firsts) - 1] * MINUTE >= minute:
+            candle: Floats = so_far.candles(self.listing)[-1]
+            return candle
+        close = so_far.price[-1] if len(so_far) else self._close_before(day)
+        return np.array([close] * 4 + [0.0, 0.0])
+
+    def told_of_day(self, day: int, now: int) -> int:
+        """How many trades of a day there are at `now`: those before the first that is later."""
+        times = np.maximum.accumulate(self.times_of_day(day))
+        return int(np.searchsorted(times, now, side="right"))
+
+    def number_of(self, day: int) -> int:
+        """The number of the first trade of a day, counted from 1 at the listing."""
+        return int(self._trades_before[day - _FIRST_DAY]) + 1
+
+    def day_of(self, number: int) -> int:
+        """The day of the trade with this number."""
+        return int(np.searchsorted(self._trades_before, number - 1, side="right")) - 1 + _FIRST_DAY
+
+    def _tape_of_day(self, day: int) -> Tape:
+        luck = np.random.default_rng(_seed(f"{self.listing.instrument_name} {day} trades"))
+        return tape_of(self.listing, self._planned(day)[0], luck)
+
+    def _times_of_day(self, day: int) -> Ticks:
+        luck = np.random.default_rng(_seed(f"{self.listing.instrument_name} {day} times"))
+        return times_of(self.listing, day * DAY, self._planned(day)[0], luck)
+
+    def _directions_of_day(self, day: int) -> Ticks:
+        return tick_directions(self.tape_of_day(day).price)
+
     def _minutes_of_day(self, day: int) -> Rows:
-        listing = self._listing
+        plan = self._planned(day)[0]
+        values = np.zeros((1_440, 6))
+        values[plan.minutes] = self.tape_of_day(day).candles(self.listing)
+        # Without a trade, the exchange repeats the last traded close with nothing traded.
+        is_traded = np.zeros(1_440, bool)
+        is_traded[plan.minutes] = True
+        last_traded = np.maximum.accumulate(np.where(is_traded, np.arange(1_440), -1))
+        filler = np.where(last_traded < 0, self._close_before(day), values[last_traded, 3])
+        values[~is_traded, :4] = filler[~is_traded, None]
+        ticks = day * DAY + np.arange(1_440, dtype=np.int64) * MINUTE
+        return Rows(ticks, values)
+
+    def _close_before(self, day: int) -> float:
+        """The price of the last trade before a day; before the first of all, about the first."""
+        traded = np.flatnonzero(self._traded_minutes[: day - _FIRST_DAY])
+        if len(traded):
+            return float(self.tape_of_day(int(traded[-1]) + _FIRST_DAY).price[-1])
+        return self._planned(day)[1]
+
+    def _plan_of(self, day: int) -> tuple[Plan, float]:
+        """The minutes of a day that have trades, and about what it opens at."""
+        listing = self.listing
         luck = np.random.default_rng(_seed(f"{listing.instrument_name} {day}"))
         number = day - _FIRST_DAY
         start, end = self._levels[number], self._levels[number + 1]
@@ -78,32 +153,30 @@ class Market:
         low = np.minimum(opened, close) * (1 - reach[1])
         prices = np.stack([opened, high, low, close])
         prices = np.maximum(np.round(prices / listing.tick_size), 1) * listing.tick_size
-        prices = np.round(prices, 8)
 
-        is_traded = luck.random(1_440) < listing.activity ** (1 / np.clip(volatility, 0.3, 3))
-        is_traded[0] = True  # so that each day stands on its own
+        minutes = self._busy_minutes(day, luck.random(1_440) ** np.clip(volatility, 0.3, 3))
         turnover = luck.lognormal(np.log(listing.turnover), 1.1, 1_440) * volatility**1.5
-        volume, cost = self._amounts(turnover, prices)
+        turnover = turnover[minutes]
+        value = 1.0 if not is_in_base(listing) else prices[:, minutes].mean(axis=0)
+        trades = _shares(int(self._trades[number]), np.sqrt(turnover))
+        contracts = np.round(turnover / value / listing.min_trade_amount).astype(np.int64)
+        plan = Plan(minutes, prices[:, minutes], trades, np.maximum(contracts, trades))
+        return plan, float(np.round(prices[0, 0], 8))
 
-        # Without a trade, the exchange repeats the last traded close with nothing traded.
-        last_traded = np.maximum.accumulate(np.where(is_traded, np.arange(1_440), 0))
-        filler = prices[3][last_traded]
-        prices = np.where(is_traded, prices, filler)
-        values = np.stack(
-            [*prices, np.where(is_traded, volume, 0.0), np.where(is_traded, cost, 0.0)]
-        )
-        ticks = day * DAY + np.arange(1_440, dtype=np.int64) * MINUTE
-        return Rows(ticks, np.ascontiguousarray(values.T))
+    def _busy_minutes(self, day: int, idleness: Floats) -> Ticks:
+        """Which minutes of a day have trades: the least idle ones, and the first of the day or
+        of the listing, so that no day's candles hang on another day's."""
+        number = day - _FIRST_DAY
+        idleness[self._opens[number] : self._opens[number] + 1] = -1.0
+        idleness[: self._opens[number]] = idleness[self._closes[number] :] = np.inf
+        return np.sort(np.argsort(idleness)[: self._traded_minutes[number]])
 
-    def _amounts(self, turnover: Floats, prices: Floats) -> tuple[Floats, Floats]:
-        """Amounts in base and quote currency, in whole contracts of what the contract is in."""
-        average = prices.mean(axis=0)
-        least = self._listing.min_trade_amount
-        if self._listing.is_linear:
-            volume = np.round(np.maximum(np.round(turnover / average / least), 1) * least, 8)
-            return volume, np.round(volume * average, 6)
-        cost = np.maximum(np.round(turnover / least), 1) * least
-        return np.round(cost / average, 8), cost
+
+def _shares(total: int, weights: Floats) -> Ticks:
+    """The total shared out by weight, at least one to each."""
+    reached = np.floor(np.cumsum(weights) / weights.sum() * (total - len(weights)) + 0.5)
+    shares: Ticks = 1 + np.diff(reached, prepend=0.0).astype(np.int64)
+    return shares
 
 
 def rolled_up(minutes: Rows, step: int, anchor: int) -> Rows:

@@ -1,7 +1,7 @@
 """The tables of the market beside candles: specifications, funding, volatility, trades,
 settlements, prices."""
 
-from deribit_pipeline.warehouse.candle_tables import INSTRUMENT, OPENED_AT, RUN_ID, VALUES
+from deribit_pipeline.warehouse.candle_tables import INSTRUMENT, OPENED_AT, VALUES
 from deribit_pipeline.warehouse.tables import Column, Table, View
 
 _CURRENCY = Column("currency", "varchar", "The currency, by Deribit's own name.")
@@ -13,12 +13,14 @@ INSTRUMENTS = Table(
     key=("instrument_name", "valid_from"),
     columns=(
         INSTRUMENT,
-        Column("instrument_id", "bigint", "The exchange's number of the instrument."),
+        Column(
+            "instrument_id", "bigint", "The exchange's number of the instrument.", is_nullable=True
+        ),
         Column("kind", "varchar", "future, option, spot, future_combo or option_combo."),
-        Column("instrument_type", "varchar", "reversed (inverse) or linear."),
+        Column("instrument_type", "varchar", "reversed (inverse) or linear.", is_nullable=True),
         Column("base_currency", "varchar", "The currency that amounts of it are in."),
         Column("quote_currency", "varchar", "The currency that its price is in."),
-        Column("counter_currency", "varchar", "The counter currency."),
+        Column("counter_currency", "varchar", "The counter currency.", is_nullable=True),
         Column("settlement_currency", "varchar", "The currency it settles in.", is_nullable=True),
         Column("settlement_period", "varchar", "perpetual, day, week or month.", is_nullable=True),
         Column("listed_at", "timestamptz", "When it was listed.", "UTC"),
@@ -28,10 +30,14 @@ INSTRUMENTS = Table(
         Column("price_index", "varchar", "The index that it follows.", is_nullable=True),
         Column("contract_size", "double", "What one contract is of.", "as amounts of trades"),
         Column("tick_size", "double", "The least step of its price.", "quote currency"),
-        Column("tick_size_steps", "json", "Other steps from certain prices on."),
+        Column(
+            "tick_size_steps",
+            "json",
+            "Other steps from certain prices on: `above_price` and `tick_size`, by price.",
+        ),
         Column("min_trade_amount", "double", "The least amount.", "as amounts of trades"),
-        Column("maker_commission", "double", "What a maker pays.", "fraction of the value"),
-        Column("taker_commission", "double", "What a taker pays.", "fraction of the value"),
+        Column("maker_commission", "double", "What a maker pays.", "fraction of the value", True),
+        Column("taker_commission", "double", "What a taker pays.", "fraction of the value", True),
         Column("max_leverage", "double", "The highest leverage.", "times", True),
         Column(
             "valid_from",
@@ -43,13 +49,20 @@ INSTRUMENTS = Table(
         Column("valid_to", "timestamptz", "Until when; null: as far as is known.", "UTC", True),
         Column("first_seen_at", "timestamptz", "When the exchange first told it.", "UTC"),
         Column("last_seen_at", "timestamptz", "When it was last told so.", "UTC"),
-        RUN_ID,
+        Column(
+            "run_id",
+            "varchar",
+            "The Dagster run that wrote the row; empty where the command line did.",
+        ),
     ),
     source="public/get_instruments",
     warnings=(
         "What an instrument's specification was before it was first seen, nobody told: changes "
         "before `first_seen_at` are not in here.",
-        "A change is dated when it was seen, at most one polling after it happened.",
+        "A change is dated when it was seen, at most one polling after it happened. What is told "
+        "differently only after the expiry changes nothing.",
+        "`listed_at` and `expires_at` are the instrument's own, the same in each of its rows.",
+        "An instrument that the exchange no longer tells stays: see `last_seen_at`.",
     ),
 )
 
@@ -60,15 +73,26 @@ FUNDING_RATES = Table(
     columns=(
         INSTRUMENT,
         Column("funded_at", "timestamptz", "The end of the hour.", "UTC"),
-        Column("interest_1h", "double", "Funding of the hour.", "fraction"),
-        Column("interest_8h", "double", "Funding of the last eight hours.", "fraction"),
+        Column(
+            "interest_1h",
+            "double",
+            "Funding of the hour, of the position's value at its beginning.",
+            "fraction",
+        ),
+        Column(
+            "interest_8h",
+            "double",
+            "Funding of the last eight hours, of the position's value at their beginning.",
+            "fraction",
+        ),
         Column("index_price", "double", "The index at the end.", "quote currency"),
         Column("prev_index_price", "double", "The index an hour before.", "quote currency"),
     ),
     source="public/get_funding_rate_history",
     warnings=(
         "A positive rate is paid by long to short positions.",
-        "`interest_8h` is the trailing sum: eight of them overlap, so add up `interest_1h`.",
+        "`interest_8h` is of eight hours, and the next one of seven of these again: add up "
+        "`interest_1h`, best by cumulative_funding.",
         "A few hours were never published: see dataset_gaps.",
     ),
 )
@@ -147,8 +171,12 @@ SETTLEMENTS = Table(
     key=("currency", "settled_at", "instrument_name", "type"),
     columns=(
         _CURRENCY,
-        Column("settled_at", "timestamptz", "When it settled.", "UTC"),
-        INSTRUMENT,
+        Column("settled_at", "timestamptz", "When it settled, to the millisecond.", "UTC"),
+        Column(
+            "instrument_name",
+            "varchar",
+            "The instrument, by Deribit's own name; empty for a bankruptcy, which is of none.",
+        ),
         Column("type", "varchar", "settlement, delivery, exercise or bankruptcy."),
         Column("position", "double", "The open interest.", "as amounts of trades", True),
         Column("mark_price", "double", "The mark price.", "quote currency", True),
@@ -163,7 +191,13 @@ SETTLEMENTS = Table(
         Column("socialized", "double", "Losses that were socialized.", "base currency", True),
     ),
     source="public/get_last_settlements_by_currency",
-    warnings=("`exercise` occurs, though the documentation knows no such type.",),
+    warnings=(
+        "`exercise` occurs, though the documentation knows no such type.",
+        "Nobody can count settlements: a day is complete once pages that join have told older "
+        "ones. That each perpetual has its own is a rule that `check` looks at.",
+        "A day before the first settlement that the exchange tells is `not_listed`.",
+        "`funding` is null in every recorded row, also of perpetuals: see `funding_rates`.",
+    ),
 )
 
 DELIVERY_PRICES = Table(
@@ -176,6 +210,10 @@ DELIVERY_PRICES = Table(
         Column("delivery_price", "double", "The price.", "quote currency"),
     ),
     source="public/get_delivery_prices",
+    warnings=(
+        "Each day since the first price is expected to have one: of an index on which nothing "
+        "expires daily, the days between are gaps.",
+    ),
 )
 
 HISTORICAL_VOLATILITY = Table(
@@ -184,11 +222,16 @@ HISTORICAL_VOLATILITY = Table(
     key=("currency", "measured_at"),
     columns=(
         _CURRENCY,
-        Column("measured_at", "timestamptz", "When it was measured.", "UTC"),
+        Column("measured_at", "timestamptz", "The full hour of the measurement.", "UTC"),
         Column("volatility", "double", "The volatility.", "percent a year"),
     ),
     source="public/get_historical_volatility",
-    warnings=("The exchange tells the last 16 days only: what was not polled in time is lost.",),
+    warnings=(
+        "Cannot be asked for again: the exchange tells the last 16 days only. What was not polled "
+        "in time is lost; its day is `gapped`, and its verdict `no longer told`.",
+        "An hour is stored once it is over, since nobody has shown whether it is the hour before "
+        "or after `measured_at`, or whether the running one changes.",
+    ),
 )
 
 INDEX_PRICES = Table(
@@ -197,11 +240,18 @@ INDEX_PRICES = Table(
     key=("index_name", "priced_at"),
     columns=(
         _INDEX_NAME,
-        Column("priced_at", "timestamptz", "When.", "UTC"),
-        Column("price", "double", "The index.", "quote currency"),
+        Column("priced_at", "timestamptz", "The moment of the point.", "UTC"),
+        Column("price", "double", "The average of the index about then.", "quote currency"),
     ),
     source="public/get_index_chart_data",
-    warnings=("The exchange tells the last days only: what was not polled in time is lost.",),
+    warnings=(
+        "Cannot be asked for again: these are the points of the chart of two days. What was not "
+        "polled in time is lost; its day is `gapped`, and its verdict `no longer told`.",
+        "Two days are the finest chart that has the whole of yesterday whenever it is asked for. "
+        "That of an hour has points every six seconds, which are not kept.",
+        "How far apart points are is what the chart shows. Whether a point averages the span "
+        "before it or after it is unknown, so one is stored once either is over.",
+    ),
 )
 
 TABLES = (

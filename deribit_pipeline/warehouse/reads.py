@@ -59,22 +59,6 @@ def proofs(
     ]  # fmt: skip
 
 
-def day_states(
-    connection: Connection,
-    instrument_names: Collection[str] = (),
-    resolution: Resolution | None = None,
-) -> list[tuple[str, str, date, str, int, int]]:
-    """Instrument, resolution, day, state, candles held and how often some of them were revised,
-    of every day that was asked for."""
-    return connection.execute(
-        f"""
-        select instrument_name, resolution, day, state, received, revised from candle_days
-        where {_FITS} order by all
-        """,
-        _fits(instrument_names, resolution, None, None),
-    ).fetchall()
-
-
 def candles(
     connection: Connection,
     instrument_name: str,

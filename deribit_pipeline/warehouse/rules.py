@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
+from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.warehouse.reads import Connection
 
@@ -30,8 +31,9 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule over the candles of one resolution, out of `resolutions`. A breach is an ERROR where
-    only this side is at fault and a WARN where the exchange may be: `because` says why."""
+    """A rule over the rows of a dataset; of candles, over those of one resolution, out of
+    `resolutions`. A breach is an ERROR where only this side is at fault and a WARN where the
+    exchange may be: `because` says why."""
 
     name: str
     description: str
@@ -41,17 +43,22 @@ class Rule:
     resolutions: tuple[Resolution, ...] = tuple(Resolution)
 
     def parameters(
-        self, resolution: Resolution, instruments: Sequence[str], today: date
+        self, dataset: Dataset, series: Sequence[str], today: date
     ) -> dict[str, object]:
-        """The parameters that the query names."""
-        anchor = resolution.anchor
-        values = {
-            "resolution": resolution.value,
-            "minutes": resolution.duration // _MINUTE,
-            "anchor": None if anchor is None else anchor // _MINUTE,
-            "instruments": list(instruments),
+        """The parameters that the query names; `series` are those that are kept up to date."""
+        values: dict[str, object] = {
+            "dataset": dataset.name,
+            "instruments": list(series),
+            "series": list(series),
             "today": today,
         }
+        if dataset.resolution is not None:
+            anchor = dataset.resolution.anchor
+            values |= {
+                "resolution": dataset.resolution.value,
+                "minutes": dataset.resolution.duration // _MINUTE,
+                "anchor": None if anchor is None else anchor // _MINUTE,
+            }
         return {name: values[name] for name in _PARAMETER.findall(self.query)}
 
     def sql(self, parameters: Mapping[str, object]) -> str:
@@ -80,12 +87,13 @@ def breaches(
     return Breaches(tuple(found.columns), texts, count)
 
 
-def days_held(connection: Connection, resolution: Resolution) -> int:
-    """How many instrument-days of a resolution were ever asked for."""
-    [(days,)] = connection.execute(
-        "select count(*) from candle_days where resolution = $resolution",
-        {"resolution": resolution.value},
-    ).fetchall()
+def days_held(connection: Connection, dataset: Dataset) -> int:
+    """How many days of a dataset were ever asked for."""
+    query, name = "select count(*) from dataset_days where dataset = $name", dataset.name
+    if dataset.resolution is not None:
+        query = "select count(*) from candle_days where resolution = $name"
+        name = dataset.resolution.value
+    [(days,)] = connection.execute(query, {"name": name}).fetchall()
     return int(days)
 
 

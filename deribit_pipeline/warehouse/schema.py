@@ -4,7 +4,15 @@ No table has a primary key: in DuckDB it makes loading three to ten times slower
 three times larger. One row per key rests on writing days whole in one transaction.
 """
 
-from deribit_pipeline.warehouse import account_tables, candle_tables, dataset_tables, market_tables
+from deribit_pipeline.warehouse import (
+    account_tables,
+    account_views,
+    candle_tables,
+    dataset_tables,
+    funding_views,
+    market_tables,
+    volatility_views,
+)
 from deribit_pipeline.warehouse.tables import Column, Table, View
 
 SCHEMA_VERSION = 3
@@ -27,7 +35,13 @@ TABLES: tuple[Table, ...] = (
     *dataset_tables.TABLES,
     WAREHOUSE_INFO,
 )
-VIEWS: tuple[View, ...] = (*candle_tables.VIEWS, *market_tables.VIEWS)
+VIEWS: tuple[View, ...] = (
+    *candle_tables.VIEWS,
+    *funding_views.VIEWS,
+    *market_tables.VIEWS,
+    *volatility_views.VIEWS,
+    *account_views.VIEWS,
+)
 
 
 def ddl() -> list[str]:

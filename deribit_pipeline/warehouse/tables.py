@@ -33,9 +33,17 @@ class Table:
     source: str
     warnings: tuple[str, ...] = ()
 
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def columns_but(self, name: str) -> tuple[Column, ...]:
+        """All columns but one."""
+        return tuple(column for column in self.columns if column.name != name)
+
     def ddl(self) -> str:
         """The statement that makes the table."""
-        columns = ",\n    ".join(f"{column.ddl()}" for column in self.columns)
+        columns = ",\n    ".join(column.ddl() for column in self.columns)
         return f"create table {self.name} (\n    {columns}\n)"
 
     def comments(self) -> list[str]:
@@ -53,7 +61,7 @@ class Table:
 @dataclass(frozen=True, slots=True)
 class View:
     """A view, or with `parameters` a macro that answers a table; its columns are described where
-    they come from."""
+    they come from. A parameter `name := value` may be left out."""
 
     name: str
     description: str

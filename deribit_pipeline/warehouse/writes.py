@@ -87,7 +87,7 @@ def _insert_candles(connection: Connection, days: Sequence[ProvedDay]) -> None:
     incoming |= {
         name: np.ascontiguousarray(values[:, column]) for column, name in enumerate(CANDLE_VALUES)
     }
-    with _registered(connection, "incoming", incoming):
+    with registered(connection, "incoming", incoming):
         connection.execute(
             f"""
             insert into candles by name
@@ -123,7 +123,7 @@ def _insert_arrivals(
         "arrived_at": np.array([moment64(day.as_of, "us") for day, _ in stretches]),
     }
     proof = days[0].proof
-    with _registered(connection, "incoming", incoming):
+    with registered(connection, "incoming", incoming):
         connection.execute(
             """
             insert into candle_arrivals by name
@@ -161,7 +161,7 @@ def _write_gaps(connection: Connection, day: ProvedDay) -> None:
     proof, window = day.proof, day_window(day.proof.day)
     series = series_parameters(proof.instrument_name, proof.resolution)
     confirmed_at = {"confirmed_at": day.as_of}
-    with _registered(connection, "named", {"opened_at": day.gaps}):
+    with registered(connection, "named", {"opened_at": day.gaps}):
         connection.execute(
             f"""
             delete from candle_gaps
@@ -220,14 +220,14 @@ def _keep_revisions(
         where {SERIES} and opened_at in (select opened_at::timestamptz from changed)
         """
     series = series_parameters(day.proof.instrument_name, day.proof.resolution)
-    with _registered(connection, "changed", {"opened_at": day.replaced.opened_at}):
+    with registered(connection, "changed", {"opened_at": day.replaced.opened_at}):
         connection.execute(
             statement, series | {"replaced_at": day.as_of, "run_id": provenance.run_id}
         )
 
 
 @contextmanager
-def _registered(
+def registered(
     connection: Connection, name: str, columns: dict[str, NDArray[Any]]
 ) -> Iterator[None]:
     """Arrays as a relation that a statement can read without copying them."""

@@ -1,0 +1,146 @@
+"""Days made under Dagster runs: fetched in the background, recorded meanwhile."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+
+from deribit_pipeline.cli.interrupts import Interrupted, caught
+from deribit_pipeline.cli.report import print_report
+from deribit_pipeline.cli.terminal import BackfillProgress, stderr
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.domain import Proof
+from deribit_pipeline.errors import RecordingError, WarehouseError
+from deribit_pipeline.home import prepare_home
+from deribit_pipeline.operations.background import BackgroundBackfill
+from deribit_pipeline.operations.exchange import Exchange, open_exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill
+from deribit_pipeline.operations.incomplete import settled_days
+from deribit_pipeline.operations.jobs import Days, Job, jobs_of
+from deribit_pipeline.operations.outcome import Outcome, added_up
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+
+# Seconds that an interrupted command still waits for its turn at the warehouse.
+_GRACE = 0.5
+
+
+def make(
+    settings: Settings,
+    warehouse: Warehouse,
+    exchange: Exchange | None,
+    dataset: Dataset,
+    asked: Days,
+    unsettled: Days,
+    *,
+    force: bool,
+) -> Outcome:
+    """Make the unsettled days complete, under Dagster runs that are recorded meanwhile.
+
+    Days that are settled, and that the UI does not show yet, are recorded too.
+    """
+    began, jobs = time.monotonic(), jobs_of(unsettled)
+    prepare_home(settings.dagster_home)
+    interruption: Interrupted | RecordingError | None = None
+    with ExitStack() as stack:
+        progress = stack.enter_context(
+            BackfillProgress(stderr(), _count(asked), jobs, dataset.rows)
+        )
+        background = None
+        if jobs and exchange is not None:
+            background = BackgroundBackfill(
+                exchange, warehouse, dataset, jobs,
+                force=force, on_written=lambda job, proofs: progress.show(),
+            )  # fmt: skip
+            stack.enter_context(background)
+        # Dagster would take signals for itself, but only does so in the main thread.
+        dagster = stack.enter_context(ThreadPoolExecutor(1, "dagster"))
+        recording = dagster.submit(
+            _record, settings, warehouse, exchange, dataset, asked, jobs, background, force
+        )
+        try:
+            recording.result()
+        except (Interrupted, RecordingError) as reason:
+            interruption = reason
+            if isinstance(reason, Interrupted):
+                caught()
+                grace = threading.Timer(_GRACE, warehouse.give_up)
+                grace.daemon = True
+                grace.start()
+            if background is not None:
+                background.cancel()
+        progress.show()
+    settled_now: list[Proof] = []
+    try:
+        with warehouse.reading() as connection:
+            settled_now = settled_days(connection, dataset, asked)
+    except WarehouseError:
+        if interruption is None:
+            raise
+        # Somebody holds the file: the summary says what this process knows.
+    total = added_up([job.outcome for job in jobs])
+    total.asked = _count(asked)
+    total.proofs |= {(proof.series, proof.day): proof for proof in settled_now}
+    total.seconds = time.monotonic() - began
+    if interruption is not None:
+        print_report(total, dataset, asked)
+        raise interruption
+    return total
+
+
+def _record(
+    settings: Settings,
+    warehouse: Warehouse,
+    exchange: Exchange | None,
+    dataset: Dataset,
+    asked: Days,
+    jobs: Sequence[Job],
+    background: BackgroundBackfill | None,
+    force: bool,
+) -> None:
+    """Run Dagster for each job as the background makes its days, and for settled days that this
+    instance does not show yet."""
+    # Dagster takes more than a second to import: the exchange is already being asked.
+    from deribit_pipeline.defs import runs
+
+    if background is not None and background.is_cancelled:
+        return
+    with ExitStack() as stack:
+        stack.enter_context(_recording(settings.dagster_home))
+        instance = stack.enter_context(runs.open_instance())
+        for job in jobs:
+            assert background is not None
+            if background.is_cancelled:
+                return
+            runs.materialize(instance, dataset, job, background, force=force)
+        unrecorded = runs.unrecorded(instance, dataset, asked)
+        settled: dict[str, list[date]] = {}
+        for name, day in unrecorded.difference(*(job.series_days() for job in jobs)):
+            settled.setdefault(name, []).append(day)
+        if settled:
+            exchange = exchange or stack.enter_context(open_exchange(settings))
+            here = ForegroundBackfill(exchange, warehouse)
+            for job in jobs_of(settled):
+                runs.materialize(instance, dataset, job, here, force=False)
+
+
+@contextmanager
+def _recording(home: Path) -> Iterator[None]:
+    """Turn what Dagster's databases raise into RecordingError."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error.strerror
+        raise RecordingError(
+            f"Dagster cannot record in DAGSTER_HOME {home} ({reason}): make room there, or make it "
+            "writable. What was proved is kept, and the same command goes on from there."
+        ) from error
+
+
+def _count(days: Days) -> int:
+    return sum(map(len, days.values()))

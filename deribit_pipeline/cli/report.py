@@ -1,0 +1,78 @@
+"""What a backfill ends with: a table on stdout, and what is not proved on stderr."""
+
+from datetime import date
+
+from rich.table import Table
+
+from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.domain import DayState, spans_of
+from deribit_pipeline.operations.estimate import Estimate
+from deribit_pipeline.operations.jobs import Days
+from deribit_pipeline.operations.outcome import Outcome
+
+
+def print_report(total: Outcome, dataset: Dataset, asked: Days) -> int:
+    """Print the summary; answers the exit code that it amounts to."""
+    messages = stderr()
+    proved = {
+        (name, day): total.proofs[name, day]
+        for name, days in asked.items()
+        for day in days
+        if (name, day) in total.proofs and (name, day) not in total.failures
+    }
+    series = dataset.series.label
+    table = Table(title=f"{dataset.label} by {series}-day", title_justify="left")
+    table.add_column(series, no_wrap=True)
+    for heading in (*(str(state).replace("_", " ") for state in DayState), "not proved"):
+        table.add_column(heading, justify="right")
+    for heading in (dataset.rows, "missing", "revised"):
+        table.add_column(heading, justify="right")
+    for name, days in asked.items():
+        proofs = [proved[name, day] for day in days if (name, day) in proved]
+        by_state = [sum(proof.state == state for proof in proofs) for state in DayState]
+        table.add_row(
+            name,
+            *(f"{count:,}" for count in (*by_state, len(days) - len(proofs))),
+            f"{sum(proof.received for proof in proofs):,}",
+            f"{sum(proof.missing for proof in proofs):,}",
+            f"{sum(proof.revised for proof in proofs):,}",
+        )
+    stdout().print(table)
+
+    requests = "chart requests" if dataset.resolution else "requests"
+    messages.print(
+        f"{total.requests:,} {requests}, {total.rows:,} {dataset.rows} received in "
+        f"{total.seconds:,.1f} s"
+    )
+    is_open = sum(proof.state is DayState.OPEN for proof in proved.values())
+    if is_open:
+        messages.print(
+            f"Not over yet: {is_open:,} of the days; the same command completes them tomorrow."
+        )
+    unproved: dict[tuple[str, str], list[date]] = {}
+    for name, days in asked.items():
+        for day in days:
+            if (name, day) not in proved:
+                reason = total.failures.get((name, day), "its run failed: see Dagster's UI")
+                unproved.setdefault((name, reason), []).append(day)
+    for (name, reason), days in unproved.items():
+        spans = ", ".join(
+            f"{first}" if first == last else f"{first} to {last}" for first, last in spans_of(days)
+        )
+        messages.print(f"Not proved: {name} {spans}: {reason}", markup=False)
+    return 1 if unproved or is_open else 0
+
+
+def print_plan(counted: Estimate, dataset: Dataset) -> int:
+    """Print what a backfill would ask for."""
+    table = Table(title="Plan", title_justify="left", show_header=False)
+    table.add_row(f"{dataset.series.label}-days asked for", f"{counted.days:,}")
+    table.add_row("already proved", f"{counted.proved:,}")
+    requests = "chart requests" if dataset.resolution else "requests, about"
+    table.add_row(requests, f"{counted.requests:,}")
+    if counted.rows is not None:
+        table.add_row("rows, at most", f"{counted.rows:,}")
+    table.add_row("seconds at the rate limit", f"{counted.seconds:,.1f}")
+    stdout().print(table)
+    return 0

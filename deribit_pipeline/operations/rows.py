@@ -1,0 +1,143 @@
+"""The backfill of every dataset but candles: its source fetches, one writer proves and writes."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.deribit import codes
+from deribit_pipeline.errors import DeribitError, DeribitPipelineError, DeribitRejected
+from deribit_pipeline.operations.backfill import Backfill, reason_of
+from deribit_pipeline.operations.books import RowBook
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.jobs import Days, Job
+from deribit_pipeline.operations.listings import exchange_time, warn_of_clock
+from deribit_pipeline.operations.sources.registry import SOURCES
+from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.operations.writing import OnWritten, Writer
+from deribit_pipeline.planning.rows import Columns, FetchedRows, differences, keys_of, some_of
+from deribit_pipeline.warehouse.file import Warehouse
+
+logger = logging.getLogger(__name__)
+
+# Series that are fetched at the same time. The requests of each are in flight together too.
+_SERIES_AT_ONCE = 8
+
+# Fetched days that may wait for the writer: a day of a bulky dataset may have a million rows.
+_MOST_WAITING, _MOST_BULKY_WAITING = 120, 2
+
+# How often a day that changes what is held is asked for until two answers say the same.
+_ROUNDS = 5
+
+
+class RowsBackfill(Backfill):
+    """One backfill of a dataset whose source brings its days."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        warehouse: Warehouse,
+        dataset: Dataset,
+        jobs: Sequence[Job],
+        *,
+        force: bool = False,
+        on_written: OnWritten = lambda job, proofs: None,
+    ) -> None:
+        super().__init__(exchange, warehouse, dataset, jobs, force=force, on_written=on_written)
+        self._source = SOURCES[dataset.name]
+        self._stopped_by: DeribitError | None = None
+        self._counted = self._sent()
+
+    async def _make(self, days: Days) -> None:
+        warn_of_clock(await exchange_time(self._client))
+        writer = Writer(
+            self._warehouse,
+            RowBook(self._dataset, self._provenance),
+            self._job_of,
+            confirm=self._said_twice,
+            on_written=self._on_written,
+            most_waiting=_MOST_BULKY_WAITING if self._dataset.is_bulky else _MOST_WAITING,
+        )
+        plan = iter(days.items())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(writer.run())
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(1 if self._dataset.is_bulky else _SERIES_AT_ONCE):
+                        workers.create_task(self._fetch(plan, writer))
+                await writer.end()
+        except (DeribitPipelineError, BaseExceptionGroup) as raised:
+            self._end(raised)
+
+    async def _fetch(
+        self, plan: Iterator[tuple[str, Collection[date]]], writer: Writer[FetchedRows]
+    ) -> None:
+        for series, days in plan:
+            awaited = set(days)
+            try:
+                if self._stopped_by is not None:
+                    raise self._stopped_by
+                async for piece in self._fetched(series, sorted(awaited)):
+                    if isinstance(piece, FailedDays):
+                        awaited -= set(piece.days)
+                        logger.error("Not proved: %s", piece.error)
+                        self._fail_days({series: piece.days}, reason_of(piece.error))
+                        continue
+                    awaited.discard(piece.day)
+                    self._count(series, piece.day)
+                    await writer.put(piece)
+            except DeribitError as error:
+                is_of_one = isinstance(error, DeribitRejected) and (
+                    error.code not in codes.OF_THE_CALLER
+                )
+                if self._stopped_by is None:
+                    logger.error("Asking no more of %s: %s", series, error.summary)
+                    self._stopped_by = None if is_of_one else error
+                self._fail_days({series: sorted(awaited)}, reason_of(error))
+            else:
+                assert not awaited, f"the source left {series} {sorted(awaited)} out"
+
+    async def _said_twice(self, day: FetchedRows) -> FetchedRows | None:
+        """What two answers say alike of a day; where there are no two, the day has failed."""
+        heard = [day]
+        try:
+            for _ in range(_ROUNDS):
+                async for piece in self._fetched(day.series, [day.day]):
+                    if isinstance(piece, FailedDays):
+                        raise piece.error
+                    if any(_agree(self._dataset, piece.rows, former.rows) for former in heard):
+                        return replace(piece, is_confirmed=True)
+                    heard.append(piece)
+        except DeribitError as error:
+            reason = reason_of(error)
+        else:
+            reason = "answers contradict each other about its rows"
+        self._fail_days({day.series: [day.day]}, reason)
+        return None
+
+    def _fetched(
+        self, series: str, days: Sequence[date]
+    ) -> AsyncIterator[FetchedRows | FailedDays]:
+        return self._source.fetch(self._exchange, self._warehouse, series, days)
+
+    def _count(self, series: str, day: date) -> None:
+        """Requests reach across jobs: they count for the one whose day comes next."""
+        sent = self._sent()
+        self._job_of[series, day].outcome.requests += sent - self._counted
+        self._counted = sent
+
+    def _sent(self) -> int:
+        clients = (self._exchange.client, self._exchange.history)
+        return sum(client.rpc.requests.total() for client in clients if client is not None)
+
+
+def _agree(dataset: Dataset, one: Columns, other: Columns) -> bool:
+    """Whether they say the same of every row that both have, and have some."""
+    _, ours, theirs = np.intersect1d(
+        keys_of(dataset, one), keys_of(dataset, other), assume_unique=True, return_indices=True
+    )
+    return len(ours) > 0 and not differences(some_of(one, ours), some_of(other, theirs)).any()
