@@ -1,0 +1,84 @@
+"""`instruments`: what the exchange lists, now or on any date."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+
+from rich.table import Table
+
+from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.cli.universe import refresh_all
+from deribit_pipeline.domain import day_window
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.instruments import CURRENCIES, KINDS, Selector, Specification
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.instruments import known_at, universe
+
+_HEADINGS = ("instrument", "kind", "listed", "expires", "tick", "contract", "maker", "taker")
+
+
+def run(
+    as_of: str | None, kind: str | None, currency: str | None, *, expired: bool, asks: bool
+) -> int:
+    """The command `instruments`; answers its exit code."""
+    day = arguments.day(as_of, "--as-of") if as_of is not None else None
+    for option, value, choices in (("--kind", kind, KINDS), ("--currency", currency, CURRENCIES)):
+        if value is not None and value not in choices:
+            raise InputError(f"{option} must be one of {', '.join(choices)}, was {value!r}.")
+    selector = Selector(kind=kind, currency=currency, is_with_expired=expired)
+    settings = Settings.load()
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    with warehouse.reading() as connection:
+        known = known_at(connection)
+    is_whole = True
+    if asks or known is None:
+        warehouse.check()
+        is_whole = refresh_all(
+            settings, warehouse, (currency,) if currency and asks else CURRENCIES
+        )
+    with warehouse.reading() as connection:
+        known = known_at(connection)
+        if known is None:
+            raise InputError(f"The exchange lists nothing, and neither does {settings.warehouse}.")
+        first = last = known
+        if day is not None:
+            window = day_window(day)
+            first, last = window.start, window.end - timedelta(milliseconds=1)
+        found = universe(connection, selector, first, last)
+    stdout().print(_table(found))
+    _count(found, known)
+    return 0 if is_whole else 1
+
+
+def _table(found: list[Specification]) -> Table:
+    table = Table()
+    for heading in _HEADINGS:
+        is_number = heading in _HEADINGS[4:]
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
+    for each in found:
+        table.add_row(
+            each.instrument_name, each.kind, _day(each.listed_at), _day(each.expires_at),
+            f"{each.tick_size:.15g}", f"{each.contract_size:.15g}",
+            _percent(each.maker_commission), _percent(each.taker_commission),
+        )  # fmt: skip
+    return table
+
+
+def _count(found: list[Specification], known: datetime) -> None:
+    kinds = Counter(each.kind for each in found)
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    stderr().print(
+        f"{len(found):,} instruments{f' ({counted})' if counted else ''}; the exchange was last "
+        f"asked at {known:%Y-%m-%d %H:%M} UTC.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else "never"
+
+
+def _percent(fraction: float | None) -> str:
+    return f"{100 * fraction:.6g} %" if fraction is not None else ""

@@ -1,0 +1,69 @@
+"""The instruments that were typed or set, by name and by selector, as names."""
+
+from deribit_pipeline.cli.terminal import stderr, warnings_on
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.instruments import CURRENCIES, Choice, choice
+from deribit_pipeline.operations.exchange import open_exchange
+from deribit_pipeline.operations.instruments import refresh
+from deribit_pipeline.operations.universe import chosen, chosen_of_held, is_known
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+
+
+def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
+    """The instruments of `--instruments`, or of DERIBIT_INSTRUMENTS where it was not given.
+
+    Where selectors are among them and the exchange was never asked for its instruments, it is now.
+    Raises InputError where they select nothing.
+    """
+    if text is None:
+        which, whose = Choice(settings.instruments, settings.selectors), "DERIBIT_INSTRUMENTS"
+    else:
+        which, whose = choice(text, "--instruments"), "--instruments"
+    if not which.selectors:
+        return which.names
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    if not is_known(warehouse):
+        refresh_all(settings, warehouse)
+    found = chosen(warehouse, which)
+    if not found:
+        raise InputError(
+            f"{whose} selects no instrument that trades: is it spelled right, or has it expired? "
+            "The word expired selects those too, and deribit-pipeline instruments lists them."
+        )
+    return found
+
+
+def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...]) -> tuple[str, ...]:
+    """The instruments of `--instruments`, what selectors add being of those of which any day of
+    the datasets is held; none where it was not given.
+
+    Raises InputError where they select nothing that is held.
+    """
+    if text is None:
+        return ()
+    which = choice(text, "--instruments")
+    if not which.selectors:
+        return which.names
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    found = chosen_of_held(warehouse, which, datasets)
+    if not found:
+        raise InputError(f"--instruments selects nothing of which {settings.warehouse} holds days.")
+    return found
+
+
+def refresh_all(
+    settings: Settings, warehouse: Warehouse, currencies: tuple[str, ...] = CURRENCIES
+) -> bool:
+    """Ask the exchange for its instruments, and say what is new; whether all of it came."""
+    console, is_whole = stderr(), True
+    with warnings_on(console), open_exchange(settings) as exchange:
+        for currency in currencies:
+            told = refresh(exchange, warehouse, currency)
+            console.print(
+                f"Instruments of {currency}: {told.new:,} new, {len(told.changed):,} changed, "
+                f"{told.unchanged:,} unchanged."
+            )
+            is_whole &= not (told.failed or told.odd or told.unconfirmed)
+    return is_whole

@@ -1,0 +1,93 @@
+"""The asset `instruments`: what the exchange lists and ever listed, by currency."""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from deribit_pipeline.defs.schedules import CRONS
+from deribit_pipeline.errors import DeribitPipelineError
+from deribit_pipeline.instruments import CURRENCIES
+from deribit_pipeline.operations.exchange import open_exchange
+from deribit_pipeline.operations.instruments import Refreshed, refresh
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.market_tables import INSTRUMENTS
+
+_SCHEDULE = "instruments_daily"
+
+# One list each, so that a failure costs one of them.
+_CURRENCIES = dg.StaticPartitionsDefinition(list(CURRENCIES))
+
+
+def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
+    """The asset; each of its partitions asks for the lists of one currency."""
+
+    @dg.asset(
+        name=INSTRUMENTS.name,
+        partitions_def=_CURRENCIES,
+        deps=["deribit_api"],
+        group_name="reference",
+        kinds={"deribit", "duckdb"},
+        owners=["team:market-data"],
+        description="**Instruments**: every one that the exchange lists, and those expired, with "
+        f"the history of its specification.\n\n{INSTRUMENTS.description}\n\n"
+        + "\n".join(f"- {warning}" for warning in INSTRUMENTS.warnings),
+        metadata={
+            "dagster/column_schema": dg.TableSchema(
+                [
+                    dg.TableColumn(column.name, column.type, description=column.comment)
+                    for column in INSTRUMENTS.columns
+                ]
+            ),
+            "dagster/table_name": INSTRUMENTS.name,
+        },
+    )
+    def instruments(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        warehouse = Warehouse(settings.warehouse, settings.environment)
+        try:
+            with open_exchange(settings) as exchange:
+                told = refresh(exchange, warehouse, context.partition_key, context.run.run_id)
+        except DeribitPipelineError as error:
+            raise dg.Failure(str(error)) from error
+        return dg.MaterializeResult(metadata=_metadata(told))
+
+    return instruments
+
+
+def instruments_schedule(
+    settings: Settings, asset: dg.AssetsDefinition, crons: Mapping[str, str] = CRONS
+) -> dg.ScheduleDefinition:
+    """The schedule `instruments_daily`: every currency once a day."""
+    status = (
+        dg.DefaultScheduleStatus.RUNNING if settings.schedules else dg.DefaultScheduleStatus.STOPPED
+    )
+
+    @dg.schedule(
+        name=_SCHEDULE,
+        cron_schedule=crons[_SCHEDULE],
+        execution_timezone="UTC",
+        target=dg.AssetSelection.assets(asset.key),
+        default_status=status,
+        description="What the exchange lists, of every currency: new instruments, and changed "
+        "specifications.",
+    )
+    def ticks(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        for currency in CURRENCIES:
+            yield dg.RunRequest(
+                run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M} {currency}",
+                partition_key=currency,
+            )
+
+    return ticks
+
+
+def _metadata(told: Refreshed) -> dict[str, dg.MetadataValue]:
+    return {
+        "new": dg.MetadataValue.int(told.new),
+        "changed": dg.MetadataValue.int(len(told.changed)),
+        "unchanged": dg.MetadataValue.int(told.unchanged),
+        "unconfirmed": dg.MetadataValue.int(len(told.unconfirmed)),
+        "not_understood": dg.MetadataValue.int(len(told.odd)),
+        "lists_that_failed": dg.MetadataValue.int(len(told.failed)),
+        "as_of": dg.MetadataValue.text(f"{told.as_of:%Y-%m-%d %H:%M:%S} UTC"),
+    }

@@ -1,0 +1,162 @@
+"""What the exchange lists: specifications of instruments, and selectors of some of them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from deribit_pipeline.errors import InputError
+
+KINDS = ("future", "option", "spot", "future_combo", "option_combo")
+
+CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
+"""The currencies by which the exchange lists instruments: those that they settle in."""
+
+# Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
+# partition keys, where "|" and "..." have a meaning of their own.
+INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """Everything that the exchange says of an instrument; None where it does not say it.
+
+    The fields are the columns of the table `instruments`, in its order. `listed_at` and
+    `expires_at` (None: never) are the instrument's own; the others may change while it trades.
+    `tick_size_steps` is JSON.
+    """
+
+    instrument_name: str
+    instrument_id: int | None
+    kind: str
+    instrument_type: str | None
+    base_currency: str
+    quote_currency: str
+    counter_currency: str | None
+    settlement_currency: str | None
+    settlement_period: str | None
+    listed_at: datetime
+    expires_at: datetime | None
+    strike: float | None
+    option_type: str | None
+    price_index: str | None
+    contract_size: float
+    tick_size: float
+    tick_size_steps: str
+    min_trade_amount: float
+    maker_commission: float | None
+    taker_commission: float | None
+    max_leverage: float | None
+
+    def is_expired(self, moment: datetime) -> bool:
+        """Whether it no longer trades at a moment."""
+        return self.expires_at is not None and self.expires_at <= moment
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Some of the instruments, written as `kind=option currency=BTC expiry=2024-03-29 expired`.
+
+    Everything that is said must be the case. `currency` is the one that an instrument settles in,
+    of a spot pair the one that its price is in. What has expired is selected only where
+    `is_with_expired` says so.
+    """
+
+    kind: str | None = None
+    currency: str | None = None
+    base: str | None = None
+    expiry: date | None = None
+    is_perpetual: bool = False
+    is_with_expired: bool = False
+
+    def with_expired(self) -> "Selector":
+        """The same, and those that have expired too."""
+        return replace(self, is_with_expired=True)
+
+    def __str__(self) -> str:
+        said = {name: getattr(self, name) for name in _TERMS}
+        terms = [f"{name}={value}" for name, value in said.items() if value is not None]
+        words = zip(_WORDS, (self.is_perpetual, self.is_with_expired), strict=True)
+        return " ".join([*terms, *(word for word, is_said in words if is_said)])
+
+
+_TERMS = ("kind", "currency", "base", "expiry")
+_WORDS = ("perpetual", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Instruments that somebody wants: by name, and by selector."""
+
+    names: tuple[str, ...] = ()
+    selectors: tuple[Selector, ...] = ()
+
+
+def choice(text: str, whose: str) -> Choice:
+    """What a comma-separated list of names and selectors chooses, each kept once.
+
+    `whose` says in an error where it stands. Raises InputError.
+    """
+    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not parts:
+        raise InputError(f"{whose} names no instrument: write it like BTC-PERPETUAL,ETH-PERPETUAL.")
+    selectors = [selector(part, whose) for part in parts if _is_selector(part)]
+    names = [part for part in parts if not _is_selector(part)]
+    for name in names:
+        if not INSTRUMENT_NAME.fullmatch(name):
+            raise InputError(
+                f"{whose} holds {name!r}, which cannot be an instrument: Deribit's names are "
+                "letters, digits, '-' and '_', such as BTC-PERPETUAL, and a selector is like "
+                "kind=option currency=BTC."
+            )
+    return Choice(tuple(names), tuple(dict.fromkeys(selectors)))
+
+
+def selector(text: str, whose: str) -> Selector:
+    """The selector, from terms such as `kind=future` and the words `perpetual` and `expired`."""
+    said: dict[str, str] = {}
+    words: set[str] = set()
+    for term in text.split():
+        name, has_value, value = term.partition("=")
+        if not has_value and term in _WORDS:
+            words.add(term)
+        elif has_value and value and name in _TERMS and name not in said:
+            said[name] = value
+        else:
+            raise InputError(
+                f"{whose} holds the selector {text!r}, of which {term!r} is not understood: it is "
+                f"made of {', '.join(f'{each}=…' for each in _TERMS)}, each once, and the words "
+                f"{' and '.join(_WORDS)}."
+            )
+    _require(text, whose, "kind", said.get("kind"), KINDS)
+    _require(text, whose, "currency", said.get("currency"), CURRENCIES)
+    return Selector(
+        kind=said.get("kind"),
+        currency=said.get("currency"),
+        base=said.get("base"),
+        expiry=_day(text, whose, said["expiry"]) if "expiry" in said else None,
+        is_perpetual="perpetual" in words,
+        is_with_expired="expired" in words,
+    )
+
+
+def _is_selector(part: str) -> bool:
+    return re.match(r"[a-z]+=", part) is not None or part.split()[0] in _WORDS
+
+
+def _require(text: str, whose: str, name: str, value: str | None, choices: Sequence[str]) -> None:
+    if value is not None and value not in choices:
+        raise InputError(
+            f"{whose} holds the selector {text!r}: {name} must be one of {', '.join(choices)}."
+        )
+
+
+def _day(text: str, whose: str, value: str) -> date:
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+            raise ValueError(value)
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise InputError(
+            f"{whose} holds the selector {text!r}: expiry must be a day such as 2024-03-29."
+        ) from error

@@ -1,0 +1,71 @@
+"""The instruments that are wanted: those that are named, and those that selectors find among the
+instruments that the warehouse knows."""
+
+import logging
+from dataclasses import replace
+
+from deribit_pipeline.datasets import Dataset, Selection
+from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.instruments import Choice
+from deribit_pipeline.operations.incomplete import held_series
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.instruments import known_at, listed_names
+
+logger = logging.getLogger(__name__)
+
+
+def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
+    """The settings without selectors: `instruments` are all that DERIBIT_INSTRUMENTS says, as of
+    the last refresh of the table `instruments`.
+
+    Where the table cannot tell, those that are named, and a warning that says what to do.
+    """
+    if not settings.selectors:
+        return settings
+    found: tuple[str, ...] = ()
+    why = "the warehouse knows no such instrument"
+    try:
+        found = chosen(warehouse, Choice(selectors=settings.selectors))
+    except WarehouseError as error:
+        why = str(error)
+    if not found:
+        logger.warning(
+            "DERIBIT_INSTRUMENTS selects %s, and nothing is found (%s): materialize the asset "
+            "instruments, then reload the code location",
+            ", ".join(map(str, settings.selectors)),
+            why,
+        )
+    instruments = tuple(dict.fromkeys((*settings.instruments, *found)))
+    return replace(settings, instruments=instruments, selectors=())
+
+
+def is_known(warehouse: Warehouse) -> bool:
+    """Whether the exchange was ever asked for its instruments."""
+    with warehouse.reading() as connection:
+        return known_at(connection) is not None
+
+
+def chosen(warehouse: Warehouse, choice: Choice) -> tuple[str, ...]:
+    """The names, and after them what the selectors add, as of when the exchange last told."""
+    # An older file is read as it is: to look is not to change.
+    with warehouse.reading(as_it_is=True) as connection:
+        found = [
+            name for selector in choice.selectors for name in listed_names(connection, selector)
+        ]
+    return tuple(dict.fromkeys((*choice.names, *found)))
+
+
+def chosen_of_held(
+    warehouse: Warehouse, choice: Choice, datasets: tuple[Dataset, ...] = ()
+) -> tuple[str, ...]:
+    """The names, and after them those that the selectors add of which any day of the datasets is
+    held (of all, where none is given): expired ones too, for what is held stays."""
+    with warehouse.reading() as connection:
+        found = [
+            name
+            for selector in choice.selectors
+            for name in listed_names(connection, selector.with_expired())
+        ]
+    held = held_series(warehouse, Selection(datasets))
+    return tuple(dict.fromkeys((*choice.names, *(name for name in found if name in held))))

@@ -1,0 +1,99 @@
+"""What the sandbox lists for a while only: dated futures, options and combos around two dates, the
+start of 2024 and the end of 2026."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from deribit_pipeline.sandbox.listing import Listing, ms_of
+
+_AROUND_2024 = {"BTC": 42_500.0, "ETH": 2_330.0}
+_AROUND_2026 = {"BTC": 72_000.0, "ETH": 2_800.0}
+
+# Of an expiry, how far its strikes are from the price, as multiples of it.
+_STRIKES = (0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5)
+
+_FUTURES = (
+    ("BTC-29MAR24", "2023-03-30T08:01:20", "month"),
+    ("ETH-29MAR24", "2023-03-30T08:01:40", "month"),
+    ("BTC-5JAN24", "2023-12-21T08:00:10", "week"),
+    ("ETH-5JAN24", "2023-12-21T08:00:12", "week"),
+    ("BTC-26JAN24", "2023-11-30T08:00:41", "month"),
+    ("BTC-27NOV26", "2026-08-27T08:00:24", "month"),
+    ("BTC-25DEC26", "2025-12-25T08:01:00", "month"),
+    ("ETH-25DEC26", "2025-12-25T08:01:10", "month"),
+    ("BTC-25JUN27", "2026-06-26T08:00:23", "month"),
+)
+_OPTIONS = (
+    ("5JAN24", "2023-12-21T08:00:30", "week", _AROUND_2024),
+    ("26JAN24", "2023-11-30T08:01:00", "month", _AROUND_2024),
+    ("29MAR24", "2023-03-30T08:02:00", "month", _AROUND_2024),
+    ("27NOV26", "2026-08-27T08:01:00", "month", _AROUND_2026),
+    ("4DEC26", "2026-11-12T08:01:00", "week", _AROUND_2026),
+    ("25DEC26", "2025-12-25T08:02:00", "month", _AROUND_2026),
+    ("26MAR27", "2026-03-26T08:02:00", "month", _AROUND_2026),
+)
+
+
+def expiring() -> Iterator[Listing]:
+    """Every one of them, in the order of kinds."""
+    yield from _dated_futures()
+    for expiry, created, period, prices in _OPTIONS:
+        for currency, price in prices.items():
+            yield from _options(currency, expiry, created, period, price)
+    yield from _small_options()
+    yield from _combos()
+
+
+def _dated_futures() -> Iterator[Listing]:
+    for name, created, period in _FUTURES:
+        tick, least, price = (2.5, 10.0, 42_500.0) if name[0] == "B" else (0.25, 1.0, 2_330.0)
+        yield Listing(
+            name, ms_of(created), price, tick, least, 0.5, 20_000.0,
+            expires_ms=_expiry_ms(name.split("-")[1]), settlement_period=period,
+        )  # fmt: skip
+
+
+def _options(
+    currency: str, expiry: str, created: str, period: str, price: float
+) -> Iterator[Listing]:
+    step, least = (1_000, 0.1) if currency == "BTC" else (50, 1.0)
+    for factor in _STRIKES:
+        strike = round(price * factor / step) * step
+        for letter, moneyness in (("C", price / strike), ("P", strike / price)):
+            yield Listing(
+                f"{currency}-{expiry}-{strike}-{letter}", ms_of(created),
+                max(0.002, 0.04 * moneyness**6), 0.0001, least, 0.15, 1.0,
+                kind="option", expires_ms=_expiry_ms(expiry), settlement_period=period,
+                strike=float(strike), tick_size_steps=((0.005, 0.0005),), contract_size=1.0,
+            )  # fmt: skip
+
+
+def _small_options() -> Iterator[Listing]:
+    """Options of a coin that costs less than a dollar: the strike's decimal point is a `d`."""
+    for expiry, created in (("30JUN23", "2023-06-15T08:01:00"), ("25DEC26", "2026-09-24T08:03:00")):
+        for strike in (0.5, 0.625):
+            for letter in "CP":
+                name = f"XRP_USDC-{expiry}-{str(strike).replace('.', 'd')}-{letter}"
+                yield Listing(
+                    name, ms_of(created), 0.03, 0.0001, 1_000.0, 0.1, 500.0,
+                    kind="option", expires_ms=_expiry_ms(expiry), settlement_period="month",
+                    strike=strike, contract_size=1_000.0,
+                )  # fmt: skip
+
+
+def _combos() -> Iterator[Listing]:
+    for name, kind, created, expiry, least in (
+        ("BTC-FS-29MAR24_PERP", "future_combo", "2023-12-01T08:00:00", "29MAR24", 10.0),
+        ("BTC-FS-25DEC26_PERP", "future_combo", "2026-09-01T08:00:00", "25DEC26", 10.0),
+        ("BTC-CS-25DEC26-72000_79000", "option_combo", "2026-09-01T08:00:05", "25DEC26", 0.1),
+    ):
+        yield Listing(
+            name, ms_of(created), 250.0, 0.5, least, 0.05, 5_000.0,
+            kind=kind, expires_ms=_expiry_ms(expiry), settlement_period="month",
+        )  # fmt: skip
+
+
+def _expiry_ms(text: str) -> int:
+    """08:00 UTC on a day that is written as in names: 5JAN24."""
+    day = datetime.strptime(text, "%d%b%y").replace(tzinfo=UTC)
+    return int((day + timedelta(hours=8)).timestamp() * 1000)
