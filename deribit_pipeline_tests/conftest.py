@@ -15,8 +15,8 @@ from hypothesis import settings as laws
 
 from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import Environment, Resolution, days_between
-from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -131,7 +131,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             backfill = ForegroundBackfill(exchange, Warehouse(path, Environment.SANDBOX))
             for resolution in HELD_RESOLUTIONS:
                 job = Job("a run", days)
-                assert not backfill.backfill(CANDLES[Resolution(resolution)], job, force=False).failures
+                candles = CANDLES[Resolution(resolution)]
+                assert not backfill.backfill(candles, job).failures
     return path
 
 

@@ -15,13 +15,12 @@ from deribit_pipeline.deribit.auth import Token
 from deribit_pipeline.errors import DeribitRejected
 from deribit_pipeline.operations.connectivity import probes
 from deribit_pipeline.operations.exchange import open_exchange
+from deribit_pipeline.operations.reach import within_reach
 from deribit_pipeline.operations.sources.account import (
     SETTLEMENT_HISTORY_SOURCE,
     TRANSACTION_LOG_SOURCE,
     USER_TRADES_SOURCE,
     AccountSource,
-    account_currencies,
-    account_datasets,
 )
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, TOKEN_LIFE, SandboxExchange
@@ -40,13 +39,8 @@ def owner(settings: Settings, sandbox: SandboxExchange) -> Iterator[Owner]:
 
 
 def test_without_credentials_there_is_no_account(settings: Settings, owner: Owner) -> None:
-    assert account_datasets(settings) == ()
-    assert account_datasets(owner.settings) == (TRANSACTION_LOG, USER_TRADES, SETTLEMENT_HISTORY)
-
-
-def test_the_account_says_which_currencies_it_has(owner: Owner) -> None:
-    currencies = owner.exchange.run(account_currencies(owner.exchange))
-    assert currencies == ("BTC", "ETH", "EURR", "USDC", "USDT")
+    account = {TRANSACTION_LOG, USER_TRADES, SETTLEMENT_HISTORY}
+    assert set(within_reach(owner.settings)) - set(within_reach(settings)) == account
 
 
 def test_least_is_asked_for(owner: Owner) -> None:

@@ -239,7 +239,7 @@ def test_verify_finds_nothing_and_then_what_was_changed(
     command("backfill", *WEEK)
     said = command("verify")
     assert (said.code, said.out) == (0, "")
-    assert "14 days with 20,160 candles recomputed" in said.err
+    assert "14 days with 20,160 rows recomputed" in said.err
     with duckdb.connect(str(settings.warehouse)) as connection:
         connection.execute("delete from candles where opened_at = '2024-01-03 00:07:00+00'")
     said = command("verify")

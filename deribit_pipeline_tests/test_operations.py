@@ -64,7 +64,7 @@ def test_each_command_and_query_of_the_guide_works(
             subprocess.run([program, *arguments], check=True)
     with duckdb.connect("data/mainnet.duckdb", read_only=True) as warehouse:
         queries = "".join(blocks("sql"))
-        assert queries.count(";") == 4
+        assert queries.count(";") == 5
         for statement in warehouse.extract_statements(queries):
             warehouse.execute(statement).fetchall()
     [reading] = blocks("python")
@@ -90,7 +90,8 @@ def test_each_setting_of_the_guide_is_one(folder: Path) -> None:
 
 
 def test_the_guide_names_the_schedules_as_they_are() -> None:
-    assert set(re.findall(r"^\| `(candles_\w+)` \|", GUIDE, re.MULTILINE)) == set(CRONS)
+    named = re.findall(r"^\| `(\w+_(?:hourly|daily|weekly))` \|", GUIDE, re.MULTILINE)
+    assert set(named) == set(CRONS)
 
 
 def test_the_services_start_programs_that_are_there_on_the_loopback_interface() -> None:

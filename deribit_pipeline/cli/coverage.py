@@ -98,7 +98,9 @@ def _calendar(series: str, dataset: Dataset, days: Sequence[Proof], width: int) 
     rows = sum(proof.received for proof in days)
     revised = sum(proof.revised for proof in days)
     held = f"{rows:,} {dataset.rows}" + (f", {revised:,} revised" if revised else "")
-    yield Text(f"\n{series} {dataset.short_label}", "bold").append(f"   {states}; {held}", "not bold")
+    yield Text(f"\n{series} {dataset.short_label}", "bold").append(
+        f"   {states}; {held}", "not bold"
+    )
     months: dict[date, dict[int, str]] = {}
     for proof in days:
         months.setdefault(proof.day.replace(day=1), {})[proof.day.day] = proof.state

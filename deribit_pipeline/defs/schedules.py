@@ -125,7 +125,12 @@ def rows_schedule(
         if dataset.is_rolling
         else "The days of the last week that are not complete yet, and gaps at growing distances."
     )
-    return _schedule(name, crons[name], polled, description, asset, is_on=settings.schedules)
+    # Nobody should find a million trades a day on his disk for having switched schedules on.
+    is_wanted = dataset not in (TRADES, CANDLES_REBUILT)
+    is_on = settings.schedules and is_wanted
+    if not is_wanted:
+        description += " Off until it is switched on in the UI: a day may have a million trades."
+    return _schedule(name, crons[name], polled, description, asset, is_on=is_on)
 
 
 def _schedule(

@@ -35,7 +35,6 @@ from deribit_pipeline.planning.account import (
     with_page,
 )
 from deribit_pipeline.planning.rows import Columns, FetchedRows
-from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -223,16 +222,3 @@ ACCOUNT_SOURCES: Mapping[str, Source] = {
     for source in (TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE)
 }
 """By the dataset's name."""
-
-
-def account_datasets(settings: Settings) -> tuple[Dataset, ...]:
-    """The datasets of the account; none where no API key is set."""
-    if not settings.client_id:
-        return ()
-    return (TRANSACTION_LOG, USER_TRADES, SETTLEMENT_HISTORY)
-
-
-async def account_currencies(exchange: Exchange) -> tuple[str, ...]:
-    """The currencies that the account has: the series of its log. Its trades and settlements have
-    those that instruments settle in."""
-    return (await exchange.client.get_account_summaries()).said
