@@ -45,15 +45,36 @@ WIDE = Work("20 instruments × 90 days", TWENTY, "2025-07-01", "2025-09-28")
 
 
 @dataclass(frozen=True)
+class Rest:
+    """What is asked for of another dataset; `options` are the sandbox's."""
+
+    title: str
+    dataset: str
+    first: str
+    last: str
+    options: Sequence[str] = ()
+    instruments: str = PAIR
+
+
+# A busy perpetual has a million trades a day.
+DENSE = ("--trades-per-minute", "720")
+REST = (
+    Rest("2 perpetuals × 365 days", "funding_rates", "2023-01-01", "2023-12-31"),
+    Rest("2 currencies × 365 days", "volatility_index", "2023-01-01", "2023-12-31"),
+    Rest("1 perpetual × 7 days", "trades", "2024-01-01", "2024-01-07", DENSE, "BTC-PERPETUAL"),
+)
+
+
+@dataclass(frozen=True)
 class Measured:
     """One run: wall seconds, those after its own start-up where it says them, peak memory in MB,
-    chart requests and candles."""
+    requests and rows."""
 
     seconds: float
     after_start: float
     megabytes: float
     requests: int
-    candles: int
+    rows: int
 
 
 @contextmanager
@@ -88,15 +109,18 @@ def timed(command: Sequence[str], env: dict[str, str], folder: Path) -> Measured
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{said}")
-    requests = re.search(r"([\d,]+) chart requests", said)
-    candles = re.search(r"([\d,]+) candles(?: received)?(?: in|$)", said, re.MULTILINE)
-    after_start = re.search(r"candles received in ([\d.,]+) s", said)
+    summary = re.search(
+        r"^([\d,]+) (?:chart )?requests, ([\d,]+) \w+(?: received in ([\d.,]+) s)?$", said, re.M
+    )
+    requests, rows, after_start = (
+        float((text or "0").replace(",", "")) for text in (summary.groups() if summary else "000")
+    )
     return Measured(
         seconds,
-        float(after_start[1].replace(",", "")) if after_start else seconds,
+        after_start or seconds,
         usage.ru_maxrss / 1024,
-        int(requests[1].replace(",", "")) if requests else 0,
-        int(candles[1].replace(",", "")) if candles else 0,
+        int(requests),
+        int(rows),
     )
 
 
@@ -138,7 +162,7 @@ def row(title: str, who: str, run: Measured, requests: int) -> str:
     ratio = f"{run.seconds / limit:.2f}" if limit else ""
     return (
         f"| {title} | {who} | {run.seconds:.1f} | {limit:.1f} | {ratio} | "
-        f"{run.candles / run.seconds:,.0f} | {run.megabytes:.0f} | {run.requests:,} |"
+        f"{run.rows / run.seconds:,.0f} | {run.megabytes:.0f} | {run.requests:,} |"
     )
 
 
@@ -187,12 +211,25 @@ class Bench:
         self.say(row(title, "deribit-pipeline", run, run.requests if is_metered else 0))
         return run
 
+    def rest(self, work: Rest) -> None:
+        """Our backfill of another dataset."""
+        command = [OURS, "backfill", "--dataset", work.dataset]
+        command += ["--start", work.first, "--end", work.last]
+        runs = []
+        for _ in range(self._repeat):
+            with self.folder() as folder, sandbox(True, *work.options) as url:
+                env = {"DERIBIT_ENV": "sandbox", "DERIBIT_BASE_URL": url}
+                env["DERIBIT_INSTRUMENTS"] = work.instruments
+                runs.append(timed(command, env, folder))
+        run = median(runs)
+        self.say(row(work.dataset, work.title, run, run.requests))
+
     def figures(self) -> None:
         """Everything that is measured on a warehouse that is there already."""
         with self.folder() as folder, sandbox(is_metered=False) as url:
             env = {"DERIBIT_ENV": "sandbox", "DERIBIT_BASE_URL": url}
             env["DERIBIT_REQUESTS_PER_SECOND"] = "1000000"
-            candles = timed(backfill(YEAR), env, folder).candles
+            candles = timed(backfill(YEAR), env, folder).rows
             size = (folder / "data" / "sandbox.duckdb").stat().st_size / candles
             self.say(f"| the warehouse | {size:.0f} bytes a candle |")
             again = [timed(backfill(YEAR), env, folder) for _ in range(self._repeat)]
@@ -255,7 +292,7 @@ def main() -> None:
         f"Medians of {asked.repeat} interleaved runs on {os.cpu_count()} cores shared with the "
         f"sandbox exchange ({PER_SECOND} calls a second after a burst of {BURST}, {LATENCY_MS} ms "
         f"latency), {datetime.now(UTC):%Y-%m-%d}, Python {sys.version.split()[0]}. Each run is a "
-        "whole process, from start to exit; the floor is (chart requests − 100) / 20 s."
+        "whole process, from start to exit; the floor is (requests − 100) / 20 s."
     )
     bench.say("")
     bench.say("| one-minute candles | by | s | floor | ratio | candles/s | MB | requests |")
@@ -266,9 +303,14 @@ def main() -> None:
     bench.alone(WIDE, WIDE.title, is_metered=True)
     free = bench.alone(YEAR, "the same year without a rate limit", is_metered=False)
     bench.say("")
+    bench.say("| the rest of the market | of | s | floor | ratio | rows/s | MB | requests |")
+    bench.say("|---|---|--:|--:|--:|--:|--:|--:|")
+    for work in REST:
+        bench.rest(work)
+    bench.say("")
     bench.say("| what | figure |")
     bench.say("|---|--:|")
-    rate = free.candles / free.after_start
+    rate = free.rows / free.after_start
     bench.say(f"| without a rate limit, after the start-up of Python | {rate:,.0f} candles/s |")
     bench.figures()
     if asked.write:

@@ -11,6 +11,8 @@ from deribit_pipeline.operations.writing import Written
 from deribit_pipeline.planning.days import FetchedDay, prove
 from deribit_pipeline.planning.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.warehouse import datasets, reads
+from deribit_pipeline.warehouse.dataset_writes import WholeDay
+from deribit_pipeline.warehouse.dataset_writes import write_days as write_rows
 from deribit_pipeline.warehouse.reads import Connection
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 
@@ -77,6 +79,7 @@ class RowBook:
         wanted = {day.day for day in days}
         fits = ([self._dataset.name], [series], min(wanted), max(wanted))
         former = {proof.day: proof for proof in datasets.proofs(connection, *fits)}
+        whole: list[WholeDay] = []
         for day in days:
             known = former.get(day.day)
             held = None
@@ -86,18 +89,12 @@ class RowBook:
             if count_of(proved.replaced) and not day.is_confirmed:
                 written.doubted.append(day)
                 continue
-            datasets.write_day(
-                connection,
-                self._dataset,
-                proved.proof,
-                proved.rows,
-                gaps=[(gap.gap, gap.missing) for gap in proved.gaps],
-                replaced=proved.replaced,
-                former=known,
-                provenance=self._provenance(run_id),
-                as_of=proved.as_of,
+            gaps = [(gap.gap, gap.missing) for gap in proved.gaps]
+            whole.append(
+                WholeDay(proved.proof, proved.rows, gaps, proved.replaced, known, proved.as_of)
             )
             written.proofs.append(proved.proof)
             written.rows += count_of(day.rows)
             written.revised += count_of(proved.replaced)
+        write_rows(connection, self._dataset, whole, self._provenance(run_id))
         return written

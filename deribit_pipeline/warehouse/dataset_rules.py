@@ -4,8 +4,8 @@ A query names its parameters: `$dataset`, `$series` (those that are kept up to d
 (the day in UTC).
 """
 
-from deribit_pipeline.datasets import Dataset
-from deribit_pipeline.warehouse import price_rules, rate_rules, rules
+from deribit_pipeline.datasets import CANDLES_REBUILT, Dataset
+from deribit_pipeline.warehouse import price_rules, rate_rules, rebuilt, rules
 from deribit_pipeline.warehouse.rules import Rule
 
 _SETTLED = Rule(
@@ -64,7 +64,7 @@ where (day is null or day < $today - 2)
 order by series""",
 )
 
-_OWN = {**rate_rules.RULES, **price_rules.RULES}
+_OWN = {**rate_rules.RULES, **price_rules.RULES, CANDLES_REBUILT.name: rebuilt.RULES}
 
 
 def rules_of(dataset: Dataset) -> tuple[Rule, ...]:
