@@ -9,8 +9,8 @@ import numpy as np
 from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.deribit import parse
 from deribit_pipeline.domain import Resolution, days_between
-from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.sandbox.exchange import MOST_CANDLES, STEPS, SandboxExchange

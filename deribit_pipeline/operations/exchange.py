@@ -98,7 +98,7 @@ def open_exchange(
                 )
                 return runner.run(stack.enter_async_context(client))
 
-            archive = settings.history_url or _archive_of(settings.environment, url)
+            archive = settings.history_url or _archive_of(settings, url)
             yield Exchange(
                 opened(url, "www", credentials),
                 settings.source,
@@ -109,11 +109,11 @@ def open_exchange(
             runner.run(stack.aclose())
 
 
-def _archive_of(environment: Environment, url: str) -> str | None:
-    """The archive host that belongs to an API root."""
-    if environment is Environment.SANDBOX:
+def _archive_of(settings: Settings, url: str) -> str | None:
+    """The archive host that belongs to an API root; never the real one of another's."""
+    if settings.base_url or settings.environment is Environment.SANDBOX:
         return url.replace("/api/v2", "/history/api/v2")
-    return HISTORY_URLS.get(environment)
+    return HISTORY_URLS.get(settings.environment)
 
 
 def _sandbox() -> Any:

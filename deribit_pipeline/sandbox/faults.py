@@ -58,13 +58,13 @@ def _chart(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Repl
 
 
 def _rows(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
-    """A fault of rows that are a result, its `data` or `trades`; other answers stay as they are."""
+    """A fault of rows that are a result or a list in it; other answers stay as they are."""
 
     def fault(reply: Reply) -> Wire:
         result = reply.body.get("result")
         if is_rows(result):
             return Wire(Reply(reply.status, reply.body | {"result": change(result)}))
-        for name in ("data", "trades"):
+        for name in ("data", "trades", "settlements", "logs"):
             if isinstance(result, dict) and is_rows(result.get(name)):
                 spoiled = result | {name: change(result[name])}
                 return Wire(Reply(reply.status, reply.body | {"result": spoiled}))

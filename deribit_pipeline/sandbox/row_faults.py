@@ -1,4 +1,5 @@
-"""Faults of answers that are rows: objects with a `timestamp`, or arrays that begin with one."""
+"""Faults of answers that are rows: objects with a `timestamp` or a `date`, or arrays that begin
+with the former."""
 
 from collections.abc import Callable
 from typing import Any, TypeGuard
@@ -6,20 +7,27 @@ from typing import Any, TypeGuard
 Rows = list[Any]
 
 
+_WHEN = ("timestamp", "date")
+
+
 def _stamped(row: Any, later: int) -> Any:
     if isinstance(row, dict):
-        return row | {"timestamp": row["timestamp"] + later}
+        return row | {"timestamp": row.get("timestamp", 0) + later}
     return [row[0] + later, *row[1:]]
 
 
 def _of_another(rows: Rows) -> Rows:
-    """The rows of another series: nothing else in an answer tells."""
+    """The rows of another series, which few answers name."""
     return [
-        {name: value if name == "timestamp" else value * 3 for name, value in row.items()}
+        {name: value if name in _WHEN else _another(value) for name, value in row.items()}
         if isinstance(row, dict)
-        else [row[0], *(value * 3 for value in row[1:])]
+        else [row[0], *map(_another, row[1:])]
         for row in rows
     ]
+
+
+def _another(value: Any) -> Any:
+    return value * 3 if isinstance(value, int | float | str) else value
 
 
 CHANGES: dict[str, Callable[[Rows], Rows]] = {
@@ -40,5 +48,8 @@ def is_rows(value: Any) -> TypeGuard[Rows]:
     return (
         isinstance(value, list)
         and len(value) > 2
-        and (isinstance(value[0], list) or (isinstance(value[0], dict) and "timestamp" in value[0]))
+        and (
+            isinstance(value[0], list)
+            or (isinstance(value[0], dict) and any(name in value[0] for name in _WHEN))
+        )
     )

@@ -148,7 +148,11 @@ TRADES = Table(
         Column("combo_id", "varchar", "The combo it is part of.", is_nullable=True),
     ),
     source="public/get_last_trades_by_instrument",
-    warnings=("Many trades share a millisecond: order by `trade_seq`, never by `traded_at`.",),
+    warnings=(
+        "Many trades share a millisecond: order by `trade_seq`, never by `traded_at`.",
+        "A trade is on the day of its time. Numbers that lack between the trades of two days are "
+        "gaps of both.",
+    ),
 )
 
 CANDLES_REBUILT = Table(
@@ -162,7 +166,11 @@ CANDLES_REBUILT = Table(
         Column("trades", "integer", "Trades in it.", "trades"),
     ),
     source="the table trades",
-    warnings=("A minute without a trade repeats the last close with volume 0.",),
+    warnings=(
+        "A minute without a trade repeats the last close with volume 0.",
+        "Block trades and legs of combos are counted in: whether the exchange's candles have them, "
+        "nobody has shown.",
+    ),
 )
 
 SETTLEMENTS = Table(

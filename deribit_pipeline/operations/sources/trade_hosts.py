@@ -1,0 +1,207 @@
+"""Both hosts that tell trades, asked as one: the archive, which has them all but the newest, and
+www, which keeps the newest for about a day."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.deribit.client import DeribitClient
+from deribit_pipeline.deribit.methods import Told
+from deribit_pipeline.domain import ONE_DAY, Instrument, from_ms, moment64
+from deribit_pipeline.errors import DeribitBadPayload, UnknownInstrument
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.sources.asking import agreed, insisted
+from deribit_pipeline.planning.rows import Columns, count_of, some_of
+from deribit_pipeline.planning.trades import NO_TRADES, Chunk, second_looks, within
+
+LEAKS = 100
+"""How many rows of an answer may lie beside the numbers that were asked for: they count among the
+most that an answer holds."""
+
+KEPT = timedelta(hours=23)
+"""How long www is trusted to keep trades: about a day, and nobody has said how long exactly."""
+
+_HINTS = 50  # rows of an answer of which one would do
+_LOOKS = 3  # how often what lacks is asked for again
+
+# An instrument that is traded every minute: how far the archive has got, its newest trade shows.
+_BUSIEST = "BTC-PERPETUAL"
+
+_Ask = Callable[[DeribitClient], Awaitable[Told[Columns]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    client: DeribitClient
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest trade told, and the exchange's clock then; number 0 where there is none."""
+
+    number: int
+    traded_at: datetime
+    as_of: datetime
+
+
+class TradeHosts:
+    """The trades of one instrument, as both hosts tell them. Methods raise DeribitError.
+
+    `per_chunk` is how many numbers are best asked for at once; `has_archive` tells whether trades
+    are told that are older than a day.
+    """
+
+    def __init__(self, exchange: Exchange, instrument_name: str) -> None:
+        self._name = instrument_name
+        self._www = _Host(exchange.client, 1_000)
+        self._archive = _Host(exchange.history, 10_000) if exchange.history else None
+        self._hosts = [host for host in (self._archive, self._www) if host]
+        self.per_chunk = self._hosts[0].most - LEAKS
+        self.has_archive = self._archive is not None
+
+    @property
+    def now(self) -> datetime:
+        """The exchange's clock in the newest answer of either host."""
+        return max(
+            host.client.rpc.as_of for host in self._hosts if host.client.rpc.as_of is not None
+        )
+
+    async def instrument(self, *, is_doubted: bool) -> Instrument:
+        """When the instrument is listed, asked for until two answers agree where that is doubted.
+        What has expired, only the archive may know."""
+
+        async def told() -> Instrument:
+            try:
+                return await self._www.client.get_instrument(self._name)
+            except UnknownInstrument:
+                if self._archive is None:
+                    raise
+                return await self._archive.client.get_instrument(self._name)
+
+        if not is_doubted:
+            return await insisted(told)
+        contradiction = DeribitBadPayload(
+            "answers contradict each other about its listing",
+            method="public/get_instrument",
+            params={"instrument_name": self._name},
+        )
+        return await agreed(told, lambda one, other: one == other, contradiction)
+
+    async def newest(self) -> Newest:
+        """The newest trade; that there is none at all, both hosts must say again and again."""
+        found = Newest(0, from_ms(0), from_ms(0))
+        for _ in range(_LOOKS):
+            for host in self._hosts:
+                told = await self._asked(
+                    host, lambda client: client.get_newest_trades(self._name, _HINTS)
+                )
+                found = _newer(found, told)
+            if found.number:
+                break
+        return found
+
+    async def last(self, newest: Newest, until: datetime) -> Newest:
+        """The trade after which neither host tells any with a higher number, or one that was not
+        traded before `until`."""
+        former = -1
+        while former < newest.number and newest.traded_at < until:
+            former = newest.number
+            for host in self._hosts:
+                beyond = range(newest.number + 1, newest.number + host.most - LEAKS)
+                newest = _newer(newest, await self._numbered(host, beyond))
+        return newest
+
+    async def last_before(self, moment: datetime, since: datetime, now: datetime) -> int | None:
+        """The number of about the last trade between `since` and `moment`; None where none is told.
+
+        A hint: right or wrong, it shows itself when the trades with the numbers around are there.
+        """
+        numbers = await self._hints(
+            lambda client: client.get_trades_before(self._name, since, moment, _HINTS),
+            lambda times: times < moment64(moment),
+            is_new=moment > now - ONE_DAY,
+        )
+        return max(numbers, default=None)
+
+    async def first_from(self, moment: datetime, now: datetime) -> int | None:
+        """The number of about the first trade from `moment` on; None where none is told."""
+        until = max(now, moment) + ONE_DAY
+        numbers = await self._hints(
+            lambda client: client.get_trades_from(self._name, moment, until, _HINTS),
+            lambda times: times >= moment64(moment),
+            is_new=moment > now - ONE_DAY,
+        )
+        return min(numbers, default=None)
+
+    async def chunk(self, wanted: range) -> Chunk:
+        """The trades with these numbers. What one host lacks the other is asked for, and what both
+        lack again, in other pieces, until nothing new comes."""
+        try:
+            told = await self._numbered(self._hosts[0], wanted)
+            chunk = Chunk(wanted, within(told.said, wanted), told.as_of)
+            for look in range(_LOOKS):
+                lacking = len(chunk.missing)
+                if not lacking:
+                    break
+                for host in reversed(self._hosts):
+                    for piece in second_looks(chunk.missing, host.most - LEAKS, 7 * look):
+                        told = await self._numbered(host, piece)
+                        chunk = chunk.with_found(told.said, told.as_of)
+                if look and len(chunk.missing) == lacking:
+                    break
+            return chunk
+        except DeribitBadPayload as error:
+            return Chunk(wanted, NO_TRADES, self.now, error)
+
+    async def knows_all(self, start: datetime, end: datetime) -> bool:
+        """Whether what neither host tells of [start, end) does not exist: www keeps a day, and the
+        archive has what it got by now."""
+        kept_since = self.now - KEPT
+        if start >= kept_since:
+            return True
+        if self._archive is None:
+            return False
+        told = await insisted(lambda: self._archived(_BUSIEST))
+        return bool(np.any(told.said["traded_at"] >= moment64(min(end, kept_since))))
+
+    async def _archived(self, instrument_name: str) -> Told[Columns]:
+        assert self._archive
+        return await self._archive.client.get_newest_trades(instrument_name, _HINTS)
+
+    async def _hints(
+        self, ask: _Ask, fits: Callable[[np.ndarray], np.ndarray], *, is_new: bool
+    ) -> list[int]:
+        for look in range(_LOOKS):
+            numbers: list[int] = []
+            for host in self._hosts if is_new or look else self._hosts[:1]:
+                rows = (await self._asked(host, ask)).said
+                numbers += some_of(rows, fits(rows["traded_at"]))["trade_seq"].tolist()
+            if numbers:
+                break
+        return numbers
+
+    async def _numbered(self, host: _Host, wanted: range) -> Told[Columns]:
+        return await self._asked(
+            host,
+            lambda client: client.get_trades(
+                self._name, wanted.start, wanted.stop - 1, min(len(wanted) + LEAKS, host.most)
+            ),
+        )
+
+    async def _asked(self, host: _Host, ask: _Ask) -> Told[Columns]:
+        """What a host tells; nothing where it does not know the instrument, or not any more."""
+        try:
+            return await insisted(lambda: ask(host.client))
+        except UnknownInstrument:
+            return Told(NO_TRADES, self.now)
+
+
+def _newer(newest: Newest, told: Told[Columns]) -> Newest:
+    """The newest trade, of those told too."""
+    if not count_of(told.said) or told.said["trade_seq"][-1] <= newest.number:
+        return Newest(newest.number, newest.traded_at, told.as_of)
+    traded_at = from_ms(int(told.said["traded_at"].max().astype(np.int64)))
+    return Newest(int(told.said["trade_seq"][-1]), traded_at, told.as_of)

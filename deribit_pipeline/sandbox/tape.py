@@ -1,0 +1,152 @@
+"""Every trade of a day, from the plan of its minutes.
+
+What a plan says of a minute are prices that its trades keep to and contracts that they add up to;
+the candle of the minute is made of its trades, and of nothing else.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.sandbox.listing import Listing
+
+MINUTE = 60_000
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_DISORDERED = 0.01
+"""The share of trades whose time is later than that of the next one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """The minutes of a day in which there are trades.
+
+    `minutes` counts them from midnight, shape (n,). `prices` are about open, high, low and close,
+    shape (4, n); `trades` and `contracts` are how many there are, each at least one, and no minute
+    has more trades than contracts.
+    """
+
+    minutes: Integers
+    prices: Floats
+    trades: Integers
+    contracts: Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tape:
+    """The trades of a day in the order of their numbers; columns of shape (n,).
+
+    `firsts` are the positions of each minute's first trade.
+    """
+
+    price: Floats
+    contracts: Integers
+    firsts: Integers
+
+    def __len__(self) -> int:
+        return len(self.price)
+
+    def until(self, count: int) -> "Tape":
+        """The first trades of the day."""
+        return Tape(self.price[:count], self.contracts[:count], self.firsts[self.firsts < count])
+
+    def candles(self, listing: Listing) -> Floats:
+        """What the trades of each minute make: open, high, low, close, volume, cost, shape (n, 6).
+
+        The exchange rounds amounts of base currency to 8 decimals, and of quote currency to 6.
+        """
+        if not len(self):
+            return np.empty((0, 6))
+        lasts = np.append(self.firsts[1:], len(self)) - 1
+        whole = np.add.reduceat(self.contracts, self.firsts) * listing.min_trade_amount
+        amounts = self.contracts * listing.min_trade_amount
+        if is_in_base(listing):
+            volume, cost = whole, np.add.reduceat(amounts * self.price, self.firsts)
+        else:
+            volume, cost = np.add.reduceat(amounts / self.price, self.firsts), whole
+        return np.column_stack(
+            (
+                self.price[self.firsts],
+                np.maximum.reduceat(self.price, self.firsts),
+                np.minimum.reduceat(self.price, self.firsts),
+                self.price[lasts],
+                np.round(volume, 8),
+                np.round(cost, 6),
+            )
+        )
+
+
+def is_in_base(listing: Listing) -> bool:
+    """Whether amounts are in base currency, and not in USD as those of inverse futures."""
+    return listing.is_linear or listing.kind.startswith("option")
+
+
+def tape_of(listing: Listing, plan: Plan, luck: np.random.Generator) -> Tape:
+    """The trades that keep to the plan of a day."""
+    firsts = np.cumsum(plan.trades) - plan.trades
+    total = int(plan.trades.sum())
+    of = np.repeat(np.arange(len(plan.trades)), plan.trades)
+    number = np.arange(total) - firsts[of]
+
+    least, most = plan.prices[2][of], plan.prices[1][of]
+    prices = least + (most - least) * luck.random(total, np.float32)
+    # Opens and closes as planned; the second and the third trade are the extremes.
+    prices = np.where(number == 1, most, np.where(number == 2, least, prices))
+    prices[firsts] = plan.prices[0]
+    prices[firsts + plan.trades - 1] = plan.prices[3]
+    prices = np.maximum(np.round(prices / listing.tick_size), 1) * listing.tick_size
+    prices = np.round(prices, 8)
+
+    return Tape(
+        prices, 1 + _shared(plan.contracts - plan.trades, plan.trades, firsts, of, luck), firsts
+    )
+
+
+def _shared(
+    wholes: Integers, counts: Integers, firsts: Integers, of: Integers, luck: np.random.Generator
+) -> Integers:
+    """Each whole shared out by luck among as many as `counts` says; what each gets."""
+    sums = np.cumsum(luck.random(len(of)) + 0.01)
+    before = np.concatenate(([0.0], sums))[firsts]
+    shares = (sums - before[of]) / (sums[firsts + counts - 1] - before)[of]
+    reached = np.floor(shares * wholes[of]).astype(np.int64)
+    reached[firsts + counts - 1] = wholes
+    gained: Integers = np.diff(reached, prepend=0)
+    gained[firsts] = reached[firsts]
+    return gained
+
+
+def times_of(listing: Listing, midnight_ms: int, plan: Plan, luck: np.random.Generator) -> Integers:
+    """When each trade of a day was traded, in UTC milliseconds: about half of them in the same one
+    as the trade before, and now and then one later than the next."""
+    firsts = np.cumsum(plan.trades) - plan.trades
+    of = np.repeat(np.arange(len(plan.trades)), plan.trades)
+    total = len(of)
+    waits = luck.standard_exponential(total, np.float32).astype(np.float64)
+    waits *= luck.random(total, np.float32) < 0.5
+    sums = np.cumsum(waits)
+    before = np.concatenate(([0.0], sums))[firsts]
+    rest = luck.standard_exponential(len(firsts)) + 0.1  # from the last trade to the minute's end
+    shares = (sums - before[of]) / (sums[firsts + plan.trades - 1] - before + rest)[of]
+    opened = midnight_ms + plan.minutes * MINUTE
+    begins = np.maximum(opened, listing.created_ms)  # nobody trades before the listing
+    begins = np.where(begins < opened + MINUTE, begins, opened)
+    times: Integers = begins[of] + np.floor(shares * (opened + MINUTE - begins)[of]).astype(
+        np.int64
+    )
+    late = np.flatnonzero(luck.random(total, np.float32) < _DISORDERED)
+    late = late[late + 1 < total]
+    late = late[(of[late] == of[np.minimum(late + 1, total - 1)]) & (np.diff(late, prepend=-2) > 1)]
+    times[late], times[late + 1] = times[late + 1], times[late]
+    return times
+
+
+def tick_directions(prices: Floats) -> Integers:
+    """0 up, 1 same after up, 2 down, 3 same after down; the day's first counts as up."""
+    moves = np.sign(np.diff(prices, prepend=0.0))
+    last_moved = np.maximum.accumulate(np.where(moves != 0, np.arange(len(moves)), 0))
+    directions: Integers = np.where(moves[last_moved] < 0, 2, 0) + (moves == 0)
+    return directions

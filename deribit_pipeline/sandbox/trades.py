@@ -1,0 +1,255 @@
+"""Trades: by their numbers and by time, as www tells the newest and the archive host all of them,
+with all that it does to them."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count as counting
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deribit_pipeline.sandbox.listing import Listing
+from deribit_pipeline.sandbox.market import DAY, MINUTE, Market
+from deribit_pipeline.sandbox.refusals import Refusal, invalid, milliseconds
+from deribit_pipeline.sandbox.tape import Integers
+
+if TYPE_CHECKING:
+    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+
+WWW, HISTORY = "www", "history"
+MOST_TRADES = {WWW: 1_000, HISTORY: 10_000}
+
+KEPT = DAY
+"""How long www keeps trades, in milliseconds."""
+
+LAG = 10 * MINUTE
+"""How late the archive gets trades, in milliseconds: a guess, for nobody has published it."""
+
+_LEAKED = 3  # rows at most from either side of the range that was asked for
+_BY_NUMBER = "public/get_last_trades_by_instrument"
+_BY_TIME = _BY_NUMBER + "_and_time"
+
+
+@dataclass(slots=True)
+class _Loss:
+    """Trades that a host does not tell, as many answers long as `times` says."""
+
+    instrument_name: str
+    host: str | None
+    first: int
+    last: int
+    times: Iterator[int]
+
+
+@dataclass(slots=True)
+class Trades:
+    """The trades that both hosts tell, and what they lost of them."""
+
+    exchange: "SandboxExchange"
+    lag: int = LAG
+    _losses: list[_Loss] = field(default_factory=list)
+    _moved: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    def lack(
+        self,
+        instrument_name: str,
+        first: int,
+        last: int,
+        host: str | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Lose the trades from `first` to `last`, on one host or on both: for ever, or in the next
+        `times` answers in which they should be."""
+        left = counting() if times is None else iter(range(times))
+        self._losses.append(_Loss(instrument_name, host, first, last, left))
+
+    def find(self) -> None:
+        """Find all lost trades again."""
+        self._losses.clear()
+
+    def move(self, instrument_name: str, number: int, traded_ms: int) -> None:
+        """Say from now on that the trade was traded at another time."""
+        self._moved.setdefault(instrument_name, {})[number] = traded_ms
+
+    def methods(self, host: str) -> "dict[str, Method]":
+        """The methods of a host."""
+        return {
+            _BY_NUMBER: lambda params: self._by_number(host, params),
+            _BY_TIME: lambda params: self._by_time(host, params),
+        }
+
+    def numbers(self, listing: Listing, host: str) -> range:
+        """The numbers of the trades that a host tells, lost ones included."""
+        market, now = self.exchange.market(listing), self.exchange.now_ms()
+        if host == HISTORY:
+            return range(1, _number_at(market, now - self.lag))
+        return range(_number_at(market, now - KEPT), _number_at(market, now))
+
+    def _by_number(self, host: str, params: Mapping[str, str]) -> dict[str, Any]:
+        listing = self._listing(host, params)
+        told = self.numbers(listing, host)
+        first = max(_number(params, "start_seq", told.start), told.start)
+        last = min(_number(params, "end_seq", told.stop - 1), told.stop - 1)
+        is_newest_first = _is_newest_first(params) and "start_seq" not in params
+        wanted = range(first, max(first, last + 1))
+        return self._answer(host, params, listing, wanted, is_newest_first)
+
+    def _by_time(self, host: str, params: Mapping[str, str]) -> dict[str, Any]:
+        listing = self._listing(host, params)
+        market, told = self.exchange.market(listing), self.numbers(listing, host)
+        start, end = (milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))
+        if start > end:
+            raise invalid("start_timestamp", "must be before end_timestamp")
+        now = self.exchange.now_ms()
+        first = max(_number_at(market, min(start - 1, now)), told.start)
+        last = min(_number_at(market, min(end, now)), told.stop)
+        wanted = range(first, max(first, last))
+        return self._answer(host, params, listing, wanted, _is_newest_first(params))
+
+    def _listing(self, host: str, params: Mapping[str, str]) -> Listing:
+        exchange = self.exchange
+        listing = exchange.listing(params) if host == HISTORY else exchange.remembered(params)
+        if listing.kind == "spot":
+            raise Refusal(11060, "not_supported_for_coinbase_routed_spot")
+        return listing
+
+    def _answer(
+        self,
+        host: str,
+        params: Mapping[str, str],
+        listing: Listing,
+        wanted: range,
+        is_newest_first: bool,
+    ) -> dict[str, Any]:
+        most = _number(params, "count", 10)
+        if not 1 <= most <= MOST_TRADES[host]:
+            raise invalid("count", f"must be between 1 and {MOST_TRADES[host]}")
+        name, market = listing.instrument_name, self.exchange.market(listing)
+        lost = self._lost(name, host, wanted)
+        spare = most + sum(len(numbers) for numbers in lost)
+        numbers = np.array(wanted[-spare:] if is_newest_first else wanted[:spare], np.int64)
+        numbers = _without(lost, numbers)
+        numbers = numbers[-most:] if is_newest_first else numbers[:most]
+        has_more = len(wanted) > most
+        luck = random.Random(f"{host} {sorted(params.items())}")
+        if host == HISTORY:
+            leaky = _leaky(numbers, self.numbers(listing, host), luck)
+            numbers = _without(lost, leaky)[:most]
+            has_more = luck.random() < 0.5
+        trades = _told(market, numbers, self._moved.get(name, {}))
+        if is_newest_first:
+            trades.reverse()
+        if host == HISTORY:
+            for place in range(0, len(trades) - 4, 5):
+                other = place + luck.randint(0, 4)
+                trades[place], trades[other] = trades[other], trades[place]
+        return {"trades": trades, "has_more": has_more}
+
+    def _lost(self, instrument_name: str, host: str, wanted: range) -> list[range]:
+        """Numbers, some of them wanted, that this answer lacks."""
+        lost: list[range] = []
+        for loss in self._losses:
+            is_here = (loss.instrument_name, loss.host or host) == (instrument_name, host)
+            is_wanted = loss.first < wanted.stop and loss.last >= wanted.start
+            if is_here and is_wanted and next(loss.times, None) is not None:
+                lost.append(range(loss.first, loss.last + 1))
+        return lost
+
+
+def _without(lost: list[range], numbers: Integers) -> Integers:
+    for those in lost:
+        numbers = numbers[(numbers < those.start) | (numbers >= those.stop)]
+    return numbers
+
+
+def _leaky(numbers: Integers, told: range, luck: random.Random) -> Integers:
+    """The numbers, and some on either side of them that nobody asked for."""
+    if not len(numbers):
+        return numbers
+    first, last = int(numbers[0]), int(numbers[-1])
+    before = range(max(first - luck.randint(0, _LEAKED), told.start), first)
+    after = range(last + 1, min(last + 1 + luck.randint(0, _LEAKED), told.stop))
+    return np.concatenate((before, numbers, after)).astype(np.int64)
+
+
+def _number_at(market: Market, moment: int) -> int:
+    """The number that the next trade after this moment has."""
+    moment = max(moment, market.listing.created_ms - 1)
+    day = moment // DAY
+    return market.number_of(day) + market.told_of_day(day, moment)
+
+
+def _number(params: Mapping[str, str], name: str, default: int) -> int:
+    try:
+        return int(params.get(name, default))
+    except ValueError:
+        raise invalid(name, "wrong format") from None
+
+
+def _is_newest_first(params: Mapping[str, str]) -> bool:
+    return params.get("sorting", "default") != "asc"
+
+
+def _told(market: Market, numbers: Integers, moved: Mapping[int, int]) -> list[dict[str, Any]]:
+    """The trades as both hosts write them."""
+    if not len(numbers):
+        return []
+    trades: list[dict[str, Any]] = []
+    for day in range(market.day_of(int(numbers[0])), market.day_of(int(numbers[-1])) + 1):
+        first, end = market.number_of(day), market.number_of(day + 1)
+        if first < end:
+            trades += _told_of_day(market, day, numbers[(numbers >= first) & (numbers < end)])
+    for trade in trades if moved else ():
+        trade["timestamp"] = moved.get(trade["trade_seq"], trade["timestamp"])
+    return trades
+
+
+def _told_of_day(market: Market, day: int, numbers: Integers) -> list[dict[str, Any]]:
+    if not len(numbers):
+        return []
+    listing, tape = market.listing, market.tape_of_day(day)
+    rows = numbers - market.number_of(day)
+    price = tape.price[rows]
+    luck = numbers * 2_654_435_761 % 2**32 / 2**32  # any stretch of trades has the same luck
+    amount = np.round(tape.contracts[rows] * listing.min_trade_amount, 8)
+    digits = 2 if listing.price > 100 else 6
+    name, prefix = listing.instrument_name, listing.base_currency
+    trades = [
+        {
+            "trade_seq": number,
+            "trade_id": f"{prefix}-{number}",
+            "timestamp": traded_ms,
+            "tick_direction": tick_direction,
+            "price": trade_price,
+            "mark_price": mark_price,
+            "instrument_name": name,
+            "index_price": index_price,
+            "direction": "buy" if is_buy else "sell",
+            "amount": trade_amount,
+            "contracts": contracts,
+        }
+        for (
+            number, traded_ms, tick_direction, trade_price, mark_price, index_price, is_buy,
+            trade_amount, contracts,
+        ) in zip(
+            numbers.tolist(),
+            market.times_of_day(day)[rows].tolist(),
+            market.directions_of_day(day)[rows].tolist(),
+            price.tolist(),
+            np.round(price * (1 + (luck - 0.5) * 1e-4), digits).tolist(),
+            np.round(price * (1 + (luck - 0.5) * 1e-3), digits).tolist(),
+            (luck * 97 % 1 < 0.5).tolist(),
+            amount.tolist(),
+            tape.contracts[rows].astype(float).tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
+    for row in np.flatnonzero(luck < 0.002).tolist():
+        trades[row]["liquidation"] = ("T", "M", "MT")[int(numbers[row]) % 3]
+    for row in np.flatnonzero(luck > 0.999).tolist():
+        trades[row]["block_trade_id"] = f"BLOCK-{numbers[row]}"
+    if listing.kind == "option":
+        for trade, chance in zip(trades, luck.tolist(), strict=True):
+            trade["iv"] = round(40 + 20 * chance, 2)
+    return trades

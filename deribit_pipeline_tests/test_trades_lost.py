@@ -1,0 +1,145 @@
+"""What hosts lose of trades, or tell wrongly, is found out."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import pytest
+
+from deribit_pipeline.domain import days_between
+from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.rows import FetchedRows
+from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
+from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.sandbox.market import DAY
+from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline_tests.fetched_trades import NAME, TODAY, TradesFetched, held_of, states
+
+
+@pytest.fixture
+def source(
+    opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange
+) -> TradesFetched:
+    return TradesFetched(opened(patience=2.0), warehouse, sandbox)
+
+
+@pytest.mark.parametrize(("host", "is_lost"), [("history", True), ("www", False)])
+def test_what_the_archive_lost_for_good_is_a_gap_with_a_name(
+    source: TradesFetched, host: str, is_lost: bool
+) -> None:
+    day = date(2024, 3, 1)  # too long ago for www to fill in
+    first = source.numbers(day).start + 1_000
+    source.sandbox.trades.lack(NAME, first, first + 9, host)
+    source.sandbox.trades.lack(NAME, first + 20, first + 20, host)
+    [proved] = source.proved(day, day)
+    assert str(proved.proof.state) == ("gapped" if is_lost else "complete")
+    assert [(gap.gap, gap.missing) for gap in proved.gaps] == (
+        [(f"{first} to {first + 9}", 10), (f"{first + 20}", 1)] if is_lost else []
+    )
+    assert proved.proof.expected == len(source.numbers(day))
+
+
+@pytest.mark.parametrize("host", ["history", "www"])
+def test_what_one_host_lacks_of_yesterday_the_other_has(source: TradesFetched, host: str) -> None:
+    first = source.numbers(TODAY).start + 100
+    source.sandbox.trades.lack(NAME, first, first + 50, host)
+    [proved] = source.proved(TODAY, TODAY)
+    assert proved.proof.missing == 0
+    assert held_of(proved)[0] == source.numbers(TODAY).start
+
+
+def test_what_both_hosts_lack_is_a_gap(source: TradesFetched) -> None:
+    yesterday = TODAY - timedelta(days=1)
+    first = source.numbers(yesterday).stop - 100
+    source.sandbox.trades.lack(NAME, first, first + 9)
+    [proved] = source.proved(yesterday, yesterday)
+    assert (str(proved.proof.state), proved.proof.missing) == ("gapped", 10)
+
+
+def test_what_lacks_only_once_is_no_gap(source: TradesFetched) -> None:
+    day = date(2024, 3, 1)
+    first = source.numbers(day).start + 1_000
+    source.sandbox.trades.lack(NAME, first, first + 500, "history", times=2)
+    assert states(source.proved(day, day)) == ["complete"]
+
+
+def test_a_gap_across_midnight_is_one_of_both_days(source: TradesFetched) -> None:
+    # Nobody can tell on which of the two days a trade was of which only the number is known.
+    first, second = date(2024, 3, 1), date(2024, 3, 2)
+    begin = source.numbers(second).start
+    source.sandbox.trades.lack(NAME, begin - 300, begin + 299)
+    proved = source.proved(first, second)
+    assert states(proved) == ["gapped", "gapped"]
+    assert [gap.gap for day in proved for gap in day.gaps] == [
+        f"{begin - 300} to {begin + 299}"
+    ] * 2
+    assert states(source.proved(second, second)) == ["gapped"]
+
+
+def test_an_archive_that_lags_is_completed_by_www(source: TradesFetched) -> None:
+    source.sandbox.trades.lag = 6 * 60 * 60_000
+    yesterday = TODAY - timedelta(days=1)
+    proved = source.proved(yesterday, TODAY)
+    assert states(proved) == ["complete", "open"]
+    assert held_of(proved[0]) == list(source.numbers(yesterday))
+
+
+def test_an_archive_that_lags_too_far_leaves_a_gap_and_no_silence(source: TradesFetched) -> None:
+    source.sandbox.trades.lag = 2 * DAY
+    yesterday = TODAY - timedelta(days=1)
+    before = yesterday - timedelta(days=1)
+    proved = source.proved(before, yesterday)
+    assert states(proved) == ["gapped", "gapped"]
+
+
+def test_without_an_archive_only_the_newest_days_are_had(source: TradesFetched) -> None:
+    source.exchange.history = None
+    [proved] = source.proved(TODAY, TODAY)
+    assert str(proved.proof.state) == "open"
+    assert held_of(proved)[0] == source.numbers(TODAY).start
+    day = TODAY - timedelta(days=9)
+    [failed] = source.fetched(day, day).values()
+    assert isinstance(failed, FailedDays)
+    assert "no trade before the number" in failed.error.reason
+
+
+@pytest.mark.parametrize(
+    "fault", ["rows_repeated", "rows_unordered", "rows_lack_first", "rows_lack_last",
+              "rows_lack_some", "rows_empty", "rows_of_another", "502", "truncated"]
+)  # fmt: skip
+def test_spoiled_answers_change_nothing(source: TradesFetched, faults: Faults, fault: str) -> None:
+    first, last = date(2024, 3, 1), date(2024, 3, 3)
+    faults.spoil_shares({fault: 0.3}, seed=1)
+    proved = source.proved(first, last)
+    assert states(proved) == ["complete"] * 3
+    assert [held_of(day) for day in proved] == [
+        list(source.numbers(day)) for day in days_between(first, last)
+    ]
+
+
+def test_numbers_of_which_no_answer_can_be_believed_fail_their_days_only(
+    source: TradesFetched, faults: Faults
+) -> None:
+    first, last = date(2024, 3, 1), date(2024, 3, 9)
+    middle = source.numbers(date(2024, 3, 5)).start + 500
+
+    def is_about_it(method: str, reply: Reply) -> bool:
+        trades = (reply.body.get("result") or {}).get("trades") or []
+        return any(trade["trade_seq"] == middle for trade in trades)
+
+    faults.spoil_where("rows_repeated", is_about_it)
+    fetched = source.fetched(first, last)
+    failed = [day for day, piece in fetched.items() if isinstance(piece, FailedDays)]
+    assert date(2024, 3, 5) in failed
+    assert len(failed) < 9
+    for day, piece in fetched.items():
+        if isinstance(piece, FetchedRows):
+            assert piece.rows["trade_seq"].tolist() == list(source.numbers(day))
+
+
+def test_a_listing_that_is_told_wrongly_once_leaves_no_day_out(
+    source: TradesFetched, faults: Faults
+) -> None:
+    listed = date(2018, 8, 14)
+    faults.spoil_next(["other_listing"], "public/get_instrument")
+    assert states(source.proved(listed, listed)) == ["complete"]
