@@ -204,6 +204,17 @@ def test_an_older_answer_changes_nothing_that_a_newer_one_said(file: Warehouse) 
     assert held(file, "select received, revised from dataset_days") == [(24, 0)]
 
 
+def test_an_older_answer_does_not_open_a_day_that_is_proved(file: Warehouse) -> None:
+    write(file, fetched(hourly(*range(23))))
+    before = held(file, "from dataset_days"), held(file, "from dataset_gaps")
+    early = fetched(hourly(*range(20)), CAME - timedelta(days=31), unclosed=HOURS[20:])
+    write(file, replace(early, is_over=False))
+    assert (held(file, "from dataset_days"), held(file, "from dataset_gaps")) == before
+    write(file, replace(early, rows=hourly(*range(24)), is_over=False))
+    assert held(file, "select state, received, missing from dataset_days") == [("complete", 24, 0)]
+    assert held(file, "from dataset_gaps") == []
+
+
 @given(st.lists(st.lists(st.integers(0, 23), max_size=24), min_size=1, max_size=4))
 def test_answers_in_any_order_make_the_same_day(answers: Sequence[list[int]]) -> None:
     """Whatever hours each answer has: in the end all that came are held."""

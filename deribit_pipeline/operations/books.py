@@ -86,6 +86,9 @@ class RowBook:
             if known is not None and known.received:
                 held = datasets.rows_of(connection, self._dataset, series, day.day)
             proved = prove_rows(self._dataset, day, held, known)
+            if known is not None and proved.proof is known and day.as_of < known.fetched_at:
+                written.proofs.append(known)  # an older answer without news: not even of its gaps
+                continue
             if count_of(proved.replaced) and not day.is_confirmed:
                 written.doubted.append(day)
                 continue

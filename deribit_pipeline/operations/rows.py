@@ -10,7 +10,13 @@ import numpy as np
 
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.deribit import codes
-from deribit_pipeline.errors import DeribitError, DeribitPipelineError, DeribitRejected
+from deribit_pipeline.errors import (
+    DeribitBadPayload,
+    DeribitError,
+    DeribitPipelineError,
+    DeribitRejected,
+    WrongEnvironment,
+)
 from deribit_pipeline.operations.backfill import Backfill, reason_of
 from deribit_pipeline.operations.books import RowBook
 from deribit_pipeline.operations.exchange import Exchange
@@ -53,7 +59,8 @@ class RowsBackfill(Backfill):
         self._counted = self._sent()
 
     async def _make(self, days: Days) -> None:
-        warn_of_clock(await exchange_time(self._client))
+        if any(self._source.requests(name, sorted(some)) for name, some in days.items()):
+            warn_of_clock(await exchange_time(self._client))
         writer = Writer(
             self._warehouse,
             RowBook(self._dataset, self._provenance),
@@ -61,6 +68,7 @@ class RowsBackfill(Backfill):
             confirm=self._said_twice,
             on_written=self._on_written,
             most_waiting=_MOST_BULKY_WAITING if self._dataset.is_bulky else _MOST_WAITING,
+            is_bulky=self._dataset.is_bulky,
         )
         plan = iter(days.items())
         try:
@@ -85,18 +93,18 @@ class RowsBackfill(Backfill):
                     if isinstance(piece, FailedDays):
                         awaited -= set(piece.days)
                         logger.error("Not proved: %s", piece.error)
+                        self._count(series, piece.days[0])
                         self._fail_days({series: piece.days}, reason_of(piece.error))
                         continue
                     awaited.discard(piece.day)
                     self._count(series, piece.day)
                     await writer.put(piece)
             except DeribitError as error:
-                is_of_one = isinstance(error, DeribitRejected) and (
-                    error.code not in codes.OF_THE_CALLER
-                )
                 if self._stopped_by is None:
                     logger.error("Asking no more of %s: %s", series, error.summary)
-                    self._stopped_by = None if is_of_one else error
+                    self._stopped_by = None if _is_of_one(error) else error
+                for day in sorted(awaited)[:1]:
+                    self._count(series, day)
                 self._fail_days({series: sorted(awaited)}, reason_of(error))
             else:
                 assert not awaited, f"the source left {series} {sorted(awaited)} out"
@@ -116,6 +124,8 @@ class RowsBackfill(Backfill):
             reason = reason_of(error)
         else:
             reason = "answers contradict each other about its rows"
+        finally:
+            self._count(day.series, day.day)
         self._fail_days({day.series: [day.day]}, reason)
         return None
 
@@ -135,9 +145,18 @@ class RowsBackfill(Backfill):
         return sum(client.rpc.requests.total() for client in clients if client is not None)
 
 
+def _is_of_one(error: DeribitError) -> bool:
+    """Whether the error is of one series: others may be had all the same."""
+    if isinstance(error, DeribitBadPayload):
+        return not isinstance(error, WrongEnvironment)
+    return isinstance(error, DeribitRejected) and error.code not in codes.OF_THE_CALLER
+
+
 def _agree(dataset: Dataset, one: Columns, other: Columns) -> bool:
-    """Whether they say the same of every row that both have, and have some."""
-    _, ours, theirs = np.intersect1d(
-        keys_of(dataset, one), keys_of(dataset, other), assume_unique=True, return_indices=True
-    )
-    return len(ours) > 0 and not differences(some_of(one, ours), some_of(other, theirs)).any()
+    """Whether they say the same, but that either may have rows that the other has not: what was
+    open before, or is no longer told."""
+    keys, others = keys_of(dataset, one), keys_of(dataset, other)
+    _, ours, theirs = np.intersect1d(keys, others, assume_unique=True, return_indices=True)
+    if len(ours) < min(len(keys), len(others)):
+        return False
+    return not differences(some_of(one, ours), some_of(other, theirs)).any()

@@ -46,6 +46,8 @@ def due_for_repair(
     warehouse: Warehouse, series: Sequence[str], dataset: Dataset, now: datetime
 ) -> dict[str, list[date]]:
     """The days that `repair` would ask for at `now`."""
+    if not series:  # to a selection, no series are all
+        return {}
     selection = Selection((dataset,), tuple(series))
     return incomplete_days(warehouse, now, selection).days.get(dataset, {})
 
@@ -57,6 +59,8 @@ def _complete(
     first: date,
     last: date,
 ) -> dict[str, list[date]]:
+    if not series:
+        return {}
     with warehouse.reading() as connection:
         proofs = proofs_of(connection, dataset, series, first, last)
     found: dict[str, list[date]] = {name: [] for name in series}

@@ -116,6 +116,10 @@ def prove_rows(
     """
     rows, replaced = fetched.rows, some_of(fetched.rows, slice(0, 0))
     is_older = former is not None and fetched.as_of < former.fetched_at
+    if former is not None and is_older and former.state is not DayState.OPEN:
+        # What was over for the newer answer is over, whatever the older one could know.
+        fetched = replace(fetched, is_over=True, unclosed=fetched.unclosed[:0])
+        fetched = replace(fetched, verdict=former.verdict)
     if held is not None and count_of(held):
         rows, replaced = _union(dataset, held, fetched.rows, is_older=is_older)
     keys = keys_of(dataset, rows)
@@ -128,6 +132,8 @@ def prove_rows(
     missing = absent
     if len(fetched.unclosed):
         missing = np.setdiff1d(absent, fetched.unclosed)
+    if former is not None and is_older and len(keys) == former.received:
+        return ProvedRows(former, rows, gaps_of(expected, missing), replaced, former.fetched_at)
     is_open = not fetched.is_over or len(missing) < len(absent)
     proof = DatasetProof(
         dataset=dataset.name,
