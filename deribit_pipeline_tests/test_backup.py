@@ -17,7 +17,15 @@ from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.warehouse.backup import back_up
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline_tests.test_warehouse import FIRST, NAME, everything, fetched, rows, write
+from deribit_pipeline_tests.test_warehouse import (
+    FIRST,
+    NAME,
+    everything,
+    fetched,
+    forget_datasets,
+    rows,
+    write,
+)
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -242,6 +250,19 @@ def test_a_comparison_is_of_the_days_asked_for(
     write(file, fetched())
     code, out, _ = command("verify", "--against", to, *options.split())
     assert (code, len(out.splitlines())) == (differing, differing)
+
+
+def test_a_backup_of_an_older_version_is_compared_and_left_as_it_is(
+    command: Command, file: Warehouse, to: Path
+) -> None:
+    back_up(file, to)
+    with Warehouse(to, file.environment).writing() as connection:
+        forget_datasets(connection)
+        connection.execute("update warehouse_info set schema_version = 2")
+    before = to.read_bytes()
+    code, out, _ = command("verify", "--against", to)
+    assert (code, out) == (0, "")
+    assert to.read_bytes() == before
 
 
 def test_only_a_warehouse_of_the_same_environment_is_compared(

@@ -201,7 +201,7 @@ def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehous
     write(file, fetched(lacking=(3, 4)), fetched(FIRST + timedelta(days=1)))
     with file.writing() as connection:
         connection.execute("drop macro table candles_as_of; drop table candle_arrivals")
-        _forget_datasets(connection)
+        forget_datasets(connection)
         connection.execute("update warehouse_info set schema_version = 1")
     query = (
         "select day, epoch(first_opened_at) // 60 % 1440, epoch(last_opened_at) // 60 % 1440, "
@@ -217,7 +217,7 @@ def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehous
     assert rows(file, "select count(*) from candles_as_of('2024-02-02 00:00:00+00')") == [(2_880,)]
 
 
-def _forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
+def forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
     """The file as version 2 had it: candles alone."""
     for view in schema.VIEWS:
         kind = "macro table" if view.parameters else "view"
@@ -234,7 +234,7 @@ def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) ->
     write(file, fetched())
     made = rows(file, columns)
     with file.writing() as connection:
-        _forget_datasets(connection)
+        forget_datasets(connection)
         connection.execute("update warehouse_info set schema_version = 2")
     assert rows(file, columns) == made
 

@@ -120,6 +120,6 @@ def settled_days(connection: reads.Connection, dataset: Dataset, days: Days) -> 
 
 def held_series(warehouse: Warehouse, selection: Selection = _EVERYTHING) -> set[str]:
     """The instruments, currencies and indices of which any day was ever asked for."""
-    with warehouse.reading() as connection:
+    with warehouse.reading(as_it_is=True) as connection:
         held = proofs(connection, Selection(selection.datasets))
     return {proof.series for some in held.values() for proof in some}

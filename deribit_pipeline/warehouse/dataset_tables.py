@@ -25,7 +25,8 @@ DATASET_DAYS = Table(
         Column(
             "verdict",
             "varchar",
-            "What a comparison with another dataset found; empty where there is none.",
+            "What else is to be said of the day, such as what a comparison with another dataset "
+            "found, or that rows are no longer told; empty where there is nothing.",
         ),
         Column(
             "fetched_at",
