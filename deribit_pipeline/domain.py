@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 ONE_DAY = timedelta(days=1)
 
+END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
+"""Later than anything that is told."""
+
 Moments = NDArray[np.datetime64]
 """Instants as `datetime64[ms]`, shape (n,); numpy has no time zones, so UTC is understood."""
 
@@ -131,6 +134,11 @@ def moment64(moment: datetime, unit: Literal["ms", "us"] = "ms") -> np.datetime6
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), unit)
 
 
+def from_moment64(moment: np.datetime64) -> datetime:
+    """The instant that numpy has, UTC understood."""
+    return from_ms(int(moment.astype("datetime64[ms]").astype(np.int64)))
+
+
 def from_ms(milliseconds: int) -> datetime:
     """The instant that Deribit writes as UTC milliseconds."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
@@ -200,16 +208,6 @@ class Candles:
         opened_at = np.concatenate((kept.opened_at, other.opened_at))
         order = np.argsort(opened_at, kind="stable")
         return Candles(opened_at[order], np.concatenate((kept.values, other.values))[order])
-
-
-def in_common(one: Candles, other: Candles) -> tuple[Candles, Candles]:
-    """What each says of the candles that both have, row beside row."""
-    if np.array_equal(one.opened_at, other.opened_at):
-        return one, other
-    _, ours, theirs = np.intersect1d(
-        one.opened_at, other.opened_at, assume_unique=True, return_indices=True
-    )
-    return one[ours], other[theirs]
 
 
 class DayState(enum.StrEnum):

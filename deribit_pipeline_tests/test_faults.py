@@ -20,7 +20,7 @@ from deribit_pipeline.sandbox.faults import FAULTS, Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline_tests.pipeline import CHART, Pipeline, midnight
+from deribit_pipeline_tests.pipeline import CHART, Pipeline, midnight, ms
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FIRST, LAST = date(2024, 1, 1), date(2024, 1, 30)
@@ -101,6 +101,22 @@ def test_looks_at_what_an_empty_answer_lacks_are_not_believed_alone(
     held = pipeline.held("BTC-PERPETUAL", "1")
     told = pipeline.told("BTC-PERPETUAL", "1", midnight(FIRST), midnight(date(2024, 1, 10)))
     assert [row for row in held if row not in told] == []
+
+
+def test_a_window_that_is_always_told_wrong_costs_only_its_own_days(
+    pipeline: Pipeline, faults: Faults
+) -> None:
+    """The fourth of seven requests: those on either side agree with nothing but each other."""
+    spoiled = date(2024, 1, 13)
+
+    def is_about_it(method: str, reply: Reply) -> bool:
+        return method == CHART and ms(spoiled, 0) in reply.body["result"]["ticks"]
+
+    faults.spoil_where("another_instrument", is_about_it)
+    outcome = pipeline.backfill(FIRST, date(2024, 1, 24))
+    assert ("BTC-PERPETUAL", spoiled) in outcome.failures
+    assert len(outcome.failures) <= 5
+    assert len(outcome.proofs) + len(outcome.failures) == 24
 
 
 def test_an_outage_is_waited_for_once(pipeline: Pipeline, faults: Faults) -> None:

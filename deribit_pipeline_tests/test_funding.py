@@ -216,6 +216,16 @@ def test_an_exchange_that_has_no_rows_at_all_confirms_no_gap(
     assert "of the newest ones none either" in str(brought.failed[MARCH])
 
 
+def test_an_exchange_that_has_no_rows_at_all_says_nothing_of_the_time_before_history(
+    fetch: Fetching, sandbox: SandboxExchange, faults: Faults
+) -> None:
+    before = date(2018, 9, 1)
+    assert fetch(NAME, before).proof(before).state == DayState.NOT_LISTED
+    assert sandbox.requests[METHOD] == 2
+    faults.spoil_where("rows_empty", lambda method, reply: method == METHOD)
+    assert "of the newest ones none either" in str(fetch(NAME, before).failed[before])
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -17,6 +17,7 @@ from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.pipeline import ms
 
 NAME, LAST = "BTC-PERPETUAL", date(2024, 4, 8)
+HOUR = timedelta(hours=1)
 
 
 def hours_of(sandbox: SandboxExchange, name: str) -> list[dict[str, Any]]:
@@ -129,10 +130,25 @@ def test_eight_hours_of_a_position_cost_what_the_exchange_says_of_eight(
 def test_hours_that_are_not_held_are_counted(funding: duckdb.DuckDBPyConnection) -> None:
     funding.execute("delete from funding_rates where hour(timezone('UTC', funded_at)) in (2, 3)")
     rows = funding.execute(
-        "select hours_lacking from cumulative_funding('BTC-PERPETUAL', "
+        "select interest_1h is null, hours_lacking from cumulative_funding('BTC-PERPETUAL', "
         "'2024-04-08 00:00:00+00', '2024-04-08 05:00:00+00', 1)"
     ).fetchall()
-    assert rows == [(0,), (2,), (2,)]
+    assert rows == [(False, 0), (True, 1), (True, 2), (False, 2), (False, 2)]
+
+
+def test_hours_at_either_end_that_are_not_held_are_counted_too(
+    funding: duckdb.DuckDBPyConnection,
+) -> None:
+    [(first, last)] = funding.execute(
+        "select min(funded_at), max(funded_at) from funding_rates "
+        "where instrument_name = 'BTC-PERPETUAL'"
+    ).fetchall()
+    rows = funding.execute(
+        "from cumulative_funding($name, $since, $until, 1)",
+        {"name": NAME, "since": first - 4 * HOUR, "until": last + 5 * HOUR},
+    ).fetchall()
+    assert (rows[0][0], rows[-1][0]) == (first - 3 * HOUR, last + 5 * HOUR)
+    assert (rows[0][1:], rows[2][4], rows[-1][4]) == ((None, None, 0, 1), 3, 3 + 5)
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,25 @@ def test_a_currency_without_an_index_has_no_days(
         assert "of the newest ones none either" in str(brought.failed[LAST])
 
 
+def test_an_exchange_that_has_no_rows_at_all_settles_no_day(
+    fetch: Fetching, faults: Faults
+) -> None:
+    """Not even where none are expected: a day that is not listed is never asked for again."""
+    faults.spoil_where("rows_empty", lambda method, reply: method == DATA)
+    brought = fetch("BTC", date(2021, 3, 20), date(2021, 3, 26))
+    assert not brought.proved
+    assert all("the newest ones none either" in str(error) for error in brought.failed.values())
+
+
+def test_that_the_newest_rows_are_told_is_asked_once(
+    fetch: Fetching, sandbox: SandboxExchange
+) -> None:
+    brought = fetch("BTC", date(2021, 1, 1), date(2021, 3, 20))
+    assert {proved.proof.state for proved in brought.proved.values()} == {DayState.NOT_LISTED}
+    planned = VolatilityIndexCandles().requests("BTC", [*brought.proved])
+    assert planned - 4 <= sandbox.requests[DATA] <= planned + 2
+
+
 def test_minutes_that_lack_are_a_gap(fetch: Fetching, sandbox: SandboxExchange) -> None:
     start = ms(LAST)
     sandbox.volatility_index.lack("BTC", start + 100 * MINUTE, start + 103 * MINUTE)

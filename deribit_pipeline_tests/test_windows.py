@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from deribit_pipeline.domain import TimeWindow, day_window, moment64
 from deribit_pipeline.errors import DeribitBadPayload
-from deribit_pipeline.planning.hearings import Hearing, doubtful
+from deribit_pipeline.operations.believing import hear
+from deribit_pipeline.planning.agreement import Claim, doubtful
 from deribit_pipeline.planning.rows import Columns, some_of
 from deribit_pipeline.planning.windows import Cadence, Lane, Page, joined_pages, read_page
 
@@ -182,8 +183,8 @@ def test_the_whole_is_its_parts(cuts: set[int]) -> None:
     assert (again.rows["rate"] == whole.rows["rate"]).all()
 
 
-def hearings(*values: float) -> list[Hearing]:
-    return [Hearing(page(10 * n + 1, 10 * n + 11, value)) for n, value in enumerate(values)]
+def claims(*values: float) -> list[Claim[Page]]:
+    return [Claim(page(10 * n + 1, 10 * n + 11, value)) for n, value in enumerate(values)]
 
 
 @pytest.mark.parametrize(
@@ -201,35 +202,43 @@ def hearings(*values: float) -> list[Hearing]:
 def test_the_longest_stretch_that_agrees_has_the_word(
     values: list[float], doubted: list[int]
 ) -> None:
-    told = hearings(*values)
-    assert [told.index(hearing) for hearing in doubtful(told)] == doubted
+    told = claims(*values)
+    assert [told.index(claim) for claim in doubtful(told, enough=3)] == doubted
 
 
 def test_an_answer_that_stands_alone_is_believed_when_it_is_said_twice() -> None:
-    [hearing] = hearings(TRUE)
-    hearing.hear(page(1, 11))
-    assert doubtful([hearing]) == []
-    assert hearing.page.rows["rate"][-1] == 10.0
+    [claim] = claims(TRUE)
+    claim.hear(page(1, 11))
+    assert doubtful([claim], enough=3) == []
+    assert claim.page.rows["rate"][-1] == 10.0
 
 
 def test_what_was_denied_must_be_said_two_times_more() -> None:
-    [hearing] = hearings(WRONG)
+    [claim] = claims(WRONG)
     for _ in range(2):
-        hearing.hear(page(1, 11))
-        assert doubtful([hearing]) == [hearing]
-    hearing.hear(page(1, 11))
-    assert doubtful([hearing]) == []
-    assert hearing.page.rows["rate"][-1] == 10.0
+        claim.hear(page(1, 11))
+        assert doubtful([claim], enough=3) == [claim]
+    claim.hear(page(1, 11))
+    assert doubtful([claim], enough=3) == []
+    assert claim.page.rows["rate"][-1] == 10.0
 
 
 def test_a_window_without_rows_has_nothing_to_disagree_about() -> None:
-    assert doubtful([Hearing(page(1, 11, without=tuple(range(11))))]) == []
+    assert doubtful([Claim(page(1, 11, without=tuple(range(11))))], enough=3) == []
+
+
+def test_halves_of_two_series_are_an_answer_of_neither() -> None:
+    [claim] = claims(TRUE)
+    hear(claim, [page(1, 6), page(6, 11, WRONG)], joined_pages)
+    assert (claim.answers, claim.is_settled) == (1, False)
+    hear(claim, [page(1, 6), page(6, 11)], joined_pages)
+    assert (claim.answers, claim.is_settled) == (2, True)
 
 
 def test_a_later_answer_may_have_what_was_not_over_before() -> None:
     noon = START + 12 * HOUR
     early = read_page(LANE, window(0, 24), rows(-1, 12), noon)
-    hearing = Hearing(early)
-    hearing.hear(read_page(LANE, window(0, 24), rows(-1, 13), noon + timedelta(minutes=1)))
-    assert hearing.answers == 2
-    assert len(hearing.page.moments) == 13
+    claim = Claim(early)
+    claim.hear(read_page(LANE, window(0, 24), rows(-1, 13), noon + timedelta(minutes=1)))
+    assert claim.answers == 2
+    assert len(claim.page.moments) == 13

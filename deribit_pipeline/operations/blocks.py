@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from deribit_pipeline.domain import Candles
-from deribit_pipeline.operations.fetch import ChartFetcher, Unproved
+from deribit_pipeline.operations.believing import Unproved, pages_of, unproved_of
+from deribit_pipeline.operations.fetch import ChartFetcher
 from deribit_pipeline.planning.agreement import Claim
-from deribit_pipeline.planning.pages import Page
+from deribit_pipeline.planning.pages import Page, agreement
 from deribit_pipeline.planning.requests import ChartRequest
 
 # So many answers are held against each other before any is believed: enough that one or two wrong
@@ -39,12 +40,14 @@ class Block:
         """What can be believed of all that came, and what cannot."""
         pieces, self.pieces = self.pieces, []  # the plan outlives the block
         claims = [
-            Claim(self.requests[0].within(piece.window), piece, self.held)
-            for piece in pieces
-            if isinstance(piece, Page)
+            # What another look brought, it said as well.
+            Claim(page, 2 if page.is_supported else 1, self._is_as_held)
+            for page in pages_of(pieces)
         ]
-        unproved = [piece for piece in pieces if isinstance(piece, Unproved)]
-        return unproved + await fetcher.agreed(claims)
+        return [*unproved_of(pieces), *await fetcher.agreed(self.requests[0], claims)]
+
+    def _is_as_held(self, page: Page) -> bool | None:
+        return agreement(page.told, self.held)
 
 
 def blocks_of(planned: Sequence[ChartRequest]) -> list[Block]:

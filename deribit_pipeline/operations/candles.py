@@ -22,10 +22,11 @@ from deribit_pipeline.errors import (
     DeribitRejected,
 )
 from deribit_pipeline.operations.backfill import Backfill, reason_of
+from deribit_pipeline.operations.believing import Unproved
 from deribit_pipeline.operations.blocks import Block, blocks_of
 from deribit_pipeline.operations.books import CandleBook
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.fetch import ChartFetcher, Unproved, chart_hosts
+from deribit_pipeline.operations.fetch import ChartFetcher, chart_hosts
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.listings import listings, warn_of_clock
 from deribit_pipeline.operations.writing import OnWritten, Writer
@@ -225,10 +226,10 @@ class CandlesBackfill(Backfill):
         window = wanted(self._instruments[name], self._resolution, day.day)
         assert window is not None, "a day that says something of candles has some"
         page = Page(window, day.expected, day.unclosed, day.candles, Candles.none(), day.as_of)
-        claim = Claim(ChartRequest(self._instruments[name], self._resolution, window), page)
+        request = ChartRequest(self._instruments[name], self._resolution, window)
         fetcher = self._fetcher(name)
-        [piece] = await fetcher.agreed([claim])
-        self._count(claim.request, fetcher.requests)
+        [piece] = await fetcher.agreed(request, [Claim(page)])
+        self._count(request, fetcher.requests)
         if isinstance(piece, Unproved):
             if not isinstance(piece.error, DeribitBadPayload):
                 self._stop(name, piece.error)

@@ -1,41 +1,30 @@
 """Requests to pages that can be believed: asked again where an answer is odd, lacks, or stands
 alone."""
 
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from deribit_pipeline.deribit.client import Chart, DeribitClient
 from deribit_pipeline.domain import Instrument, TimeWindow
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
+from deribit_pipeline.operations.believing import (
+    LOOKS,
+    Unproved,
+    hear,
+    settle,
+    whole_or_halves,
+)
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.planning.agreement import Claim, doubtful
-from deribit_pipeline.planning.pages import Page, agree, contradict, joined, odd, read_page
+from deribit_pipeline.planning.agreement import Claim
+from deribit_pipeline.planning.pages import Page, agreement, joined, odd, read_page
 from deribit_pipeline.planning.requests import ChartRequest, newest, second_looks
 
-logger = logging.getLogger(__name__)
-
-# How often an odd answer is asked again in halves: 5,000 candles halved four times are some 300.
-_HALVINGS = 4
-
-# How often what lacks is asked again while something new comes.
-_LOOKS = 3
-
-# How often an answer is asked for anew where looks contradict it, and where others do.
+# How often an answer is asked for anew where looks contradict it.
 _TRIES = 2
-_ROUNDS = 5
 
-
-@dataclass(frozen=True, slots=True)
-class Unproved:
-    """A window of which no believable answer is to be had, and why."""
-
-    window: TimeWindow
-    error: DeribitError
+# So many neighbours that agree support each other: as two answers do where one request covers all.
+_ENOUGH = 2
 
 
 def chart_hosts(exchange: Exchange, instrument: Instrument) -> list[DeribitClient]:
@@ -74,7 +63,7 @@ class ChartFetcher:
         and what still lacks is `missing`. Raises DeribitUnavailable or DeribitRejected.
         """
         pieces: list[Page | Unproved] = []
-        for piece in await self._believable(request, _HALVINGS):
+        for piece in await self._believable(request):
             if isinstance(piece, Unproved) or not len(piece.missing):
                 pieces.append(piece)
                 continue
@@ -85,55 +74,35 @@ class ChartFetcher:
                 pieces.append(confirmed)
         return pieces
 
-    async def agreed(self, claims: Sequence[Claim]) -> list[Page | Unproved]:
-        """The pages of the claims, asked for again until none is contradicted or stands alone;
-        unproved where that never comes."""
-        doubts, error = doubtful(claims), None
-        for _ in range(_ROUNDS):
-            if not doubts or error is not None:
-                break
-            errors = await asyncio.gather(*(self._ask_again(claim) for claim in doubts))
-            error = next((one for one in errors if one is not None), None)
-            doubts = doubtful(claims)
-        return [
-            Unproved(
-                claim.page.window,
-                error or odd(claim.request, "answers contradict each other about its candles"),
-            )
-            if claim in doubts
-            else claim.page
-            for claim in claims
-        ]
+    async def agreed(
+        self, request: ChartRequest, claims: Sequence[Claim[Page]]
+    ) -> list[Page | Unproved]:
+        """The pages of claims about the request's instrument, asked for again until none is
+        contradicted or stands alone; unproved where that never comes."""
 
-    async def _ask_again(self, claim: Claim) -> DeribitError | None:
-        """Hear another answer; where none comes, why."""
-        stopped_by = self._stopped_by()
-        if stopped_by is not None:
-            return stopped_by
-        try:
-            pieces = await self.pages(claim.request)
-        except DeribitError as error:
-            return error
-        pages = [piece for piece in pieces if isinstance(piece, Page)]
-        is_torn = any(contradict(a.candles, b.before) for a, b in pairwise(pages))
-        if len(pages) == len(pieces) and not is_torn:
-            claim.hear(joined(pages))
-        return None
+        async def ask_again(claim: Claim[Page]) -> DeribitError | None:
+            stopped_by = self._stopped_by()
+            if stopped_by is not None:
+                return stopped_by
+            try:
+                hear(claim, await self.pages(request.within(claim.page.window)), joined)
+            except DeribitError as error:
+                return error
+            return None
 
-    async def _believable(self, request: ChartRequest, halvings: int) -> list[Page | Unproved]:
-        """The page of the request, or those of its halves where its own cannot be believed."""
-        try:
-            return [await self._page(request)]
-        except DeribitBadPayload as error:
-            if not halvings:
-                return [Unproved(request.window, error)]
-            logger.warning("%s; asking again in smaller windows", error)
-        pieces: list[Page | Unproved] = []
-        for half in request.halves():
-            # Where nothing before it was to be believed, one try more is enough.
-            is_hopeless = bool(pieces) and not any(isinstance(piece, Page) for piece in pieces)
-            pieces += await self._believable(half, 0 if is_hopeless else halvings - 1)
-        return pieces
+        def contradiction(window: TimeWindow) -> DeribitError:
+            what = "answers contradict each other about its candles"
+            return odd(request.within(window), what)
+
+        settled = await settle(claims, ask_again, contradiction, _ENOUGH)
+        return [piece if isinstance(piece, Unproved) else piece.page for piece in settled]
+
+    async def _believable(self, request: ChartRequest) -> list[Page | Unproved]:
+        return await whole_or_halves(
+            request.window,
+            lambda window: self._page(request.within(window)),
+            lambda window: [half.window for half in request.within(window).halves()],
+        )
 
     async def _page(self, request: ChartRequest) -> Page:
         chart = await self._chart(request, request.asked)
@@ -156,13 +125,13 @@ class ChartFetcher:
     async def _confirmed(self, request: ChartRequest, page: Page) -> Page | Unproved:
         """The page, once other windows lack the same; unproved where answers contradict."""
         try:
-            for _ in range(_LOOKS):
+            for _ in range(LOOKS):
                 before, looks = page, await self._looks(request, page)
                 if not len(page.candles) and any(len(look.candles) for look in looks):
                     raise odd(request, "no candle came where there are some")
                 for look in looks:
                     # The next look agrees with the last one, where that filled what lacked.
-                    if agree(page.candles, look.told):
+                    if agreement(page.candles, look.told):
                         page = page.with_found(look)
                 is_settled = len(page.missing) == len(before.missing)
                 if not len(page.missing):
@@ -178,7 +147,7 @@ class ChartFetcher:
     async def _looks(self, request: ChartRequest, page: Page) -> list[Page]:
         looks: list[Page] = []
         for look in second_looks(request, page.missing):
-            for piece in await self._believable(look, _HALVINGS):
+            for piece in await self._believable(look):
                 if isinstance(piece, Unproved):
                     raise piece.error
                 looks.append(piece)

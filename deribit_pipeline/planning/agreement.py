@@ -1,96 +1,131 @@
 """Which answers can be believed: those that others agree with.
 
-Nothing in an answer says of which instrument it is. But a request asks from one candle earlier
-than it wants, so that neighbouring answers both tell the candle between them, and an answer that
-has no neighbour can be asked for once more.
+Nothing in an answer says of which series it is. But a request asks from one row earlier than it
+wants, so that neighbouring answers both tell the row between them, and any answer can be asked for
+once more. Candles and all other rows that stand on a grid of time are believed by this one rule.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Generic, Protocol, Self, TypeVar
 
-from deribit_pipeline.domain import Candles, without
-from deribit_pipeline.planning.pages import Page, agree, contradict
-from deribit_pipeline.planning.requests import ChartRequest
+from deribit_pipeline.domain import Moments, TimeWindow, without
 
-Chain = list["Claim"]
+# By how many more answers a window must be told than denied, where it rests on itself.
+_LEAD = 2
+
+# What a window weighs at most: to say the same again and again outvotes nobody.
+_MOST_WEIGHT = 3
 
 
-@dataclass(slots=True, eq=False)
-class Claim:
-    """What answers say of one window: `page` is what most of them say.
-
-    `held` are candles of this time, or of that just before, that are proved already.
-    """
-
-    request: ChartRequest
-    page: Page
-    held: Candles = field(default_factory=Candles.none)
-    _answers: int = field(init=False)
-    _others: list[tuple[Page, int]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._answers = 2 if self.page.is_supported else 1
+class Page(Protocol):
+    """What one answer says of the rows that stand in `window`."""
 
     @property
-    def said(self) -> int:
-        """How many answers say so, what is held counted as one."""
-        return self._answers + agree(self.page.told, self.held)
+    def window(self) -> TimeWindow: ...
+
+    @property
+    def moments(self) -> Moments:
+        """Where the rows stand that came."""
+
+    @property
+    def unclosed(self) -> Moments:
+        """Where rows are expected that could not come yet."""
+
+    def is_contradicted_by(self, other: Self) -> bool:
+        """Whether another answer lacks rows that this one has, or says something else of one."""
+
+    def agrees_with_next(self, later: Self) -> bool | None:
+        """Whether the page that begins where this one ends says the same of what both tell; None
+        where both tell nothing."""
+
+
+Told = TypeVar("Told", bound=Page)
+Witness = Callable[[Told], bool | None]
+"""Whether what is known otherwise says the same as a page; None where it says nothing."""
+
+
+class Claim(Generic[Told]):
+    """What answers say of one window: `page` is what most of them say.
+
+    `answers` is how many say so; the `witness`, who counts as one more, is asked of every page.
+    """
+
+    def __init__(
+        self, page: Told, answers: int = 1, witness: Witness[Told] = lambda page: None
+    ) -> None:
+        self._said = [(page, answers)]
+        self._witness = witness
+
+    @property
+    def page(self) -> Told:
+        return self._said[-1][0]
+
+    @property
+    def answers(self) -> int:
+        return self._said[-1][1]
+
+    @property
+    def weight(self) -> int:
+        """What it weighs against its neighbours."""
+        return min(self.answers + (self._witness(self.page) is True), _MOST_WEIGHT)
 
     @property
     def is_settled(self) -> bool:
-        """Whether two more say so than say something else. Where no candle came at all, there is
+        """Whether it is told so much more often than denied. Where no row came at all, there is
         nothing to disagree about."""
-        denied = sum(answers for _, answers in self._others)
-        denied += contradict(self.page.told, self.held)
-        return not len(self.page.candles) or self.said - denied >= 2
+        denied = sum(answers for _, answers in self._said[:-1])
+        witness = self._witness(self.page)
+        lead = self.answers - denied + (0 if witness is None else 1 if witness else -1)
+        return not len(self.page.moments) or lead >= _LEAD
 
-    def hear(self, page: Page) -> None:
+    def hear(self, page: Told) -> None:
         """Take another answer in; of what was said equally often, the newest stands."""
-        heard = [*self._others, (self.page, self._answers)]
-        for number, (former, answers) in enumerate(heard):
+        for number, (former, answers) in enumerate(self._said):
             if _is_alike(former, page):
-                heard[number] = (page, answers + 1)
+                self._said[number] = (page, answers + 1)
                 break
         else:
-            heard.append((page, 1))
-        heard.sort(key=lambda entry: (entry[1], entry[0] is page))
-        self.page, self._answers = heard.pop()
-        self._others = heard
+            self._said.append((page, 1))
+        self._said.sort(key=lambda said: (said[1], said[0] is page))
 
 
-def _is_alike(former: Page, page: Page) -> bool:
-    """Whether a later answer says the same; it may have candles that were open before."""
-    new = without(page.candles.opened_at, former.candles.opened_at)
-    return not former.is_contradicted_by(page) and not len(without(new, former.unclosed))
+Chain = list[Claim[Told]]
 
 
-def doubtful(claims: Sequence[Claim]) -> list[Claim]:
-    """Those that cannot be believed yet: contradicted by what weighs no less, or alone.
+def doubtful(claims: Sequence[Claim[Told]], enough: int) -> list[Claim[Told]]:
+    """Those that cannot be believed yet: contradicted by what weighs no less, or hardly supported.
 
-    Of neighbours that contradict each other, the longest stretch that agrees has the word, each
-    window in it counted as often as it was answered alike.
+    Of neighbouring stretches that contradict each other, the one that outweighs all others has the
+    word, where it has `enough` windows to support each other; each window weighs as often as it
+    was told alike. A stretch that outweighs those beside it alone may be right as well, and one
+    that is shorter: of these, each window must be settled by itself.
     """
-    found: list[Claim] = []
+    found: list[Claim[Told]] = []
     for chain in _chains(claims):
         runs = list(_runs(chain))
-        if len(runs) == 1:
-            # Where no candle came at all, there is nothing to disagree about.
-            found += chain if len(chain) == 1 and not chain[0].is_settled else []
-            continue
-        weights = [sum(claim.said for claim in run) for run in runs]
+        weights = [0, *(sum(claim.weight for claim in run) for run in runs), 0]
         heaviest = max(weights)
-        has_the_word = heaviest if weights.count(heaviest) == 1 else None
-        for run, weight in zip(runs, weights, strict=True):
-            found += run if weight != has_the_word else []
+        for number, run in enumerate(runs):
+            left, own, right = weights[number : number + 3]
+            has_the_word = own == heaviest and weights.count(own) == 1 and len(run) >= enough
+            if own <= left + right:
+                found += run
+            elif not has_the_word:
+                found += [claim for claim in run if not claim.is_settled]
     return found
 
 
-def _chains(claims: Sequence[Claim]) -> Iterator[Chain]:
-    """The claims in the order of time, in stretches whose neighbours have a candle in common."""
-    chain: Chain = []
+def is_torn(pages: Sequence[Told]) -> bool:
+    """Whether pages, in the order of time, contradict each other where one follows another."""
+    return any(_seam(former, later) is False for former, later in pairwise(pages))
+
+
+def _chains(claims: Sequence[Claim[Told]]) -> Iterator[Chain[Told]]:
+    """The claims in the order of time, in stretches whose neighbours have a row in common."""
+    chain: Chain[Told] = []
     for claim in sorted(claims, key=lambda claim: claim.page.window):
-        if chain and _seam(chain[-1], claim) is None:
+        if chain and _seam(chain[-1].page, claim.page) is None:
             yield chain
             chain = []
         chain.append(claim)
@@ -98,20 +133,25 @@ def _chains(claims: Sequence[Claim]) -> Iterator[Chain]:
         yield chain
 
 
-def _runs(chain: Chain) -> Iterator[Chain]:
+def _runs(chain: Chain[Told]) -> Iterator[Chain[Told]]:
     """A chain in stretches whose neighbours agree."""
     run = chain[:1]
     for former, claim in pairwise(chain):
-        if not _seam(former, claim):
+        if not _seam(former.page, claim.page):
             yield run
             run = []
         run.append(claim)
     yield run
 
 
-def _seam(former: Claim, later: Claim) -> bool | None:
-    """Whether two neighbours agree about the candle between them; None where they share none."""
-    ours, theirs = former.page.candles, later.page.before
-    if former.page.window.end != later.page.window.start:
+def _seam(former: Told, later: Told) -> bool | None:
+    """Whether neighbours agree about the row between them; None where they share none."""
+    if former.window.end != later.window.start:
         return None
-    return agree(ours, theirs) or (False if contradict(ours, theirs) else None)
+    return former.agrees_with_next(later)
+
+
+def _is_alike(former: Told, page: Told) -> bool:
+    """Whether a later answer says the same; it may have rows that were not over before."""
+    new = without(page.moments, former.moments)
+    return not former.is_contradicted_by(page) and not len(without(new, former.unclosed))

@@ -16,13 +16,12 @@ from deribit_pipeline.domain import (
     ProvedDay,
     Resolution,
     TimeWindow,
-    in_common,
     moment64,
     without,
 )
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.planning.grid import grid_of
-from deribit_pipeline.planning.pages import Page, joined
+from deribit_pipeline.planning.pages import Page, in_common, joined
 from deribit_pipeline.planning.requests import wanted
 
 

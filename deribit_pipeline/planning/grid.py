@@ -1,14 +1,23 @@
 """Where candles are expected: the moments at which one opens while its instrument is listed."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 
-from deribit_pipeline.domain import Instrument, Moments, Resolution, TimeWindow, moment64
+from deribit_pipeline.domain import (
+    END_OF_TIME,
+    Instrument,
+    Moments,
+    Resolution,
+    TimeWindow,
+    moment64,
+)
+
+LATENCY = np.timedelta64(60_000, "ms")
+"""A row may come to be between the arrival of a request and its answer."""
 
 _MILLISECOND = timedelta(milliseconds=1)
-_END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +60,5 @@ def life(instrument: Instrument, resolution: Resolution) -> TimeWindow:
     """
     return TimeWindow(
         instrument.listed_at - resolution.duration + _MILLISECOND,
-        instrument.expires_at or _END_OF_TIME,
+        instrument.expires_at or END_OF_TIME,
     )

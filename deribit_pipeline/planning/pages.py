@@ -11,20 +11,16 @@ from deribit_pipeline.domain import (
     Moments,
     Resolution,
     TimeWindow,
-    in_common,
     moment64,
     without,
 )
 from deribit_pipeline.errors import DeribitBadPayload
-from deribit_pipeline.planning.grid import grid_of, life
+from deribit_pipeline.planning.grid import LATENCY, grid_of, life
 from deribit_pipeline.planning.requests import MOST_CANDLES, ChartRequest
 
 # An answer that begins late may have been cut by a limit lower than the one we know. Below this
 # many candles no exchange cuts, and what lacks is a gap.
 _CUT_IS_UNLIKELY = 500
-
-# A candle may open between the arrival of a request and its answer.
-_LATENCY = np.timedelta64(60_000, "ms")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +41,11 @@ class Page:
     before: Candles
     as_of: datetime
     is_supported: bool = False
+
+    @property
+    def moments(self) -> Moments:
+        """When the candles open."""
+        return self.candles.opened_at
 
     @property
     def told(self) -> Candles:
@@ -82,7 +83,12 @@ class Page:
         it then confirms nothing."""
         ours = self.part(look.window).candles
         lost = without(ours.opened_at, look.candles.opened_at)
-        return len(lost) > 0 or contradict(ours, look.candles)
+        return len(lost) > 0 or agreement(ours, look.candles) is False
+
+    def agrees_with_next(self, later: "Page") -> bool | None:
+        """Whether the next page says the same of the candle that both tell; None where both tell
+        none."""
+        return agreement(self.candles, later.before)
 
 
 def joined(pages: Sequence[Page]) -> Page:
@@ -114,7 +120,7 @@ def read_page(request: ChartRequest, candles: Candles, as_of: datetime) -> Page:
         raise odd(request, f"{len(candles)} candles came, a sign that older ones were dropped")
     if np.any(np.diff(opened_at) <= np.timedelta64(0)):
         raise odd(request, "candles were repeated or not in the order of time")
-    if len(candles) and opened_at[-1] > moment64(as_of) + _LATENCY:
+    if len(candles) and opened_at[-1] > moment64(as_of) + LATENCY:
         raise odd(request, f"a candle opens at {opened_at[-1]}, and it was {as_of}")
     grid = grid_of(request.resolution, opened_at)
     if grid is None:
@@ -150,16 +156,20 @@ def _is_of_another_resolution(opened_at: Moments, step: np.timedelta64) -> bool:
     return apart[0].item() in {resolution.duration for resolution in Resolution}
 
 
-def agree(one: Candles, other: Candles) -> bool:
-    """Whether they have candles in common, and say the same of each."""
+def agreement(one: Candles, other: Candles) -> bool | None:
+    """Whether they say the same of the candles that both have; None where they share none."""
     ours, theirs = in_common(one, other)
-    return len(ours) > 0 and bool((ours.values == theirs.values).all())
+    return bool((ours.values == theirs.values).all()) if len(ours) else None
 
 
-def contradict(one: Candles, other: Candles) -> bool:
-    """Whether they say something else of a candle that both have."""
-    ours, theirs = in_common(one, other)
-    return bool((ours.values != theirs.values).any())
+def in_common(one: Candles, other: Candles) -> tuple[Candles, Candles]:
+    """What each says of the candles that both have, row beside row."""
+    if np.array_equal(one.opened_at, other.opened_at):
+        return one, other
+    _, ours, theirs = np.intersect1d(
+        one.opened_at, other.opened_at, assume_unique=True, return_indices=True
+    )
+    return one[ours], other[theirs]
 
 
 def odd(request: ChartRequest, what: str) -> DeribitBadPayload:

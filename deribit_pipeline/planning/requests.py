@@ -12,7 +12,7 @@ from deribit_pipeline.domain import (
     Resolution,
     TimeWindow,
     day_window,
-    from_ms,
+    from_moment64,
 )
 from deribit_pipeline.planning.grid import Grid, life
 
@@ -78,7 +78,8 @@ def wanted(instrument: Instrument, resolution: Resolution, day: date) -> TimeWin
     openings = Grid(resolution.duration, resolution.anchor).openings(listed)
     if not len(openings):
         return None
-    return TimeWindow(_moment(openings[0]), _moment(openings[-1]) + resolution.duration)
+    last = from_moment64(openings[-1])
+    return TimeWindow(from_moment64(openings[0]), last + resolution.duration)
 
 
 def is_clipped(instrument: Instrument, resolution: Resolution, day: date) -> bool:
@@ -109,11 +110,12 @@ def second_looks(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
     """
     step, listed = request.resolution.duration, life(request.instrument, request.resolution)
     breaks = np.flatnonzero(np.diff(missing) > np.timedelta64(step, "ms")) + 1
-    spans = (
-        TimeWindow(_moment(run[0]) - 2 * step, _moment(run[-1]) + 3 * step).intersection(listed)
+    spans = [
+        TimeWindow(from_moment64(run[0]) - 2 * step, from_moment64(run[-1]) + 3 * step)
         for run in np.split(missing, breaks)
-    )
-    covers = cover([span for span in spans if span], (_MOST_WANTED // 2 - 1) * step)
+    ]
+    within = [shared for span in spans if (shared := span.intersection(listed))]
+    covers = cover(within, (_MOST_WANTED // 2 - 1) * step)
     return [request.within(window) for window in covers]
 
 
@@ -141,7 +143,3 @@ def cover(windows: list[TimeWindow], longest: timedelta) -> list[TimeWindow]:
             covers.append(TimeWindow(start, end))
             start = end
     return covers
-
-
-def _moment(opened_at: np.datetime64) -> datetime:
-    return from_ms(int(opened_at.astype(np.int64)))

@@ -4,16 +4,24 @@ Funding has a row for each hour, the volatility index one for each minute and ho
 there must be is counted from nothing that came; an answer is held against that count.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deribit_pipeline.domain import ONE_DAY, Moments, TimeWindow, day_window, from_ms, moment64
+from deribit_pipeline.domain import (
+    ONE_DAY,
+    Moments,
+    TimeWindow,
+    day_window,
+    from_moment64,
+    from_ms,
+    moment64,
+    without,
+)
 from deribit_pipeline.errors import DeribitBadPayload
-from deribit_pipeline.planning.grid import Grid
+from deribit_pipeline.planning.grid import LATENCY, Grid
 from deribit_pipeline.planning.requests import cover
 from deribit_pipeline.planning.rows import Columns, count_of, differences, joined_rows, some_of
 
@@ -24,8 +32,7 @@ _AROUND = 2
 # know. Fewer are a gap: no exchange cuts so soon.
 _CUT_IS_UNLIKELY = 64
 
-# A row may come to be between the arrival of a request and its answer, and be told a little late.
-_LATENCY = np.timedelta64(60_000, "ms")
+# A row may be told a little after it is over.
 _PUBLISHED_WITHIN = np.timedelta64(300_000, "ms")
 
 # How many rows to look for, where only their presence is the question.
@@ -105,7 +112,7 @@ class Lane:
         step = self.cadence.step
         breaks = np.flatnonzero(np.diff(missing) > np.timedelta64(step, "ms")) + 1
         spans = [
-            TimeWindow(_moment(run[0]) - 2 * step, _moment(run[-1]) + 3 * step)
+            TimeWindow(from_moment64(run[0]) - 2 * step, from_moment64(run[-1]) + 3 * step)
             for run in np.split(missing, breaks)
         ]
         return cover(spans, self.cadence.most // 2 * step)
@@ -179,11 +186,16 @@ class Page:
     def is_contradicted_by(self, other: "Page") -> bool:
         """Whether another answer lacks rows that this one has, or says something else of one."""
         ours = self.part(other.window)
-        lost = np.setdiff1d(ours.moments, other.moments, assume_unique=True)
-        return len(lost) > 0 or contradict(self.at, ours.rows, other.rows)
+        lost = without(ours.moments, other.moments)
+        return len(lost) > 0 or agreement(self.at, ours.rows, other.rows) is False
+
+    def agrees_with_next(self, later: "Page") -> bool | None:
+        """Whether the next page says the same of the row that both tell; None where both tell
+        none."""
+        return agreement(self.at, self.rows, later.before)
 
 
-def joined_pages(pages: list[Page]) -> Page:
+def joined_pages(pages: Sequence[Page]) -> Page:
     """Pages whose windows follow one another, as one."""
     first, last = pages[0], pages[-1]
     return Page(
@@ -218,7 +230,7 @@ def read_page(lane: Lane, window: TimeWindow, rows: Columns, as_of: datetime) ->
         raise lane.odd(window, f"rows did not stand every {cadence.step}")
     if len(moments) and (moments[0] < start - _AROUND * step or moments[-1] >= end):
         raise lane.odd(window, f"rows came of {moments[0]} to {moments[-1]}")
-    if len(moments) and moments[-1] > moment64(as_of) + _LATENCY:
+    if len(moments) and moments[-1] > moment64(as_of) + LATENCY:
         raise lane.odd(window, f"a row stands at {moments[-1]}, and it was {as_of}")
 
     # Compared in microseconds: the clock's own unit, in which a row is over or is not.
@@ -239,22 +251,9 @@ def read_page(lane: Lane, window: TimeWindow, rows: Columns, as_of: datetime) ->
     return page
 
 
-def agree(at: str, one: Columns, other: Columns) -> bool:
-    """Whether they have rows in common, and say the same of each."""
-    unlike = _in_common(at, one, other)
-    return len(unlike) > 0 and not unlike.any()
-
-
-def contradict(at: str, one: Columns, other: Columns) -> bool:
-    """Whether they say something else of a row that both have."""
-    return bool(_in_common(at, one, other).any())
-
-
-def _in_common(at: str, one: Columns, other: Columns) -> NDArray[np.bool_]:
-    """Of the rows that both have, which do not say the same."""
+def agreement(at: str, one: Columns, other: Columns) -> bool | None:
+    """Whether they say the same of the rows that both have; None where they share none."""
     _, ours, theirs = np.intersect1d(one[at], other[at], assume_unique=True, return_indices=True)
-    return differences(some_of(one, ours), some_of(other, theirs))
-
-
-def _moment(moment: np.datetime64) -> datetime:
-    return from_ms(int(moment.astype("datetime64[ms]").astype(np.int64)))
+    if not len(ours):
+        return None
+    return not differences(some_of(one, ours), some_of(other, theirs)).any()

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from operator import eq
 
 from deribit_pipeline.datasets import FUNDING_RATES
 from deribit_pipeline.deribit import funding
 from deribit_pipeline.deribit.methods import Told
-from deribit_pipeline.domain import Instrument, TimeWindow, day_window
-from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.domain import END_OF_TIME, Instrument, TimeWindow, day_window
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.listings import listings
-from deribit_pipeline.operations.sources.asking import agreed
+from deribit_pipeline.operations.listings import agreed_listing, listings
 from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
 from deribit_pipeline.planning.rows import Columns
 from deribit_pipeline.planning.windows import Cadence, Lane
@@ -20,7 +17,7 @@ from deribit_pipeline.warehouse.file import Warehouse
 BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
 """The end of the first hour of which the exchange tells BTC-PERPETUAL's funding."""
 
-_HISTORY = TimeWindow(BEGAN, datetime(3000, 1, 1, tzinfo=UTC))
+_HISTORY = TimeWindow(BEGAN, END_OF_TIME)
 _MILLISECOND = timedelta(milliseconds=1)
 
 # A row stands at the end of its hour: the hour is over then.
@@ -67,19 +64,11 @@ async def _listing(
     """The instrument as it is listed; asked for until two answers say the same, where days would
     not be asked for because of it."""
 
-    async def ask() -> Instrument:
-        found, _ = await listings(exchange, warehouse, [name])
-        return found[name]
-
-    instrument = await ask()
+    found, _ = await listings(exchange, warehouse, [name])
+    instrument = found[name]
     is_whole = instrument.listed_at < day_window(days[0]).start and (
         instrument.expires_at is None or day_window(days[-1]).end <= instrument.expires_at
     )
     if is_whole and _is_perpetual(instrument):
         return instrument
-    contradiction = DeribitBadPayload(
-        "answers contradict each other about the listing",
-        method="public/get_instrument",
-        params={"instrument_name": name},
-    )
-    return await agreed(ask, eq, contradiction)
+    return await agreed_listing(exchange, warehouse, name)

@@ -2,40 +2,41 @@
 rows, or stands alone."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from deribit_pipeline.deribit.methods import Told
 from deribit_pipeline.domain import TimeWindow
-from deribit_pipeline.errors import DeribitBadPayload
-from deribit_pipeline.planning.hearings import Hearing, doubtful
+from deribit_pipeline.errors import DeribitError
+from deribit_pipeline.operations.believing import (
+    LOOKS,
+    Unproved,
+    hear,
+    pages_of,
+    settle,
+    together,
+    unproved_of,
+    whole_or_halves,
+)
+from deribit_pipeline.planning.agreement import Claim
 from deribit_pipeline.planning.rows import Columns
-from deribit_pipeline.planning.windows import Lane, Page, agree, joined_pages, read_page
+from deribit_pipeline.planning.windows import (
+    Cadence,
+    Lane,
+    Page,
+    agreement,
+    joined_pages,
+    read_page,
+)
 
-logger = logging.getLogger(__name__)
-
-# How often an odd answer is asked again in halves, what lacks while something new comes, and an
-# answer that others contradict.
-_HALVINGS = 4
-_LOOKS = 3
-_ROUNDS = 5
+# So many neighbours that agree support each other. Two more requests for a short range cost little
+# where windows are few, and two neighbours are easily mistaken in the same way.
+_ENOUGH = 3
 
 Ask = Callable[[TimeWindow], Awaitable[Told[Columns]]]
 """Asks for the rows that stand in a window."""
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Unproved:
-    """A window of which no believable answer is to be had, and why."""
-
-    window: TimeWindow
-    error: DeribitBadPayload
 
 
 class PageFetcher:
@@ -44,6 +45,12 @@ class PageFetcher:
     def __init__(self, lane: Lane, ask: Ask) -> None:
         self._lane = lane
         self._ask = ask
+        self._are_newest_told = False
+        self._asking_newest = asyncio.Lock()
+
+    @property
+    def cadence(self) -> Cadence:
+        return self._lane.cadence
 
     async def believed(self, windows: Sequence[TimeWindow]) -> list[Page | Unproved]:
         """What is to be had of the windows, in pieces that cover them.
@@ -56,64 +63,47 @@ class PageFetcher:
             for some in await together(self._pages(window) for window in windows)
             for piece in some
         ]
-        hearings = [Hearing(piece) for piece in pieces if isinstance(piece, Page)]
-        for _ in range(_ROUNDS):
-            doubts = doubtful(hearings)
-            if not doubts:
-                break
-            await together(self._hear_again(hearing) for hearing in doubts)
-        doubts = doubtful(hearings)
+        claims = [Claim(page) for page in pages_of(pieces)]
+        settled = await settle(claims, self._ask_again, self._contradiction, _ENOUGH)
         return [
-            *(piece for piece in pieces if isinstance(piece, Unproved)),
+            *unproved_of(pieces),
             *(
-                Unproved(
-                    hearing.page.window,
-                    self._lane.odd(hearing.page.window, "answers contradict each other"),
-                )
-                if hearing in doubts
-                else replace(hearing.page, is_confirmed=hearing.answers > 1)
-                for hearing in hearings
+                piece
+                if isinstance(piece, Unproved)
+                else replace(piece.page, is_confirmed=piece.answers > 1)
+                for piece in settled
             ),
         ]
 
-    async def _hear_again(self, hearing: Hearing) -> None:
-        pieces = await self._pages(hearing.page.window)
-        pages = [piece for piece in pieces if isinstance(piece, Page)]
-        if len(pages) == len(pieces):
-            hearing.hear(joined_pages(pages))
+    async def _ask_again(self, claim: Claim[Page]) -> None:
+        hear(claim, await self._pages(claim.page.window), joined_pages)
 
-    async def _pages(self, window: TimeWindow, halvings: int = _HALVINGS) -> list[Page | Unproved]:
-        """The page of the window, or those of its halves where its own is odd."""
-        try:
-            return [await self._completed(await self._page(window))]
-        except DeribitBadPayload as error:
-            if not halvings:
-                return [Unproved(window, error)]
-            logger.warning("%s; asking again in smaller windows", error)
-        pieces: list[Page | Unproved] = []
-        for half in self._lane.halves(window):
-            # Where nothing before it was to be believed, one try more is enough.
-            is_hopeless = bool(pieces) and not any(isinstance(piece, Page) for piece in pieces)
-            pieces += await self._pages(half, 0 if is_hopeless else halvings - 1)
-        return pieces
+    def _contradiction(self, window: TimeWindow) -> DeribitError:
+        return self._lane.odd(window, "answers contradict each other")
+
+    async def _pages(self, window: TimeWindow) -> list[Page | Unproved]:
+        return await whole_or_halves(window, self._completed, self._lane.halves)
 
     async def _page(self, window: TimeWindow) -> Page:
         told = await self._ask(self._lane.asked(window))
         return read_page(self._lane, window, told.said, told.as_of)
 
-    async def _completed(self, page: Page) -> Page:
+    async def _completed(self, window: TimeWindow) -> Page:
         """The page with what it lacked, as far as other windows have it; what still lacks, they
         lack as well. Raises DeribitBadPayload where they contradict it."""
-        for _ in range(_LOOKS):
+        page = await self._page(window)
+        for _ in range(LOOKS):
             missing = page.missing
             if not len(missing):
+                if not len(page.expected) and not len(page.moments):
+                    await self._require_newest_once(page)
                 return page
             looks = [await self._page(look) for look in self._lane.second_looks(missing)]
             if any(page.is_contradicted_by(look) for look in looks):
                 break
             for look in looks:
                 # The next look agrees with the last one, where that filled what lacked.
-                if agree(page.at, page.told, look.told):
+                if agreement(page.at, page.told, look.told):
                     page = page.with_found(look)
             is_news = any(np.isin(page.missing, look.moments).any() for look in looks)
             if len(page.missing) == len(missing) and not is_news:
@@ -124,18 +114,16 @@ class PageFetcher:
             page.window, "answers contradict each other about which rows there are"
         )
 
+    async def _require_newest_once(self, page: Page) -> None:
+        """Where nothing is expected, no rows are all that there is to see of an outage too. One
+        answer with the newest rows vouches for all that is fetched."""
+        async with self._asking_newest:
+            if not self._are_newest_told:
+                await self._require_newest(page)
+                self._are_newest_told = True
+
     async def _require_newest(self, page: Page) -> None:
         """An exchange that has no rows at all confirms nothing: it may be down."""
         newest = await self._page(self._lane.newest(page.as_of))
         if not len(newest.moments):
             raise self._lane.odd(page.window, "no rows came, and of the newest ones none either")
-
-
-async def together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """The results of all; where one fails, the others are ended."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()

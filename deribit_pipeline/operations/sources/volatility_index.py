@@ -9,7 +9,7 @@ import numpy as np
 from deribit_pipeline.datasets import VOLATILITY_INDEX
 from deribit_pipeline.deribit import volatility_index
 from deribit_pipeline.deribit.methods import Told
-from deribit_pipeline.domain import TimeWindow
+from deribit_pipeline.domain import END_OF_TIME, TimeWindow
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.pages import Ask
 from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
@@ -17,15 +17,15 @@ from deribit_pipeline.planning.rows import Columns
 from deribit_pipeline.planning.windows import Cadence, Lane
 from deribit_pipeline.warehouse.file import Warehouse
 
-ALWAYS = TimeWindow(datetime(1970, 1, 2, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
+ALWAYS = TimeWindow(datetime(1970, 1, 2, tzinfo=UTC), END_OF_TIME)
 LIFE = TimeWindow(datetime(2021, 3, 24, tzinfo=UTC), ALWAYS.end)
 """Since when the index is told: the day is known, its first hour is not."""
 
 
-def _candles_of(seconds: int) -> Cadence:
+def _candles_of(seconds: int, most: int = 1_000) -> Cadence:
     step = timedelta(seconds=seconds)
     labels = {"resolution": str(seconds)}
-    return Cadence("opened_at", step, lasts=step, most=1_000, labels=labels)
+    return Cadence("opened_at", step, lasts=step, most=most, labels=labels)
 
 
 def _labelled(cadence: Cadence, candles: Columns) -> Columns:
@@ -33,7 +33,9 @@ def _labelled(cadence: Cadence, candles: Columns) -> Columns:
     return {name: np.full(count, label, object) for name, label in cadence.labels.items()} | candles
 
 
-MINUTES, HOURS = _candles_of(60), _candles_of(3_600)
+# Of hours far fewer are asked for at once than an answer holds: so many days as are believed
+# together would be one window, and neighbouring windows that agree are worth more than one alone.
+MINUTES, HOURS = _candles_of(60), _candles_of(3_600, most=120)
 
 
 class VolatilityIndexCandles(WindowedSource):

@@ -12,9 +12,10 @@ import numpy as np
 
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import TimeWindow, day_window
-from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.errors import DeribitError
+from deribit_pipeline.operations.believing import Unproved, together
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.sources.pages import Ask, PageFetcher, Unproved, together
+from deribit_pipeline.operations.sources.pages import Ask, PageFetcher
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rows import Columns, FetchedRows, Keys, joined_rows, keys_of, some_of
 from deribit_pipeline.planning.windows import Cadence, Lane, Page, joined_pages
@@ -76,10 +77,11 @@ class WindowedSource(ABC):
         ]
         for day in sorted(set(days) - set(listed)):
             yield self._unlisted(exchange, series, day)
+        fetchers = [PageFetcher(lane, ask) for lane, ask in lanes.ways]
         under_way: deque[asyncio.Task[list[FetchedRows | FailedDays]]] = deque()
         try:
             for stretch in self._stretches(listed):
-                under_way.append(asyncio.create_task(self._fetched(series, lanes, stretch)))
+                under_way.append(asyncio.create_task(self._fetched(series, fetchers, stretch)))
                 if len(under_way) == _STRETCHES:
                     for fetched in await under_way.popleft():
                         yield fetched
@@ -106,14 +108,14 @@ class WindowedSource(ABC):
         return FetchedRows(series, day, self.nothing, as_of, none, none, is_listed=False)
 
     async def _fetched(
-        self, series: str, lanes: Lanes, days: Sequence[date]
+        self, series: str, fetchers: Sequence[PageFetcher], days: Sequence[date]
     ) -> list[FetchedRows | FailedDays]:
         """The days of a stretch, once all its windows are in and agree."""
         believed = await together(
-            PageFetcher(lane, ask).believed(lane.cadence.windows(days)) for lane, ask in lanes.ways
+            fetcher.believed(fetcher.cadence.windows(days)) for fetcher in fetchers
         )
         fetched: list[FetchedRows | FailedDays] = []
-        failed: dict[DeribitBadPayload, list[date]] = {}
+        failed: dict[DeribitError, list[date]] = {}
         for day in days:
             parts = [_parts_of(pieces, day_window(day)) for pieces in believed]
             error = next((p.error for part in parts for p in part if isinstance(p, Unproved)), None)
@@ -121,11 +123,13 @@ class WindowedSource(ABC):
                 failed.setdefault(error, []).append(day)
                 continue
             pages = [joined_pages([p for p in part if isinstance(p, Page)]) for part in parts]
-            fetched.append(self._day(series, day, lanes, pages))
+            fetched.append(self._day(series, day, fetchers, pages))
         return [*fetched, *(FailedDays(days, error) for error, days in failed.items())]
 
-    def _day(self, series: str, day: date, lanes: Lanes, pages: Sequence[Page]) -> FetchedRows:
-        cadences = [lane.cadence for lane, _ in lanes.ways]
+    def _day(
+        self, series: str, day: date, fetchers: Sequence[PageFetcher], pages: Sequence[Page]
+    ) -> FetchedRows:
+        cadences = [fetcher.cadence for fetcher in fetchers]
         rows = joined_rows([page.rows for page in pages])
         as_of = min(page.as_of for page in pages)
         expected = [page.expected for page in pages]
