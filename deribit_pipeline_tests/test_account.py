@@ -1,5 +1,6 @@
 """The account's history comes whole, and is believed when it was told twice."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -157,7 +158,7 @@ def test_one_odd_day_does_not_fail_its_month(owner: Owner) -> None:
         (
             TRANSACTION_LOG_SOURCE,
             lambda result: result | {"continuation": 99_999_999},
-            "a page that should go on brought nothing new",
+            "a continuation led to nothing new",
         ),
         (USER_TRADES_SOURCE, first_row("trades", timestamp=1), "a row is outside the window"),
         (
@@ -172,6 +173,27 @@ def test_an_answer_that_stays_odd_fails_the_day(
 ) -> None:
     spoil(owner.sandbox, source.method, [change] * 50)
     assert sentence in str(owner.failure(source, BUSY).error)
+
+
+@pytest.mark.parametrize("repeated", [0, 1])
+def test_the_balances_of_the_days_around_are_looked_at_whichever_answer_is_the_last(
+    owner: Owner, repeated: int
+) -> None:
+    days = owner.days(TRANSACTION_LOG_SOURCE, date(2024, 3, 3), date(2024, 3, 5))
+    assert all(count_of(day.rows) for day in days)
+    # The day's first entry says that its balance is another one: only the day before shows it.
+    first = json.loads(days[1].rows["told"][0])["id"]
+
+    def another(result: Any) -> Any:
+        logs = [row | {"change": row["change"] + (row["id"] == first)} for row in result["logs"]]
+        return result | {"logs": logs}
+
+    contradicted = [every_row("logs", price=7.0)] * repeated
+    told = owner.sandbox._methods[methods.LOG]
+    owner.sandbox._methods[methods.LOG] = lambda params: another(told(params))
+    spoil(owner.sandbox, methods.LOG, contradicted)
+    (day,) = owner.days(TRANSACTION_LOG_SOURCE, days[1].day)
+    assert day.verdict.startswith("balances that do not follow from the one before: 1, from id")
 
 
 def test_an_odd_answer_is_asked_for_again(owner: Owner) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.deribit import account as methods
+from deribit_pipeline.deribit.settlements import settlements
+from deribit_pipeline.deribit.volatility_index import index_page
 from deribit_pipeline.planning.account import Bounds, balance_verdict
 
 Result = dict[str, Any]
@@ -90,10 +92,12 @@ def test_an_entry_without_an_instrument_is_read() -> None:
     assert list(json.loads(told)) == sorted(ENTRY)
 
 
-def test_a_bankruptcy_names_no_instrument() -> None:
+def test_a_bankruptcy_is_named_by_its_own_values() -> None:
     entry = {"type": "bankruptcy", "timestamp": 1_613_659_830_333, "session_profit_loss": -1.0}
-    page = methods.settlements_page("BTC", {"settlements": [entry]})
-    assert page.rows["instrument_name"].tolist() == [""]
+    entries = [entry, entry | {"funded": 1.0}, entry | {"position": 0}]
+    names = methods.settlements_page("BTC", {"settlements": entries}).rows["instrument_name"]
+    assert len(set(names)) == 3
+    assert all(name.startswith("#") for name in names)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +128,17 @@ def test_a_continuation_ends_in_three_ways(end: Result) -> None:
     assert methods.settlements_page("BTC", {"settlements": []} | end).continuation is None
 
 
+@pytest.mark.parametrize("end", [None, "none", ""])
+def test_every_page_ends_alike(end: str | None) -> None:
+    pages = (
+        methods.log_page("BTC", {"logs": [], "continuation": end}),
+        methods.settlements_page("BTC", {"settlements": [], "continuation": end}),
+        settlements({"settlements": [], "continuation": end}),
+        index_page({"data": [], "continuation": end}),
+    )
+    assert [page.continuation for page in pages] == [None] * 4
+
+
 @pytest.mark.parametrize("length", [4, 5, 6, 7, 1_000, 1_001])
 def test_halves_are_less_and_share_two_milliseconds(length: int) -> None:
     halves = Bounds(10, 10 + length).halves()
@@ -151,8 +166,20 @@ def log_of(*entries: tuple[int, float, float]) -> dict[str, Any]:
             "than BTC may have",
         ),
         (
-            [(1, 5.0, 5.0), (2, -0.1, 4.7), (3, 0.0, np.nan)],
+            [(1, 5.0, 5.0), (2, -0.1, 4.7), (3, 0.0, 4.6)],
             "balances that do not follow from the one before: 2, from id 20",
+        ),
+        # What is not told is no break.
+        (
+            [(1, 5.0, 5.0), (2, np.nan, 5.0), (3, 1.0, np.nan), (4, 1.0, 7.0), (5, 1.0, 8.0)],
+            "each balance follows from the one before",
+        ),
+        # Two entries of one number are no skip, and hide none.
+        ([(1, 5.0, 5.0), (1, 1.0, 6.0)], "each balance follows from the one before"),
+        (
+            [(1, 5.0, 5.0), (1, 1.0, 6.0), (4, 1.0, 7.0)],
+            "each balance follows from the one before; user_seq skips 2, which other currencies "
+            "than BTC may have",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from deribit_pipeline.datasets import DELIVERY_PRICES, HISTORICAL_VOLATILITY, INDEX_PRICES, Dataset
 from deribit_pipeline.deribit import prices
-from deribit_pipeline.domain import DayState, days_between
+from deribit_pipeline.domain import DatasetProof, DayState, days_between
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill
+from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.sources import rolling
 from deribit_pipeline.operations.sources.delivery_prices import DeliveryPricesSource
 from deribit_pipeline.operations.sources.source import FailedDays, Source
@@ -94,8 +97,7 @@ def test_the_recorded_chart_of_an_hour_has_steps_of_six_seconds() -> None:
     assert rows["price"].tolist() == [price for _, price in recorded("index_chart_data")]
 
 
-def test_the_recorded_index_and_its_names_are_read() -> None:
-    assert prices.index_price(recorded("index_price")) == 80_814.47
+def test_the_recorded_names_of_indexes_are_read() -> None:
     names = prices.index_price_names(recorded("index_price_names"))
     assert {"btc_usd", "eth_usd", "sol_usdc"} <= set(names)
 
@@ -111,7 +113,6 @@ def test_the_recorded_index_and_its_names_are_read() -> None:
         (prices.historical_volatility, [[1]], "a moment and a number"),
         (prices.index_chart, [[1, None]], "`value` must be an array of numbers"),
         (prices.index_chart, [["1", 2]], "`timestamp` must be a number"),
-        (prices.index_price, {"index_price": "1"}, "`index_price` must be"),
         (prices.index_price_names, [7], "`name` must be a text"),
     ],
 )
@@ -127,7 +128,6 @@ def test_the_sandbox_answers_as_was_recorded(sandbox: SandboxExchange) -> None:
         "delivery_prices": answer(sandbox, DELIVERIES, index_name="btc_usd"),
         "historical_volatility": answer(sandbox, VOLATILITY, currency="BTC"),
         "index_chart_data": answer(sandbox, CHART, index_name="btc_usd", range="1h"),
-        "index_price": answer(sandbox, "public/get_index_price", index_name="btc_usd"),
         "index_price_names": answer(sandbox, "public/get_index_price_names"),
     }
     for name, result in told.items():
@@ -247,11 +247,11 @@ def test_a_lost_delivery_price_is_a_gap(fetch: Fetch, sandbox: SandboxExchange) 
 def test_today_is_delivered_at_eight(fetch: Fetch, clock: Clock) -> None:
     today = date(2024, 4, 10)
     states = []
-    for hour in (7, 9):
-        clock.now = datetime(2024, 4, 10, hour, tzinfo=UTC)
+    for minute in (-60, 0, 1, 60):
+        clock.now = datetime(2024, 4, 10, 8, tzinfo=UTC) + timedelta(minutes=minute)
         fetched = fetch(DeliveryPricesSource(), "btc_usd", [today])[today]
         states.append(proved(DELIVERY_PRICES, fetched).proof.state)
-    assert states == [DayState.OPEN, DayState.COMPLETE]
+    assert states == [DayState.OPEN, DayState.OPEN, DayState.COMPLETE, DayState.COMPLETE]
 
 
 def test_a_price_told_before_eight_is_not_stored(
@@ -329,6 +329,62 @@ def test_polls_of_index_prices_add_up_to_whole_days(fetch: Fetch, clock: Clock) 
         (DayState.COMPLETE, 300, 0),
         (DayState.COMPLETE, 300, 0),
     ]
+
+
+def polled(exchange: Exchange, warehouse: Warehouse, day: date) -> DatasetProof:
+    """The proof of a day of index prices after another poll, asked for even where it is settled."""
+    backfill = ForegroundBackfill(exchange, warehouse)
+    outcome = backfill.backfill(INDEX_PRICES, Job("a run", {"btc_usd": [day]}), force=True)
+    (proof,) = outcome.proofs.values()
+    assert isinstance(proof, DatasetProof)
+    return proof
+
+
+@pytest.mark.parametrize("hours", [0, 17, 30, 80])
+@pytest.mark.parametrize("seconds", [-100, 144])
+def test_a_complete_day_stays_so_when_the_chart_stands_on_another_grid(
+    opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange,
+    clock: Clock, seconds: int, hours: int,
+) -> None:  # fmt: skip
+    exchange, day = opened(), date(2024, 4, 9)
+    complete = polled(exchange, warehouse, day)
+    assert (complete.state, complete.received) == (DayState.COMPLETE, 300)
+    clock.forward(timedelta(hours=hours))
+    if seconds < 0:
+        sandbox.amend(CHART, lambda points: [[at + seconds * 1_000, v] for at, v in points])
+    else:
+        sandbox.prices.charts["2d"] = (2 * 86_400_000, seconds * 1_000)
+    again = polled(exchange, warehouse, day)
+    assert again == replace(complete, fetched_at=again.fetched_at)
+
+
+def test_a_running_day_is_counted_on_the_newest_grid_and_keeps_its_rows(
+    opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange, clock: Clock
+) -> None:
+    exchange, day = opened(), clock.now.date()
+    assert (polled(exchange, warehouse, day).state, clock.now.hour) == (DayState.OPEN, 12)
+    sandbox.amend(CHART, lambda points: [[at - 100_000, v] for at, v in points])
+    clock.forward(timedelta(hours=17))
+    proof = polled(exchange, warehouse, day)
+    assert (proof.state, proof.received) == (DayState.COMPLETE, 150 + 300)
+    # What the newest grid lacks, no row of another one makes good.
+    sandbox.amend(CHART, lambda points: [[at - 50_000, v] for at, v in points])
+    day = clock.now.date()
+    assert polled(exchange, warehouse, day).state is DayState.OPEN
+    clock.forward(timedelta(hours=21))
+    sandbox.amend(CHART, lambda points: [*points[:400], *points[402:]])
+    proof = polled(exchange, warehouse, day)
+    assert (proof.state, proof.missing) == (DayState.GAPPED, 2)
+
+
+@pytest.mark.parametrize("source", [rolling.INDEX_PRICES, rolling.HISTORICAL_VOLATILITY])
+def test_a_day_is_open_until_its_last_row_must_have_been_told(
+    fetch: Fetch, clock: Clock, source: rolling.RollingSource
+) -> None:
+    day, series = date(2024, 4, 10), "btc_usd" if source is rolling.INDEX_PRICES else "BTC"
+    for seconds, is_over in ((0, False), (59, False), (60, True)):
+        clock.now = datetime(2024, 4, 11, tzinfo=UTC) + timedelta(seconds=seconds)
+        assert fetch(source, series, [day])[day].is_over == is_over
 
 
 def test_the_day_before_yesterday_has_what_is_left_of_it(fetch: Fetch) -> None:

@@ -1,6 +1,8 @@
 """Settlements are told whole: over pages, ties, tokens and bounds that nobody has shown."""
 
 import copy
+import itertools
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -17,7 +19,8 @@ from deribit_pipeline.operations.sources.settlements import SettlementsSource
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.planning.settlements import settlement_currency
-from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
+from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.settlements import Cut
 from deribit_pipeline.warehouse import price_rules
 from deribit_pipeline.warehouse.file import Warehouse
@@ -26,7 +29,6 @@ from deribit_pipeline_tests.conftest import Clock, recorded
 from deribit_pipeline_tests.test_sandbox import shape
 
 BY_CURRENCY = "public/get_last_settlements_by_currency"
-BY_INSTRUMENT = "public/get_last_settlements_by_instrument"
 EPOCH = date(1970, 1, 1)
 SPRING = list(days_between(date(2024, 3, 26), date(2024, 4, 2)))
 
@@ -72,6 +74,15 @@ def ends_early(page: dict[str, Any]) -> dict[str, Any]:
     return {"settlements": page["settlements"][: len(page["settlements"]) // 2]}
 
 
+def failures(fetched: Sequence[FetchedRows | FailedDays], days: Sequence[date]) -> str:
+    """Why these days have failed, each once, and no other was brought."""
+    failed = [one for one in fetched if isinstance(one, FailedDays)]
+    assert len(failed) == len(fetched), fetched
+    assert sorted(day for one in failed for day in one.days) == list(days)
+    assert all(isinstance(one.error, DeribitBadPayload) for one in failed)
+    return str(failed[0].error)
+
+
 def by_day(fetched: Sequence[FetchedRows | FailedDays]) -> dict[date, FetchedRows]:
     days = {one.day: one for one in fetched if isinstance(one, FetchedRows)}
     assert len(days) == len(fetched), fetched
@@ -99,12 +110,20 @@ def test_the_end_is_told_in_three_ways(ending: dict[str, str | None]) -> None:
     assert settlements({"settlements": [], **ending}).continuation is None
 
 
-def test_a_bankruptcy_is_of_no_instrument() -> None:
-    row = {"type": "bankruptcy", "timestamp": 1, "funded": 2.5, "session_profit_loss": None}
-    rows = settlements({"settlements": [row]}).rows
-    assert rows["instrument_name"].tolist() == [""]
-    assert rows["funded"].tolist() == [2.5]
+BANKRUPTCY = {"type": "bankruptcy", "timestamp": 1, "funded": 2.5, "session_profit_loss": None}
+
+
+def test_a_bankruptcy_is_named_by_its_own_values() -> None:
+    others = [BANKRUPTCY | {"funded": 2}, BANKRUPTCY | {"socialized": 0.1}]
+    rows = settlements({"settlements": [BANKRUPTCY, *others]}).rows
+    names = rows["instrument_name"].tolist()
+    assert all(re.fullmatch("#[0-9a-f]{8}", name) for name in names)
+    assert len(set(names)) == 3
+    assert rows["funded"].tolist() == [2.5, 2.0, 2.5]
     assert np.isnan(rows["session_profit_loss"]).all()
+    # Whatever else is told, and however a number is written.
+    again = [{"instrument_name": "", "unheard_of": 1, **BANKRUPTCY}, others[0] | {"funded": 2.0}]
+    assert settlements({"settlements": again}).rows["instrument_name"].tolist() == names[:2]
 
 
 @pytest.mark.parametrize(
@@ -146,12 +165,6 @@ def test_the_sandbox_answers_as_was_recorded(sandbox: SandboxExchange, clock: Cl
     first = recorded("settlements_currency")["settlements"][0]
     assert shape(page["settlements"][0]) == shape(first)
     assert {row["type"] for row in page["settlements"]} == {"delivery", "exercise"}
-    page = sandbox.answer(BY_INSTRUMENT, {"instrument_name": "BTC-PERPETUAL"}).body["result"]
-    assert len(page["settlements"]) == 20
-    moments = [row["timestamp"] for row in page["settlements"]]
-    assert {moment // 86_400_000 - moments[0] // 86_400_000 for moment in moments} == set(
-        range(0, -20, -1)
-    )
 
 
 def test_the_sandbox_ends_in_all_three_ways(sandbox: SandboxExchange) -> None:
@@ -202,10 +215,7 @@ def test_more_in_a_millisecond_than_a_page_holds_is_not_believed_where_tokens_lo
     fetch: Fetch, sandbox: SandboxExchange, cut: Cut
 ) -> None:
     sandbox.settlements.cut = cut
-    (failed,) = fetch(SPRING, "USDC", count=10)
-    assert isinstance(failed, FailedDays)
-    assert list(failed.days) == SPRING
-    assert isinstance(failed.error, DeribitBadPayload)
+    failures(fetch(SPRING, "USDC", count=10), SPRING)
 
 
 def test_the_running_day_stays_open(fetch: Fetch, sandbox: SandboxExchange, clock: Clock) -> None:
@@ -214,10 +224,13 @@ def test_the_running_day_stays_open(fetch: Fetch, sandbox: SandboxExchange, cloc
     assert held(fetched) == told(sandbox, "BTC", today)
     assert isinstance(fetched, FetchedRows)
     assert prove_rows(SETTLEMENTS, fetched).proof.state is DayState.OPEN
-    clock.forward(timedelta(hours=12))
-    (fetched,) = fetch([today])
-    assert isinstance(fetched, FetchedRows)
-    assert prove_rows(SETTLEMENTS, fetched).proof.state is DayState.COMPLETE
+    # A settlement of the last moment may be told a little later.
+    midnight = datetime(2024, 4, 11, tzinfo=UTC)
+    for seconds, state in ((0, DayState.OPEN), (59, DayState.OPEN), (60, DayState.COMPLETE)):
+        clock.now = midnight + timedelta(seconds=seconds)
+        (fetched,) = fetch([today])
+        assert isinstance(fetched, FetchedRows)
+        assert prove_rows(SETTLEMENTS, fetched).proof.state is state
 
 
 @pytest.mark.parametrize("count", [998, 999, 1_000])
@@ -251,22 +264,101 @@ def test_an_answer_that_ends_early_is_not_believed(fetch: Fetch, sandbox: Sandbo
     }
 
 
+def is_page(method: str, reply: Reply) -> bool:
+    """Whether the answer is a page, and no look."""
+    return method == BY_CURRENCY and len(reply.body["result"]["settlements"]) > 20
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_one_answer_lacks_in_its_middle_is_not_lost(
+    fetch: Fetch, sandbox: SandboxExchange, faults: Faults, which: int
+) -> None:
+    turns = itertools.count()
+    faults.spoil_where(
+        "rows_lack_some", lambda method, reply: is_page(method, reply) and next(turns) == which
+    )
+    days = by_day(fetch(SPRING))
+    assert {day: held(one) for day, one in days.items()} == {
+        day: told(sandbox, "BTC", day) for day in SPRING
+    }
+    assert next(turns) > 3
+
+
+def test_a_page_that_stays_odd_fails_its_own_day_and_none_below(
+    fetch: Fetch, sandbox: SandboxExchange, faults: Faults
+) -> None:
+    odd = date(2024, 3, 1)
+    start = (odd - EPOCH).days * 86_400_000
+
+    def tells_the_day(method: str, reply: Reply) -> bool:
+        rows = reply.body["result"]["settlements"] if method == BY_CURRENCY else []
+        return any(start <= row["timestamp"] < start + 86_400_000 for row in rows)
+
+    faults.spoil_where("rows_unordered", tells_the_day)
+    wanted = list(days_between(date(2024, 2, 20), date(2024, 3, 9)))
+    fetched = fetch(wanted, count=150)
+    failed = [day for one in fetched if isinstance(one, FailedDays) for day in one.days]
+    assert failed[-1] == odd
+    assert len(failed) <= 3
+    brought = by_day([one for one in fetched if isinstance(one, FetchedRows)])
+    assert brought.keys() == set(wanted) - set(failed)
+    assert {day: held(one) for day, one in brought.items()} == {
+        day: told(sandbox, "BTC", day) for day in brought
+    }
+
+
+def test_an_exchange_that_stays_odd_is_not_asked_about_every_day(
+    fetch: Fetch, sandbox: SandboxExchange
+) -> None:
+    newest, *others = recorded("settlements_currency")["settlements"]
+    odd = [*others, newest | {"timestamp": newest["timestamp"] + 1}]
+    sandbox.replay(BY_CURRENCY, {"settlements": odd})
+    years = list(days_between(date(2019, 1, 1), date(2026, 9, 30)))
+    assert "the newest first" in failures(fetch(years), years)
+    assert sandbox.requests[BY_CURRENCY] < 500
+
+
+def test_bankruptcies_of_one_millisecond_are_told_apart(
+    fetch: Fetch, sandbox: SandboxExchange
+) -> None:
+    day = date(2024, 3, 27)
+    at = (day - EPOCH).days * 86_400_000 + 14_400_000
+    bankruptcies = [
+        {"type": "bankruptcy", "timestamp": at, "session_bankruptcy": amount, "funded": amount}
+        for amount in (1.5, 2.5)
+    ]
+
+    def with_them(page: dict[str, Any]) -> dict[str, Any]:
+        rows = page["settlements"]
+        newer = [row for row in rows if row["timestamp"] > at]
+        if not newer or len(newer) == len(rows):
+            return page
+        return page | {"settlements": [*newer, *bankruptcies, *rows[len(newer) : -2]]}
+
+    sandbox.amend(BY_CURRENCY, with_them)
+    (fetched,) = by_day(fetch([day])).values()
+    is_bankruptcy = fetched.rows["type"] == "bankruptcy"
+    assert sorted(fetched.rows["funded"][is_bankruptcy].tolist()) == [1.5, 2.5]
+    proof = prove_rows(SETTLEMENTS, fetched).proof
+    assert (proof.state, proof.received) == (
+        DayState.COMPLETE, len(told(sandbox, "BTC", day)) + 2
+    )  # fmt: skip
+
+
 def test_an_exchange_that_always_ends_early_proves_nothing(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     sandbox.amend(BY_CURRENCY, ends_early)
-    (failed,) = fetch([date(2024, 3, 1), date(2024, 3, 2)])
-    assert isinstance(failed, FailedDays)
-    assert "there are older ones" in str(failed.error) or "contradict" in str(failed.error)
+    days = [date(2024, 3, 1), date(2024, 3, 2)]
+    reason = failures(fetch(days), days)
+    assert "there are older ones" in reason or "contradict" in reason
 
 
 def test_an_exchange_without_settlements_proves_nothing(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     sandbox.replay(BY_CURRENCY, {"settlements": [], "continuation": "none"})
-    (failed,) = fetch(SPRING)
-    assert isinstance(failed, FailedDays)
-    assert "of the newest ones none either" in str(failed.error)
+    assert "of the newest ones none either" in failures(fetch(SPRING), SPRING)
 
 
 def test_settlements_of_another_currency_are_odd(fetch: Fetch, sandbox: SandboxExchange) -> None:

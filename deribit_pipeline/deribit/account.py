@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.deribit import shapes
 from deribit_pipeline.deribit.methods import Methods, Told
+from deribit_pipeline.deribit.settlements import instrument_names
 
 LOG = "private/get_transaction_log"
 TRADES = "private/get_user_trades_by_currency_and_time"
@@ -43,24 +44,20 @@ class AccountPage:
 class Account(Methods):
     """The methods that tell what the account did."""
 
-    async def get_account_summaries(self) -> Told[tuple[str, ...]]:
-        """`private/get_account_summaries`: the currencies that the account has, sorted. Needs the
-        scope account:read."""
-        return await self.told(currencies, "private/get_account_summaries")
-
     async def get_transaction_log(
         self, currency: str, first: int, last: int, *, continuation: str | int | None = None
     ) -> Told[AccountPage]:
         """`private/get_transaction_log`: entries between two moments, newest first. Needs the scope
         account:read. Metered apart, at one call a second."""
-        params = _given(
+        return await self.told(
+            partial(log_page, currency),
+            LOG,
             currency=currency,
             start_timestamp=first,
             end_timestamp=last,
             count=MOST_ENTRIES,
             continuation=continuation,
         )
-        return await self.told(partial(log_page, currency), LOG, **params)
 
     async def get_user_trades(
         self, currency: str, first: int, last: int, *, historical: bool
@@ -70,35 +67,30 @@ class Account(Methods):
 
         Of more than 1,000 the exchange leaves some out, and was seen to say that there are no more.
         """
-        params = {
-            "currency": currency,
-            "start_timestamp": first,
-            "end_timestamp": last,
-            "count": MOST_TRADES,
-            "sorting": "asc",
-            "historical": historical,
-        }
-        return await self.told(partial(trades_page, currency), TRADES, **params)
+        return await self.told(
+            partial(trades_page, currency),
+            TRADES,
+            currency=currency,
+            start_timestamp=first,
+            end_timestamp=last,
+            count=MOST_TRADES,
+            sorting="asc",
+            historical=historical,
+        )
 
     async def get_settlement_history(
         self, currency: str, last: int, *, continuation: str | int | None = None
     ) -> Told[AccountPage]:
         """`private/get_settlement_history_by_currency`: the newest up to a moment, which despite
         its name is an upper bound, or what follows a token. Needs the scope trade:read."""
-        params = _given(
+        return await self.told(
+            partial(settlements_page, currency),
+            SETTLEMENTS,
             currency=currency,
             count=MOST_SETTLEMENTS,
             search_start_timestamp=last,
             continuation=continuation,
         )
-        return await self.told(partial(settlements_page, currency), SETTLEMENTS, **params)
-
-
-def currencies(answer: object) -> tuple[str, ...]:
-    """The currencies of `private/get_account_summaries`."""
-    summaries = shapes.array(shapes.mapping(answer).get("summaries"))
-    names = (shapes.mapping(each).get("currency") for each in summaries)
-    return tuple(sorted({shapes.text("currency", name) for name in names}))
 
 
 def log_page(currency: str, answer: object) -> AccountPage:
@@ -108,7 +100,7 @@ def log_page(currency: str, answer: object) -> AccountPage:
     for entry in entries:
         if entry.get("currency") != currency:
             raise ValueError(f"an entry is not of {currency}")
-    return AccountPage(_rows(_LOG, entries), _continuation(fields))
+    return AccountPage(_rows(_LOG, entries), shapes.continuation(fields.get("continuation")))
 
 
 def trades_page(currency: str, answer: object) -> AccountPage:
@@ -131,7 +123,7 @@ def settlements_page(currency: str, answer: object) -> AccountPage:
     _require_currency(currency, rows)
     if np.any(np.diff(rows["settled_at"]) > np.timedelta64(0, "ms")):
         raise ValueError("settlements must come newest first")
-    return AccountPage(rows, _continuation(fields))
+    return AccountPage(rows, shapes.continuation(fields.get("continuation")))
 
 
 def _entries(value: object, most: int) -> list[Mapping[str, Any]]:
@@ -141,20 +133,12 @@ def _entries(value: object, most: int) -> list[Mapping[str, Any]]:
     return entries
 
 
-def _continuation(fields: Mapping[str, Any]) -> str | int | None:
-    """The token; at the end it is absent, null or `none`, for all three were seen."""
-    token = fields.get("continuation")
-    if token in (None, "none"):
-        return None
-    if isinstance(token, bool) or not isinstance(token, str | int):
-        raise ValueError("`continuation` must be a text, a number or null")
-    return token
-
-
 def _require_currency(currency: str, rows: Rows) -> None:
     """A trade or a settlement names no currency, but an instrument: `BTC-PERPETUAL` settles in BTC
-    and `SOL_USDC-PERPETUAL` in USDC, while `BTC_USDC` trades one for the other."""
-    for name in set(rows["instrument_name"].tolist()) - {""}:
+    and `SOL_USDC-PERPETUAL` in USDC, while `BTC_USDC` trades one for the other. A bankruptcy is
+    of no instrument."""
+    names = set(rows["instrument_name"].tolist())
+    for name in (name for name in names if not name.startswith("#")):
         pair, _, rest = name.partition("-")
         of = pair.split("_")
         if currency not in (of[-1:] if rest else of):
@@ -174,12 +158,7 @@ def _wholes(name: str, entries: _Entries) -> NDArray[Any]:
 
 
 def _numbers(name: str, entries: _Entries) -> NDArray[Any]:
-    """NaN where a number is null or absent."""
-    values = [entry.get(name) for entry in entries]
-    is_told = np.array([value is not None for value in values], bool)
-    numbers = np.full(len(values), np.nan)
-    numbers[is_told] = shapes.numbers(name, [value for value in values if value is not None])
-    return numbers
+    return shapes.numbers_or_null(name, [entry.get(name) for entry in entries])
 
 
 def _known_numbers(name: str, entries: _Entries) -> NDArray[Any]:
@@ -197,14 +176,8 @@ def _texts_or_null(name: str, entries: _Entries) -> NDArray[Any]:
     return np.array(values, object)
 
 
-def _instruments(name: str, entries: _Entries) -> NDArray[Any]:
-    """Empty for a bankruptcy, which is of no instrument."""
-    is_of_none = [entry.get("type") == "bankruptcy" and not entry.get(name) for entry in entries]
-    names = [
-        "" if of_none else shapes.text(name, entry.get(name))
-        for entry, of_none in zip(entries, is_of_none, strict=True)
-    ]
-    return np.array(names, object)
+def _instruments(_: str, entries: _Entries) -> NDArray[Any]:
+    return instrument_names(entries)
 
 
 def _whole_entries(_: str, entries: _Entries) -> NDArray[Any]:
@@ -270,7 +243,3 @@ _SETTLEMENTS: _Told = {
 
 def _rows(told: _Told, entries: _Entries) -> Rows:
     return {column: read(name, entries) for column, (name, read) in told.items()}
-
-
-def _given(**params: object) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if value is not None}

@@ -28,9 +28,11 @@ class Methods:
     async def told(
         self, parser: Callable[[object], Parsed], method: str, **params: object
     ) -> Told[Parsed]:
-        """Call a method and parse its result. Raises a DeribitError."""
-        answer = await self.rpc.call(method, **params)
-        return Told(parsed(answer.result, parser, method, **params), answer.as_of)
+        """Call a method and parse its result; parameters that are None are left out, as the
+        exchange wants it. Raises a DeribitError."""
+        given = {name: value for name, value in params.items() if value is not None}
+        answer = await self.rpc.call(method, **given)
+        return Told(parsed(answer.result, parser, method, **given), answer.as_of)
 
 
 def parsed(

@@ -56,10 +56,6 @@ class Prices(Methods):
             index_chart, "public/get_index_chart_data", index_name=index_name, range=reach
         )
 
-    async def get_index_price(self, index_name: str) -> Told[float]:
-        """`public/get_index_price`: the index now, in quote currency."""
-        return await self.told(index_price, "public/get_index_price", index_name=index_name)
-
     async def get_index_price_names(self) -> Told[list[str]]:
         """`public/get_index_price_names`: every index that the exchange has."""
         return await self.told(index_price_names, "public/get_index_price_names")
@@ -93,12 +89,6 @@ def index_chart(answer: object) -> Rows:
     """The points of `public/get_index_chart_data`, in quote currency."""
     moments, values = _pairs(answer)
     return {"priced_at": moments, "price": values}
-
-
-def index_price(answer: object) -> float:
-    """The price of `public/get_index_price`."""
-    price = shapes.mapping(answer).get("index_price")
-    return float(shapes.numbers("index_price", [price])[0])
 
 
 def index_price_names(answer: object) -> list[str]:

@@ -1,6 +1,7 @@
 """Settlements: of every instrument of a currency, newest first."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ from deribit_pipeline.deribit import shapes
 from deribit_pipeline.deribit.methods import Methods, Told
 
 BY_CURRENCY = "public/get_last_settlements_by_currency"
-BY_INSTRUMENT = "public/get_last_settlements_by_instrument"
 
 MOST_SETTLEMENTS = 1_000
 """How many settlements an answer holds at most [documentation]."""
@@ -28,7 +28,7 @@ class SettlementsPage:
     that asks for older ones; None where there are none."""
 
     rows: dict[str, NDArray[Any]]
-    continuation: str | None
+    continuation: str | int | None
 
 
 class Settlements(Methods):
@@ -40,57 +40,55 @@ class Settlements(Methods):
         *,
         count: int = MOST_SETTLEMENTS,
         search_start_timestamp: int | None = None,
-        continuation: str | None = None,
+        continuation: str | int | None = None,
     ) -> Told[SettlementsPage]:
         """`public/get_last_settlements_by_currency`: the newest up to a moment, in UTC
         milliseconds, or what follows a token. Despite its name the moment is an upper bound."""
-        bounds = {"search_start_timestamp": search_start_timestamp, "continuation": continuation}
         return await self.told(
-            settlements, BY_CURRENCY, currency=currency, count=count, **_given(bounds)
-        )
-
-    async def get_last_settlements_by_instrument(
-        self, instrument_name: str, *, count: int = MOST_SETTLEMENTS
-    ) -> Told[SettlementsPage]:
-        """`public/get_last_settlements_by_instrument`: the newest."""
-        return await self.told(
-            settlements, BY_INSTRUMENT, instrument_name=instrument_name, count=count
+            settlements,
+            BY_CURRENCY,
+            currency=currency,
+            count=count,
+            search_start_timestamp=search_start_timestamp,
+            continuation=continuation,
         )
 
 
 def settlements(answer: object) -> SettlementsPage:
-    """The page of either method. Where settlements end, `continuation` is absent, null or
-    `none`: all three were seen."""
+    """The page of `public/get_last_settlements_by_currency`."""
     fields = shapes.mapping(answer)
     entries = [shapes.mapping(entry) for entry in shapes.array(fields.get("settlements"))]
     moments = [shapes.milliseconds("timestamp", entry.get("timestamp")) for entry in entries]
     rows: dict[str, NDArray[Any]] = {
         "settled_at": np.array(moments, "datetime64[ms]"),
-        "instrument_name": np.array([_instrument_name(entry) for entry in entries], object),
+        "instrument_name": instrument_names(entries),
         "type": np.array([shapes.text("type", entry.get("type")) for entry in entries], object),
     }
-    token = fields.get("continuation")
     return SettlementsPage(
         rows | {name: _amounts(name, entries) for name in _AMOUNTS},
-        None if token in (None, "none") else shapes.text("continuation", token),
+        shapes.continuation(fields.get("continuation")),
     )
 
 
-def _given(params: Mapping[str, object]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if value is not None}
+def instrument_names(entries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
+    """The instrument of each entry. A bankruptcy, which is of an account, names none: in its place
+    stands a mark that its own values make, so that two of one millisecond are told apart on
+    whatever pages they come."""
+    names = [
+        _mark(entry)
+        if entry.get("type") == "bankruptcy" and not entry.get("instrument_name")
+        else shapes.text("instrument_name", entry.get("instrument_name"))
+        for entry in entries
+    ]
+    return np.array(names, object)
 
 
-def _instrument_name(entry: Mapping[str, Any]) -> str:
-    name = entry.get("instrument_name")
-    if name is None and entry.get("type") == "bankruptcy":
-        return ""  # which is of an account and of no instrument
-    return shapes.text("instrument_name", name)
+def _mark(bankruptcy: Mapping[str, Any]) -> str:
+    """`#` and eight digits, of the documented amounts alone: others may be added any day."""
+    amounts = [_amounts(name, [bankruptcy]) for name in _AMOUNTS]
+    told = np.concatenate(amounts).astype("<f8").tobytes()
+    return f"#{hashlib.blake2b(told, digest_size=4).hexdigest()}"
 
 
-def _amounts(name: str, entries: list[Mapping[str, Any]]) -> NDArray[np.float64]:
-    """A number of each entry; NaN where it is absent or null."""
-    told = [entry.get(name) for entry in entries]
-    is_told = np.array([value is not None for value in told], bool)
-    amounts = np.full(len(told), np.nan)
-    amounts[is_told] = shapes.numbers(name, [value for value in told if value is not None])
-    return amounts
+def _amounts(name: str, entries: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    return shapes.numbers_or_null(name, [entry.get(name) for entry in entries])

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NEVER = 32_503_680_000_000
+from deribit_pipeline.domain import END_OF_TIME, to_ms
+
+NEVER = to_ms(END_OF_TIME)
 """The year 3000 in UTC milliseconds: perpetuals expire there."""
 
 
@@ -42,6 +44,18 @@ def milliseconds(name: str, value: object, most: int = 2 * NEVER) -> int:
     raise ValueError(f"`{name}` must be UTC milliseconds, was {value!r}")
 
 
+def continuation(value: object) -> str | int | None:
+    """The token that asks for what follows; None at the end, where it is absent, null, `none` or
+    empty: nobody has shown which method ends in which way."""
+    if value is None or value in ("none", ""):
+        return None
+    if isinstance(value, float) and value.is_integer():  # numbers may come as `1.7e12`
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"`continuation` must be a token, was {reprlib.repr(value)}")
+    return value
+
+
 def numbers(name: str, values: object) -> NDArray[np.float64]:
     """A JSON array of numbers; numpy alone would also take texts and booleans for numbers."""
     if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
@@ -53,3 +67,13 @@ def numbers(name: str, values: object) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise ValueError(f"`{name}` must be finite")
     return array + 0.0  # a JSON -0.0 is 0.0: it would change the hash of a day, and no value
+
+
+def numbers_or_null(name: str, values: list[Any]) -> NDArray[np.float64]:
+    """A JSON array of numbers; NaN where one is null."""
+    if None not in values:
+        return numbers(name, values)
+    is_told = [value is not None for value in values]
+    told = np.full(len(values), np.nan)
+    told[is_told] = numbers(name, [value for value in values if value is not None])
+    return told

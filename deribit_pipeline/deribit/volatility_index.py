@@ -65,8 +65,7 @@ class VolatilityIndex(Methods):
 def index_page(result: object) -> IndexPage:
     """The answer of `public/get_volatility_index_data`.
 
-    `opened_at` is when a candle opens; the values are percent a year. A `continuation` that is
-    absent, null or "none" says that there is nothing older.
+    `opened_at` is when a candle opens; the values are percent a year.
     """
     fields = shapes.mapping(result)
     rows = [shapes.array(row) for row in shapes.array(fields.get("data"))]
@@ -82,13 +81,13 @@ def index_page(result: object) -> IndexPage:
 
 
 def _continuation(told: object) -> int | None:
-    if told in (None, "", "none"):
-        return None
-    if isinstance(told, str):
-        if not told.isdecimal():
-            raise ValueError(f"`continuation` must be a timestamp, was {reprlib.repr(told)}")
-        told = int(told)
-    return shapes.milliseconds("continuation", told)
+    """The token, which is a moment here."""
+    token = shapes.continuation(told)
+    if isinstance(token, str):
+        if not token.isdecimal():
+            raise ValueError(f"`continuation` must be a timestamp, was {reprlib.repr(token)}")
+        token = int(token)
+    return None if token is None else shapes.milliseconds("continuation", token)
 
 
 def _without_repeated(

@@ -15,25 +15,17 @@ from deribit_pipeline.domain import (
     Moments,
     day_window,
     days_between,
-    from_ms,
+    from_moment64,
     moment64,
     spans_of,
     to_ms,
 )
-from deribit_pipeline.planning.rows import (
-    Columns,
-    count_of,
-    differences,
-    joined_rows,
-    keys_of,
-    some_of,
-)
+from deribit_pipeline.planning.following import are_same, in_order
+from deribit_pipeline.planning.rows import Columns, count_of, keys_of, some_of
+from deribit_pipeline.planning.settling import SETTLING
 
 DAYS_PER_WINDOW = 31
 """How many days are asked for as one: a busy month of a log is some ten pages."""
-
-# The exchange may tell a row some moments after its own time.
-_SETTLING = timedelta(minutes=1)
 
 # Amounts come rounded, to six decimals or more.
 _ROUNDING = 1e-6
@@ -84,40 +76,21 @@ def bounds_of(first: date, last: date, *, neighbours: int) -> Bounds:
 
 def settled_until(as_of: datetime, unindexed: Moments | None = None) -> datetime:
     """Until when an answer tells every row; `unindexed` are those that are no history yet."""
-    settled = as_of - _SETTLING
+    settled = as_of - SETTLING
     if unindexed is not None and len(unindexed):
-        settled = min(settled, from_ms(int(unindexed.min().astype(np.int64))))
+        settled = min(settled, from_moment64(unindexed.min()))
     return settled
 
 
-def with_page(dataset: Dataset, told: Columns | None, page: Columns, bounds: Bounds) -> Columns:
-    """What was told by former pages and what the next one adds, sorted by key."""
+def require_page(dataset: Dataset, page: Columns, bounds: Bounds) -> Columns:
+    """The page, sorted by key. Raises ValueError where a row is outside the bounds that were asked
+    for, or came twice."""
     at = page[dataset.at].astype(np.int64)
     if np.any((at < bounds.first) | (at > bounds.last)):
         raise ValueError("a row is outside the window that was asked for")
     if len(np.unique(keys_of(dataset, page))) != len(at):
         raise ValueError("a row came twice")
-    if told is None:
-        return united(dataset, some_of(page, slice(0, 0)), page)
-    if not count_of(new_rows(dataset, told, page)):
-        raise ValueError("a page that should go on brought nothing new")
-    return united(dataset, told, page)
-
-
-def united(dataset: Dataset, one: Columns, other: Columns, *, but: Sequence[str] = ()) -> Columns:
-    """The rows of both, sorted by key. Of a row that both tell they must say the same, `but` for
-    some columns, in which the first has the word."""
-    ours, theirs = keys_of(dataset, one), keys_of(dataset, other)
-    _, at_ours, at_theirs = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
-    if not _are_same(some_of(one, at_ours), some_of(other, at_theirs), but):
-        raise ValueError("two answers contradict each other about a row")
-    rows = joined_rows([one, new_rows(dataset, one, other)])
-    return some_of(rows, np.argsort(keys_of(dataset, rows), kind="stable"))
-
-
-def new_rows(dataset: Dataset, told: Columns, page: Columns) -> Columns:
-    """The rows of a page that were not told before."""
-    return some_of(page, ~np.isin(keys_of(dataset, page), keys_of(dataset, told)))
+    return in_order(dataset, page)
 
 
 def are_alike(dataset: Dataset, first: date, last: date, one: Heard, other: Heard) -> bool:
@@ -126,7 +99,7 @@ def are_alike(dataset: Dataset, first: date, last: date, one: Heard, other: Hear
     parts = [_settled(dataset, first, last, each.rows, until) for each in (one, other)]
     ours, theirs = (keys_of(dataset, part) for part in parts)
     # The state of an order may change between two answers, and is in `told`.
-    return np.array_equal(ours, theirs) and _are_same(parts[0], parts[1], but=("told",))
+    return np.array_equal(ours, theirs) and are_same(parts[0], parts[1], but=("told",))
 
 
 def of_day(dataset: Dataset, rows: Columns, day: date) -> Columns:
@@ -136,10 +109,16 @@ def of_day(dataset: Dataset, rows: Columns, day: date) -> Columns:
     return some_of(rows, (at >= moment64(window.start)) & (at < moment64(window.end)))
 
 
+def with_neighbours(alike: Sequence[Heard]) -> Columns:
+    """The rows of the answer that also told the days around: of answers that are alike it is the
+    one with the most."""
+    return max(alike, key=lambda heard: count_of(heard.rows)).rows
+
+
 def balance_verdict(rows: Columns, currency: str, day: date) -> str:
     """What the day's entries say of themselves: whether each balance is the one before it and the
-    change, and which numbers between them are not theirs. `rows` are entries of the days around
-    it too."""
+    change, as far as both are told, and which numbers between them are not theirs. `rows` are
+    entries of the days around it too."""
     window = day_window(day)
     rows = some_of(rows, np.argsort(rows["user_seq"], kind="stable"))
     is_of_day = rows["logged_at"] >= moment64(window.start)
@@ -148,14 +127,15 @@ def balance_verdict(rows: Columns, currency: str, day: date) -> str:
         return ""
     expected = rows["balance"][:-1] + rows["change"][1:]
     is_off = np.zeros(count_of(rows), bool)
-    is_off[1:] = ~(np.abs(rows["balance"][1:] - expected) <= _ROUNDING)
+    # Where anything is not told the difference is NaN, which is not above.
+    is_off[1:] = np.abs(rows["balance"][1:] - expected) > _ROUNDING
     breaks = rows["id"][is_off & is_of_day]
     verdict = "each balance follows from the one before"
     if len(breaks):
         verdict = (
             f"balances that do not follow from the one before: {len(breaks)}, from id {breaks[0]}"
         )
-    numbers = rows["user_seq"][is_of_day]
+    numbers = np.unique(rows["user_seq"][is_of_day])  # two entries may have one
     others = int(numbers[-1] - numbers[0]) + 1 - len(numbers)
     if others:
         verdict += f"; user_seq skips {others}, which other currencies than {currency} may have"
@@ -166,10 +146,3 @@ def _settled(dataset: Dataset, first: date, last: date, rows: Columns, until: da
     end = min(until, day_window(last).end)
     at = rows[dataset.at]
     return some_of(rows, (at >= moment64(day_window(first).start)) & (at < moment64(end)))
-
-
-def _are_same(one: Columns, other: Columns, but: Sequence[str] = ()) -> bool:
-    names = [name for name in one if name not in but]
-    return not differences(
-        {name: one[name] for name in names}, {name: other[name] for name in names}
-    ).any()

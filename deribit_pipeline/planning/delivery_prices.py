@@ -5,8 +5,9 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 
-from deribit_pipeline.domain import day_window, moment64
+from deribit_pipeline.domain import moment64
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, differences, some_of
+from deribit_pipeline.planning.settling import SETTLING, is_settled
 
 # Contracts that expire on a day do so at 08:00 UTC.
 _DELIVERY = timedelta(hours=8)
@@ -42,13 +43,13 @@ def require_page(
 
 def prices_of(newest_first: Columns, as_of: datetime) -> DeliveryPrices:
     """The prices of pages that are joined. Raises ValueError for none, which proves nothing, and
-    for days that have not come. A price that is told before 08:00 may still change."""
+    for days that have not come. A price that is told before 08:00 has settled may still change."""
     days = newest_first["delivered_on"]
     if not len(days):
         raise ValueError("the exchange has no delivery price of the index")
     if days[0] > np.datetime64(as_of.date()):
         raise ValueError(f"a delivery price of {days[0]} came, and it was {as_of}")
-    delivered_at = days.astype("datetime64[ms]") + np.timedelta64(_DELIVERY, "ms")
+    delivered_at = days.astype("datetime64[ms]") + np.timedelta64(_DELIVERY + SETTLING, "ms")
     delivered = some_of(newest_first, np.less_equal(delivered_at, moment64(as_of)))
     return DeliveryPrices(some_of(delivered, slice(None, None, -1)), as_of)
 
@@ -67,7 +68,7 @@ def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedRows:
     days = prices.rows["delivered_on"]
     this = np.array([day], "datetime64[D]")
     row = some_of(prices.rows, days == this)
-    is_past = day_window(day).end <= prices.as_of
+    is_past = is_settled(day, prices.as_of)
     is_listed = not is_past or bool((days <= this).any())
     return FetchedRows(
         series,

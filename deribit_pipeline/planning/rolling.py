@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain import day_window, moment64
+from deribit_pipeline.planning.grid import LATENCY
 from deribit_pipeline.planning.rows import (
     Columns,
     FetchedRows,
@@ -15,12 +16,10 @@ from deribit_pipeline.planning.rows import (
     differences,
     some_of,
 )
+from deribit_pipeline.planning.settling import is_settled
 
 NO_LONGER_TOLD = "no longer told"
 """The verdict on a day that began before what the exchange still tells."""
-
-# A row may be added between the arrival of a request and its answer.
-_LATENCY = np.timedelta64(60_000, "ms")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,12 +33,21 @@ class RollingWindow:
     step: np.timedelta64
     as_of: datetime
 
-    def day(self, series: str, day: date) -> FetchedRows:
-        """What is told of a day, which should have a row at each moment of the grid."""
+    def day(self, series: str, day: date, complete: Keys | None = None) -> FetchedRows:
+        """What is told of a day, which should have a row at each moment of the grid.
+
+        Since when the exchange counts its grid, and how far apart its moments are, it may change.
+        A day is counted on one grid, that of the newest answer: held rows of another one stay, and
+        make nothing good that lacks. But a day that is `complete`, as these held rows make it,
+        stays so: where the answer's grid has any other moment, it tells nothing of that day.
+        """
         window = day_window(day)
         start, end = moment64(window.start), moment64(window.end)
         moments = self.rows[self.at]
         expected = self._grid(start, end)
+        if complete is not None and not np.isin(expected, complete).all():
+            nothing = some_of(self.rows, slice(0, 0))
+            return FetchedRows(series, day, nothing, self.as_of, complete, is_confirmed=True)
         return FetchedRows(
             series,
             day,
@@ -47,7 +55,7 @@ class RollingWindow:
             self.as_of,
             expected=expected,
             unclosed=expected[~_is_closed(expected, self.step, self.as_of)],
-            is_over=window.end <= self.as_of,
+            is_over=is_settled(day, self.as_of),
             is_confirmed=True,
             verdict=NO_LONGER_TOLD if len(expected) and expected[0] < self.since else "",
         )
@@ -103,7 +111,7 @@ def read_window(
     anchor = moments[0] if step is None else np.datetime64(0, "ms")
     if np.any((moments - anchor) % length):
         raise ValueError(f"rows did not stand every {length}")
-    if moments[-1] > now + _LATENCY:
+    if moments[-1] > now + LATENCY:
         raise ValueError(f"a row of {moments[-1]} came, and it was {as_of}")
     if reach is not None and moments[0] < now - np.timedelta64(reach, "ms"):
         raise ValueError(f"a row of {moments[0]} came, which is more than {reach} ago")

@@ -12,12 +12,12 @@ import numpy as np
 
 from deribit_pipeline.datasets import SETTLEMENTS
 from deribit_pipeline.domain import day_window, moment64
+from deribit_pipeline.planning.following import in_order
 from deribit_pipeline.planning.rows import (
     Columns,
     Keys,
     count_of,
     differences,
-    joined_rows,
     keys_of,
     some_of,
 )
@@ -79,7 +79,8 @@ def require_sound(rows: Columns, currency: str, *, count: int, latest: Moment | 
     if len(np.unique(keys_of(SETTLEMENTS, rows))) < len(moments):
         raise ValueError("a settlement was told twice")
     for name in rows["instrument_name"]:
-        if name and settlement_currency(name) != currency:
+        is_of_none = name.startswith("#")  # as a bankruptcy is, which has a mark for a name
+        if not is_of_none and settlement_currency(name) != currency:
             raise ValueError(f"a settlement of {name} came, which does not settle in {currency}")
 
 
@@ -89,19 +90,9 @@ def settlement_currency(instrument_name: str) -> str:
     return instrument_name.split("-")[0].split("_")[-1]
 
 
-def with_page(rows: Columns, page: Columns, *, is_last: bool) -> Columns:
-    """The rows of pages so far, with those of the next one. Raises ValueError where it says
-    something else of what it repeats, or goes on though it brings nothing new."""
-    require_told(_among(page, rows), rows)
-    is_new = ~np.isin(_keys(page), _keys(rows))
-    if not is_new.any() and not is_last:
-        raise ValueError("a continuation led to nothing new, and goes on")
-    return joined_rows([rows, some_of(page, is_new)])
-
-
 def require_told(rows: Columns, by: Columns) -> None:
     """Raises ValueError unless each of the rows is among others that say the same."""
-    wanted, told = in_order(rows), in_order(_among(by, rows))
+    wanted, told = in_order(SETTLEMENTS, rows), in_order(SETTLEMENTS, _among(by, rows))
     if count_of(told) < count_of(wanted) or differences(wanted, told).any():
         raise ValueError("answers contradict each other about settlements that both tell")
 
@@ -118,9 +109,11 @@ def require_alike(one: Stretch, other: Stretch) -> None:
     require_told(theirs, ours)
 
 
-def in_order(rows: Columns) -> Columns:
-    """The rows sorted by key."""
-    return some_of(rows, np.argsort(_keys(rows), kind="stable"))
+def shorter(one: Stretch, other: Stretch) -> Stretch:
+    """The one that reaches less far back: both have told all of it."""
+    if one.floor is None or (other.floor is not None and other.floor > one.floor):
+        return other
+    return one
 
 
 def _among(rows: Columns, others: Columns) -> Columns:

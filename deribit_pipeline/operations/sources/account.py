@@ -9,7 +9,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial
 
 import numpy as np
 
@@ -27,13 +26,13 @@ from deribit_pipeline.planning.account import (
     are_alike,
     balance_verdict,
     bounds_of,
-    new_rows,
     of_day,
+    require_page,
     settled_until,
-    united,
     windows_of,
-    with_page,
+    with_neighbours,
 )
+from deribit_pipeline.planning.following import new_rows, united, with_page
 from deribit_pipeline.planning.rows import Columns, FetchedRows
 from deribit_pipeline.warehouse.file import Warehouse
 
@@ -85,7 +84,7 @@ class AccountSource:
         self, client: DeribitClient, currency: str, first: date, last: date
     ) -> AsyncIterator[FetchedRows | FailedDays]:
         try:
-            said, settled = await self._agreed(client, currency, first, last)
+            said, around, settled = await self._agreed(client, currency, first, last)
         except DeribitBadPayload as error:
             if first == last:
                 yield FailedDays([first], error)
@@ -103,15 +102,17 @@ class AccountSource:
                 said.as_of,
                 is_over=day_window(day).end <= settled,
                 is_confirmed=True,
-                verdict=self.verdict(said.rows, currency, day),
+                verdict=self.verdict(around, currency, day),
             )
 
     async def _agreed(
         self, client: DeribitClient, currency: str, first: date, last: date
-    ) -> tuple[Heard, datetime]:
-        """What two answers say alike, and until when no answer can have lacked a row."""
+    ) -> tuple[Heard, Columns, datetime]:
+        """What two answers say alike, with the rows around it that one of them told; and until
+        when no answer can have lacked a row."""
         neighbours = itertools.cycle((0, 1))
         settled: list[datetime] = []
+        believed: list[Heard] = []
 
         async def ask() -> Heard:
             bounds = bounds_of(first, last, neighbours=next(neighbours))
@@ -122,13 +123,14 @@ class AccountSource:
             settled.append(told.settled_until)
             return told
 
+        def alike(former: Heard, later: Heard) -> bool:
+            is_alike = are_alike(self.dataset, first, last, former, later)
+            believed.extend((former, later) if is_alike else ())
+            return is_alike
+
         contradiction = "answers contradict each other about which rows there are"
-        said = await agreed(
-            ask,
-            partial(are_alike, self.dataset, first, last),
-            self._odd(contradiction, currency, first, last),
-        )
-        return said, min(settled)
+        said = await agreed(ask, alike, self._odd(contradiction, currency, first, last))
+        return said, with_neighbours(believed), min(settled)
 
     def _odd(self, reason: str, currency: str, first: date, last: date) -> DeribitBadPayload:
         asked = {"currency": currency, "days": f"{first} to {last}"}
@@ -138,13 +140,15 @@ class AccountSource:
 async def ask_log(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
     """The log's entries: page after page, until the exchange says that nothing follows."""
     told = await client.get_transaction_log(currency, bounds.first, bounds.last)
-    rows = with_page(TRANSACTION_LOG, None, told.said.rows, bounds)
+    rows = require_page(TRANSACTION_LOG, told.said.rows, bounds)
     as_of = told.as_of
     while told.said.continuation is not None:
         told = await client.get_transaction_log(
             currency, bounds.first, bounds.last, continuation=told.said.continuation
         )
-        rows = with_page(TRANSACTION_LOG, rows, told.said.rows, bounds)
+        page = require_page(TRANSACTION_LOG, told.said.rows, bounds)
+        is_last = told.said.continuation is None
+        rows = with_page(TRANSACTION_LOG, rows, page, is_last=is_last)
     return Heard(rows, as_of, settled_until(as_of))
 
 
@@ -187,7 +191,7 @@ async def _trades(
     """The trades of one kind: of a window with more than an answer holds, those of its halves."""
     told = await client.get_user_trades(currency, bounds.first, bounds.last, historical=historical)
     if not told.said.may_lack:
-        return with_page(USER_TRADES, None, told.said.rows, bounds)
+        return require_page(USER_TRADES, told.said.rows, bounds)
     halves = bounds.halves()
     if halves is None:
         raise ValueError("more trades came of a few milliseconds than an answer holds")
@@ -198,7 +202,7 @@ async def _trades(
 async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
     """The settlements, newest first, until older ones than those that are wanted were told."""
     told = await client.get_settlement_history(currency, bounds.last)
-    rows = with_page(SETTLEMENT_HISTORY, None, told.said.rows, Bounds(0, bounds.last))
+    rows = require_page(SETTLEMENT_HISTORY, told.said.rows, Bounds(0, bounds.last))
     as_of = told.as_of
     while told.said.continuation is not None:
         oldest = int(rows["settled_at"].astype(np.int64).min(initial=bounds.last))
@@ -207,7 +211,9 @@ async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) 
         told = await client.get_settlement_history(
             currency, bounds.last, continuation=told.said.continuation
         )
-        rows = with_page(SETTLEMENT_HISTORY, rows, told.said.rows, Bounds(0, oldest))
+        page = require_page(SETTLEMENT_HISTORY, told.said.rows, Bounds(0, oldest))
+        is_last = told.said.continuation is None
+        rows = with_page(SETTLEMENT_HISTORY, rows, page, is_last=is_last)
     return Heard(rows, as_of, settled_until(as_of))
 
 

@@ -1,17 +1,22 @@
 """What the exchange tells of the last days only, in one answer: each poll has to be in time."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from deribit_pipeline import datasets
+from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.deribit.methods import Told
+from deribit_pipeline.domain import DayState
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.asking import agreed, expectations
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rolling import RollingWindow, read_window
-from deribit_pipeline.planning.rows import Columns, FetchedRows, some_of
+from deribit_pipeline.planning.rows import Columns, FetchedRows, Keys, some_of
+from deribit_pipeline.warehouse.datasets import proofs, rows_of
 from deribit_pipeline.warehouse.file import Warehouse
 
 Ask = Callable[[DeribitClient, str], Awaitable[Told[Columns]]]
@@ -21,13 +26,13 @@ Ask = Callable[[DeribitClient, str], Awaitable[Told[Columns]]]
 class RollingSource:
     """Brings what one answer tells, as two say it alike: nothing in it names its series.
 
-    `at` is the column of their moments; `step` and `reach` are as in `read_window`. Of days before
-    those that are told, all rows are missing that were not polled in time.
+    `step` and `reach` are as in `read_window`. Of days before those that are told, all rows are
+    missing that were not polled in time.
     """
 
+    dataset: Dataset
     method: str
     ask: Ask
-    at: str
     step: timedelta | None = None
     reach: timedelta | None = None
 
@@ -36,10 +41,12 @@ class RollingSource:
     ) -> AsyncIterator[FetchedRows | FailedDays]:
         """All days follow from the same answers, or have failed."""
 
+        at = self.dataset.at
+
         async def ask() -> RollingWindow:
             told = await self.ask(exchange.client, series)
             with expectations(self.method, series=series):
-                return read_window(self.at, told.said, told.as_of, reach=self.reach, step=self.step)
+                return read_window(at, told.said, told.as_of, reach=self.reach, step=self.step)
 
         contradiction = DeribitBadPayload(
             "answers contradict each other", method=self.method, params={"series": series}
@@ -49,30 +56,44 @@ class RollingSource:
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
             return
+        complete = await asyncio.to_thread(self._complete, warehouse, series, days)
         for day in days:
-            yield window.day(series, day)
+            yield window.day(series, day, complete.get(day))
 
     def requests(self, series: str, days: Sequence[date]) -> int:
         """Two answers, however many the days are."""
         return 2
 
+    def _complete(
+        self, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> dict[date, Keys]:
+        """The held moments of those days that are complete."""
+        with warehouse.reading() as connection:
+            held = proofs(connection, [self.dataset.name], [series], min(days), max(days))
+            return {
+                proof.day: rows_of(connection, self.dataset, series, proof.day)[self.dataset.at]
+                for proof in held
+                if proof.state is DayState.COMPLETE and proof.day in days
+            }
+
 
 async def _index_chart(client: DeribitClient, index_name: str) -> Told[Columns]:
     """The chart of two days: the finest one that has the whole of yesterday, whenever it is asked
-    for. Its first point may tell only what is left of its span."""
+    for. Its first point may tell only what is left of its span, however often it comes."""
     told = await client.get_index_chart_data(index_name, "2d")
-    return Told(some_of(told.said, slice(1, None)), told.as_of)
+    moments = told.said["priced_at"]
+    return Told(some_of(told.said, moments != moments[:1]), told.as_of)
 
 
 HISTORICAL_VOLATILITY = RollingSource(
+    datasets.HISTORICAL_VOLATILITY,
     "public/get_historical_volatility",
     lambda client, currency: client.get_historical_volatility(currency),
-    at="measured_at",
     step=timedelta(hours=1),
 )
 INDEX_PRICES = RollingSource(
+    datasets.INDEX_PRICES,
     "public/get_index_chart_data",
     _index_chart,
-    at="priced_at",
     reach=timedelta(days=3),  # of two days: what tells more is a chart of another range
 )
