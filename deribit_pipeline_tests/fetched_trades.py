@@ -32,14 +32,22 @@ class TradesFetched:
     def fetched(
         self, first: date, last: date, name: str = NAME
     ) -> dict[date, FetchedRows | FailedDays]:
+        each = self.fetched_each(first, last, name)
+        assert {len(pieces) for pieces in each.values()} <= {1}
+        return {day: pieces[0] for day, pieces in each.items()}
+
+    def fetched_each(
+        self, first: date, last: date, name: str = NAME
+    ) -> dict[date, list[FetchedRows | FailedDays]]:
+        """What came of each day, in order: one that was brought may fail later."""
+
         async def fetch() -> list[FetchedRows | FailedDays]:
             return [piece async for piece in self.fetching(list(days_between(first, last)), name)]
 
-        found: dict[date, FetchedRows | FailedDays] = {}
+        found: dict[date, list[FetchedRows | FailedDays]] = {}
         for piece in self.exchange.run(fetch()):
             for day in piece.days if isinstance(piece, FailedDays) else [piece.day]:
-                assert day not in found
-                found[day] = piece
+                found.setdefault(day, []).append(piece)
         return found
 
     def proved(self, first: date, last: date, name: str = NAME) -> list[ProvedRows]:

@@ -1,23 +1,33 @@
 """Candles are made again of complete trades, and held against those that the exchange tells."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from deribit_pipeline.datasets import CANDLES_REBUILT, TRADES
-from deribit_pipeline.domain import DatasetProof, days_between
+from deribit_pipeline.deribit.parse_trades import trades
+from deribit_pipeline.domain import DatasetProof, Environment, days_between
+from deribit_pipeline.operations.books import RowBook
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.foreground import ForegroundBackfill
+from deribit_pipeline.operations.incomplete import incomplete_days
 from deribit_pipeline.operations.jobs import Job
+from deribit_pipeline.planning.rows import FetchedRows
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse import datasets, rebuilt
 from deribit_pipeline.warehouse.rules import breaches
-from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline.warehouse.writes import Provenance
+from deribit_pipeline_tests.conftest import Clock, recorded
 from deribit_pipeline_tests.pipeline import Pipeline, midnight
 
 NAME, QUIET = "BTC-PERPETUAL", "TRX_USDC-PERPETUAL"
+RARE = "BTC-27SEP24"
 DAY = date(2024, 3, 2)
+HOUR = timedelta(hours=1)
+TOLD_AT = datetime(2024, 4, 9, tzinfo=UTC)
+ONE_TRADE = trades({"trades": recorded("trades_instrument")["trades"][:1]}, NAME, 1)
 
 
 class Rebuilding:
@@ -28,9 +38,9 @@ class Rebuilding:
         self._pipeline = pipeline
         self._backfill = ForegroundBackfill(exchange, self.warehouse)
 
-    def trades(self, first: date, last: date, name: str = NAME) -> None:
+    def trades(self, first: date, last: date, name: str = NAME, *, force: bool = False) -> None:
         job = Job("a run", {name: list(days_between(first, last))})
-        assert not self._backfill.backfill(TRADES, job, force=False).failures
+        assert not self._backfill.backfill(TRADES, job, force=force).failures
 
     def candles(self, first: date, last: date, name: str = NAME) -> None:
         assert not self._pipeline.backfill(first, last, names=[name]).failures
@@ -41,6 +51,28 @@ class Rebuilding:
         with self.warehouse.reading() as connection:
             [proof] = datasets.proofs(connection, [CANDLES_REBUILT.name], [name], day, day)
         return proof
+
+    def states(self, first: date, last: date, name: str = NAME) -> list[str]:
+        """What is proved of the candles of these days."""
+        with self.warehouse.reading() as connection:
+            proofs = datasets.proofs(connection, [CANDLES_REBUILT.name], [name], first, last)
+        return [str(proof.state) for proof in proofs]
+
+    def quiet(self, first: date, *traded: int, number: int = 1_000) -> None:
+        """Holds complete days of an instrument with so many trades a day, by number."""
+        for place, count in enumerate(traded):
+            day = first + timedelta(days=place)
+            numbers = np.arange(number, number + count)
+            number += count
+            rows = {name: np.resize(values, count) for name, values in ONE_TRADE.items()}
+            rows["trade_seq"] = numbers
+            noon = np.datetime64(f"{day}T12:00", "ms")
+            rows["traded_at"] = noon + np.arange(count) * np.timedelta64(60_000, "ms")
+            rows["price"] = numbers.astype(float)
+            told = FetchedRows(RARE, day, rows, TOLD_AT + place * HOUR, numbers, is_confirmed=True)
+            book = RowBook(TRADES, lambda run_id: Provenance(Environment.SANDBOX, "", run_id))
+            with self.warehouse.writing() as connection:
+                book.write(connection, "a run", RARE, [told])
 
     def failure(self, day: date, name: str = NAME) -> str:
         job = Job("a run", {name: [day]})
@@ -160,6 +192,73 @@ def test_minutes_whose_former_close_is_not_held_are_gaps(rebuilding: Rebuilding)
     with rebuilding.warehouse.reading() as connection:
         gaps = connection.execute("select gap, missing from dataset_gaps").fetchall()
     assert gaps == [(f"{DAY}T00:00:00Z to {DAY}T00:04:00Z", 5)]
+
+
+def test_a_day_without_trades_whose_former_close_is_not_held_is_a_gap(
+    rebuilding: Rebuilding,
+) -> None:
+    rebuilding.quiet(DAY, 0)
+    proof = rebuilding.rebuilt(DAY, RARE)
+    assert (proof.state, proof.expected, proof.received) == ("gapped", 1_440, 0)
+    before = DAY - timedelta(days=1)
+    rebuilding.quiet(before, 3)
+    proof = rebuilding.rebuilt(DAY, RARE)
+    assert (proof.state, proof.expected, proof.received) == ("complete", 1_440, 1_440)
+
+
+@pytest.mark.parametrize("state", ["not_listed", "complete"])
+def test_a_day_before_the_first_trade_has_no_candles_where_that_is_proved(
+    rebuilding: Rebuilding, state: str
+) -> None:
+    before = DAY - timedelta(days=1)
+    rebuilding.quiet(before, 0, 0)
+    rebuilding.change(f"update dataset_days set state = '{state}' where day = '{before}'")
+    proof = rebuilding.rebuilt(DAY, RARE)
+    is_proved = state == "not_listed"
+    assert (proof.state, proof.expected) == (("complete", 0) if is_proved else ("gapped", 1_440))
+    rebuilding.quiet(DAY + timedelta(days=1), 2, number=1)
+    proof = rebuilding.rebuilt(DAY, RARE)
+    assert (proof.state, proof.expected) == ("complete", 0)
+
+
+def test_trades_that_are_revised_make_their_candles_open_and_those_that_follow_from_them(
+    rebuilding: Rebuilding,
+) -> None:
+    first, last = DAY, DAY + timedelta(days=4)
+    rebuilding.quiet(first, 2, 0, 0, 2, 2)
+    for day in days_between(first, last):
+        rebuilding.rebuilt(day, RARE)
+    assert rebuilding.states(first, last, RARE) == ["gapped", *["complete"] * 4]
+    rebuilding.quiet(first, 2, 0, 0, 2, 2)  # the same once more
+    assert rebuilding.states(first, last, RARE) == ["gapped", *["complete"] * 4]
+    rebuilding.change("update trades set price = price + 1 where trade_seq = 1001")
+    rebuilding.quiet(first, 2)
+    assert rebuilding.states(first, last, RARE) == [*["open"] * 4, "complete"]
+    for day in days_between(first, last):
+        rebuilding.rebuilt(day, RARE)
+    assert rebuilding.states(first, last, RARE) == ["gapped", *["complete"] * 4]
+    rebuilding.quiet(first + timedelta(days=3), 3, number=1_002)  # one more than was held
+    assert rebuilding.states(first, last, RARE) == ["gapped", *["complete"] * 2, *["open"] * 2]
+
+
+def test_candles_of_revised_trades_are_made_again_and_say_what_these_say(
+    rebuilding: Rebuilding,
+) -> None:
+    rebuilding.trades(DAY, DAY)
+    rebuilding.rebuilt(DAY)
+    rebuilding.change("update trades set price = price * 2")
+    rebuilding.change("update candles_rebuilt set high = high * 2")
+    rebuilding.trades(DAY, DAY, force=True)
+    assert rebuilding.states(DAY, DAY) == ["open"]
+    with rebuilding.warehouse.reading() as connection:
+        assert incomplete_days(rebuilding.warehouse, TOLD_AT).days[CANDLES_REBUILT] == {NAME: [DAY]}
+    rebuilding.rebuilt(DAY)
+    with rebuilding.warehouse.reading() as connection:
+        [(high, price)] = connection.execute(
+            "select (select max(high) from candles_rebuilt), (select max(price) from trades)"
+        ).fetchall()
+    assert high == price
+    assert rebuilding.states(DAY, DAY) == ["complete"]
 
 
 def test_a_day_on_which_it_expires_has_candles_until_then(

@@ -78,8 +78,8 @@ def changed(**change: object) -> dict[str, Any]:
         (changed(timestamp=1e18), "`timestamp` must be integers"),
         (changed(trade_id=445682209), "`trade_id` must be texts"),
         (changed(trade_id=""), "`trade_id` must be texts"),
-        (changed(mark_price="1"), "`mark_price` must be numbers or absent"),
-        (changed(iv=False), "`iv` must be numbers or absent"),
+        (changed(mark_price="1"), "`mark_price` must be an array of numbers"),
+        (changed(iv=False), "`iv` must be an array of numbers"),
         (changed(liquidation=1), "`liquidation` must be texts or absent"),
     ],
 )

@@ -4,6 +4,7 @@ import random
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ NOW = datetime(2024, 3, 10, tzinfo=UTC)
 BEGIN = np.datetime64("2024-02-29T22:00", "ms")
 PER_HOUR = 60
 TOTAL = 76 * PER_HOUR  # from two hours before the first day to two hours after the last
+ODD = DeribitBadPayload("odd", method="m", params={})
 
 
 def rows_of(numbers: list[int]) -> Columns:
@@ -125,17 +127,55 @@ def test_a_day_comes_out_as_soon_as_a_margin_after_it_is_in() -> None:
 
 
 def test_what_nothing_is_known_of_fails_the_days_that_it_could_be_of() -> None:
-    error = DeribitBadPayload("odd", method="m", params={})
     middle = 2 * PER_HOUR + 24 * PER_HOUR  # the last trade of the first day
     wanted = range(middle - 10, middle + 11)
     days = cut(
         [
             Chunk(range(1, wanted.start), rows_of(list(range(1, wanted.start))), NOW),
-            Chunk(wanted, NO_TRADES, NOW, error),
+            Chunk(wanted, NO_TRADES, NOW, ODD),
             Chunk(range(wanted.stop, TOTAL + 1), rows_of(list(range(wanted.stop, TOTAL + 1))), NOW),
         ]
     )
+    assert [day.error for day in days] == [ODD, ODD, None]
+
+
+@pytest.mark.parametrize("error", [None, ODD])
+def test_what_lacks_before_all_that_came_is_of_every_day_up_to_there(
+    error: DeribitBadPayload | None,
+) -> None:
+    begin, second = 2 * PER_HOUR - MARGIN, 30 * PER_HOUR  # six o'clock on the second day
+    later = range(second, TOTAL + 1)
+    cutter = DayCutter(list(days_between(FIRST, LAST)), begin)
+    days = [*cutter.take(Chunk(range(begin, second), NO_TRADES, NOW, error))]
+    days += cutter.take(Chunk(later, rows_of(list(later)), NOW))
+    days += cutter.rest(TOTAL + 1, NOW)
+    assert [len(day.holes) for day in days] == [second - begin, second - begin, 0]
     assert [day.error for day in days] == [error, error, None]
+
+
+def test_what_lacks_before_trades_of_before_the_days_is_of_none() -> None:
+    came = range(10, TOTAL + 1)
+    cutter = DayCutter(list(days_between(FIRST, LAST)), 5)
+    days = [*cutter.take(Chunk(range(5, TOTAL + 1), rows_of(list(came)), NOW))]
+    days += cutter.rest(TOTAL + 1, NOW)
+    assert [len(day.holes) for day in days] == [0, 0, 0]
+
+
+def test_a_trade_of_a_day_that_is_cut_already_fails_it_and_the_days_of_its_chunk() -> None:
+    half = 40 * PER_HOUR  # on the second day
+    late = rows_of(list(range(half, half + 20)))
+    late["traded_at"][7] = np.datetime64("2024-03-01T12:00", "ms")
+    days = cut(
+        [
+            Chunk(range(1, half), rows_of(list(range(1, half))), NOW),
+            Chunk(range(half, half + 20), late, NOW),
+            Chunk(range(half + 20, TOTAL + 1), rows_of(list(range(half + 20, TOTAL + 1))), NOW),
+        ]
+    )
+    assert [day.day for day in days] == [FIRST, FIRST, date(2024, 3, 2), LAST]
+    reasons = [day.error and day.error.reason for day in days]
+    said = f"a trade of 2024-03-01 has a number from after it: {half + 7}"
+    assert reasons == [None, said, said, None]
 
 
 def test_a_day_is_as_old_as_its_oldest_answer() -> None:

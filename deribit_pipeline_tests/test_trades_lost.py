@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pytest
 
 from deribit_pipeline.domain import days_between
+from deribit_pipeline.errors import UnknownInstrument
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rows import FetchedRows
@@ -13,7 +14,14 @@ from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline_tests.fetched_trades import NAME, TODAY, TradesFetched, held_of, states
+from deribit_pipeline_tests.fetched_trades import (
+    NAME,
+    TODAY,
+    TradesFetched,
+    held_of,
+    ms,
+    states,
+)
 
 
 @pytest.fixture
@@ -117,24 +125,68 @@ def test_spoiled_answers_change_nothing(source: TradesFetched, faults: Faults, f
     ]
 
 
-def test_numbers_of_which_no_answer_can_be_believed_fail_their_days_only(
-    source: TradesFetched, faults: Faults
+@pytest.mark.parametrize("spoiled", [{0}, {0, 1}, {2}, {5}])
+def test_chunks_of_which_no_answer_can_be_believed_fail_their_days_only(
+    source: TradesFetched, faults: Faults, spoiled: set[int]
 ) -> None:
-    first, last = date(2024, 3, 1), date(2024, 3, 9)
-    middle = source.numbers(date(2024, 3, 5)).start + 500
+    first, last = date(2024, 3, 1), date(2024, 3, 20)
+    begin = source.numbers(first).start
+    middles = {begin + chunk * 9_900 + 4_000 for chunk in spoiled}
+    assert max(middles) < source.numbers(last).stop
 
-    def is_about_it(method: str, reply: Reply) -> bool:
+    def is_about_them(method: str, reply: Reply) -> bool:
         trades = (reply.body.get("result") or {}).get("trades") or []
-        return any(trade["trade_seq"] == middle for trade in trades)
+        return any(trade["trade_seq"] in middles for trade in trades)
 
-    faults.spoil_where("rows_repeated", is_about_it)
+    faults.spoil_where("rows_repeated", is_about_them)
     fetched = source.fetched(first, last)
-    failed = [day for day, piece in fetched.items() if isinstance(piece, FailedDays)]
-    assert date(2024, 3, 5) in failed
-    assert len(failed) < 9
+    of_them = {
+        day
+        for day in days_between(first, last)
+        if any(middle in source.numbers(day) for middle in middles)
+    }
+    failed = {day for day, piece in fetched.items() if isinstance(piece, FailedDays)}
+    assert of_them <= failed
+    assert len(failed) <= 6 * len(spoiled)
     for day, piece in fetched.items():
         if isinstance(piece, FetchedRows):
             assert piece.rows["trade_seq"].tolist() == list(source.numbers(day))
+
+
+def test_a_trade_that_is_told_too_late_for_its_day_fails_it_and_those_it_is_told_among(
+    source: TradesFetched,
+) -> None:
+    first, last = date(2024, 3, 1), date(2024, 3, 20)
+    among = source.numbers(date(2024, 3, 12))
+    source.sandbox.trades.move(NAME, among.start + 500, ms(date(2024, 3, 2)) + 1)
+    fetched = source.fetched_each(first, last)
+    for day in (date(2024, 3, 2), date(2024, 3, 12)):
+        failed = fetched[day][-1]
+        assert isinstance(failed, FailedDays)
+        assert failed.error.reason == (
+            f"a trade of 2024-03-02 has a number from after it: {among.start + 500}"
+        )
+    for day, pieces in fetched.items():
+        if isinstance(pieces[-1], FetchedRows):
+            assert pieces[-1].rows["trade_seq"].tolist() == list(source.numbers(day))
+
+
+def test_trades_of_what_no_host_knows_any_more_are_an_error_and_not_none(
+    source: TradesFetched, warehouse: Warehouse
+) -> None:
+    with warehouse.writing() as connection:
+        connection.execute("""
+            insert into instruments by name
+            select 'BTC-3NOV23' as instrument_name, 'future' as kind, 'BTC' as base_currency,
+                   'USD' as quote_currency, 'BTC' as settlement_currency,
+                   timestamptz '2023-10-19 08:00:00+00' as listed_at,
+                   timestamptz '2023-11-03 08:00:00+00' as expires_at,
+                   10 as contract_size, 0.5 as tick_size, '[]' as tick_size_steps,
+                   10 as min_trade_amount, listed_at as valid_from, listed_at as first_seen_at,
+                   listed_at as last_seen_at, '' as run_id
+        """)
+    with pytest.raises(UnknownInstrument, match="BTC-3NOV23"):
+        source.fetched(date(2023, 11, 1), date(2023, 11, 1), "BTC-3NOV23")
 
 
 def test_a_listing_that_is_told_wrongly_once_leaves_no_day_out(

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.datasets import TRADES, Dataset
 from deribit_pipeline.domain import Candles, Resolution, day_window
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.operations.writing import Written
 from deribit_pipeline.planning.days import FetchedDay, prove
 from deribit_pipeline.planning.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.warehouse import datasets, reads
-from deribit_pipeline.warehouse.dataset_writes import WholeDay
+from deribit_pipeline.warehouse.dataset_writes import WholeDay, unprove_candles_of
 from deribit_pipeline.warehouse.dataset_writes import write_days as write_rows
 from deribit_pipeline.warehouse.reads import Connection
 from deribit_pipeline.warehouse.writes import Provenance, write_days
@@ -100,4 +100,15 @@ class RowBook:
             written.rows += count_of(day.rows)
             written.revised += count_of(proved.replaced)
         write_rows(connection, self._dataset, whole, self._provenance(run_id))
+        if self._dataset is TRADES:
+            changed = [day.proof.day for day in whole if _is_changed(day)]
+            unprove_candles_of(connection, series, changed)
         return written
+
+
+def _is_changed(day: WholeDay) -> bool:
+    """Whether other rows are held than before, or something else is proved of them."""
+    former, proof = day.former, day.proof
+    if former is None or count_of(day.replaced):
+        return True
+    return (former.content_hash, former.state) != (proof.content_hash, proof.state)

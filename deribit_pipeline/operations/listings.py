@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from operator import eq
 
 from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.domain import Instrument
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.sources.asking import agreed, insisted
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.instruments import listings as held_listings
 
@@ -21,15 +22,14 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far this machine's clock may be from the exchange's without a word."""
 
 
-# How often an odd answer is asked for before it is the exchange's last word.
-_TRIES = 3
-
-Told = TypeVar("Told")
-
-
 async def exchange_time(client: DeribitClient) -> datetime:
     """The exchange's clock."""
-    return await _insisted(client.get_time)
+    return await insisted(client.get_time)
+
+
+async def index_names(client: DeribitClient) -> list[str]:
+    """Every price index that the exchange has."""
+    return (await insisted(client.get_index_price_names)).said
 
 
 async def listings(
@@ -51,9 +51,20 @@ async def listings(
     return instruments, exchange.as_of or await exchange_time(exchange.client)
 
 
+async def agreed_listing(exchange: Exchange, warehouse: Warehouse, name: str) -> Instrument:
+    """As `listings`, of one instrument, asked for until two answers say the same: for where days
+    would not be asked for because of it."""
+    contradiction = DeribitBadPayload(
+        "answers contradict each other about the listing",
+        method="public/get_instrument",
+        params={"instrument_name": name},
+    )
+    return await agreed(partial(_listing, exchange, warehouse, name), eq, contradiction)
+
+
 async def _listing(exchange: Exchange, warehouse: Warehouse, name: str) -> Instrument:
     try:
-        return await _insisted(partial(exchange.client.get_instrument, name))
+        return await insisted(partial(exchange.client.get_instrument, name))
     except UnknownInstrument as unknown:
         instrument = await _archived(exchange, name) or await asyncio.to_thread(
             _held, warehouse, name
@@ -70,7 +81,7 @@ async def _archived(exchange: Exchange, name: str) -> Instrument | None:
     if exchange.history is None:
         return None
     try:
-        return await _insisted(partial(exchange.history.get_instrument, name))
+        return await insisted(partial(exchange.history.get_instrument, name))
     except UnknownInstrument:
         return None
     except DeribitError as error:
@@ -81,15 +92,6 @@ async def _archived(exchange: Exchange, name: str) -> Instrument | None:
 def _held(warehouse: Warehouse, name: str) -> Instrument | None:
     with warehouse.reading() as connection:
         return held_listings(connection, [name]).get(name)
-
-
-async def _insisted(call: Callable[[], Awaitable[Told]]) -> Told:
-    for _ in range(_TRIES - 1):
-        try:
-            return await call()
-        except DeribitBadPayload as error:
-            logger.info("%s; asking again", error)
-    return await call()
 
 
 def warn_of_clock(as_of: datetime) -> None:

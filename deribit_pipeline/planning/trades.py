@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain import ONE_DAY
-from deribit_pipeline.errors import DeribitError
+from deribit_pipeline.errors import DeribitBadPayload, DeribitError
 from deribit_pipeline.planning.rows import Columns, count_of, joined_rows, some_of
 
 MARGIN = 100
@@ -115,7 +115,8 @@ class DayCutter:
     """Cuts chunks, taken in the order of their numbers, into the days of an unbroken span.
 
     `first` is the first number asked for. What lacks between two trades could be of the days of
-    both and of those between; before the very first trade, of any day up to its own.
+    both and of those between; before the very first trade, of any day up to its own. A chunk with
+    a trade of a day that was cut before is not believed, and what was given of that day neither.
     """
 
     def __init__(self, days: Sequence[date], first: int) -> None:
@@ -142,7 +143,7 @@ class DayCutter:
         return len(self._tail) == MARGIN and bool(np.all(self._tail >= self._end))
 
     def take(self, chunk: Chunk) -> Iterator[CutDay]:
-        """Take the next chunk; gives the days that no later one can change."""
+        """Take the next chunk; gives the days that no later one should change."""
         if chunk.error is not None:
             self._error = chunk.error
             return
@@ -150,6 +151,12 @@ class DayCutter:
         if count_of(rows):
             numbers, times = rows["trade_seq"], rows["traded_at"]
             days = times.astype("datetime64[D]")
+            late = self._late(days)
+            if len(late):
+                self._error = _out_of_order(numbers[late[0]], days[late[0]])
+                for day in np.unique(days[late]):
+                    yield self._cut(day.item(), chunk.as_of, self._error)
+                return
             self._note_holes(numbers, days)
             is_of_one_day = bool(np.all(days == days[0]))
             for day in days[:1] if is_of_one_day else np.unique(days):
@@ -175,9 +182,14 @@ class DayCutter:
         while self._left:
             yield self._cut(self._left.pop(0), as_of)
 
+    def _late(self, days: NDArray[np.datetime64]) -> NDArray[np.intp]:
+        """Where trades are of days that were cut already."""
+        left = self._left[0] if self._left else self._days[1] + ONE_DAY
+        return np.flatnonzero((days >= np.datetime64(self._days[0])) & (days < np.datetime64(left)))
+
     def _note_holes(self, numbers: Numbers, days: NDArray[np.datetime64]) -> None:
         first_day: date = days[0].item()
-        last, day = self._last or (self._first - 1, first_day)
+        last, day = self._last or (self._first - 1, min(self._days[0], first_day))
         if last + 1 < numbers[0]:
             self._note_hole(np.arange(last + 1, numbers[0]), day, first_day)
         self._error = None
@@ -197,15 +209,23 @@ class DayCutter:
     def _note_time(self, day: date, as_of: datetime) -> None:
         self._as_of[day] = min(self._as_of.get(day, as_of), as_of)
 
-    def _cut(self, day: date, as_of: datetime) -> CutDay:
+    def _cut(self, day: date, as_of: datetime, error: DeribitError | None = None) -> CutDay:
         parts, holes = self._parts.pop(day, None), self._holes.pop(day, None)
         return CutDay(
             day,
             joined_rows(parts) if parts else NO_TRADES,
             np.concatenate(holes) if holes else np.empty(0, np.int64),
             self._as_of.pop(day, as_of),
-            self._errors.pop(day, None),
+            self._errors.pop(day, error),
         )
+
+
+def _out_of_order(number: int, day: np.datetime64) -> DeribitBadPayload:
+    return DeribitBadPayload(
+        f"a trade of {day} has a number from after it: {number}",
+        method="trades by their numbers",
+        params={},
+    )
 
 
 def midnight(day: date) -> np.datetime64:

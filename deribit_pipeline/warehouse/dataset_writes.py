@@ -4,7 +4,7 @@ somebody else opened. Identifiers come from the tables alone."""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,26 @@ def write_days(
         "insert into dataset_days values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)",
         [_proof_row(day.proof, provenance) for day in new],
     )
+
+
+def unprove_candles_of(connection: Connection, series: str, days: Sequence[date]) -> None:
+    """Take the proofs of candles back that were made of these days' trades before: of the days
+    themselves, and of those after them up to the next one with trades, which repeat the last close.
+    They are open, and will be made again."""
+    for day in days:
+        connection.execute(
+            """
+            update dataset_days set state = 'open'
+            where dataset = 'candles_rebuilt' and series = $series and day >= $day
+              and state <> 'open'
+              and not exists (
+                  from dataset_days as traded
+                  where traded.dataset = 'trades' and traded.series = $series
+                    and traded.day > $day and traded.day < dataset_days.day and traded.received > 0
+              )
+            """,
+            {"series": series, "day": day},
+        )
 
 
 def _of_day(proof: DatasetProof) -> dict[str, object]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain import CANDLE_VALUES, day_window
+from deribit_pipeline.warehouse.former_trades import former_day
 from deribit_pipeline.warehouse.reads import Connection
 from deribit_pipeline.warehouse.rules import BASE_ROUNDING, QUOTE_ROUNDING, Rule
 
@@ -166,14 +167,9 @@ def _compared(ways: str) -> str:
     return _COMPARED.replace("STEPS", _made_of(_DAY, _TRADES, ways))
 
 
-_FIRST_NUMBER = f"select min(trade_seq) {_TRADES}"
-
-# The day from whose last trade on nothing lacks, if such a day is held at all, or the day itself.
-_FORMER = """
-select coalesce(max(day), cast($day as date))
-from dataset_days
-where dataset = 'trades' and series = $instrument_name and day < $day
-  and state = 'complete' and received > 0"""
+_MINUTES = f"""
+with {_made_of(_DAY, _TRADES, _WHOLE)}
+select minute * 60000 as opened_at from minutes order by minute"""
 
 _DIFFERING_DAYS = "select distinct instrument_name, day from differing"
 _TRADES_OF_ALL = """
@@ -238,14 +234,11 @@ def made_candles(
     }
 
 
-def first_number(connection: Connection, instrument_name: str, day: date) -> int | None:
-    """The number of the first trade held of a day; None where there is none."""
-    window = day_window(day)
-    [(number,)] = connection.execute(
-        _FIRST_NUMBER,
-        {"instrument_name": instrument_name, "start": window.start, "end": window.end},
-    ).fetchall()
-    return None if number is None else int(number)
+def minutes(connection: Connection, instrument_name: str, day: date) -> NDArray[Any]:
+    """When the candles of a day open, up to the expiry."""
+    parameters = _parameters(connection, instrument_name, day)
+    rows = connection.execute(_MINUTES, parameters).fetchnumpy()
+    return np.asarray(rows["opened_at"]).astype("datetime64[ms]")
 
 
 def comparison(connection: Connection, instrument_name: str, day: date) -> Comparison:
@@ -261,6 +254,10 @@ def comparison(connection: Connection, instrument_name: str, day: date) -> Compa
 
 def _parameters(connection: Connection, instrument_name: str, day: date) -> dict[str, object]:
     """Instrument and day, and the time of the trades that its candles are made of."""
-    wanted = {"instrument_name": instrument_name, "day": day}
-    [(former,)] = connection.execute(_FORMER, wanted).fetchall()
-    return wanted | {"start": day_window(former).start, "end": day_window(day).end}
+    former = former_day(connection, instrument_name, day)
+    return {
+        "instrument_name": instrument_name,
+        "day": day,
+        "start": day_window(former).start,
+        "end": day_window(day).end,
+    }

@@ -4,18 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
 
-import numpy as np
-
 from deribit_pipeline.datasets import TRADES
-from deribit_pipeline.domain import DatasetProof, DayState, day_window, moment64
+from deribit_pipeline.domain import DatasetProof, DayState
 from deribit_pipeline.errors import IncompleteTrades
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.source import FailedDays
-from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, some_of
-from deribit_pipeline.warehouse import datasets, rebuilt
+from deribit_pipeline.planning.rows import FetchedRows, some_of
+from deribit_pipeline.warehouse import datasets, former_trades, rebuilt
 from deribit_pipeline.warehouse.file import Warehouse
-
-_MINUTE = np.timedelta64(60_000, "ms")
 
 
 class RebuiltCandles:
@@ -44,21 +40,13 @@ def _made(warehouse: Warehouse, name: str, day: date) -> FetchedRows | FailedDay
         if proof.state is DayState.NOT_LISTED:
             nothing = some_of(made, slice(0, 0))
             return FetchedRows(name, day, nothing, proof.fetched_at, is_listed=False)
-        first = rebuilt.first_number(connection, name, day)
+        # Minutes before the first trade that is known are expected too, unless none came before
+        # it: they repeat a close that is not held here.
+        is_first = former_trades.is_first(connection, name, day)
+        expected = made["opened_at"] if is_first else rebuilt.minutes(connection, name, day)
         compared = rebuilt.comparison(connection, name, day)
-    return FetchedRows(
-        name, day, made, proof.fetched_at, _expected(made, day, first), verdict=_verdict(compared)
-    )
-
-
-def _expected(made: Columns, day: date, first_number: int | None) -> np.ndarray:
-    """The minutes that there must be: those before the first trade that is known are expected
-    where a trade came before it, and so has a close that nobody here knows."""
-    opened_at = made["opened_at"]
-    if first_number in (None, 1) or not count_of(made):
-        return opened_at
-    midnight = moment64(day_window(day).start)
-    return np.concatenate((np.arange(midnight, opened_at[0], _MINUTE), opened_at))
+        as_of = former_trades.known_at(connection, name, day)
+    return FetchedRows(name, day, made, as_of, expected, verdict=_verdict(compared))
 
 
 def _verdict(compared: rebuilt.Comparison) -> str:

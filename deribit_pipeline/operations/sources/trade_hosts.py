@@ -2,17 +2,17 @@
 www, which keeps the newest for about a day."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.deribit.methods import Told
-from deribit_pipeline.domain import ONE_DAY, Instrument, from_ms, moment64
+from deribit_pipeline.domain import ONE_DAY, from_moment64, from_ms, moment64
 from deribit_pipeline.errors import DeribitBadPayload, UnknownInstrument
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.sources.asking import agreed, insisted
+from deribit_pipeline.operations.sources.asking import insisted
 from deribit_pipeline.planning.rows import Columns, count_of, some_of
 from deribit_pipeline.planning.trades import NO_TRADES, Chunk, second_looks, within
 
@@ -29,6 +29,8 @@ _LOOKS = 3  # how often what lacks is asked for again
 # An instrument that is traded every minute: how far the archive has got, its newest trade shows.
 _BUSIEST = "BTC-PERPETUAL"
 
+_NEVER = from_ms(0)
+
 _Ask = Callable[[DeribitClient], Awaitable[Told[Columns]]]
 
 
@@ -40,10 +42,11 @@ class _Host:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest trade told, and the exchange's clock then; number 0 where there is none."""
+    """The newest trade told: its number, None where there is none, and the exchange's clock then.
+    No more trades can come of before `known_until`, as far as it shows."""
 
-    number: int
-    traded_at: datetime
+    number: int | None
+    known_until: datetime
     as_of: datetime
 
 
@@ -61,6 +64,8 @@ class TradeHosts:
         self._hosts = [host for host in (self._archive, self._www) if host]
         self.per_chunk = self._hosts[0].most - LEAKS
         self.has_archive = self._archive is not None
+        self._is_known = False
+        self._unknown: UnknownInstrument | None = None
 
     @property
     def now(self) -> datetime:
@@ -69,49 +74,33 @@ class TradeHosts:
             host.client.rpc.as_of for host in self._hosts if host.client.rpc.as_of is not None
         )
 
-    async def instrument(self, *, is_doubted: bool) -> Instrument:
-        """When the instrument is listed, asked for until two answers agree where that is doubted.
-        What has expired, only the archive may know."""
-
-        async def told() -> Instrument:
-            try:
-                return await self._www.client.get_instrument(self._name)
-            except UnknownInstrument:
-                if self._archive is None:
-                    raise
-                return await self._archive.client.get_instrument(self._name)
-
-        if not is_doubted:
-            return await insisted(told)
-        contradiction = DeribitBadPayload(
-            "answers contradict each other about its listing",
-            method="public/get_instrument",
-            params={"instrument_name": self._name},
-        )
-        return await agreed(told, lambda one, other: one == other, contradiction)
-
     async def newest(self) -> Newest:
-        """The newest trade; that there is none at all, both hosts must say again and again."""
-        found = Newest(0, from_ms(0), from_ms(0))
+        """The newest trade; that there is none at all, both hosts must say again and again, and
+        one of them must know the instrument."""
+        found = Newest(None, _NEVER, _NEVER)
         for _ in range(_LOOKS):
             for host in self._hosts:
                 told = await self._asked(
                     host, lambda client: client.get_newest_trades(self._name, _HINTS)
                 )
                 found = _newer(found, told)
-            if found.number:
+            if found.number is not None:
                 break
+        if self._unknown is not None:
+            raise self._unknown
         return found
 
     async def last(self, newest: Newest, until: datetime) -> Newest:
         """The trade after which neither host tells any with a higher number, or one that was not
         traded before `until`."""
-        former = -1
-        while former < newest.number and newest.traded_at < until:
+        while newest.known_until < until:
             former = newest.number
             for host in self._hosts:
-                beyond = range(newest.number + 1, newest.number + host.most - LEAKS)
+                next_number = (newest.number or 0) + 1
+                beyond = range(next_number, next_number + host.most - LEAKS)
                 newest = _newer(newest, await self._numbered(host, beyond))
+            if newest.number == former:
+                break
         return newest
 
     async def last_before(self, moment: datetime, since: datetime, now: datetime) -> int | None:
@@ -194,14 +183,19 @@ class TradeHosts:
     async def _asked(self, host: _Host, ask: _Ask) -> Told[Columns]:
         """What a host tells; nothing where it does not know the instrument, or not any more."""
         try:
-            return await insisted(lambda: ask(host.client))
-        except UnknownInstrument:
+            told = await insisted(lambda: ask(host.client))
+        except UnknownInstrument as error:
+            if not self._is_known:
+                self._unknown = error
             return Told(NO_TRADES, self.now)
+        self._is_known, self._unknown = True, None
+        return told
 
 
 def _newer(newest: Newest, told: Told[Columns]) -> Newest:
     """The newest trade, of those told too."""
-    if not count_of(told.said) or told.said["trade_seq"][-1] <= newest.number:
-        return Newest(newest.number, newest.traded_at, told.as_of)
-    traded_at = from_ms(int(told.said["traded_at"].max().astype(np.int64)))
-    return Newest(int(told.said["trade_seq"][-1]), traded_at, told.as_of)
+    number = int(told.said["trade_seq"][-1]) if count_of(told.said) else 0
+    if number <= (newest.number or 0):
+        return replace(newest, as_of=told.as_of)
+    traded_at = from_moment64(told.said["traded_at"].max())
+    return Newest(number, traded_at, told.as_of)

@@ -13,6 +13,7 @@ from deribit_pipeline.deribit.trades import BY_NUMBER
 from deribit_pipeline.domain import Instrument, day_window, days_between, spans_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.listings import agreed_listing, listings
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.operations.sources.trade_hosts import Newest, TradeHosts
 from deribit_pipeline.planning.rows import FetchedRows
@@ -31,12 +32,14 @@ _LATE = timedelta(minutes=1)
 class _Span:
     """Unbroken days of an instrument, and the numbers in which all trades of them are.
 
-    `known_until` is the moment before which no more trades can come.
+    `last` is the newest number of all; `as_of` is the exchange's clock when it was told, and
+    `known_until` the moment before which no more trades can come.
     """
 
     days: Sequence[date]
     numbers: range
-    newest: Newest
+    last: int
+    as_of: datetime
     known_until: datetime
 
 
@@ -51,9 +54,10 @@ class TradesSource:
     ) -> AsyncGenerator[FetchedRows | FailedDays]:
         """See Source."""
         hosts = TradeHosts(exchange, series)
-        instrument = await hosts.instrument(is_doubted=False)
+        found, _ = await listings(exchange, warehouse, [series])
+        instrument = found[series]
         if len(_listed(instrument, days)) < len(days):
-            instrument = await hosts.instrument(is_doubted=True)
+            instrument = await agreed_listing(exchange, warehouse, series)
         listed = _listed(instrument, days)
         for day in sorted(set(days) - set(listed)):
             yield FetchedRows(series, day, NO_TRADES, hosts.now, is_listed=False)
@@ -97,7 +101,7 @@ async def _planned(hosts: TradeHosts, instrument: Instrument, days: Sequence[dat
     known_until = end
     if after is None:
         newest, known_until = await _ending(hosts, instrument, days, newest)
-    last = max(newest.number, before or 0, after or 0)
+    last = max(filter(None, (newest.number, before, after)), default=0)
     first = 1
     if before is not None:
         first = max(before - 2 * MARGIN, 1)
@@ -107,7 +111,7 @@ async def _planned(hosts: TradeHosts, instrument: Instrument, days: Sequence[dat
             raise _odd(instrument, f"no trade before the number {earliest} is told")
     stop = last + 1 if after is None else min(after + 2 * MARGIN, last) + 1
     known_until = min(known_until, newest.as_of - _LATE)
-    return _Span(days, range(first, stop), newest, known_until)
+    return _Span(days, range(first, stop), last, newest.as_of, known_until)
 
 
 async def _ending(
@@ -119,15 +123,15 @@ async def _ending(
     nothing comes: it must be said once more, by hosts that have got as far.
     """
     over = [day for day in days if day_window(day).end <= newest.as_of - _LATE]
-    if not over or day_window(over[-1]).end <= newest.traded_at:
-        return newest, newest.traded_at
+    if not over or day_window(over[-1]).end <= newest.known_until:
+        return newest, newest.known_until
     start, end = day_window(days[0]).start, day_window(over[-1]).end
     newest = await hosts.last(newest, end)
     if await hosts.knows_all(start, min(end, instrument.expires_at or end)):
         return newest, end
     if not hosts.has_archive:
         raise _odd(instrument, "trades of before yesterday are not told here")
-    return newest, newest.traded_at
+    return newest, newest.known_until
 
 
 def _odd(instrument: Instrument, reason: str) -> DeribitError:
@@ -140,8 +144,8 @@ async def _cut(hosts: TradeHosts, span: _Span, step: int = 1) -> AsyncGenerator[
 
     Looks further before and after where trades beside the span are on its days.
     """
-    numbers, last = span.numbers, span.newest.number
-    cutter, as_of, is_begun = DayCutter(span.days, numbers.start), span.newest.as_of, False
+    numbers, as_of, is_begun = span.numbers, span.as_of, False
+    cutter = DayCutter(span.days, numbers.start)
     while numbers:
         async with aclosing(_told(hosts, numbers)) as told:
             async for chunk in told:
@@ -154,7 +158,7 @@ async def _cut(hosts: TradeHosts, span: _Span, step: int = 1) -> AsyncGenerator[
                     yield day
         if not is_begun:
             break
-        stop = last + 1 if not cutter.ends_after else numbers.stop
+        stop = span.last + 1 if not cutter.ends_after else numbers.stop
         numbers = range(numbers.stop, min(numbers.stop + hosts.per_chunk, stop))
     if span.numbers and not is_begun:
         first = max(span.numbers.start - MARGIN * 10**step, 1)
