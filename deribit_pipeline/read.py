@@ -18,18 +18,19 @@ lack nothing, unless there are no others. InputError says what is wrong with an 
 WarehouseError what with the file.
 """
 
-import re
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from deribit_pipeline.datasets import FUNDING_RATES, TRADES, VOLATILITY_INDEX
-from deribit_pipeline.domain import Resolution, TimeWindow, day_window, spans_of
+from deribit_pipeline.datasets import CANDLES, FUNDING_RATES, TRADES, VOLATILITY_INDEX
+from deribit_pipeline.domain import ONE_DAY, Resolution, TimeWindow, day_window, spans_of
 from deribit_pipeline.errors import IncompleteDays, InputError, WarehouseError
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse import candle_series, frames, series
+from deribit_pipeline.warehouse import asked, candle_series, frames, series
+from deribit_pipeline.warehouse.asked import Moment
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.frames import FrameKind
 from deribit_pipeline.warehouse.reads import Connection
@@ -47,7 +48,6 @@ __all__ = [
     "volatility_index",
 ]
 
-Moment: TypeAlias = str | date | datetime
 Frame: TypeAlias = Any
 """A pandas.DataFrame, pyarrow.Table or polars.DataFrame, as was asked."""
 
@@ -75,8 +75,9 @@ def candles(
     The `attrs` of a pandas frame say, as spans of days, which were `rolled_up` from minutes and
     which are `incomplete`.
     """
-    window = _window(start, end)
-    length = _resolution(resolution)
+    length = asked.resolution(resolution)
+    asked.require_series(CANDLES[length], instrument)
+    window = asked.window(start, end)
     return _read(
         lambda connection: candle_series.candles(connection, instrument, length, window),
         complete_only,
@@ -96,7 +97,8 @@ def funding(
 ) -> Frame:
     """The hours of a perpetual that end in the window: funded_at (the end), interest_1h and
     interest_8h (fractions; a positive one is paid by longs), index_price, prev_index_price."""
-    window = _window(start, end)
+    asked.require_series(FUNDING_RATES, instrument)
+    window = asked.window(start, end)
     return _read(
         lambda connection: series.rows(connection, FUNDING_RATES, instrument, window),
         complete_only,
@@ -116,7 +118,8 @@ def trades(
 ) -> Frame:
     """The trades of the window by `trade_seq`, with the columns of the table `trades`. Many share
     a millisecond."""
-    window = _window(start, end)
+    asked.require_series(TRADES, instrument)
+    window = asked.window(start, end)
     return _read(
         lambda connection: series.rows(connection, TRADES, instrument, window),
         complete_only,
@@ -137,10 +140,9 @@ def volatility_index(
 ) -> Frame:
     """The candles of a currency's DVOL that open in the window: opened_at, open, high, low, close,
     in percent a year. `resolution` is in seconds: 60 or 3600."""
-    window = _window(start, end)
-    if resolution not in ("60", "3600"):
-        raise InputError(f"resolution must be 60 or 3600 (seconds), was {resolution!r}.")
-    only = {"resolution": resolution}
+    asked.require_series(VOLATILITY_INDEX, currency)
+    only = {"resolution": asked.one_of(resolution, "resolution (seconds)", ("60", "3600"))}
+    window = asked.window(start, end)
     return _read(
         lambda connection: series.rows(connection, VOLATILITY_INDEX, currency, window, only),
         complete_only,
@@ -159,15 +161,15 @@ def historical_prices(
 ) -> Frame:
     """Hourly prices of the last `days` UTC days up to the newest complete one that is held:
     opened_at, open, high, low, close and volume (base currency), from `candles` of 60 minutes."""
-    if days < 1:
-        raise InputError(f"days must be 1 or more, was {days}.")
+    asked.require_series(CANDLES[Resolution.HOUR_1], instrument)
+    before = ONE_DAY // timedelta(minutes=1) * (asked.whole(days, "days") - 1)
 
     def select(connection: Connection) -> Excerpt:
         newest = candle_series.newest_complete_day(connection, instrument, Resolution.HOUR_1)
         if newest is None:
             raise InputError(f"The warehouse holds no complete day of {instrument}.")
-        first = day_window(newest - timedelta(days=days - 1))
-        window = TimeWindow(first.start, day_window(newest).end)
+        first, end = day_window(newest).start, day_window(newest).end
+        window = TimeWindow(asked.earlier(first, before, f"{days} days"), end)
         found = candle_series.candles(connection, instrument, Resolution.HOUR_1, window)
         columns = "opened_at, open, high, low, close, volume_base as volume"
         return replace(found, query=f"select {columns} from ({found.query})")
@@ -193,20 +195,21 @@ def realised_volatility(
     It is the macro `realised_volatility` of the warehouse, made of one-minute candles: their days
     must be complete from where the first stretch begins, a candle earlier.
     """
-    window = _window(start, end)
-    if sampling < 1 or samples < 1:
-        raise InputError(f"sampling and samples must be 1 or more, were {sampling} and {samples}.")
-    reach = timedelta(minutes=sampling * (samples + 1))
+    asked.require_series(CANDLES[Resolution.MINUTE_1], instrument)
+    sampling, samples = asked.whole(sampling, "sampling"), asked.whole(samples, "samples")
+    window = asked.window(start, end)
+    what = f"{samples} samples of {sampling} minutes"
+    begins = asked.earlier(window.start, sampling * (samples + 1), what)
 
     def select(connection: Connection) -> Excerpt:
-        of_minutes = TimeWindow(window.start - reach, window.end)
+        of_minutes = TimeWindow(begins, window.end)
         found = candle_series.candles(connection, instrument, Resolution.MINUTE_1, of_minutes)
         return replace(
             found,
             at="ended_at",
             order="ended_at",
-            query="select * exclude (samples) from realised_volatility($name, $sampling, $samples) "
-            "where ended_at >= $start and ended_at < $end",
+            query="select * exclude (samples) from realised_volatility("
+            "$name, $sampling, $samples, since := $start, until := $end)",
             parameters={
                 "name": instrument,
                 "sampling": sampling,
@@ -226,6 +229,8 @@ def _read(
     path: Path | str | None,
 ) -> Frame:
     frames.require_extra(kind)
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise InputError(f"warehouse must be the path of a file, was {path!r}.")
     settings = Settings.load()
     warehouse = Warehouse(Path(path or settings.warehouse), settings.environment)
     if not warehouse.exists():
@@ -246,37 +251,3 @@ def _read(
 
 def _spans(days: Iterable[date]) -> list[str]:
     return [series.span(first, last) for first, last in spans_of(days)]
-
-
-def _resolution(text: str) -> Resolution:
-    try:
-        return Resolution(text)
-    except ValueError as error:
-        choices = ", ".join(item.value for item in Resolution)
-        raise InputError(f"resolution must be one of {choices}, was {text!r}.") from error
-
-
-def _window(start: Moment, end: Moment) -> TimeWindow:
-    """Days are meant whole, instants are where to begin and to stop before."""
-    first, last = _moment(start, "start"), _moment(end, "end")
-    begins = first if isinstance(first, datetime) else day_window(first).start
-    ends = last if isinstance(last, datetime) else day_window(last).end
-    if begins >= ends:
-        raise InputError(f"end {end} is not after start {start}.")
-    return TimeWindow(begins, ends)
-
-
-def _moment(value: Moment, name: str) -> date | datetime:
-    """An instant with its time zone, or a day."""
-    if isinstance(value, str):
-        try:
-            is_day = re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
-            value = date.fromisoformat(value) if is_day else datetime.fromisoformat(value)
-        except ValueError as error:
-            raise InputError(
-                f"{name} must be a day such as 2024-01-31 or an instant such as "
-                f"2024-01-31T08:00, was {value!r}."
-            ) from error
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
-    return value

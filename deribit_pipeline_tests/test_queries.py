@@ -90,12 +90,14 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
              "liquidation": liquidation, "direction": direction}
             for n, (liquidation, direction) in enumerate(LIQUIDATIONS)
         )),
-        (market_tables.CANDLES_REBUILT, {"instrument_name": BTC, "opened_at": NOON}),
         (market_tables.DELIVERY_PRICES,
          {"index_name": "btc_usd", "delivered_on": date(2024, 4, 26), "delivery_price": 64_000}),
         (market_tables.HISTORICAL_VOLATILITY, {"currency": "BTC", "measured_at": NOON}),
-        (market_tables.INDEX_PRICES,
-         {"index_name": "btc_usd", "priced_at": NOON, "price": 60_000}),
+        (market_tables.INDEX_PRICES, *(
+            {"index_name": "btc_usd", "priced_at": NOON + n * timedelta(seconds=288),
+             "price": 60_000}
+            for n in range(26)
+        )),
         (dataset_tables.DATASET_DAYS,
          {"dataset": "funding_rates", "series": BTC, "day": NOON.date(), "state": "complete"},
          {"dataset": "trades", "series": BTC, "day": NOON.date(), "state": "gapped"}),
@@ -103,6 +105,17 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
          {"dataset": "trades", "series": BTC, "day": NOON.date(), "confirmed": 3}),
     ):  # fmt: skip
         hold(made, table, *rows)
+    with made.writing() as connection:
+        connection.execute(
+            f"""
+            insert into candles_rebuilt
+            select instrument_name, opened_at, if(opened_at = $noon, open + 1, open), high, low,
+                   close, volume_base, volume_quote, 1
+            from candles
+            where instrument_name = '{BTC}' and opened_at between $noon and $noon + interval 1 hour
+            """,
+            {"noon": NOON},
+        )
     return made
 
 
@@ -130,6 +143,24 @@ def answer(warehouse: Warehouse, start: str) -> list[tuple[object, ...]]:
 def test_a_liquidation_is_of_the_side_whose_order_it_was(warehouse: Warehouse) -> None:
     [(_, _, longs, shorts, trades)] = answer(warehouse, "How much was liquidated")
     assert (longs, shorts, trades) == (1 + 1_000 + 10_000, 10 + 100 + 10_000, 5)
+
+
+def test_each_value_of_the_index_meets_the_minute_that_was_just_over(
+    warehouse: Warehouse,
+) -> None:
+    found = answer(warehouse, "How far was the perpetual")
+    # At 12:00:00, 12:04:48, …, 13:55:12 and 14:00:00.
+    assert [row[3] for row in found] == [1, 12, 13]
+    with warehouse.reading() as connection:
+        [(close,)] = connection.execute(
+            f"select close from candles where instrument_name = '{BTC}' "
+            "and opened_at = '2024-04-20 13:59:00+00'"
+        ).fetchall()
+    assert found[0][1] == pytest.approx(10_000 * (close / 60_000 - 1))
+
+
+def test_a_rebuilt_minute_that_opens_elsewhere_differs(warehouse: Warehouse) -> None:
+    assert answer(warehouse, "Do the trades make") == [(BTC, NOON.date(), 61, 1)]
 
 
 def test_a_hedge_costs_what_the_option_brought_where_volatility_is_as_implied(

@@ -38,10 +38,15 @@ def run(
         to=to,
         is_incomplete_allowed=allow_incomplete,
     )
-    lacking = f", of which {made.incomplete:,} days are not complete" if made.incomplete else ""
+    lacking = ""
+    if made.incomplete:
+        days = "1 day is" if made.incomplete == 1 else f"{made.incomplete:,} days are"
+        lacking = f"; {days} not complete"
+    files = "1 file" if made.files == 1 else f"{made.files:,} files"
+    size = f"{made.size / 1e6:,.1f} MB" if made.size >= 1e6 else f"{made.size / 1e3:.0f} kB"
     stderr().print(
-        f"{to} holds {made.rows:,} {dataset.rows} in {made.files:,} files of {format_name}, "
-        f"{made.size / 1e6:,.1f} MB{lacking}, written in {time.monotonic() - began:.1f} s.",
+        f"{to} holds {made.rows:,} {dataset.rows} in {files} of {format_name}, {size}, "
+        f"written in {time.monotonic() - began:.1f} s{lacking}.",
         markup=False,
         soft_wrap=True,
     )

@@ -4,6 +4,7 @@ import importlib.util
 from typing import Any, Literal, TypeAlias
 
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.warehouse.asked import one_of
 from deribit_pipeline.warehouse.reads import Connection
 from deribit_pipeline.warehouse.series import Excerpt
 
@@ -14,11 +15,7 @@ _EXTRAS = {"pandas": (), "arrow": ("pyarrow",), "polars": ("pyarrow", "polars")}
 
 
 def frame(connection: Connection, kind: FrameKind, excerpt: Excerpt) -> Any:
-    """The excerpt's rows, sorted; of pandas, indexed by their instants.
-
-    Raises InputError for a kind that is not known or whose library is not installed.
-    """
-    require_extra(kind)
+    """The excerpt's rows, sorted; of pandas, indexed by their instants."""
     at, columns = excerpt.at, "*"
     if kind == "pandas":
         # Without a time zone: DuckDB attaches it to pandas in a way that pandas warns of.
@@ -33,10 +30,8 @@ def frame(connection: Connection, kind: FrameKind, excerpt: Excerpt) -> Any:
 
 
 def require_extra(kind: str) -> None:
-    """Raise InputError where what the kind needs is not installed."""
-    if kind not in _EXTRAS:
-        raise InputError(f"frame must be one of {', '.join(_EXTRAS)}, was {kind!r}.")
-    for module in _EXTRAS[kind]:
+    """Raise InputError where the kind is not known, or what it needs is not installed."""
+    for module in _EXTRAS[one_of(kind, "frame", list(_EXTRAS))]:
         if importlib.util.find_spec(module) is None:
             raise InputError(
                 f"{module} is not installed: pip install 'deribit-pipeline[{kind}]' brings it."

@@ -29,15 +29,24 @@ where dataset_days.dataset = 'funding_rates'
 CUMULATIVE_FUNDING = View(
     name="cumulative_funding",
     parameters=("instrument", "since", "until", "amount"),
-    description="One row for each held hour of a position that was opened at `since` and closed "
-    "at `until`, both full hours, with what it paid in the hour and so far: negative where it "
+    description="One row for each hour of a position that was opened at `since` and closed at "
+    "`until`, both full hours, with what it paid in the hour and so far: negative where it "
     "received. `amount` is that of trades, USD of an inverse perpetual and base currency of a "
     "linear one, negative for a short position; what is paid is in base currency of the first and "
-    "in quote currency of the second. `hours_lacking` counts the hours so far that are not held, "
-    "whose funding is in no sum: from cumulative_funding('BTC-PERPETUAL', "
+    "in quote currency of the second. Of an hour that is not held the rate is null; "
+    "`hours_lacking` counts those so far, whose funding is in no sum: "
+    "from cumulative_funding('BTC-PERPETUAL', "
     "'2024-01-01 00:00:00+00', '2024-02-01 00:00:00+00', 10000).",
     query="""
 with hours as (
+    select to_timestamp(hour * 3600) as funded_at
+    from (
+        select unnest(range(
+            epoch_ms(cast(since as timestamptz)) // 3600000 + 1,
+            epoch_ms(cast(until as timestamptz)) // 3600000 + 1
+        )) as hour
+    )
+), rates as (
     select funded_at, interest_1h,
            cast(amount as double) * interest_1h
            * if(contains(instrument_name, '_'), prev_index_price, 1 / prev_index_price) as paid
@@ -47,10 +56,10 @@ with hours as (
       and funded_at <= cast(until as timestamptz)
 )
 select funded_at, interest_1h, paid,
-       sum(paid) over so_far as paid_so_far,
-       epoch_ms(funded_at) // 3600000 - epoch_ms(cast(since as timestamptz)) // 3600000
-       - count(*) over so_far as hours_lacking
+       coalesce(sum(paid) over so_far, 0) as paid_so_far,
+       count(*) filter (paid is null) over so_far as hours_lacking
 from hours
+left join rates using (funded_at)
 window so_far as (order by funded_at)
 order by funded_at""",
 )

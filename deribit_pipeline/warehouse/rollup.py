@@ -18,6 +18,12 @@ ROLLED = """
 """One longer candle of a group of `candles`, and of how many it is made."""
 
 
+def origin_of(resolution: Resolution) -> datetime:
+    """From when candles are counted: Monday 1970-01-05, those of 1D from 08:00 UTC, when they
+    open; those of 180, 360 and 720 from 00:00, which nobody has shown."""
+    return _MONDAY + (resolution.anchor or timedelta(0))
+
+
 def rolled_up(
     connection: Connection,
     instrument_name: str,
@@ -30,7 +36,7 @@ def rolled_up(
     time; and of how many each is made, shape (n,).
 
     A longer candle holds those that open in it. Lengths are counted from `origin`: if none is
-    given, from Monday 1970-01-05, those of 1D candles from 08:00 UTC, when they open.
+    given, from that of the resolution.
     """
     rows = connection.execute(
         f"""
@@ -46,7 +52,7 @@ def rolled_up(
             "start": window.start,
             "end": window.end,
             "length": length // timedelta(milliseconds=1),
-            "origin": origin or _MONDAY + (resolution.anchor or timedelta(0)),
+            "origin": origin or origin_of(resolution),
         },
     ).fetchnumpy()
     rolled = Candles(

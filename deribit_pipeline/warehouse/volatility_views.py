@@ -6,14 +6,26 @@ minutes since 1970-01-01 00:00 UTC, so that the time zone of a session does not 
 
 from deribit_pipeline.warehouse.tables import View
 
+_SPAN = ("since := '-infinity'", "until := 'infinity'")
+
+
+def _whole(name: str) -> str:
+    """A number as a whole one: rounded without a word, it would answer another question."""
+    return (
+        f"if(cast({name} as double) = cast({name} as bigint) and cast({name} as bigint) > 0,\n"
+        f"           cast({name} as bigint), error('{name} must be a whole number, 1 or more'))"
+    )
+
+
 SAMPLED_CANDLES = View(
     name="sampled_candles",
-    parameters=("instrument", "sampling"),
+    parameters=("instrument", "sampling", *_SPAN),
     description="One row for each candle of `sampling` minutes of an instrument of which every "
     "minute is held, on complete days: from sampled_candles('BTC-PERPETUAL', 60). Any whole number "
     "of minutes goes, counted from 1970-01-01 00:00 UTC. Minutes in which nobody traded repeat the "
-    "last close; they are in it, and counted in `minutes_without_trades`.",
-    query="""
+    "last close; they are in it, and counted in `minutes_without_trades`. Only minutes from "
+    "`since` on and before `until` are read.",
+    query=f"""
 select to_timestamp(number * cast(sampling as bigint) * 60) as opened_at,
        open, high, low, close, volume_base, volume_quote, minutes_without_trades
 from (
@@ -24,25 +36,35 @@ from (
            count(*) filter (volume_base = 0) as minutes_without_trades, count(*) as minutes
     from complete_candles
     where instrument_name = instrument and resolution = '1'
+      and complete_candles.opened_at >= cast(since as timestamptz)
+      and complete_candles.opened_at < cast(until as timestamptz)
     group by number
 )
-where minutes = cast(sampling as bigint)
+where minutes = {_whole("sampling")}
 order by opened_at""",
 )
 
+# The minutes are bounded where they are read, so that a day's volatilities cost no look at years.
 # A candle whose predecessor lacks has no move, and so is in no window. What has no logarithm, as
 # combos may cost zero or less, or whose range does not hold its own prices, counts as lacking.
 REALISED_VOLATILITIES = View(
     name="realised_volatilities",
-    parameters=("instrument", "sampling", "windows"),
+    parameters=("instrument", "sampling", "windows", *_SPAN),
     description="One row for each length of window and each end of such a window: "
     "from realised_volatilities('BTC-PERPETUAL', 60, [24, 168]). As realised_volatility, for a "
     "list of lengths.",
-    query="""
+    query=f"""
 with sampled as (
     select epoch_ms(opened_at) // (60000 * cast(sampling as bigint)) as number,
            open, high, low, close
-    from sampled_candles(instrument, sampling)
+    from sampled_candles(
+        instrument, sampling,
+        since := cast(since as timestamptz) - to_minutes(
+            cast(sampling as bigint)
+            * (cast(list_max(cast(windows as double[])) as bigint) + 1)
+        ),
+        until := until
+    )
     where low > 0 and low <= least(open, close) and greatest(open, close) <= high
 ), following as (
     select *, lag(close) over (order by number) as before,
@@ -62,7 +84,10 @@ with sampled as (
            var_samp(jump) over rolling as jumps, var_samp(body) over rolling as bodies,
            0.34 / (1.34 + (samples + 1) / nullif(samples - 1, 0)) as weight,
            365 * 24 * 60 / cast(sampling as bigint) as a_year
-    from moves, (select unnest(cast(windows as bigint[])) as samples)
+    from moves, (
+        select {_whole("samples")} as samples
+        from (select unnest(windows) as samples)
+    )
     window rolling as (
         partition by samples
         order by number
@@ -76,18 +101,20 @@ select to_timestamp((number + 1) * cast(sampling as bigint) * 60) as ended_at, s
        sqrt(a_year * (jumps + weight * bodies + (1 - weight) * rogers_satchell)) as yang_zhang
 from variances
 where moves = samples
+  and ended_at >= cast(since as timestamptz) and ended_at < cast(until as timestamptz)
 order by samples, ended_at""",
 )
 
 REALISED_VOLATILITY = View(
     name="realised_volatility",
-    parameters=("instrument", "sampling", "samples"),
+    parameters=("instrument", "sampling", "samples", *_SPAN),
     description="One row for each end of a window of `samples` candles of `sampling` minutes: the "
     "realised volatility over it by five estimators, as annualised fractions (0.65 is 65 %): "
     "from realised_volatility('BTC-PERPETUAL', 60, 24). A window of which a candle lacks, or the "
-    "close before it, has no row.",
+    "close before it, has no row. Only ends from `since` on and before `until` are given, and only "
+    "what they need is read.",
     query="""
-from realised_volatilities(instrument, sampling, [samples])""",
+from realised_volatilities(instrument, sampling, [samples], since := since, until := until)""",
 )
 
 VOLATILITY_CONE = View(
@@ -119,11 +146,11 @@ REALISED_AGAINST_DVOL = View(
     "fractions: from realised_against_dvol('BTC-PERPETUAL', 'BTC', 30). What was realised is null "
     "where a candle of its window lacks, and a moment that lacks both has no row. `sampling`, in "
     "minutes, divides a day.",
-    query="""
+    query=f"""
 with realised as (
     select ended_at, close_to_close
     from realised_volatility(
-        instrument, sampling, cast(days as bigint) * 1440 // cast(sampling as bigint)
+        instrument, sampling, {_whole("days")} * 1440 // cast(sampling as bigint)
     )
 ), dvol as (
     select opened_at + to_seconds(cast(resolution as bigint)) as measured_at,

@@ -18,18 +18,30 @@ from deribit_pipeline.warehouse.whole import whole_folder
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How files are written: of a part a month, or of one for the whole window."""
+    """How files are written: of a part a month, or of one for the whole window. `require_fit`
+    raises InputError for a dataset, or a series of it, that the format has no place for."""
 
     write: Callable[[Part, Path], None]
     is_by_month: bool
     extra: str = "pandas"
+    require_fit: Callable[[Dataset, str], None] = lambda dataset, series: None
 
 
 FORMATS = {
     "parquet": Format(tables.write_parquet, is_by_month=True),
     "csv": Format(tables.write_csv, is_by_month=True),
-    "freqtrade": Format(freqtrade.write_freqtrade, is_by_month=False, extra="arrow"),
-    "nautilus": Format(nautilus.write_nautilus, is_by_month=False, extra="arrow"),
+    "freqtrade": Format(
+        freqtrade.write_freqtrade,
+        is_by_month=False,
+        extra="arrow",
+        require_fit=freqtrade.require_fit,
+    ),
+    "nautilus": Format(
+        nautilus.write_nautilus,
+        is_by_month=False,
+        extra="arrow",
+        require_fit=nautilus.require_fit,
+    ),
 }
 
 
@@ -64,6 +76,8 @@ def export(
     """
     format_ = FORMATS[format_name]
     require_extra(format_.extra)
+    for name in names:
+        format_.require_fit(dataset, name)
     _require_place(to)
     whole = TimeWindow(day_window(first).start, day_window(last).end)
     for name in names:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from deribit_pipeline.datasets import FUNDING_RATES, Dataset
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.operations.exports.part import Part
@@ -27,9 +28,9 @@ _SPOT = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)")
 def write_freqtrade(part: Part, folder: Path) -> None:
     """Write candles, with the volume in base currency, or hourly funding rates.
 
-    Raises InputError for what freqtrade has no place for.
+    Raises InputError for candles that freqtrade would move.
     """
-    file = folder / _file_name(part)
+    file = folder / _file_name(part.dataset, part.series)
     frame = part.frame()
     if resolution := part.dataset.resolution:
         _require_its_grid(frame, part.series, resolution)
@@ -41,17 +42,26 @@ def write_freqtrade(part: Part, folder: Path) -> None:
     )
 
 
-def _file_name(part: Part) -> str:
+def require_fit(dataset: Dataset, series: str) -> None:
+    """Raise InputError for what freqtrade has no place for."""
+    if not dataset.resolution and dataset is not FUNDING_RATES:
+        raise InputError(
+            "--format freqtrade is for candles and funding rates: export other datasets as parquet."
+        )
+    _file_name(dataset, series)
+
+
+def _file_name(dataset: Dataset, series: str) -> str:
     """As freqtrade names the file of a pair; pairs are named as ccxt does, such as BTC/USD:BTC."""
-    resolution = part.dataset.resolution
-    if spot := _SPOT.fullmatch(part.series):
+    resolution = dataset.resolution
+    if spot := _SPOT.fullmatch(series):
         if not resolution:
-            raise InputError(f"{part.series} is a spot pair, which has no funding.")
+            raise InputError(f"{series} is a spot pair, which has no funding.")
         return f"{spot[1]}_{spot[2]}-{resolution.label}.feather"
-    future = _FUTURE.fullmatch(part.series)
+    future = _FUTURE.fullmatch(series)
     if not future:
         raise InputError(
-            f"{part.series} is an option or a combo, which freqtrade does not know: export it as "
+            f"{series} is an option or a combo, which freqtrade does not know: export it as "
             "parquet or csv."
         )
     base, quote, expiry = future.groups()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.operations.exports.part import Part
@@ -27,16 +28,12 @@ _ROWS_PER_GROUP = 5_000
 
 
 def write_nautilus(part: Part, folder: Path) -> None:
-    """Write candles as bars, stamped with their end, their volume in base currency.
-
-    Raises InputError for anything but candles.
-    """
+    """Write candles as bars, stamped with their end, their volume in base currency."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     resolution = part.dataset.resolution
-    if not resolution:
-        raise InputError("--format nautilus is for candles: export other datasets as parquet.")
+    assert resolution is not None  # require_fit was asked
     frame = part.frame()
     if frame.empty:
         return
@@ -63,6 +60,12 @@ def write_nautilus(part: Part, folder: Path) -> None:
     file = folder / "data" / "bar" / bar_type / f"{_named(ended[0])}_{_named(ended[-1])}.parquet"
     file.parent.mkdir(parents=True)
     pq.write_table(pa.table(columns, schema=schema), file, row_group_size=_ROWS_PER_GROUP)
+
+
+def require_fit(dataset: Dataset, series: str) -> None:
+    """Raise InputError for anything but candles."""
+    if not dataset.resolution:
+        raise InputError("--format nautilus is for candles: export other datasets as parquet.")
 
 
 def _specification(resolution: Resolution) -> str:
