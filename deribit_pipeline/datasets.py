@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from deribit_pipeline.domain import DayProof, Proof, Resolution
+from deribit_pipeline.instruments import CURRENCIES
 
 
 class SeriesKind(enum.StrEnum):
@@ -79,10 +80,11 @@ def _candles(resolution: Resolution) -> Dataset:
 
 CANDLES = {resolution: _candles(resolution) for resolution in Resolution}
 
-CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
-"""What instruments settle in."""
-
 _VOLATILE = ("BTC", "ETH")
+
+# Nothing settles in the other currencies yet, spot pairs never do: an answer without a settlement
+# proves no day, so that their days could never be complete.
+_SETTLED_IN = ("BTC", "ETH", "USDC")
 
 FUNDING_RATES = Dataset(
     name="funding_rates", label="funding rates", rows="hours",
@@ -104,7 +106,7 @@ CANDLES_REBUILT = Dataset(
 SETTLEMENTS = Dataset(
     name="settlements", label="settlements", rows="settlements",
     series=SeriesKind.CURRENCY, at="settled_at", key=("settled_at", "instrument_name", "type"),
-    currencies=("BTC", "ETH", "USDC"),
+    currencies=_SETTLED_IN,
 )  # fmt: skip
 DELIVERY_PRICES = Dataset(
     name="delivery_prices", label="delivery prices", rows="prices",

@@ -69,6 +69,13 @@ class Selector:
     is_perpetual: bool = False
     is_with_expired: bool = False
 
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The currencies whose lists may tell an instrument that is selected. In whose list a spot
+        pair stands, that of either of its currencies, nobody has shown."""
+        may_be_spot = self.kind in (None, "spot") and not (self.is_perpetual or self.expiry)
+        return CURRENCIES if self.currency is None or may_be_spot else (self.currency,)
+
     def with_expired(self) -> "Selector":
         """The same, and those that have expired too."""
         return replace(self, is_with_expired=True)
@@ -90,6 +97,12 @@ class Choice:
 
     names: tuple[str, ...] = ()
     selectors: tuple[Selector, ...] = ()
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The currencies whose lists may tell what the selectors choose."""
+        wanted = {currency for each in self.selectors for currency in each.lists}
+        return tuple(currency for currency in CURRENCIES if currency in wanted)
 
 
 def choice(text: str, whose: str) -> Choice:

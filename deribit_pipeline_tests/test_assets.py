@@ -101,6 +101,22 @@ def test_the_code_location_loads_and_has_the_assets_of_the_contract(settings: Se
         assert node.metadata["dagster/column_schema"].columns[4].name == "high"
 
 
+def test_an_asset_says_where_its_rows_come_from_and_what_keeps_them(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    said = {
+        name: graph.get(dg.AssetKey(name)).description or ""
+        for name in ("trades", "candles_rebuilt", "funding_rates", "candles_5m")
+    }
+    by_hand = "Its schedule is off until somebody switches it on"
+    assert by_hand in said["candles_rebuilt"]
+    assert "made of the trades that are held: one partition" in said.pop("candles_rebuilt")
+    assert all("as the exchange tells them" in text for text in said.values())
+    assert by_hand in said["trades"]
+    assert by_hand not in said["funding_rates"]
+    assert "Kept up to date by the schedules" in said["funding_rates"]
+    assert "no schedule keeps it" in said["candles_5m"]
+
+
 def test_no_job_over_these_assets_can_be_launched_by_partition(settings: Settings) -> None:
     # Dagster's job backfills lose partitions of ranged runs (dagster-io/dagster#28861).
     assert list(build_definitions(settings).jobs or []) == []

@@ -16,6 +16,7 @@ from deribit_pipeline.warehouse.rules import RULES
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
 from deribit_pipeline_tests.test_assets import QUIET
+from deribit_pipeline_tests.test_warehouse import forget_datasets
 
 NAMES_OF_RULES = {rule.name for rule in RULES}
 
@@ -47,6 +48,17 @@ def test_where_all_is_sound_every_check_passes(sound: Warehouse) -> None:
             assert each.passed, each
             assert each.description == "Holds for all 8 instrument-days that are held."
             assert each.metadata["rows"].value == 0
+
+
+def test_a_file_of_an_older_version_is_checked_as_it_is(sound: Warehouse) -> None:
+    with sound.writing() as connection:
+        forget_datasets(connection)
+        connection.execute("update warehouse_info set schema_version = 2")
+    for each in evaluations(sound, Resolution.DAY_1).values():
+        assert each.passed, each
+    with duckdb.connect(str(sound.path), read_only=True) as connection:
+        query = "select schema_version from warehouse_info"
+        assert connection.execute(query).fetchall() == [(2,)]
 
 
 def test_a_failed_check_says_how_many_which_and_how_it_was_found(

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from deribit_pipeline.cli.main import app, exit_code
+from deribit_pipeline.datasets import ROW_DATASETS
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
@@ -353,6 +354,17 @@ def test_every_command_has_help_with_an_example() -> None:
         assert info.callback
         assert info.callback.__doc__
         assert re.search(rf"Example: .*deribit-pipeline {name}", info.epilog or "")
+
+
+def test_help_lists_the_commands_by_name_and_the_datasets(command: Command) -> None:
+    listed = re.findall(r"^  (\w+)  +\w", command("--help").out.split("Commands:")[1], re.M)
+    assert len(listed) == 12
+    assert listed == sorted(listed)
+    for name in ("backfill", "export"):
+        said = " ".join(command(name, "--help").out.split())
+        assert "--dataset NAME candles, funding_rates, volatility_index, trades" in said
+        for dataset in ROW_DATASETS:
+            assert dataset.name in said
 
 
 def test_the_recorded_chart_ends_in_the_warehouse(

@@ -23,6 +23,7 @@ from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.test_assets import QUIET
+from deribit_pipeline_tests.test_warehouse import forget_datasets
 
 NAMES = ("BTC-PERPETUAL", "SOL_USDC-PERPETUAL")
 LAST = NOW.date() - timedelta(days=1)
@@ -83,6 +84,16 @@ def test_where_all_is_sound_every_check_passes(held: Warehouse, dataset: Dataset
             assert not each.passed
             continue
         assert each.passed, (each.check_name, each.description)
+
+
+@each_dataset
+def test_a_file_of_an_older_version_holds_nothing(sound: Warehouse, dataset: Dataset) -> None:
+    with sound.writing() as connection:
+        forget_datasets(connection)
+        connection.execute("update warehouse_info set schema_version = 2")
+    for each in evaluations(sound, dataset).values():
+        assert each.passed
+        assert each.description == f"Nothing is held of {dataset.label}."
 
 
 @pytest.mark.parametrize(

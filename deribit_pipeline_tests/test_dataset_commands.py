@@ -5,8 +5,9 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from deribit_pipeline.datasets import ROW_DATASETS, Dataset, Group
-from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET
+from deribit_pipeline.cli.report import counted
+from deribit_pipeline.datasets import ROW_DATASETS, SETTLEMENTS, Dataset, Group
+from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.test_command_line import Command, command, rows
@@ -95,9 +96,17 @@ def test_series_are_named_by_what_they_are(command: Command, settings: Settings)
         (("--dataset", "trades", "--series", "BTC"), "trades are by instrument: name them by"),
         (("--dataset", "settlements", "--instruments", "BTC-PERPETUAL"), "by --series"),
         (("--dataset", "volatility_index", "--series", "SOL"), "--series names SOL"),
+        (("--dataset", "settlements", "--series", "BTC,SOL,XRP"),
+         "--series names SOL, XRP: --dataset settlements has BTC, ETH, USDC."),
+        (("--dataset", "delivery_prices", "--series", "btc_usd,nope_usd"),
+         "--series names nope_usd: the exchange has no such index."),
+        (("--dataset", "index_prices", "--series", "BTC_USD"), "--series names BTC_USD"),
         (("--dataset", "delivery_prices", "--series", "a b"), "--series holds 'a b'"),
         (("--dataset", "settlements", "--series", ","), "--series names nothing"),
-        (("--dataset", "funding_rates", "--instruments", "BTC-29MAR24"), "of perpetuals alone"),
+        (("--dataset", "funding_rates", "--instruments", "BTC-29MAR24"),
+         "Funding rates are of perpetuals alone, and BTC-29MAR24 is none."),
+        (("--dataset", "funding_rates", "--instruments", "BTC-PERPETUAL,BTC-29MAR24,SOL_USDC"),
+         "Funding rates are of perpetuals alone, and BTC-29MAR24, SOL_USDC are none."),
         (("--dataset", "trades", "--instruments", "NOPE"), "lists no instrument NOPE"),
         (("--dataset", "user_trades"), "is of your own account: set DERIBIT_CLIENT_ID"),
     ],
@@ -110,6 +119,67 @@ def test_wrong_input_is_one_sentence_and_exit_2(
     assert said in found.err
     assert len(found.err.splitlines()) == 1
     assert found.out == ""
+
+
+def test_selectors_may_choose_more_than_perpetuals(command: Command, settings: Settings) -> None:
+    futures = ("--instruments", "kind=future currency=BTC expired")
+    assert command("backfill", "--dataset", "funding_rates", *futures, *TWO_DAYS).code == 0
+    assert rows(settings, "select distinct series from dataset_days") == [("BTC-PERPETUAL",)]
+    said = command("backfill", "--dataset", "funding_rates", "--instruments",
+                   "kind=option currency=BTC expired", *TWO_DAYS)  # fmt: skip
+    assert said.code == 2
+    assert said.err.endswith("of perpetuals alone, and --instruments selects none.\n")
+
+
+def test_currencies_need_no_instrument(command: Command, settings: Settings) -> None:
+    said = command(*asked(SETTLEMENTS), DERIBIT_INSTRUMENTS="kind=option expiry=2020-01-01")
+    assert said.code == 0, said.err
+    found = rows(settings, "select distinct series from dataset_days order by all")
+    assert found == [("BTC",), ("ETH",), ("USDC",)]
+
+
+def test_an_index_of_which_days_are_held_need_not_be_named_by_the_exchange(
+    command: Command, sandbox: SandboxExchange
+) -> None:
+    days = ("--dataset", "delivery_prices", "--series", "sol_usdc")
+    assert command("backfill", *days, *TWO_DAYS).code == 0
+    sandbox.replay("public/get_index_price_names", ["btc_usd"])
+    assert command("backfill", *days, "--start", "2024-04-05", "--end", "2024-04-06").code == 0
+
+
+@pytest.mark.parametrize("looking", ["coverage", "verify", "repair"])
+def test_what_is_not_held_is_said_of_what_was_named(
+    command: Command, settings: Settings, looking: str
+) -> None:
+    days = ("--resolution", "60", "--start", "2024-04-07", "--end", "2024-04-07")
+    assert command("backfill", *days).code == 0
+    for options, nothing in (
+        (("--series", "DOGE"), "nothing of DOGE"),
+        (("--instruments", "DOGE"), "nothing of DOGE"),
+        (("--dataset", "trades", "--instruments", "BTC-PERPETUAL"), "no trades of BTC-PERPETUAL"),
+        (("--dataset", "candles", "--instruments", "X"), "no candles of X"),
+        (("--resolution", "1", "--instruments", "ETH-PERPETUAL"), "no 1m candles of ETH-PERPETUAL"),
+    ):
+        said = command(looking, *options)
+        *_, option, name = options
+        sentence = f"Error: {option} names {name}: {settings.warehouse} holds {nothing}.\n"
+        assert (said.code, said.err) == (2, sentence)
+
+
+def test_old_days_of_what_the_exchange_forgets_are_said_to_be_lost(command: Command) -> None:
+    said = command(
+        "backfill", "--dataset", "index_prices", "--start", "2024-01-01", "--end", "2024-01-02"
+    )
+    assert said.code == 0
+    lost = "No longer told by the exchange: 4 days, which were not polled in time.\n"
+    assert said.err.endswith(lost)
+
+
+def test_counts_agree_with_what_they_count() -> None:
+    assert counted(1, "requests") == "1 request"
+    assert counted(1, "entries") == "1 entry"
+    assert counted(0, "chart requests") == "0 chart requests"
+    assert counted(1_000, "entries") == "1,000 entries"
 
 
 def test_a_day_without_its_trades_cannot_be_rebuilt(command: Command) -> None:

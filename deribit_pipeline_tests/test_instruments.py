@@ -283,6 +283,19 @@ def test_what_the_archive_tells_otherwise_changes_nothing(
     assert held(warehouse, clock.now)["BTC-29MAR24"] == replace(told, tick_size=7.0)
 
 
+def test_it_is_kept_when_each_currency_was_asked_for(
+    refreshed: Callable[..., Refreshed], warehouse: Warehouse, clock: Clock
+) -> None:
+    first = clock.now
+    refreshed("BTC")
+    clock.forward(timedelta(hours=1))
+    assert refreshed("EURR").new == 0
+    asked = "select * from instrument_lists order by currency"
+    assert rows(warehouse, asked) == [("BTC", first), ("EURR", clock.now)]
+    refreshed("BTC")
+    assert rows(warehouse, asked) == [("BTC", clock.now), ("EURR", clock.now)]
+
+
 def test_an_answer_that_is_older_than_what_is_held_changes_nothing(warehouse: Warehouse) -> None:
     newer = specification(recorded("instrument"))
     older = replace(newer, tick_size=1.0)

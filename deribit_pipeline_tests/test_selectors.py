@@ -1,6 +1,7 @@
 """Instruments are wanted by name and by selector; what is chosen is as of the last refresh."""
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.pipeline import Pipeline
 from deribit_pipeline_tests.processes import environment
+from deribit_pipeline_tests.test_warehouse import forget_datasets
 
 BTC_FUTURES = Selector(kind="future", currency="BTC")
 
@@ -166,6 +168,43 @@ def test_a_code_location_loads_without_the_table_and_says_what_to_do(
     dg.Definitions.validate_loadable(build_definitions(replace(wanted, instruments=())))
 
 
+def test_a_currency_that_was_never_asked_for_is_named(
+    settings: Settings, known: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    selectors = (Selector(is_perpetual=True, currency="BTC"), Selector("future", "USDC"))
+    found = with_universe(replace(settings, selectors=selectors), known)
+    assert "BTC-PERPETUAL" in found.instruments
+    assert "the exchange was never asked for instruments of USDC: materialize" in caplog.text
+
+
+def test_a_file_of_an_older_version_knows_no_instrument(
+    settings: Settings, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    with warehouse.writing() as connection:
+        forget_datasets(connection)
+        connection.execute("update warehouse_info set schema_version = 2")
+    wanted = replace(settings, instruments=("ETH-PERPETUAL",), selectors=(BTC_FUTURES,))
+    assert with_universe(wanted, warehouse).instruments == ("ETH-PERPETUAL",)
+    assert "the exchange was never asked for instruments of BTC: materialize" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "lists"),
+    [
+        ("perpetual", CURRENCIES),
+        ("kind=option currency=ETH", ("ETH",)),
+        ("kind=option currency=ETH, currency=BTC expiry=2024-03-29", ("BTC", "ETH")),
+        ("kind=spot currency=USDC", CURRENCIES),
+        ("expired currency=USDC", CURRENCIES),
+        ("BTC-PERPETUAL", ()),
+    ],
+)
+def test_a_selector_needs_the_lists_that_may_tell_what_it_selects(
+    text: str, lists: tuple[str, ...]
+) -> None:
+    assert choice(text, "--instruments").lists == lists
+
+
 def test_the_asset_makes_the_partitions_that_the_selectors_mean(
     settings: Settings, warehouse: Warehouse, clock: Clock
 ) -> None:
@@ -243,11 +282,36 @@ def test_the_command_lists_the_instruments_of_a_day(command: Command) -> None:
     assert said.names == ["BTC-PERPETUAL", "BTC-29MAR24", "BTC-26JAN24", "BTC-5JAN24"]
     assert "4 instruments (4 future)" in said.err
     assert "Instruments of BTC" in said.err
-    again = command("instruments", "--currency", "BTC")
+    again = command("instruments", "--currency", "BTC", "--kind", "future")
     assert "Instruments of" not in again.err
     assert again.names == ["BTC-PERPETUAL"]
+    assert again.err.startswith("1 instrument (1 future)")
     assert "BTC-5JAN24" in command("instruments", "--currency", "BTC", "--expired").out
     assert "Instruments of BTC: 0 new" in command("instruments", "--refresh").err
+
+
+def test_what_was_never_asked_for_is_asked_for_before_it_is_called_nothing(
+    command: Command,
+) -> None:
+    said = command("instruments", "--refresh", "--currency", "BTC")
+    assert "Instruments of USDC" not in said.err
+    never = "Never asked for instruments of {}: deribit-pipeline instruments --refresh does.\n"
+    assert said.err.endswith(never.format("ETH, USDC, USDT, EURR"))
+    said = command("coverage", "--instruments", "perpetual currency=ETH")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert said.err.endswith(never.format("ETH"))
+    said = command("instruments", "--currency", "USDC", "--kind", "future")
+    assert re.findall("Instruments of ([A-Z]+):", said.err) == ["USDC"]
+    assert "SOL_USDC-PERPETUAL" in said.names
+    assert "Never" not in said.err
+    day = ("--start", "2024-01-02", "--end", "2024-01-02", "--resolution", "60")
+    said = command("backfill", "--instruments", "perpetual currency=ETH", *day)
+    assert re.findall("Instruments of ([A-Z]+):", said.err) == ["ETH"]
+    assert (said.code, said.out.count("ETH-PERPETUAL")) == (0, 1)
+    # A currency in which nothing is listed was asked for all the same.
+    for _ in range(2):
+        said = command("instruments")
+    assert "Instruments of" not in said.err
 
 
 def test_the_command_line_takes_selectors(command: Command) -> None:
@@ -259,7 +323,7 @@ def test_the_command_line_takes_selectors(command: Command) -> None:
     assert "BTC-5JAN24 1h" in covered.out
     assert "BTC-26JAN24" not in covered.out
     assert command("verify", "--instruments", "perpetual currency=BTC").code == 0
-    nothing = command("backfill", "--instruments", "kind=option currency=EURR", *day)
+    nothing = command("backfill", "--instruments", "kind=option currency=BTC", *day)
     assert (nothing.code, nothing.err.count("\n")) == (2, 1)
     assert "selects no instrument that trades" in nothing.err
 
@@ -270,6 +334,7 @@ def test_the_command_line_takes_selectors(command: Command) -> None:
         (("--kind", "swap"), "--kind must be one of future, option"),
         (("--currency", "btc"), "--currency must be one of BTC, ETH"),
         (("--as-of", "yesterday"), "--as-of must be a day such as 2024-01-31"),
+        (("--as-of", "2999-01-01"), "--as-of 2999-01-01 is in the future: today is"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(

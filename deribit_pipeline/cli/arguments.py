@@ -1,7 +1,7 @@
 """What was typed, as values; a wrong one is one clear sentence."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from deribit_pipeline.datasets import (
 )
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.instruments import INSTRUMENT_NAME
+from deribit_pipeline.instruments import INSTRUMENT_NAME, choice
 from deribit_pipeline.settings import Settings
 
 
@@ -51,27 +51,39 @@ class Wanted:
         if dataset.series is SeriesKind.INSTRUMENT:
             if self.series is not None:
                 raise InputError(f"{dataset.label} are by instrument: name them by --instruments.")
-            named = universe.wanted(self.instruments, settings)
-            found = series_of(dataset, named)
-            if not found:
-                raise InputError(
-                    f"{dataset.label} are of perpetuals alone, and {', '.join(named)} is none."
-                )
-            return found
+            return self._instruments(dataset, settings)
         if self.instruments is not None:
             raise InputError(
                 f"{dataset.label} are by {dataset.series.label}: name them by --series."
             )
         if self.series is None:
-            return series_of(dataset, universe.wanted(None, settings))
+            return dataset.currencies or series_of(dataset, universe.wanted(None, settings))
         chosen = series_names(self.series)
-        for name in chosen:
-            if dataset.currencies and name not in dataset.currencies:
-                raise InputError(
-                    f"--series names {name}: the {dataset.label} is of "
-                    f"{', '.join(dataset.currencies)}."
-                )
+        others = [name for name in chosen if name not in dataset.currencies]
+        if dataset.currencies and others:
+            raise InputError(
+                f"--series names {', '.join(others)}: --dataset {dataset.name} has "
+                f"{', '.join(dataset.currencies)}."
+            )
         return chosen
+
+    def _instruments(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
+        """Those that are named, each of which the dataset must have, and what selectors add."""
+        text = self.instruments
+        typed = choice(text, "--instruments").names if text is not None else ()
+        others = [name for name in typed if not series_of(dataset, [name])]
+        if others:
+            raise InputError(
+                f"{_capital(dataset.label)} are of perpetuals alone, and {', '.join(others)} "
+                f"{'is' if len(others) == 1 else 'are'} none."
+            )
+        found = series_of(dataset, universe.wanted(text, settings))
+        if not found:
+            whose = "DERIBIT_INSTRUMENTS" if text is None else "--instruments"
+            raise InputError(
+                f"{_capital(dataset.label)} are of perpetuals alone, and {whose} selects none."
+            )
+        return found
 
     def selection(
         self, settings: Settings, first: date | None = None, last: date | None = None
@@ -81,6 +93,16 @@ class Wanted:
         if self.series is not None:
             named += series_names(self.series)
         return Selection(self._datasets(), named, first, last)
+
+    def require_held(self, selection: Selection, held: Collection[str], path: Path) -> None:
+        """Raise InputError for a series that is named and of which nothing selected is held."""
+        of_series = series_names(self.series) if self.series is not None else ()
+        for name in selection.series:
+            if name not in held:
+                option = "--series" if name in of_series else "--instruments"
+                raise InputError(
+                    f"{option} names {name}: {path} holds {_nothing_of(self._datasets())} {name}."
+                )
 
     def _datasets(self) -> tuple[Dataset, ...]:
         of_resolution = resolution(self.resolution) if self.resolution is not None else None
@@ -136,11 +158,7 @@ def window(start: str | None, end: str | None) -> tuple[date | None, date | None
     for option, value in (("--start", first), ("--end", last)):
         if value and value.year < 1970:
             raise InputError(f"{option} {value} is before 1970, where the exchange's time begins.")
-    # Which day it is, the exchange's clock decides later; no clock is wrong by more than a day.
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-    for option, value in (("--start", first), ("--end", last)):
-        if value and value > tomorrow:
-            raise future(option, value, tomorrow - timedelta(days=1))
+        not_future(option, value)
     return first, last
 
 
@@ -149,8 +167,30 @@ def future(option: str, value: date, today: date) -> InputError:
     return InputError(f"{option} {value} is in the future: today is {today} (UTC).")
 
 
-def require_held(names: Collection[str], held: Collection[str], path: Path) -> None:
-    """Raise InputError for an instrument named of which the warehouse holds nothing."""
-    for name in names:
-        if name not in held:
-            raise InputError(f"--instruments names {name}, of which {path} holds nothing.")
+def not_future(option: str, value: date | None) -> None:
+    """Raise InputError for a day that has not come on any clock."""
+    # Which day it is, the exchange's clock decides later; no clock is wrong by more than a day.
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    if value and value > tomorrow:
+        raise future(option, value, tomorrow - timedelta(days=1))
+
+
+def require_indexes(names: Iterable[str], told: Collection[str]) -> None:
+    """Raise InputError for indices that the exchange does not have."""
+    unknown = [name for name in names if name not in told]
+    if unknown:
+        raise InputError(
+            f"--series names {', '.join(unknown)}: the exchange has no such index. They are "
+            "written like btc_usd."
+        )
+
+
+def _nothing_of(datasets: Collection[Dataset]) -> str:
+    labels = {dataset.label for dataset in datasets}
+    if len(labels) == 1:
+        return f"no {labels.pop()} of"
+    return "no candles of" if labels else "nothing of"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

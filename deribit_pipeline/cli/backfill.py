@@ -9,13 +9,13 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.making import make
 from deribit_pipeline.cli.report import print_plan, print_report
 from deribit_pipeline.cli.terminal import stderr, warnings_on
-from deribit_pipeline.datasets import Dataset, SeriesKind
+from deribit_pipeline.datasets import Dataset, Selection, SeriesKind
 from deribit_pipeline.domain import Instrument, days_between
 from deribit_pipeline.operations.estimate import Estimate, Limit, estimate, estimate_rows
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.incomplete import held_series, incomplete_days, settled_days
 from deribit_pipeline.operations.jobs import Days
-from deribit_pipeline.operations.listings import exchange_time, listings
+from deribit_pipeline.operations.listings import exchange_time, index_names, listings
 from deribit_pipeline.operations.reach import within_reach
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
@@ -41,6 +41,8 @@ def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, fo
         if unsettled:
             exchange = stack.enter_context(open_exchange(settings))
             # Before anything is written: a name that is not listed is a mistake to say at once.
+            if dataset.series is SeriesKind.INDEX and wanted.series is not None:
+                _require_indexes(exchange, warehouse, dataset, unsettled)
             listed, as_of = _listed(exchange, warehouse, dataset, unsettled)
             asked = _all(names, *_not_future(first, last, as_of.date()))
             unsettled = _unsettled(warehouse, dataset, asked, force)
@@ -61,7 +63,7 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
         selection = replace(selection, datasets=within_reach(settings))
     warehouse = Warehouse(settings.warehouse, settings.environment)
     warehouse.check()
-    arguments.require_held(selection.series, held_series(warehouse, selection), settings.warehouse)
+    wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     code = 0
     with warnings_on(stderr()), open_exchange(settings) as exchange:
         now = exchange.run(exchange_time(exchange.client))
@@ -81,6 +83,15 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
 
 def _all(names: Collection[str], first: date, last: date) -> dict[str, list[date]]:
     return {name: list(days_between(first, last)) for name in names}
+
+
+def _require_indexes(
+    exchange: Exchange, warehouse: Warehouse, dataset: Dataset, names: Collection[str]
+) -> None:
+    """Raise InputError for a name that is no index. One of which days are held was one, whether or
+    not the exchange still names it."""
+    told = exchange.run(index_names(exchange.client))
+    arguments.require_indexes(names, {*told, *held_series(warehouse, Selection((dataset,)))})
 
 
 def _listed(

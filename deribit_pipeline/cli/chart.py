@@ -11,7 +11,7 @@ from deribit_pipeline.errors import InputError
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.rollup import rolled_up
+from deribit_pipeline.warehouse.rollup import origin_of, rolled_up
 
 if TYPE_CHECKING:
     from deribit_pipeline.pictures.chart import Series
@@ -21,7 +21,8 @@ def run(instruments: str, start: str | None, end: str | None, resolution: str, h
     """The command `chart`; answers its exit code."""
     settings = Settings.load()
     length = arguments.resolution(resolution)
-    names = universe.of_held(instruments, settings, (CANDLES[length],))
+    minute = Resolution.MINUTE_1
+    names = universe.of_held(instruments, settings, (CANDLES[length], CANDLES[minute]))
     first, last = arguments.window(start, end)
     pages.require_place(html)
     # The library takes half a second, in which the warehouse need not be held.
@@ -29,14 +30,17 @@ def run(instruments: str, start: str | None, end: str | None, resolution: str, h
 
     warehouse = Warehouse(settings.warehouse, settings.environment)
     with warehouse.reading() as connection:
-        proofs = {name: reads.proofs(connection, (name,), length, first, last) for name in names}
+        series = []
         for name in names:
-            if not any(proof.received for proof in proofs[name]):
+            # Where none of that length are held they are made of minutes, as by the reader.
+            for held in (length, minute):
+                proofs = reads.proofs(connection, (name,), held, first, last)
+                if any(proof.received for proof in proofs):
+                    break
+            else:
                 raise _nothing_held(name, length, first, last, settings.warehouse)
-        series = [
-            _series(connection, name, length, _window(proofs[name], first, last), proofs[name])
-            for name in names
-        ]
+            window = _window(proofs, first, last)
+            series.append(_series(connection, name, held, length, window, proofs))
     pages.write(html, chart_page(series, str(settings.warehouse)))
     return 0
 
@@ -46,7 +50,10 @@ def _nothing_held(
 ) -> InputError:
     since = f" from {first}" if first else ""
     until = f" up to {last}" if last else ""
-    return InputError(f"{path} holds no {resolution.label} candle of {name}{since}{until}.")
+    or_minute = "" if resolution is Resolution.MINUTE_1 else " or 1m"
+    return InputError(
+        f"{path} holds no {resolution.label}{or_minute} candle of {name}{since}{until}."
+    )
 
 
 def _window(proofs: list[DayProof], first: date | None, last: date | None) -> TimeWindow:
@@ -59,12 +66,15 @@ def _series(
     connection: reads.Connection,
     name: str,
     resolution: Resolution,
+    wanted: Resolution,
     window: TimeWindow,
     proofs: list[DayProof],
 ) -> "Series":
+    """Candles of the length that is wanted, or longer ones, made of those of `resolution`."""
     from deribit_pipeline.pictures.chart import Series, fitting_length
 
-    length = fitting_length(resolution, window, sum(proof.received for proof in proofs))
-    candles, held = rolled_up(connection, name, resolution, window, length)
+    received = sum(proof.received for proof in proofs)
+    length = fitting_length(wanted, window, received * resolution.duration // wanted.duration)
+    candles, held = rolled_up(connection, name, resolution, window, length, origin_of(wanted))
     days = {proof.day: proof for proof in proofs}
     return Series(name, resolution, window, length, candles, held, days)

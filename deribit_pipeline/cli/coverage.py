@@ -45,7 +45,7 @@ def run(wanted: arguments.Wanted, html: Path | None) -> int:
     with warehouse.reading() as connection:
         held = proofs(connection, selection)
     all_held = {proof.series for some in held.values() for proof in some}
-    arguments.require_held(selection.series, all_held, settings.warehouse)
+    wanted.require_held(selection, all_held, settings.warehouse)
     if not held:
         stderr().print(f"{settings.warehouse} holds no such day yet: see backfill --help.")
         return 0

@@ -6,14 +6,16 @@ from datetime import datetime, timedelta
 from rich.table import Table
 
 from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.report import counted
 from deribit_pipeline.cli.terminal import stderr, stdout
-from deribit_pipeline.cli.universe import refresh_all
+from deribit_pipeline.cli.universe import refresh_all, unknown_of
 from deribit_pipeline.domain import day_window
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments import CURRENCIES, KINDS, Selector, Specification
+from deribit_pipeline.operations.universe import never_asked
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.instruments import known_at, universe
+from deribit_pipeline.warehouse.instruments import asked_at, known_at, universe
 
 _HEADINGS = ("instrument", "kind", "listed", "expires", "tick", "contract", "maker", "taker")
 
@@ -23,22 +25,21 @@ def run(
 ) -> int:
     """The command `instruments`; answers its exit code."""
     day = arguments.day(as_of, "--as-of") if as_of is not None else None
+    arguments.not_future("--as-of", day)
     for option, value, choices in (("--kind", kind, KINDS), ("--currency", currency, CURRENCIES)):
         if value is not None and value not in choices:
             raise InputError(f"{option} must be one of {', '.join(choices)}, was {value!r}.")
     selector = Selector(kind=kind, currency=currency, is_with_expired=expired)
     settings = Settings.load()
     warehouse = Warehouse(settings.warehouse, settings.environment)
-    with warehouse.reading() as connection:
-        known = known_at(connection)
+    refreshed = (currency,) if currency else CURRENCIES
+    wanted = refreshed if asks else never_asked(warehouse, selector.lists)
     is_whole = True
-    if asks or known is None:
+    if wanted:
         warehouse.check()
-        is_whole = refresh_all(
-            settings, warehouse, (currency,) if currency and asks else CURRENCIES
-        )
+        is_whole = refresh_all(settings, warehouse, wanted)
     with warehouse.reading() as connection:
-        known = known_at(connection)
+        known, asked = known_at(connection), asked_at(connection)
         if known is None:
             raise InputError(f"The exchange lists nothing, and neither does {settings.warehouse}.")
         first = last = known
@@ -47,7 +48,9 @@ def run(
             first, last = window.start, window.end - timedelta(milliseconds=1)
         found = universe(connection, selector, first, last)
     stdout().print(_table(found))
-    _count(found, known)
+    _count(found, {name: asked[name] for name in selector.lists if name in asked})
+    if unknown := unknown_of([name for name in selector.lists if name not in asked]):
+        stderr().print(unknown.strip())
     return 0 if is_whole else 1
 
 
@@ -65,12 +68,12 @@ def _table(found: list[Specification]) -> Table:
     return table
 
 
-def _count(found: list[Specification], known: datetime) -> None:
+def _count(found: list[Specification], asked: dict[str, datetime]) -> None:
     kinds = Counter(each.kind for each in found)
-    counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    by_kind = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     stderr().print(
-        f"{len(found):,} instruments{f' ({counted})' if counted else ''}; the exchange was last "
-        f"asked at {known:%Y-%m-%d %H:%M} UTC.",
+        f"{counted(len(found), 'instruments')}{f' ({by_kind})' if by_kind else ''}; the exchange "
+        f"was last asked at {min(asked.values()):%Y-%m-%d %H:%M} UTC.",
         markup=False,
         soft_wrap=True,
     )

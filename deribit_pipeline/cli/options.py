@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from deribit_pipeline.cli.app import DATASETS
+
 Instruments = Annotated[
     str | None,
     typer.Option(
@@ -19,9 +21,7 @@ DatasetName = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="candles, funding_rates, volatility_index, trades, candles_rebuilt, settlements, "
-        "delivery_prices, historical_volatility, index_prices; with an API key transaction_log, "
-        "user_trades, settlement_history.  [default: candles]",
+        help=f"{DATASETS}.  [default: candles]",
         show_default=False,
     ),
 ]
@@ -37,7 +37,7 @@ Series = Annotated[
         "--series",
         metavar="A,B",
         help="Currencies or indices, of datasets that are not by instrument: BTC,ETH or btc_usd.  "
-        "[default: all that belong to DERIBIT_INSTRUMENTS]",
+        "[default: all currencies of the dataset, the indices of DERIBIT_INSTRUMENTS]",
         show_default=False,
     ),
 ]

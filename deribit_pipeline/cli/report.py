@@ -1,5 +1,6 @@
 """What a backfill ends with: a table on stdout, and what is not proved on stderr."""
 
+import re
 from datetime import date
 
 from rich.table import Table
@@ -9,7 +10,13 @@ from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import DayState, spans_of
 from deribit_pipeline.operations.estimate import Estimate
 from deribit_pipeline.operations.jobs import Days
-from deribit_pipeline.operations.outcome import Outcome
+from deribit_pipeline.operations.outcome import Outcome, is_no_longer_told
+
+
+def counted(count: int, plural: str) -> str:
+    """The number of things in words: `1 request`, `2 entries`."""
+    singular = re.sub("s$", "", re.sub("ies$", "y", plural))
+    return f"{count:,} {singular if count == 1 else plural}"
 
 
 def print_report(total: Outcome, dataset: Dataset, asked: Days) -> int:
@@ -40,15 +47,20 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days) -> int:
         )
     stdout().print(table)
 
-    requests = "chart requests" if dataset.resolution else "requests"
+    requests = counted(total.requests, "chart requests" if dataset.resolution else "requests")
     messages.print(
-        f"{total.requests:,} {requests}, {total.rows:,} {dataset.rows} received in "
-        f"{total.seconds:,.1f} s"
+        f"{requests}, {counted(total.rows, dataset.rows)} received in {total.seconds:,.1f} s"
     )
     is_open = sum(proof.state is DayState.OPEN for proof in proved.values())
     if is_open:
         messages.print(
             f"Not over yet: {is_open:,} of the days; the same command completes them tomorrow."
+        )
+    lost = sum(map(is_no_longer_told, proved.values()))
+    if lost:
+        messages.print(
+            f"No longer told by the exchange: {counted(lost, 'days')}, which "
+            f"{'was' if lost == 1 else 'were'} not polled in time."
         )
     unproved: dict[tuple[str, str], list[date]] = {}
     for name, days in asked.items():

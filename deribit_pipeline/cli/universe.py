@@ -1,12 +1,14 @@
 """The instruments that were typed or set, by name and by selector, as names."""
 
+from collections.abc import Collection
+
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments import CURRENCIES, Choice, choice
 from deribit_pipeline.operations.exchange import open_exchange
 from deribit_pipeline.operations.instruments import refresh
-from deribit_pipeline.operations.universe import chosen, chosen_of_held, is_known
+from deribit_pipeline.operations.universe import chosen, chosen_of_held, never_asked
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
 
@@ -14,7 +16,8 @@ from deribit_pipeline.warehouse.file import Warehouse
 def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
     """The instruments of `--instruments`, or of DERIBIT_INSTRUMENTS where it was not given.
 
-    Where selectors are among them and the exchange was never asked for its instruments, it is now.
+    Where selectors are among them, the exchange is asked for the lists that they need and that it
+    was never asked for.
     Raises InputError where they select nothing.
     """
     if text is None:
@@ -24,8 +27,8 @@ def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
     if not which.selectors:
         return which.names
     warehouse = Warehouse(settings.warehouse, settings.environment)
-    if not is_known(warehouse):
-        refresh_all(settings, warehouse)
+    if never := never_asked(warehouse, which.lists):
+        refresh_all(settings, warehouse, never)
     found = chosen(warehouse, which)
     if not found:
         raise InputError(
@@ -48,9 +51,24 @@ def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...])
         return which.names
     warehouse = Warehouse(settings.warehouse, settings.environment)
     found = chosen_of_held(warehouse, which, datasets)
+    unknown = unknown_of(never_asked(warehouse, which.lists))
     if not found:
-        raise InputError(f"--instruments selects nothing of which {settings.warehouse} holds days.")
+        raise InputError(
+            f"--instruments selects nothing of which {settings.warehouse} holds days.{unknown}"
+        )
+    if unknown:
+        stderr().print(unknown.strip())
     return found
+
+
+def unknown_of(currencies: Collection[str]) -> str:
+    """The sentence that goes on about currencies that the exchange was never asked for."""
+    if not currencies:
+        return ""
+    return (
+        f" Never asked for instruments of {', '.join(currencies)}: deribit-pipeline instruments "
+        "--refresh does."
+    )
 
 
 def refresh_all(

@@ -21,9 +21,9 @@ def run(wanted: arguments.Wanted, start: str | None, end: str | None, against: P
     settings = Settings.load()
     selection = wanted.selection(settings, first, last)
     if against is not None:
-        return _against(settings, against, selection)
+        return _against(wanted, settings, against, selection)
     warehouse = Warehouse(settings.warehouse, settings.environment)
-    arguments.require_held(selection.series, held_series(warehouse, selection), settings.warehouse)
+    wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     began = time.monotonic()
     result = verify(warehouse, selection)
     _name(result.findings)
@@ -34,7 +34,7 @@ def run(wanted: arguments.Wanted, start: str | None, end: str | None, against: P
     return 1 if result.findings else 0
 
 
-def _against(settings: Settings, file: Path, selection: Selection) -> int:
+def _against(wanted: arguments.Wanted, settings: Settings, file: Path, selection: Selection) -> int:
     """Name each day of which the warehouse and `file` do not say the same."""
     warehouse, other = (
         Warehouse(path, settings.environment) for path in (settings.warehouse, file)
@@ -43,7 +43,7 @@ def _against(settings: Settings, file: Path, selection: Selection) -> int:
         raise InputError(f"--against {file} does not exist: name a backup of the warehouse.")
     other.require()
     held = held_series(warehouse, selection) | held_series(other, selection)
-    arguments.require_held(selection.series, held, settings.warehouse)
+    wanted.require_held(selection, held, settings.warehouse)
     began = time.monotonic()
     result = compare(warehouse, other, selection)
     _name(result.differences)

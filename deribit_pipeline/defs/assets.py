@@ -10,6 +10,7 @@ import dagster as dg
 from deribit_pipeline.datasets import CANDLES_REBUILT, Dataset
 from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
+from deribit_pipeline.defs.schedules import BY_HAND
 from deribit_pipeline.domain import ONE_DAY, Resolution
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.operations.jobs import Days, Job
@@ -60,7 +61,7 @@ def dataset_asset(
         | ({"resolution": resolution.value} if resolution else {}),
         description=_description(dataset, table),
         metadata={
-            "dagster/column_schema": _column_schema(table),
+            "dagster/column_schema": column_schema(table),
             "dagster/table_name": table.name,
         },
     )
@@ -92,17 +93,20 @@ def dataset_asset(
 
 
 def _description(dataset: Dataset, table: Table) -> str:
-    kept = (
-        "Kept up to date by the schedules, where they are switched on."
-        if dataset.resolution in (None, Resolution.MINUTE_1)
-        else "Made when it is asked for: no schedule keeps it."
-    )
+    if dataset.resolution not in (None, Resolution.MINUTE_1):
+        kept = "Made when it is asked for: no schedule keeps it."
+    elif dataset in BY_HAND:
+        kept = "Its schedule is off until somebody switches it on: a day may have a million trades."
+    else:
+        kept = "Kept up to date by the schedules, where they are switched on."
     if dataset.is_rolling:
         kept += " The exchange tells the newest rows alone: what is not asked for in time is lost."
+    is_made = dataset is CANDLES_REBUILT
+    origin = "made of the trades that are held" if is_made else "as the exchange tells them"
     proof = CANDLE_DAYS.name if dataset.resolution else DATASET_DAYS.name
     warnings = "\n".join(f"- {warning}" for warning in table.warnings)
     return (
-        f"**{_capital(dataset.label)}**, as the exchange tells them: one partition for each "
+        f"**{_capital(dataset.label)}**, {origin}: one partition for each "
         f"{dataset.series.label} and UTC day, which is complete only with a proof in `{proof}`."
         f"\n\n{table.description}\n\n{warnings}\n\n{kept}"
     )
@@ -207,7 +211,8 @@ def _length(step: timedelta) -> str:
     return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:.3g} h"
 
 
-def _column_schema(table: Table) -> dg.TableSchema:
+def column_schema(table: Table) -> dg.TableSchema:
+    """The columns of a table, as Dagster shows them beside an asset."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(column.name, column.type, description=column.comment)

@@ -14,9 +14,13 @@ from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse.dataset_rules import rules_of
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.rules import Breaches, Rule, breaches, days_held
+from deribit_pipeline.warehouse.proofs import days_held
+from deribit_pipeline.warehouse.rules import Breaches, Rule, breaches
 
 Clock = Callable[[], datetime]
+
+# What an older file, which does not know the dataset, is found to hold.
+_NOTHING = Breaches((), [], 0)
 
 
 def dataset_checks(
@@ -56,7 +60,9 @@ def dataset_checks(
                     # older file is read as it is: to look is not to change.
                     with warehouse.reading(as_it_is=True) as connection:
                         held = days_held(connection, dataset)
-                        found = breaches(connection, rule, parameters)
+                        found = _NOTHING
+                        if held is not None:
+                            found = breaches(connection, rule, parameters)
                 except WarehouseError as error:
                     unreadable = str(error)
             if unreadable:
@@ -80,7 +86,7 @@ def dataset_checks(
 _NOUNS = {"ERROR": "an error", "WARN": "a warning"}
 
 
-def _summary(found: Breaches, held: int, dataset: Dataset) -> str:
+def _summary(found: Breaches, held: int | None, dataset: Dataset) -> str:
     if not held:
         return f"Nothing is held of {dataset.label}."
     if not found.count:

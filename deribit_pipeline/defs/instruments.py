@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from deribit_pipeline.defs.schedules import CRONS
+from deribit_pipeline.defs.assets import column_schema
+from deribit_pipeline.defs.schedules import CRONS, default_status
 from deribit_pipeline.errors import DeribitPipelineError
 from deribit_pipeline.instruments import CURRENCIES
 from deribit_pipeline.operations.exchange import open_exchange
@@ -33,12 +34,7 @@ def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
         f"the history of its specification.\n\n{INSTRUMENTS.description}\n\n"
         + "\n".join(f"- {warning}" for warning in INSTRUMENTS.warnings),
         metadata={
-            "dagster/column_schema": dg.TableSchema(
-                [
-                    dg.TableColumn(column.name, column.type, description=column.comment)
-                    for column in INSTRUMENTS.columns
-                ]
-            ),
+            "dagster/column_schema": column_schema(INSTRUMENTS),
             "dagster/table_name": INSTRUMENTS.name,
         },
     )
@@ -58,16 +54,13 @@ def instruments_schedule(
     settings: Settings, asset: dg.AssetsDefinition, crons: Mapping[str, str] = CRONS
 ) -> dg.ScheduleDefinition:
     """The schedule `instruments_daily`: every currency once a day."""
-    status = (
-        dg.DefaultScheduleStatus.RUNNING if settings.schedules else dg.DefaultScheduleStatus.STOPPED
-    )
 
     @dg.schedule(
         name=_SCHEDULE,
         cron_schedule=crons[_SCHEDULE],
         execution_timezone="UTC",
         target=dg.AssetSelection.assets(asset.key),
-        default_status=status,
+        default_status=default_status(is_on=settings.schedules),
         description="What the exchange lists, of every currency: new instruments, and changed "
         "specifications.",
     )

@@ -29,6 +29,10 @@ _CRONS_OF_CANDLES = {
 _CRON_OF_INSTRUMENTS = {"instruments_daily": "25 8 * * *"}
 _HOUR_OF_TRADES, _HOUR_OF_REBUILT = 1, 4
 
+BY_HAND = (TRADES, CANDLES_REBUILT)
+"""The datasets whose schedules stay off until somebody switches them on: nobody should find a
+million trades a day on his disk for having switched schedules on."""
+
 
 def schedule_name(dataset: Dataset) -> str:
     """The one schedule of a dataset that is not of candles: what the exchange forgets is asked for
@@ -44,9 +48,14 @@ def _cron(dataset: Dataset, number: int) -> str:
     return f"{minute} {hours.get(dataset.name, 0)} * * *"
 
 
-CRONS = _CRONS_OF_CANDLES | _CRON_OF_INSTRUMENTS | {
-    schedule_name(dataset): _cron(dataset, number) for number, dataset in enumerate(ROW_DATASETS)
-}
+CRONS = (
+    _CRONS_OF_CANDLES
+    | _CRON_OF_INSTRUMENTS
+    | {
+        schedule_name(dataset): _cron(dataset, number)
+        for number, dataset in enumerate(ROW_DATASETS)
+    }
+)
 """When each schedule ticks, in UTC."""
 
 # Dagster gives a tick a minute. A file that is busy for longer is read by the next tick.
@@ -125,12 +134,15 @@ def rows_schedule(
         if dataset.is_rolling
         else "The days of the last week that are not complete yet, and gaps at growing distances."
     )
-    # Nobody should find a million trades a day on his disk for having switched schedules on.
-    is_wanted = dataset not in (TRADES, CANDLES_REBUILT)
-    is_on = settings.schedules and is_wanted
-    if not is_wanted:
+    is_on = settings.schedules and dataset not in BY_HAND
+    if dataset in BY_HAND:
         description += " Off until it is switched on in the UI: a day may have a million trades."
     return _schedule(name, crons[name], polled, description, asset, is_on=is_on)
+
+
+def default_status(*, is_on: bool) -> dg.DefaultScheduleStatus:
+    """What a schedule is until somebody switches it in the UI."""
+    return dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
 
 
 def _schedule(
@@ -142,8 +154,6 @@ def _schedule(
     *,
     is_on: bool,
 ) -> dg.ScheduleDefinition:
-    status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
-
     # Every hour is too often for checks, which look at all that is held.
     selection: dg.AssetSelection = dg.AssetSelection.assets(asset.key)
     if name.endswith("_hourly"):
@@ -155,7 +165,7 @@ def _schedule(
         cron_schedule=cron,
         execution_timezone="UTC",
         target=selection,
-        default_status=status,
+        default_status=default_status(is_on=is_on),
         description=description,
     )
     def ticks(context: dg.ScheduleEvaluationContext) -> _Ticks:

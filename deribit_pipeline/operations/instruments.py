@@ -12,7 +12,11 @@ from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.instruments import KINDS, Specification
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.instruments import told_otherwise, write_specifications
+from deribit_pipeline.warehouse.instruments import (
+    told_otherwise,
+    write_asked,
+    write_specifications,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ def refresh(exchange: Exchange, warehouse: Warehouse, currency: str, run_id: str
     believed = [each for name, each in specifications.items() if name not in set(unconfirmed)]
     with warehouse.writing() as connection:
         written = write_specifications(connection, believed, as_of, run_id)
+        write_asked(connection, currency, as_of)
     result = Refreshed(
         currency, as_of, written.new, written.changed, written.unchanged,
         tuple(unconfirmed), tuple(odd), tuple(failed),

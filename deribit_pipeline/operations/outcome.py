@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from deribit_pipeline.datasets import Dataset
-from deribit_pipeline.domain import DayState, Proof
+from deribit_pipeline.domain import DatasetProof, DayState, Proof
+from deribit_pipeline.planning.rolling import NO_LONGER_TOLD
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,11 @@ class Outcome:
         return sum(proof.missing for proof in self.proofs.values())
 
 
+def is_no_longer_told(proof: Proof) -> bool:
+    """Whether rows of the day are lost, for the exchange was not asked while it told them."""
+    return isinstance(proof, DatasetProof) and proof.verdict == NO_LONGER_TOLD
+
+
 def added_up(outcomes: Sequence[Outcome]) -> Outcome:
     """Several outcomes as one; `seconds` are those of the longest."""
     total = Outcome(asked=sum(outcome.asked for outcome in outcomes))
@@ -65,7 +71,7 @@ def log_progress(proofs: Sequence[Proof], dataset: Dataset, outcome: Outcome) ->
     )
     done = len(outcome.proofs) + len(outcome.failures)
     logger.info(
-        "%s %s: %s [%d of %d days]", name, dataset.label, states, done, outcome.asked,
+        "%s %s: %s [%d of %d days]", name, dataset.short_label, states, done, outcome.asked,
         extra={
             "dataset": dataset.name,
             "series": name,

@@ -2,6 +2,7 @@
 instruments that the warehouse knows."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 from deribit_pipeline.datasets import Dataset, Selection
@@ -10,7 +11,7 @@ from deribit_pipeline.instruments import Choice
 from deribit_pipeline.operations.incomplete import held_series
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.instruments import known_at, listed_names
+from deribit_pipeline.warehouse.instruments import asked_at, listed_names
 
 logger = logging.getLogger(__name__)
 
@@ -23,16 +24,23 @@ def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
     """
     if not settings.selectors:
         return settings
+    wanted = Choice(selectors=settings.selectors)
     found: tuple[str, ...] = ()
-    why = "the warehouse knows no such instrument"
+    why = ""
     try:
-        found = chosen(warehouse, Choice(selectors=settings.selectors))
+        found = chosen(warehouse, wanted)
+        never = never_asked(warehouse, wanted.lists)
     except WarehouseError as error:
-        why = str(error)
-    if not found:
+        why = f"what it means is unknown ({error})"
+    else:
+        if never:
+            why = f"the exchange was never asked for instruments of {', '.join(never)}"
+        elif not found:
+            why = "the warehouse knows no such instrument"
+    if why:
         logger.warning(
-            "DERIBIT_INSTRUMENTS selects %s, and nothing is found (%s): materialize the asset "
-            "instruments, then reload the code location",
+            "DERIBIT_INSTRUMENTS selects %s, and %s: materialize the asset instruments, then "
+            "reload the code location",
             ", ".join(map(str, settings.selectors)),
             why,
         )
@@ -40,10 +48,11 @@ def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
     return replace(settings, instruments=instruments, selectors=())
 
 
-def is_known(warehouse: Warehouse) -> bool:
-    """Whether the exchange was ever asked for its instruments."""
-    with warehouse.reading() as connection:
-        return known_at(connection) is not None
+def never_asked(warehouse: Warehouse, currencies: Iterable[str]) -> tuple[str, ...]:
+    """Those of the currencies of which the exchange was never asked for its instruments."""
+    with warehouse.reading(as_it_is=True) as connection:
+        asked = asked_at(connection)
+    return tuple(currency for currency in currencies if currency not in asked)
 
 
 def chosen(warehouse: Warehouse, choice: Choice) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.domain import Instrument, from_ms, moment64
 from deribit_pipeline.instruments import Selector, Specification
-from deribit_pipeline.warehouse.market_tables import INSTRUMENTS
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.market_tables import INSTRUMENT_LISTS, INSTRUMENTS
+from deribit_pipeline.warehouse.reads import Connection, has_table
 
 _TYPES = {column.name: column.type for column in INSTRUMENTS.columns}
 _FIELDS = tuple(field.name for field in fields(Specification))
@@ -148,8 +148,25 @@ def told_otherwise(
     return {name for (name,) in found}
 
 
+def write_asked(connection: Connection, currency: str, as_of: datetime) -> None:
+    """Write when the exchange was asked for the instruments of a currency, whatever it told."""
+    newest = max(as_of, asked_at(connection).get(currency, as_of))
+    connection.execute("delete from instrument_lists where currency = ?", [currency])
+    connection.execute("insert into instrument_lists values (?, ?)", [currency, newest])
+
+
+def asked_at(connection: Connection) -> dict[str, datetime]:
+    """When the exchange was last asked for the instruments of each currency."""
+    if not has_table(connection, INSTRUMENT_LISTS.name):
+        return {}
+    query = "select currency, epoch_ms(asked_at) from instrument_lists"
+    return {name: from_ms(asked_ms) for name, asked_ms in connection.execute(query).fetchall()}
+
+
 def known_at(connection: Connection) -> datetime | None:
     """When the exchange last told anything of its instruments; None before it ever did."""
+    if not has_table(connection, INSTRUMENTS.name):
+        return None
     [(told_ms,)] = connection.execute(
         "select epoch_ms(max(last_seen_at)) from instruments"
     ).fetchall()

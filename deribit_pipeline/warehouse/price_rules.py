@@ -15,7 +15,8 @@ from deribit_pipeline.warehouse.rules import Rule
 _DAILY_SETTLEMENT = Rule(
     name="perpetuals_settle_daily",
     description="A perpetual has one settlement on each complete day on which it is listed from "
-    "midnight to midnight.",
+    "midnight to midnight, as the table `instruments` lists it: of one that is not in there, "
+    "nothing is looked at.",
     severity="WARN",
     because="pages that join told no such settlement, or two",
     query="""

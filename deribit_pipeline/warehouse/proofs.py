@@ -6,6 +6,7 @@ from datetime import date
 from deribit_pipeline.datasets import Dataset, Selection
 from deribit_pipeline.domain import Proof
 from deribit_pipeline.warehouse import datasets, reads
+from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.reads import Connection
 
 
@@ -15,11 +16,7 @@ def proofs(connection: Connection, selection: Selection) -> dict[Dataset, Sequen
     A file of an older version may know candles alone.
     """
     found: dict[Dataset, Sequence[Proof]] = {}
-    knows_others = bool(
-        connection.execute(
-            "select 1 from duckdb_tables() where table_name = 'dataset_days'"
-        ).fetchall()
-    )
+    knows_others = reads.has_table(connection, DATASET_DAYS.name)
     for dataset in selection.all_datasets:
         if dataset.resolution is not None:
             found[dataset] = reads.proofs(
@@ -42,3 +39,16 @@ def proofs_of(
     """The same of one dataset."""
     selection = Selection((dataset,), tuple(series), first, last)
     return proofs(connection, selection).get(dataset, ())
+
+
+def days_held(connection: Connection, dataset: Dataset) -> int | None:
+    """How many days of a dataset were ever asked for; None where the file, of an older version,
+    knows no such dataset."""
+    if dataset.resolution is None and not reads.has_table(connection, DATASET_DAYS.name):
+        return None
+    query, name = "select count(*) from dataset_days where dataset = $name", dataset.name
+    if dataset.resolution is not None:
+        query = "select count(*) from candle_days where resolution = $name"
+        name = dataset.resolution.value
+    [(days,)] = connection.execute(query, {"name": name}).fetchall()
+    return int(days)

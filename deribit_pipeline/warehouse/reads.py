@@ -29,6 +29,15 @@ _FITS = """
 SERIES = "instrument_name = $instrument_name and resolution = $resolution"
 
 
+def has_table(connection: Connection, name: str) -> bool:
+    """Whether the file knows a table: one of an older version, read as it is, may not."""
+    return bool(
+        connection.execute(
+            "select 1 from duckdb_tables() where table_name = $name", {"name": name}
+        ).fetchall()
+    )
+
+
 def proofs(
     connection: Connection,
     instrument_names: Collection[str] = (),

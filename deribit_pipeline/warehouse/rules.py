@@ -42,9 +42,7 @@ class Rule:
     query: str
     resolutions: tuple[Resolution, ...] = tuple(Resolution)
 
-    def parameters(
-        self, dataset: Dataset, series: Sequence[str], today: date
-    ) -> dict[str, object]:
+    def parameters(self, dataset: Dataset, series: Sequence[str], today: date) -> dict[str, object]:
         """The parameters that the query names; `series` are those that are kept up to date."""
         values: dict[str, object] = {
             "dataset": dataset.name,
@@ -85,16 +83,6 @@ def breaches(
     count = len(rows) if len(rows) <= first else found.aggregate("count(*)").fetchall()[0][0]
     texts = [tuple("" if value is None else value for value in row) for row in rows[:first]]
     return Breaches(tuple(found.columns), texts, count)
-
-
-def days_held(connection: Connection, dataset: Dataset) -> int:
-    """How many days of a dataset were ever asked for."""
-    query, name = "select count(*) from dataset_days where dataset = $name", dataset.name
-    if dataset.resolution is not None:
-        query = "select count(*) from candle_days where resolution = $name"
-        name = dataset.resolution.value
-    [(days,)] = connection.execute(query, {"name": name}).fetchall()
-    return int(days)
 
 
 def _literal(value: object) -> str:
