@@ -110,7 +110,7 @@ def timed(command: Sequence[str], env: dict[str, str], folder: Path) -> Measured
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{said}")
     summary = re.search(
-        r"^([\d,]+) (?:chart )?requests, ([\d,]+) \w+(?: received in ([\d.,]+) s)?$", said, re.M
+        r"^([\d,]+) (?:chart )?requests?, ([\d,]+) \w+(?: received in ([\d.,]+) s)?$", said, re.M
     )
     requests, rows, after_start = (
         float((text or "0").replace(",", "")) for text in (summary.groups() if summary else "000")

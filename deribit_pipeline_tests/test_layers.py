@@ -12,7 +12,7 @@ LAYERS = {
     "__init__": set(),
     "errors": set(),
     "domain": set(),
-    "datasets": {"domain"},
+    "datasets": {"domain", "instruments"},
     "instruments": {"errors"},
     "logs": set(),
     "processes": set(),

@@ -184,6 +184,26 @@ def test_a_chart_says_that_it_is_rolled_up(command: Command, tmp_path: Path) -> 
     assert len([row for row in data(page.read_text()) if "volume_base" in row]) >= 2 * 7 * 288
 
 
+@pytest.mark.parametrize(
+    ("resolution", "candles", "opens"),
+    [("60", 48, "2024-01-01T00:00"), ("1D", 3, "2023-12-31T08:00")],
+)
+def test_where_only_minutes_are_held_a_chart_is_made_of_them(
+    command: Command, tmp_path: Path, resolution: str, candles: int, opens: str
+) -> None:
+    command("backfill", *WEEK)
+    page = tmp_path / "chart.html"
+    days = ("--instruments", "BTC-PERPETUAL", "--start", "2024-01-01", "--end", "2024-01-02")
+    said = command("chart", *days, "--resolution", resolution, "--html", str(page))
+    assert said.code == 0
+    label = Resolution(resolution).label
+    assert f"{label} candles, rolled up from 2,880 candles of 1m." in page.read_text()
+    drawn = [row for row in data(page.read_text()) if "volume_base" in row]
+    assert len(drawn) == candles
+    assert np.datetime64(int(drawn[0]["opened"]), "ms") == np.datetime64(opens)
+    assert drawn[1]["held"] == drawn[1]["expected"]
+
+
 def test_what_cannot_be_drawn_or_written_is_one_sentence(
     command: Command, settings: Settings, tmp_path: Path
 ) -> None:
@@ -198,6 +218,8 @@ def test_what_cannot_be_drawn_or_written_is_one_sentence(
         command("chart", "--instruments", "BTC-PERPETUAL", *late),
         "holds no 1m candle of BTC-PERPETUAL from 2024-02-01",
     )
+    hourly = ("--instruments", "ETH_USDC-PERPETUAL", "--resolution", "60", "--html", page)
+    assert_wrong(command("chart", *hourly), "holds no 1h or 1m candle of ETH_USDC-PERPETUAL.")
     assert_wrong(command("coverage", "--html", f"{tmp_path}/none/x.html"), "is no folder")
     assert_wrong(command("coverage", "--html", str(tmp_path)), "is a folder")
     before = settings.warehouse.read_bytes()

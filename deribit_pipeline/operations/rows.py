@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 _SERIES_AT_ONCE = 8
 
 # Fetched days that may wait for the writer: a day of a bulky dataset may have a million rows.
-_MOST_WAITING, _MOST_BULKY_WAITING = 120, 2
+_MOST_WAITING, _MOST_BULKY_WAITING = 120, 1
 
 # How often a day that changes what is held is asked for until two answers say the same.
 _ROUNDS = 5

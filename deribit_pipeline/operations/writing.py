@@ -9,6 +9,7 @@ from datetime import date
 from typing import Generic, Protocol, TypeVar
 
 from deribit_pipeline.domain import Proof
+from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Key
 from deribit_pipeline.warehouse.file import Warehouse
@@ -17,6 +18,9 @@ from deribit_pipeline.warehouse.reads import Connection
 # DuckDB's commit and the closing of its file take 80 ms, for one day as for many: days are written
 # together once there are so many, or the first has waited so many seconds.
 _WRITTEN_TOGETHER, _GATHERING = 120, 1.5
+
+# Seconds between attempts to interrupt a write: what is no statement at the moment goes on.
+_INTERRUPTING = 0.05
 
 OnWritten = Callable[[Job, Sequence[Proof]], None]
 """Told of the days that were just written, by job, from the thread that writes."""
@@ -63,7 +67,8 @@ class Writer(Generic[Day]):
     """Takes fetched days in any order and writes each whole, as soon as it is proved.
 
     What is held is not replaced on the word of one answer: `confirm` asks for another first. At
-    most `most_waiting` days wait, which bounds the memory whatever the range.
+    most `most_waiting` days wait, which bounds the memory whatever the range. Where a day
+    `is_bulky`, an interruption does not wait for it.
     """
 
     def __init__(
@@ -75,13 +80,16 @@ class Writer(Generic[Day]):
         confirm: Confirm[Day],
         on_written: OnWritten,
         most_waiting: int,
+        is_bulky: bool = False,
     ) -> None:
         self._warehouse = warehouse
         self._book = book
         self._job_of = job_of
         self._confirm = confirm
         self._on_written = on_written
+        self._is_bulky = is_bulky
         self._together = min(most_waiting, _WRITTEN_TOGETHER)
+        self._connection: Connection | None = None
         self._began = time.monotonic()
         self._fetched: asyncio.Queue[Day | None] = asyncio.Queue(most_waiting)
         self._gathered: list[Day | None] = []
@@ -97,7 +105,7 @@ class Writer(Generic[Day]):
     async def run(self) -> None:
         """Write what has come in one transaction, again and again until the end.
 
-        Cancelled, it still writes what has come whole: that is worth the moment it takes.
+        Cancelled, it still writes what has come whole, where that takes but a moment.
         """
         is_over = False
         try:
@@ -108,9 +116,10 @@ class Writer(Generic[Day]):
                 self._gathered += [day for day in confirmed if day is not None]
                 await self._write_gathered()
         except asyncio.CancelledError:
-            while not self._fetched.empty():
+            while not (self._is_bulky or self._fetched.empty()):
                 self._gathered.append(self._fetched.get_nowait())
-            await self._write_gathered()
+            if not self._is_bulky:
+                await self._write_gathered()
             raise
 
     async def _gather(self) -> bool:
@@ -135,8 +144,18 @@ class Writer(Generic[Day]):
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
-            await writing  # a thread cannot be cancelled, and only one may write
+            await self._end(writing)
             raise
+
+    async def _end(self, writing: asyncio.Future[list[Day]]) -> None:
+        """Wait for the thread that writes: it cannot be cancelled, and only one may write. What it
+        is at in DuckDB can be, and a bulky day takes seconds: it is undone."""
+        while self._is_bulky and not writing.done():
+            if self._connection is not None:
+                self._connection.interrupt()
+            await asyncio.wait([writing], timeout=_INTERRUPTING)
+        with contextlib.suppress(WarehouseError) if self._is_bulky else contextlib.nullcontext():
+            await writing
 
     def _write(self, days: Sequence[Day]) -> list[Day]:
         together: dict[tuple[str, str], list[Day]] = {}
@@ -144,10 +163,14 @@ class Writer(Generic[Day]):
             job = self._job_of[day.series, day.day]
             together.setdefault((job.run_id, day.series), []).append(day)
         with self._warehouse.writing() as connection:
-            written = [
-                (some[0], self._book.write(connection, run_id, series, some))
-                for (run_id, series), some in together.items()
-            ]
+            self._connection = connection
+            try:
+                written = [
+                    (some[0], self._book.write(connection, run_id, series, some))
+                    for (run_id, series), some in together.items()
+                ]
+            finally:
+                self._connection = None
         for first, result in written:
             self._report(self._job_of[first.series, first.day], result)
         return [day for _, result in written for day in result.doubted]

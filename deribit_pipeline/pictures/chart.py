@@ -118,10 +118,9 @@ def _note(one: Series) -> str:
     drawn = f"{_label(one.length)} candles"
     if one.length > one.resolution.duration:
         held = int(one.held.sum())
-        drawn += (
-            f", rolled up from {held:,} candles of {one.resolution.label}, "
-            "which are more than a screen shows"
-        )
+        drawn += f", rolled up from {held:,} candles of {one.resolution.label}"
+        if held > MOST_CANDLES:
+            drawn += ", which are more than a screen shows"
     counts = Counter(state for _, state in _states(one))
     states = ", ".join(
         f"{counts[state]:,} {words(state)}" for state in (*DayState, NEVER_ASKED) if counts[state]

@@ -33,8 +33,14 @@ class FetchedRows:
     `rows` are sorted by key. `expected` are the keys that there must be while the series is
     listed; None where nobody can count them, and `rows` are all that there are. `unclosed` are
     those of them that are not over yet; `is_over` tells that no more rows can come of the day.
-    `is_listed` is false where the series did not exist on the day. What is expected and neither
-    came nor is unclosed, the source has asked for twice. `as_of` is the exchange's clock.
+    What is expected and neither came nor is unclosed is missing: no answer that the source
+    believes has it, and how often it asked for it is the source's own matter. `is_listed` is false
+    where the series did not exist on the day. `as_of` is the exchange's clock.
+
+    `is_confirmed` tells that two answers said the same of the rows, so that they may replace held
+    ones; where it is false, a day that would replace any is asked for again first. `verdict` is
+    what the source found of the day beside its rows, in words: how they compare with other rows,
+    or why some lack. It is kept in the proof, and changes no state.
     """
 
     series: str

@@ -90,7 +90,7 @@ SETTLEMENT_HISTORY = Table(
         Column(
             "instrument_name",
             "varchar",
-            "The instrument, by Deribit's own name; empty for a bankruptcy.",
+            "The instrument, by Deribit's own name; a mark such as #5e0c91b7 for a bankruptcy.",
         ),
         Column("type", "varchar", "settlement, delivery, exercise or bankruptcy."),
         _number("position", "The position.", "as amounts of trades"),
@@ -102,6 +102,11 @@ SETTLEMENT_HISTORY = Table(
         _TOLD,
     ),
     source="private/get_settlement_history_by_currency",
+    warnings=(
+        "The mark of a bankruptcy tells it apart from others of its millisecond, and says nothing: "
+        "it is made of the entry's own amounts, so that one whose amounts the exchange changes is "
+        "another row.",
+    ),
 )
 
 TABLES = (TRANSACTION_LOG, USER_TRADES, SETTLEMENT_HISTORY)

@@ -66,6 +66,18 @@ INSTRUMENTS = Table(
     ),
 )
 
+INSTRUMENT_LISTS = Table(
+    name="instrument_lists",
+    description="One row for each currency of which the exchange was asked for its instruments.",
+    key=("currency",),
+    columns=(
+        _CURRENCY,
+        Column("asked_at", "timestamptz", "When it was last asked, on its own clock.", "UTC"),
+    ),
+    source="public/get_instruments",
+    warnings=("Of a currency without a row, `instruments` need not hold anything.",),
+)
+
 FUNDING_RATES = Table(
     name="funding_rates",
     description="One row for each hour of a perpetual.",
@@ -183,7 +195,8 @@ SETTLEMENTS = Table(
         Column(
             "instrument_name",
             "varchar",
-            "The instrument, by Deribit's own name; empty for a bankruptcy, which is of none.",
+            "The instrument, by Deribit's own name; a mark such as #5e0c91b7 for a bankruptcy, "
+            "which is of none.",
         ),
         Column("type", "varchar", "settlement, delivery, exercise or bankruptcy."),
         Column("position", "double", "The open interest.", "as amounts of trades", True),
@@ -204,8 +217,11 @@ SETTLEMENTS = Table(
         "Nobody can count settlements: a day is complete once pages that join have told older "
         "ones. That each perpetual has its own, the check `perpetuals_settle_daily` looks at.",
         "A day before the first settlement that the exchange tells is `not_listed`.",
-        "Whose total `session_profit_loss` is, and in what, nobody has shown: two options that were "
-        "recorded have the same.",
+        "The mark of a bankruptcy tells it apart from others of its millisecond, and says nothing: "
+        "it is made of the row's own amounts, so that one whose amounts the exchange changes is "
+        "another row.",
+        "Whose total `session_profit_loss` is, and in what, nobody has shown: two options that "
+        "were recorded have the same.",
         "`funding` is null in every recorded row, also of perpetuals: see `funding_rates`.",
     ),
 )
@@ -266,6 +282,7 @@ INDEX_PRICES = Table(
 
 TABLES = (
     INSTRUMENTS,
+    INSTRUMENT_LISTS,
     FUNDING_RATES,
     VOLATILITY_INDEX,
     TRADES,
