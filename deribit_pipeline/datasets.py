@@ -110,7 +110,7 @@ SETTLEMENTS = Dataset(
 )  # fmt: skip
 DELIVERY_PRICES = Dataset(
     name="delivery_prices", label="delivery prices", rows="prices",
-    series=SeriesKind.INDEX, at="delivered_on", key=("delivered_on",),
+    series=SeriesKind.INDEX, at="delivery_date", key=("delivery_date",),
 )  # fmt: skip
 HISTORICAL_VOLATILITY = Dataset(
     name="historical_volatility", label="historical volatility", rows="hours",

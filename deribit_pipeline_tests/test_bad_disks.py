@@ -151,7 +151,7 @@ def test_a_changed_byte_is_never_taken_for_data(
         assert "computed checksum" in said.complaint()
         assert "put a backup in its place" in said.complaint()
     else:
-        assert "1 days with 1,440 candles recomputed" in said.err
+        assert "1 days with 1,440 rows recomputed" in said.err
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])

@@ -111,8 +111,8 @@ def test_a_file_of_an_older_version_holds_nothing(sound: Warehouse, dataset: Dat
          "update historical_volatility set volatility = -1"),
         ("index_prices", "prices_are_positive", "update index_prices set price = 0"),
         ("delivery_prices", "is_delivered_daily",
-         "update delivery_prices set delivered_on = delivered_on - 7 "
-         f"where delivered_on = '{FIRST}'"),
+         "update delivery_prices set delivery_date = delivery_date - 7 "
+         f"where delivery_date = '{FIRST}'"),
         ("trades", "has_no_gaps", "update dataset_days set missing = 3, state = 'gapped'"),
         ("trades", "past_days_are_settled",
          "update dataset_days set state = 'open', fetched_at = fetched_at + interval 3 day"),

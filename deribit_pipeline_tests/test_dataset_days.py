@@ -118,7 +118,7 @@ def test_a_table_fits_its_dataset(dataset: Dataset) -> None:
 
 @each_dataset
 def test_rows_are_read_as_they_were_written(file: Warehouse, dataset: Dataset) -> None:
-    rows = any_rows(dataset, 1 if dataset.at == "delivered_on" else 50)
+    rows = any_rows(dataset, 1 if dataset.at == "delivery_date" else 50)
     assert write(file, FetchedRows(NAME, DAY, rows, CAME), dataset=dataset) == []
     with file.reading() as connection:
         again = datasets.rows_of(connection, dataset, NAME, DAY)

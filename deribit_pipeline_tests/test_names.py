@@ -160,7 +160,8 @@ def is_said_by_us(piece: ast.expr) -> bool:
 # These write DDL, copy whole tables, and read and write any of them: by the names that the tables
 # say, column by column.
 OF_THE_SCHEMA = {
-    "schema.py", "tables.py", "backup.py", "datasets.py", "dataset_writes.py", "series.py", "frames.py",
+    "schema.py", "tables.py", "backup.py", "datasets.py", "dataset_writes.py", "series.py",
+    "frames.py",
 }  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def answer(sandbox: SandboxExchange, method: str, **params: object) -> Any:
 def test_the_recorded_delivery_prices_are_read() -> None:
     page = prices.delivery_prices(recorded("delivery_prices"))
     assert page.records_total == 2_614
-    assert page.rows["delivered_on"].astype(str).tolist()[0] == "2026-09-20"
+    assert page.rows["delivery_date"].astype(str).tolist()[0] == "2026-09-20"
     assert page.rows["delivery_price"].tolist() == [
         row["delivery_price"] for row in recorded("delivery_prices")["data"]
     ]
@@ -487,7 +487,7 @@ LATE = "where priced_at > timestamptz '2024-04-01 12:00:00+00'"
 @pytest.mark.parametrize(
     ("dataset", "rule", "offence"),
     [
-        (DELIVERY_PRICES, 0, "delete from delivery_prices where delivered_on = '2024-04-03'"),
+        (DELIVERY_PRICES, 0, "delete from delivery_prices where delivery_date = '2024-04-03'"),
         (HISTORICAL_VOLATILITY, 0, "update historical_volatility set volatility = 0"),
         (INDEX_PRICES, 0, "update index_prices set price = -1"),
         (

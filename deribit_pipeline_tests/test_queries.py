@@ -91,7 +91,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
             for n, (liquidation, direction) in enumerate(LIQUIDATIONS)
         )),
         (market_tables.DELIVERY_PRICES,
-         {"index_name": "btc_usd", "delivered_on": date(2024, 4, 26), "delivery_price": 64_000}),
+         {"index_name": "btc_usd", "delivery_date": date(2024, 4, 26), "delivery_price": 64_000}),
         (market_tables.HISTORICAL_VOLATILITY, {"currency": "BTC", "measured_at": NOON}),
         (market_tables.INDEX_PRICES, *(
             {"index_name": "btc_usd", "priced_at": NOON + n * timedelta(seconds=288),

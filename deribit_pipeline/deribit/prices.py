@@ -72,7 +72,7 @@ def delivery_prices(answer: object) -> DeliveryPage:
         raise ValueError(f"`records_total` must be a count, was {total}")
     return DeliveryPage(
         {
-            "delivered_on": np.array(days, "datetime64[D]"),
+            "delivery_date": np.array(days, "datetime64[D]"),
             "delivery_price": shapes.numbers("delivery_price", prices),
         },
         int(total),

@@ -22,7 +22,7 @@ class DeliveryPrices:
 
     def since(self, day: date) -> Columns:
         """The prices of a day and of those after it."""
-        return some_of(self.rows, self.rows["delivered_on"] >= np.datetime64(day))
+        return some_of(self.rows, self.rows["delivery_date"] >= np.datetime64(day))
 
 
 def require_page(
@@ -31,7 +31,7 @@ def require_page(
     """Raises ValueError for a page that breaks an expectation: more or fewer prices than follow
     the offset, not one for each day and the newest first, or one that does not begin with the
     last price of the `former` page, as an offset does that a new price has moved."""
-    days = rows["delivered_on"]
+    days = rows["delivery_date"]
     due = max(0, min(count, total - offset))
     if len(days) != due:
         raise ValueError(f"{len(days)} delivery prices came, and {due} of {total} were due")
@@ -44,7 +44,7 @@ def require_page(
 def prices_of(newest_first: Columns, as_of: datetime) -> DeliveryPrices:
     """The prices of pages that are joined. Raises ValueError for none, which proves nothing, and
     for days that have not come. A price that is told before 08:00 has settled may still change."""
-    days = newest_first["delivered_on"]
+    days = newest_first["delivery_date"]
     if not len(days):
         raise ValueError("the exchange has no delivery price of the index")
     if days[0] > np.datetime64(as_of.date()):
@@ -65,7 +65,7 @@ def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedRows:
 
     The running day's is expected, and missing only once the day is over: it may be the first.
     """
-    days = prices.rows["delivered_on"]
+    days = prices.rows["delivery_date"]
     this = np.array([day], "datetime64[D]")
     row = some_of(prices.rows, days == this)
     is_past = is_settled(day, prices.as_of)

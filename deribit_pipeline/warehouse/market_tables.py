@@ -229,10 +229,10 @@ SETTLEMENTS = Table(
 DELIVERY_PRICES = Table(
     name="delivery_prices",
     description="One row for each day of an index: what contracts that expire on it settle at.",
-    key=("index_name", "delivered_on"),
+    key=("index_name", "delivery_date"),
     columns=(
         _INDEX_NAME,
-        Column("delivered_on", "date", "The day of delivery, at 08:00.", "UTC"),
+        Column("delivery_date", "date", "The day of delivery, at 08:00.", "UTC"),
         Column("delivery_price", "double", "The price.", "quote currency"),
     ),
     source="public/get_delivery_prices",

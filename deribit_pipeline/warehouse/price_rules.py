@@ -53,8 +53,8 @@ _DELIVERED_DAILY = Rule(
     because="the exchange lacks the price, or nobody asked for the days between: see dataset_gaps",
     query="""
 with following as (
-    select index_name, delivered_on as last_before,
-           lead(delivered_on) over (partition by index_name order by delivered_on) as first_after
+    select index_name, delivery_date as last_before,
+           lead(delivery_date) over (partition by index_name order by delivery_date) as first_after
     from delivery_prices
 )
 select index_name, last_before, first_after, first_after - last_before - 1 as missing

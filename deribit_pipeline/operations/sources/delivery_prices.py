@@ -81,7 +81,7 @@ class DeliveryPricesSource:
                 pages.append(some_of(page.rows, slice(1 if pages else 0, None)))
                 offset += count_of(page.rows) - 1
                 is_all = offset + 1 >= first.said.records_total
-                if is_all or page.rows["delivered_on"][-1] <= np.datetime64(since):
+                if is_all or page.rows["delivery_date"][-1] <= np.datetime64(since):
                     return prices_of(joined_rows(pages), first.as_of)
                 told = await client.get_delivery_prices(index_name, offset=offset, count=count)
                 page = told.said
