@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import date
 
@@ -89,16 +90,17 @@ class RowsBackfill(Backfill):
             try:
                 if self._stopped_by is not None:
                     raise self._stopped_by
-                async for piece in self._fetched(series, sorted(awaited)):
-                    if isinstance(piece, FailedDays):
-                        awaited -= set(piece.days)
-                        logger.error("Not proved: %s", piece.error)
-                        self._count(series, piece.days[0])
-                        self._fail_days({series: piece.days}, reason_of(piece.error))
-                        continue
-                    awaited.discard(piece.day)
-                    self._count(series, piece.day)
-                    await writer.put(piece)
+                async with aclosing(self._fetched(series, sorted(awaited))) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, FailedDays):
+                            awaited -= set(piece.days)
+                            logger.error("Not proved: %s", piece.error)
+                            self._count(series, piece.days[0])
+                            self._fail_days({series: piece.days}, reason_of(piece.error))
+                            continue
+                        awaited.discard(piece.day)
+                        self._count(series, piece.day)
+                        await writer.put(piece)
             except DeribitError as error:
                 if self._stopped_by is None:
                     logger.error("Asking no more of %s: %s", series, error.summary)
@@ -114,12 +116,13 @@ class RowsBackfill(Backfill):
         heard = [day]
         try:
             for _ in range(_ROUNDS):
-                async for piece in self._fetched(day.series, [day.day]):
-                    if isinstance(piece, FailedDays):
-                        raise piece.error
-                    if any(_agree(self._dataset, piece.rows, former.rows) for former in heard):
-                        return replace(piece, is_confirmed=True)
-                    heard.append(piece)
+                async with aclosing(self._fetched(day.series, [day.day])) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, FailedDays):
+                            raise piece.error
+                        if any(_agree(self._dataset, piece.rows, former.rows) for former in heard):
+                            return replace(piece, is_confirmed=True)
+                        heard.append(piece)
         except DeribitError as error:
             reason = reason_of(error)
         else:
@@ -131,7 +134,7 @@ class RowsBackfill(Backfill):
 
     def _fetched(
         self, series: str, days: Sequence[date]
-    ) -> AsyncIterator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
         return self._source.fetch(self._exchange, self._warehouse, series, days)
 
     def _count(self, series: str, day: date) -> None:

@@ -37,7 +37,6 @@ class Fetched(Protocol):
 
 
 Day = TypeVar("Day", bound=Fetched)
-Doubt = TypeVar("Doubt", bound=Fetched, covariant=True)
 
 Confirm = Callable[[Day], Awaitable[Day | None]]
 """Asks the exchange about a day again; None where that failed, and was said."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import numpy as np
-import pandas as pd
 
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import DatasetProof
@@ -184,6 +183,8 @@ def _keep_revisions(
 @contextmanager
 def _registered(connection: Connection, name: str, rows: Rows) -> Iterator[None]:
     """Rows as a relation that a statement can read: of texts, DuckDB reads frames alone."""
+    import pandas as pd  # which takes most of a second, and candles do without it
+
     frame = pd.DataFrame(
         {
             column: pd.Series(

@@ -6,7 +6,7 @@ twice, every other time with the days around it, and a day is believed once two 
 
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -70,7 +70,7 @@ class AccountSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncIterator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
         """A month at a time; where no two answers to it are alike, day by day."""
         for first, last in windows_of(days):
             async for piece in self._window(exchange.client, series, first, last):
@@ -82,7 +82,7 @@ class AccountSource:
 
     async def _window(
         self, client: DeribitClient, currency: str, first: date, last: date
-    ) -> AsyncIterator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
         try:
             said, around, settled = await self._agreed(client, currency, first, last)
         except DeribitBadPayload as error:

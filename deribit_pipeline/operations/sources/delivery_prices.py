@@ -1,6 +1,6 @@
 """Delivery prices of an index: pages by offset, from the newest price back."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -39,7 +39,7 @@ class DeliveryPricesSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncIterator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
         """All days follow from the same answers, or have failed."""
         counts = cycle((self.count, max(2, self.count * 9 // 10)))
         contradiction = DeribitBadPayload(

@@ -1,7 +1,7 @@
 """The source of candles that are made here: of complete days' trades, without any request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import date
 
 from deribit_pipeline.datasets import TRADES
@@ -20,7 +20,7 @@ class RebuiltCandles:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncIterator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
         """See Source. Days whose trades are not complete have failed, with IncompleteTrades."""
         for day in days:
             yield await asyncio.to_thread(_made, warehouse, series, day)

@@ -1,7 +1,7 @@
 """Settlements of a currency: pages that lead back from the end of days to their beginning."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -60,7 +60,7 @@ class SettlementsSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncIterator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
         """The newest days first.
 
         A day of which no answer can be believed fails, and those before it are asked for anew.

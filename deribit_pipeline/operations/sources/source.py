@@ -1,6 +1,6 @@
 """What a backfill asks of a dataset's source."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -24,7 +24,7 @@ class Source(Protocol):
 
     def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncIterator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
         """Every day asked for once, in any order, as soon as it is believed.
 
         `days` are sorted, each once, none in the future, and may have breaks. How many requests
