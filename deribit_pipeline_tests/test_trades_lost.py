@@ -5,14 +5,18 @@ from datetime import date, timedelta
 
 import pytest
 
-from deribit_pipeline.domain import days_between
+from deribit_pipeline.datasets import TRADES
+from deribit_pipeline.domain import DayState, days_between
 from deribit_pipeline.errors import UnknownInstrument
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.foreground import ForegroundBackfill
+from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rows import FetchedRows
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.market import DAY
+from deribit_pipeline.warehouse import datasets
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline_tests.fetched_trades import (
     NAME,
@@ -169,6 +173,24 @@ def test_a_trade_that_is_told_too_late_for_its_day_fails_it_and_those_it_is_told
     for day, pieces in fetched.items():
         if isinstance(pieces[-1], FetchedRows):
             assert pieces[-1].rows["trade_seq"].tolist() == list(source.numbers(day))
+
+
+def test_a_day_that_was_written_before_its_late_trade_came_is_taken_back(
+    source: TradesFetched, opened: Callable[..., Exchange], warehouse: Warehouse
+) -> None:
+    days = list(days_between(date(2024, 3, 1), date(2024, 3, 20)))
+    among = source.numbers(date(2024, 3, 12))
+    source.sandbox.trades.move(NAME, among.start + 500, ms(date(2024, 3, 2)) + 1)
+    here = ForegroundBackfill(opened(), warehouse)
+    outcome = here.backfill(TRADES, Job("a run", {NAME: days}))
+    assert {(NAME, date(2024, 3, 2)), (NAME, date(2024, 3, 12))} <= outcome.failures.keys()
+    assert outcome.proofs.keys().isdisjoint(outcome.failures)
+    with warehouse.reading() as connection:
+        held = {
+            proof.day: proof.state for proof in datasets.proofs(connection, [TRADES.name], [NAME])
+        }
+    assert held.get(date(2024, 3, 2), DayState.OPEN) is DayState.OPEN
+    assert held[date(2024, 3, 1)] is DayState.COMPLETE
 
 
 def test_trades_of_what_no_host_knows_any_more_are_an_error_and_not_none(

@@ -27,6 +27,7 @@ from deribit_pipeline.operations.sources.registry import SOURCES
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.operations.writing import OnWritten, Writer
 from deribit_pipeline.planning.rows import Columns, FetchedRows, differences, keys_of, some_of
+from deribit_pipeline.warehouse.dataset_writes import unprove
 from deribit_pipeline.warehouse.file import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class RowsBackfill(Backfill):
         super().__init__(exchange, warehouse, dataset, jobs, force=force, on_written=on_written)
         self._source = SOURCES[dataset.name]
         self._stopped_by: DeribitError | None = None
+        self._withdrawn: list[tuple[str, FailedDays]] = []
         self._counted = self._sent()
 
     async def _make(self, days: Days) -> None:
@@ -79,8 +81,16 @@ class RowsBackfill(Backfill):
                     for _ in range(1 if self._dataset.is_bulky else _SERIES_AT_ONCE):
                         workers.create_task(self._fetch(plan, writer))
                 await writer.end()
+            await asyncio.to_thread(self._withdraw)
         except (DeribitPipelineError, BaseExceptionGroup) as raised:
             self._end(raised)
+
+    def _withdraw(self) -> None:
+        """Take back what a source gave and found wrong afterwards, when it may stand written."""
+        for series, piece in self._withdrawn:
+            with self._warehouse.writing() as connection:
+                unprove(connection, self._dataset, series, piece.days)
+            self._fail_days({series: piece.days}, reason_of(piece.error))
 
     async def _fetch(
         self, plan: Iterator[tuple[str, Collection[date]]], writer: Writer[FetchedRows]
@@ -93,6 +103,8 @@ class RowsBackfill(Backfill):
                 async with aclosing(self._fetched(series, sorted(awaited))) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, FailedDays):
+                            if not awaited.issuperset(piece.days):
+                                self._withdrawn.append((series, piece))
                             awaited -= set(piece.days)
                             logger.error("Not proved: %s", piece.error)
                             self._count(series, piece.days[0])

@@ -55,6 +55,15 @@ def write_days(
     )
 
 
+def unprove(connection: Connection, dataset: Dataset, series: str, days: Sequence[date]) -> None:
+    """Take the proofs of days back: they are open, and will be asked for again."""
+    connection.execute(
+        "update dataset_days set state = 'open' "
+        "where dataset = $dataset and series = $series and day in $days",
+        {"dataset": dataset.name, "series": series, "days": list(days)},
+    )
+
+
 def unprove_candles_of(connection: Connection, series: str, days: Sequence[date]) -> None:
     """Take the proofs of candles back that were made of these days' trades before: of the days
     themselves, and of those after them up to the next one with trades, which repeat the last close.

@@ -25,7 +25,8 @@ class Source(Protocol):
     def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedRows | FailedDays]:
-        """Every day asked for once, in any order, as soon as it is believed.
+        """Every day asked for once, in any order, as soon as it is believed; as FailedDays once
+        more, where it is found wrong afterwards.
 
         `days` are sorted, each once, none in the future, and may have breaks. How many requests
         are in flight, the client sees to. Raises DeribitError where nothing more is to be had of
