@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -166,3 +167,26 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(settings: Settings) -> 
     with started([sys.executable, "-c", program], settings) as process:
         out, _ = process.communicate(timeout=WITHIN)
     assert (process.returncode, out) == (143, "swallowed\n")
+
+
+def test_a_signal_that_comes_in_an_import_lets_it_end_first(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A library that is stopped while it is made prints a traceback of its own."""
+    (tmp_path / "made.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.2)\n"
+        "print('made', flush=True)\n"
+    )
+    program = (
+        f"import sys, time; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from deribit_pipeline.cli import interrupts\n"
+        "try:\n"
+        "    with interrupts.interruptible():\n"
+        "        import made\n"
+        "        time.sleep(60)\n"
+        "except interrupts.Interrupted as interruption:\n"
+        "    sys.exit(interruption.exit_code)\n"
+    )
+    with started([sys.executable, "-c", program], settings) as process:
+        out, _ = process.communicate(timeout=WITHIN)
+    assert (process.returncode, out) == (143, "made\n")

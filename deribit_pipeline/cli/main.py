@@ -4,6 +4,7 @@ Data goes to stdout, messages to stderr. Exit codes: 0 all that was asked is pro
 was not, 2 the command line or a setting was wrong, 130 and 143 a signal ended it.
 """
 
+import gc
 import sys
 
 import typer
@@ -31,7 +32,9 @@ _WRONG = (InputError, WarehouseUnusable, UnknownInstrument, WrongCredentials, Wr
 
 def main() -> None:
     """Run the command line and exit."""
-    sys.exit(exit_code(sys.argv[1:]))
+    code = exit_code(sys.argv[1:])
+    gc.freeze()  # to look for garbage among all that Dagster loads takes a second, and ends anyway
+    sys.exit(code)
 
 
 def exit_code(arguments: list[str]) -> int:
