@@ -1,11 +1,8 @@
 """Settlements are told whole: over pages, ties, tokens and bounds that nobody has shown."""
 
 import copy
-import itertools
 import re
-from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,83 +10,27 @@ import pytest
 from deribit_pipeline.datasets import SETTLEMENTS
 from deribit_pipeline.deribit.settlements import settlements
 from deribit_pipeline.domain import DayState, days_between
-from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
-from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.sources.settlements import SettlementsSource
-from deribit_pipeline.operations.sources.source import FailedDays
-from deribit_pipeline.planning.rows import FetchedRows, count_of, prove_rows
+from deribit_pipeline.planning.rows import FetchedRows, prove_rows
 from deribit_pipeline.planning.settlements import settlement_currency
-from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
-from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.settlements import Cut
 from deribit_pipeline.warehouse import price_rules
 from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.rules import breaches
 from deribit_pipeline_tests.conftest import Clock, recorded
+from deribit_pipeline_tests.settled import (
+    BY_CURRENCY,
+    SPRING,
+    Fetch,
+    by_day,
+    failures,
+    fetch,
+    held,
+    told,
+)
 from deribit_pipeline_tests.test_sandbox import shape
 
-BY_CURRENCY = "public/get_last_settlements_by_currency"
-EPOCH = date(1970, 1, 1)
-SPRING = list(days_between(date(2024, 3, 26), date(2024, 4, 2)))
-
-Fetch = Callable[..., list[FetchedRows | FailedDays]]
-
-
-@pytest.fixture
-def fetch(opened: Callable[..., Exchange], warehouse: Warehouse) -> Fetch:
-    """Fetches days of a currency's settlements in pages of `count`."""
-
-    def fetch(
-        days: Sequence[date], currency: str = "BTC", count: int = 1_000
-    ) -> list[FetchedRows | FailedDays]:
-        exchange, source = opened(), SettlementsSource(count)
-
-        async def work() -> list[FetchedRows | FailedDays]:
-            return [told async for told in source.fetch(exchange, warehouse, currency, days)]
-
-        return exchange.run(work())
-
-    return fetch
-
-
-def told(sandbox: SandboxExchange, currency: str, day: date) -> list[tuple[str, str, float]]:
-    """Instrument, type and position of every settlement that the exchange has of a day."""
-    listings = [
-        listing
-        for listing in sandbox.listings()
-        if listing.kind in ("future", "option") and listing.settlement_currency == currency
-    ]
-    rows = sandbox.settlements.rows_of(listings, (day - EPOCH).days)
-    return sorted((row["instrument_name"], row["type"], float(row["position"])) for row in rows)
-
-
-def held(fetched: FetchedRows | FailedDays) -> list[tuple[str, str, float]]:
-    assert isinstance(fetched, FetchedRows), fetched
-    names = ("instrument_name", "type", "position")
-    return list(zip(*(fetched.rows[name].tolist() for name in names), strict=True))
-
-
-def ends_early(page: dict[str, Any]) -> dict[str, Any]:
-    """Half of a page, and nothing that leads on."""
-    return {"settlements": page["settlements"][: len(page["settlements"]) // 2]}
-
-
-def failures(fetched: Sequence[FetchedRows | FailedDays], days: Sequence[date]) -> str:
-    """Why these days have failed, each once, and no other was brought."""
-    failed = [one for one in fetched if isinstance(one, FailedDays)]
-    assert len(failed) == len(fetched), fetched
-    assert sorted(day for one in failed for day in one.days) == list(days)
-    assert all(isinstance(one.error, DeribitBadPayload) for one in failed)
-    return str(failed[0].error)
-
-
-def by_day(fetched: Sequence[FetchedRows | FailedDays]) -> dict[date, FetchedRows]:
-    days = {one.day: one for one in fetched if isinstance(one, FetchedRows)}
-    assert len(days) == len(fetched), fetched
-    return days
-
-
-# Answers
+__all__ = ["fetch"]
 
 
 def test_the_recorded_settlements_are_read_to_the_last_digit() -> None:
@@ -253,152 +194,6 @@ def test_days_with_breaks_are_fetched_each_once(fetch: Fetch, sandbox: SandboxEx
     assert {day: held(one) for day, one in days.items()} == {
         day: told(sandbox, "ETH", day) for day in wanted
     }
-
-
-def test_an_answer_that_ends_early_is_not_believed(fetch: Fetch, sandbox: SandboxExchange) -> None:
-    turns = iter([ends_early] * 3)
-    sandbox.amend(BY_CURRENCY, lambda page: next(turns, lambda page: page)(page))
-    days = by_day(fetch(SPRING, count=50))
-    assert {day: held(one) for day, one in days.items()} == {
-        day: told(sandbox, "BTC", day) for day in SPRING
-    }
-
-
-def is_page(method: str, reply: Reply) -> bool:
-    """Whether the answer is a page, and no look."""
-    return method == BY_CURRENCY and len(reply.body["result"]["settlements"]) > 20
-
-
-@pytest.mark.parametrize("which", [0, 1])
-def test_what_one_answer_lacks_in_its_middle_is_not_lost(
-    fetch: Fetch, sandbox: SandboxExchange, faults: Faults, which: int
-) -> None:
-    turns = itertools.count()
-    faults.spoil_where(
-        "rows_lack_some", lambda method, reply: is_page(method, reply) and next(turns) == which
-    )
-    days = by_day(fetch(SPRING))
-    assert {day: held(one) for day, one in days.items()} == {
-        day: told(sandbox, "BTC", day) for day in SPRING
-    }
-    assert next(turns) > 3
-
-
-def test_a_page_that_stays_odd_fails_its_own_day_and_none_below(
-    fetch: Fetch, sandbox: SandboxExchange, faults: Faults
-) -> None:
-    odd = date(2024, 3, 1)
-    start = (odd - EPOCH).days * 86_400_000
-
-    def tells_the_day(method: str, reply: Reply) -> bool:
-        rows = reply.body["result"]["settlements"] if method == BY_CURRENCY else []
-        return any(start <= row["timestamp"] < start + 86_400_000 for row in rows)
-
-    faults.spoil_where("rows_unordered", tells_the_day)
-    wanted = list(days_between(date(2024, 2, 20), date(2024, 3, 9)))
-    fetched = fetch(wanted, count=150)
-    failed = [day for one in fetched if isinstance(one, FailedDays) for day in one.days]
-    assert failed[-1] == odd
-    assert len(failed) <= 3
-    brought = by_day([one for one in fetched if isinstance(one, FetchedRows)])
-    assert brought.keys() == set(wanted) - set(failed)
-    assert {day: held(one) for day, one in brought.items()} == {
-        day: told(sandbox, "BTC", day) for day in brought
-    }
-
-
-def test_an_exchange_that_stays_odd_is_not_asked_about_every_day(
-    fetch: Fetch, sandbox: SandboxExchange
-) -> None:
-    newest, *others = recorded("settlements_currency")["settlements"]
-    odd = [*others, newest | {"timestamp": newest["timestamp"] + 1}]
-    sandbox.replay(BY_CURRENCY, {"settlements": odd})
-    years = list(days_between(date(2019, 1, 1), date(2026, 9, 30)))
-    assert "the newest first" in failures(fetch(years), years)
-    assert sandbox.requests[BY_CURRENCY] < 500
-
-
-def test_bankruptcies_of_one_millisecond_are_told_apart(
-    fetch: Fetch, sandbox: SandboxExchange
-) -> None:
-    day = date(2024, 3, 27)
-    at = (day - EPOCH).days * 86_400_000 + 14_400_000
-    bankruptcies = [
-        {"type": "bankruptcy", "timestamp": at, "session_bankruptcy": amount, "funded": amount}
-        for amount in (1.5, 2.5)
-    ]
-
-    def with_them(page: dict[str, Any]) -> dict[str, Any]:
-        rows = page["settlements"]
-        newer = [row for row in rows if row["timestamp"] > at]
-        if not newer or len(newer) == len(rows):
-            return page
-        return page | {"settlements": [*newer, *bankruptcies, *rows[len(newer) : -2]]}
-
-    sandbox.amend(BY_CURRENCY, with_them)
-    (fetched,) = by_day(fetch([day])).values()
-    is_bankruptcy = fetched.rows["type"] == "bankruptcy"
-    assert sorted(fetched.rows["funded"][is_bankruptcy].tolist()) == [1.5, 2.5]
-    proof = prove_rows(SETTLEMENTS, fetched).proof
-    assert (proof.state, proof.received) == (
-        DayState.COMPLETE, len(told(sandbox, "BTC", day)) + 2
-    )  # fmt: skip
-
-
-def test_an_exchange_that_always_ends_early_proves_nothing(
-    fetch: Fetch, sandbox: SandboxExchange
-) -> None:
-    sandbox.amend(BY_CURRENCY, ends_early)
-    days = [date(2024, 3, 1), date(2024, 3, 2)]
-    reason = failures(fetch(days), days)
-    assert "there are older ones" in reason or "contradict" in reason
-
-
-def test_an_exchange_without_settlements_proves_nothing(
-    fetch: Fetch, sandbox: SandboxExchange
-) -> None:
-    sandbox.replay(BY_CURRENCY, {"settlements": [], "continuation": "none"})
-    assert "of the newest ones none either" in failures(fetch(SPRING), SPRING)
-
-
-def test_settlements_of_another_currency_are_odd(fetch: Fetch, sandbox: SandboxExchange) -> None:
-    sandbox.replay(BY_CURRENCY, recorded("settlements_currency"))
-    (failed,) = fetch([date(2026, 9, 20)], "ETH")
-    assert isinstance(failed, FailedDays)
-    assert "BTC-20SEP26 came, which does not settle in ETH" in str(failed.error)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda rows: [*rows, rows[-1]], "told twice"),
-        (lambda rows: [rows[0] | {"timestamp": 1}, *rows[1:]], "the newest first"),
-        (lambda rows: [rows[0] | {"timestamp": 4e12}, *rows[1:]], "asked for were those up to"),
-        (lambda rows: rows * 300, "1500 settlements came"),
-    ],
-)
-def test_an_odd_page_is_not_believed(
-    fetch: Fetch, sandbox: SandboxExchange, change: Callable[[Any], Any], sentence: str
-) -> None:
-    answer = copy.deepcopy(recorded("settlements_currency"))
-    sandbox.replay(BY_CURRENCY, answer | {"settlements": change(answer["settlements"])})
-    (failed,) = fetch([date(2026, 9, 20)])
-    assert isinstance(failed, FailedDays)
-    assert sentence in str(failed.error)
-
-
-def test_an_unknown_currency_is_refused(fetch: Fetch) -> None:
-    with pytest.raises(DeribitRejected, match="invalid currency"):
-        fetch(SPRING, "XYZ")
-
-
-def test_a_year_takes_about_as_many_requests_as_was_said(
-    fetch: Fetch, sandbox: SandboxExchange
-) -> None:
-    year = list(days_between(date(2023, 4, 1), date(2024, 3, 31)))
-    days = by_day(fetch(year))
-    assert sum(count_of(one.rows) for one in days.values()) > 5_000
-    assert sandbox.requests[BY_CURRENCY] < SettlementsSource().requests("BTC", year)
 
 
 def test_a_perpetual_without_its_settlement_breaks_a_rule(warehouse: Warehouse) -> None:

@@ -1,7 +1,7 @@
 """What must hold of the candles of a resolution: each rule a query for the rows that break it.
 
 A query names its parameters: `$resolution`, `$minutes` (how long a candle lasts), `$anchor`
-(minutes after midnight UTC at which a candle opens, null where nobody has shown it), `$instruments`
+(minutes after midnight UTC at which a candle opens, null where nobody has shown it), `$series`
 (those that are kept up to date) and `$today` (the day in UTC).
 """
 
@@ -46,7 +46,6 @@ class Rule:
         """The parameters that the query names; `series` are those that are kept up to date."""
         values: dict[str, object] = {
             "dataset": dataset.name,
-            "instruments": list(series),
             "series": list(series),
             "today": today,
         }
@@ -221,7 +220,7 @@ _FRESH = Rule(
     because="the exchange may have been away, and history may be all that was wanted",
     query="""
 with kept as (
-    select unnest(cast($instruments as varchar[])) as instrument_name
+    select unnest(cast($series as varchar[])) as instrument_name
 ), newest as (
     select instrument_name, max(day) as day
     from candle_days

@@ -72,9 +72,7 @@ class WindowedSource(ABC):
     ) -> AsyncGenerator[FetchedRows | FailedDays]:
         """See Source."""
         lanes = await self.lanes(exchange, warehouse, series, days)
-        listed = [
-            day for day in days if lanes.listed and day_window(day).intersection(lanes.listed)
-        ]
+        listed = [day for day in days if lanes.has(day)]
         for day in sorted(set(days) - set(listed)):
             yield self._unlisted(exchange, series, day)
         fetchers = [PageFetcher(lane, ask) for lane, ask in lanes.ways]
