@@ -17,7 +17,7 @@ from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.reach import within_reach
 from deribit_pipeline.operations.universe import with_universe
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> dg.Definitions:

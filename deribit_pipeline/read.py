@@ -31,10 +31,10 @@ from deribit_pipeline.errors import IncompleteDays, InputError, WarehouseError
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import asked, candle_series, frames, series
 from deribit_pipeline.warehouse.asked import Moment
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.frames import FrameKind
-from deribit_pipeline.warehouse.reads import Connection
 from deribit_pipeline.warehouse.series import Excerpt
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 __all__ = [
     "IncompleteDays",
@@ -232,9 +232,9 @@ def _read(
     if path is not None and not isinstance(path, str | os.PathLike):
         raise InputError(f"warehouse must be the path of a file, was {path!r}.")
     settings = Settings.load()
-    warehouse = Warehouse(Path(path or settings.warehouse), settings.environment)
+    warehouse = Warehouse(settings.warehouse if path is None else Path(path), settings.environment)
     if not warehouse.exists():
-        raise InputError(f"{warehouse.path} does not exist: nothing was backfilled into it yet.")
+        raise InputError(f"{warehouse} does not exist: nothing was backfilled into it yet.")
     with warehouse.reading() as connection:
         excerpt = select(connection)
         if complete_only:

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import SettingsError
 from deribit_pipeline.instruments import Choice, Selector, choice
+from deribit_pipeline.location import Location, location_of
 
 EXCHANGE_URLS = {
     Environment.MAINNET: "https://www.deribit.com/api/v2",
@@ -44,7 +45,7 @@ class Settings:
     base_url: str | None = None
     client_id: str | None = field(default=None, repr=False)
     client_secret: str | None = field(default=None, repr=False)
-    warehouse: Path = Path("data/mainnet.duckdb")
+    warehouse: Location = Path("data/mainnet.duckdb")
     instruments: tuple[str, ...] = ("BTC-PERPETUAL", "ETH-PERPETUAL")
     requests_per_second: float = 20.0
     burst: int = 100
@@ -81,7 +82,11 @@ class Settings:
             history_url=_base_url(env, "DERIBIT_HISTORY_URL"),
             client_id=client_id or None,
             client_secret=client_secret or None,
-            warehouse=Path(env.get("DERIBIT_WAREHOUSE") or f"data/{environment}.duckdb"),
+            warehouse=location_of(
+                env.get("DERIBIT_WAREHOUSE") or f"data/{environment}.duckdb",
+                env.get("DERIBIT_WAREHOUSE_DATA"),
+                env,
+            ),
             instruments=chosen.names,
             selectors=chosen.selectors,
             requests_per_second=_positive(

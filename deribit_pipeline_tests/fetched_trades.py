@@ -11,7 +11,7 @@ from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.operations.sources.trades import TradesSource
 from deribit_pipeline.planning.rows import FetchedRows, ProvedRows, prove_rows
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.pipeline import ms as minute_ms
 
 NAME = "BTC-PERPETUAL"

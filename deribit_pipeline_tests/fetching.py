@@ -12,7 +12,7 @@ from deribit_pipeline.operations.sources.windows import WindowedSource
 from deribit_pipeline.planning.rows import FetchedRows, ProvedRows, prove_rows
 from deribit_pipeline.sandbox.exchange import Reply
 from deribit_pipeline.sandbox.faults import Where
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.tables import Table
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def hold_minutes(warehouse: Warehouse, name: str, first: date, prices: np.ndarray) -> None:

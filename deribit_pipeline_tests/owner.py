@@ -17,7 +17,7 @@ from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rows import FetchedRows
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.pipeline import ms
 

@@ -14,7 +14,7 @@ from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.sandbox.exchange import MOST_CANDLES, STEPS, SandboxExchange
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 CHART = "public/get_tradingview_chart_data"
 Opened = Callable[..., Exchange]

@@ -11,7 +11,7 @@ from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.source import FailedDays, Source
 from deribit_pipeline.planning.rows import FetchedRows, ProvedRows, prove_rows
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 DELIVERIES = "public/get_delivery_prices"
 VOLATILITY = "public/get_historical_volatility"

@@ -13,7 +13,7 @@ from deribit_pipeline.operations.sources.settlements import SettlementsSource
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rows import FetchedRows
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 BY_CURRENCY = "public/get_last_settlements_by_currency"
 EPOCH = date(1970, 1, 1)

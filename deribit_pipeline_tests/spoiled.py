@@ -17,7 +17,7 @@ from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 LAST = date(2024, 4, 9)
 """The day before the one that the sandbox's clock shows."""

@@ -21,7 +21,7 @@ from deribit_pipeline.planning.rows import count_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.owner import BUSY, Owner, every_row, owner_of, spoil

@@ -24,7 +24,7 @@ from deribit_pipeline.operations.sketches import Glance
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 
 CHART = "public/get_tradingview_chart_data"

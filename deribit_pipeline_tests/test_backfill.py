@@ -10,7 +10,7 @@ from deribit_pipeline.errors import UnknownInstrument
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.pipeline import CHART, Pipeline, midnight, ms
 
@@ -155,7 +155,7 @@ def test_an_instrument_that_is_not_listed_writes_nothing(
 ) -> None:
     with pytest.raises(UnknownInstrument, match="NOPE"):
         pipeline.backfill(NEW_YEAR, NEW_YEAR, names=["BTC-PERPETUAL", "NOPE"])
-    assert not warehouse.path.exists()
+    assert not warehouse.location.exists()
 
 
 def test_what_the_exchange_revises_is_kept_both_ways(

@@ -16,7 +16,7 @@ from deribit_pipeline.errors import InputError, WarehouseError
 from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.warehouse.backup import back_up
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.test_warehouse import (
     FIRST,
     NAME,
@@ -45,7 +45,7 @@ def file(tmp_path: Path) -> Warehouse:
 
 @pytest.fixture
 def to(file: Warehouse) -> Path:
-    return file.path.with_name("backup.duckdb")
+    return file.location.with_name("backup.duckdb")
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def command(
     file: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Command:
     """Runs a command line on the warehouse: its exit code, stdout and stderr."""
-    monkeypatch.chdir(file.path.parent)
+    monkeypatch.chdir(file.location.parent)
     monkeypatch.setenv("DERIBIT_ENV", "sandbox")
-    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(file.path))
+    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(file.location))
 
     def run(*arguments: object) -> tuple[int, str, str]:
         return exit_code([str(argument) for argument in arguments]), *capsys.readouterr()
@@ -133,8 +133,8 @@ def contents(path: Path) -> bytes:
 
 
 def test_the_warehouse_is_not_its_own_backup(file: Warehouse, to: Path) -> None:
-    to.symlink_to(file.path)
-    for same in (file.path, to):
+    to.symlink_to(file.location)
+    for same in (file.location, to):
         with pytest.raises(InputError, match="is the warehouse itself"):
             back_up(file, same)
     assert verify(file).findings == []
@@ -156,8 +156,8 @@ def test_a_folder_that_cannot_take_a_backup_is_one_sentence(command: Command, fo
 def test_a_backup_that_fails_leaves_the_former_one(file: Warehouse, to: Path) -> None:
     back_up(file, to)
     before = to.read_bytes()
-    data = file.path.read_bytes()
-    file.path.write_bytes(data[: len(data) - 300_000])
+    data = file.location.read_bytes()
+    file.location.write_bytes(data[: len(data) - 300_000])
     with pytest.raises(WarehouseError, match="is damaged|cannot be opened"):
         back_up(file, to)
     assert to.read_bytes() == before
@@ -179,7 +179,7 @@ def test_what_a_killed_backup_left_is_removed_by_the_next(file: Warehouse, to: P
 def test_the_log_of_a_file_that_is_gone_is_not_replayed_into_a_new_one(
     file: Warehouse, to: Path
 ) -> None:
-    for path in (to, file.path.with_name("new.duckdb")):
+    for path in (to, file.location.with_name("new.duckdb")):
         killed = (
             "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); "
             "c.execute('create table t as select 1'); os._exit(9)"

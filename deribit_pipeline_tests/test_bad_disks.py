@@ -16,7 +16,7 @@ from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import reads
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.processes import environment, script
 from deribit_pipeline_tests.test_warehouse import fetched, write
 
@@ -116,7 +116,7 @@ def held(file: Path, settings: Settings) -> int:
 def whole(warehouse: Warehouse) -> bytes:
     """The bytes of a warehouse that holds a day."""
     write(warehouse, fetched())
-    return warehouse.path.read_bytes()
+    return warehouse.location.read_bytes()
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
@@ -125,17 +125,17 @@ def test_a_warehouse_cut_short_is_one_sentence_and_left_as_it_is(
     run: Run, warehouse: Warehouse, whole: bytes, command: list[str], kept: float
 ) -> None:
     length = int(kept * len(whole)) if kept == 0.5 else int(kept) % len(whole)
-    warehouse.path.write_bytes(whole[:length])
+    warehouse.location.write_bytes(whole[:length])
     complaint = run(*command).complaint()
     assert "put a backup in its place" in complaint
-    assert warehouse.path.read_bytes() == whole[:length]
+    assert warehouse.location.read_bytes() == whole[:length]
     assert not Path("b.duckdb").exists()
 
 
 def test_a_warehouse_that_is_put_back_works(run: Run, warehouse: Warehouse, whole: bytes) -> None:
-    warehouse.path.write_bytes(whole[:-1])
+    warehouse.location.write_bytes(whole[:-1])
     run(*WEEK).complaint()
-    warehouse.path.write_bytes(whole)
+    warehouse.location.write_bytes(whole)
     assert run(*WEEK).code == 0
     assert run("verify").code == 0
 
@@ -145,7 +145,7 @@ def test_a_changed_byte_is_never_taken_for_data(
     run: Run, warehouse: Warehouse, whole: bytes, at: float
 ) -> None:
     place = int(at * len(whole)) if at < 1 else int(at)
-    warehouse.path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    warehouse.location.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
     said = run("verify")
     if said.code:  # it may stand where nothing is
         assert "computed checksum" in said.complaint()
@@ -167,15 +167,15 @@ def test_what_is_no_warehouse_of_ours_is_one_sentence(
         "odd info": "create table warehouse_info (a integer)",
     }
     if kind == "folder":
-        warehouse.path.mkdir()
+        warehouse.location.mkdir()
     elif kind == "text":
-        warehouse.path.write_text("opened_at,open,high\n" * 1_000)
+        warehouse.location.write_text("opened_at,open,high\n" * 1_000)
     else:
-        with duckdb.connect(str(warehouse.path)) as connection:
+        with duckdb.connect(str(warehouse.location)) as connection:
             connection.execute(made[kind])
-    before = None if kind == "folder" else warehouse.path.read_bytes()
-    assert str(warehouse.path) in run(*command).complaint()
-    assert before is None or warehouse.path.read_bytes() == before
+    before = None if kind == "folder" else warehouse.location.read_bytes()
+    assert str(warehouse.location) in run(*command).complaint()
+    assert before is None or warehouse.location.read_bytes() == before
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])

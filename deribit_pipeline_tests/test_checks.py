@@ -11,8 +11,8 @@ from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain import Environment, Resolution
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.rules import RULES
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
 from deribit_pipeline_tests.test_assets import QUIET
@@ -56,7 +56,7 @@ def test_a_file_of_an_older_version_is_checked_as_it_is(sound: Warehouse) -> Non
         connection.execute("update warehouse_info set schema_version = 2")
     for each in evaluations(sound, Resolution.DAY_1).values():
         assert each.passed, each
-    with duckdb.connect(str(sound.path), read_only=True) as connection:
+    with duckdb.connect(str(sound.location), read_only=True) as connection:
         query = "select schema_version from warehouse_info"
         assert connection.execute(query).fetchall() == [(2,)]
 

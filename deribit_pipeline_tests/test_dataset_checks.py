@@ -19,7 +19,7 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.dataset_rules import rules_of
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.test_assets import QUIET

@@ -38,7 +38,7 @@ from deribit_pipeline.planning.rows import (
 )
 from deribit_pipeline.warehouse import datasets
 from deribit_pipeline.warehouse.datasets import table_of
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance
 
 DAY, NAME = date(2024, 1, 1), "BTC-PERPETUAL"

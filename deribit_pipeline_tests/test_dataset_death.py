@@ -24,7 +24,7 @@ from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
 from deribit_pipeline_tests.processes import SCRIPT, environment, script, signalled_at, started
 from deribit_pipeline_tests.spoiled import contradictions
@@ -114,7 +114,7 @@ class Interrupted:
         job = Job("in peace", DAYS)
         assert ForegroundBackfill(self.opened(), true).backfill(dataset, job).failures == {}
         for one, other in ((self.warehouse, true), (true, self.warehouse)):
-            assert contradictions(one.path, other.path, dataset.name) == []
+            assert contradictions(one.location, other.location, dataset.name) == []
         with self.warehouse.reading() as connection:
             [counts] = connection.execute(
                 "select count(*), (select count(*) from dataset_revisions) from dataset_days "

@@ -22,7 +22,7 @@ from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.sandbox.exchange import CHART_NAMES, Reply, SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import reads
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.processes import SCRIPT, environment, script, signalled_at, started
 

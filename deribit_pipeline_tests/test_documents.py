@@ -87,10 +87,10 @@ def test_each_module_says_what_belongs_in_it() -> None:
 
 
 def test_requirements_are_pinned_and_name_no_host() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        lines = [line for line in read(name).splitlines() if not line.startswith("#")]
+    for path in ROOT.glob("requirements*.txt"):
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
         for line in lines:
-            assert re.fullmatch(r"[A-Za-z0-9_.-]+==[\w.]+|-r requirements\.txt", line), line
+            assert re.fullmatch(r"[\w.-]+==[\w.]+|-r requirements(-cluster)?\.txt", line), line
 
 
 def test_a_home_without_a_dagster_yaml_is_given_the_projects() -> None:

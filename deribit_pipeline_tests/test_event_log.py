@@ -36,8 +36,8 @@ def batched(home: Path) -> dict[str, Any]:
     return {"storage": {"custom": custom}}
 
 
-def run_all(home: Path, overrides: dict[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
-    """A success, a failure and a single key on a fresh instance; what the files then hold."""
+def run_all(home: Path, overrides: dict[str, Any]) -> list[str]:
+    """A success, a failure and a single key on a fresh instance; the ids of the runs, in order."""
     home.mkdir()
     overrides = {"telemetry": {"enabled": False}} | overrides
     with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as instance:
@@ -56,18 +56,25 @@ def run_all(home: Path, overrides: dict[str, Any]) -> dict[str, list[tuple[Any, 
         assert len(instance.get_materialized_partitions(dg.AssetKey("candles"))) == 41
         [status] = instance.get_latest_materialization_events([dg.AssetKey("candles")]).values()
         assert status is not None
-        files = {"index": home / "history" / "runs" / "index.db"}
-        for number, run in enumerate(reversed(instance.get_run_records())):
-            files[f"run {number}"] = home / "history" / "runs" / f"{run.dagster_run.run_id}.db"
+        return [record.dagster_run.run_id for record in reversed(instance.get_run_records())]
+
+
+QUERIES = (
+    "select dagster_event_type, step_key, asset_key, partition, "
+    "case when asset_key is not null then event end from event_logs order by id",
+    "select asset_key, key, value from asset_event_tags order by event_id, key",
+    "select asset_key, last_materialization, asset_details from asset_keys",
+)
+
+
+def written(home: Path, overrides: dict[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
+    """What the files of an instance hold after its runs."""
+    runs = run_all(home, overrides)
+    files = {f"run {number}": f"{run_id}.db" for number, run_id in enumerate(runs)}
     return {
-        f"{name}: {query}": rows(path, query)
-        for name, path in files.items()
-        for query in (
-            "select dagster_event_type, step_key, asset_key, partition, "
-            "case when asset_key is not null then event end from event_logs order by id",
-            "select asset_key, key, value from asset_event_tags order by event_id, key",
-            "select asset_key, last_materialization, asset_details from asset_keys",
-        )
+        f"{name}: {query}": rows(home / "history" / "runs" / file, query)
+        for name, file in ({"index": "index.db"} | files).items()
+        for query in QUERIES
     }
 
 
@@ -108,8 +115,8 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("batches")
 def test_it_holds_the_rows_of_the_stock_storage(tmp_path: Path) -> None:
-    stock = run_all(tmp_path / "stock", {})
-    ours = run_all(tmp_path / "ours", batched(tmp_path / "ours"))
+    stock = written(tmp_path / "stock", {})
+    ours = written(tmp_path / "ours", batched(tmp_path / "ours"))
     assert ours.keys() == stock.keys()
     for name, expected in stock.items():
         assert ours[name] == expected, name

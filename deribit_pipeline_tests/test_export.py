@@ -21,7 +21,7 @@ from deribit_pipeline.datasets import ROW_DATASETS, Dataset, SeriesKind
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.datasets import table_of
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.held import hold, hold_minutes
 
 BTC, SOL = "BTC-PERPETUAL", "SOL_USDC-PERPETUAL"
@@ -37,9 +37,9 @@ def export(
     """Runs `export`; answers its exit code and what it said."""
     for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
         monkeypatch.delenv(name)
-    monkeypatch.chdir(sound.path.parent)
+    monkeypatch.chdir(sound.location.parent)
     monkeypatch.setenv("DERIBIT_ENV", Environment.SANDBOX)
-    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(sound.path))
+    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(sound.location))
 
     def run(*arguments: str, to: Path | str = "out", name: str = "parquet") -> tuple[int, str]:
         capsys.readouterr()
@@ -189,7 +189,7 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(export: Export, sound: 
     assert export("--instruments", BTC, *DAYS)[0] == 0
     Path("out/mine.parquet").touch()
     assert "holds mine.parquet" in export("--instruments", BTC, *DAYS)[1]
-    assert "is a file: name a folder" in export("--instruments", BTC, *DAYS, to=sound.path)[1]
+    assert "is a file: name a folder" in export("--instruments", BTC, *DAYS, to=sound.location)[1]
     assert export("--instruments", BTC, *DAYS, to=Path("new") / "and" / "deep")[0] == 0
 
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.market_tables import FUNDING_RATES
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.held import hold, hold_minutes
 from deribit_pipeline_tests.test_export import (
     BTC,
@@ -30,7 +30,7 @@ __all__ = ["export"]  # a fixture
 def test_what_a_format_has_no_place_for_is_refused_before_anything_is_read(
     export: Export, sound: Warehouse
 ) -> None:
-    sound.path.write_text("what cannot be opened")
+    sound.location.write_text("what cannot be opened")
     for dataset, name in (("trades", "freqtrade"), ("funding_rates", "nautilus")):
         asked = ("--dataset", dataset, "--instruments", BTC, *NEW_YEAR)
         assert "is for candles" in export(*asked, name=name)[1]

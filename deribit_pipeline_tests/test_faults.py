@@ -19,7 +19,7 @@ from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import FAULTS, Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.pipeline import CHART, Pipeline, midnight, ms
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")

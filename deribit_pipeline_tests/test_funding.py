@@ -20,8 +20,8 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.market_tables import FUNDING_RATES
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, recorded
 from deribit_pipeline_tests.fetching import Fetching, first_with
 from deribit_pipeline_tests.pipeline import midnight

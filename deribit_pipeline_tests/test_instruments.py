@@ -16,8 +16,8 @@ from deribit_pipeline.operations.instruments import Refreshed, refresh
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.instruments import universe, write_specifications
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, recorded
 
 LIST = "public/get_instruments"

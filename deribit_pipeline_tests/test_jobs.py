@@ -16,8 +16,8 @@ from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.jobs import Job, jobs_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
-from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 MINUTES = CANDLES[Resolution.MINUTE_1]
 CHART = "public/get_tradingview_chart_data"
@@ -109,7 +109,7 @@ class Full(Warehouse):
 def test_a_warehouse_that_fails_fails_the_days(
     opened: Opened, warehouse: Warehouse, jobs: list[Job]
 ) -> None:
-    full = Full(warehouse.path, warehouse.environment)
+    full = Full(warehouse.location, warehouse.environment)
     with BackgroundBackfill(opened(), full, MINUTES, jobs) as background:
         outcomes = [background.backfill(MINUTES, job) for job in jobs]
     for outcome in outcomes:

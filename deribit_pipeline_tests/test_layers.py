@@ -7,13 +7,14 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 
-PURE = {"datasets", "domain", "errors", "instruments"}
+PURE = {"datasets", "domain", "errors", "instruments", "location"}
 LAYERS = {
     "__init__": set(),
     "errors": set(),
     "domain": set(),
     "datasets": {"domain", "instruments"},
     "instruments": {"errors"},
+    "location": {"errors"},
     "logs": set(),
     "processes": set(),
     "home": PURE,
@@ -49,6 +50,7 @@ THIRD_PARTY = {
     "pandas": {"warehouse"},
     "polars": {"warehouse"},
     "pyarrow": {"operations"},
+    "psycopg2": {"deribit", "warehouse"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -25,7 +25,7 @@ from deribit_pipeline.instruments import choice
 from deribit_pipeline.planning.days import FetchedDay, prove
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import reads
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.mutations import examples, hold

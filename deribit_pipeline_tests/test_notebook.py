@@ -12,8 +12,8 @@ import pytest
 
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.market_tables import FUNDING_RATES
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.held import hold, hold_minutes
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "volatility_and_funding.py"

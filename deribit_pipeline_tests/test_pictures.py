@@ -17,8 +17,8 @@ from deribit_pipeline.pictures.coverage import coverage_page
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import reads
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.rollup import rolled_up
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.test_command_line import WEEK, Command, assert_wrong, command, rows
 
 __all__ = ["command"]  # a fixture

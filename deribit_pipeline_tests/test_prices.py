@@ -13,8 +13,8 @@ from deribit_pipeline.planning.rolling import read_window
 from deribit_pipeline.planning.rows import count_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse import price_rules
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.rules import breaches
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.priced import (
     CHART,

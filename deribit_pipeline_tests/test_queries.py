@@ -9,7 +9,7 @@ import pytest
 
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.warehouse import candle_tables, dataset_tables, market_tables
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.held import hold, hold_minutes
 
 DOCS = Path(__file__).parents[1] / "docs"

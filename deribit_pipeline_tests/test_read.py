@@ -14,8 +14,8 @@ from deribit_pipeline import read
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.market_tables import FUNDING_RATES, TRADES, VOLATILITY_INDEX
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.held import hold
 
 BTC, SOL = "BTC-PERPETUAL", "SOL_USDC-PERPETUAL"
@@ -31,9 +31,9 @@ def environment(sound: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that name the sound warehouse."""
     for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
         monkeypatch.delenv(name)
-    monkeypatch.chdir(sound.path.parent)
+    monkeypatch.chdir(sound.location.parent)
     monkeypatch.setenv("DERIBIT_ENV", Environment.SANDBOX)
-    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(sound.path))
+    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(sound.location))
 
 
 def forget(plant: Plant, resolution: str, days: str = "true") -> None:
@@ -176,14 +176,14 @@ def test_a_warehouse_that_is_not_there_or_of_another_environment_is_an_error(
         read.candles(BTC, FIRST, LAST, warehouse="elsewhere.duckdb")
     monkeypatch.setenv("DERIBIT_ENV", Environment.MAINNET)
     with pytest.raises(read.WarehouseError, match="is the warehouse of sandbox"):
-        read.candles(BTC, FIRST, LAST, warehouse=sound.path)
+        read.candles(BTC, FIRST, LAST, warehouse=sound.location)
 
 
 def test_reading_changes_nothing_and_lets_a_writer_in_at_once(sound: Warehouse) -> None:
-    before = sound.path.read_bytes()
+    before = sound.location.read_bytes()
     read.candles(BTC, FIRST, LAST)
-    assert sound.path.read_bytes() == before
-    with Warehouse(sound.path, Environment.SANDBOX, patience=0).writing() as connection:
+    assert sound.location.read_bytes() == before
+    with Warehouse(sound.location, Environment.SANDBOX, patience=0).writing() as connection:
         connection.execute("delete from candles")
 
 

@@ -11,7 +11,7 @@ import pytest
 from deribit_pipeline import read
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 BTC = "BTC-PERPETUAL"
 FIRST, LAST = "2024-04-07", "2024-04-09"  # what `filled` holds complete; the 10th is open
@@ -22,9 +22,9 @@ def environment(sound: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that name the sound warehouse."""
     for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
         monkeypatch.delenv(name)
-    monkeypatch.chdir(sound.path.parent)
+    monkeypatch.chdir(sound.location.parent)
     monkeypatch.setenv("DERIBIT_ENV", Environment.SANDBOX)
-    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(sound.path))
+    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(sound.location))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from deribit_pipeline.operations.sources import rolling
 from deribit_pipeline.planning.rolling import NO_LONGER_TOLD
 from deribit_pipeline.planning.rows import count_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.priced import (
     CHART,

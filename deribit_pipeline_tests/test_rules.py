@@ -7,8 +7,8 @@ import pytest
 
 from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import Resolution
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.rules import RULES, Breaches, Rule, breaches
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_RESOLUTIONS as SOME
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW

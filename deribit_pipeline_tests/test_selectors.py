@@ -26,7 +26,7 @@ from deribit_pipeline.operations.listings import listings
 from deribit_pipeline.operations.universe import chosen, chosen_of_held, with_universe
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.pipeline import Pipeline
 from deribit_pipeline_tests.processes import environment

@@ -15,8 +15,8 @@ from deribit_pipeline.planning.settlements import settlement_currency
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.settlements import Cut
 from deribit_pipeline.warehouse import price_rules
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.rules import breaches
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, recorded
 from deribit_pipeline_tests.settled import (
     BY_CURRENCY,

@@ -16,7 +16,7 @@ from deribit_pipeline.home import prepare_home
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.processes import DAGSTER, SCRIPT, started
 

@@ -12,7 +12,7 @@ import pytest
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.processes import SCRIPT, environment, script, signalled_at, started
 
 CHART, LISTING = "public/get_tradingview_chart_data", "public/get_instrument"

@@ -16,7 +16,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.listings import LISTINGS
 from deribit_pipeline.sandbox.market import DAY
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.fetched_trades import NAME, TODAY, TradesFetched, held_of, ms, states
 

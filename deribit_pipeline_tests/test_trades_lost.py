@@ -17,7 +17,7 @@ from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.warehouse import datasets
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.fetched_trades import (
     NAME,
     TODAY,

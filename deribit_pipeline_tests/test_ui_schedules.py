@@ -8,7 +8,7 @@ import pytest
 from deribit_pipeline.domain import DayState
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.dagster_ui import dagster_dev, until
 

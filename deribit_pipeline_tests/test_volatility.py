@@ -9,9 +9,9 @@ import pytest
 import wickra
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.tables import View
 from deribit_pipeline.warehouse.volatility_views import VIEWS
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.held import hold_minutes
 
 FIRST, DAYS, TRUTH = date(2024, 1, 1), 40, 0.65

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.errors import WarehouseError
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.test_volatility import markets, rows
 
 __all__ = ["markets"]  # a fixture

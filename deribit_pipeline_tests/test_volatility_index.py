@@ -16,8 +16,8 @@ from deribit_pipeline.operations.sources.volatility_index import VolatilityIndex
 from deribit_pipeline.planning.rows import Columns, some_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.market_tables import VOLATILITY_INDEX
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, recorded
 from deribit_pipeline_tests.fetching import Fetching, first_with
 

@@ -21,7 +21,7 @@ from deribit_pipeline.domain import (
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.planning.days import FetchedDay, prove
 from deribit_pipeline.warehouse import candle_tables, reads, schema
-from deribit_pipeline.warehouse.file import Warehouse, migrate
+from deribit_pipeline.warehouse.warehouse import Warehouse, migrate
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 
 NAME, MINUTES, FIRST = "BTC-PERPETUAL", Resolution.MINUTE_1, date(2024, 1, 1)
@@ -141,24 +141,24 @@ def test_a_transaction_that_fails_leaves_nothing(file: Warehouse) -> None:
 def test_a_file_that_does_not_exist_reads_as_empty_and_is_not_made(file: Warehouse) -> None:
     assert rows(file, "from candles") == []
     file.check()
-    assert not file.path.parent.parent.joinpath("deep").exists()
+    assert not file.location.parent.parent.joinpath("deep").exists()
 
 
 @pytest.mark.parametrize(
     "content", [b"not a database at all, and longer than a header " * 200, b"x"]
 )
 def test_a_file_that_is_no_database_is_one_sentence(file: Warehouse, content: bytes) -> None:
-    file.path.parent.mkdir(parents=True)
-    file.path.write_bytes(content)
+    file.location.parent.mkdir(parents=True)
+    file.location.write_bytes(content)
     with pytest.raises(WarehouseUnusable, match="cannot be opened as a DuckDB file") as caught:
         file.check()
     assert "\n" not in str(caught.value)
-    assert file.path.read_bytes() == content
+    assert file.location.read_bytes() == content
 
 
 def test_a_database_of_another_program_is_left_alone(file: Warehouse) -> None:
-    file.path.parent.mkdir(parents=True)
-    with duckdb.connect(str(file.path)) as connection:
+    file.location.parent.mkdir(parents=True)
+    with duckdb.connect(str(file.location)) as connection:
         connection.execute("create table theirs (a integer)")
     with pytest.raises(WarehouseUnusable, match="a database of another program"), file.writing():
         pass
@@ -166,7 +166,7 @@ def test_a_database_of_another_program_is_left_alone(file: Warehouse) -> None:
 
 def test_a_warehouse_of_another_environment_is_refused(file: Warehouse) -> None:
     write(file, fetched())
-    other = Warehouse(file.path, Environment.MAINNET)
+    other = Warehouse(file.location, Environment.MAINNET)
     with pytest.raises(
         WarehouseUnusable, match="the warehouse of sandbox, and DERIBIT_ENV is mainnet"
     ):
@@ -192,7 +192,7 @@ def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> 
     }
     with file.writing() as connection:
         migrate(connection, 7, migrations)
-    with duckdb.connect(str(file.path)) as connection:
+    with duckdb.connect(str(file.location)) as connection:
         assert connection.execute("select doubled from candle_days").fetchall() == [(42,)]
         assert connection.execute("select schema_version from warehouse_info").fetchall() == [(9,)]
 
@@ -272,7 +272,7 @@ def test_another_process_is_waited_for_and_then_named(file: Warehouse) -> None:
         "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", holding, str(file.path)],
+        [sys.executable, "-c", holding, str(file.location)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as other:  # fmt: skip
         assert other.stdin

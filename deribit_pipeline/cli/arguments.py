@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 from deribit_pipeline.cli import universe
 from deribit_pipeline.datasets import (
@@ -20,6 +19,7 @@ from deribit_pipeline.datasets import (
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments import INSTRUMENT_NAME, choice
+from deribit_pipeline.location import Location
 from deribit_pipeline.settings import Settings
 
 
@@ -94,14 +94,14 @@ class Wanted:
             named += series_names(self.series)
         return Selection(self._datasets(), named, first, last)
 
-    def require_held(self, selection: Selection, held: Collection[str], path: Path) -> None:
+    def require_held(self, selection: Selection, held: Collection[str], where: Location) -> None:
         """Raise InputError for a series that is named and of which nothing selected is held."""
         of_series = series_names(self.series) if self.series is not None else ()
         for name in selection.series:
             if name not in held:
                 option = "--series" if name in of_series else "--instruments"
                 raise InputError(
-                    f"{option} names {name}: {path} holds {_nothing_of(self._datasets())} {name}."
+                    f"{option} names {name}: {where} holds {_nothing_of(self._datasets())} {name}."
                 )
 
     def _datasets(self) -> tuple[Dataset, ...]:

@@ -18,7 +18,7 @@ from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.operations.listings import exchange_time, index_names, listings
 from deribit_pipeline.operations.reach import within_reach
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, force: bool) -> int:

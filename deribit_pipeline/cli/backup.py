@@ -6,7 +6,7 @@ from pathlib import Path
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.backup import back_up
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def run(file: Path) -> int:

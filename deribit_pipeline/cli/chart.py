@@ -8,10 +8,12 @@ from deribit_pipeline.cli import arguments, pages, universe
 from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import DayProof, Resolution, TimeWindow, day_window
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.location import Location
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import reads
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.rollup import origin_of, rolled_up
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from deribit_pipeline.pictures.chart import Series
@@ -46,7 +48,7 @@ def run(instruments: str, start: str | None, end: str | None, resolution: str, h
 
 
 def _nothing_held(
-    name: str, resolution: Resolution, first: date | None, last: date | None, path: Path
+    name: str, resolution: Resolution, first: date | None, last: date | None, path: Location
 ) -> InputError:
     since = f" from {first}" if first else ""
     until = f" up to {last}" if last else ""
@@ -63,7 +65,7 @@ def _window(proofs: list[DayProof], first: date | None, last: date | None) -> Ti
 
 
 def _series(
-    connection: reads.Connection,
+    connection: Connection,
     name: str,
     resolution: Resolution,
     wanted: Resolution,

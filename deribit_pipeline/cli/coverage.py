@@ -15,8 +15,8 @@ from deribit_pipeline.datasets import CANDLES, Dataset, Selection
 from deribit_pipeline.domain import DayState, Proof
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import datasets, reads
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.proofs import proofs
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # A glyph each, so that the picture reads without colours too.
 _LOOKS: dict[str, tuple[str, str]] = {
@@ -78,7 +78,7 @@ def _write_page(
             gaps[key] = [gap for gap, *_ in named[:_GAPS_NAMED]]
     from deribit_pipeline.pictures.coverage import coverage_page  # the library takes a second
 
-    pages.write(html, coverage_page(held, runs, gaps, str(warehouse.path)))
+    pages.write(html, coverage_page(held, runs, gaps, str(warehouse)))
 
 
 def _legend() -> Text:

@@ -8,7 +8,7 @@ from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.operations.exports.export import FORMATS, export
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def run(

@@ -14,8 +14,8 @@ from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments import CURRENCIES, KINDS, Selector, Specification
 from deribit_pipeline.operations.universe import never_asked
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.instruments import asked_at, known_at, universe
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _HEADINGS = ("instrument", "kind", "listed", "expires", "tick", "contract", "maker", "taker")
 

@@ -22,7 +22,7 @@ from deribit_pipeline.operations.incomplete import settled_days
 from deribit_pipeline.operations.jobs import Days, Job, jobs_of
 from deribit_pipeline.operations.outcome import Outcome, added_up
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # Seconds that an interrupted command still waits for its turn at the warehouse.
 _GRACE = 0.5

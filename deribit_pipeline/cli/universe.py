@@ -10,7 +10,7 @@ from deribit_pipeline.operations.exchange import open_exchange
 from deribit_pipeline.operations.instruments import refresh
 from deribit_pipeline.operations.universe import chosen, chosen_of_held, never_asked
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.incomplete import held_series
 from deribit_pipeline.operations.verification import Finding, verify
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def run(wanted: arguments.Wanted, start: str | None, end: str | None, against: Path | None) -> int:

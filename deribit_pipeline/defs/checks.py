@@ -13,9 +13,9 @@ import dagster as dg
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse.dataset_rules import rules_of
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.proofs import days_held
 from deribit_pipeline.warehouse.rules import Breaches, Rule, breaches
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 Clock = Callable[[], datetime]
 

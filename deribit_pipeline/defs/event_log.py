@@ -19,7 +19,9 @@ from dagster._core.events import (
 )
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from sqlalchemy.engine import Connection
 
 # Dagster hands events over in batches only where this says how large they may be.
 os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
@@ -33,24 +35,37 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write events of one run's assets: to the run's file and to the index that the UI reads,
         in one transaction each."""
-        kinds = {event.dagster_event_type for event in events if event.is_dagster_event}
-        if len({event.run_id for event in events}) != 1 or not kinds <= _BATCHED:
+        if not is_batch(events):
             super().store_event_batch(events)
             return
-        insert, rows = SqlEventLogStorageTable.insert(), [self._event_to_row(e) for e in events]
+        rows = [self._event_to_row(event) for event in events]
         with self.run_connection(events[0].run_id) as connection:
-            connection.execute(insert, rows)
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
         with self.index_transaction() as connection:
-            returning = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
-            ids = [row.id for row in connection.execute(returning, rows)]
-            self._store_asset_event_tags(connection, events, ids)
-            # Each overwrites what the former said of its asset, so the last one is enough.
-            newest = {
-                str(event.get_dagster_event().asset_key): (event, event_id)
-                for event, event_id in zip(events, ids, strict=True)
-            }
-            for event, event_id in newest.values():
-                self._store_asset_event(connection, event, event_id)
+            store_batch(self, connection, events)
+
+
+def is_batch(events: Sequence[EventLogEntry]) -> bool:
+    """Whether these are events of one run's assets, and can be written together."""
+    kinds = {event.dagster_event_type for event in events if event.is_dagster_event}
+    return len({event.run_id for event in events}) == 1 and kinds <= _BATCHED
+
+
+def store_batch(
+    storage: SqlEventLogStorage, connection: Connection, events: Sequence[EventLogEntry]
+) -> None:
+    """Write a batch to the tables that the UI reads, in the transaction that is open."""
+    insert, rows = SqlEventLogStorageTable.insert(), [storage._event_to_row(e) for e in events]
+    returning = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+    ids = [row.id for row in connection.execute(returning, rows)]
+    storage._store_asset_event_tags(connection, events, ids)
+    # Each overwrites what the former said of its asset, so the last one is enough.
+    newest = {
+        str(event.get_dagster_event().asset_key): (event, event_id)
+        for event, event_id in zip(events, ids, strict=True)
+    }
+    for event, event_id in newest.values():
+        storage._store_asset_event(connection, event, event_id)
 
 
 def record(

@@ -11,8 +11,8 @@ from deribit_pipeline.instruments import CURRENCIES
 from deribit_pipeline.operations.exchange import open_exchange
 from deribit_pipeline.operations.instruments import Refreshed, refresh
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.market_tables import INSTRUMENTS
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _SCHEDULE = "instruments_daily"
 

@@ -16,7 +16,7 @@ from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.operations import upkeep
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # Minutes past the hour at which nobody else begins, and of a day that has surely ended; what is
 # made of trades after the trades.

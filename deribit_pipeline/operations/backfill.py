@@ -11,7 +11,7 @@ from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.incomplete import settled_days
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.writing import OnWritten
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance
 
 logger = logging.getLogger(__name__)

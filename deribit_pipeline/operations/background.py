@@ -13,7 +13,7 @@ from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Outcome, log_progress
 from deribit_pipeline.operations.sketches import Glance
 from deribit_pipeline.operations.writing import OnWritten
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 class BackgroundBackfill:

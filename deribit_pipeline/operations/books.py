@@ -13,7 +13,7 @@ from deribit_pipeline.planning.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.warehouse import datasets, reads
 from deribit_pipeline.warehouse.dataset_writes import WholeDay, unprove_candles_of
 from deribit_pipeline.warehouse.dataset_writes import write_days as write_rows
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 
 Clock = Callable[[], datetime | None]

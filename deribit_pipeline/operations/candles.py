@@ -35,7 +35,8 @@ from deribit_pipeline.planning.days import Assembly, FetchedDay, fetched_day, un
 from deribit_pipeline.planning.pages import Page
 from deribit_pipeline.planning.requests import ChartRequest, is_clipped, requests, wanted
 from deribit_pipeline.warehouse import reads
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.writes import unprove
 
 logger = logging.getLogger(__name__)
@@ -145,9 +146,12 @@ class CandlesBackfill(Backfill):
 
     def _unprove(self, days: Days) -> None:
         """The proofs of these days rest on a listing that no longer stands."""
-        with self._warehouse.writing() as connection:
+
+        def take_back(connection: Connection) -> None:
             for name, some in days.items():
                 unprove(connection, name, self._resolution, some)
+
+        self._warehouse.write(take_back, days)
         self._fail_days(days, "the exchange's listing of the instrument changed meanwhile")
 
     def _plan(self, days: Days) -> Iterator[tuple[Block, ChartRequest]]:

@@ -6,8 +6,8 @@ from datetime import date
 from deribit_pipeline.datasets import DATASETS, Selection
 from deribit_pipeline.domain import Proof
 from deribit_pipeline.operations.verification import Finding
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.proofs import proofs
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _EVERYTHING = Selection()
 
@@ -51,11 +51,11 @@ def _proofs(warehouse: Warehouse, selection: Selection) -> dict[tuple[str, str, 
 
 def _differences(ours: Proof | None, theirs: Proof | None, other: Warehouse) -> list[str]:
     if ours is None:
-        return [f"only {other.path} holds it"]
+        return [f"only {other} holds it"]
     if theirs is None:
-        return [f"{other.path} does not hold it"]
+        return [f"{other} does not hold it"]
     return [
-        f"{field} is {getattr(ours, field)}, {other.path} says {getattr(theirs, field)}"
+        f"{field} is {getattr(ours, field)}, {other} says {getattr(theirs, field)}"
         for field in _COMPARED
         if getattr(ours, field) != getattr(theirs, field)
     ]

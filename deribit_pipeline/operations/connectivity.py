@@ -9,7 +9,7 @@ from deribit_pipeline.errors import DeribitPipelineError, WrongEnvironment
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.listings import CLOCK_TOLERANCE
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # A probe is to say how things are now, not after they have been mended.
 _PATIENCE = 3.0
@@ -104,10 +104,11 @@ def _of_credentials(exchange: Exchange) -> str:
 
 
 def _of_warehouse(settings: Settings) -> str:
-    Warehouse(settings.warehouse, settings.environment).check()
-    if not settings.warehouse.exists():
-        return f"{settings.warehouse} will be made by the first backfill"
-    return f"{settings.warehouse} opens, {settings.warehouse.stat().st_size / 1e6:,.1f} MB"
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse.check()
+    if not warehouse.exists():
+        return f"{warehouse} will be made by the first backfill"
+    return f"{warehouse} opens, {warehouse.size / 1e6:,.1f} MB"
 
 
 def _remedy(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from deribit_pipeline.operations.outcome import Outcome, log_progress
 from deribit_pipeline.operations.rows import RowsBackfill
 from deribit_pipeline.operations.sketches import Glance, glances
 from deribit_pipeline.operations.writing import OnWritten
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def backfill_of(

@@ -8,8 +8,9 @@ from deribit_pipeline.datasets import Dataset, Selection
 from deribit_pipeline.domain import DayState, Proof, days_between, spans_of
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.warehouse import datasets, reads
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.proofs import proofs, proofs_of
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # A break of up to a month in what is held was hardly meant.
 _BRIDGED_DAYS = 31
@@ -80,7 +81,7 @@ def incomplete_days(
 
 
 def _gaps_last_confirmed(
-    connection: reads.Connection, dataset: Dataset, series: Collection[str]
+    connection: Connection, dataset: Dataset, series: Collection[str]
 ) -> dict[tuple[str, date], datetime]:
     """When the gaps of a day were last asked for in vain, by series and day."""
     if dataset.resolution is not None:
@@ -108,7 +109,7 @@ def _newest_over(dataset: Dataset, now: datetime) -> date:
     return (now - overhang).date() - timedelta(days=1)
 
 
-def settled_days(connection: reads.Connection, dataset: Dataset, days: Days) -> list[Proof]:
+def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[Proof]:
     """The proofs of those days about which nothing more need be asked."""
     wanted = {(name, day) for name, some in days.items() for day in some}
     if not wanted:

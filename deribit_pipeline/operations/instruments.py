@@ -11,12 +11,14 @@ from deribit_pipeline.deribit.specifications import Listed
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.instruments import KINDS, Specification
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.instruments import (
+    Written,
     told_otherwise,
     write_asked,
     write_specifications,
 )
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +63,13 @@ def refresh(exchange: Exchange, warehouse: Warehouse, currency: str, run_id: str
         again, _, _ = exchange.run(_of_www(exchange, currency))
     unconfirmed = sorted(name for name in doubted if again.get(name) != specifications[name])
     believed = [each for name, each in specifications.items() if name not in set(unconfirmed)]
-    with warehouse.writing() as connection:
+
+    def write(connection: Connection) -> Written:
         written = write_specifications(connection, believed, as_of, run_id)
         write_asked(connection, currency, as_of)
+        return written
+
+    written = warehouse.write(write, [f"instruments of {currency}"])
     result = Refreshed(
         currency, as_of, written.new, written.changed, written.unchanged,
         tuple(unconfirmed), tuple(odd), tuple(failed),

@@ -13,8 +13,8 @@ from deribit_pipeline.domain import Instrument
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.asking import agreed, insisted
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.instruments import listings as held_listings
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 

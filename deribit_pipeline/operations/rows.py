@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.operations.writing import OnWritten, Writer
 from deribit_pipeline.planning.rows import Columns, FetchedRows, differences, keys_of, some_of
 from deribit_pipeline.warehouse.dataset_writes import unprove
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +89,8 @@ class RowsBackfill(Backfill):
     def _withdraw(self) -> None:
         """Take back what a source gave and found wrong afterwards, when it may stand written."""
         for series, piece in self._withdrawn:
-            with self._warehouse.writing() as connection:
-                unprove(connection, self._dataset, series, piece.days)
+            take_back = partial(unprove, dataset=self._dataset, series=series, days=piece.days)
+            self._warehouse.write(take_back, [series])
             self._fail_days({series: piece.days}, reason_of(piece.error))
 
     async def _fetch(

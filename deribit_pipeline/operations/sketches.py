@@ -14,8 +14,8 @@ from deribit_pipeline.domain import (
 )
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.operations.outcome import Outcome
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.rollup import rolled_up
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # So many strokes fit a picture, and so many instruments a page.
 _MOST_CANDLES, _MOST_INSTRUMENTS = 120, 3

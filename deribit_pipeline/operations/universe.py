@@ -10,8 +10,8 @@ from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.instruments import Choice
 from deribit_pipeline.operations.incomplete import held_series
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.instruments import asked_at, listed_names
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from deribit_pipeline.datasets import Dataset, Selection
 from deribit_pipeline.domain import DayState, days_between
 from deribit_pipeline.operations.incomplete import incomplete_days, settled_days
 from deribit_pipeline.operations.jobs import Days
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.proofs import proofs_of
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _WEEK = 7
 

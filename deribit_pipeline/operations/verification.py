@@ -15,8 +15,9 @@ from deribit_pipeline.domain import (
 from deribit_pipeline.planning.days import contradictions
 from deribit_pipeline.planning.rows import Columns, contradictions_of_rows, count_of
 from deribit_pipeline.warehouse import datasets, reads
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.proofs import proofs
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # Days of candles read at once: 5 MB of one-minute candles.
 _READ_AT_ONCE = timedelta(days=60)
@@ -109,7 +110,7 @@ def _verify_rows(warehouse: Warehouse, some: list[DatasetProof], result: Verific
                 result.findings.append(Finding(dataset, proof.series, proof.day, found))
 
 
-def _read(connection: reads.Connection, proof: DatasetProof) -> tuple[Columns, int]:
+def _read(connection: Connection, proof: DatasetProof) -> tuple[Columns, int]:
     """The rows of a day, and how many more are named as gaps."""
     rows = datasets.rows_of(connection, DATASETS[proof.dataset], proof.series, proof.day)
     of_day = ([proof.dataset], [proof.series], proof.day, proof.day)
@@ -132,7 +133,7 @@ def _light(proofs: list[DatasetProof]) -> Iterator[list[DatasetProof]]:
 
 
 def _without_proof(
-    connection: reads.Connection, dataset: Dataset, selection: Selection
+    connection: Connection, dataset: Dataset, selection: Selection
 ) -> Sequence[tuple[str, date, int]]:
     """Series and day of rows that no proof speaks of, and how many."""
     first, last = selection.first, selection.last

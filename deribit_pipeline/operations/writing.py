@@ -12,8 +12,8 @@ from deribit_pipeline.domain import Proof
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.outcome import Key
-from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # DuckDB's commit and the closing of its file take 80 ms, for one day as for many: days are written
 # together once there are so many, or the first has waited so many seconds.
@@ -161,15 +161,18 @@ class Writer(Generic[Day]):
         for day in days:
             job = self._job_of[day.series, day.day]
             together.setdefault((job.run_id, day.series), []).append(day)
-        with self._warehouse.writing() as connection:
+
+        def write(connection: Connection) -> list[tuple[Day, Written[Day]]]:
             self._connection = connection
             try:
-                written = [
+                return [
                     (some[0], self._book.write(connection, run_id, series, some))
                     for (run_id, series), some in together.items()
                 ]
             finally:
                 self._connection = None
+
+        written = self._warehouse.write(write, {day.series for day in days})
         for first, result in written:
             self._report(self._job_of[first.series, first.day], result)
         return [day for _, result in written for day in result.doubted]

@@ -1,5 +1,6 @@
 """A consistent copy of a warehouse, made while others work with it."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import duckdb
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.candle_tables import CANDLE_DAYS, CANDLES
-from deribit_pipeline.warehouse.file import Warehouse, first_line
+from deribit_pipeline.warehouse.file import first_line
+from deribit_pipeline.warehouse.tables import quoted
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole import whole_file
 
 
@@ -29,7 +32,7 @@ def back_up(warehouse: Warehouse, to: Path) -> Backup:
     WarehouseError where reading or writing fails.
     """
     if not warehouse.exists():
-        raise InputError(f"{warehouse.path} does not exist: there is nothing to back up yet.")
+        raise InputError(f"{warehouse} does not exist: there is nothing to back up yet.")
     try:
         _require_replaceable(warehouse, to)
         with whole_file(to, replacing=True) as made:
@@ -50,7 +53,7 @@ def _require_replaceable(warehouse: Warehouse, to: Path) -> None:
     """Raise InputError where `to` is a file that a backup must not replace."""
     if not to.exists():
         return
-    if to.samefile(warehouse.path):
+    if isinstance(warehouse.location, Path) and to.samefile(warehouse.location):
         raise InputError(f"{to} is the warehouse itself: name another file for its backup.")
     try:
         Warehouse(to, warehouse.environment).require()
@@ -64,14 +67,11 @@ def _require_replaceable(warehouse: Warehouse, to: Path) -> None:
 def _copy(connection: duckdb.DuckDBPyConnection, made: Path, to: Path) -> dict[str, int]:
     """Make the new file and fill it; the rows that each table has."""
     counts: dict[str, int] = {}
-    # Readers have one transaction a statement; one around them all makes it a single moment.
     [(name,)] = connection.execute("select current_database()").fetchall()
-    source, copy = (name.replace('"', '""'), "copy_of_" + name.replace('"', '""'))
+    source, copy = (name.replace('"', '""'), made.name.replace('"', '""'))
     try:
-        path = str(made).replace("'", "''")
-        connection.execute(f"attach '{path}' as \"{copy}\" (read_write)")
+        connection.execute(f'attach {quoted(str(made))} as "{copy}" (read_write)')
         connection.execute(f'use "{copy}"')
-        connection.begin()
         for statement in schema.ddl():
             connection.execute(statement)
         for table in schema.TABLES:
@@ -87,4 +87,10 @@ def _copy(connection: duckdb.DuckDBPyConnection, made: Path, to: Path) -> dict[s
         raise WarehouseError(
             f"The backup {to} cannot be written: {first_line(error)}. Nothing of it is left."
         ) from error
+    finally:
+        # The DuckDB that a lake is attached to lives on, and would keep the copy open.
+        with contextlib.suppress(duckdb.Error):
+            connection.rollback()
+        connection.execute(f'use "{source}"')
+        connection.execute(f'detach database if exists "{copy}"')
     return counts

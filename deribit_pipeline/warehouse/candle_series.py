@@ -7,9 +7,10 @@ from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import ONE_DAY, DayState, Proof, Resolution, TimeWindow
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse import reads
-from deribit_pipeline.warehouse.reads import SERIES, VALUES, Connection, series_parameters
+from deribit_pipeline.warehouse.reads import SERIES, VALUES, series_parameters
 from deribit_pipeline.warehouse.rollup import ROLLED
 from deribit_pipeline.warehouse.series import Excerpt, days_of, lacking
+from deribit_pipeline.warehouse.store import Connection
 
 _MINUTE = Resolution.MINUTE_1
 _EPOCH = datetime.fromtimestamp(0, UTC)

@@ -11,7 +11,7 @@ import numpy as np
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import DatasetProof
 from deribit_pipeline.warehouse.datasets import Rows, day_parameters, on_day, table_of
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.tables import Column, Table
 from deribit_pipeline.warehouse.writes import Provenance
 

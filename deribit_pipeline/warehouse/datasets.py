@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import DatasetProof, DayState, day_window
 from deribit_pipeline.warehouse import account_tables, market_tables
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.tables import Column, Table
 
 Rows = dict[str, NDArray[Any]]

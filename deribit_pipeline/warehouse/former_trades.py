@@ -4,7 +4,7 @@ repeat the close of the last trade before it."""
 from datetime import date, datetime, timedelta
 
 from deribit_pipeline.domain import day_window, from_ms
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.store import Connection
 
 _FORMER_DAY = """
 select coalesce(max(day), cast($day as date))

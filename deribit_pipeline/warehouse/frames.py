@@ -5,8 +5,8 @@ from typing import Any, Literal, TypeAlias
 
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.warehouse.asked import one_of
-from deribit_pipeline.warehouse.reads import Connection
 from deribit_pipeline.warehouse.series import Excerpt
+from deribit_pipeline.warehouse.store import Connection
 
 FrameKind: TypeAlias = Literal["pandas", "arrow", "polars"]
 

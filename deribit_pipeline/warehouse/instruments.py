@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from deribit_pipeline.domain import Instrument, from_ms, moment64
 from deribit_pipeline.instruments import Selector, Specification
 from deribit_pipeline.warehouse.market_tables import INSTRUMENT_LISTS, INSTRUMENTS
-from deribit_pipeline.warehouse.reads import Connection, has_table
+from deribit_pipeline.warehouse.reads import has_table
+from deribit_pipeline.warehouse.store import Connection
 
 _TYPES = {column.name: column.type for column in INSTRUMENTS.columns}
 _FIELDS = tuple(field.name for field in fields(Specification))

@@ -7,7 +7,7 @@ from deribit_pipeline.datasets import Dataset, Selection
 from deribit_pipeline.domain import Proof
 from deribit_pipeline.warehouse import datasets, reads
 from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.store import Connection
 
 
 def proofs(connection: Connection, selection: Selection) -> dict[Dataset, Sequence[Proof]]:

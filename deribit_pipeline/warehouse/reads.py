@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 
-import duckdb
 import numpy as np
 
 from deribit_pipeline.domain import (
@@ -15,8 +14,7 @@ from deribit_pipeline.domain import (
     TimeWindow,
     from_ms,
 )
-
-Connection = duckdb.DuckDBPyConnection
+from deribit_pipeline.warehouse.store import Connection
 
 VALUES = ", ".join(CANDLE_VALUES)
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -33,7 +31,9 @@ def has_table(connection: Connection, name: str) -> bool:
     """Whether the file knows a table: one of an older version, read as it is, may not."""
     return bool(
         connection.execute(
-            "select 1 from duckdb_tables() where table_name = $name", {"name": name}
+            "select 1 from duckdb_tables() "
+            "where database_name = current_database() and table_name = $name",
+            {"name": name},
         ).fetchall()
     )
 

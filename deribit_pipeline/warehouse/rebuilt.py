@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.domain import CANDLE_VALUES, day_window
 from deribit_pipeline.warehouse.former_trades import former_day
-from deribit_pipeline.warehouse.reads import Connection
 from deribit_pipeline.warehouse.rules import BASE_ROUNDING, QUOTE_ROUNDING, Rule
+from deribit_pipeline.warehouse.store import Connection
 
 # Amounts are in USD where an inverse future, or a spread of two, is traded, and else in the coin.
 _INVERSE = r"^[A-Z0-9]+-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}|FS-.*)$"

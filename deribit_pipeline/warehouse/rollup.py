@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain import CANDLE_VALUES, Candles, Resolution, TimeWindow
-from deribit_pipeline.warehouse.reads import SERIES, Connection, series_parameters
+from deribit_pipeline.warehouse.reads import SERIES, series_parameters
+from deribit_pipeline.warehouse.store import Connection
 
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 

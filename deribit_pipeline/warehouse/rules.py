@@ -13,7 +13,7 @@ from typing import Literal
 
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import Resolution
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.store import Connection
 
 PRICE_TOLERANCE = 1e-3
 """How far, relative to the price, volume_quote / volume_base may lie outside [low, high]. Amounts

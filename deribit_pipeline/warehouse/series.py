@@ -8,7 +8,7 @@ from deribit_pipeline.datasets import Dataset, SeriesKind
 from deribit_pipeline.domain import DayState, Proof, TimeWindow, days_between, spans_of
 from deribit_pipeline.errors import IncompleteDays
 from deribit_pipeline.warehouse import datasets
-from deribit_pipeline.warehouse.reads import Connection
+from deribit_pipeline.warehouse.store import Connection
 
 # So many spans of days an error names; of the rest it counts the days.
 _SPANS_NAMED = 4

@@ -18,7 +18,8 @@ from deribit_pipeline.domain import (
     day_window,
     moment64,
 )
-from deribit_pipeline.warehouse.reads import SERIES, VALUES, Connection, series_parameters
+from deribit_pipeline.warehouse.reads import SERIES, VALUES, series_parameters
+from deribit_pipeline.warehouse.store import Connection
 
 
 @dataclass(frozen=True, slots=True)

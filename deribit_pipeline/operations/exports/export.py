@@ -11,8 +11,8 @@ from deribit_pipeline.domain import TimeWindow, day_window
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.operations.exports import freqtrade, manifest, nautilus, tables
 from deribit_pipeline.operations.exports.part import Part
-from deribit_pipeline.warehouse.file import Warehouse
 from deribit_pipeline.warehouse.frames import require_extra
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole import whole_folder
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import TimeWindow
 from deribit_pipeline.warehouse import candle_series, frames, series
-from deribit_pipeline.warehouse.file import Warehouse
-from deribit_pipeline.warehouse.reads import Connection
 from deribit_pipeline.warehouse.series import Excerpt
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ from deribit_pipeline.planning.account import (
 )
 from deribit_pipeline.planning.following import new_rows, united, with_page
 from deribit_pipeline.planning.rows import Columns, FetchedRows
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from deribit_pipeline.planning.delivery_prices import (
     require_page,
 )
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, joined_rows, some_of
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 METHOD = "public/get_delivery_prices"
 

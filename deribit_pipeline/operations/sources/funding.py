@@ -12,7 +12,7 @@ from deribit_pipeline.operations.listings import agreed_listing, listings
 from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
 from deribit_pipeline.planning.rows import Columns
 from deribit_pipeline.planning.windows import Cadence, Lane
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
 """The end of the first hour of which the exchange tells BTC-PERPETUAL's funding."""

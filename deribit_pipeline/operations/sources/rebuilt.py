@@ -11,7 +11,7 @@ from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rows import FetchedRows, some_of
 from deribit_pipeline.warehouse import datasets, former_trades, rebuilt
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 class RebuiltCandles:

@@ -17,7 +17,7 @@ from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rolling import RollingWindow, read_window
 from deribit_pipeline.planning.rows import Columns, FetchedRows, Keys, some_of
 from deribit_pipeline.warehouse.datasets import proofs, rows_of
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 Ask = Callable[[DeribitClient, str], Awaitable[Told[Columns]]]
 

@@ -33,7 +33,7 @@ from deribit_pipeline.planning.settlements import (
     up_to,
 )
 from deribit_pipeline.planning.settling import is_settled
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 

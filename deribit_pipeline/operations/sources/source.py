@@ -8,7 +8,7 @@ from typing import Protocol
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.planning.rows import FetchedRows
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.operations.sources.trade_hosts import Newest, TradeHosts
 from deribit_pipeline.planning.rows import FetchedRows
 from deribit_pipeline.planning.trades import MARGIN, NO_TRADES, Chunk, CutDay, DayCutter, chunks
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # How many chunks are under way at the same time: enough for 20 calls a second that take most of a
 # second each, and 16 times 10,000 trades are what waits for the one before.

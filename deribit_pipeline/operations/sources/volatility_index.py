@@ -15,7 +15,7 @@ from deribit_pipeline.operations.sources.pages import Ask
 from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
 from deribit_pipeline.planning.rows import Columns
 from deribit_pipeline.planning.windows import Cadence, Lane
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 ALWAYS = TimeWindow(datetime(1970, 1, 2, tzinfo=UTC), END_OF_TIME)
 LIFE = TimeWindow(datetime(2021, 3, 24, tzinfo=UTC), ALWAYS.end)

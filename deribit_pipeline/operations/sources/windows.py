@@ -19,7 +19,7 @@ from deribit_pipeline.operations.sources.pages import Ask, PageFetcher
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rows import Columns, FetchedRows, Keys, joined_rows, keys_of, some_of
 from deribit_pipeline.planning.windows import Cadence, Lane, Page, joined_pages
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # How many windows of the finest cadence are believed together, and how many such stretches are
 # under way at the same time.

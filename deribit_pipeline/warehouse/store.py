@@ -1,0 +1,56 @@
+"""What the tables need of the place that they are in: a file, or a lake."""
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+import duckdb
+
+Connection = duckdb.DuckDBPyConnection
+"""An open database; the schema is that of `warehouse.schema`."""
+
+Result = TypeVar("Result")
+
+Change = Callable[[Connection], Result]
+"""Reads and writes in one transaction that somebody else opened; may be called again, when what it
+did was undone."""
+
+
+class Store(Protocol):
+    """Where the tables are. As text it says so, without credentials."""
+
+    def exists(self) -> bool:
+        """Whether anything is there. Raises WarehouseError where that cannot be told."""
+
+    def require_makeable(self) -> None:
+        """Raise WarehouseUnusable where nothing is there, and nothing could be made."""
+
+    def require_writable(self) -> None:
+        """Raise WarehouseUnusable where what is there may not be written."""
+
+    def make(self, fill: Change[None]) -> None:
+        """Make it with what `fill` writes, whole or not at all; somebody else's stays."""
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection that sees one moment, for as long as the block lasts."""
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """One transaction, in which nobody else writes: durable when the block ends, undone when
+        it raises."""
+
+    def write(self, change: Change[Result], series: Collection[str]) -> Result:
+        """The result of `change` in one transaction, in which nobody else writes these series."""
+
+    def takes(self, statement: str) -> bool:
+        """Whether a statement of the schema is for this kind of store."""
+
+    @property
+    def layout(self) -> tuple[str, ...]:
+        """What a new store is told of its tables besides the schema."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    def give_up(self) -> None:
+        """Wait for others no more: whoever does fails at once. From any thread."""

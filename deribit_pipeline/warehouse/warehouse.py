@@ -1,0 +1,197 @@
+"""A warehouse of one environment: made, checked, brought up to date, read and written."""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+
+import duckdb
+
+from deribit_pipeline.domain import Environment
+from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
+from deribit_pipeline.location import Lake, Location
+from deribit_pipeline.warehouse import schema
+from deribit_pipeline.warehouse.file import REMEDY, FileStore, first_line
+from deribit_pipeline.warehouse.migrations import MIGRATIONS
+from deribit_pipeline.warehouse.store import Change, Connection, Result, Store
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 120.0
+"""Seconds to wait for others to let go of what they hold."""
+
+
+class Warehouse:
+    """The warehouse at a location, which belongs to one `environment`.
+
+    What differs between a file and a lake stands in its store: `warehouse.file`, `warehouse.lake`.
+    """
+
+    def __init__(
+        self, location: Location, environment: Environment, *, patience: float = PATIENCE
+    ) -> None:
+        self.location = location
+        self.environment = environment
+        self._store = _store_at(location, patience)
+
+    def __str__(self) -> str:
+        return str(self.location)
+
+    def give_up(self) -> None:
+        """Wait for others no more: whoever does fails at once. From any thread."""
+        self._store.give_up()
+
+    def exists(self) -> bool:
+        """Whether anything is there. Raises WarehouseError where that cannot be told."""
+        return self._store.exists()
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._store.size
+
+    def check(self) -> None:
+        """Raise WarehouseError where it cannot serve, or could not be made."""
+        if not self.exists():
+            self._store.require_makeable()
+            return
+        self._store.require_writable()
+        with self.reading():
+            pass
+
+    @contextmanager
+    def reading(self, *, as_it_is: bool = False) -> Iterator[Connection]:
+        """A connection that reads one moment; what does not exist reads as an empty warehouse.
+
+        One of an older version is brought to this one, unless it is to be left `as_it_is`.
+        """
+        if not self.exists():
+            with _empty() as connection:
+                yield connection
+            return
+        with self._store.reading() as connection:
+            version = self._version(connection)
+            if version == schema.SCHEMA_VERSION or (as_it_is and version):
+                yield connection
+                return
+        with self.writing():  # brings it to this version
+            pass
+        with self._store.reading() as connection:
+            yield connection
+
+    def require(self) -> None:
+        """Raise WarehouseUnusable where this is no warehouse of this environment, and leave it as
+        it is, of an older version too."""
+        with self._store.reading() as connection:
+            if self._version(connection) is None:
+                raise WarehouseUnusable(f"{self} is an empty database and no warehouse.")
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, in which nobody else writes: durable when the block ends, undone when
+        it raises."""
+        self._make_where_missing()
+        with self._store.writing() as connection:
+            self._bring_up_to_date(connection)
+            yield connection
+
+    def write(self, change: Change[Result], series: Collection[str]) -> Result:
+        """The result of `change` in one transaction, in which nobody else writes these series.
+
+        Where others may write at once, it is called again when what it did had to be undone.
+        """
+        self._make_where_missing()
+
+        def whole(connection: Connection) -> Result:
+            self._bring_up_to_date(connection)
+            return change(connection)
+
+        return self._store.write(whole, series)
+
+    def _make_where_missing(self) -> None:
+        if not self.exists():
+            self._store.make(self._bring_up_to_date)
+
+    def _bring_up_to_date(self, connection: Connection) -> None:
+        version = self._version(connection)
+        if version is None:
+            self._execute(connection, [*schema.ddl(), *self._store.layout])
+            connection.execute(
+                "insert into warehouse_info values ($environment, $version)",
+                {"environment": str(self.environment), "version": schema.SCHEMA_VERSION},
+            )
+        elif version < schema.SCHEMA_VERSION:
+            migrate(connection, version, MIGRATIONS)
+            self._execute(connection, schema.describing())
+            logger.info("Brought %s to version %d", self, schema.SCHEMA_VERSION)
+
+    def _execute(self, connection: Connection, statements: list[str]) -> None:
+        for statement in statements:
+            if self._store.takes(statement):
+                connection.execute(statement)
+
+    def _version(self, connection: Connection) -> int | None:
+        """The version of the schema; None where nothing at all is held yet."""
+        names = {
+            name
+            for (name,) in connection.execute(
+                "select table_name from duckdb_tables() where database_name = current_database()"
+            ).fetchall()
+        }
+        if not names:
+            return None
+        if schema.WAREHOUSE_INFO.name not in names:
+            raise WarehouseUnusable(
+                f"{self} is a database of another program: point DERIBIT_WAREHOUSE elsewhere."
+            )
+        # Fetched to the end: in DuckDB 2 an unfinished result keeps its connection to itself.
+        said = connection.execute(
+            "select environment, schema_version from warehouse_info"
+        ).fetchall()
+        if len(said) != 1:
+            raise WarehouseUnusable(f"{self} does not say what it is: {REMEDY}.")
+        [(environment, version)] = said
+        if environment != self.environment:
+            raise WarehouseUnusable(
+                f"{self} is the warehouse of {environment}, and DERIBIT_ENV is "
+                f"{self.environment}: they never mix, so set DERIBIT_WAREHOUSE or DERIBIT_ENV."
+            )
+        if version > schema.SCHEMA_VERSION:
+            raise WarehouseUnusable(
+                f"{self} has version {version} of the tables and this program knows "
+                f"{schema.SCHEMA_VERSION}: upgrade deribit-pipeline."
+            )
+        return int(version)
+
+
+def migrate(
+    connection: Connection, version: int, migrations: Mapping[int, tuple[str, ...]]
+) -> None:
+    """Bring older tables to the newest version, in the transaction that is open."""
+    for newer in sorted(number for number in migrations if number > version):
+        for statement in migrations[newer]:
+            connection.execute(statement)
+        connection.execute(
+            "update warehouse_info set schema_version = $version", {"version": newer}
+        )
+
+
+@contextmanager
+def _empty() -> Iterator[Connection]:
+    """A warehouse in memory that holds nothing."""
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            for statement in schema.ddl():
+                connection.execute(statement)
+            yield connection
+    except duckdb.Error as error:
+        raise WarehouseError(first_line(error)) from error
+
+
+def _store_at(location: Location, patience: float) -> Store:
+    if isinstance(location, Lake):
+        # Its driver of PostgreSQL comes with an extra.
+        from deribit_pipeline.warehouse.lake import LakeStore
+
+        return LakeStore(location, patience)
+    return FileStore(location, patience)
