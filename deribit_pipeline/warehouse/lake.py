@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import duckdb
-import psycopg2
 import tenacity
 
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.location import Lake
 from deribit_pipeline.warehouse import extensions
 from deribit_pipeline.warehouse.file import committed, first_line
-from deribit_pipeline.warehouse.locks import Locks, LostConnection, connected
+from deribit_pipeline.warehouse.locks import LakeAway, Locks, asked, connected, without_secrets
 from deribit_pipeline.warehouse.store import Change, Connection, Result
 from deribit_pipeline.warehouse.tables import quoted
 
@@ -37,7 +36,7 @@ _AWAY = (
 _DISK_FULL = "No space left on device"
 
 
-class _Conflict(Exception):
+class _Conflict(WarehouseError):
     """Others were in the way: alone, the same may succeed."""
 
 
@@ -48,7 +47,7 @@ class LakeStore:
         self.lake = lake
         self._patience = patience
         self._given_up = threading.Event()
-        self.locks = Locks(lake.catalog, str(lake), patience, self._given_up)
+        self.locks = Locks(lake, patience, self._given_up)
 
     def give_up(self) -> None:
         self._given_up.set()
@@ -75,18 +74,9 @@ class LakeStore:
         return int(size)
 
     def exists(self) -> bool:
-        try:
-            connection = connected(self.lake.catalog)
-        except LostConnection as error:
-            raise self._unreachable(error) from error
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("select to_regclass('ducklake_metadata') is not null")
-                return bool(cursor.fetchone()[0])
-        except psycopg2.Error as error:
-            raise self._unreachable(error) from error
-        finally:
-            connection.close()
+        with connected(self.lake) as connection:
+            [(is_there,)] = asked(connection, "select to_regclass('ducklake_metadata') is not null")
+        return bool(is_there)
 
     def require_makeable(self) -> None:
         self._make_folder()
@@ -107,11 +97,8 @@ class LakeStore:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        try:
-            with self._transaction(self.locks.alone()) as connection:
-                yield connection
-        except (_Conflict, LostConnection) as error:
-            raise WarehouseError(f"{self.lake}: {error}") from error
+        with self._transaction(self.locks.alone()) as connection:
+            yield connection
 
     def write(self, change: Change[Result], series: Collection[str]) -> Result:
         is_alone = False
@@ -126,7 +113,7 @@ class LakeStore:
                 return change(cast(Connection, _OnlyAdding(connection)))
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((_Conflict, LostConnection)),
+            retry=tenacity.retry_if_exception_type((_Conflict, LakeAway)),
             stop=tenacity.stop_after_delay(self._patience)
             | tenacity.stop_when_event_set(self._given_up),
             sleep=tenacity.sleep_using_event(self._given_up),
@@ -134,12 +121,7 @@ class LakeStore:
             before_sleep=_say_why,
             reraise=True,
         )
-        try:
-            return retrying(attempt)
-        except (_Conflict, LostConnection) as error:
-            raise WarehouseError(
-                f"{self.lake} could not be written for {self._patience:.0f} s: {error}"
-            ) from error
+        return retrying(attempt)
 
     @contextmanager
     def _transaction(
@@ -167,29 +149,25 @@ class LakeStore:
                 raise
             raise error.__cause__ from None
 
-    def _failed(self, error: duckdb.Error) -> Exception:
-        said, message = str(error), self._without_secrets(first_line(error))
+    def _failed(self, error: duckdb.Error) -> WarehouseError:
+        said, message = str(error), without_secrets(self.lake, first_line(error))
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):
             _attach.cache_clear()  # such a DuckDB answers nothing any more
         if _CONFLICT in said:
-            return _Conflict(message)
+            return _Conflict(f"{self.lake}: {message}")
         if _DISK_FULL in said:
             return WarehouseError(
                 f"{self.lake} cannot be written, the disk of {self.lake.data} is full ({message}): "
                 "make room, and the same command goes on from what is kept."
             )
+        if "does not match existing data path" in said:
+            return WarehouseUnusable(
+                f"{self.lake} keeps its files elsewhere than DERIBIT_WAREHOUSE_DATA says "
+                f"({message}): set it to where they are."
+            )
         if any(sign in said for sign in _AWAY):
-            return LostConnection(message)
+            return LakeAway(self.lake, message)
         return WarehouseError(f"{self.lake}: {message}")
-
-    def _without_secrets(self, message: str) -> str:
-        return message.replace(self.lake.catalog, self.lake.shown)
-
-    def _unreachable(self, error: BaseException) -> WarehouseError:
-        return WarehouseError(
-            f"{self.lake} cannot be reached ({self._without_secrets(first_line(error))}): see that "
-            "PostgreSQL runs there and takes the user and password of DERIBIT_WAREHOUSE."
-        )
 
     def _make_folder(self) -> None:
         if self.lake.is_on_object_storage:
@@ -226,8 +204,8 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 
 def _say_why(state: tenacity.RetryCallState) -> None:
-    if state.outcome is not None and isinstance(state.outcome.exception(), LostConnection):
-        logger.warning("The warehouse is tried again: %s", state.outcome.exception())
+    if state.outcome is not None and isinstance(state.outcome.exception(), LakeAway):
+        logger.warning("Trying again: %s", state.outcome.exception())
 
 
 _attaching = threading.Lock()

@@ -12,13 +12,16 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from typing import Any, cast
 
 import psycopg2
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
 
-from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
+from deribit_pipeline.location import Lake
+from deribit_pipeline.warehouse.file import first_line
 
 # Seconds after which a wait looks up, to see whether it should go on.
 _LOOKING_UP = 1
@@ -31,85 +34,89 @@ _OPTIONS = " ".join(
 )
 
 
-class LostConnection(Exception):
-    """PostgreSQL cannot be reached, or was away for a moment."""
+class LakeAway(WarehouseError):
+    """PostgreSQL or the object store cannot be reached at this moment."""
+
+    def __init__(self, lake: Lake, reason: str) -> None:
+        super().__init__(
+            f"{lake} cannot be reached ({without_secrets(lake, reason)}): see that its PostgreSQL "
+            "runs and takes the user and password of DERIBIT_WAREHOUSE, and its store the keys."
+        )
 
 
 class Locks:
-    """The locks of one lake; `catalog` is its connection string. Waits `patience` seconds."""
+    """The locks of one lake. Waits `patience` seconds for each."""
 
-    def __init__(self, catalog: str, name: str, patience: float, given_up: threading.Event) -> None:
-        self._catalog = catalog
-        self._name = name
+    def __init__(self, lake: Lake, patience: float, given_up: threading.Event) -> None:
+        self._lake = lake
         self._patience = patience
         self._given_up = given_up
 
     @contextmanager
     def alone(self) -> Iterator[Callable[[], None]]:
         """Alone in the lake for as long as the block lasts; call what it yields to hear that this
-        is still so. Raises LostConnection, also there, and WarehouseError when patience ends."""
-        with self._connected() as connection:
+        is still so. Raises LakeAway, also there, and WarehouseError when patience ends."""
+        with connected(self._lake, _OPTIONS) as connection:
             self._take(connection, "pg_advisory_lock", "lake")
             yield lambda: _require_alive(connection)
 
     @contextmanager
     def beside(self, series: Collection[str]) -> Iterator[Callable[[], None]]:
         """Alone in the series, beside others in the lake; as `alone` otherwise."""
-        with self._connected() as connection:
+        with connected(self._lake, _OPTIONS) as connection:
             self._take(connection, "pg_advisory_lock_shared", "lake")
             for name in sorted(series):  # in one order, so that no two wait for each other
                 self._take(connection, "pg_advisory_lock", f"series {name}")
             yield lambda: _require_alive(connection)
 
-    @contextmanager
-    def _connected(self) -> Iterator[PostgresConnection]:
-        connection = connected(self._catalog, _OPTIONS)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
     def _take(self, connection: PostgresConnection, function: str, what: str) -> None:
         until = time.monotonic() + self._patience
         while True:
             try:
-                with connection.cursor() as cursor:
-                    cursor.execute(f"select {function}(%s)", (_key(what),))
+                asked(connection, f"select {function}(%s)", _key(what))
                 return
             except LockNotAvailable as error:
                 if self._given_up.is_set() or time.monotonic() > until:
                     raise WarehouseError(
-                        f"{self._name} was held by other workers for {self._patience:.0f} s: the "
+                        f"{self._lake} was held by other workers for {self._patience:.0f} s: the "
                         "same command goes on from what is kept."
                     ) from error
-            except psycopg2.Error as error:
-                raise LostConnection(first_line_of(error)) from error
 
 
-def connected(catalog: str, options: str = "") -> PostgresConnection:
-    """A connection to the catalog's PostgreSQL without transactions. Raises LostConnection."""
+@contextmanager
+def connected(lake: Lake, options: str = "") -> Iterator[PostgresConnection]:
+    """A connection to the catalog's PostgreSQL, without transactions. Raises LakeAway."""
     try:
         connection = psycopg2.connect(
-            catalog, options=options, connect_timeout=10, application_name="deribit-pipeline",
+            lake.catalog, options=options, connect_timeout=10, application_name="deribit-pipeline",
             **_KEEPALIVES,
         )  # fmt: skip
+        with closing(connection):
+            connection.autocommit = True
+            yield connection
+    except psycopg2.ProgrammingError as error:  # which may quote a part of the password
+        raise WarehouseUnusable(
+            "DERIBIT_WAREHOUSE names its PostgreSQL in no way that libpq understands: write "
+            "ducklake:postgres: and key=value pairs, or postgresql://user@host/database."
+        ) from error
     except psycopg2.Error as error:
-        raise LostConnection(first_line_of(error)) from error
-    connection.autocommit = True
-    return connection
+        raise LakeAway(lake, first_line(error)) from error
 
 
-def first_line_of(error: BaseException) -> str:
-    """What PostgreSQL says, on one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0].strip()
+def asked(connection: PostgresConnection, statement: str, *values: object) -> list[Any]:
+    """The rows that PostgreSQL answers. Raises psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cast(list[Any], cursor.fetchall())
 
 
 def _require_alive(connection: PostgresConnection) -> None:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("select 1")
-    except psycopg2.Error as error:
-        raise LostConnection(first_line_of(error)) from error
+    asked(connection, "select 1")
+
+
+def without_secrets(lake: Lake, message: str) -> str:
+    """What may be shown of a message that repeats the connection string."""
+    return message.replace(lake.catalog, lake.shown)
 
 
 def _key(what: str) -> int:
