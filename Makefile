@@ -4,12 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture browser check format dev bench screenshots docs clean
+.PHONY: help setup demo test torture cluster browser check format dev bench screenshots docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
 
-.venv/.installed: requirements.txt requirements-dev.txt pyproject.toml
+.venv/.installed: requirements.txt requirements-cluster.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
 	$(PYTHON) -m venv .venv
@@ -39,6 +39,9 @@ test: setup ## Run the tests
 torture: setup ## Run the long tests: faults, kills, several processes (10 minutes)
 	$(BIN)/python -m pytest -m torture --ignore deribit_pipeline_tests/test_signals.py
 	$(BIN)/python -m pytest -m torture -n 0 deribit_pipeline_tests/test_signals.py # its seconds count
+
+cluster: setup ## Run what deploy/compose.yaml runs, all of it (2 minutes)
+	$(BIN)/python -m pytest -n 0 -m cluster
 
 browser: setup ## Click through Dagster's UI in chromium (3 minutes)
 	$(BIN)/python -m pytest -m browser

@@ -1,4 +1,5 @@
-"""The JSON log file: one line a record, rotated, safe when several processes write it; and read.
+"""The log as JSON, one line a record: in a file, rotated, safe when several processes write it; or
+on a container's output. And the file, read.
 
 `dagster.yaml` names `json_file_handler` as a factory, because Dagster takes a handler's settings
 literally: neither variables nor a folder that does not exist yet would work there.
@@ -70,6 +71,13 @@ def json_file_handler() -> logging.Handler:
         encoding="utf-8",
         keep_file_open=False,  # Dagster makes a handler for each run and closes none
     )
+    handler.setFormatter(JsonFormatter())
+    return handler
+
+
+def json_stream_handler() -> logging.Handler:
+    """The handler of a container's log, which is its standard output."""
+    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     return handler
 

@@ -15,6 +15,7 @@ from hypothesis import settings as laws
 
 from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import Environment, Resolution, days_between
+from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.jobs import Job
@@ -22,8 +23,10 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.lakes import copy
 from deribit_pipeline_tests.pipeline import Pipeline
+from deribit_pipeline_tests.servers import ObjectStore, Postgres, object_store, postgres_server
 
 # Laws are tried on the same examples every time; how long one takes says nothing of them.
 laws.register_profile("same", deadline=None, derandomize=True, max_examples=40)
@@ -74,15 +77,33 @@ def faults() -> Faults:
     return Faults()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try what is marked `both_stores` on a warehouse in a file and on one in a lake."""
+    if "location" in metafunc.fixturenames and metafunc.definition.get_closest_marker(
+        "both_stores"
+    ):
+        metafunc.parametrize("location", ["file", "lake"], indirect=True)
+
+
 @pytest.fixture
-def settings(tmp_path: Path, sandbox: SandboxExchange, faults: Faults) -> Iterator[Settings]:
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    """Where the warehouse is."""
+    if getattr(request, "param", "file") == "lake":
+        return Lake(request.getfixturevalue("database"), f"{tmp_path}/lake/")
+    return tmp_path / "warehouse.duckdb"
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, location: Location, sandbox: SandboxExchange, faults: Faults
+) -> Iterator[Settings]:
     """Settings of a user whose exchange is the sandbox, served over HTTP."""
     with serving(sandbox, faults) as url:
         yield replace(
             Settings(),
             environment=Environment.SANDBOX,
             base_url=url,
-            warehouse=tmp_path / "warehouse.duckdb",
+            warehouse=location,
             dagster_home=tmp_path / "dagster_home",
             requests_per_second=1_000_000.0,
         )
@@ -137,9 +158,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sound(filled: Path, tmp_path: Path) -> Warehouse:
+def sound(filled: Path, location: Location) -> Warehouse:
     """A warehouse in which nothing is wrong."""
-    return Warehouse(Path(shutil.copy(filled, tmp_path)), Environment.SANDBOX)
+    if isinstance(location, Path):
+        shutil.copy(filled, location)
+    else:
+        copy(filled, location)
+    return Warehouse(location, Environment.SANDBOX)
 
 
 @pytest.fixture
@@ -151,3 +176,35 @@ def plant(sound: Warehouse) -> Callable[[str], None]:
             connection.execute(statement)
 
     return plant
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[Postgres]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(_postgres: Postgres) -> Postgres:
+    """A PostgreSQL server that runs, also after a test that killed it."""
+    _postgres.start()
+    return _postgres
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The connection string of a new database."""
+    return postgres.database()
+
+
+@pytest.fixture(scope="session")
+def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    with object_store(tmp_path_factory.mktemp("store")) as server:
+        yield server
+
+
+@pytest.fixture
+def store(_store: ObjectStore) -> ObjectStore:
+    """An S3 store that runs, also after a test that killed it."""
+    _store.start()
+    return _store

@@ -210,10 +210,10 @@ def dagster_dev(
         until(loaded, f"dagster dev, which said: {log.read_text()[-2_000:]}")
         yield ui
     finally:
-        _end(process)
+        end(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End a process and all that it started: with patience, and then without."""
     for ending, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
         for member in group_of(process.pid):

@@ -26,6 +26,11 @@ def candles(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata={"days": len(context.partition_keys)})
 
 
+@dg.asset_check(asset=candles)
+def are_sound() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
 def batched(home: Path) -> dict[str, Any]:
     """What `dagster.yaml` says of the storage, for this home."""
     custom = {
@@ -43,7 +48,7 @@ def run_all(home: Path, overrides: dict[str, Any]) -> list[str]:
     with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as instance:
         for last, more in (("B|2024-01-20", {}), ("A|2024-01-04", {"fail": "yes"})):
             dg.materialize(
-                [candles],
+                [candles, are_sound],
                 instance=instance,
                 tags={
                     "dagster/asset_partition_range_start": "A|2024-01-01",
@@ -52,7 +57,7 @@ def run_all(home: Path, overrides: dict[str, Any]) -> list[str]:
                 | more,
                 raise_on_error=False,
             )
-        dg.materialize([candles], instance=instance, partition_key="A|2024-02-01")
+        dg.materialize([candles, are_sound], instance=instance, partition_key="A|2024-02-01")
         assert len(instance.get_materialized_partitions(dg.AssetKey("candles"))) == 41
         [status] = instance.get_latest_materialization_events([dg.AssetKey("candles")]).values()
         assert status is not None
@@ -144,7 +149,8 @@ def test_a_batch_is_one_transaction_a_file(tmp_path: Path, monkeypatch: pytest.M
     }
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides=batched(tmp_path)) as instance:
         Counting.opened.clear()
-        result = dg.materialize([candles], instance=instance, tags=tags)
-    # Forty planned and forty materialized events in batches of sixteen, and the run's own.
+        result = dg.materialize([candles, are_sound], instance=instance, tags=tags)
+    # Forty planned and forty materialized events in batches of sixteen, those of the check and the
+    # run's own.
     assert Counting.opened["index"] < 20
     assert Counting.opened[result.run_id] < 30

@@ -35,6 +35,8 @@ LAYERS = {
 }
 THIRD_PARTY = {
     "dagster": {"defs", "definitions"},
+    "dagster_postgres": {"defs"},
+    "sqlalchemy": {"cli", "defs"},
     "httpx": {"deribit"},
     "orjson": {"deribit", "sandbox"},
     "duckdb": {"warehouse"},

@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.logs import JsonFormatter, json_file_handler, lines_of_run
+from deribit_pipeline.logs import (
+    JsonFormatter,
+    json_file_handler,
+    json_stream_handler,
+    lines_of_run,
+)
 
 
 def line(**fields: Any) -> dict[str, Any]:
@@ -54,6 +59,14 @@ def test_an_exception_is_in_its_line() -> None:
     except ValueError as error:
         made = line(exc_info=(type(error), error, error.__traceback__))
     assert made["exception"].endswith("ValueError: what was wrong")
+
+
+def test_a_container_writes_the_same_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    record = logging.LogRecord("deribit_pipeline.x", logging.INFO, "x.py", 1, "%d days", (7,), None)
+    json_stream_handler().handle(record)
+    said = capsys.readouterr()
+    assert json.loads(said.out) == json.loads(JsonFormatter().format(record))
+    assert said.err == ""
 
 
 def _write_many(home: str, count: int, size: int) -> None:

@@ -35,20 +35,25 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write events of one run's assets: to the run's file and to the index that the UI reads,
         in one transaction each."""
-        if not is_batch(events):
-            super().store_event_batch(events)
-            return
-        rows = [self._event_to_row(event) for event in events]
-        with self.run_connection(events[0].run_id) as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
-        with self.index_transaction() as connection:
-            store_batch(self, connection, events)
+        together, alone = divided(events)
+        if together:
+            rows = [self._event_to_row(event) for event in together]
+            with self.run_connection(together[0].run_id) as connection:
+                connection.execute(SqlEventLogStorageTable.insert(), rows)
+            with self.index_transaction() as connection:
+                store_batch(self, connection, together)
+        super().store_event_batch(alone)
 
 
-def is_batch(events: Sequence[EventLogEntry]) -> bool:
-    """Whether these are events of one run's assets, and can be written together."""
-    kinds = {event.dagster_event_type for event in events if event.is_dagster_event}
-    return len({event.run_id for event in events}) == 1 and kinds <= _BATCHED
+def divided(
+    events: Sequence[EventLogEntry],
+) -> tuple[list[EventLogEntry], list[EventLogEntry]]:
+    """The events of one run's assets, which can be written together, and all others: what a run
+    plans comes in one batch, its checks behind its partitions."""
+    if len({event.run_id for event in events}) != 1:
+        return [], list(events)
+    together = [event for event in events if event.dagster_event_type in _BATCHED]
+    return together, [event for event in events if event.dagster_event_type not in _BATCHED]
 
 
 def store_batch(

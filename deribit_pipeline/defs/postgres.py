@@ -13,7 +13,7 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
 
-from deribit_pipeline.defs.event_log import is_batch, store_batch
+from deribit_pipeline.defs.event_log import divided, store_batch
 
 
 class BatchedPostgresEventLogStorage(PostgresEventLogStorage):
@@ -27,11 +27,11 @@ class BatchedPostgresEventLogStorage(PostgresEventLogStorage):
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write events of one run's assets in one transaction."""
-        if not is_batch(events):
-            super().store_event_batch(events)
-            return
-        with self.index_transaction() as connection:
-            store_batch(self, connection, events)
+        together, alone = divided(events)
+        if together:
+            with self.index_transaction() as connection:
+                store_batch(self, connection, together)
+        super().store_event_batch(alone)
 
 
 class BatchedPostgresStorage(DagsterPostgresStorage):
