@@ -6,6 +6,7 @@
   x DeribitError            talking to the exchange failed
     + DeribitUnavailable    worth another try: network, HTTP 5xx or 429, a passing RPC code
       - DeribitRateLimited  the same, and every process must slow down
+      - CreditsUnavailable  the rate limit is out of reach, so nothing was sent
     + DeribitRejected       not worth another try: bad parameters, no permission
       - UnknownInstrument   the exchange does not list the instrument (exit 2)
       - WrongCredentials    the exchange does not take the API key (exit 2)
@@ -56,6 +57,10 @@ class DeribitUnavailable(DeribitError):
 
 class DeribitRateLimited(DeribitUnavailable):
     """The exchange refused for want of credits: whoever shares them must slow down."""
+
+
+class CreditsUnavailable(DeribitUnavailable):
+    """Where machines share the rate limit is out of reach, so nothing was sent."""
 
 
 class DeribitRejected(DeribitError):

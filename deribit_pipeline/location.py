@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from deribit_pipeline.errors import SettingsError
 
@@ -64,8 +63,8 @@ class Lake:
     def shown(self) -> str:
         """The catalog's host, port and database."""
         if "://" in self.catalog:
-            url = urlsplit(self.catalog)
-            return f"//{url.netloc.rpartition('@')[2]}{url.path}"
+            # Up to the last @, whatever signs a password has that should have been escaped.
+            return "//" + re.split("[?#]", self.catalog.rpartition("://")[2].rpartition("@")[2])[0]
         return " ".join(f"{name}={value}" for name, value in _SHOWN.findall(self.catalog))
 
     @property
@@ -74,6 +73,13 @@ class Lake:
 
 
 Location = Path | Lake
+
+
+def said_by_libpq(error: Exception) -> str:
+    """What the network or the server said of a connection that failed, without the address: a
+    password that is written wrongly is read as a part of it, and repeated."""
+    said = re.findall(r"(?:failed|to address): (?:FATAL: +)?(.+)", str(error))
+    return str(said[-1]) if said else "its connection string is not understood"
 
 
 def location_of(text: str, data: str | None, env: Mapping[str, str | None]) -> Location:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from deribit_pipeline.deribit import parse, shapes
 from deribit_pipeline.deribit.auth import Credentials, Token
 from deribit_pipeline.deribit.client import Chart, DeribitClient
-from deribit_pipeline.deribit.credits import Credits
+from deribit_pipeline.deribit.credits import Credits, FileMeter
 from deribit_pipeline.deribit.rpc import AUTH, Answer, Rpc
 from deribit_pipeline.deribit.specifications import listed
 from deribit_pipeline.domain import Candles, Instrument, Resolution, TimeWindow, from_ms
@@ -45,7 +45,7 @@ class Wire:
 
     def __init__(self, loop: asyncio.Runner, folder: Path) -> None:
         self._loop = loop
-        self._pool = Credits(folder / "credits", per_second=1e6, burst=100)
+        self._pool = Credits(FileMeter(folder / "credits"), per_second=1e6, burst=100)
         self._answers: dict[str, tuple[int, bytes, dict[str, str]]] = {}
         transport = httpx.MockTransport(self._answered)
         self._http = httpx.AsyncClient(base_url="http://exchange/api/v2", transport=transport)

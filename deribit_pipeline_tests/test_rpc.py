@@ -12,7 +12,7 @@ import pytest
 
 from deribit_pipeline.deribit.auth import Credentials, Token, TokenKeeper
 from deribit_pipeline.deribit.client import DeribitClient
-from deribit_pipeline.deribit.credits import Credits
+from deribit_pipeline.deribit.credits import Credits, FileMeter
 from deribit_pipeline.deribit.rpc import Rpc
 from deribit_pipeline.domain import Resolution, TimeWindow, from_ms
 from deribit_pipeline.errors import (
@@ -40,7 +40,7 @@ class Caller:
     def __init__(self, url: str, folder: Path) -> None:
         self._url, self._folder = url, folder
         self.waits: list[float] = []
-        self.pool = Credits(folder / "credits", per_second=1e6, burst=100)
+        self.pool = Credits(FileMeter(folder / "credits"), per_second=1e6, burst=100)
 
     def run(
         self,
@@ -208,7 +208,7 @@ def test_no_more_requests_are_in_flight_than_allowed(tmp_path: Path) -> None:
     async def forty() -> None:
         transport = httpx.MockTransport(answered)
         async with httpx.AsyncClient(base_url="http://sandbox", transport=transport) as http:
-            pool = Credits(tmp_path / "credits", per_second=1e6, burst=100)
+            pool = Credits(FileMeter(tmp_path / "credits"), per_second=1e6, burst=100)
             rpc = Rpc(http, is_testnet=False, concurrency=4, pools={"": pool})
             await asyncio.gather(*(rpc.call("public/test") for _ in range(40)))
 

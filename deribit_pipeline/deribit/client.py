@@ -10,7 +10,7 @@ import httpx
 from deribit_pipeline.deribit import parse, shapes
 from deribit_pipeline.deribit.account import LOG, Account
 from deribit_pipeline.deribit.auth import Credentials, Token
-from deribit_pipeline.deribit.credits import Credits, shared_path
+from deribit_pipeline.deribit.credits import Credits, Meters, file_meter
 from deribit_pipeline.deribit.funding import Funding
 from deribit_pipeline.deribit.methods import parsed
 from deribit_pipeline.deribit.prices import Prices
@@ -119,19 +119,22 @@ async def deribit_client(
     timeout: float = TIMEOUT,
     patience: float = PATIENCE,
     host: str = "",
+    meters: Meters = file_meter,
 ) -> AsyncIterator[DeribitClient]:
     """A client of the exchange at `base_url`, with as many kept connections as calls in flight.
 
-    `host` tells the sandbox's hosts apart, which are metered apart.
+    `host` tells the sandbox's hosts apart, which are metered apart. `meters` keep the rate limit.
     """
+    # All who share the meters share one pool, although the exchange has one for each address or
+    # account: no caller knows the address that the exchange sees, nor whose account a key opens.
     # A sandbox of one's own has another port each time, and shares its limit all the same.
     source = f"{environment} {host}" if environment is Environment.SANDBOX else base_url
     pools = {
-        "": Credits(shared_path(source, "calls"), per_second=requests_per_second, burst=burst),
+        "": Credits(meters(source, "calls"), per_second=requests_per_second, burst=burst),
         # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50.
-        INSTRUMENTS: Credits(shared_path(source, "instruments"), per_second=1.0, burst=50),
+        INSTRUMENTS: Credits(meters(source, "instruments"), per_second=1.0, burst=50),
         # A call costs 10,000 of 80,000 credits, of which 10,000 come back in a second.
-        LOG: Credits(shared_path(source, "transaction_log"), per_second=1.0, burst=8),
+        LOG: Credits(meters(source, "transaction_log"), per_second=1.0, burst=8),
     }
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     waits = httpx.Timeout(timeout, connect=min(timeout, _CONNECTING))

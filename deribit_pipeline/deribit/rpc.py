@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,9 +20,10 @@ import tenacity
 
 from deribit_pipeline.deribit import codes, parse
 from deribit_pipeline.deribit.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
-from deribit_pipeline.deribit.credits import Credits
+from deribit_pipeline.deribit.credits import Credits, MeterUnreachable
 from deribit_pipeline.domain import from_ms
 from deribit_pipeline.errors import (
+    CreditsUnavailable,
     DeribitBadPayload,
     DeribitError,
     DeribitRateLimited,
@@ -181,7 +183,7 @@ class Rpc:
         pool = self._pools.get(method, self._pools[""])
         try:
             async with self._slots:
-                wait = pool.take()
+                wait = await pool.take()
                 if wait > 0:
                     await self._sleep(wait)
                 self.requests[method] += 1
@@ -192,8 +194,14 @@ class Rpc:
         except httpx.RequestError as error:
             reason = f"{self._http.base_url} cannot be reached: {_network_reason(error)}"
             raise DeribitUnavailable(reason, method=method, params=params) from error
+        except MeterUnreachable as error:
+            raise CreditsUnavailable(
+                f"nothing was sent, for {error}", method=method, params=params
+            ) from error
         except DeribitRateLimited:
-            pool.exhaust(_RATE_LIMIT_PAUSE)
+            # A meter that is out of reach stops whoever tries again, which is more than a pause.
+            with suppress(MeterUnreachable):
+                await pool.exhaust(_RATE_LIMIT_PAUSE)
             raise
 
     def _read(

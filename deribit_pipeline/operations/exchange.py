@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
 
 from deribit_pipeline.deribit.auth import Credentials
 from deribit_pipeline.deribit.client import TIMEOUT, DeribitClient, deribit_client
+from deribit_pipeline.deribit.credits import Meters, file_meter
 from deribit_pipeline.deribit.rpc import PATIENCE
+from deribit_pipeline.deribit.shared_credits import shared_meters
 from deribit_pipeline.domain import Environment
+from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.settings import EXCHANGE_URLS, HISTORY_URLS, Settings
 
 Result = TypeVar("Result")
@@ -81,6 +84,7 @@ def open_exchange(
                 if settings.client_id and settings.client_secret
                 else None
             )
+            meters = stack.enter_context(_meters_beside(settings.warehouse))
 
             def opened(
                 url: str, host: str, credentials: Credentials | None = None
@@ -95,6 +99,7 @@ def open_exchange(
                     timeout=timeout,
                     patience=patience,
                     host=host,
+                    meters=meters,
                 )
                 return runner.run(stack.enter_async_context(client))
 
@@ -114,6 +119,13 @@ def _archive_of(settings: Settings, url: str) -> str | None:
     if settings.base_url or settings.environment is Environment.SANDBOX:
         return url.replace("/api/v2", "/history/api/v2")
     return HISTORY_URLS.get(settings.environment)
+
+
+def _meters_beside(warehouse: Location) -> AbstractContextManager[Meters]:
+    """The rate limit of those who write the warehouse: one machine, or the machines of a lake."""
+    return (
+        shared_meters(warehouse.catalog) if isinstance(warehouse, Lake) else nullcontext(file_meter)
+    )
 
 
 def _sandbox() -> Any:

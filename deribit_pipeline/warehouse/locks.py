@@ -18,9 +18,10 @@ from typing import Any, cast
 import psycopg2
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
+from psycopg2.extensions import parse_dsn
 
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
-from deribit_pipeline.location import Lake
+from deribit_pipeline.location import Lake, said_by_libpq
 from deribit_pipeline.warehouse.file import first_line
 
 # Seconds after which a wait looks up, to see whether it should go on.
@@ -57,6 +58,8 @@ class Locks:
         """Alone in the lake for as long as the block lasts; call what it yields to hear that this
         is still so. Raises LakeAway, also there, and WarehouseError when patience ends."""
         with connected(self._lake, _OPTIONS) as connection:
+            # Nobody else comes in meanwhile, or those who come and go would keep us out for good.
+            self._take(connection, "pg_advisory_lock", "gate")
             self._take(connection, "pg_advisory_lock", "lake")
             yield lambda: _require_alive(connection)
 
@@ -64,7 +67,9 @@ class Locks:
     def beside(self, series: Collection[str]) -> Iterator[Callable[[], None]]:
         """Alone in the series, beside others in the lake; as `alone` otherwise."""
         with connected(self._lake, _OPTIONS) as connection:
+            self._take(connection, "pg_advisory_lock_shared", "gate")
             self._take(connection, "pg_advisory_lock_shared", "lake")
+            asked(connection, "select pg_advisory_unlock_shared(%s)", _key("gate"))
             for name in sorted(series):  # in one order, so that no two wait for each other
                 self._take(connection, "pg_advisory_lock", f"series {name}")
             yield lambda: _require_alive(connection)
@@ -91,14 +96,17 @@ def connected(lake: Lake, options: str = "") -> Iterator[PostgresConnection]:
             lake.catalog, options=options, connect_timeout=10, application_name="deribit-pipeline",
             **_KEEPALIVES,
         )  # fmt: skip
-        with closing(connection):
-            connection.autocommit = True
-            yield connection
-    except psycopg2.ProgrammingError as error:  # which may quote a part of the password
+    except psycopg2.ProgrammingError:  # which may quote a part of the password, as others may
         raise WarehouseUnusable(
             "DERIBIT_WAREHOUSE names its PostgreSQL in no way that libpq understands: write "
             "ducklake:postgres: and key=value pairs, or postgresql://user@host/database."
-        ) from error
+        ) from None
+    except psycopg2.Error as error:
+        raise LakeAway(lake, said_by_libpq(error)) from None
+    try:
+        with closing(connection):
+            connection.autocommit = True
+            yield connection
     except psycopg2.Error as error:
         raise LakeAway(lake, first_line(error)) from error
 
@@ -116,7 +124,9 @@ def _require_alive(connection: PostgresConnection) -> None:
 
 def without_secrets(lake: Lake, message: str) -> str:
     """What may be shown of a message that repeats the connection string."""
-    return message.replace(lake.catalog, lake.shown)
+    password = parse_dsn(lake.catalog).get("password")
+    message = message.replace(lake.catalog, lake.shown)
+    return message.replace(password, "…") if password else message
 
 
 def _key(what: str) -> int:
