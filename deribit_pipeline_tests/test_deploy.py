@@ -138,7 +138,7 @@ def test_dagster_takes_its_configuration_and_keeps_nothing_on_the_machine(
         assert isinstance(instance.event_log_storage, BatchedPostgresEventLogStorage)
         result = dg.materialize([speaking], instance=instance)
         assert instance.get_run_by_id(result.run_id)
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     said = [line for line in map(yaml.safe_load, lines) if line["message"] == "a line"]
     assert [line["run_id"] for line in said] == [result.run_id]
     left = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
