@@ -23,6 +23,7 @@ from deribit_pipeline.errors import RecordingError
 from deribit_pipeline_tests.test_event_log import batched
 
 GRID = series_days(SeriesKind.INSTRUMENT, ["A", "B"])
+ROOT = Path(__file__).parents[1]
 KEY = dg.AssetKey("candles")
 LATER = timedelta(days=1)
 
@@ -275,3 +276,9 @@ def test_the_command_says_what_went(
     for wrong in ("0", "-1", "soon", "1000000"):
         assert exit_code(["prune", "--older-than", wrong]) == 2
         assert "'--older-than'" in capsys.readouterr().err
+
+
+def test_books_elsewhere_are_not_said_to_be_pruned(home: Path) -> None:
+    (home / "dagster.yaml").write_text((ROOT / "deploy" / "dagster.yaml").read_text())
+    with pytest.raises(RecordingError, match="are not in its folder"):
+        pruned_later(home)

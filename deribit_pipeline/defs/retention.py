@@ -136,13 +136,14 @@ def prune(home: Path, before: datetime) -> Pruned:
 @contextmanager
 def _books(home: Path) -> Iterator[sqlite3.Connection | None]:
     """The index of events, with the runs as `books` and the ticks as `schedules`; None where a
-    home has none of them yet."""
+    home has none of them yet. Raises RecordingError where they are not to be read, or elsewhere."""
     files = {
         "main": home / "history" / "runs" / "index.db",
         "books": home / "history" / "runs.db",
         "schedules": home / "schedules" / "schedules.db",
     }
     if not all(file.exists() for file in files.values()):
+        _require_books_here(home)
         yield None
         return
     index, *others = (f"{file.absolute().as_uri()}?mode=rw" for file in files.values())
@@ -158,6 +159,16 @@ def _books(home: Path) -> Iterator[sqlite3.Connection | None]:
             f"The books in DAGSTER_HOME {home} cannot be pruned ({error}): make room there, or try "
             "again when no other run is busy. The same command goes on from there."
         ) from error
+
+
+def _require_books_here(home: Path) -> None:
+    """Raise RecordingError where the home's books are in a database elsewhere."""
+    configuration = home / "dagster.yaml"
+    if configuration.exists() and "SharedSqliteStorage" not in configuration.read_text():
+        raise RecordingError(
+            f"The books of DAGSTER_HOME {home} are not in its folder, and only those are pruned: "
+            "delete old runs in Dagster's UI, or with dagster run delete."
+        )
 
 
 def _ids(connection: sqlite3.Connection, query: str, before: datetime) -> list[str]:
