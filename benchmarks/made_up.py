@@ -17,7 +17,7 @@ from deribit_pipeline.domain import (
 from deribit_pipeline.planning.days import FetchedDay, prove
 from deribit_pipeline.sandbox.listings import LISTINGS
 from deribit_pipeline.sandbox.market import DAY, Market
-from deribit_pipeline.warehouse.file import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 
 FIRST = date(2018, 8, 14)

@@ -9,7 +9,7 @@ from deribit_pipeline.defs.assets import dataset_asset
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.defs.exchange import DERIBIT_API, reachability_check
 from deribit_pipeline.defs.instruments import instruments_asset, instruments_schedule
-from deribit_pipeline.defs.partitions import series_days
+from deribit_pipeline.defs.partitions import series_days, warn_where_slow
 from deribit_pipeline.defs.schedules import CRONS, candles_schedules, rows_schedule
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.operations.exchange import open_exchange
@@ -28,10 +28,12 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
     universe = {
         dataset: series_of(dataset, settings.instruments) for dataset in within_reach(settings)
     }
-    assets = {
-        dataset: dataset_asset(dataset, series_days(dataset.series, series))
+    grids = {
+        dataset: series_days(dataset.series, series, settings.partitions_since)
         for dataset, series in universe.items()
     }
+    warn_where_slow(grids.values())
+    assets = {dataset: dataset_asset(dataset, grid) for dataset, grid in grids.items()}
     # What is finer than all others is kept by itself; the others are there to be asked.
     minutes = CANDLES[Resolution.MINUTE_1]
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -25,6 +26,10 @@ EXCHANGE_URLS = {
 HISTORY_URLS = {Environment.MAINNET: "https://history.deribit.com/api/v2"}
 """API roots of the archive of trades: undocumented, without accounts, of mainnet alone."""
 
+FIRST_DAY = date(2018, 8, 1)
+"""The first day of Dagster's partitions. BTC-PERPETUAL, the oldest instrument that the exchange
+still lists, began on 2018-08-14."""
+
 # Scheme, host (a name, or an IPv6 address in brackets), port, path; no credentials, no query.
 _API_ROOT = re.compile(
     r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
@@ -38,7 +43,7 @@ class Settings:
     """What can be set. The defaults are those of `.env.example`, which a test compares.
 
     `instruments` are those that are named; what `selectors` add to them is found in the warehouse:
-    see `operations.universe`.
+    see `operations.universe`. `partitions_since` is the first day of Dagster's partitions.
     """
 
     environment: Environment = Environment.MAINNET
@@ -54,6 +59,7 @@ class Settings:
     schedules: bool = False
     history_url: str | None = None
     selectors: tuple[Selector, ...] = ()
+    partitions_since: date = FIRST_DAY
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
@@ -96,17 +102,31 @@ class Settings:
             concurrency=_whole(env, "DERIBIT_CONCURRENCY", default.concurrency, most=32),
             dagster_home=Path(env.get("DAGSTER_HOME") or default.dagster_home),
             schedules=_is_on(env, "DERIBIT_SCHEDULES"),
+            partitions_since=_day(env, "DERIBIT_PARTITIONS_SINCE", default.partitions_since),
         )
 
     @classmethod
     def load(cls) -> "Settings":
         """Read the process's environment and, for what it lacks, `.env` in the working folder."""
-        return cls.from_env({**dotenv_values(Path(".env")), **os.environ})
+        return cls.from_env(_variables())
 
     @property
     def source(self) -> str:
         """Where answers come from, as the warehouse records it."""
         return self.base_url or EXCHANGE_URLS.get(self.environment, str(self.environment))
+
+
+def location(text: str, data: str | None = None) -> Location:
+    """Where another warehouse is, written as DERIBIT_WAREHOUSE is; a lake's files are where
+    DERIBIT_WAREHOUSE_DATA says, unless `data` does. Raises SettingsError."""
+    env = _variables()
+    if text.startswith("ducklake:"):
+        data = data or env.get("DERIBIT_WAREHOUSE_DATA")
+    return location_of(text, data, env)
+
+
+def _variables() -> dict[str, str | None]:
+    return {**dotenv_values(Path(".env")), **os.environ}
 
 
 def _environment(text: str | None) -> Environment:
@@ -151,6 +171,20 @@ def _is_on(env: Mapping[str, str | None], name: str) -> bool:
     if text not in ("on", "off"):
         raise SettingsError(f"{name} must be on or off, was {text!r}.")
     return text == "on"
+
+
+def _day(env: Mapping[str, str | None], name: str, default: date) -> date:
+    text = env.get(name)
+    if not text:
+        return default
+    today = datetime.now(UTC).date()
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.max
+    if day > today:
+        raise SettingsError(f"{name} must be a day until today, such as {today}, was {text!r}.")
+    return day
 
 
 def _whole(env: Mapping[str, str | None], name: str, default: int, most: int = 1_000_000) -> int:

@@ -133,6 +133,23 @@ def test_every_week_what_should_be_complete_is_repaired(
     assert ranges(ticks.at("candles_weekly", week_later)) == [(day, day, False)]
 
 
+def test_days_before_the_partitions_begin_are_left_to_the_command_line(
+    settings: Settings, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
+) -> None:
+    for day in (2, 4):
+        sandbox.lack("BTC-PERPETUAL", ms(date(2024, 1, day), 0), ms(date(2024, 1, day), 5))
+    pipeline.backfill(date(2024, 1, 1), date(2024, 1, 5), names=["BTC-PERPETUAL"])
+    week_later = clock.now + timedelta(days=7)
+    asked = {
+        since: ranges(
+            Ticks(replace(settings, partitions_since=since)).at("candles_weekly", week_later)
+        )
+        for since in (date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 5))
+    }
+    second, fourth = ((f"BTC-PERPETUAL|2024-01-0{day}",) * 2 + (False,) for day in (2, 4))
+    assert list(asked.values()) == [[second, fourth], [fourth], []]
+
+
 def test_what_is_looked_at_again_is_revised_where_the_exchange_changed_its_mind(
     ticks: Ticks, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,12 @@ def test_the_base_url_loses_its_last_slash() -> None:
     assert settings.base_url == settings.source == "http://127.0.0.1:8787/api/v2"
 
 
+def test_partitions_may_begin_on_any_day_until_today() -> None:
+    for day in (date(2016, 1, 1), datetime.now(UTC).date()):
+        settings = Settings.from_env({"DERIBIT_PARTITIONS_SINCE": str(day)})
+        assert settings.partitions_since == day
+
+
 def test_the_source_of_the_built_in_sandbox_has_no_port() -> None:
     assert Settings(environment=Environment.SANDBOX).source == "sandbox"
 
@@ -84,6 +91,8 @@ def test_the_source_of_the_built_in_sandbox_has_no_port() -> None:
         ({"DERIBIT_INSTRUMENTS": " , "}, "DERIBIT_INSTRUMENTS names no instrument"),
         ({"DERIBIT_INSTRUMENTS": "A|B"}, "holds 'A|B', which cannot be an instrument"),
         ({"DERIBIT_SCHEDULES": "yes"}, "DERIBIT_SCHEDULES must be on or off, was 'yes'."),
+        ({"DERIBIT_PARTITIONS_SINCE": "2025"}, "must be a day until today, such as 20"),
+        ({"DERIBIT_PARTITIONS_SINCE": "2999-01-01"}, "such as 20"),
         ({"DERIBIT_CLIENT_ID": "id"}, "belong together: set both or neither"),
     ],
 )

@@ -4,6 +4,7 @@ A tick asks for exactly the days that need it. Two that overlap do no harm: whoe
 finds the days settled, or is told the same by the exchange.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 
@@ -73,20 +74,21 @@ def candles_schedules(
 ) -> list[dg.ScheduleDefinition]:
     """The schedules of one candles asset, running by themselves where the settings say so."""
     warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
+    runs = functools.partial(_runs, universe, asset, settings.partitions_since)
 
     def hourly(now: datetime) -> _Ticks:
-        yield from _runs(universe, {name: [now.date()] for name in universe}, asset, now)
+        yield from runs({name: [now.date()] for name in universe}, now)
 
     def daily(now: datetime) -> _Ticks:
         held = (warehouse, universe, dataset, now.date())
-        yield from _runs(universe, upkeep.unsettled_of_last_week(*held), asset, now)
-        yield from _runs(universe, upkeep.proved_yesterday(*held), asset, now, again=True)
+        yield from runs(upkeep.unsettled_of_last_week(*held), now)
+        yield from runs(upkeep.proved_yesterday(*held), now, again=True)
 
     def weekly(now: datetime) -> _Ticks:
         held = (warehouse, universe, dataset)
-        yield from _runs(universe, upkeep.due_for_repair(*held, now), asset, now)
+        yield from runs(upkeep.due_for_repair(*held, now), now)
         looks = upkeep.proved_last_week(*held, now.date())
-        yield from _runs(universe, looks, asset, now, again=True)
+        yield from runs(looks, now, again=True)
 
     described = {
         "candles_hourly": (hourly, "Today so far, of every instrument."),
@@ -117,6 +119,7 @@ def rows_schedule(
     """The schedule of any other dataset's asset: what is not settled of the last week, gaps at
     growing distances, and today so far of what the exchange forgets."""
     warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
+    runs = functools.partial(_runs, universe, asset, settings.partitions_since)
 
     def polled(now: datetime) -> _Ticks:
         today = now.date()
@@ -125,7 +128,7 @@ def rows_schedule(
             days = {name: [*days.get(name, ()), today] for name in universe}
         for name, due in upkeep.due_for_repair(warehouse, universe, dataset, now).items():
             days[name] = sorted({*days.get(name, ()), *due})
-        yield from _runs(universe, days, asset, now)
+        yield from runs(days, now)
 
     name = schedule_name(dataset)
     description = (
@@ -174,21 +177,26 @@ def _schedule(
         except WarehouseError as error:
             yield dg.SkipReason(f"The next tick will see to it: {error}")
             return
-        yield from asked or [dg.SkipReason("Every day is as it should be.")]
+        yield from asked or [dg.SkipReason("Every day that has a partition is as it should be.")]
 
     return ticks
 
 
 def _runs(
     universe: Sequence[str],
-    days: Days,
     asset: dg.AssetsDefinition,
+    since: date,
+    days: Days,
     now: datetime,
     *,
     again: bool = False,
 ) -> Iterator[dg.RunRequest]:
-    """One run for each stretch of series and days; `again` asks for settled days too."""
-    for names, (first, last) in stretches(universe, days):
+    """One run for each stretch of series and days; `again` asks for settled days too.
+
+    Days before `since` have no partitions: the command line repairs them.
+    """
+    within = {name: [day for day in some if day >= since] for name, some in days.items()}
+    for names, (first, last) in stretches(universe, within):
         start, end = partition_key(names[0], first), partition_key(names[-1], last)
         yield dg.RunRequest(
             run_key=f"{now:%Y-%m-%dT%H:%M} {start}...{end}{' again' if again else ''}",

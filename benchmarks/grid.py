@@ -1,0 +1,276 @@
+"""The partition grid: what Dagster's UI, daemon and runs take for more and more instrument-days.
+
+`make bench-grid` runs it. Each row of the answer is a measurement, each column a grid of its own on
+a DAGSTER_HOME of its own: a real webserver over HTTP, a real browser, the daemon's own iteration.
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from made_up_events import record_like
+from questions import HEALTH, LAUNCH, STATS, TICK
+from run import BIN, HERE, Measured, sandbox, timed
+
+from deribit_pipeline.settings import FIRST_DAY
+from deribit_pipeline_tests.browser import browsing
+from deribit_pipeline_tests.dagster_ui import DagsterUI, until
+from deribit_pipeline_tests.test_loopback import free_port
+
+ASSET, LOCATION = "candles_1m", "deribit_pipeline.definitions"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """So many instruments, and their days since when."""
+
+    instruments: int
+    since: date = FIRST_DAY
+
+    @property
+    def names(self) -> list[str]:
+        made_up = (f"X{number:03}_USDC-PERPETUAL" for number in range(self.instruments - 2))
+        return ["BTC-PERPETUAL", "ETH-PERPETUAL", *made_up]
+
+    @property
+    def days(self) -> list[date]:
+        today = datetime.now(UTC).date()
+        return [self.since + timedelta(days=n) for n in range((today - self.since).days + 1)]
+
+    @property
+    def title(self) -> str:
+        since = "8 years" if self.since == FIRST_DAY else f"since {self.since}"
+        return f"{self.instruments} × {since}: {self.instruments * len(self.days):,}"
+
+
+class Figures:
+    """What was measured of one grid, by the titles of the rows."""
+
+    def __init__(self, repeat: int) -> None:
+        self._repeat = repeat
+        self.by_row: dict[str, str] = {}
+
+    def say(self, row: str, figure: str) -> None:
+        print(f"  {row}: {figure}", flush=True)
+        self.by_row[row] = figure
+
+    def took(self, row: str, work: Callable[[], object]) -> None:
+        """What repeated work took."""
+        self.say(row, self._best(work))
+
+    def ran(self, row: str, command: Callable[[], Measured]) -> None:
+        """What repeated processes took, and the memory of the smallest."""
+        megabytes: list[float] = []
+        took = self._best(lambda: megabytes.append(command().megabytes))
+        self.say(row, f"{took}, {min(megabytes):.0f} MB")
+
+    def _best(self, work: Callable[[], object]) -> str:
+        """The best of repeated work, for what disturbs it only ever adds."""
+        costs = [_cost(work) for _ in range(self._repeat)]
+        return _told(*map(min, zip(*costs, strict=True)))
+
+
+class Bench:
+    """One grid on a home of its own, in `folder`."""
+
+    def __init__(self, grid: Grid, folder: Path, exchange: str, repeat: int) -> None:
+        self._grid, self._folder, self._repeat = grid, folder, repeat
+        self._home = folder / "dagster_home"
+        self._env = {
+            "DERIBIT_ENV": "sandbox",
+            "DERIBIT_BASE_URL": exchange,
+            "DERIBIT_REQUESTS_PER_SECOND": "1000000",
+            "DERIBIT_INSTRUMENTS": ",".join(grid.names),
+            "DERIBIT_PARTITIONS_SINCE": grid.since.isoformat(),
+            "DAGSTER_HOME": str(self._home),
+        }
+        self.figures = Figures(repeat)
+
+    def run(self) -> None:
+        """Measure it all, from nothing recorded to everything."""
+        first, last = self._grid.days[-30], self._grid.days[-11]
+        load = [str(BIN / "python"), "-c", f"import {LOCATION} as d; d.defs.get_repository_def()"]
+        # Its first run makes the home, and what the others are copied from.
+        self._backfill("BTC-PERPETUAL", first, last)
+        day, span = f"BTC-PERPETUAL|{last}", f"BTC-PERPETUAL|{first}...BTC-PERPETUAL|{last}"
+        ran = self.figures.ran
+        ran("loading the definitions", lambda: self._timed(load))
+        ran("`dagster asset materialize`, a day", lambda: self._materialize("--partition", day))
+        ran("the same, 20 days", lambda: self._materialize("--partition-range", span))
+        with self._webserver() as (ui, server):
+            self._pages(ui, "nothing")
+            self._launches(ui)
+            tick = {"schedule": _schedule("candles_hourly"), "at": time.time()}
+            self.figures.took("a tick of `candles_hourly`", lambda: ui.ask(TICK, **tick))
+            ahead = len(self._grid.days) // 10
+            self._record(self._grid.days[-ahead:], last)
+            self._pages(ui, "a tenth")
+            self._record(self._grid.days[:-ahead], last)
+            self._pages(ui, "everything")
+            ran(
+                "`deribit-pipeline backfill`, 20 days that are proved",
+                lambda: self._backfill("BTC-PERPETUAL", first, last),
+            )
+            megabytes = [found.memory_info().rss / 1e6 for found in _family(server)]
+            self.figures.say("webserver and code server", f"{sum(megabytes):.0f} MB")
+
+    def _timed(self, command: list[str]) -> Measured:
+        return timed(command, self._env, self._folder)
+
+    def _backfill(self, names: str, first: date, last: date) -> Measured:
+        ours = [str(BIN / "deribit-pipeline"), "backfill", "--instruments", names]
+        return self._timed([*ours, "--start", str(first), "--end", str(last)])
+
+    def _materialize(self, *partitions: str) -> Measured:
+        theirs = [str(BIN / "dagster"), "asset", "materialize", "-m", LOCATION, "--select", ASSET]
+        return self._timed([*theirs, *partitions])
+
+    def _record(self, days: list[date], model: date) -> None:
+        """Record these days of every instrument, and then one more by a run, as the newest."""
+        keys = [f"{name}|{day}" for name in self._grid.names for day in days]
+        record_like(self._home, f"BTC-PERPETUAL|{model - timedelta(days=1)}", keys)
+        self._materialize("--partition", f"BTC-PERPETUAL|{model}")
+
+    @contextmanager
+    def _webserver(self) -> Iterator[tuple[DagsterUI, int]]:
+        """The UI, and the process that it is in; how long it takes to answer is a figure."""
+        port, began = free_port(), time.perf_counter()
+        process = subprocess.Popen(
+            [str(BIN / "dagster-webserver"), "-m", LOCATION, "-h", "127.0.0.1", "-p", str(port)],
+            env={"PATH": os.environ["PATH"]} | self._env, cwd=self._folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        ui = DagsterUI(f"http://127.0.0.1:{port}")
+        try:
+            until(lambda: _answer(ui), "the webserver")
+            self.figures.say("webserver until it answers", f"{time.perf_counter() - began:.1f} s")
+            yield ui, process.pid
+        finally:
+            process.terminate()
+            process.wait()
+
+    def _pages(self, ui: DagsterUI, recorded: str) -> None:
+        """The page of an asset's partitions, and the two questions behind it."""
+        asset = {"path": [ASSET]}
+        say, took = self.figures.say, self.figures.took
+        with browsing() as page:
+            page.set_default_timeout(600_000)
+
+            def look() -> None:
+                page.goto(f"{ui.url}/assets/{ASSET}?view=partitions")
+                page.get_by_text(re.compile("[0-9] Partitions Selected")).first.wait_for()
+
+            say(f"partition page, first look, {recorded} recorded", _told(*_cost(look)))
+            took(f"partition page, {recorded} recorded", look)
+        took(f"statuses over GraphQL, {recorded} recorded", lambda: ui.ask(HEALTH, asset=asset))
+        took(f"numbers over GraphQL, {recorded} recorded", lambda: ui.ask(STATS, asset=asset))
+
+    def _launches(self, ui: DagsterUI) -> None:
+        """Backfills of 2,000 keys, as names and as ranges, and the daemon's work with them."""
+        names, days, asset = self._grid.names[:10], self._grid.days[:200], {"path": [ASSET]}
+        keys = [f"{name}|{day}" for name in names for day in days]
+        spans = [{"start": f"{name}|{days[0]}", "end": f"{name}|{days[-1]}"} for name in names]
+        by_name = {"assetSelection": [asset], "partitionNames": keys}
+        by_range = {"partitionsByAssets": [{"assetKey": asset, "partitions": {"ranges": spans}}]}
+        _launch(ui, by_range)
+        self._ticks()
+        self.figures.took("launching 2,000 keys as names", lambda: _launch(ui, by_name))
+        self.figures.took("launching 2,000 keys as ranges", lambda: _launch(ui, by_range))
+
+    def _ticks(self) -> None:
+        """The daemon's ticks: the first launches the runs, the others look after them."""
+        told = subprocess.run(
+            [str(BIN / "python"), str(HERE / "daemon.py"), LOCATION],
+            env={"PATH": os.environ["PATH"]} | self._env, cwd=self._folder,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        # The code server that it starts logs to the same stream.
+        said = next(line for line in told.stdout.splitlines() if line.startswith("["))
+        first, *others, megabytes = json.loads(said)
+        self.figures.say("a tick of the daemon, launching 10 runs", _told(*first))
+        self.figures.say("a tick of the daemon, waiting for them", _told(*min(others)))
+        self.figures.say("the daemon's memory", f"{megabytes:.0f} MB")
+
+
+def _launch(ui: DagsterUI, params: dict[str, Any]) -> None:
+    answer = ui.ask(LAUNCH, params=params)["launchPartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+
+
+def _schedule(name: str) -> dict[str, str]:
+    where = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
+    return where | {"scheduleName": name}
+
+
+def _answer(ui: DagsterUI) -> str | None:
+    try:
+        return "yes" if ui.ask("{ assetNodes { id } }")["assetNodes"] else None
+    except httpx.TransportError:
+        return None
+
+
+def _cost(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock, and seconds of processors that all of our processes took together:
+    the latter are the same on a machine that others use too."""
+    processors, began = _processors(), time.perf_counter()
+    work()
+    return time.perf_counter() - began, _processors() - processors
+
+
+def _processors() -> float:
+    """Seconds that the processes which we began, and what these began, have taken so far."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of each its own, in its programs and in the system, and the same of its children that ended.
+    living = (process.cpu_times()[:4] for process in _family(os.getpid())[1:])
+    return ended.ru_utime + ended.ru_stime + sum(map(sum, living))
+
+
+def _told(seconds: float, processors: float) -> str:
+    return f"{seconds:.1f} s ({processors:.1f})"
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def main() -> None:
+    """Print the table, a column for each grid."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--instruments", default="20,50,200", help="grids of eight years")
+    options.add_argument("--since", type=date.fromisoformat, help="and the last since this day too")
+    options.add_argument("--repeat", type=int, default=3, help="times of each, default 3")
+    asked = options.parse_args()
+    grids = [Grid(int(number)) for number in asked.instruments.split(",")]
+    if asked.since:
+        grids.append(Grid(grids[-1].instruments, asked.since))
+    columns = []
+    for grid in grids:
+        print(grid.title, flush=True)
+        with tempfile.TemporaryDirectory() as folder, sandbox(is_metered=False) as exchange:
+            bench = Bench(grid, Path(folder), exchange, asked.repeat)
+            bench.run()
+            columns.append(bench.figures.by_row)
+    print("\nBest of each: seconds by the clock, and in brackets those of processors.")
+    print(f"\n| | {' | '.join(grid.title for grid in grids)} |")
+    print(f"|---|{'--:|' * len(grids)}")
+    for row in columns[0]:
+        print(f"| {row} | {' | '.join(figures[row] for figures in columns)} |")
+    print(f"\nLoad of the machine at the end, of {os.cpu_count()} cores: {os.getloadavg()[0]:.1f}.")
+
+
+if __name__ == "__main__":
+    main()
