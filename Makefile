@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture cluster browser check format dev bench screenshots docs clean
+.PHONY: help setup demo test torture cluster browser check format dev bench bench-grid bench-scale screenshots docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
@@ -67,6 +67,12 @@ dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
 
 bench: setup .venv-bench/.installed ## Measure, beside ccxt, and write docs/benchmarks.md (20 minutes)
 	$(BIN)/python benchmarks/run.py --ccxt .venv-bench/bin/python --write docs/benchmarks.md
+
+bench-grid: setup ## Measure Dagster's partition grid, 20 to 200 instruments (15 minutes)
+	$(BIN)/python benchmarks/grid.py --since 2026-01-01
+
+bench-scale: setup ## Measure a lake under load, and write its part of docs/benchmarks.md (40 minutes)
+	$(BIN)/python benchmarks/scale.py --write docs/benchmarks.md
 
 screenshots: setup ## Take the pictures of the README, with chromium (3 minutes)
 	$(BIN)/python -m deribit_pipeline_tests.screenshots docs/images

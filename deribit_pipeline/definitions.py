@@ -9,6 +9,7 @@ from deribit_pipeline.defs.assets import dataset_asset
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.defs.exchange import DERIBIT_API, reachability_check
 from deribit_pipeline.defs.instruments import instruments_asset, instruments_schedule
+from deribit_pipeline.defs.maintenance import maintenance_schedules
 from deribit_pipeline.defs.partitions import series_days, warn_where_slow
 from deribit_pipeline.defs.schedules import CRONS, candles_schedules, rows_schedule
 from deribit_pipeline.domain import Resolution
@@ -52,6 +53,7 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
         ],
         schedules=[
             instruments_schedule(settings, listed, crons),
+            *maintenance_schedules(settings, crons),
             *candles_schedules(settings, assets[minutes], minutes, universe[minutes], crons),
             *(
                 rows_schedule(settings, assets[dataset], dataset, series, crons)

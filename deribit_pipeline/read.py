@@ -32,6 +32,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import asked, candle_series, frames, series
 from deribit_pipeline.warehouse.asked import Moment
 from deribit_pipeline.warehouse.frames import FrameKind
+from deribit_pipeline.warehouse.known import EVERYTHING, known_at
 from deribit_pipeline.warehouse.series import Excerpt
 from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -58,6 +59,7 @@ def candles(
     end: Moment,
     resolution: str = "1",
     *,
+    as_of: Moment | None = None,
     complete_only: bool = True,
     frame: FrameKind = "pandas",
     warehouse: Path | str | None = None,
@@ -72,18 +74,25 @@ def candles(
     where there are none, counted from 00:00, which nobody has shown. A candle made of minutes
     counts those without a trade in, which repeat the last close.
 
+    With `as_of`, they are as they were known then, by the exchange's clock: what it told later is
+    left out, what it has changed since is as it was. What is complete is judged by today.
+
     The `attrs` of a pandas frame say, as spans of days, which were `rolled_up` from minutes and
     which are `incomplete`.
     """
     length = asked.resolution(resolution)
     asked.require_series(CANDLES[length], instrument)
     window = asked.window(start, end)
-    return _read(
-        lambda connection: candle_series.candles(connection, instrument, length, window),
-        complete_only,
-        frame,
-        warehouse,
-    )
+    moment = None if as_of is None else asked.instant(as_of, "as_of")
+
+    def select(connection: Connection, held: Warehouse) -> Excerpt:
+        known = EVERYTHING
+        if moment is not None:
+            snapshot = held.snapshot_at(connection, moment)
+            known = known_at(connection, instrument, moment, snapshot)
+        return candle_series.candles(connection, instrument, length, window, known)
+
+    return _read(select, complete_only, frame, warehouse)
 
 
 def funding(
@@ -100,7 +109,7 @@ def funding(
     asked.require_series(FUNDING_RATES, instrument)
     window = asked.window(start, end)
     return _read(
-        lambda connection: series.rows(connection, FUNDING_RATES, instrument, window),
+        lambda connection, _: series.rows(connection, FUNDING_RATES, instrument, window),
         complete_only,
         frame,
         warehouse,
@@ -121,7 +130,7 @@ def trades(
     asked.require_series(TRADES, instrument)
     window = asked.window(start, end)
     return _read(
-        lambda connection: series.rows(connection, TRADES, instrument, window),
+        lambda connection, _: series.rows(connection, TRADES, instrument, window),
         complete_only,
         frame,
         warehouse,
@@ -144,7 +153,7 @@ def volatility_index(
     only = {"resolution": asked.one_of(resolution, "resolution (seconds)", ("60", "3600"))}
     window = asked.window(start, end)
     return _read(
-        lambda connection: series.rows(connection, VOLATILITY_INDEX, currency, window, only),
+        lambda connection, _: series.rows(connection, VOLATILITY_INDEX, currency, window, only),
         complete_only,
         frame,
         warehouse,
@@ -164,7 +173,7 @@ def historical_prices(
     asked.require_series(CANDLES[Resolution.HOUR_1], instrument)
     before = ONE_DAY // timedelta(minutes=1) * (asked.whole(days, "days") - 1)
 
-    def select(connection: Connection) -> Excerpt:
+    def select(connection: Connection, _: Warehouse) -> Excerpt:
         newest = candle_series.newest_complete_day(connection, instrument, Resolution.HOUR_1)
         if newest is None:
             raise InputError(f"The warehouse holds no complete day of {instrument}.")
@@ -201,7 +210,7 @@ def realised_volatility(
     what = f"{samples} samples of {sampling} minutes"
     begins = asked.earlier(window.start, sampling * (samples + 1), what)
 
-    def select(connection: Connection) -> Excerpt:
+    def select(connection: Connection, _: Warehouse) -> Excerpt:
         of_minutes = TimeWindow(begins, window.end)
         found = candle_series.candles(connection, instrument, Resolution.MINUTE_1, of_minutes)
         return replace(
@@ -223,7 +232,7 @@ def realised_volatility(
 
 
 def _read(
-    select: Callable[[Connection], Excerpt],
+    select: Callable[[Connection, Warehouse], Excerpt],
     complete_only: bool,
     kind: FrameKind,
     path: Path | str | None,
@@ -236,7 +245,7 @@ def _read(
     if not warehouse.exists():
         raise InputError(f"{warehouse} does not exist: nothing was backfilled into it yet.")
     with warehouse.reading() as connection:
-        excerpt = select(connection)
+        excerpt = select(connection, warehouse)
         if complete_only:
             excerpt.require_complete()
         found = frames.frame(connection, kind, excerpt)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.disks import Disk
 from deribit_pipeline_tests.lakes import copy
 from deribit_pipeline_tests.pipeline import Pipeline
 from deribit_pipeline_tests.servers import ObjectStore, Postgres, object_store, postgres_server
@@ -208,3 +210,13 @@ def store(_store: ObjectStore) -> ObjectStore:
     """An S3 store that runs, also after a test that killed it."""
     _store.start()
     return _store
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    try:
+        disk = Disk(tmp_path / "disk")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a disk of its own takes root")
+    yield disk
+    subprocess.run(["umount", str(disk.path)], check=True)

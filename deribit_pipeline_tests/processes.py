@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from deribit_pipeline.location import LAKE, Lake, Location
 from deribit_pipeline.settings import Settings
 
 SCRIPT = Path(sys.executable).parent / "deribit-pipeline"
@@ -17,12 +18,27 @@ def environment(settings: Settings) -> dict[str, str]:
     return {
         "DERIBIT_ENV": str(settings.environment),
         "DERIBIT_BASE_URL": str(settings.base_url),
-        "DERIBIT_WAREHOUSE": str(settings.warehouse),
+        **variables_of(settings.warehouse),
         "DERIBIT_REQUESTS_PER_SECOND": str(settings.requests_per_second),
         "DERIBIT_BURST": str(settings.burst),
         "DAGSTER_HOME": str(settings.dagster_home),
         "TMPDIR": tempfile.gettempdir(),  # where the processes share the rate limit
     }
+
+
+def variables_of(location: Location) -> dict[str, str]:
+    """What names a warehouse in the environment."""
+    if not isinstance(location, Lake):
+        return {"DERIBIT_WAREHOUSE": str(location)}
+    variables = {
+        "DERIBIT_WAREHOUSE": LAKE + location.catalog,
+        "DERIBIT_WAREHOUSE_DATA": location.data,
+        "AWS_ENDPOINT_URL": location.storage.endpoint,
+        "AWS_REGION": location.storage.region,
+        "AWS_ACCESS_KEY_ID": location.storage.key_id,
+        "AWS_SECRET_ACCESS_KEY": location.storage.secret,
+    }
+    return {name: value for name, value in variables.items() if value}
 
 
 def script(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ import pytest
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import InputError, WarehouseError
+from deribit_pipeline.location import Location
 from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.warehouse.backup import back_up
@@ -35,17 +36,25 @@ def day(number: int) -> date:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Warehouse:
+def here(tmp_path: Path) -> Path:
+    return tmp_path / "it's here"
+
+
+@pytest.fixture
+def file(location: Location, here: Path) -> Warehouse:
     """A warehouse of three days, of which one is gapped and one was revised."""
-    file = Warehouse(tmp_path / "it's here" / "copy.duckdb", Environment.SANDBOX, patience=60)
+    here.mkdir()
+    if isinstance(location, Path):
+        location = here / "copy.duckdb"
+    file = Warehouse(location, Environment.SANDBOX, patience=60)
     write(file, fetched(), fetched(day(1), lacking=(3, 4)), fetched(day(2)))
     write(file, fetched(price=0.5))
     return file
 
 
 @pytest.fixture
-def to(file: Warehouse) -> Path:
-    return file.location.with_name("backup.duckdb")
+def to(here: Path) -> Path:
+    return here / "backup.duckdb"
 
 
 @pytest.fixture
@@ -78,6 +87,7 @@ def test_a_backup_is_a_warehouse_that_holds_the_same(file: Warehouse, to: Path) 
     assert rows(copy, "select count(*) from complete_candles") == [(2_880,)]
 
 
+@pytest.mark.both_stores
 def test_a_backup_goes_on_as_a_warehouse(file: Warehouse, to: Path) -> None:
     back_up(file, to)
     copy = Warehouse(to, Environment.SANDBOX)

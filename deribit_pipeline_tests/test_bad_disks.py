@@ -1,9 +1,7 @@
 """Disks that are full or read-only, files that are cut short or not ours: one sentence each, and
 the warehouse is as it was."""
 
-import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.disks import Disk
 from deribit_pipeline_tests.processes import environment, script
 from deribit_pipeline_tests.test_warehouse import fetched, write
 
@@ -66,40 +65,6 @@ def run(
         return Said(code, *capsys.readouterr())
 
     return run
-
-
-class Disk:
-    """A disk of its own at `path`, in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir()
-        self._mount("-t", "tmpfs", "-o", "size=64m", "tmpfs")
-
-    def resize(self, size: int) -> None:
-        """Give it this size in bytes; it cannot be less than what it holds."""
-        self._mount("-o", f"remount,size={size}")
-
-    def leave(self, free: int) -> None:
-        """Leave so many bytes free."""
-        at = os.statvfs(self.path)
-        self.resize((at.f_blocks - at.f_bfree) * at.f_frsize + free)
-
-    def set_read_only(self, is_read_only: bool) -> None:
-        self._mount("-o", f"remount,{'ro' if is_read_only else 'rw'}")
-
-    def _mount(self, *arguments: str) -> None:
-        subprocess.run(["mount", *arguments, str(self.path)], check=True, capture_output=True)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    try:
-        disk = Disk(tmp_path / "disk")
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting a disk of its own takes root")
-    yield disk
-    subprocess.run(["umount", str(disk.path)], check=True)
 
 
 def held(file: Path, settings: Settings) -> int:

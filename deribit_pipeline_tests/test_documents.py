@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import paper_plan
 from deribit_pipeline import __version__
 from deribit_pipeline.cli.main import app
-from deribit_pipeline.domain import DayState
+from deribit_pipeline.domain import DayState, Resolution
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline_tests.test_layers import FILES
 
@@ -48,7 +49,8 @@ def test_the_readme_names_every_command_and_state() -> None:
     text = read("README.md")
     for info in app.registered_commands:
         assert info.callback
-        assert f"| `deribit-pipeline {info.callback.__name__}` |" in text
+        name = info.callback.__name__.replace("_", "-")
+        assert f"| `deribit-pipeline {name}` |" in text
     for state in DayState:
         assert f"| `{state}` |" in text
 
@@ -60,6 +62,11 @@ def test_each_file_that_the_architecture_names_exists() -> None:
 
 
 TESTS = "".join(path.read_text() for path in (ROOT / "deribit_pipeline_tests").glob("test_*.py"))
+
+
+@pytest.mark.parametrize("resolution", ["1", "60"])
+def test_the_plan_on_paper_is_the_planners(resolution: str) -> None:
+    assert paper_plan.table(Resolution(resolution)) in (ROOT / "docs/scaling.md").read_text()
 
 
 def test_the_contributing_guide_names_tests_that_exist() -> None:

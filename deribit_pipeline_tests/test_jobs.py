@@ -1,7 +1,6 @@
 """Jobs: every instrument-day in one Dagster run, none too large, and followed while it goes on."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from datetime import date, timedelta
 
 import pytest
@@ -16,7 +15,7 @@ from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.jobs import Job, jobs_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
-from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.store import Change, Result
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 MINUTES = CANDLES[Resolution.MINUTE_1]
@@ -100,10 +99,8 @@ def test_what_ends_the_background_is_raised_where_it_is_awaited(
 class Full(Warehouse):
     """A warehouse whose disk is full."""
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def write(self, change: Change[Result], series: Collection[str]) -> Result:
         raise WarehouseError("no space left on device")
-        yield
 
 
 def test_a_warehouse_that_fails_fails_the_days(

@@ -140,7 +140,8 @@ def pasted(source: str) -> list[str]:
 
 
 def is_said_by_us(piece: ast.expr) -> bool:
-    """A constant, what a table or a dataset of ours is called, or what is made of these alone."""
+    """A constant, what is quoted as SQL wants it, what a table or a dataset of ours is called, or
+    what is made of these alone."""
     match piece:
         case ast.Constant():
             return True
@@ -150,6 +151,8 @@ def is_said_by_us(piece: ast.expr) -> bool:
             return name.isupper() or name in ("table", "dataset")
         case ast.Subscript(value=value, slice=ast.Constant()):
             return is_said_by_us(value)
+        case ast.Call(func=ast.Name(id="quoted")):
+            return True
         case ast.Call(func=ast.Name(), args=arguments):
             return all(map(is_said_by_us, arguments))
         case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="join"), args=[argument]):
@@ -158,10 +161,10 @@ def is_said_by_us(piece: ast.expr) -> bool:
 
 
 # These write DDL, copy whole tables, and read and write any of them: by the names that the tables
-# say, column by column.
+# say, column by column. And what is attached is attached under a name of ours.
 OF_THE_SCHEMA = {
-    "schema.py", "tables.py", "backup.py", "datasets.py", "dataset_writes.py", "series.py",
-    "frames.py",
+    "attached.py", "schema.py", "tables.py", "backup.py", "datasets.py", "dataset_writes.py",
+    "series.py", "frames.py",
 }  # fmt: skip
 
 

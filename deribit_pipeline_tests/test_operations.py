@@ -74,8 +74,12 @@ def test_each_command_and_query_of_the_guide_works(
 
 
 def test_the_guide_uses_every_command_that_keeps_a_warehouse() -> None:
-    used = set(re.findall(r"^deribit-pipeline ([a-z]+)", "".join(blocks("sh")), re.MULTILINE))
-    commands = {info.callback.__name__ for info in app.registered_commands if info.callback}
+    used = set(re.findall(r"^deribit-pipeline ([a-z-]+)", "".join(blocks("sh")), re.MULTILINE))
+    commands = {
+        info.callback.__name__.replace("_", "-")
+        for info in app.registered_commands
+        if info.callback
+    }
     assert commands - used == {"chart", "sandbox"} & commands
 
 
@@ -90,7 +94,7 @@ def test_each_setting_of_the_guide_is_one(folder: Path) -> None:
 
 
 def test_the_guide_names_the_schedules_as_they_are() -> None:
-    named = re.findall(r"^\| `(\w+_(?:hourly|daily|weekly))` \|", GUIDE, re.MULTILINE)
+    named = re.findall(r"^\| `(\w+_(?:hourly|daily|weekly|warehouse))` \|", GUIDE, re.MULTILINE)
     assert set(named) == set(CRONS)
 
 

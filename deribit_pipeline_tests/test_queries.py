@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.domain import Environment
+from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.warehouse import candle_tables, dataset_tables, market_tables
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.held import hold, hold_minutes
@@ -40,10 +41,16 @@ LIQUIDATIONS = (
 )
 
 
-@pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+@pytest.fixture(scope="module", params=["file", "lake"])
+def warehouse(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Warehouse:
     """A little of each table, made up: seventy days to 10 May 2024."""
-    made = Warehouse(tmp_path_factory.mktemp("q") / "w.duckdb", Environment.SANDBOX)
+    folder = tmp_path_factory.mktemp("q")
+    location: Location = folder / "w.duckdb"
+    if request.param == "lake":
+        location = Lake(request.getfixturevalue("_postgres").database(), f"{folder}/lake/")
+    made = Warehouse(location, Environment.SANDBOX)
     chance = np.random.default_rng(1)
     for name, first, days, price in (
         ("BTC-PERPETUAL", FIRST, DAYS, 60_000), ("ETH-PERPETUAL", FIRST, 3, 3_000),

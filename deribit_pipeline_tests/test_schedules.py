@@ -10,6 +10,7 @@ import pytest
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.schedules import CRONS, stretches
 from deribit_pipeline.domain import DayState
+from deribit_pipeline.location import Lake
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
@@ -195,7 +196,8 @@ def test_schedules_run_where_the_settings_say_so(
     settings: Settings, is_on: bool, status: str
 ) -> None:
     account = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-    location = build_definitions(replace(settings, schedules=is_on, **account))
+    lake = Lake("host=nowhere", "/nowhere/")  # which has a schedule more than a file
+    location = build_definitions(replace(settings, schedules=is_on, warehouse=lake, **account))
     for name, cron in CRONS.items():
         schedule = location.resolve_schedule_def(name)
         expected = "STOPPED" if name in ("trades_daily", "candles_rebuilt_daily") else status

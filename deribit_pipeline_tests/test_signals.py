@@ -9,10 +9,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.lakes import asked
 from deribit_pipeline_tests.processes import SCRIPT, environment, script, signalled_at, started
 
 CHART, LISTING = "public/get_tradingview_chart_data", "public/get_instrument"
@@ -59,7 +61,7 @@ def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
             assert process.poll() is None
         process.send_signal(signal.Signals[name])
         assert "BTC-PERPETUAL" in assert_it_ends(process, name)
-    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+    with Warehouse(settings.warehouse, settings.environment).reading() as connection:
         [(days, incomplete)] = connection.execute(
             "select count(*), count(*) filter (state != 'complete') from candle_days"
         ).fetchall()
@@ -190,3 +192,34 @@ def test_a_signal_that_comes_in_an_import_lets_it_end_first(
     with started([sys.executable, "-c", program], settings) as process:
         out, _ = process.communicate(timeout=WITHIN)
     assert (process.returncode, out) == (143, "made\n")
+
+
+in_a_lake = pytest.mark.parametrize("location", ["lake"], indirect=True)
+
+
+@pytest.mark.torture
+@in_a_lake
+@BOTH
+def test_a_signal_ends_a_backfill_into_a_lake(
+    settings: Settings, sandbox: SandboxExchange, name: str
+) -> None:
+    with started([str(SCRIPT), "backfill", "--start", "2023-01-01"], settings) as process:
+        while sandbox.requests[CHART] <= 40:
+            assert process.poll() is None
+        process.send_signal(signal.Signals[name])
+        assert_it_ends(process, name)
+    assert verify(Warehouse(settings.warehouse, settings.environment)).findings == []
+
+
+@pytest.mark.torture
+@in_a_lake
+def test_a_signal_ends_a_backfill_that_waits_for_others_in_a_lake(
+    settings: Settings, warehouse: Warehouse, database: str
+) -> None:
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    with warehouse.writing(), started([str(SCRIPT), *TWO_DAYS], settings) as process:
+        while asked(database, waiting) == [(0,)]:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert_it_ends(process, "SIGINT")

@@ -1,4 +1,4 @@
-"""The file: whole days or nothing, one environment, one version, and never another program's."""
+"""A warehouse: whole days or nothing, one environment and version, and never another program's."""
 
 import subprocess
 import sys
@@ -19,6 +19,7 @@ from deribit_pipeline.domain import (
     moment64,
 )
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
+from deribit_pipeline.location import Location
 from deribit_pipeline.planning.days import FetchedDay, prove
 from deribit_pipeline.warehouse import candle_tables, reads, schema
 from deribit_pipeline.warehouse.warehouse import Warehouse, migrate
@@ -29,8 +30,11 @@ FROM = Provenance(Environment.SANDBOX, "sandbox", "run-1")
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Warehouse:
-    return Warehouse(tmp_path / "deep" / "folder" / "w.duckdb", Environment.SANDBOX, patience=0.3)
+def file(location: Location) -> Warehouse:
+    """The warehouse: a file in folders that are not there yet, or a lake."""
+    if isinstance(location, Path):
+        location = location.parent / "deep" / "folder" / "w.duckdb"
+    return Warehouse(location, Environment.SANDBOX, patience=0.3)
 
 
 def fetched(day: date = FIRST, lacking: tuple[int, ...] = (), price: float = 1 / 3) -> FetchedDay:
@@ -64,9 +68,14 @@ def rows(file: Warehouse, query: str) -> list[tuple[object, ...]]:
 
 
 def everything(file: Warehouse) -> dict[str, list[tuple[object, ...]]]:
-    return {table.name: rows(file, f"from {table.name} order by all") for table in schema.TABLES}
+    with file.reading() as connection:
+        return {
+            table.name: connection.execute(f"from {table.name} order by all").fetchall()
+            for table in schema.TABLES
+        }
 
 
+@pytest.mark.both_stores
 def test_what_is_written_is_read_to_the_last_bit(file: Warehouse) -> None:
     [day] = write(file, fetched())
     with file.reading() as connection:
@@ -76,6 +85,7 @@ def test_what_is_written_is_read_to_the_last_bit(file: Warehouse) -> None:
     assert np.array_equal(held.values, day.candles.values)
 
 
+@pytest.mark.both_stores
 def test_the_same_day_twice_changes_nothing(file: Warehouse) -> None:
     write(file, fetched())
     before = everything(file)
@@ -83,6 +93,7 @@ def test_the_same_day_twice_changes_nothing(file: Warehouse) -> None:
     assert everything(file) == before
 
 
+@pytest.mark.both_stores
 def test_a_changed_candle_is_kept_as_a_revision(file: Warehouse) -> None:
     write(file, fetched())
     changed, later = fetched(), datetime(2024, 3, 1, tzinfo=UTC)
@@ -107,6 +118,7 @@ def test_a_changed_candle_is_kept_as_a_revision(file: Warehouse) -> None:
     assert rows(file, "select revised from candle_days") == [(2,)]
 
 
+@pytest.mark.both_stores
 def test_gaps_are_named_confirmed_and_closed(file: Warehouse) -> None:
     write(file, fetched(lacking=(3, 4)))
     query = "select minute(opened_at), confirmed, confirmed_at from candle_gaps order by all"
@@ -124,6 +136,7 @@ def test_gaps_are_named_confirmed_and_closed(file: Warehouse) -> None:
     assert len(rows(file, "from complete_candles")) == 1_440
 
 
+@pytest.mark.both_stores
 def test_a_transaction_that_fails_leaves_nothing(file: Warehouse) -> None:
     write(file, fetched())
     before = everything(file)
@@ -164,6 +177,7 @@ def test_a_database_of_another_program_is_left_alone(file: Warehouse) -> None:
         pass
 
 
+@pytest.mark.both_stores
 def test_a_warehouse_of_another_environment_is_refused(file: Warehouse) -> None:
     write(file, fetched())
     other = Warehouse(file.location, Environment.MAINNET)
@@ -173,6 +187,7 @@ def test_a_warehouse_of_another_environment_is_refused(file: Warehouse) -> None:
         other.check()
 
 
+@pytest.mark.both_stores
 def test_a_newer_version_is_refused(file: Warehouse) -> None:
     with file.writing() as connection:
         connection.execute("update warehouse_info set schema_version = 99")
@@ -180,6 +195,7 @@ def test_a_newer_version_is_refused(file: Warehouse) -> None:
         file.check()
 
 
+@pytest.mark.both_stores
 def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> None:
     write(file, fetched())
     migrations = {
@@ -192,11 +208,11 @@ def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> 
     }
     with file.writing() as connection:
         migrate(connection, 7, migrations)
-    with duckdb.connect(str(file.location)) as connection:
         assert connection.execute("select doubled from candle_days").fetchall() == [(42,)]
         assert connection.execute("select schema_version from warehouse_info").fetchall() == [(9,)]
 
 
+@pytest.mark.both_stores
 def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehouse) -> None:
     write(file, fetched(lacking=(3, 4)), fetched(FIRST + timedelta(days=1)))
     with file.writing() as connection:
@@ -227,6 +243,7 @@ def forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"drop table {table.name}")
 
 
+@pytest.mark.both_stores
 def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) -> None:
     columns = (
         "select table_name, column_name, data_type, is_nullable from duckdb_columns() order by all"
@@ -239,6 +256,7 @@ def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) ->
     assert rows(file, columns) == made
 
 
+@pytest.mark.both_stores
 def test_the_table_is_given_as_it_was_known_at_a_moment(file: Warehouse) -> None:
     """A gap that is filled, a candle changed twice: each moment has its own table."""
     moments = [datetime(2024, 2, number, tzinfo=UTC) for number in range(1, 6)]
@@ -284,6 +302,7 @@ def test_another_process_is_waited_for_and_then_named(file: Warehouse) -> None:
     assert len(rows(file, "from candles")) == 1_440
 
 
+@pytest.mark.both_stores
 def test_every_column_and_table_says_what_it_holds(file: Warehouse) -> None:
     with file.writing():
         pass

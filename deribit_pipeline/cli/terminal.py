@@ -51,26 +51,24 @@ def warnings_on(console: Console) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-class BackfillProgress:
-    """Days done, rows, requests, rate and time left: a bar on a terminal, else plain lines.
+class ProgressLine:
+    """How many of all are done, how fast, and the time left: a bar on a terminal, else plain lines.
 
-    `asked` counts the days; those that are in no job are settled already. `rows` is what rows are
-    called.
+    `things` says what is counted; `done` are those that were done before.
     """
 
-    def __init__(self, console: Console, asked: int, jobs: Sequence[Job], rows: str) -> None:
-        self._rows = rows
+    def __init__(self, console: Console, things: str, total: int, done: int = 0) -> None:
         self._console = console
-        self._asked = asked
-        self._outcomes = [job.outcome for job in jobs]
-        self._settled = asked - sum(outcome.asked for outcome in self._outcomes)
+        self._things = things
+        self._total = total
+        self._before = done
         self._began = self._last_line = time.monotonic()
         self._shown = -1
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         if console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.completed:,}/{task.total:,} days"),
+                TextColumn("{task.completed:,}/{task.total:,} " + things),
                 BarColumn(),
                 TextColumn("{task.fields[counts]}"),
                 TimeRemainingColumn(),
@@ -78,9 +76,9 @@ class BackfillProgress:
                 console=console,
                 transient=True,
             )
-            self._task = self._bar.add_task("days", total=asked, counts="")
+            self._task = self._bar.add_task(things, total=total, counts="")
 
-    def __enter__(self) -> "BackfillProgress":
+    def __enter__(self) -> "ProgressLine":
         if self._bar:
             self._bar.start()
         return self
@@ -89,21 +87,47 @@ class BackfillProgress:
         if self._bar:
             self._bar.stop()
 
-    def show(self) -> None:
-        """Show how far the jobs are now."""
-        made = sum(len(outcome.proofs) + len(outcome.failures) for outcome in self._outcomes)
-        done = self._settled + made
+    def show(self, done: int, rows: int, called: str = "rows", also: str = "") -> None:
+        """Show how far it is now: so many rows have come, which are `called` so."""
         if done == self._shown:
             return
         self._shown = done
-        received = sum(outcome.rows for outcome in self._outcomes)
-        requests = sum(outcome.requests for outcome in self._outcomes)
         seconds = time.monotonic() - self._began
-        rate = received / max(seconds, 0.001)
-        counts = f"{received:,} {self._rows}, {requests:,} requests, {rate:,.0f} {self._rows}/s"
+        rate = rows / max(seconds, 0.001)
+        counts = f"{rows:,} {called}, {also}{rate:,.0f} {called}/s"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=done, counts=counts)
-        elif done == self._asked or time.monotonic() - self._last_line >= _LINE_EVERY:
+        elif done == self._total or time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            left = seconds / max(made, 1) * (self._asked - done)
-            self._console.print(f"{done} of {self._asked} days, {counts}, {left:.0f} s left")
+            left = seconds / max(done - self._before, 1) * (self._total - done)
+            self._console.print(
+                f"{done} of {self._total} {self._things}, {counts}, {left:.0f} s left"
+            )
+
+
+class BackfillProgress:
+    """The progress of a backfill: days done, rows and requests.
+
+    `asked` counts the days; those that are in no job are settled already. `rows` is what rows are
+    called.
+    """
+
+    def __init__(self, console: Console, asked: int, jobs: Sequence[Job], rows: str) -> None:
+        self._rows = rows
+        self._outcomes = [job.outcome for job in jobs]
+        self._settled = asked - sum(outcome.asked for outcome in self._outcomes)
+        self._line = ProgressLine(console, "days", asked, self._settled)
+
+    def __enter__(self) -> "BackfillProgress":
+        self._line.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.__exit__()
+
+    def show(self) -> None:
+        """Show how far the jobs are now."""
+        made = sum(len(outcome.proofs) + len(outcome.failures) for outcome in self._outcomes)
+        received = sum(outcome.rows for outcome in self._outcomes)
+        requests = sum(outcome.requests for outcome in self._outcomes)
+        self._line.show(self._settled + made, received, self._rows, f"{requests:,} requests, ")

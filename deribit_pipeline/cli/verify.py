@@ -26,7 +26,7 @@ def run(wanted: arguments.Wanted, start: str | None, end: str | None, against: P
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     began = time.monotonic()
     result = verify(warehouse, selection)
-    _name(result.findings)
+    name_each(result.findings)
     stderr().print(
         f"{result.days:,} days with {result.rows:,} rows recomputed in "
         f"{time.monotonic() - began:.1f} s; {len(result.findings):,} no longer match."
@@ -46,7 +46,7 @@ def _against(wanted: arguments.Wanted, settings: Settings, file: Path, selection
     wanted.require_held(selection, held, settings.warehouse)
     began = time.monotonic()
     result = compare(warehouse, other, selection)
-    _name(result.differences)
+    name_each(result.differences)
     stderr().print(
         f"{result.days:,} days compared with {file} in {time.monotonic() - began:.1f} s; "
         f"{len(result.differences):,} differ.",
@@ -56,7 +56,8 @@ def _against(wanted: arguments.Wanted, settings: Settings, file: Path, selection
     return 1 if result.differences else 0
 
 
-def _name(findings: Iterable[Finding]) -> None:
+def name_each(findings: Iterable[Finding]) -> None:
+    """Name each day and what is found of it, on stdout."""
     console = stdout()
     for finding in findings:
         console.print(

@@ -28,6 +28,8 @@ _CRONS_OF_CANDLES = {
 }
 # Soon after 08:00 UTC, when instruments expire and are listed.
 _CRON_OF_INSTRUMENTS = {"instruments_daily": "25 8 * * *"}
+# When the night's days are written.
+_CRON_OF_MAINTENANCE = {"maintain_warehouse": "50 5 * * *"}
 _HOUR_OF_TRADES, _HOUR_OF_REBUILT = 1, 4
 
 BY_HAND = (TRADES, CANDLES_REBUILT)
@@ -52,6 +54,7 @@ def _cron(dataset: Dataset, number: int) -> str:
 CRONS = (
     _CRONS_OF_CANDLES
     | _CRON_OF_INSTRUMENTS
+    | _CRON_OF_MAINTENANCE
     | {
         schedule_name(dataset): _cron(dataset, number)
         for number, dataset in enumerate(ROW_DATASETS)

@@ -1,6 +1,7 @@
 """Every proof once more: recomputed from the rows that are stored now."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -13,7 +14,7 @@ from deribit_pipeline.domain import (
     moment64,
 )
 from deribit_pipeline.planning.days import contradictions
-from deribit_pipeline.planning.rows import Columns, contradictions_of_rows, count_of
+from deribit_pipeline.planning.rows import contradictions_of_rows, count_of
 from deribit_pipeline.warehouse import datasets, reads
 from deribit_pipeline.warehouse.proofs import proofs
 from deribit_pipeline.warehouse.store import Connection
@@ -48,7 +49,15 @@ class Verification:
     findings: list[Finding] = field(default_factory=list)
 
 
-def verify(warehouse: Warehouse, selection: Selection = _EVERYTHING) -> Verification:
+OnVerified = Callable[[Verification], None]
+"""Told how far it is, again and again."""
+
+
+def verify(
+    warehouse: Warehouse,
+    selection: Selection = _EVERYTHING,
+    on_verified: OnVerified = lambda so_far: None,
+) -> Verification:
     """Recompute the proofs of every day that is selected. Reads all of their rows."""
     result = Verification()
     # Piece by piece, because nobody can write while a connection is open.
@@ -61,9 +70,13 @@ def verify(warehouse: Warehouse, selection: Selection = _EVERYTHING) -> Verifica
         ]
     for dataset, some in held.items():
         if dataset.resolution is not None:
-            _verify_candles(warehouse, [p for p in some if isinstance(p, DayProof)], result)
+            of_candles = [proof for proof in some if isinstance(proof, DayProof)]
+            pieces = _verify_candles(warehouse, of_candles, result)
         else:
-            _verify_rows(warehouse, [p for p in some if isinstance(p, DatasetProof)], result)
+            of_rows = [proof for proof in some if isinstance(proof, DatasetProof)]
+            pieces = _verify_rows(warehouse, of_rows, result)
+        for _ in pieces:
+            on_verified(result)
     for dataset, series, day, count in without_proof:
         result.findings.append(
             Finding(dataset, series, day, [f"{count} {dataset.rows} have no proof"])
@@ -71,7 +84,9 @@ def verify(warehouse: Warehouse, selection: Selection = _EVERYTHING) -> Verifica
     return result
 
 
-def _verify_candles(warehouse: Warehouse, some: list[DayProof], result: Verification) -> None:
+def _verify_candles(
+    warehouse: Warehouse, some: list[DayProof], result: Verification
+) -> Iterator[None]:
     for piece in _read_together(some):
         series = (piece[0].instrument_name, piece[0].resolution)
         window = TimeWindow(day_window(piece[0].day).start, day_window(piece[-1].day).end)
@@ -91,35 +106,52 @@ def _verify_candles(warehouse: Warehouse, some: list[DayProof], result: Verifica
             if found:
                 dataset = CANDLES[proof.resolution]
                 result.findings.append(Finding(dataset, proof.series, proof.day, found))
+        yield
 
 
-def _verify_rows(warehouse: Warehouse, some: list[DatasetProof], result: Verification) -> None:
+def _verify_rows(
+    warehouse: Warehouse, some: list[DatasetProof], result: Verification
+) -> Iterator[None]:
     before = None
     for piece in _light(some):
+        dataset = DATASETS[piece[0].dataset]
         with warehouse.reading() as connection:
-            read = [_read(connection, proof) for proof in piece]
-        for proof, (rows, named) in zip(piece, read, strict=True):
-            dataset = DATASETS[proof.dataset]
+            gaps = _gaps(connection, piece)
+            held = {
+                (series, day): rows
+                for series, some_days in itertools.groupby(piece, lambda proof: proof.series)
+                for day, rows in datasets.rows_by_day(
+                    connection, dataset, series, [proof.day for proof in some_days]
+                ).items()
+            }
+        for proof in piece:
+            key = (proof.series, proof.day)
+            rows = held[key]
             result.days += 1
             result.rows += count_of(rows)
-            found = contradictions_of_rows(dataset, proof, rows, named)
-            if (proof.series, proof.day) == before:
+            found = contradictions_of_rows(dataset, proof, rows, gaps.get(key, 0))
+            if key == before:
                 found.append("the day has two proofs")
-            before = (proof.series, proof.day)
+            before = key
             if found:
                 result.findings.append(Finding(dataset, proof.series, proof.day, found))
+        yield
 
 
-def _read(connection: Connection, proof: DatasetProof) -> tuple[Columns, int]:
-    """The rows of a day, and how many more are named as gaps."""
-    rows = datasets.rows_of(connection, DATASETS[proof.dataset], proof.series, proof.day)
-    of_day = ([proof.dataset], [proof.series], proof.day, proof.day)
-    gaps = datasets.gaps_of_days(connection, *of_day).values()
-    return rows, sum(missing for some in gaps for _, missing, _ in some)
+def _gaps(connection: Connection, piece: list[DatasetProof]) -> dict[tuple[str, date], int]:
+    """How many rows are named as gaps, by series and day."""
+    days = [proof.day for proof in piece]
+    held = datasets.gaps_of_days(
+        connection, {piece[0].dataset}, {proof.series for proof in piece}, min(days), max(days)
+    )
+    return {
+        (series, day): sum(missing for _, missing, _ in some)
+        for (_, series, day), some in held.items()
+    }
 
 
 def _light(proofs: list[DatasetProof]) -> Iterator[list[DatasetProof]]:
-    """The proofs in pieces of which the rows fit the memory."""
+    """The proofs, of one dataset, in pieces of which the rows fit the memory."""
     piece: list[DatasetProof] = []
     rows = 0
     for proof in proofs:

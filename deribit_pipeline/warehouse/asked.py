@@ -30,6 +30,12 @@ def window(start: Moment, end: Moment) -> TimeWindow:
     return TimeWindow(begins, ends)
 
 
+def instant(value: object, name: str) -> datetime:
+    """An instant; a day is meant whole, so it is where that ends."""
+    found = _moment(value, name)
+    return found if isinstance(found, datetime) else day_window(found).end
+
+
 def require_series(dataset: Dataset, name: object) -> None:
     """Raise InputError for anything but the name of a series that the dataset may have."""
     kind = dataset.series

@@ -7,6 +7,7 @@ from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import ONE_DAY, DayState, Proof, Resolution, TimeWindow
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse import reads
+from deribit_pipeline.warehouse.known import EVERYTHING, Known
 from deribit_pipeline.warehouse.reads import SERIES, VALUES, series_parameters
 from deribit_pipeline.warehouse.rollup import ROLLED
 from deribit_pipeline.warehouse.series import Excerpt, days_of, lacking
@@ -17,7 +18,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _DAY = "cast(timezone('UTC', opened_at) as date)"
 
 _AS_TOLD = f"""
-    select opened_at, {VALUES} from candles
+    select opened_at, {VALUES} from (from {{source}}) as candles
     where {SERIES} and opened_at >= $start and opened_at < $end
 """
 
@@ -26,7 +27,7 @@ _MADE_OF_MINUTES = f"""
     select opened_at, {VALUES}
     from (
         select time_bucket(to_minutes($minutes), opened_at, $origin) as opened_at, {ROLLED}
-        from candles
+        from (from {{source}}) as candles
         where instrument_name = $instrument_name and resolution = '{_MINUTE.value}'
           and candles.opened_at >= $start
           and candles.opened_at < $end + to_minutes($minutes)
@@ -39,7 +40,11 @@ _MADE_OF_MINUTES = f"""
 
 
 def candles(
-    connection: Connection, instrument_name: str, resolution: Resolution, window: TimeWindow
+    connection: Connection,
+    instrument_name: str,
+    resolution: Resolution,
+    window: TimeWindow,
+    known: Known = EVERYTHING,
 ) -> Excerpt:
     """The candles that open in the window, for each UTC day that they open on: as the exchange
     told them where these are complete, else made of its one-minute candles where those are.
@@ -48,6 +53,8 @@ def candles(
     of which every minute is held. Candles of 1D open at 08:00; those of 180, 360 and 720 minutes
     as held ones do, else counted from 00:00 UTC. Made of minutes, a candle counts those without a
     trade in, which repeat the last close.
+
+    Where not everything is `known` that is held today, a candle is made only of all its minutes.
     """
     days = days_of(window)
     told = _proofs(connection, instrument_name, resolution, days)
@@ -69,20 +76,20 @@ def candles(
         day: min((minutes.get(each) for each in made_of[day]), key=_settles) for day in rolled_up
     }
     used = {each: minutes[each] for day in rolled_up for each in made_of[day] if each in minutes}
-    query, parameters = _AS_TOLD, series_parameters(instrument_name, resolution)
+    query, parameters = _AS_TOLD, series_parameters(instrument_name, resolution) | known.parameters
     if rolled_up:
         query = f"{_AS_TOLD} and {_DAY} in (select unnest($as_told)) union all {_MADE_OF_MINUTES}"
         parameters |= {
             "as_told": as_told,
             "rolled_up": rolled_up,
-            "proved": proved,
+            "proved": proved if known.is_everything else [],
             "minutes": resolution.duration // timedelta(minutes=1),
             "origin": _EPOCH + anchor,
         }
     return Excerpt(
         CANDLES[resolution],
         instrument_name,
-        query,
+        query.format(source=known.source),
         parameters | {"start": window.start, "end": window.end},
         "opened_at",
         "opened_at",

@@ -68,7 +68,12 @@ def unprove_candles_of(connection: Connection, series: str, days: Sequence[date]
     """Take the proofs of candles back that were made of these days' trades before: of the days
     themselves, and of those after them up to the next one with trades, which repeat the last close.
     They are open, and will be made again."""
-    for day in days:
+    made = connection.execute(
+        "select 1 from dataset_days "
+        "where dataset = 'candles_rebuilt' and series = $series and state <> 'open' limit 1",
+        {"series": series},
+    ).fetchall()
+    for day in days if made else ():  # where nothing is to be changed, others may write beside
         connection.execute(
             """
             update dataset_days set state = 'open'
@@ -116,7 +121,7 @@ def _insert(connection: Connection, table: Table, days: Sequence[WholeDay]) -> N
 def _delete(connection: Connection, dataset: Dataset, proof: DatasetProof) -> None:
     table = table_of(dataset)
     connection.execute(
-        f"delete from {table.name} where {table.key[0]} = $series and {on_day(table, dataset)}",
+        f"delete from {table.name} where {table.key[0]} = $series and {on_day(dataset)}",
         {"series": proof.series} | day_parameters(table, dataset, proof.day),
     )
     connection.execute(f"delete from dataset_days where {_OF_DAY}", _of_day(proof))
@@ -162,7 +167,7 @@ def _keep_revisions(
             with former as (
                 select concat_ws(' ', {", ".join(dataset.key)}) as row_key, to_json(whole) as held
                 from {table.name} as whole
-                where {table.key[0]} = $series and {on_day(table, dataset)}
+                where {table.key[0]} = $series and {on_day(dataset)}
                   and ({", ".join(dataset.key)}) in (
                       select ({", ".join(typed[name] for name in dataset.key)}) from changed
                   )

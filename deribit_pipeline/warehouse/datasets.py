@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.datasets import Dataset
-from deribit_pipeline.domain import DatasetProof, DayState, day_window
+from deribit_pipeline.domain import ONE_DAY, DatasetProof, DayState, day_window
 from deribit_pipeline.warehouse import account_tables, market_tables
 from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.tables import Column, Table
@@ -99,18 +99,33 @@ def gaps_of_days(
 
 def rows_of(connection: Connection, dataset: Dataset, series: str, day: date) -> Rows:
     """The rows held of a series' day, sorted by key."""
+    return rows_by_day(connection, dataset, series, [day])[day]
+
+
+def rows_by_day(
+    connection: Connection, dataset: Dataset, series: str, days: Collection[date]
+) -> dict[date, Rows]:
+    """The rows held of each of a series' days, sorted by key; what is between them is read too."""
     table = table_of(dataset)
     columns = table.columns_but(table.key[0])
     found = connection.execute(
         f"""
-        select {", ".join(_as_number(column) for column in columns)}
+        select {", ".join(_as_number(column) for column in columns)},
+               {_day_of(table, dataset)} - date '1970-01-01' as row_day
         from {table.name}
-        where {table.key[0]} = $series and {on_day(table, dataset)}
-        order by {", ".join(dataset.key)}
+        where {table.key[0]} = $series and {on_day(dataset)}
+        order by row_day, {", ".join(dataset.key)}
         """,
-        {"series": series} | day_parameters(table, dataset, day),
+        {"series": series} | day_parameters(table, dataset, min(days), max(days)),
     ).fetchnumpy()
-    return {column.name: _array_of(column, found[column.name]) for column in columns}
+    row_days = np.asarray(found.pop("row_day"), np.int64)
+    rows = {column.name: _array_of(column, found[column.name]) for column in columns}
+    by_day = {}
+    for day in days:
+        number = (day - _EPOCH.date()).days
+        of_day = slice(*row_days.searchsorted([number, number + 1]))
+        by_day[day] = {name: values[of_day] for name, values in rows.items()}
+    return by_day
 
 
 def days_without_proof(
@@ -138,19 +153,19 @@ def days_without_proof(
     ).fetchall()
 
 
-def on_day(table: Table, dataset: Dataset) -> str:
-    """What holds of the rows of a day; its parameters are `day_parameters`."""
-    if table.column(dataset.at).type == "date":
-        return f"{dataset.at} = $day"
+def on_day(dataset: Dataset) -> str:
+    """What holds of the rows of a day, or of several; its parameters are `day_parameters`."""
     return f"{dataset.at} >= $start and {dataset.at} < $end"
 
 
-def day_parameters(table: Table, dataset: Dataset, day: date) -> dict[str, object]:
-    """The day as `on_day` wants it: as a date, or as instants."""
+def day_parameters(
+    table: Table, dataset: Dataset, day: date, last: date | None = None
+) -> dict[str, object]:
+    """The day, or those to the last one, as `on_day` wants them: as dates, or as instants."""
+    end = (last or day) + ONE_DAY
     if table.column(dataset.at).type == "date":
-        return {"day": day}
-    window = day_window(day)
-    return {"start": window.start, "end": window.end}
+        return {"start": day, "end": end}
+    return {"start": day_window(day).start, "end": day_window(end).start}
 
 
 def _day_of(table: Table, dataset: Dataset) -> str:

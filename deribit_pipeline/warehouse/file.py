@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ import tenacity
 
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.warehouse.store import Change, Connection, Result
+from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.whole import whole_file
 
 logger = logging.getLogger(__name__)
@@ -52,9 +54,16 @@ class FileStore:
     def takes(self, statement: str) -> bool:
         return True
 
+    def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
+        return None
+
     @property
     def size(self) -> int:
         return self.path.stat().st_size
+
+    @property
+    def identity(self) -> str:
+        return str(self.path.resolve())
 
     def require_writable(self) -> None:
         for path in (self.path, self.path.parent):  # DuckDB's log of a write stands beside it
@@ -90,6 +99,17 @@ class FileStore:
     def write(self, change: Change[Result], series: Collection[str]) -> Result:
         with self.writing() as connection:
             return change(connection)
+
+    @contextmanager
+    def attached_to(self, connection: Connection, name: str) -> Iterator[None]:
+        path = str(self.path.absolute())
+        try:
+            connection.execute(f"attach {quoted(path)} as {name} (read_only)")
+            yield
+        except duckdb.Error as error:
+            if path in str(error):
+                raise self._failed(error) from error
+            raise
 
     def make(self, fill: Change[None]) -> None:
         """Make the file, elsewhere first: a disk that is full, or the end of this process, would

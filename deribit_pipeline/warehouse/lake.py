@@ -1,10 +1,13 @@
 """A warehouse in a DuckLake: catalog in PostgreSQL, Parquet in a folder or on object storage."""
 
-import functools
+import contextlib
 import logging
+import os
+import re
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,16 +16,12 @@ import tenacity
 
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.location import Lake
-from deribit_pipeline.warehouse import extensions
+from deribit_pipeline.warehouse.attached import NAME, attach_to, attachable, attached, forget
 from deribit_pipeline.warehouse.file import committed, first_line
 from deribit_pipeline.warehouse.locks import LakeAway, Locks, asked, connected, without_secrets
 from deribit_pipeline.warehouse.store import Change, Connection, Result
-from deribit_pipeline.warehouse.tables import quoted
 
 logger = logging.getLogger(__name__)
-
-NAME = "lake"
-"""What the attached DuckLake is called within DuckDB."""
 
 # How DuckDB says that a commit came after another's that it does not go with.
 _CONFLICT = "Transaction conflict"
@@ -31,13 +30,23 @@ _CONFLICT = "Transaction conflict"
 _AWAY = (
     "Unable to connect", "Failed to execute query", "Failed to query", "server closed",
     "terminating connection", "HTTP", "Could not establish connection", "Failed to commit",
+    "from DuckLake: Current transaction is aborted",
 )  # fmt: skip
+
+# How the object store says that asking again would not help.
+_REFUSED = re.compile("HTTP (code )?40[134]|Secret Validation Failure")
 
 _DISK_FULL = "No space left on device"
 
 
 class _Conflict(WarehouseError):
     """Others were in the way: alone, the same may succeed."""
+
+    def __init__(self, lake: Lake, reason: str) -> None:
+        super().__init__(
+            f"{lake} was being written by others too ({reason}): the same command goes on from "
+            "what is kept."
+        )
 
 
 class LakeStore:
@@ -47,6 +56,7 @@ class LakeStore:
         self.lake = lake
         self._patience = patience
         self._given_up = threading.Event()
+        self._is_made = False
         self.locks = Locks(lake, patience, self._given_up)
 
     def give_up(self) -> None:
@@ -62,7 +72,19 @@ class LakeStore:
         "alter table trades set partitioned by (bucket(32, instrument_name))",
         "alter table trades set sorted by (instrument_name, trade_seq)",
         "alter table candles_rebuilt set sorted by (instrument_name, opened_at)",
+        # Half the bytes of the default, for the same time to read (`make bench-scale`).
+        f"call {NAME}.set_option('parquet_compression', 'zstd')",
+        f"call {NAME}.set_option('parquet_version', 2)",
     )
+
+    def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
+        # Of `lake.snapshots()`, DuckDB would read each one with all that it changed.
+        [(snapshot,)] = connection.execute(
+            f"select max(snapshot_id) from __ducklake_metadata_{NAME}.ducklake_snapshot "
+            "where snapshot_time <= $moment",
+            {"moment": moment},
+        ).fetchall()
+        return None if snapshot is None else int(snapshot)
 
     @property
     def size(self) -> int:
@@ -73,27 +95,44 @@ class LakeStore:
             ).fetchall()
         return int(size)
 
+    @property
+    def identity(self) -> str:
+        with self.reading() as connection:
+            [(uuid,)] = connection.execute(
+                f"select table_uuid from ducklake_table_info('{NAME}') "
+                f"where table_name = 'warehouse_info'"
+            ).fetchall()
+        return str(uuid)
+
     def exists(self) -> bool:
-        with connected(self.lake) as connection:
-            [(is_there,)] = asked(connection, "select to_regclass('ducklake_metadata') is not null")
-        return bool(is_there)
+        # Asked before each write, which itself waits while PostgreSQL is away: what was there once
+        # is not asked for again.
+        if not self._is_made:
+            with connected(self.lake) as connection:
+                [(self._is_made,)] = asked(
+                    connection, "select to_regclass('ducklake_metadata') is not null"
+                )
+        return self._is_made
 
     def require_makeable(self) -> None:
         self._make_folder()
-        _attachable(self.lake)
+        with self._named(), attachable(self.lake) as connection:
+            self._require_data(connection)
 
     def require_writable(self) -> None:
-        pass  # who may write is PostgreSQL's and the object store's to say
+        with self._opened() as connection:
+            self._require_data(connection)
 
     def make(self, fill: Change[None]) -> None:
         self._make_folder()
         with self.writing() as connection:
+            self._require_no_files(connection)
             fill(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        with self._opened() as connection:
-            yield connection
+        with ExitStack() as stack:
+            yield self._trying(LakeAway)(lambda: stack.enter_context(self._opened()))
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -110,10 +149,25 @@ class LakeStore:
                     return change(connection)
             is_alone = True  # should this attempt fail
             with self._transaction(self.locks.beside(series)) as connection:
-                return change(cast(Connection, _OnlyAdding(connection)))
+                return change(cast(Connection, _OnlyAdding(connection, self.lake)))
 
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((_Conflict, LakeAway)),
+        return self._trying(_Conflict, LakeAway)(attempt)
+
+    @contextmanager
+    def attached_to(self, connection: Connection, name: str) -> Iterator[None]:
+        with self._named():
+            attach_to(connection, self.lake, name)
+        try:
+            yield
+        except duckdb.Error as error:
+            if self.lake.catalog and self.lake.catalog in str(error):
+                raise self._failed(error) from None
+            raise
+
+    def _trying(self, *again: type[WarehouseError]) -> tenacity.Retrying:
+        """What calls something until it raises none of these, or patience ends."""
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(again),
             stop=tenacity.stop_after_delay(self._patience)
             | tenacity.stop_when_event_set(self._given_up),
             sleep=tenacity.sleep_using_event(self._given_up),
@@ -121,7 +175,6 @@ class LakeStore:
             before_sleep=_say_why,
             reraise=True,
         )
-        return retrying(attempt)
 
     @contextmanager
     def _transaction(
@@ -135,14 +188,25 @@ class LakeStore:
     @contextmanager
     def _opened(self) -> Iterator[Connection]:
         """A connection with a transaction begun, which whoever wants it kept must commit."""
-        try:
-            with _attached(self.lake).cursor() as connection:
-                connection.execute(f"use {NAME}")
-                connection.execute("set TimeZone = 'UTC'")
+        with self._named(), attached(self.lake).cursor() as connection:
+            try:
                 connection.begin()
+                connection.execute(f"use {NAME}")  # the first that asks PostgreSQL
+                connection.execute("set TimeZone = 'UTC'")
                 yield connection
+            finally:
+                # DuckDB 1.5.5 ends the process when a connection is closed with a transaction open
+                # whose connection to PostgreSQL is gone.
+                with contextlib.suppress(duckdb.Error):  # of one that has ended
+                    connection.rollback()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Raise what DuckDB raises as this project's errors, without the passwords in it."""
+        try:
+            yield
         except duckdb.Error as error:
-            raise self._failed(error) from error
+            raise self._failed(error) from None
         except RuntimeError as error:
             # So DuckDB puts it when a signal's handler raised in the middle of a statement.
             if error.__cause__ is None or isinstance(error.__cause__, Exception):
@@ -152,9 +216,9 @@ class LakeStore:
     def _failed(self, error: duckdb.Error) -> WarehouseError:
         said, message = str(error), without_secrets(self.lake, first_line(error))
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):
-            _attach.cache_clear()  # such a DuckDB answers nothing any more
+            forget()  # such a DuckDB answers nothing any more
         if _CONFLICT in said:
-            return _Conflict(f"{self.lake}: {message}")
+            return _Conflict(self.lake, message)
         if _DISK_FULL in said:
             return WarehouseError(
                 f"{self.lake} cannot be written, the disk of {self.lake.data} is full ({message}): "
@@ -165,9 +229,45 @@ class LakeStore:
                 f"{self.lake} keeps its files elsewhere than DERIBIT_WAREHOUSE_DATA says "
                 f"({message}): set it to where they are."
             )
+        if "catalog version mismatch" in said:
+            return WarehouseUnusable(
+                f"{self.lake} is of another version of DuckLake than duckdb {duckdb.__version__} "
+                f"knows ({message}): see that all machines run the same version of it."
+            )
+        if _REFUSED.search(said):
+            return WarehouseUnusable(
+                f"{self.lake}: the store of {self.lake.data} refuses ({message}): see that its "
+                "bucket is there, and that the key of AWS_ACCESS_KEY_ID may read and write it."
+            )
         if any(sign in said for sign in _AWAY):
             return LakeAway(self.lake, message)
         return WarehouseError(f"{self.lake}: {message}")
+
+    def _require_data(self, connection: Connection) -> None:
+        """Raise WarehouseUnusable where the place of the Parquet files is out of reach."""
+        if self.lake.is_on_object_storage:
+            connection.execute("from glob($1)", [f"{self.lake.data}.probe/*"]).fetchall()
+        elif not os.access(self.lake.data, os.W_OK):
+            raise WarehouseUnusable(
+                f"The folder {self.lake.data} is not there or read-only: set "
+                "DERIBIT_WAREHOUSE_DATA to the one that all machines share."
+            )
+
+    def _require_no_files(self, connection: Connection) -> None:
+        """Raise WarehouseUnusable where the Parquet files of another lake are: maintenance would
+        take them for left over, and remove them."""
+        [(tables,)] = connection.execute(
+            "select count(*) from duckdb_tables() where database_name = current_database()"
+        ).fetchall()
+        if tables:  # somebody else has made this very lake meanwhile
+            return
+        if connection.execute(
+            "from glob($1) limit 1", [f"{self.lake.data}**/*.parquet"]
+        ).fetchall():
+            raise WarehouseUnusable(
+                f"{self.lake.data} holds files of another lake: set DERIBIT_WAREHOUSE_DATA to an "
+                "empty place."
+            )
 
     def _make_folder(self) -> None:
         if self.lake.is_on_object_storage:
@@ -184,12 +284,13 @@ class LakeStore:
 class _OnlyAdding:
     """A connection of somebody who writes beside others, and so may add rows and nothing else."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, lake: Lake) -> None:
         self._connection = connection
+        self._lake = lake
 
     def execute(self, statement: str, *rest: Any) -> Connection:
         if statement.split(None, 1)[0].lower() in ("delete", "update", "merge"):
-            raise _Conflict("rows that others may be reading or changing are to be replaced")
+            raise _Conflict(self._lake, "rows were to be replaced")
         return self._connection.execute(statement, *rest)
 
     def __getattr__(self, name: str) -> Any:
@@ -206,54 +307,3 @@ def _wait(state: tenacity.RetryCallState) -> float:
 def _say_why(state: tenacity.RetryCallState) -> None:
     if state.outcome is not None and isinstance(state.outcome.exception(), LakeAway):
         logger.warning("Trying again: %s", state.outcome.exception())
-
-
-_attaching = threading.Lock()
-
-
-def _attached(lake: Lake) -> Connection:
-    """The process's DuckDB to which the lake is attached: loading its extensions takes 0.2 s."""
-    with _attaching:
-        return _attach(lake)
-
-
-@functools.cache
-def _attach(lake: Lake) -> Connection:
-    connection = _attachable(lake)
-    try:
-        connection.execute(
-            f"attach {quoted('ducklake:postgres:' + lake.catalog)} as {NAME} "
-            f"(data_path {quoted(lake.data)})"
-        )
-    except duckdb.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _attachable(lake: Lake) -> Connection:
-    """A DuckDB that knows all it needs to attach the lake. Raises WarehouseUnusable."""
-    connection = duckdb.connect(
-        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    )
-    extensions.load(connection, "postgres_scanner", "ducklake")
-    if lake.is_on_object_storage:
-        extensions.load(connection, "httpfs")
-        connection.execute(_secret(connection, lake))
-    return connection
-
-
-def _secret(connection: Connection, lake: Lake) -> str:
-    """The statement by which DuckDB learns how to reach the object store."""
-    storage = lake.storage
-    if storage.key_id and storage.secret:
-        said = {"key_id": storage.key_id, "secret": storage.secret, "session_token": storage.token}
-    else:
-        extensions.load(connection, "aws")
-        said = {"provider": "credential_chain"}
-    said |= {"region": storage.region}
-    if storage.endpoint:
-        scheme, _, host = storage.endpoint.rstrip("/").partition("://")
-        said |= {"endpoint": host, "url_style": "path", "use_ssl": str(scheme == "https").lower()}
-    options = ", ".join(f"{name} {quoted(value)}" for name, value in said.items() if value)
-    return f"create secret (type s3, scope {quoted(lake.data)}, {options})"

@@ -24,6 +24,10 @@ from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.location import Lake, said_by_libpq
 from deribit_pipeline.warehouse.file import first_line
 
+_LOCK = "select pg_advisory_lock(%s)"
+_LOCK_SHARED = "select pg_advisory_lock_shared(%s)"
+_UNLOCK_SHARED = "select pg_advisory_unlock_shared(%s)"
+
 # Seconds after which a wait looks up, to see whether it should go on.
 _LOOKING_UP = 1
 
@@ -59,26 +63,26 @@ class Locks:
         is still so. Raises LakeAway, also there, and WarehouseError when patience ends."""
         with connected(self._lake, _OPTIONS) as connection:
             # Nobody else comes in meanwhile, or those who come and go would keep us out for good.
-            self._take(connection, "pg_advisory_lock", "gate")
-            self._take(connection, "pg_advisory_lock", "lake")
+            self._take(connection, _LOCK, "gate")
+            self._take(connection, _LOCK, "lake")
             yield lambda: _require_alive(connection)
 
     @contextmanager
     def beside(self, series: Collection[str]) -> Iterator[Callable[[], None]]:
         """Alone in the series, beside others in the lake; as `alone` otherwise."""
         with connected(self._lake, _OPTIONS) as connection:
-            self._take(connection, "pg_advisory_lock_shared", "gate")
-            self._take(connection, "pg_advisory_lock_shared", "lake")
-            asked(connection, "select pg_advisory_unlock_shared(%s)", _key("gate"))
+            self._take(connection, _LOCK_SHARED, "gate")
+            self._take(connection, _LOCK_SHARED, "lake")
+            asked(connection, _UNLOCK_SHARED, _key("gate"))
             for name in sorted(series):  # in one order, so that no two wait for each other
-                self._take(connection, "pg_advisory_lock", f"series {name}")
+                self._take(connection, _LOCK, f"series {name}")
             yield lambda: _require_alive(connection)
 
-    def _take(self, connection: PostgresConnection, function: str, what: str) -> None:
+    def _take(self, connection: PostgresConnection, statement: str, what: str) -> None:
         until = time.monotonic() + self._patience
         while True:
             try:
-                asked(connection, f"select {function}(%s)", _key(what))
+                asked(connection, statement, _key(what))
                 return
             except LockNotAvailable as error:
                 if self._given_up.is_set() or time.monotonic() > until:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 import duckdb
@@ -41,12 +42,27 @@ class Store(Protocol):
     def write(self, change: Change[Result], series: Collection[str]) -> Result:
         """The result of `change` in one transaction, in which nobody else writes these series."""
 
+    def attached_to(self, connection: Connection, name: str) -> AbstractContextManager[None]:
+        """Let another DuckDB read this under a name, also after the block, until it detaches it.
+
+        Nobody must be writing to it: who is `reading` sees to that. What fails in here while the
+        block lasts is said to have failed here.
+        """
+
     def takes(self, statement: str) -> bool:
         """Whether a statement of the schema is for this kind of store."""
+
+    def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
+        """What was there at a moment, by the number that `at (version => …)` takes; None where
+        nothing keeps it."""
 
     @property
     def layout(self) -> tuple[str, ...]:
         """What a new store is told of its tables besides the schema."""
+
+    @property
+    def identity(self) -> str:
+        """What tells it apart from all others, however it is spelled."""
 
     @property
     def size(self) -> int:

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 
 import duckdb
 
@@ -43,6 +44,10 @@ class Warehouse:
     def exists(self) -> bool:
         """Whether anything is there. Raises WarehouseError where that cannot be told."""
         return self._store.exists()
+
+    def is_same_as(self, other: "Warehouse") -> bool:
+        """Whether both are one, however they are spelled; both must be there."""
+        return self._store.identity == other._store.identity
 
     @property
     def size(self) -> int:
@@ -107,6 +112,16 @@ class Warehouse:
 
         return self._store.write(whole, series)
 
+    def attached_to(self, connection: Connection, name: str) -> AbstractContextManager[None]:
+        """Let another's connection read this under a name, also after the block, until it detaches
+        it. Only beside one's own `reading`, which keeps writers of a file away."""
+        return self._store.attached_to(connection, name)
+
+    def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
+        """What was there at a moment, by the number that `at (version => …)` takes; None where
+        nothing keeps it, as in a file."""
+        return self._store.snapshot_at(connection, moment)
+
     def _make_where_missing(self) -> None:
         if not self.exists():
             self._store.make(self._bring_up_to_date)
@@ -131,22 +146,19 @@ class Warehouse:
 
     def _version(self, connection: Connection) -> int | None:
         """The version of the schema; None where nothing at all is held yet."""
-        names = {
-            name
-            for (name,) in connection.execute(
-                "select table_name from duckdb_tables() where database_name = current_database()"
+        try:
+            # Fetched to the end: in DuckDB 2 an unfinished result keeps its connection to itself.
+            said = connection.execute(
+                "select environment, schema_version from warehouse_info"
             ).fetchall()
-        }
-        if not names:
-            return None
-        if schema.WAREHOUSE_INFO.name not in names:
+        except duckdb.CatalogException:  # asked only now: a lake takes its time to list its tables
+            if not connection.execute(
+                "select 1 from duckdb_tables() where database_name = current_database() limit 1"
+            ).fetchall():
+                return None
             raise WarehouseUnusable(
                 f"{self} is a database of another program: point DERIBIT_WAREHOUSE elsewhere."
-            )
-        # Fetched to the end: in DuckDB 2 an unfinished result keeps its connection to itself.
-        said = connection.execute(
-            "select environment, schema_version from warehouse_info"
-        ).fetchall()
+            ) from None
         if len(said) != 1:
             raise WarehouseUnusable(f"{self} does not say what it is: {REMEDY}.")
         [(environment, version)] = said

@@ -49,6 +49,83 @@ def logs(
 
 
 @app.command(
+    short_help="Merge a lake's small files and clean up.",
+    epilog="Example: deribit-pipeline maintain --keep-days 7",
+)
+def maintain(
+    keep_days: Annotated[
+        int,
+        typer.Option(
+            "--keep-days",
+            metavar="DAYS",
+            min=1,
+            max=36_500,
+            help="So many days back DuckLake's time travel goes.",
+        ),
+    ] = 30,
+) -> int:
+    """Merge the small files of a DuckLake, expire its old snapshots, and remove what none needs.
+
+    Others may work meanwhile; those who write wait some seconds now and then. A DuckDB file needs
+    none of it."""
+    from deribit_pipeline.cli import maintain as command
+
+    return command.run(keep_days)
+
+
+@app.command(
+    short_help="Move the warehouse to another place, and prove it there.",
+    epilog="Example: deribit-pipeline migrate-warehouse data/mainnet.duckdb "
+    "'ducklake:postgres:host=db dbname=deribit' --to-data s3://bucket/lake",
+    # What is over may be the rest of a connection string, and typer would repeat it.
+    context_settings={"allow_extra_args": True},
+)
+def migrate_warehouse(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FROM", help="The warehouse, written as DERIBIT_WAREHOUSE is. It stays."
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TO",
+            help="Where it is copied to, written likewise.  [default: DERIBIT_WAREHOUSE]",
+            show_default=False,
+        ),
+    ] = None,
+    source_data: Annotated[
+        str | None,
+        typer.Option(
+            "--from-data",
+            metavar="PLACE",
+            help="The Parquet files of a lake FROM.  [default: DERIBIT_WAREHOUSE_DATA]",
+            show_default=False,
+        ),
+    ] = None,
+    target_data: Annotated[
+        str | None,
+        typer.Option(
+            "--to-data",
+            metavar="PLACE",
+            help="The Parquet files of a lake TO.  [default: DERIBIT_WAREHOUSE_DATA]",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
+    """Copy all that a warehouse holds to another place, file or lake, and prove it there. The same
+    command goes on where it was ended, and brings what has come since.
+
+    A password belongs in PGPASSWORD, ~/.pgpass or DERIBIT_WAREHOUSE, and not on a command line.
+    """
+    from deribit_pipeline.cli import migrate as command
+
+    return command.run(source, target, source_data, target_data, is_over=bool(context.args))
+
+
+@app.command(
     short_help="Remove old runs from Dagster's books.",
     epilog="Example: deribit-pipeline prune --older-than 90",
 )

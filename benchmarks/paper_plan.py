@@ -1,0 +1,98 @@
+"""What every instrument that Deribit ever listed would cost, by this project's own planner.
+
+How many there are and how long they live are assumptions, said in `KINDS`: the archive host tells
+the truth to whoever asks it. `python -m benchmarks.paper_plan` prints the table of docs/scaling.md.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from deribit_pipeline.domain import Instrument, Resolution, days_between
+from deribit_pipeline.operations.estimate import Limit, estimate
+
+LIMIT = Limit(requests_per_second=20.0, burst=100)
+BYTES_A_CANDLE, BYTES_A_PROOF = 24, 120
+_EXPIRY_HOUR = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """So many instruments that were each listed for so many days before they expired."""
+
+    name: str
+    instruments: int
+    days: int
+
+
+KINDS = (
+    Kind("options that expire within days", 225_000, 3),
+    Kind("options of weeks", 175_000, 21),
+    Kind("options of months", 70_000, 90),
+    Kind("options of quarters", 25_000, 300),
+    Kind("futures and combos", 4_900, 60),
+    Kind("perpetuals and spot", 100, 1_200),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What all instruments of a kind take; `instrument_days` are partitions too."""
+
+    name: str
+    instruments: int
+    instrument_days: int
+    calls: int
+    rows: int
+
+    @property
+    def hours(self) -> float:
+        """At the rate limit of one address."""
+        return self.calls / LIMIT.requests_per_second / 3_600
+
+    @property
+    def gigabytes(self) -> float:
+        stored = self.rows * BYTES_A_CANDLE + self.instrument_days * BYTES_A_PROOF
+        return stored / 1e9
+
+
+def cost(kind: Kind, resolution: Resolution) -> Cost:
+    """The planner's answer for one such instrument, as often as there are any."""
+    listed = datetime(2020, 1, 1, _EXPIRY_HOUR, tzinfo=UTC)
+    expires = listed + timedelta(days=kind.days)
+    instrument = Instrument("ONE", "option", listed, expires)
+    days = {"ONE": list(days_between(date(2020, 1, 1), expires.date()))}
+    one = estimate({"ONE": instrument}, resolution, days, days, LIMIT)
+    # An answer without a neighbour is asked for twice; each listing is, too.
+    calls = max(2, one.requests) + 2
+    rows = one.rows or 0
+    of_all = kind.instruments
+    return Cost(kind.name, of_all, one.days * of_all, calls * of_all, rows * of_all)
+
+
+def table(resolution: Resolution) -> str:
+    """The plan for all kinds as Markdown."""
+    costs = [cost(kind, resolution) for kind in KINDS]
+    costs.append(
+        Cost(
+            "**all**",
+            sum(each.instruments for each in costs),
+            sum(each.instrument_days for each in costs),
+            sum(each.calls for each in costs),
+            sum(each.rows for each in costs),
+        )
+    )
+    lines = [
+        "| what | instruments | instrument-days | calls | hours at 20 a second | rows | GB |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {each.name} | {each.instruments:,} | {each.instrument_days:,} | {each.calls:,} "
+        f"| {each.hours:,.1f} | {each.rows:,} | {each.gigabytes:,.1f} |"
+        for each in costs
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    for resolution in (Resolution.MINUTE_1, Resolution("60")):
+        print(f"\n{resolution.value}\n\n{table(resolution)}")

@@ -1,0 +1,49 @@
+"""`maintain`: what keeps a lake fast and small."""
+
+import time
+from datetime import timedelta
+
+from rich.table import Table
+
+from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.location import Lake
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.maintenance import Maintained, maintain
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+
+def run(keep_days: int) -> int:
+    """The command `maintain`; answers its exit code."""
+    settings, began = Settings.load(), time.monotonic()
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    if not isinstance(settings.warehouse, Lake):
+        stderr().print(
+            f"{warehouse} is one file, which needs no maintenance.", markup=False, soft_wrap=True
+        )
+        return 0
+    maintained = maintain(warehouse, timedelta(days=keep_days))
+    held = [each for each in maintained if each.before.files or each.after.files]
+    if held:
+        stdout().print(_table(held))
+    stderr().print(
+        f"{warehouse} is maintained, in {time.monotonic() - began:.1f} s. Snapshots of the last "
+        f"{keep_days:,} days are kept.",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _table(maintained: list[Maintained]) -> Table:
+    table = Table("table")
+    for column in ("files before", "after", "MB before", "after"):
+        table.add_column(column, justify="right")
+    for each in maintained:
+        table.add_row(
+            each.table,
+            f"{each.before.files:,}",
+            f"{each.after.files:,}",
+            f"{each.before.size / 1e6:,.1f}",
+            f"{each.after.size / 1e6:,.1f}",
+        )
+    return table

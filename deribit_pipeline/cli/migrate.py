@@ -1,0 +1,84 @@
+"""`migrate-warehouse`: a warehouse moved to another place, and proved there."""
+
+import time
+from contextlib import ExitStack
+
+from rich.console import Console
+
+from deribit_pipeline.cli.terminal import ProgressLine, stderr, stdout, warnings_on
+from deribit_pipeline.cli.verify import name_each
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.location import Location
+from deribit_pipeline.operations.migration import Migration, migrate
+from deribit_pipeline.settings import Settings, location
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+
+def run(
+    source: str,
+    target: str | None,
+    source_data: str | None,
+    target_data: str | None,
+    *,
+    is_over: bool,
+) -> int:
+    """The command `migrate-warehouse`; answers its exit code."""
+    if is_over:
+        raise InputError("FROM and TO are one argument each: put a connection string in quotes.")
+    began, settings, console = time.monotonic(), Settings.load(), stderr()
+    places = (
+        _location("--from-data", source, source_data),
+        settings.warehouse if target is None else _location("--to-data", target, target_data),
+    )
+    moved, to = (Warehouse(place, settings.environment) for place in places)
+    with warnings_on(console), _Progress(console) as progress:
+        result = migrate(moved, to, progress.copied, progress.verified)
+    name_each(result.findings)
+    for difference in result.tables:
+        stdout().print(difference, markup=False, soft_wrap=True)
+    console.print(
+        f"{result.days:,} days with {result.rows:,} rows copied to {to}, "
+        f"{result.verified.days:,} with {result.verified.rows:,} recomputed there, in "
+        f"{time.monotonic() - began:.1f} s; "
+        f"{len(result.findings) + len(result.tables):,} differences.",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0 if result.is_proved else 1
+
+
+def _location(option: str, text: str, data: str | None) -> Location:
+    if data and not text.startswith("ducklake:"):
+        raise InputError(f"{option} is for a DuckLake, and {text} is a file: leave it out.")
+    return location(text, data)
+
+
+class _Progress:
+    """First how much is copied, then how much is proved."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stack = ExitStack()
+        self._line: ProgressLine | None = None
+        self._is_copying = True
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def copied(self, so_far: Migration) -> None:
+        self._shown("days copied", so_far.wanted).show(so_far.days, so_far.rows)
+
+    def verified(self, so_far: Migration) -> None:
+        if self._is_copying:
+            self._stack.close()
+            self._line, self._is_copying = None, False
+        done = so_far.verified
+        self._shown("days verified", so_far.held).show(done.days, done.rows)
+
+    def _shown(self, things: str, total: int) -> ProgressLine:
+        if self._line is None:
+            self._line = self._stack.enter_context(ProgressLine(self._console, things, total))
+        return self._line

@@ -1,0 +1,104 @@
+"""What keeps a lake fast and small: few files, no history that nobody asks for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from deribit_pipeline.location import Lake
+from deribit_pipeline.warehouse.attached import NAME
+from deribit_pipeline.warehouse.schema import TABLES
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+KEEP = timedelta(days=30)
+"""How long snapshots are kept: so far back DuckLake's time travel goes."""
+
+# Files that one step merges. Everybody else waits for a step, so it is to take seconds.
+_MERGED_AT_ONCE = 200
+
+# A file is written anew once so much of it is deleted.
+_DELETED = 0.3
+
+# For so long a file that no snapshot needs stays: a reader may have begun before, and a writer may
+# not have committed yet what it has written.
+_GRACE = "interval 1 day"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The Parquet files of a table; `size` is in bytes."""
+
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """A table before and after."""
+
+    table: str
+    before: Files
+    after: Files
+
+
+def maintain(warehouse: Warehouse, keep: timedelta = KEEP) -> list[Maintained]:
+    """Write inlined rows into files, merge small files, write those anew of which much is deleted,
+    expire the snapshots older than `keep` and remove what no snapshot needs; of a file, nothing.
+
+    Each step is a transaction of its own, in which nobody else writes: ended anywhere, what was
+    done stays. Raises WarehouseError.
+    """
+    if not isinstance(warehouse.location, Lake) or not warehouse.exists():
+        return []
+    before = _files(warehouse)
+    for statement in _steps(keep):
+        while _took_place(warehouse, statement) and "merge" in statement:
+            pass  # there may be more of them
+    after = _files(warehouse)
+    return [Maintained(table, before[table], after[table]) for table in before]
+
+
+def forget_the_past(warehouse: Warehouse) -> None:
+    """Let a lake's history begin now; a file has none."""
+    if isinstance(warehouse.location, Lake):
+        _took_place(warehouse, _expires(timedelta(0)))
+
+
+def _steps(keep: timedelta) -> Iterator[str]:
+    for table in TABLES:
+        yield f"call ducklake_flush_inlined_data('{NAME}', table_name => '{table.name}')"
+    yield _expires(keep)
+    for table in TABLES:
+        of_table = f"'{NAME}', '{table.name}'"
+        yield f"call ducklake_rewrite_data_files({of_table}, delete_threshold => {_DELETED})"
+        yield (
+            f"call ducklake_merge_adjacent_files({of_table}, "
+            f"max_compacted_files => {_MERGED_AT_ONCE})"
+        )
+    for function in ("ducklake_cleanup_old_files", "ducklake_delete_orphaned_files"):
+        yield f"call {function}('{NAME}', older_than => now() - {_GRACE})"
+
+
+def _expires(keep: timedelta) -> str:
+    seconds = int(keep.total_seconds())
+    return (
+        f"call ducklake_expire_snapshots('{NAME}', older_than => now() - interval {seconds} second)"
+    )
+
+
+def _took_place(warehouse: Warehouse, statement: str) -> bool:
+    """Whether a step found anything to do."""
+    with warehouse.writing() as connection:
+        return bool(connection.execute(statement).fetchall())
+
+
+def _files(warehouse: Warehouse) -> dict[str, Files]:
+    with warehouse.reading() as connection:
+        found = connection.execute(
+            f"""
+            select table_name, file_count + delete_file_count,
+                   file_size_bytes + delete_file_size_bytes
+            from ducklake_table_info('{NAME}')
+            """
+        ).fetchall()
+    held = {table: Files(count, size) for table, count, size in found}
+    return {table.name: held[table.name] for table in TABLES}
