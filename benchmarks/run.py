@@ -1,7 +1,8 @@
 """The performance table: each row a process of its own against a sandbox with Deribit's limits.
 
-`make bench` runs it and writes docs/benchmarks.md. Every timed command starts from nothing: an
-empty folder, a sandbox just started (so with its full burst), and its own files of credits.
+`make bench` runs it and writes its section of docs/benchmarks.md. Every timed command starts from
+nothing: an empty folder, a sandbox just started (so with its full burst), and its own files of
+credits.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from made_up import seconds_a_day, write_proofs
+from sections import put
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -314,8 +316,7 @@ def main() -> None:
     bench.say(f"| without a rate limit, after the start-up of Python | {rate:,.0f} candles/s |")
     bench.figures()
     if asked.write:
-        text = "# Benchmarks\n\nWritten by `make bench`.\n\n" + "\n".join(bench.lines) + "\n"
-        asked.write.write_text(text)
+        put(asked.write, "One machine", "bench", bench.lines)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Lakes for tests: filled from a file, looked at from beside, and met by others at any moment."""
+"""Lakes for tests: filled from a file, changed by hand, and cut off from their locks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from threading import Thread
 
 import duckdb
 import psycopg2
@@ -59,17 +58,3 @@ def cut_locks(catalog: str) -> None:
         "where locktype = 'advisory' and granted and database = "
         "(select oid from pg_database where datname = current_database())",
     )
-
-
-class Beside:
-    """Something that goes on in a thread; leaving the block waits for its end."""
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        self._thread = Thread(target=work)
-
-    def __enter__(self) -> Thread:
-        self._thread.start()
-        return self._thread
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()

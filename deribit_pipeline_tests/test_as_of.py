@@ -148,7 +148,7 @@ def test_what_was_told_after_a_moment_is_never_known_then(on_a_lake: Warehouse) 
 
     def change(connection: Connection) -> None:
         moments.append(now())
-        write(on_a_lake, connection, told_now(0))
+        write(connection, told_now(0))
 
     on_a_lake.write(change, {NAME})
     [moment] = moments

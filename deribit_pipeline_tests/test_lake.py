@@ -53,7 +53,7 @@ def day(number: int, name: str = "BTC-PERPETUAL", price: float = 1 / 3) -> Fetch
     return replace(told, instrument_name=name, is_confirmed=True)
 
 
-def write(lake: Warehouse, connection: Connection, *days: FetchedDay) -> None:
+def write(connection: Connection, *days: FetchedDay) -> None:
     """Write days of one instrument as a backfill does."""
     CandleBook(MINUTES, lambda _: FROM, lambda: None).write(
         connection, "run-1", days[0].series, days
@@ -61,7 +61,7 @@ def write(lake: Warehouse, connection: Connection, *days: FetchedDay) -> None:
 
 
 def hold(lake: Warehouse, *days: FetchedDay) -> None:
-    lake.write(lambda connection: write(lake, connection, *days), {days[0].series})
+    lake.write(lambda connection: write(connection, *days), {days[0].series})
 
 
 def assert_each_is_held_once(lake: Warehouse, days: int) -> None:
@@ -108,7 +108,7 @@ def test_a_lock_that_is_cut_before_the_commit_undoes_what_was_written(
 ) -> None:
     def half() -> None:
         with lake.writing() as connection:
-            write(lake, connection, day(0))
+            write(connection, day(0))
             cut_locks(location.catalog)
 
     with pytest.raises(LakeAway):
@@ -121,7 +121,7 @@ def test_what_was_undone_is_written_again_once(lake: Warehouse, location: Lake) 
 
     def change(connection: Connection) -> None:
         attempts.append(rows(lake, HELD))
-        write(lake, connection, day(0))
+        write(connection, day(0))
         if len(attempts) == 1:
             cut_locks(location.catalog)
 
@@ -139,7 +139,7 @@ def test_whoever_changes_the_lake_by_hand_meanwhile_is_not_overwritten(
 
     def change(connection: Connection) -> None:
         attempts.append(rows(lake, HELD))
-        write(lake, connection, day(0, price=0.5))
+        write(connection, day(0, price=0.5))
         if len(attempts) == 1:
             with by_hand(location) as theirs:
                 theirs.execute("delete from candles where opened_at < '2024-01-01 12:00:00+00'")
@@ -163,7 +163,7 @@ def test_postgres_that_is_killed_before_a_commit_and_starts_again_loses_nothing_
 
     def change(connection: Connection) -> None:
         attempts.append(1)
-        write(lake, connection, day(1), day(2))
+        write(connection, day(1), day(2))
         if len(attempts) == 1:
             postgres.kill()
             postgres.start()

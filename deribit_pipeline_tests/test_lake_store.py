@@ -61,7 +61,7 @@ def test_a_store_that_is_killed_in_the_middle_and_starts_again_loses_nothing(
     def change(connection: Connection) -> None:
         attempts.append(1)
         store.kill() if len(attempts) == 1 else store.start()
-        write(warehouse, connection, day(1))
+        write(connection, day(1))
 
     warehouse.write(change, {NAME})
     assert len(attempts) == 2

@@ -115,6 +115,11 @@ def file(tmp_path: Path) -> Warehouse:
 
 
 @pytest.fixture
+def to(tmp_path: Path) -> Warehouse:
+    return Warehouse(tmp_path / "to.duckdb", Environment.SANDBOX)
+
+
+@pytest.fixture
 def lake(database: str, tmp_path: Path) -> Warehouse:
     return Warehouse(Lake(database, f"{tmp_path}/lake/"), Environment.SANDBOX, patience=30)
 
@@ -156,18 +161,16 @@ def test_all_that_is_held_moves_to_a_lake_and_back(
     assert full.location.read_bytes() == before
 
 
-def test_a_lake_moves_to_another_and_a_file_to_another(
-    file: Warehouse, lake: Warehouse, store: ObjectStore, postgres: Postgres, tmp_path: Path
+def test_a_lake_moves_to_another_in_an_object_store_and_into_a_file(
+    file: Warehouse, lake: Warehouse, store: ObjectStore, postgres: Postgres, to: Warehouse
 ) -> None:
-    other_file = Warehouse(tmp_path / "other.duckdb", Environment.SANDBOX)
-    assert migrate(file, other_file).is_proved
-    assert migrate(other_file, lake).is_proved
+    assert migrate(file, lake).is_proved
     storage = ObjectStorage(store.endpoint, store.region, store.key_id, store.secret)
     place = Lake(postgres.database(), f"{store.prefix()}/", storage)
     other = Warehouse(place, Environment.SANDBOX)
     assert migrate(lake, other).is_proved
     assert everything(other) == everything(file)
-    assert migrate(other, Warehouse(tmp_path / "last.duckdb", Environment.SANDBOX)).is_proved
+    assert migrate(other, to).is_proved
 
 
 def test_the_history_of_a_lake_begins_when_the_migration_ends(
@@ -180,7 +183,7 @@ def test_the_history_of_a_lake_begins_when_the_migration_ends(
     assert rows(lake, at_its_beginning) == rows(file, "from candles order by all")
 
 
-@pytest.mark.parametrize("nth", [(1, 6, 9), (15,)])
+@pytest.mark.parametrize("nth", [(9, 15)])
 def test_a_migration_that_is_killed_goes_on_and_nothing_is_twice(
     file: Warehouse, lake: Warehouse, tmp_path: Path, nth: tuple[int, ...]
 ) -> None:
@@ -208,11 +211,11 @@ def test_a_migration_that_is_killed_goes_on_and_nothing_is_twice(
     assert everything(lake) == everything(file)
 
 
-@pytest.mark.parametrize("to_lake", [True, False])
+@pytest.mark.parametrize("place", ["to", "lake"])
 def test_what_has_come_since_is_brought_by_the_same_command(
-    file: Warehouse, lake: Warehouse, tmp_path: Path, *, to_lake: bool
+    file: Warehouse, request: pytest.FixtureRequest, place: str
 ) -> None:
-    to = lake if to_lake else Warehouse(tmp_path / "to.duckdb", Environment.SANDBOX)
+    to = request.getfixturevalue(place)
     migrate(file, to)
     later = datetime(2024, 5, 1, tzinfo=UTC)
     gap_asked_again = fetched(FIRST + timedelta(days=3), lacking=(3, 4))
@@ -223,22 +226,20 @@ def test_what_has_come_since_is_brought_by_the_same_command(
     assert everything(to) == everything(file)
 
 
-def test_what_a_lake_holds_and_the_file_does_not_is_never_replaced(
-    file: Warehouse, lake: Warehouse
-) -> None:
-    migrate(file, lake)
+def test_what_the_other_holds_beyond_it_is_never_replaced(file: Warehouse, to: Warehouse) -> None:
+    migrate(file, to)
     later = datetime(2024, 5, 1, tzinfo=UTC)
-    write(lake, replace(fetched(price=0.75), as_of=later))
+    write(to, replace(fetched(price=0.75), as_of=later))
     with pytest.raises(InputError, match="something newer of it: BTC-PERPETUAL 1m 2024-01-01. No"):
-        migrate(file, lake)
-    write(lake, fetched(FIRST + timedelta(days=7)))
+        migrate(file, to)
+    write(to, fetched(FIRST + timedelta(days=7)))
     with pytest.raises(InputError, match="BTC-PERPETUAL 1m 2024-01-01 and 1 more. Nothing was"):
-        migrate(file, lake)
-    assert rows(lake, "select min(close), count(*) from candles") == [(1 / 3, 6 * 1_440 - 2)]
+        migrate(file, to)
+    assert rows(to, "select min(close), count(*) from candles") == [(1 / 3, 6 * 1_440 - 2)]
 
 
 def test_a_place_that_cannot_be_migrated_to_is_one_sentence(
-    file: Warehouse, lake: Warehouse, tmp_path: Path
+    file: Warehouse, lake: Warehouse, postgres: Postgres, tmp_path: Path
 ) -> None:
     linked = tmp_path / "link.duckdb"
     linked.symlink_to(file.location)
@@ -248,34 +249,23 @@ def test_a_place_that_cannot_be_migrated_to_is_one_sentence(
     nowhere = Warehouse(tmp_path / "nowhere.duckdb", Environment.SANDBOX)
     spelled = Lake(in_pairs(place.catalog), place.data)
     assert spelled != place
+    beside = Warehouse(Lake(postgres.database(), place.data), Environment.SANDBOX)
     for source, target, sentence in (
         (nowhere, lake, "nowhere.duckdb does not exist: there is nothing to migrate"),
         (file, Warehouse(linked, Environment.SANDBOX), "is the warehouse itself"),
         (lake, Warehouse(spelled, Environment.SANDBOX), "is the warehouse itself"),
+        (lake, beside, "each lake needs a place of its own"),
     ):
         with pytest.raises(InputError, match=sentence):
             migrate(source, target)
 
 
-def test_two_lakes_never_share_a_place(
-    lake: Warehouse, file: Warehouse, postgres: Postgres
-) -> None:
-    migrate(file, lake)
-    place = lake.location
-    assert isinstance(place, Lake)
-    other = Warehouse(Lake(postgres.database(), place.data), Environment.SANDBOX)
-    with pytest.raises(InputError, match="each lake needs a place of its own"):
-        migrate(lake, other)
-    assert not other.exists()
-
-
-def test_a_warehouse_of_another_environment_is_refused(file: Warehouse, lake: Warehouse) -> None:
-    with Warehouse(lake.location, Environment.TESTNET).writing():
+def test_a_warehouse_of_another_environment_is_refused(file: Warehouse, to: Warehouse) -> None:
+    with Warehouse(to.location, Environment.TESTNET).writing():
         pass
-    with pytest.raises(WarehouseUnusable, match="is the warehouse of testnet"):
-        migrate(file, lake)
-    with pytest.raises(WarehouseUnusable, match="is the warehouse of testnet"):
-        migrate(lake, file)
+    for places in ((file, to), (to, file)):
+        with pytest.raises(WarehouseUnusable, match="is the warehouse of testnet"):
+            migrate(*places)
 
 
 def test_an_older_version_is_left_as_it_is(file: Warehouse, lake: Warehouse) -> None:
@@ -300,9 +290,8 @@ def test_an_older_version_is_left_as_it_is(file: Warehouse, lake: Warehouse) -> 
     ],
 )  # fmt: skip
 def test_what_differs_afterwards_is_named(
-    command: Command, full: Warehouse, tmp_path: Path, spoil: str, line: str
+    command: Command, full: Warehouse, to: Warehouse, spoil: str, line: str
 ) -> None:
-    to = Warehouse(tmp_path / "to.duckdb", Environment.SANDBOX)
     assert command("migrate-warehouse", "w.duckdb", "to.duckdb")[0] == 0
     with to.writing() as connection:
         connection.execute(spoil)

@@ -163,8 +163,8 @@ def is_said_by_us(piece: ast.expr) -> bool:
 # These write DDL, copy whole tables, and read and write any of them: by the names that the tables
 # say, column by column. And what is attached is attached under a name of ours.
 OF_THE_SCHEMA = {
-    "attached.py", "schema.py", "tables.py", "backup.py", "datasets.py", "dataset_writes.py",
-    "series.py", "frames.py",
+    "attached.py", "copies.py", "schema.py", "tables.py", "backup.py", "datasets.py",
+    "dataset_writes.py", "series.py", "frames.py",
 }  # fmt: skip
 
 

@@ -26,13 +26,11 @@ from deribit_pipeline.warehouse.dataset_tables import (
 )
 from deribit_pipeline.warehouse.datasets import table_of
 from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
-from deribit_pipeline.warehouse.store import Change, Connection
+from deribit_pipeline.warehouse.store import SOURCE, Change, Connection
 from deribit_pipeline.warehouse.tables import Table
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# What the one that is copied is called in the other's DuckDB.
-_SOURCE = "source"
-_LEAVE = f"detach database if exists {_SOURCE}"
+_LEAVE = f"detach database if exists {SOURCE}"
 
 
 DatasetDay = tuple[str, str, date]
@@ -228,7 +226,7 @@ def copy_days(
                 connection.execute(f"delete from {table} using {_SPANS} where {part.among}", days)
             connection.execute(
                 f"insert into {table} by name "
-                f"select {table}.* from {_SOURCE}.{table}, {_SPANS} where {part.among}",
+                f"select {table}.* from {SOURCE}.{table}, {_SPANS} where {part.among}",
                 days,
             )
 
@@ -240,7 +238,7 @@ def copy_whole(source: Warehouse, target: Warehouse, table: Table) -> None:
 
     def copy(connection: Connection) -> None:
         connection.execute(f"delete from {table.name}")
-        connection.execute(f"insert into {table.name} by name from {_SOURCE}.{table.name}")
+        connection.execute(f"insert into {table.name} by name from {SOURCE}.{table.name}")
 
     _copy(source, target, copy, {table.name})
 
@@ -250,7 +248,7 @@ def _copy(
 ) -> None:
     def change(connection: Connection) -> None:
         connection.execute(_LEAVE)  # of an attempt that failed
-        with source.attached_to(connection, _SOURCE):
+        with source.attached_to(connection):
             copy(connection)
 
     with source.reading():

@@ -13,7 +13,7 @@ import duckdb
 import tenacity
 
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
-from deribit_pipeline.warehouse.store import Change, Connection, Result
+from deribit_pipeline.warehouse.store import SOURCE, Change, Connection, Result
 from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.whole import whole_file
 
@@ -101,10 +101,10 @@ class FileStore:
             return change(connection)
 
     @contextmanager
-    def attached_to(self, connection: Connection, name: str) -> Iterator[None]:
+    def attached_to(self, connection: Connection) -> Iterator[None]:
         path = str(self.path.absolute())
         try:
-            connection.execute(f"attach {quoted(path)} as {name} (read_only)")
+            connection.execute(f"attach {quoted(path)} as {SOURCE} (read_only)")
             yield
         except duckdb.Error as error:
             if path in str(error):

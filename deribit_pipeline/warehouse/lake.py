@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -17,36 +16,12 @@ import tenacity
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.location import Lake
 from deribit_pipeline.warehouse.attached import NAME, attach_to, attachable, attached, forget
-from deribit_pipeline.warehouse.file import committed, first_line
-from deribit_pipeline.warehouse.locks import LakeAway, Locks, asked, connected, without_secrets
-from deribit_pipeline.warehouse.store import Change, Connection, Result
+from deribit_pipeline.warehouse.file import committed
+from deribit_pipeline.warehouse.lake_errors import Conflict, error_of
+from deribit_pipeline.warehouse.locks import LakeAway, Locks, asked, connected
+from deribit_pipeline.warehouse.store import SOURCE, Change, Connection, Result
 
 logger = logging.getLogger(__name__)
-
-# How DuckDB says that a commit came after another's that it does not go with.
-_CONFLICT = "Transaction conflict"
-
-# How it says that PostgreSQL or the object store was away for a moment.
-_AWAY = (
-    "Unable to connect", "Failed to execute query", "Failed to query", "server closed",
-    "terminating connection", "HTTP", "Could not establish connection", "Failed to commit",
-    "from DuckLake: Current transaction is aborted",
-)  # fmt: skip
-
-# How the object store says that asking again would not help.
-_REFUSED = re.compile("HTTP (code )?40[134]|Secret Validation Failure")
-
-_DISK_FULL = "No space left on device"
-
-
-class _Conflict(WarehouseError):
-    """Others were in the way: alone, the same may succeed."""
-
-    def __init__(self, lake: Lake, reason: str) -> None:
-        super().__init__(
-            f"{lake} was being written by others too ({reason}): the same command goes on from "
-            "what is kept."
-        )
 
 
 class LakeStore:
@@ -151,17 +126,17 @@ class LakeStore:
             with self._transaction(self.locks.beside(series)) as connection:
                 return change(cast(Connection, _OnlyAdding(connection, self.lake)))
 
-        return self._trying(_Conflict, LakeAway)(attempt)
+        return self._trying(Conflict, LakeAway)(attempt)
 
     @contextmanager
-    def attached_to(self, connection: Connection, name: str) -> Iterator[None]:
+    def attached_to(self, connection: Connection) -> Iterator[None]:
         with self._named():
-            attach_to(connection, self.lake, name)
+            attach_to(connection, self.lake, SOURCE)
         try:
             yield
         except duckdb.Error as error:
             if self.lake.catalog and self.lake.catalog in str(error):
-                raise self._failed(error) from None
+                raise error_of(self.lake, error) from None
             raise
 
     def _trying(self, *again: type[WarehouseError]) -> tenacity.Retrying:
@@ -206,42 +181,14 @@ class LakeStore:
         try:
             yield
         except duckdb.Error as error:
-            raise self._failed(error) from None
+            if isinstance(error, duckdb.FatalException | duckdb.InternalException):
+                forget()  # such a DuckDB answers nothing any more
+            raise error_of(self.lake, error) from None
         except RuntimeError as error:
             # So DuckDB puts it when a signal's handler raised in the middle of a statement.
             if error.__cause__ is None or isinstance(error.__cause__, Exception):
                 raise
             raise error.__cause__ from None
-
-    def _failed(self, error: duckdb.Error) -> WarehouseError:
-        said, message = str(error), without_secrets(self.lake, first_line(error))
-        if isinstance(error, duckdb.FatalException | duckdb.InternalException):
-            forget()  # such a DuckDB answers nothing any more
-        if _CONFLICT in said:
-            return _Conflict(self.lake, message)
-        if _DISK_FULL in said:
-            return WarehouseError(
-                f"{self.lake} cannot be written, the disk of {self.lake.data} is full ({message}): "
-                "make room, and the same command goes on from what is kept."
-            )
-        if "does not match existing data path" in said:
-            return WarehouseUnusable(
-                f"{self.lake} keeps its files elsewhere than DERIBIT_WAREHOUSE_DATA says "
-                f"({message}): set it to where they are."
-            )
-        if "catalog version mismatch" in said:
-            return WarehouseUnusable(
-                f"{self.lake} is of another version of DuckLake than duckdb {duckdb.__version__} "
-                f"knows ({message}): see that all machines run the same version of it."
-            )
-        if _REFUSED.search(said):
-            return WarehouseUnusable(
-                f"{self.lake}: the store of {self.lake.data} refuses ({message}): see that its "
-                "bucket is there, and that the key of AWS_ACCESS_KEY_ID may read and write it."
-            )
-        if any(sign in said for sign in _AWAY):
-            return LakeAway(self.lake, message)
-        return WarehouseError(f"{self.lake}: {message}")
 
     def _require_data(self, connection: Connection) -> None:
         """Raise WarehouseUnusable where the place of the Parquet files is out of reach."""
@@ -290,7 +237,7 @@ class _OnlyAdding:
 
     def execute(self, statement: str, *rest: Any) -> Connection:
         if statement.split(None, 1)[0].lower() in ("delete", "update", "merge"):
-            raise _Conflict(self._lake, "rows were to be replaced")
+            raise Conflict(self._lake, "rows were to be replaced")
         return self._connection.execute(statement, *rest)
 
     def __getattr__(self, name: str) -> Any:
@@ -299,7 +246,7 @@ class _OnlyAdding:
 
 def _wait(state: tenacity.RetryCallState) -> float:
     """Alone at once after a conflict; what is away is waited for."""
-    if state.outcome is not None and isinstance(state.outcome.exception(), _Conflict):
+    if state.outcome is not None and isinstance(state.outcome.exception(), Conflict):
         return 0.0
     return float(tenacity.wait_random_exponential(multiplier=0.1, max=5.0)(state))
 

@@ -17,6 +17,10 @@ Change = Callable[[Connection], Result]
 did was undone."""
 
 
+SOURCE = "source"
+"""What a store is called within the DuckDB of another, which reads it."""
+
+
 class Store(Protocol):
     """Where the tables are. As text it says so, without credentials."""
 
@@ -42,8 +46,8 @@ class Store(Protocol):
     def write(self, change: Change[Result], series: Collection[str]) -> Result:
         """The result of `change` in one transaction, in which nobody else writes these series."""
 
-    def attached_to(self, connection: Connection, name: str) -> AbstractContextManager[None]:
-        """Let another DuckDB read this under a name, also after the block, until it detaches it.
+    def attached_to(self, connection: Connection) -> AbstractContextManager[None]:
+        """Let another DuckDB read this as `SOURCE`, also after the block, until it detaches it.
 
         Nobody must be writing to it: who is `reading` sees to that. What fails in here while the
         block lasts is said to have failed here.

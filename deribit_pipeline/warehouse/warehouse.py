@@ -112,10 +112,10 @@ class Warehouse:
 
         return self._store.write(whole, series)
 
-    def attached_to(self, connection: Connection, name: str) -> AbstractContextManager[None]:
-        """Let another's connection read this under a name, also after the block, until it detaches
+    def attached_to(self, connection: Connection) -> AbstractContextManager[None]:
+        """Let another's connection read this as `SOURCE`, also after the block, until it detaches
         it. Only beside one's own `reading`, which keeps writers of a file away."""
-        return self._store.attached_to(connection, name)
+        return self._store.attached_to(connection)
 
     def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
         """What was there at a moment, by the number that `at (version => …)` takes; None where

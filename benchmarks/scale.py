@@ -1,0 +1,108 @@
+"""A lake under load: many workers at once, deaths in the middle, and a history of 200 million
+candles beside the same one in a file.
+
+`make bench-scale` runs it and writes its section of docs/benchmarks.md. PostgreSQL, the exchange
+and the workers are real processes, all on this machine; what they leave is compared with what the
+exchange tells, candle by candle.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+
+from scale_reads import compared, filled
+from scale_workers import Work, curve, faults
+from sections import put
+
+from deribit_pipeline_tests.servers import Postgres, postgres_server
+
+WORKERS = (1, 2, 4, 6)
+LATENCY_MS = 250
+WHOLE = Work(60, 60)
+
+_CURVE = (
+    "| workers | s | candles/s | once started | × one | CPU s of workers | of the exchange "
+    "| of PostgreSQL | MB a worker |",
+    "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+)
+_READS = (
+    "| question | file | lake | × | file, again | lake, again | × | |",
+    "|---|--:|--:|--:|--:|--:|--:|---|",
+)
+
+
+def workers(postgres: Postgres, work: Work, waiting: Work) -> Iterator[str]:
+    """The lines about many workers."""
+    yield (
+        f"{work.instruments} instruments × {work.days} days, {work.candles:,} candles, of an "
+        "exchange without a rate limit or latency. Each worker is a `deribit-pipeline backfill`, "
+        "timed from the start of Python to its exit. Of every row it was seen that each candle is "
+        "held once and equals what the exchange tells, and that `verify` is clean."
+    )
+    yield from ("", *_CURVE)
+    yield from curve(postgres, work, WORKERS)
+    yield ""
+    yield (
+        f"{waiting.instruments} instruments × {waiting.days} days, {waiting.candles:,} candles, "
+        f"where each worker waits for the exchange: one request at a time, {LATENCY_MS} ms each."
+    )
+    yield from ("", *_CURVE)
+    yield from curve(postgres, waiting, WORKERS, LATENCY_MS)
+    yield from ("", "| what goes wrong | what becomes of it |", "|---|---|")
+    yield from faults(postgres, WHOLE, WORKERS[-1])  # a worker is killed between two writes
+
+
+def reads(
+    postgres: Postgres, instruments: int, days: int, repeat: int, folder: Path
+) -> Iterator[str]:
+    """The lines about one long history."""
+    yield (
+        f"{instruments} instruments × {days:,} days, {instruments * days * 1_440:,} candles, in a "
+        f"file and in a lake whose PostgreSQL and Parquet are on the same machine. The best of "
+        f"{repeat} processes: the first answer in each, which opens the warehouse, and later ones."
+    )
+    yield from ("", *_READS)
+    with filled(postgres, instruments, days, folder) as (in_file, in_lake):
+        yield from compared(in_file, in_lake, days, repeat)
+
+
+def _machine() -> str:
+    return (
+        f"{os.cpu_count()} cores for everything together, {datetime.now(UTC):%Y-%m-%d}, Python "
+        f"{sys.version.split()[0]}; the load before was {os.getloadavg()[0]:.1f}."
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the tables, and write them where it is asked for."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--quick", action="store_true", help="a tenth of it all, 6 minutes")
+    options.add_argument("--repeat", type=int, default=3, help="processes for each question")
+    options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()),
+                         help="where 15 GB fit")  # fmt: skip
+    options.add_argument("--write", type=Path, help="the Markdown file to write")
+    asked = options.parse_args(arguments)
+    work, waiting = (Work(60, 10), Work(24, 5)) if asked.quick else (WHOLE, Work(60, 20))
+    instruments, days = (20, 695) if asked.quick else (60, 2_315)
+    lines: list[str] = []
+    with postgres_server() as postgres:
+        for line in chain(
+            [_machine()],
+            [""],
+            workers(postgres, work, waiting),
+            [""],
+            reads(postgres, instruments, days, asked.repeat, asked.folder),
+        ):
+            lines.append(line)
+            print(line, flush=True)
+    if asked.write:
+        put(asked.write, "The lake", "bench-scale", lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

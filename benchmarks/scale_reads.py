@@ -1,0 +1,106 @@
+"""One long history in two warehouses: what reading takes on a lake, beside the one file."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from run import HERE, OURS, timed
+from scale_history import FIRST, fill, write_history
+from scale_questions import questions
+
+from deribit_pipeline.domain import Environment
+from deribit_pipeline.location import LAKE, Lake
+from deribit_pipeline.warehouse.maintenance import maintain
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.servers import Postgres
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A warehouse that holds the history: how long filling it took, and `maintain` then, and what
+    processes know it by."""
+
+    warehouse: Warehouse
+    seconds: float
+    maintained: float
+    env: dict[str, str]
+
+
+@contextmanager
+def filled(
+    postgres: Postgres, instruments: int, days: int, folder: Path
+) -> Iterator[tuple[Filled, Filled]]:
+    """The same history in a file and in a lake, which are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="scale-", dir=folder) as text:
+        here = Path(text)
+        file, lake = here / "warehouse.duckdb", Lake(postgres.database(), f"{here}/lake/")
+        with tempfile.TemporaryDirectory(dir=here) as history:
+            write_history(Path(history), instruments, days)
+            held = []
+            for location, env in (
+                (file, {"DERIBIT_WAREHOUSE": str(file)}),
+                (lake, {"DERIBIT_WAREHOUSE": LAKE + lake.catalog,
+                        "DERIBIT_WAREHOUSE_DATA": lake.data}),
+            ):  # fmt: skip
+                warehouse, began = Warehouse(location, Environment.SANDBOX), time.perf_counter()
+                fill(warehouse, Path(history), instruments)
+                seconds, began = time.perf_counter() - began, time.perf_counter()
+                maintain(warehouse)
+                maintained = time.perf_counter() - began
+                env["DERIBIT_ENV"] = "sandbox"
+                held.append(Filled(warehouse, seconds, maintained, env))
+        in_file, in_lake = held
+        yield in_file, in_lake
+
+
+def compared(in_file: Filled, in_lake: Filled, days: int, repeat: int) -> Iterator[str]:
+    """A row of the table for each question."""
+    both, last = (in_file, in_lake), FIRST + timedelta(days=days - 1)
+    yield _row("filling it from Parquet", [(held.seconds, held.seconds) for held in both], "s")
+    yield f"| `maintain` afterwards | | {in_lake.maintained:.2f} | | | | | s |"
+    sizes = [held.warehouse.size / 1e9 for held in both]
+    yield _row("size", [(size, size) for size in sizes], "GB")
+    for title in questions(last):
+        # In turn, so that what else the machine does meanwhile is the same for both.
+        runs = [[_asked(held, title, last) for held in both] for _ in range(repeat)]
+        yield _row(title, [_best(of_one) for of_one in zip(*runs)], "s")
+    shown = [[_shown(held) for held in both] for _ in range(repeat)]
+    yield _row("the command `coverage`", [_best(of_one) for of_one in zip(*shown)], "s")
+
+
+def _asked(held: Filled, title: str, last: date) -> tuple[float, float]:
+    """The seconds of the first answer in a process, and of the best later one."""
+    told = subprocess.run(
+        [sys.executable, HERE / "scale_questions.py", title, str(last)],
+        env={"PATH": os.environ["PATH"], **held.env}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    first, later = json.loads(told.stdout)
+    return first, later
+
+
+def _shown(held: Filled) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = timed([OURS, "coverage"], held.env, Path(folder)).seconds
+    return seconds, seconds
+
+
+def _best(runs: tuple[tuple[float, float], ...]) -> tuple[float, float]:
+    """What disturbs a measurement only ever adds to it."""
+    return min(first for first, _ in runs), min(later for _, later in runs)
+
+
+def _row(title: str, figures: list[tuple[float, float]], unit: str) -> str:
+    (file, file_later), (lake, lake_later) = figures
+    line = f"| {title} | {file:.2f} | {lake:.2f} | {lake / file:.1f} |"
+    if (file, lake) == (file_later, lake_later):
+        return f"{line} | | | {unit} |"
+    return f"{line} {file_later:.2f} | {lake_later:.2f} | {lake_later / file_later:.1f} | {unit} |"

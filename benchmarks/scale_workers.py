@@ -1,0 +1,276 @@
+"""Many workers on one lake: backfills in processes of their own, none of which knows of the others.
+
+Each has its instruments, its working folder and its DAGSTER_HOME. Exchange, PostgreSQL and workers
+share the machine, so the CPU seconds of each are told beside the time that all took together.
+"""
+
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import psutil
+from run import OURS, sandbox
+
+from deribit_pipeline.domain import (
+    Environment,
+    Resolution,
+    TimeWindow,
+    day_window,
+    days_between,
+    to_ms,
+)
+from deribit_pipeline.location import LAKE, Lake
+from deribit_pipeline.sandbox.listing import ms_of
+from deribit_pipeline.sandbox.listings import LISTINGS
+from deribit_pipeline.sandbox.market import Market
+from deribit_pipeline.warehouse import reads
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.servers import Postgres
+
+FIRST, NOW = date(2024, 1, 1), "2024-03-10T00:00:00"
+LISTED = {
+    listing.instrument_name: listing
+    for listing in LISTINGS
+    if listing.created_ms <= ms_of(f"{FIRST}") and listing.expires_ms > ms_of(NOW)
+    if listing.kind != "spot"
+}
+"""Sixty instruments that trade from before FIRST until after NOW: perpetuals, futures, options."""
+
+A_DAY = Resolution.MINUTE_1.candles_per_day
+
+_POSTGRES_AWAY = 5.0
+
+_PATIENCE = 300.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """One-minute candles of `instruments` of the listed ones, for so many days from FIRST on."""
+
+    instruments: int
+    days: int
+
+    @property
+    def names(self) -> list[str]:
+        return list(LISTED)[: self.instruments]
+
+    @property
+    def last(self) -> date:
+        return FIRST + timedelta(days=self.days - 1)
+
+    @property
+    def candles(self) -> int:
+        return self.instruments * self.days * A_DAY
+
+    def shares(self, workers: int) -> list[list[str]]:
+        """The instruments of each worker."""
+        return [self.names[number::workers] for number in range(workers)]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a worker ended: exit code, what it printed, its CPU seconds and peak memory in MB."""
+
+    code: int
+    said: str
+    cpu: float
+    megabytes: float
+
+    @property
+    def received(self) -> tuple[int, int, float]:
+        """Its requests, the candles that they brought, and the seconds that it took once it had
+        started."""
+        found = re.search(
+            r"^(.+) chart requests?, (.+) candles received in (.+) s$", self.said, re.M
+        )
+        assert found, self.said
+        requests, candles, seconds = (float(text.replace(",", "")) for text in found.groups())
+        return int(requests), int(candles), seconds
+
+
+class Worker:
+    """A backfill that runs, and writes what it says to a file in its folder."""
+
+    def __init__(self, names: Sequence[str], work: Work, env: dict[str, str], folder: Path) -> None:
+        self.names = names
+        folder.mkdir(exist_ok=True)
+        self._log = folder / "said"
+        home = {"HOME": str(folder), "DAGSTER_HOME": str(folder / "dagster_home")}
+        command = [OURS, "backfill", "--instruments", ",".join(names)]
+        command += ["--start", str(FIRST), "--end", str(work.last)]
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                command, env=env | home, cwd=folder, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def kill(self) -> None:
+        """End it between two instructions."""
+        self._process.kill()
+
+    def ended(self) -> Ended:
+        """Wait for its end."""
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = code = os.waitstatus_to_exitcode(status)
+        cpu = usage.ru_utime + usage.ru_stime
+        return Ended(code, self._log.read_text(), cpu, usage.ru_maxrss / 1024)
+
+
+class Place:
+    """An empty lake, and an exchange without a rate limit that just started."""
+
+    def __init__(self, postgres: Postgres, folder: Path, exchange: str) -> None:
+        self._folder = folder
+        self.lake = Lake(postgres.database(), f"{folder}/lake/")
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(folder),
+            "DERIBIT_ENV": "sandbox",
+            "DERIBIT_BASE_URL": exchange,
+            "DERIBIT_REQUESTS_PER_SECOND": "1000000",
+            "DERIBIT_WAREHOUSE": LAKE + self.lake.catalog,
+            "DERIBIT_WAREHOUSE_DATA": self.lake.data,
+        }
+        self.warehouse = Warehouse(self.lake, Environment.SANDBOX)
+
+    def start(self, work: Work, workers: int) -> list[Worker]:
+        """Start the workers, each with its share."""
+        return [
+            self.start_one(names, work, number) for number, names in enumerate(work.shares(workers))
+        ]
+
+    def start_one(self, names: Sequence[str], work: Work, number: int) -> Worker:
+        """Start a worker in the folder that has this number."""
+        return Worker(names, work, self.env, self._folder / f"worker{number}")
+
+    def held(self, names: Sequence[str]) -> int:
+        """How many days of these instruments are proved."""
+        with self.warehouse.reading() as connection:
+            return len(reads.proofs(connection, names)) if names else 0
+
+    def wait_until_held(self, names: Sequence[str], days: int) -> None:
+        """Wait until so many days of these instruments are proved."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self.warehouse.exists() or self.held(names) < days:
+            assert time.monotonic() < deadline, f"{days} days of {names} were not proved in time"
+            time.sleep(0.1)
+
+    def require_true(self, work: Work) -> None:
+        """Stop where anything is lost, held twice, or not what the exchange tells."""
+        verify = subprocess.run(
+            [OURS, "verify"], env=self.env, cwd=self._folder, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert verify.returncode == 0, verify.stdout + verify.stderr
+        window = TimeWindow(day_window(FIRST).start, day_window(work.last).end)
+        start, end = to_ms(window.start), to_ms(window.end)
+        with self.warehouse.reading() as connection:
+            proofs = reads.proofs(connection)
+            [(candles,)] = connection.execute("select count(*) from candles").fetchall()
+            assert candles == work.candles, f"{candles} of {work.candles} candles are held"
+            days = [(name, day) for name in work.names for day in days_between(FIRST, work.last)]
+            assert sorted(days) == [(p.instrument_name, p.day) for p in proofs if p.is_settled]
+            for name in work.names:
+                held = reads.candles(connection, name, Resolution.MINUTE_1, window)
+                told = Market(LISTED[name]).minutes(start, end)
+                assert np.array_equal(held.opened_at.astype(np.int64), told.ticks), name
+                assert np.array_equal(held.values, told.values), name
+
+
+@contextmanager
+def place(postgres: Postgres, *options: str) -> Iterator[Place]:
+    """A place that is gone afterwards; `options` are the sandbox's."""
+    with (
+        tempfile.TemporaryDirectory(prefix="scale-") as folder,
+        sandbox(False, "--now", NOW, *options) as exchange,
+    ):
+        yield Place(postgres, Path(folder), exchange)
+
+
+def curve(
+    postgres: Postgres, work: Work, sizes: Sequence[int], latency_ms: int = 0
+) -> Iterator[str]:
+    """The same work by more and more workers, a row of the table for each size.
+
+    With a latency, each worker has one request under way at a time: so it waits for the exchange,
+    as a worker behind a rate limit does, and the machine's cores do not bound them all.
+    """
+    alone = 0.0
+    for workers in sizes:
+        with place(postgres, "--latency-ms", str(latency_ms)) as here:
+            if latency_ms:
+                here.env["DERIBIT_CONCURRENCY"] = "1"
+            database, served = _cpu_of("postgres"), _cpu_of("sandbox")
+            began = time.perf_counter()
+            ended = [worker.ended() for worker in here.start(work, workers)]
+            seconds = time.perf_counter() - began
+            database, served = _cpu_of("postgres") - database, _cpu_of("sandbox") - served
+            for worker in ended:
+                assert worker.code == 0, worker.said
+            here.require_true(work)
+        alone = alone or seconds
+        figures = (
+            f"{workers}",
+            f"{seconds:.1f}",
+            f"{work.candles / seconds:,.0f}",
+            f"{work.candles / max(worker.received[2] for worker in ended):,.0f}",
+            f"{alone / seconds:.2f}",
+            f"{sum(worker.cpu for worker in ended):.1f}",
+            f"{served:.1f}",
+            f"{database:.1f}",
+            f"{max(worker.megabytes for worker in ended):.0f}",
+        )
+        yield f"| {' | '.join(figures)} |"
+
+
+def faults(postgres: Postgres, work: Work, workers: int) -> Iterator[str]:
+    """A worker is killed and started again, then PostgreSQL, both in the middle."""
+    with place(postgres) as here:
+        running = here.start(work, workers)
+        first = running[0]
+        its_days = len(first.names) * work.days
+        here.wait_until_held(first.names, 1)
+        first.kill()
+        assert first.ended().code < 0, "the worker was done before it could be killed"
+        kept = here.held(first.names)
+        running[0] = here.start_one(first.names, work, 0)
+        here.wait_until_held(first.names, kept + 1)  # it has begun again
+        postgres.kill()
+        time.sleep(_POSTGRES_AWAY)
+        postgres.start()
+        ended = [worker.ended() for worker in running]
+        for worker in ended:
+            assert worker.code == 0, worker.said
+        here.require_true(work)
+    requests, candles, _ = ended[0].received
+    assert candles == (its_days - kept) * A_DAY, f"{candles} candles were asked for again"
+    yield (
+        f"| a worker killed, and started again | {kept:,} of its {its_days:,} days were kept: it "
+        f"asked for the other {its_days - kept:,} alone, in {requests:,} requests |"
+    )
+    yield (
+        f"| PostgreSQL killed, away for {_POSTGRES_AWAY:.0f} s | all {workers} workers went on and "
+        "ended with 0 |"
+    )
+
+
+def _cpu_of(program: str) -> float:
+    """The CPU seconds so far of a server that we started, and of all its processes, ended ones
+    too."""
+    [server] = [
+        child
+        for child in psutil.Process().children()
+        if any(Path(word).name == program for word in child.cmdline())
+    ]
+    while True:
+        # Whoever ends in between is counted among those whom the server has survived.
+        with suppress(psutil.NoSuchProcess):
+            alive = [child.cpu_times() for child in server.children()]
+            return sum(server.cpu_times()[:4]) + sum(each.user + each.system for each in alive)
