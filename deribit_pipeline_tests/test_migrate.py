@@ -183,9 +183,8 @@ def test_the_history_of_a_lake_begins_when_the_migration_ends(
     assert rows(lake, at_its_beginning) == rows(file, "from candles order by all")
 
 
-@pytest.mark.parametrize("nth", [(9, 15)])
 def test_a_migration_that_is_killed_goes_on_and_nothing_is_twice(
-    file: Warehouse, lake: Warehouse, tmp_path: Path, nth: tuple[int, ...]
+    file: Warehouse, lake: Warehouse, tmp_path: Path
 ) -> None:
     place = lake.location
     assert isinstance(place, Lake)
@@ -194,7 +193,7 @@ def test_a_migration_that_is_killed_goes_on_and_nothing_is_twice(
     migrating = [sys.executable, "-c", _DIES]
     arguments = ["migrate-warehouse", str(file.location)]
     days = []
-    for number in nth:
+    for number in (9, 8):  # of six in each piece
         killed = subprocess.run(
             [*migrating, str(number), *arguments], env=env, cwd=tmp_path, capture_output=True,
             check=False,
@@ -202,7 +201,7 @@ def test_a_migration_that_is_killed_goes_on_and_nothing_is_twice(
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         days.append(verify(lake).days)
         assert verify(lake).findings == []
-    assert days == sorted(days)
+    assert days == [2, 4]
     done = subprocess.run(
         [*migrating, "-1", *arguments], env=env, cwd=tmp_path, capture_output=True, text=True,
         check=False,
