@@ -12,8 +12,12 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 KEEP = timedelta(days=30)
 """How long snapshots are kept: so far back DuckLake's time travel goes."""
 
-# Files that one step merges. Everybody else waits for a step, so it is to take seconds.
-_MERGED_AT_ONCE = 200
+# Files that one step makes of small ones. Everybody else waits for a step, so it is to take seconds:
+# some 3 for a file of 32 MB.
+_MADE_AT_ONCE = 2
+
+# Bytes from which on a file is large enough, and is not written anew with every day that comes.
+_LARGE = 64_000_000
 
 # A file is written anew once so much of it is deleted.
 _DELETED = 0.3
@@ -72,7 +76,7 @@ def _steps(keep: timedelta) -> Iterator[str]:
         yield f"call ducklake_rewrite_data_files({of_table}, delete_threshold => {_DELETED})"
         yield (
             f"call ducklake_merge_adjacent_files({of_table}, "
-            f"max_compacted_files => {_MERGED_AT_ONCE})"
+            f"max_compacted_files => {_MADE_AT_ONCE}, max_file_size => {_LARGE})"
         )
     for function in ("ducklake_cleanup_old_files", "ducklake_delete_orphaned_files"):
         yield f"call {function}('{NAME}', older_than => now() - {_GRACE})"
