@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from deribit_pipeline.warehouse import maintenance
 from deribit_pipeline.warehouse.backup import back_up
 from deribit_pipeline.warehouse.maintenance import Files, maintain
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.lakes import Beside, by_hand
+from deribit_pipeline_tests.lakes import by_hand
 from deribit_pipeline_tests.pipeline import Pipeline
 from deribit_pipeline_tests.processes import variables_of
 
@@ -81,7 +82,8 @@ def test_small_files_become_few_and_every_proof_still_holds(
     candles = done["candles"]
     assert (candles.before.files, candles.after.files) == (8, 3)
     assert candles.after.size < candles.before.size
-    assert done["candle_days"].after.files == 1  # its rows were in PostgreSQL before
+    # Its rows, and which of them were replaced, were in PostgreSQL before.
+    assert (done["candle_days"].before.files, done["candle_days"].after.files) == (0, 2)
     assert done["trades"].after == Files(0, 0)
     require_the_same(worn, before)
 
@@ -114,7 +116,7 @@ def test_what_others_may_still_read_stays(worn: Warehouse, location: Lake) -> No
     assert files < parquet(location)
 
 
-@pytest.mark.parametrize("steps", [1, 30, 50, 60])
+@pytest.mark.parametrize("steps", [30, 60])
 def test_maintenance_that_ends_anywhere_leaves_a_sound_lake(
     worn: Warehouse, before: Warehouse, monkeypatch: pytest.MonkeyPatch, at_once: None, steps: int
 ) -> None:
@@ -133,10 +135,12 @@ def test_maintenance_that_ends_anywhere_leaves_a_sound_lake(
 
 
 def test_days_are_written_and_changed_meanwhile(worn: Warehouse, pipeline: Pipeline) -> None:
-    with Beside(lambda: [maintain(worn, LONG_AGO) for _ in range(2)]):
+    with ThreadPoolExecutor() as beside:
+        maintained = beside.submit(lambda: [maintain(worn, LONG_AGO) for _ in range(2)])
         for number in range(4, 9):
             day = FIRST + timedelta(days=number)
             assert not pipeline.backfill(day, day, force=True).failures
+    assert maintained.result()
     assert verify(worn).findings == []
     held = pipeline.rows("select count(*), count(distinct opened_at) from candles")
     assert held == [(9 * 1_440, 9 * 1_440)]

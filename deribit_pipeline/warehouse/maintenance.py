@@ -12,8 +12,8 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 KEEP = timedelta(days=30)
 """How long snapshots are kept: so far back DuckLake's time travel goes."""
 
-# Files that one step makes of small ones. Everybody else waits for a step, so it is to take seconds:
-# some 3 for a file of 32 MB.
+# Files that one step makes of small ones. Everybody else waits for a step, so it is to take
+# seconds: some 3 for a file of 32 MB.
 _MADE_AT_ONCE = 2
 
 # Bytes from which on a file is large enough, and is not written anew with every day that comes.
