@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
     """Print the tables, and write them where it is asked for."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true", help="a tenth of it all, 6 minutes")
-    options.add_argument("--repeat", type=int, default=3, help="processes for each question")
+    options.add_argument("--repeat", type=int, default=2, help="processes for each question")
     options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()),
                          help="where 15 GB fit")  # fmt: skip
     options.add_argument("--write", type=Path, help="the Markdown file to write")

@@ -28,7 +28,7 @@ MINUTES = CANDLES[Resolution.MINUTE_1]
 
 _NAME = name_of(1)
 
-_REPEATED = 3
+_REPEATED = 2
 
 
 def questions(last: date) -> dict[str, Callable[[], object]]:

@@ -1,6 +1,7 @@
 """A lake that cannot serve: one sentence each that says what to do, and never a password."""
 
 import logging
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.errors import DeribitPipelineError
+from deribit_pipeline.errors import DeribitPipelineError, WarehouseUnusable
 from deribit_pipeline.location import Lake, ObjectStorage
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.attached import forget
@@ -232,3 +233,11 @@ def test_a_machine_that_has_no_key(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     without = replace(on(store, lake), storage=ObjectStorage(store.endpoint, store.region))
     assert "the key of AWS_ACCESS_KEY_ID may read and write it" in complaint(opened(without).check)
+
+
+def test_an_installation_without_the_driver_is_told_what_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "deribit_pipeline.warehouse.lake", None)
+    with pytest.raises(WarehouseUnusable, match=r"pip install 'deribit-pipeline\[ducklake\]'"):
+        Warehouse(Lake("host=nowhere password=hidden", "/nowhere/"), Environment.SANDBOX)

@@ -202,8 +202,12 @@ def _empty() -> Iterator[Connection]:
 
 def _store_at(location: Location, patience: float) -> Store:
     if isinstance(location, Lake):
-        # Its driver of PostgreSQL comes with an extra.
-        from deribit_pipeline.warehouse.lake import LakeStore
-
+        try:
+            from deribit_pipeline.warehouse.lake import LakeStore
+        except ImportError as error:
+            raise WarehouseUnusable(
+                f"{location} needs a driver of PostgreSQL, which is missing: "
+                "pip install 'deribit-pipeline[ducklake]' brings it."
+            ) from error
         return LakeStore(location, patience)
     return FileStore(location, patience)
