@@ -62,9 +62,9 @@ class Connection:
         self.close()
 
 
-def connected(path: str, *, read_only: bool) -> Any:
-    if path == ":memory:":
-        return connect(path)
+def connected(path: str = "", *, read_only: bool = False) -> Any:
+    if not path:
+        return connect()
     passed("before connect")
     return Connection(connect(path, read_only=read_only))
 

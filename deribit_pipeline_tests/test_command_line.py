@@ -345,6 +345,8 @@ def test_every_command_has_help_with_an_example() -> None:
         "export",
         "instruments",
         "logs",
+        "maintain",
+        "migrate_warehouse",
         "prune",
         "repair",
         "verify",
@@ -353,12 +355,13 @@ def test_every_command_has_help_with_an_example() -> None:
     for name, info in commands.items():
         assert info.callback
         assert info.callback.__doc__
-        assert re.search(rf"Example: .*deribit-pipeline {name}", info.epilog or "")
+        spelled = name.replace("_", "-")
+        assert re.search(rf"Example: .*deribit-pipeline {spelled}", info.epilog or "")
 
 
 def test_help_lists_the_commands_by_name_and_the_datasets(command: Command) -> None:
-    listed = re.findall(r"^  (\w+)  +\w", command("--help").out.split("Commands:")[1], re.M)
-    assert len(listed) == 12
+    listed = re.findall(r"^  ([\w-]+)  +\w", command("--help").out.split("Commands:")[1], re.M)
+    assert len(listed) == 14
     assert listed == sorted(listed)
     for name in ("backfill", "export"):
         said = " ".join(command(name, "--help").out.split())

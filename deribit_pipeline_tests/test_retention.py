@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.partition_status_cache import (
     get_and_update_asset_status_cache_value,
 )
@@ -47,7 +48,12 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    overrides = {"telemetry": {"enabled": False}} | batched(home)
+    # As dagster.yaml has it: what captures output outlives the runs, as processes of its own.
+    silent = {
+        "module": NoOpComputeLogManager.__module__,
+        "class": NoOpComputeLogManager.__name__,
+    }
+    overrides = {"telemetry": {"enabled": False}, "compute_logs": silent} | batched(home)
     with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as made:
         yield made
 
