@@ -1,5 +1,6 @@
 """Where a warehouse is: in one DuckDB file, or in a DuckLake that many machines share."""
 
+import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,16 @@ from deribit_pipeline.errors import SettingsError
 LAKE = "ducklake:postgres:"
 """What a location of a DuckLake starts with, as DuckDB writes it; a connection string follows."""
 
-_SHOWN = re.compile(r"\b(host|port|dbname)\s*=\s*('(?:[^'\\]|\\.)*'|\S+)")
+# A pair of a connection string; a value in quotes may look like pairs itself.
+_PAIR = r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)"
+_PAIRS = re.compile(rf"(?:{_PAIR})*\s*")
+_SHOWN = ("host", "port", "dbname")
+
+# Host and path of a URI that can be read in one way: each @ is before the host, and each name=value
+# in the query. Of `//db/mainnet?user=me@corp&password=…`, what follows the @ may pass for a host.
+_URI = re.compile(r"\w+://(?:[^/?#]*@)?([^/?#@=]*(?:/[^?#@=]*)?)(?:[?#][^@]*)?")
+
+_CONNECTION = re.compile(r"://|password\s*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +71,14 @@ class Lake:
 
     @property
     def shown(self) -> str:
-        """The catalog's host, port and database."""
+        """The catalog's host, port and database, where they can be told from a password."""
         if "://" in self.catalog:
-            # Up to the last @, whatever signs a password has that should have been escaped.
-            return "//" + re.split("[?#]", self.catalog.rpartition("://")[2].rpartition("@")[2])[0]
-        return " ".join(f"{name}={value}" for name, value in _SHOWN.findall(self.catalog))
+            uri = _URI.fullmatch(self.catalog)
+            return f"//{uri[1] if uri else '…'}"
+        if not _PAIRS.fullmatch(self.catalog):
+            return "…"
+        pairs = re.findall(_PAIR, self.catalog)
+        return " ".join(f"{name}={value}" for name, value in pairs if name in _SHOWN)
 
     @property
     def is_on_object_storage(self) -> bool:
@@ -75,16 +88,11 @@ class Lake:
 Location = Path | Lake
 
 
-def said_by_libpq(error: Exception) -> str:
-    """What the network or the server said of a connection that failed, without the address: a
-    password that is written wrongly is read as a part of it, and repeated."""
-    said = re.findall(r"(?:failed|to address): (?:FATAL: +)?(.+)", str(error))
-    return str(said[-1]) if said else "its connection string is not understood"
-
-
 def location_of(text: str, data: str | None, env: Mapping[str, str | None]) -> Location:
-    """The location that DERIBIT_WAREHOUSE and DERIBIT_WAREHOUSE_DATA name. Raises SettingsError."""
-    if not text.startswith("ducklake:"):
+    """The location that DERIBIT_WAREHOUSE and DERIBIT_WAREHOUSE_DATA name. Raises SettingsError,
+    which repeats neither: a connection string that is not written as it should be has a password
+    all the same."""
+    if not (text.startswith("ducklake:") or _CONNECTION.search(text)):
         if data:
             raise SettingsError(
                 "DERIBIT_WAREHOUSE_DATA is for a DuckLake, and DERIBIT_WAREHOUSE names a file: "
@@ -93,18 +101,21 @@ def location_of(text: str, data: str | None, env: Mapping[str, str | None]) -> L
         return Path(text)
     if not text.startswith(LAKE):
         raise SettingsError(
-            "DERIBIT_WAREHOUSE must name a file, or a DuckLake whose catalog is in PostgreSQL: "
-            f"{LAKE}host=… dbname=…"
+            "DERIBIT_WAREHOUSE, or what is named in its place, must be a file, or a DuckLake whose "
+            f"catalog is in PostgreSQL: {LAKE}host=… dbname=…"
         )
     if not data:
         raise SettingsError(
             "A DuckLake needs a place for its Parquet files: set DERIBIT_WAREHOUSE_DATA to a "
             "folder or to s3://bucket/prefix."
         )
-    scheme, separator, rest = data.partition("://")
-    if separator and (scheme != "s3" or not rest.strip("/")):
+    is_on_object_storage = "://" in data
+    if is_on_object_storage and not re.match(r"s3://[^/@]+(/|$)", data):
+        raise SettingsError("DERIBIT_WAREHOUSE_DATA must be a folder or s3://bucket/prefix.")
+    if importlib.util.find_spec("psycopg2") is None:
         raise SettingsError(
-            f"DERIBIT_WAREHOUSE_DATA must be a folder or s3://bucket/prefix, was {data!r}."
+            "A DuckLake needs a driver of PostgreSQL, which is missing: "
+            "pip install 'deribit-pipeline[ducklake]' brings it."
         )
-    folder = data if separator else str(Path(data).absolute())
+    folder = data if is_on_object_storage else str(Path(data).absolute())
     return Lake(text.removeprefix(LAKE), f"{folder.rstrip('/')}/", ObjectStorage.from_env(env))

@@ -9,13 +9,15 @@ too, as on the command line; an instant (a datetime, or text with a time) is whe
 where to stop before. A datetime without a time zone is UTC.
 
 `frame` is "pandas" (indexed by instant), "arrow" or "polars", sorted in any case. `warehouse` is
-the file; if none is given, the one that DERIBIT_WAREHOUSE names. It is opened to read, once the
-arguments are checked, and closed before the frame is handed back: writers wait for a moment.
+written as DERIBIT_WAREHOUSE is: a file, or `ducklake:postgres:…`, whose Parquet files are where
+DERIBIT_WAREHOUSE_DATA says; if none is given, it is the one that DERIBIT_WAREHOUSE names. A file is
+opened to read, once the arguments are checked, and closed before the frame is handed back: writers
+wait for a moment.
 
 Every function raises IncompleteDays, which names the days, where one that the window touches is
 not proved complete; with `complete_only=False` it hands back what is held. Days before a listing
 lack nothing, unless there are no others. InputError says what is wrong with an argument,
-WarehouseError what with the file.
+WarehouseError what with the warehouse.
 """
 
 import os
@@ -235,13 +237,15 @@ def _read(
     select: Callable[[Connection, Warehouse], Excerpt],
     complete_only: bool,
     kind: FrameKind,
-    path: Path | str | None,
+    place: Path | str | None,
 ) -> Frame:
     frames.require_extra(kind)
-    if path is not None and not isinstance(path, str | os.PathLike):
-        raise InputError(f"warehouse must be the path of a file, was {path!r}.")
-    settings = Settings.load()
-    warehouse = Warehouse(settings.warehouse if path is None else Path(path), settings.environment)
+    if place is not None and not isinstance(place, str | os.PathLike):
+        raise InputError(
+            f"warehouse must be the path of a file, or ducklake:postgres:…, was {place!r}."
+        )
+    settings = Settings.load(None if place is None else os.fspath(place))
+    warehouse = Warehouse(settings.warehouse, settings.environment)
     if not warehouse.exists():
         raise InputError(f"{warehouse} does not exist: nothing was backfilled into it yet.")
     with warehouse.reading() as connection:

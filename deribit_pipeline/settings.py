@@ -6,14 +6,14 @@ Only DAGSTER_HOME is read elsewhere too, by Dagster and by the log file that it 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from dotenv import dotenv_values
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.errors import SettingsError
+from deribit_pipeline.errors import InputError, SettingsError
 from deribit_pipeline.instruments import Choice, Selector, choice
 from deribit_pipeline.location import Location, location_of
 
@@ -106,9 +106,16 @@ class Settings:
         )
 
     @classmethod
-    def load(cls) -> "Settings":
-        """Read the process's environment and, for what it lacks, `.env` in the working folder."""
-        return cls.from_env(_variables())
+    def load(cls, warehouse: str | None = None) -> "Settings":
+        """Read the process's environment and, for what it lacks, `.env` in the working folder.
+
+        `warehouse` is where it is instead of where DERIBIT_WAREHOUSE says: see `location`.
+        """
+        env = _variables()
+        if warehouse is None:
+            return cls.from_env(env)
+        elsewhere = {"DERIBIT_WAREHOUSE": None, "DERIBIT_WAREHOUSE_DATA": None}
+        return replace(cls.from_env({**env, **elsewhere}), warehouse=location(warehouse))
 
     @property
     def source(self) -> str:
@@ -118,11 +125,14 @@ class Settings:
 
 def location(text: str, data: str | None = None) -> Location:
     """Where another warehouse is, written as DERIBIT_WAREHOUSE is; a lake's files are where
-    DERIBIT_WAREHOUSE_DATA says, unless `data` does. Raises SettingsError."""
+    DERIBIT_WAREHOUSE_DATA says, unless `data` does. Raises InputError."""
     env = _variables()
     if text.startswith("ducklake:"):
-        data = data or env.get("DERIBIT_WAREHOUSE_DATA")
-    return location_of(text, data, env)
+        return location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env)
+    file = location_of(text, None, env)
+    if data:
+        raise InputError(f"{file} is a file and has no Parquet files elsewhere: leave those out.")
+    return file
 
 
 def _variables() -> dict[str, str | None]:

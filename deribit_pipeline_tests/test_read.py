@@ -1,6 +1,5 @@
 """The reader: what a researcher asks for comes as frames, complete or not at all."""
 
-import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -17,8 +16,9 @@ from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.market_tables import FUNDING_RATES, TRADES, VOLATILITY_INDEX
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.held import hold
-from deribit_pipeline_tests.processes import variables_of
+from deribit_pipeline_tests.processes import name_warehouse, variables_of
 
 BTC, SOL = "BTC-PERPETUAL", "SOL_USDC-PERPETUAL"
 FIRST, LAST = "2024-04-07", "2024-04-09"  # what `filled` holds complete; the 10th is open
@@ -31,12 +31,7 @@ Plant = Callable[[str], None]
 @pytest.fixture(autouse=True)
 def environment(sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that name the sound warehouse."""
-    for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DERIBIT_ENV", Environment.SANDBOX)
-    for name, value in variables_of(sound.location).items():
-        monkeypatch.setenv(name, value)
+    name_warehouse(monkeypatch, sound.location, tmp_path)
 
 
 def forget(plant: Plant, resolution: str, days: str = "true") -> None:
@@ -46,7 +41,7 @@ def forget(plant: Plant, resolution: str, days: str = "true") -> None:
     plant(f"delete from candles where resolution = '{resolution}' and {days}")
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_candles_come_indexed_by_their_opening(sound: Warehouse) -> None:
     frame = read.candles(BTC, FIRST, LAST)
     assert list(frame.columns) == VALUES
@@ -62,7 +57,7 @@ def test_candles_come_indexed_by_their_opening(sound: Warehouse) -> None:
     assert frame.attrs == {"series": BTC, "rolled_up": [], "incomplete": []}
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_the_same_rows_come_as_arrow_and_polars() -> None:
     frame = read.candles(SOL, FIRST, LAST, "60").reset_index()
     table = read.candles(SOL, FIRST, LAST, "60", frame="arrow")
@@ -139,7 +134,7 @@ def test_without_any_held_candle_three_hours_are_counted_from_midnight(plant: Pl
     assert before.index.hour[0] in (0, 2)
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_candle_is_made_only_of_all_its_minutes(plant: Plant) -> None:
     forget(plant, "60")
     plant("delete from candles where resolution = '1' and opened_at = '2024-04-08 05:30:00+00'")
@@ -185,6 +180,15 @@ def test_a_warehouse_that_is_not_there_or_of_another_environment_is_an_error(
         read.candles(BTC, FIRST, LAST, warehouse=sound.location)
 
 
+@both_stores
+def test_a_warehouse_may_be_named_as_the_environment_names_it(
+    sound: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DERIBIT_WAREHOUSE")
+    place = variables_of(sound.location)["DERIBIT_WAREHOUSE"]
+    assert len(read.candles(BTC, FIRST, LAST, "60", warehouse=place)) == 3 * 24
+
+
 def test_reading_changes_nothing_and_lets_a_writer_in_at_once(sound: Warehouse) -> None:
     before = sound.location.read_bytes()
     read.candles(BTC, FIRST, LAST)
@@ -209,7 +213,7 @@ def test_funding_is_read_by_the_end_of_its_hour(sound: Warehouse) -> None:
         read.funding(BTC, "2024-01-01", "2024-01-02")
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_trades_are_read_in_the_order_of_their_numbers(sound: Warehouse) -> None:
     hold(
         sound,
@@ -260,7 +264,7 @@ def test_historical_prices_end_with_the_newest_complete_day() -> None:
         read.historical_prices(BTC, 0)
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_realised_volatility_is_what_the_macro_says(sound: Warehouse) -> None:
     found: Any = read.realised_volatility(BTC, "2024-04-09", LAST, sampling=60, samples=24)
     assert len(found) == 24

@@ -1,7 +1,7 @@
 """What the reader is asked for: every wrong argument is one sentence, before the file is opened."""
 
-import os
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,22 +9,18 @@ import pandas as pd
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.processes import name_warehouse
 
 BTC = "BTC-PERPETUAL"
 FIRST, LAST = "2024-04-07", "2024-04-09"  # what `filled` holds complete; the 10th is open
 
 
 @pytest.fixture(autouse=True)
-def environment(sound: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that name the sound warehouse."""
-    for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(sound.location.parent)
-    monkeypatch.setenv("DERIBIT_ENV", Environment.SANDBOX)
-    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(sound.location))
+    name_warehouse(monkeypatch, sound.location, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +88,15 @@ def test_an_argument_that_cannot_be_is_one_sentence(
     ("options", "message"),
     [
         ({"frame": ["pandas"]}, "frame must be one of pandas, arrow, polars"),
-        ({"warehouse": 7}, "warehouse must be the path of a file, was 7"),
+        ({"warehouse": 7}, "the path of a file, or ducklake:postgres:…, was 7"),
+        ({"warehouse": "postgresql://me:geheim@db/lake"}, "a DuckLake whose catalog is in"),
+        ({"warehouse": "ducklake:postgres:password=geheim"}, "set DERIBIT_WAREHOUSE_DATA"),
     ],
 )
 def test_an_option_that_cannot_be_is_one_sentence(options: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as error:
         read.candles(BTC, *DAYS, **options)
+    assert "geheim" not in str(error.value)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

@@ -10,7 +10,8 @@ from dotenv import dotenv_values
 
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import DeribitPipelineError
-from deribit_pipeline.settings import Settings
+from deribit_pipeline.location import LAKE, Lake
+from deribit_pipeline.settings import Settings, location
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,12 +41,32 @@ def test_env_example_names_every_variable_with_its_default() -> None:
     assert set(env) == env.read
 
 
+def test_env_example_names_every_variable_that_is_read_where_the_warehouse_is_a_lake() -> None:
+    env = Watching({"DERIBIT_WAREHOUSE": f"{LAKE}host=db", "DERIBIT_WAREHOUSE_DATA": "/lake"})
+    Settings.from_env(env)
+    text = (ROOT / ".env.example").read_text()
+    assert set(re.findall(r"\b[A-Z]+_[A-Z0-9_]+\b", text)) == env.read
+
+
 def test_nothing_set_means_the_defaults() -> None:
     assert Settings.from_env({}) == Settings()
 
 
 def test_the_warehouse_is_named_after_the_environment() -> None:
     assert Settings.from_env({"DERIBIT_ENV": "testnet"}).warehouse == Path("data/testnet.duckdb")
+
+
+def test_another_warehouse_stands_in_for_that_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERIBIT_WAREHOUSE", f"{LAKE}host=db")
+    monkeypatch.setenv("DERIBIT_WAREHOUSE_DATA", "/lake")
+    assert Settings.load("w.duckdb").warehouse == location("w.duckdb") == Path("w.duckdb")
+    monkeypatch.delenv("DERIBIT_WAREHOUSE")
+    lake = Settings.load(f"{LAKE}host=other").warehouse
+    assert isinstance(lake, Lake)
+    assert (lake.catalog, lake.data) == ("host=other", "/lake/")
 
 
 def test_the_universe_is_split_and_each_name_kept_once() -> None:

@@ -8,7 +8,6 @@ from rich.console import Console
 from deribit_pipeline.cli.terminal import ProgressLine, stderr, stdout, warnings_on
 from deribit_pipeline.cli.verify import name_each
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.location import Location
 from deribit_pipeline.operations.migration import Migration, migrate
 from deribit_pipeline.settings import Settings, location
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -27,8 +26,8 @@ def run(
         raise InputError("FROM and TO are one argument each: put a connection string in quotes.")
     began, settings, console = time.monotonic(), Settings.load(), stderr()
     places = (
-        _location("--from-data", source, source_data),
-        settings.warehouse if target is None else _location("--to-data", target, target_data),
+        location(source, source_data),
+        settings.warehouse if target is None else location(target, target_data),
     )
     moved, to = (Warehouse(place, settings.environment) for place in places)
     with warnings_on(console), _Progress(console) as progress:
@@ -45,12 +44,6 @@ def run(
         soft_wrap=True,
     )
     return 0 if result.is_proved else 1
-
-
-def _location(option: str, text: str, data: str | None) -> Location:
-    if data and not text.startswith("ducklake:"):
-        raise InputError(f"{option} is for a DuckLake, and {text} is a file: leave it out.")
-    return location(text, data)
 
 
 class _Progress:

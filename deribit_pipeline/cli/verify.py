@@ -2,26 +2,34 @@
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.datasets import Selection
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.location import Location
 from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.incomplete import held_series
 from deribit_pipeline.operations.verification import Finding, verify
-from deribit_pipeline.settings import Settings
+from deribit_pipeline.settings import Settings, location
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-def run(wanted: arguments.Wanted, start: str | None, end: str | None, against: Path | None) -> int:
+def run(
+    wanted: arguments.Wanted,
+    start: str | None,
+    end: str | None,
+    against: str | None,
+    against_data: str | None,
+) -> int:
     """The command `verify`; answers its exit code."""
     first, last = arguments.window(start, end)
     settings = Settings.load()
     selection = wanted.selection(settings, first, last)
     if against is not None:
-        return _against(wanted, settings, against, selection)
+        return _against(wanted, settings, location(against, against_data), selection)
+    if against_data is not None:
+        raise InputError("--against-data is for a DuckLake that --against names: name it too.")
     warehouse = Warehouse(settings.warehouse, settings.environment)
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     began = time.monotonic()
@@ -34,13 +42,15 @@ def run(wanted: arguments.Wanted, start: str | None, end: str | None, against: P
     return 1 if result.findings else 0
 
 
-def _against(wanted: arguments.Wanted, settings: Settings, file: Path, selection: Selection) -> int:
-    """Name each day of which the warehouse and `file` do not say the same."""
+def _against(
+    wanted: arguments.Wanted, settings: Settings, place: Location, selection: Selection
+) -> int:
+    """Name each day of which the warehouse and the one at `place` do not say the same."""
     warehouse, other = (
-        Warehouse(path, settings.environment) for path in (settings.warehouse, file)
+        Warehouse(each, settings.environment) for each in (settings.warehouse, place)
     )
     if not other.exists():
-        raise InputError(f"--against {file} does not exist: name a backup of the warehouse.")
+        raise InputError(f"--against {other} does not exist: name a backup of the warehouse.")
     other.require()
     held = held_series(warehouse, selection) | held_series(other, selection)
     wanted.require_held(selection, held, settings.warehouse)
@@ -48,7 +58,7 @@ def _against(wanted: arguments.Wanted, settings: Settings, file: Path, selection
     result = compare(warehouse, other, selection)
     name_each(result.differences)
     stderr().print(
-        f"{result.days:,} days compared with {file} in {time.monotonic() - began:.1f} s; "
+        f"{result.days:,} days compared with {other} in {time.monotonic() - began:.1f} s; "
         f"{len(result.differences):,} differ.",
         markup=False,
         soft_wrap=True,

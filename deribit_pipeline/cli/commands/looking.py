@@ -156,9 +156,20 @@ def verify(
     dataset: DatasetHeld = None,
     series: SeriesHeld = None,
     against: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Recompute nothing: compare the proofs with another warehouse's."
+            metavar="WAREHOUSE",
+            help="Recompute nothing: compare the proofs with those of another warehouse, written "
+            "as DERIBIT_WAREHOUSE is.",
+        ),
+    ] = None,
+    against_data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="The Parquet files of a lake that --against names.  "
+            "[default: DERIBIT_WAREHOUSE_DATA]",
+            show_default=False,
         ),
     ] = None,
 ) -> int:
@@ -167,4 +178,4 @@ def verify(
     from deribit_pipeline.cli import verify as command
 
     wanted = arguments.Wanted(dataset, resolution, instruments, series)
-    return command.run(wanted, start, end, against)
+    return command.run(wanted, start, end, against, against_data)
