@@ -1,15 +1,17 @@
 """What hosts lose of trades, or tell wrongly, is found out."""
 
-from collections.abc import Callable
+from asyncio import CancelledError
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import date, timedelta
 
 import pytest
 
 from deribit_pipeline.datasets import TRADES
-from deribit_pipeline.domain import DayState, days_between
-from deribit_pipeline.errors import UnknownInstrument
+from deribit_pipeline.domain import DayState, Proof, days_between
+from deribit_pipeline.errors import UnknownInstrument, WarehouseError
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.foreground import ForegroundBackfill
+from deribit_pipeline.operations.foreground import ForegroundBackfill, backfill_of
 from deribit_pipeline.operations.jobs import Job
 from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.planning.rows import FetchedRows
@@ -189,8 +191,37 @@ def test_a_day_that_was_written_before_its_late_trade_came_is_taken_back(
         held = {
             proof.day: proof.state for proof in datasets.proofs(connection, [TRADES.name], [NAME])
         }
-    assert held.get(date(2024, 3, 2), DayState.OPEN) is DayState.OPEN
+    assert held[date(2024, 3, 2)] is DayState.OPEN
     assert held[date(2024, 3, 1)] is DayState.COMPLETE
+
+
+@pytest.mark.parametrize("ending", ["the writer fails", "an interruption"])
+def test_a_day_that_was_found_wrong_is_taken_back_however_the_backfill_ends(
+    source: TradesFetched, opened: Callable[..., Exchange], warehouse: Warehouse, ending: str
+) -> None:
+    days, late = list(days_between(date(2024, 3, 1), date(2024, 3, 20))), date(2024, 3, 2)
+    among = source.numbers(date(2024, 3, 12))
+    source.sandbox.trades.move(NAME, among.start + 500, ms(late) + 1)
+    exchange, job = opened(), Job("a run", {NAME: days})
+    was_written = set()
+
+    def end(job: Job, proofs: Sequence[Proof]) -> None:
+        was_written.update(proof.day for proof in proofs)
+        if date(2024, 3, 18) in was_written and ending == "an interruption":
+            exchange.cancel()
+        elif date(2024, 3, 18) in was_written:
+            raise WarehouseError("its disk is full")
+
+    backfill = backfill_of(exchange, warehouse, TRADES, [job], on_written=end)
+    with pytest.raises(CancelledError) if ending == "an interruption" else nullcontext():
+        backfill.run()
+    assert late in was_written
+    assert days[-1] not in was_written
+    with warehouse.reading() as connection:
+        proofs = datasets.proofs(connection, [TRADES.name], [NAME], late, late)
+    assert [proof.state for proof in proofs] == [DayState.OPEN]
+    assert "has a number from after it" in job.outcome.failures[NAME, late]
+    assert (NAME, late) not in job.outcome.proofs
 
 
 def test_trades_of_what_no_host_knows_any_more_are_an_error_and_not_none(

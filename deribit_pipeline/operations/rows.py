@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import date
-from functools import partial
 
 import numpy as np
 
@@ -29,6 +28,7 @@ from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.operations.writing import OnWritten, Writer
 from deribit_pipeline.planning.rows import Columns, FetchedRows, differences, keys_of, some_of
 from deribit_pipeline.warehouse.dataset_writes import unprove
+from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -76,22 +76,29 @@ class RowsBackfill(Backfill):
         )
         plan = iter(days.items())
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(writer.run())
-                async with asyncio.TaskGroup() as workers:
-                    for _ in range(1 if self._dataset.is_bulky else _SERIES_AT_ONCE):
-                        workers.create_task(self._fetch(plan, writer))
-                await writer.end()
-            await asyncio.to_thread(self._withdraw)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(writer.run())
+                    async with asyncio.TaskGroup() as workers:
+                        for _ in range(1 if self._dataset.is_bulky else _SERIES_AT_ONCE):
+                            workers.create_task(self._fetch(plan, writer))
+                    await writer.end()
+            finally:  # whatever ended it: nobody asks again for a day that stands as complete
+                await asyncio.to_thread(self._withdraw)
         except (DeribitPipelineError, BaseExceptionGroup) as raised:
             self._end(raised)
 
     def _withdraw(self) -> None:
         """Take back what a source gave and found wrong afterwards, when it may stand written."""
         for series, piece in self._withdrawn:
-            take_back = partial(unprove, dataset=self._dataset, series=series, days=piece.days)
-            self._warehouse.write(take_back, [series])
             self._fail_days({series: piece.days}, reason_of(piece.error))
+
+        def take_back(connection: Connection) -> None:
+            for series, piece in self._withdrawn:
+                unprove(connection, self._dataset, series, piece.days)
+
+        if self._withdrawn:
+            self._warehouse.write(take_back, {series for series, _ in self._withdrawn})
 
     async def _fetch(
         self, plan: Iterator[tuple[str, Collection[date]]], writer: Writer[FetchedRows]

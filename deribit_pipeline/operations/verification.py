@@ -60,7 +60,8 @@ def verify(
 ) -> Verification:
     """Recompute the proofs of every day that is selected. Reads all of their rows."""
     result = Verification()
-    # Piece by piece, because nobody can write while a connection is open.
+    # Piece by piece: nobody can write to a file while a connection is open. Who writes in between
+    # changes rows and proofs together, so each piece reads both at one moment.
     with warehouse.reading() as connection:
         held = proofs(connection, selection)
         without_proof = [
@@ -88,15 +89,17 @@ def _verify_candles(
     warehouse: Warehouse, some: list[DayProof], result: Verification
 ) -> Iterator[None]:
     for piece in _read_together(some):
-        series = (piece[0].instrument_name, piece[0].resolution)
-        window = TimeWindow(day_window(piece[0].day).start, day_window(piece[-1].day).end)
+        name, resolution = piece[0].instrument_name, piece[0].resolution
+        first, last = piece[0].day, piece[-1].day
+        window = TimeWindow(day_window(first).start, day_window(last).end)
         with warehouse.reading() as connection:
-            candles = reads.candles(connection, *series, window)
-            gaps = reads.gaps_by_day(connection, *series, window)
-        result.days += len(piece)
+            proved = reads.proofs(connection, [name], resolution, first, last)
+            candles = reads.candles(connection, name, resolution, window)
+            gaps = reads.gaps_by_day(connection, name, resolution, window)
+        result.days += len(proved)
         result.rows += len(candles)
         before = None
-        for proof in piece:
+        for proof in proved:
             day = day_window(proof.day)
             rows = slice(*candles.opened_at.searchsorted([moment64(day.start), moment64(day.end)]))
             found = contradictions(proof, candles[rows], gaps.get(proof.day, 0))
@@ -112,19 +115,20 @@ def _verify_candles(
 def _verify_rows(
     warehouse: Warehouse, some: list[DatasetProof], result: Verification
 ) -> Iterator[None]:
-    before = None
     for piece in _light(some):
         dataset = DATASETS[piece[0].dataset]
         with warehouse.reading() as connection:
+            proved = _proved_now(connection, piece)
             gaps = _gaps(connection, piece)
             held = {
                 (series, day): rows
-                for series, some_days in itertools.groupby(piece, lambda proof: proof.series)
+                for series, some_days in itertools.groupby(proved, lambda proof: proof.series)
                 for day, rows in datasets.rows_by_day(
                     connection, dataset, series, [proof.day for proof in some_days]
                 ).items()
             }
-        for proof in piece:
+        before = None
+        for proof in proved:
             key = (proof.series, proof.day)
             rows = held[key]
             result.days += 1
@@ -138,23 +142,33 @@ def _verify_rows(
         yield
 
 
+def _proved_now(connection: Connection, piece: list[DatasetProof]) -> list[DatasetProof]:
+    """The proofs of these days, as they are by now."""
+    days = {(proof.series, proof.day) for proof in piece}
+    held = datasets.proofs(connection, *_bounds(piece))
+    return [proof for proof in held if (proof.series, proof.day) in days]
+
+
 def _gaps(connection: Connection, piece: list[DatasetProof]) -> dict[tuple[str, date], int]:
     """How many rows are named as gaps, by series and day."""
-    days = [proof.day for proof in piece]
-    held = datasets.gaps_of_days(
-        connection, {piece[0].dataset}, {proof.series for proof in piece}, min(days), max(days)
-    )
+    held = datasets.gaps_of_days(connection, *_bounds(piece))
     return {
         (series, day): sum(missing for _, missing, _ in some)
         for (_, series, day), some in held.items()
     }
 
 
+def _bounds(piece: list[DatasetProof]) -> tuple[set[str], set[str], date, date]:
+    """The dataset, the series, and the first and last day."""
+    days = [proof.day for proof in piece]
+    return {piece[0].dataset}, {proof.series for proof in piece}, min(days), max(days)
+
+
 def _light(proofs: list[DatasetProof]) -> Iterator[list[DatasetProof]]:
-    """The proofs, of one dataset, in pieces of which the rows fit the memory."""
+    """The proofs, of one dataset, in pieces of which the rows fit the memory; one of each day."""
     piece: list[DatasetProof] = []
     rows = 0
-    for proof in proofs:
+    for _, (proof, *_) in itertools.groupby(proofs, lambda proof: (proof.series, proof.day)):
         if piece and (rows + proof.received > _MOST_ROWS or len(piece) == _MOST_DAYS):
             yield piece
             piece, rows = [], 0
