@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +14,9 @@ import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from deribit_pipeline.cli.main import exit_code
-from deribit_pipeline.datasets import ROW_DATASETS, SeriesKind
+from deribit_pipeline.datasets import DATASETS, ROW_DATASETS, SeriesKind
 from deribit_pipeline.domain import Environment, days_between
-from deribit_pipeline.errors import InputError, WarehouseUnusable
+from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
 from deribit_pipeline.location import LAKE, Lake, ObjectStorage
 from deribit_pipeline.operations import migration
 from deribit_pipeline.operations.exchange import open_exchange
@@ -28,14 +29,21 @@ from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxE
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.copies import held_days
+from deribit_pipeline.warehouse import copies
+from deribit_pipeline.warehouse.copies import Span, held_days
 from deribit_pipeline.warehouse.dataset_tables import DATASET_REVISIONS
+from deribit_pipeline.warehouse.instruments import write_asked
+from deribit_pipeline.warehouse.market_tables import INSTRUMENTS
+from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
 from deribit_pipeline_tests.held import hold
+from deribit_pipeline_tests.lakes import asked
+from deribit_pipeline_tests.processes import variables_of
 from deribit_pipeline_tests.servers import ObjectStore, Postgres
 from deribit_pipeline_tests.test_warehouse import (
     FIRST,
+    NAME,
     everything,
     fetched,
     forget_datasets,
@@ -188,8 +196,7 @@ def test_a_migration_that_is_killed_goes_on_and_nothing_is_twice(
 ) -> None:
     place = lake.location
     assert isinstance(place, Lake)
-    env = {**os.environ, "DERIBIT_ENV": "sandbox", "DERIBIT_WAREHOUSE": LAKE + place.catalog}
-    env |= {"DERIBIT_WAREHOUSE_DATA": place.data}
+    env = os.environ | variables_of(place) | {"DERIBIT_ENV": "sandbox"}
     migrating = [sys.executable, "-c", _DIES]
     arguments = ["migrate-warehouse", str(file.location)]
     days = []
@@ -237,12 +244,66 @@ def test_what_the_other_holds_beyond_it_is_never_replaced(file: Warehouse, to: W
     assert rows(to, "select min(close), count(*) from candles") == [(1 / 3, 6 * 1_440 - 2)]
 
 
+def test_instruments_that_the_other_was_told_later_are_never_replaced(
+    file: Warehouse, to: Warehouse
+) -> None:
+    def tell(warehouse: Warehouse, currency: str, hour: int) -> None:
+        hold(warehouse, INSTRUMENTS, {"instrument_name": f"{currency}, told at {hour}"})
+        with warehouse.writing() as connection:
+            write_asked(connection, currency, datetime(2024, 5, 1, hour, tzinfo=UTC))
+
+    tell(file, "BTC", 1)
+    migrate(file, to)
+    tell(to, "BTC", 3)
+    told = everything(to)
+    for hour in (2, 3):  # before it, and when it was told too
+        with pytest.raises(InputError, match="something newer of it: the instruments of BTC. Not"):
+            migrate(file, to)
+        assert everything(to) == told
+        tell(file, "BTC", hour)
+    tell(to, "ETH", 1)
+    with pytest.raises(InputError, match="newer of it: the instruments of ETH. Nothing was"):
+        migrate(file, to)
+    tell(file, "ETH", 2)
+    assert migrate(file, to).is_proved
+    assert everything(to) == everything(file)
+
+
+def test_a_copy_whose_commit_fails_keeps_nothing_open(file: Warehouse, lake: Warehouse) -> None:
+    place = lake.location
+    assert isinstance(place, Lake)
+
+    class Cutting(Warehouse):
+        """Cuts off who writes the lake, and not its locks, between the copy and the commit."""
+
+        @contextmanager
+        def attached_to(self, connection: Connection) -> Iterator[None]:
+            with super().attached_to(connection):
+                yield
+            asked(
+                place.catalog,
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid() "
+                "and pid not in (select pid from pg_locks where locktype = 'advisory')",
+            )
+
+    with lake.writing():
+        pass
+    source = Cutting(file.location, Environment.SANDBOX)
+    once = Warehouse(place, Environment.SANDBOX, patience=0)
+    with pytest.raises(WarehouseError, match="cannot be reached"):
+        copies.copy_days(source, once, DATASETS["candles_1m"], [Span(NAME, FIRST, FIRST)])
+    assert rows(lake, "from duckdb_databases() where database_name = 'source'") == []
+    assert rows(lake, "from candles") == []
+
+
 def test_a_place_that_cannot_be_migrated_to_is_one_sentence(
     file: Warehouse, lake: Warehouse, postgres: Postgres, tmp_path: Path
 ) -> None:
     linked = tmp_path / "link.duckdb"
     linked.symlink_to(file.location)
-    migrate(file, lake)
+    with lake.writing():  # its place has no files yet, by which to tell whose it is
+        pass
     place = lake.location
     assert isinstance(place, Lake)
     nowhere = Warehouse(tmp_path / "nowhere.duckdb", Environment.SANDBOX)
@@ -328,7 +389,7 @@ def test_the_command_says_what_was_copied_and_never_a_password(
         (["w.duckdb"], 0),
         ([LAKE, "back.duckdb"], 0),
         (["w.duckdb", *f"{LAKE}{in_pairs(place.catalog)}".split()], 2),
-        ([LAKE + place.catalog.replace("test_", "no_"), "x.duckdb"], 1),
+        ([LAKE + place.catalog.replace("test_", "no_"), "x.duckdb"], 2),
         (["w.duckdb", "x.duckdb", "--to-data", "somewhere"], 2),
     ):
         code, out, err = command("migrate-warehouse", *arguments)

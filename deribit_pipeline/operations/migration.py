@@ -7,6 +7,7 @@ goes on from there, and one that is begun again later brings what has come since
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from deribit_pipeline.datasets import DATASETS, Dataset
 from deribit_pipeline.domain import ONE_DAY
@@ -16,6 +17,7 @@ from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.verification import Finding, Verification, verify
 from deribit_pipeline.warehouse import copies
 from deribit_pipeline.warehouse.copies import DatasetDay, HeldDay, Span
+from deribit_pipeline.warehouse.instruments import asked_at
 from deribit_pipeline.warehouse.maintenance import forget_the_past
 from deribit_pipeline.warehouse.schema import SCHEMA_VERSION
 from deribit_pipeline.warehouse.tables import Table
@@ -144,20 +146,31 @@ def _require_nothing_newer(
     wanted: dict[DatasetDay, HeldDay],
     held: dict[DatasetDay, HeldDay],
 ) -> None:
-    """Raise InputError where `target` holds days that `source` does not, or newer ones."""
+    """Raise InputError where `target` holds days that `source` does not, or newer ones, or was
+    told the instruments of a currency later."""
     ours = [
-        key
-        for key, day in held.items()
-        if key not in wanted or (day != wanted[key] and day.told_us > wanted[key].told_us)
+        f"{series} {DATASETS[name].short_label} {day}"
+        for (name, series, day), there in held.items()
+        if (here := wanted.get((name, series, day))) is None
+        or (there != here and there.told_us > here.told_us)
+    ]
+    asked = _asked_at(source)
+    ours += [
+        f"the instruments of {currency}"
+        for currency, at in _asked_at(target).items()
+        if currency not in asked or at > asked[currency]
     ]
     if ours:
-        name, series, day = ours[0]
         others = f" and {len(ours) - 1:,} more" if len(ours) > 1 else ""
         raise InputError(
             f"{target} holds what {source} does not, or knows something newer of it: "
-            f"{series} {DATASETS[name].short_label} {day}{others}. Nothing was changed: name a "
-            "place where there is nothing yet."
+            f"{ours[0]}{others}. Nothing was changed: name a place where there is nothing yet."
         )
+
+
+def _asked_at(warehouse: Warehouse) -> dict[str, datetime]:
+    with warehouse.reading() as connection:
+        return asked_at(connection)
 
 
 def _held(warehouse: Warehouse) -> dict[DatasetDay, HeldDay]:

@@ -6,12 +6,13 @@ one DuckDB that has both warehouses open, millions of rows a second go from one 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
+from functools import partial
 from typing import Any
 
 from deribit_pipeline.datasets import CANDLES as CANDLES_OF
 from deribit_pipeline.datasets import DATASETS, Dataset
-from deribit_pipeline.domain import ONE_DAY, day_window
+from deribit_pipeline.domain import ONE_DAY
 from deribit_pipeline.warehouse.candle_tables import (
     CANDLE_ARRIVALS,
     CANDLE_DAYS,
@@ -24,14 +25,11 @@ from deribit_pipeline.warehouse.dataset_tables import (
     DATASET_GAPS,
     DATASET_REVISIONS,
 )
-from deribit_pipeline.warehouse.datasets import table_of
+from deribit_pipeline.warehouse.datasets import beginning_of, day_of, table_of
 from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
 from deribit_pipeline.warehouse.store import SOURCE, Change, Connection
 from deribit_pipeline.warehouse.tables import Table
 from deribit_pipeline.warehouse.warehouse import Warehouse
-
-_LEAVE = f"detach database if exists {SOURCE}"
-
 
 DatasetDay = tuple[str, str, date]
 """A dataset by its name, one of its series and a day."""
@@ -70,15 +68,6 @@ class _Part:
     of: str = ""
 
     @property
-    def _is_by_date(self) -> bool:
-        return self.table.column(self.at).type == "date"
-
-    @property
-    def day(self) -> str:
-        """The day of a row."""
-        return self.at if self._is_by_date else f"cast(timezone('UTC', {self.at}) as date)"
-
-    @property
     def among(self) -> str:
         """What holds of the rows of some days, in a statement that names the table, and the
         spans beside it; its parameters are those of `days`."""
@@ -94,23 +83,21 @@ class _Part:
     def days(self, dataset: Dataset, spans: Sequence[Span]) -> dict[str, object]:
         """The days as `among` wants them, also all between their ends: these find the files and
         row groups that may have some of them."""
+        begins = partial(beginning_of, self.table, self.at)
         return {
             "spans": [
                 {
                     "series": span.series,
-                    "begin": self._beginning(span.first),
-                    "until": self._beginning(span.last + ONE_DAY),
+                    "begin": begins(span.first),
+                    "until": begins(span.last + ONE_DAY),
                 }
                 for span in spans
             ],
             "lowest": min(span.series for span in spans),
             "highest": max(span.series for span in spans),
-            "begin": self._beginning(min(span.first for span in spans)),
-            "until": self._beginning(max(span.last for span in spans) + ONE_DAY),
+            "begin": begins(min(span.first for span in spans)),
+            "until": begins(max(span.last for span in spans) + ONE_DAY),
         } | ({"name": _name(dataset)} if self.of else {})
-
-    def _beginning(self, day: date) -> date | datetime:
-        return day if self._is_by_date else day_window(day).start
 
 
 _SPANS = "(select unnest($spans, recursive := true)) as span"
@@ -171,7 +158,7 @@ def _noted(connection: Connection, dataset: str, parts: Sequence[_Part]) -> list
     """What is noted of rows, by the column that says of which dataset they are, series and day."""
     tables = " union all ".join(
         f"""
-        select {dataset} as dataset, {part.series} as series, {part.day} as day,
+        select {dataset} as dataset, {part.series} as series, {day_of(part.table, part.at)} as day,
                {"received" if part.table in (CANDLE_DAYS, DATASET_DAYS) else 0} as rows,
                hash('{part.table.name}', {_columns(part.table)}) as mark,
                epoch_us({part.told_at}) as told_us
@@ -247,12 +234,14 @@ def _copy(
     source: Warehouse, target: Warehouse, copy: Change[None], series: Collection[str]
 ) -> None:
     def change(connection: Connection) -> None:
-        connection.execute(_LEAVE)  # of an attempt that failed
-        with source.attached_to(connection):
-            copy(connection)
+        try:
+            with source.attached_to(connection):
+                copy(connection)
+        finally:
+            # The DuckDB that a lake is attached to lives on, and would keep the source open; a
+            # transaction that failed could not let go of it.
+            with connection.cursor() as another:
+                another.execute(f"detach database if exists {SOURCE}")
 
     with source.reading():
         target.write(change, series)
-        # The DuckDB that a lake is attached to lives on, and would keep the source open.
-        with target.reading() as connection:
-            connection.execute(_LEAVE)

@@ -111,7 +111,7 @@ def rows_by_day(
     found = connection.execute(
         f"""
         select {", ".join(_as_number(column) for column in columns)},
-               {_day_of(table, dataset)} - date '1970-01-01' as row_day
+               {day_of(table, dataset.at)} - date '1970-01-01' as row_day
         from {table.name}
         where {table.key[0]} = $series and {on_day(dataset)}
         order by row_day, {", ".join(dataset.key)}
@@ -136,7 +136,7 @@ def days_without_proof(
     return connection.execute(
         f"""
         with held as (
-            select {table.key[0]} as series, {_day_of(table, dataset)} as day, count(*) as rows
+            select {table.key[0]} as series, {day_of(table, dataset.at)} as day, count(*) as rows
             from {table.name}
             where len($series) = 0 or {table.key[0]} in $series
             group by all
@@ -161,17 +161,22 @@ def on_day(dataset: Dataset) -> str:
 def day_parameters(
     table: Table, dataset: Dataset, day: date, last: date | None = None
 ) -> dict[str, object]:
-    """The day, or those to the last one, as `on_day` wants them: as dates, or as instants."""
+    """The day, or those to the last one, as `on_day` wants them."""
     end = (last or day) + ONE_DAY
-    if table.column(dataset.at).type == "date":
-        return {"start": day, "end": end}
-    return {"start": day_window(day).start, "end": day_window(end).start}
+    return {
+        "start": beginning_of(table, dataset.at, day),
+        "end": beginning_of(table, dataset.at, end),
+    }
 
 
-def _day_of(table: Table, dataset: Dataset) -> str:
-    if table.column(dataset.at).type == "date":
-        return dataset.at
-    return f"cast(timezone('UTC', {dataset.at}) as date)"
+def day_of(table: Table, at: str) -> str:
+    """The UTC day of a row, by its column of dates or of instants."""
+    return at if table.column(at).type == "date" else f"cast(timezone('UTC', {at}) as date)"
+
+
+def beginning_of(table: Table, at: str, day: date) -> date | datetime:
+    """Where a UTC day begins in a column of dates or of instants."""
+    return day if table.column(at).type == "date" else day_window(day).start
 
 
 def _as_number(column: Column) -> str:
