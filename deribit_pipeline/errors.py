@@ -16,7 +16,9 @@
   x RecordingError          Dagster's databases refused; the warehouse has its days all the same
   x IncompleteDays          days that were to be read are not proved complete
   x WarehouseError          the database refused
-    + WarehouseUnusable     the file cannot serve as this warehouse at all (exit 2)
+    + LakeAway              what the lake is in is out of reach at this moment
+    + Conflict              others wrote to the lake meanwhile
+    + WarehouseUnusable     it cannot serve as this warehouse at all (exit 2)
 """
 
 from collections.abc import Mapping
@@ -100,7 +102,8 @@ class IncompleteTrades(DeribitError):
 
 
 class RecordingError(DeribitPipelineError):
-    """Dagster could not record what was done: its disk is full, or must not be written."""
+    """Dagster could not record what was done: its disk is full or must not be written, or its
+    database is out of reach."""
 
 
 class IncompleteDays(DeribitPipelineError):
@@ -117,5 +120,18 @@ class WarehouseError(DeribitPipelineError):
     """The database refused."""
 
 
+class LakeAway(WarehouseError):
+    """The PostgreSQL or the object store of a lake cannot be reached at this moment."""
+
+
+class Conflict(WarehouseError):
+    """Others were in the way on a lake: alone, the same may succeed."""
+
+
 class WarehouseUnusable(WarehouseError):
-    """The file cannot serve as this warehouse: another program's, environment's or version's."""
+    """It cannot serve as this warehouse: another program's, environment's or version's."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says, without the pointers and traces that may follow."""
+    return str(error).partition("\n")[0]

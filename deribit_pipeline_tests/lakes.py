@@ -1,8 +1,10 @@
-"""Lakes for tests: filled from a file, changed by hand, and cut off from their locks."""
+"""Lakes for tests: filled from a file, changed by hand, looked at by their locks and cut off from
+them."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import cast
 
 import duckdb
 import psycopg2
@@ -50,11 +52,17 @@ def asked(catalog: str, statement: str, *values: object) -> list[tuple[object, .
         return cursor.fetchall() if cursor.description else []
 
 
+_LOCKS = (
+    "from pg_locks where locktype = 'advisory' and granted = %s and database = "
+    "(select oid from pg_database where datname = current_database())"
+)
+
+
+def locks(catalog: str, *, granted: bool) -> list[int]:
+    """The processes of PostgreSQL, one for each lock that is held, or that is waited for."""
+    return [cast(int, pid) for (pid,) in asked(catalog, f"select pid {_LOCKS}", granted)]
+
+
 def cut_locks(catalog: str) -> None:
     """Cut every connection that holds a lock."""
-    asked(
-        catalog,
-        "select pg_terminate_backend(pid, 5000) from pg_locks "
-        "where locktype = 'advisory' and granted and database = "
-        "(select oid from pg_database where datname = current_database())",
-    )
+    asked(catalog, f"select pg_terminate_backend(pid, 5000) {_LOCKS}", True)

@@ -2,13 +2,11 @@
 
 from datetime import date, timedelta
 
-import pytest
-
 from deribit_pipeline.datasets import CANDLES, Selection
 from deribit_pipeline.domain import DayState, Resolution
 from deribit_pipeline.operations.incomplete import incomplete_days
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.conftest import Clock, both_stores
 from deribit_pipeline_tests.pipeline import CHART, Pipeline, ms
 
 NEW_YEAR = date(2024, 1, 1)
@@ -37,7 +35,7 @@ def test_a_dead_day_is_gapped_and_an_outage_of_days_too(
     assert outcome.missing == 6 * 1_440
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_gap_that_the_exchange_fills_is_closed(
     pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:

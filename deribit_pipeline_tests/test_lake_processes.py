@@ -1,28 +1,30 @@
 """Several machines at once on one lake, which want the same days, rewrite them, and are killed."""
 
 import signal
-import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from deribit_pipeline.location import Lake, Location
+from deribit_pipeline.location import Lake
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.lakes import asked
-from deribit_pipeline_tests.processes import SCRIPT, environment, script, started
-from deribit_pipeline_tests.test_lake import assert_each_is_held_once
+from deribit_pipeline_tests.conftest import in_a_lake
+from deribit_pipeline_tests.lake_days import assert_each_is_held_once
+from deribit_pipeline_tests.lakes import locks
+from deribit_pipeline_tests.processes import (
+    SCRIPT,
+    assert_all_succeed,
+    environment,
+    script,
+    started,
+    wait_until,
+)
 from deribit_pipeline_tests.test_warehouse import rows
 
 FIRST = "2024-01-01"
-
-
-@pytest.fixture
-def location(database: str, tmp_path: Path) -> Location:
-    return Lake(database, f"{tmp_path}/lake/")
+pytestmark = in_a_lake
 
 
 def machine(settings: Settings, number: int) -> Settings:
@@ -32,12 +34,6 @@ def machine(settings: Settings, number: int) -> Settings:
 
 def backfill(last: str, *more: str, first: str = FIRST) -> list[str]:
     return [str(SCRIPT), "backfill", "--start", first, "--end", last, *more]
-
-
-def assert_all_succeed(processes: list[subprocess.Popen[str]]) -> None:
-    for process in processes:
-        _, error = process.communicate(timeout=240)
-        assert process.returncode == 0, error
 
 
 @pytest.mark.torture
@@ -82,23 +78,19 @@ def test_six_machines_that_add_and_rewrite_the_same_days_lose_nothing_and_hold_n
 @pytest.mark.torture
 @pytest.mark.parametrize("wait", [0.0, 0.3, 0.7, 1.5])
 def test_a_machine_that_is_killed_leaves_its_days_to_others_at_once(
-    settings: Settings, warehouse: Warehouse, location: Lake, wait: float
+    settings: Settings, warehouse: Warehouse, lake: Lake, wait: float
 ) -> None:
     """Killed `wait` seconds after it first held a lock; another then writes the same days."""
-    month = backfill("2024-01-31", "--force")
-    with started(month, settings) as process:
-        held = "select count(*) from pg_locks where locktype = 'advisory' and granted"
-        deadline = time.monotonic() + 60
-        while asked(location.catalog, held) == [(0,)]:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    quarter = backfill("2024-03-31", "--force")
+    with started(quarter, settings) as process:
+        wait_until(lambda: locks(lake.catalog, granted=True) != [], process)
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    began = time.monotonic()
-    with warehouse.writing():
+    assert process.returncode == -signal.SIGKILL
+    # Without patience a lock is waited for no longer than until the first look-up.
+    with Warehouse(lake, settings.environment, patience=0).writing():
         pass
-    assert time.monotonic() - began < 5.0
-    done = script(*month[1:], env=environment(settings), cwd=settings.dagster_home.parent)
+    done = script(*quarter[1:], env=environment(settings), cwd=settings.dagster_home.parent)
     assert done.returncode == 0, done.stderr
-    assert_each_is_held_once(warehouse, 2 * 31)
+    assert_each_is_held_once(warehouse, 2 * 91)

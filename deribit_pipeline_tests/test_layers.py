@@ -15,14 +15,15 @@ LAYERS = {
     "datasets": {"domain", "instruments"},
     "instruments": {"errors"},
     "location": {"errors"},
+    "catalog": {"errors"},
     "logs": set(),
     "processes": set(),
     "home": PURE,
     "settings": PURE,
     "sandbox": {"sandbox"},
-    "deribit": PURE | {"deribit"},
+    "deribit": PURE | {"catalog", "deribit"},
     "planning": PURE | {"planning"},
-    "warehouse": PURE | {"processes", "warehouse"},
+    "warehouse": PURE | {"catalog", "processes", "warehouse"},
     "pictures": PURE | {"pictures"},
     "read": PURE | {"settings", "warehouse"},
     "operations": PURE
@@ -52,7 +53,7 @@ THIRD_PARTY = {
     "pandas": {"warehouse"},
     "polars": {"warehouse"},
     "pyarrow": {"operations"},
-    "psycopg2": {"deribit", "warehouse"},
+    "psycopg2": {"catalog", "deribit", "warehouse"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

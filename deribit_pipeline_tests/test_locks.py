@@ -10,18 +10,21 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.errors import LakeAway, WarehouseError
 from deribit_pipeline.location import Lake
-from deribit_pipeline.warehouse.locks import LakeAway, Locks
+from deribit_pipeline.warehouse import locks as locking
+from deribit_pipeline.warehouse.locks import Locks
 from deribit_pipeline_tests.lakes import asked, cut_locks
+from deribit_pipeline_tests.lakes import locks as locks_of
 from deribit_pipeline_tests.servers import Postgres
 
 Lock = AbstractContextManager[Callable[[], None]]
 
 
-@pytest.fixture
-def lake(database: str) -> Lake:
-    return Lake(database, "/nowhere/")
+@pytest.fixture(autouse=True)
+def _looks_up_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody who waits take a second to look up."""
+    monkeypatch.setattr(locking, "_OPTIONS", "-c lock_timeout=50ms")
 
 
 @pytest.fixture
@@ -58,9 +61,25 @@ class Workers:
 
     def wait_until(self, entered: int, waiting: int = 0) -> None:
         """Wait until so many have entered and so many wait for a lock."""
-        query = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        self._until(
+            lambda: (
+                (len(self.entered), len(locks_of(self._lake.catalog, granted=False)))
+                == (entered, waiting)
+            )
+        )
+
+    def wait_until_they_look_up(self, waiting: int) -> None:
+        """Wait until so many wait for a lock who all have looked up after this moment."""
+        catalog = self._lake.catalog
+        [(now,)] = asked(catalog, "select clock_timestamp()")
+        since = "select count(*) from pg_stat_activity where pid = any(%s) and query_start > %s"
+        self._until(
+            lambda: asked(catalog, since, locks_of(catalog, granted=False), now) == [(waiting,)]
+        )
+
+    def _until(self, happened: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 30
-        while len(self.entered) != entered or asked(self._lake.catalog, query) != [(waiting,)]:
+        while not happened():
             assert time.monotonic() < deadline, self.entered
             time.sleep(0.01)
 
@@ -91,13 +110,16 @@ def test_workers_of_the_same_series_never_wait_for_each_other_in_a_ring(
 ) -> None:
     names = [f"series {number}" for number in range(20)]
     orders = (names, names[::-1], names[10:] + names[:10])
+    workers.start("first", locks.beside(["series 10"]))
+    workers.wait_until(entered=1)
     futures = [
         workers.start(str(number), locks.beside(order)) for number, order in enumerate(orders)
     ]
-    workers.leave("0", "1", "2")
+    workers.wait_until(entered=1, waiting=3)  # each in its own order, as far as it comes
+    workers.leave("first", "0", "1", "2")
     for future in futures:
         future.result(60)
-    assert len(workers.entered) == 3
+    assert len(workers.entered) == 4
 
 
 def test_whoever_rewrites_waits_for_those_inside_and_comes_before_those_who_come_later(
@@ -109,7 +131,7 @@ def test_whoever_rewrites_waits_for_those_inside_and_comes_before_those_who_come
     workers.wait_until(entered=1, waiting=1)
     workers.start("later", locks.beside(["ETH-PERPETUAL"]))
     workers.wait_until(entered=1, waiting=2)
-    time.sleep(1.5)  # by when both have looked up and waited again
+    workers.wait_until_they_look_up(waiting=2)
     workers.leave("first")
     workers.wait_until(entered=2, waiting=1)
     workers.leave("alone")

@@ -1,10 +1,12 @@
 """A lake is kept fast and small, and loses nothing by it."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import dagster as dg
@@ -12,45 +14,49 @@ import pytest
 
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.definitions import build_definitions
-from deribit_pipeline.domain import Environment
+from deribit_pipeline.domain import CANDLE_VALUES, Environment
 from deribit_pipeline.errors import WarehouseUnusable
 from deribit_pipeline.location import Lake
 from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.verification import verify
+from deribit_pipeline.planning.days import FetchedDay
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import maintenance
 from deribit_pipeline.warehouse.backup import back_up
 from deribit_pipeline.warehouse.maintenance import Files, maintain
+from deribit_pipeline.warehouse.schema import TABLES
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import in_a_lake
+from deribit_pipeline_tests.lake_days import assert_each_is_held_once, day, hold
 from deribit_pipeline_tests.lakes import by_hand
-from deribit_pipeline_tests.pipeline import Pipeline
-from deribit_pipeline_tests.processes import variables_of
+from deribit_pipeline_tests.processes import name_warehouse
+from deribit_pipeline_tests.servers import Postgres
+from deribit_pipeline_tests.test_warehouse import rows
 
-FIRST = date(2024, 1, 1)
-LONG_AGO = timedelta(0)
-
-
-@pytest.fixture
-def location(database: str, tmp_path: Path) -> Lake:
-    return Lake(database, f"{tmp_path}/lake/")
+CLOSE = CANDLE_VALUES.index("close")
+NOTHING_KEPT = timedelta(0)
 
 
 @pytest.fixture
-def worn(pipeline: Pipeline) -> Warehouse:
-    """A lake into which six days came one by one, two of them twice."""
-    for number in range(6):
-        day = FIRST + timedelta(days=number)
-        assert not pipeline.backfill(day, day).failures
+def worn(lake: Lake) -> Warehouse:
+    """A lake of three files of candles, of which much of one and little of another is replaced."""
+    worn = Warehouse(lake, Environment.SANDBOX)
+    for numbers in (range(4), range(4, 6), range(6, 7)):
+        hold(worn, *map(day, numbers))
     for number in (1, 4):
-        day = FIRST + timedelta(days=number)
-        with pipeline.warehouse.writing() as connection:
-            connection.execute(
-                "update candles set close = close + 1 "
-                "where cast(opened_at as date) = $day and epoch_ms(opened_at) % 7200000 = 0",
-                {"day": day},
-            )
-        assert pipeline.backfill(day, day, force=True).revised == 12
-    return pipeline.warehouse
+        hold(worn, revised(day(number)))
+    return worn
+
+
+def told_later(told: FetchedDay, days: int) -> FetchedDay:
+    return replace(told, as_of=told.as_of + timedelta(days=days))
+
+
+def revised(told: FetchedDay) -> FetchedDay:
+    """The same day, told a day later with another close in every second hour."""
+    values = told.candles.values.copy()
+    values[::120, CLOSE] += 1
+    return told_later(replace(told, candles=replace(told.candles, values=values)), days=1)
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def before(worn: Warehouse, tmp_path: Path) -> Warehouse:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody be in the middle of anything."""
-    monkeypatch.setattr(maintenance, "_GRACE", "interval 0 day")
+    monkeypatch.setattr(maintenance, "_GRACE", timedelta(0))
 
 
 def require_the_same(lake: Warehouse, before: Warehouse) -> None:
@@ -75,12 +81,19 @@ def parquet(lake: Lake) -> set[Path]:
     return set(Path(lake.data).rglob("*.parquet"))
 
 
+def orphan(lake: Lake) -> Path:
+    """A file that a worker has left who was killed before it committed."""
+    left = Path(lake.data) / "main/candles/of-a-worker-that-was-killed.parquet"
+    shutil.copy(next(iter(parquet(lake))), left)
+    return left
+
+
 def test_small_files_become_few_and_every_proof_still_holds(
     worn: Warehouse, before: Warehouse
 ) -> None:
     done = {each.table: each for each in maintain(worn)}
     candles = done["candles"]
-    assert (candles.before.files, candles.after.files) == (8, 3)
+    assert (candles.before.files, candles.after.files) == (7, 3)
     assert candles.after.size < candles.before.size
     # Its rows, and which of them were replaced, were in PostgreSQL before.
     assert (done["candle_days"].before.files, done["candle_days"].after.files) == (0, 2)
@@ -95,59 +108,91 @@ def test_a_second_time_there_is_nothing_to_do(worn: Warehouse) -> None:
 
 
 def test_what_no_snapshot_needs_is_removed(
-    worn: Warehouse, before: Warehouse, location: Lake, at_once: None
+    worn: Warehouse, before: Warehouse, lake: Lake, at_once: None
 ) -> None:
     maintain(worn)
-    many = parquet(location)
-    left = Path(location.data) / "main/candles/of-a-worker-that-was-killed.parquet"
-    shutil.copy(next(iter(many)), left)
-    maintain(worn, LONG_AGO)
-    few = parquet(location)
+    many = parquet(lake)
+    left = orphan(lake)
+    maintain(worn, NOTHING_KEPT)
+    few = parquet(lake)
     assert left not in few
     assert len(few) < len(many)
     require_the_same(worn, before)
-    with by_hand(location) as connection:
+    with by_hand(lake) as connection:
         assert len(connection.execute("from lake.snapshots()").fetchall()) == 1
 
 
-def test_what_others_may_still_read_stays(worn: Warehouse, location: Lake) -> None:
-    files = parquet(location)
-    maintain(worn, LONG_AGO)
-    assert files < parquet(location)
+def test_what_others_may_still_read_stays(worn: Warehouse, lake: Lake) -> None:
+    files = parquet(lake)
+    maintain(worn, NOTHING_KEPT)
+    assert files < parquet(lake)
 
 
 @pytest.mark.parametrize("steps", [30, 60])
 def test_maintenance_that_ends_anywhere_leaves_a_sound_lake(
     worn: Warehouse, before: Warehouse, monkeypatch: pytest.MonkeyPatch, at_once: None, steps: int
 ) -> None:
-    whole = maintenance._steps
+    took_place, numbers = maintenance._took_place, count()
 
-    def some(keep: timedelta) -> Iterator[str]:
-        for number, step in enumerate(whole(keep)):
-            if number == steps:
-                raise KeyboardInterrupt
-            yield step
+    def some(warehouse: Warehouse, statement: str) -> bool:
+        if next(numbers) == steps:
+            raise KeyboardInterrupt
+        return took_place(warehouse, statement)
 
-    monkeypatch.setattr(maintenance, "_steps", some)
+    monkeypatch.setattr(maintenance, "_took_place", some)
     with pytest.raises(KeyboardInterrupt):
-        maintain(worn, LONG_AGO)
+        maintain(worn, NOTHING_KEPT)
     require_the_same(worn, before)
 
 
-def test_days_are_written_and_changed_meanwhile(worn: Warehouse, pipeline: Pipeline) -> None:
+def test_maintenance_that_ends_in_the_middle_of_each_step_leaves_a_sound_lake(
+    worn: Warehouse,
+    before: Warehouse,
+    lake: Lake,
+    at_once: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Of the other tables there is nothing here, and a step for each would take its time.
+    of_candles = [table for table in TABLES if table.name.startswith("candle")]
+    monkeypatch.setattr(maintenance, "TABLES", of_candles)
+    left = orphan(lake)
+    for step in ("flush_inlined", "expire", "rewrite", "merge", "cleanup_old", "delete_orphaned"):
+        with pytest.raises(KeyboardInterrupt), ending_in(step):
+            maintain(worn, NOTHING_KEPT)
+        assert verify(worn).findings == []
+    maintain(worn, NOTHING_KEPT)
+    require_the_same(worn, before)
+    assert left not in parquet(lake)
+
+
+@contextmanager
+def ending_in(step: str) -> Iterator[None]:
+    """Let maintenance end in the first such step that finds something to do, before its commit."""
+
+    def took_place(warehouse: Warehouse, statement: str) -> bool:
+        with warehouse.writing() as connection:
+            found = bool(connection.execute(statement).fetchall())
+            if found and step in statement:
+                raise KeyboardInterrupt
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maintenance, "_took_place", took_place)
+        yield
+
+
+def test_days_are_written_and_changed_meanwhile(worn: Warehouse) -> None:
     with ThreadPoolExecutor() as beside:
-        maintained = beside.submit(lambda: [maintain(worn, LONG_AGO) for _ in range(2)])
+        maintained = beside.submit(lambda: [maintain(worn, NOTHING_KEPT) for _ in range(2)])
         for number in range(4, 9):
-            day = FIRST + timedelta(days=number)
-            assert not pipeline.backfill(day, day, force=True).failures
+            hold(worn, told_later(day(number, price=0.5), days=2))
     assert maintained.result()
-    assert verify(worn).findings == []
-    held = pipeline.rows("select count(*), count(distinct opened_at) from candles")
-    assert held == [(9 * 1_440, 9 * 1_440)]
+    assert_each_is_held_once(worn, 9)
+    assert rows(worn, "select count(*) from candles where close = 0.5") == [(5 * 1_440,)]
 
 
-def test_two_lakes_never_share_a_place(worn: Warehouse, location: Lake, postgres: object) -> None:
-    other = Lake(postgres.database(), location.data)  # type: ignore[attr-defined]
+def test_two_lakes_never_share_a_place(worn: Warehouse, lake: Lake, postgres: Postgres) -> None:
+    other = Lake(postgres.database(), lake.data)
     with (
         pytest.raises(WarehouseUnusable, match="holds files of another lake"),
         Warehouse(other, Environment.SANDBOX).writing(),
@@ -155,22 +200,14 @@ def test_two_lakes_never_share_a_place(worn: Warehouse, location: Lake, postgres
         pass
 
 
-@pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
-) -> Callable[[], tuple[int, str]]:
-    """Runs the command `maintain` in a folder without a `.env`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DERIBIT_ENV", "sandbox")
-    for name, value in variables_of(settings.warehouse).items():
-        monkeypatch.setenv(name, value)
-    return lambda *arguments: exit_code(["maintain", *arguments])
-
-
 def test_the_command_shows_what_became_of_each_table(
-    worn: Warehouse, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    worn: Warehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run("--keep-days", "7") == 0
+    name_warehouse(monkeypatch, worn.location, tmp_path)
+    assert exit_code(["maintain", "--keep-days", "7"]) == 0
     said = capsys.readouterr()
     assert "candle_days" in said.out
     assert "trades" not in said.out
@@ -178,17 +215,14 @@ def test_the_command_shows_what_became_of_each_table(
 
 
 def test_a_file_needs_none(
-    tmp_path: Path,
-    run: Callable[..., int],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(tmp_path / "w.duckdb"))
-    monkeypatch.delenv("DERIBIT_WAREHOUSE_DATA")
-    assert run() == 0
+    name_warehouse(monkeypatch, tmp_path / "w.duckdb", tmp_path)
+    assert exit_code(["maintain"]) == 0
     assert "is one file, which needs no maintenance" in capsys.readouterr().err
 
 
+@in_a_lake
 def test_the_job_says_what_it_did(worn: Warehouse, settings: Settings) -> None:
     job = build_definitions(settings).resolve_job_def("maintain_warehouse")
     result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral())
@@ -197,6 +231,7 @@ def test_the_job_says_what_it_did(worn: Warehouse, settings: Settings) -> None:
     assert told["files_after"] < told["files_before"]
 
 
+@in_a_lake
 def test_only_a_lake_has_the_schedule(settings: Settings, tmp_path: Path) -> None:
     in_file = replace(settings, warehouse=tmp_path / "w.duckdb")
     names = [

@@ -24,6 +24,7 @@ from deribit_pipeline.planning.days import FetchedDay, prove
 from deribit_pipeline.warehouse import candle_tables, reads, schema
 from deribit_pipeline.warehouse.warehouse import Warehouse, migrate
 from deribit_pipeline.warehouse.writes import Provenance, write_days
+from deribit_pipeline_tests.conftest import both_stores
 
 NAME, MINUTES, FIRST = "BTC-PERPETUAL", Resolution.MINUTE_1, date(2024, 1, 1)
 FROM = Provenance(Environment.SANDBOX, "sandbox", "run-1")
@@ -75,7 +76,7 @@ def everything(file: Warehouse) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_what_is_written_is_read_to_the_last_bit(file: Warehouse) -> None:
     [day] = write(file, fetched())
     with file.reading() as connection:
@@ -85,7 +86,7 @@ def test_what_is_written_is_read_to_the_last_bit(file: Warehouse) -> None:
     assert np.array_equal(held.values, day.candles.values)
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_the_same_day_twice_changes_nothing(file: Warehouse) -> None:
     write(file, fetched())
     before = everything(file)
@@ -93,7 +94,7 @@ def test_the_same_day_twice_changes_nothing(file: Warehouse) -> None:
     assert everything(file) == before
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_changed_candle_is_kept_as_a_revision(file: Warehouse) -> None:
     write(file, fetched())
     changed, later = fetched(), datetime(2024, 3, 1, tzinfo=UTC)
@@ -118,7 +119,7 @@ def test_a_changed_candle_is_kept_as_a_revision(file: Warehouse) -> None:
     assert rows(file, "select revised from candle_days") == [(2,)]
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_gaps_are_named_confirmed_and_closed(file: Warehouse) -> None:
     write(file, fetched(lacking=(3, 4)))
     query = "select minute(opened_at), confirmed, confirmed_at from candle_gaps order by all"
@@ -136,7 +137,7 @@ def test_gaps_are_named_confirmed_and_closed(file: Warehouse) -> None:
     assert len(rows(file, "from complete_candles")) == 1_440
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_transaction_that_fails_leaves_nothing(file: Warehouse) -> None:
     write(file, fetched())
     before = everything(file)
@@ -177,7 +178,7 @@ def test_a_database_of_another_program_is_left_alone(file: Warehouse) -> None:
         pass
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_warehouse_of_another_environment_is_refused(file: Warehouse) -> None:
     write(file, fetched())
     other = Warehouse(file.location, Environment.MAINNET)
@@ -187,7 +188,7 @@ def test_a_warehouse_of_another_environment_is_refused(file: Warehouse) -> None:
         other.check()
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_newer_version_is_refused(file: Warehouse) -> None:
     with file.writing() as connection:
         connection.execute("update warehouse_info set schema_version = 99")
@@ -195,7 +196,7 @@ def test_a_newer_version_is_refused(file: Warehouse) -> None:
         file.check()
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> None:
     write(file, fetched())
     migrations = {
@@ -212,7 +213,7 @@ def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> 
         assert connection.execute("select schema_version from warehouse_info").fetchall() == [(9,)]
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehouse) -> None:
     write(file, fetched(lacking=(3, 4)), fetched(FIRST + timedelta(days=1)))
     with file.writing() as connection:
@@ -233,6 +234,22 @@ def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehous
     assert rows(file, "select count(*) from candles_as_of('2024-02-02 00:00:00+00')") == [(2_880,)]
 
 
+@both_stores
+@pytest.mark.parametrize("name", ["delivered_on", "delivery_date"])
+def test_a_warehouse_of_version_3_keeps_its_delivery_prices(file: Warehouse, name: str) -> None:
+    with file.writing() as connection:
+        connection.execute("drop table delivery_prices")
+        connection.execute(
+            f"create table delivery_prices "
+            f"(index_name varchar not null, {name} date not null, delivery_price double not null)"
+        )
+        connection.execute("insert into delivery_prices values ('btc_usd', '2024-01-01', 42000)")
+        connection.execute("update warehouse_info set schema_version = 3")
+    assert rows(file, "select index_name, delivery_date, delivery_price from delivery_prices") == [
+        ("btc_usd", FIRST, 42_000.0)
+    ]
+
+
 def forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
     """The file as version 2 had it: candles alone."""
     for view in schema.VIEWS:
@@ -243,7 +260,7 @@ def forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"drop table {table.name}")
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) -> None:
     columns = (
         "select table_name, column_name, data_type, is_nullable from duckdb_columns() order by all"
@@ -256,7 +273,7 @@ def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) ->
     assert rows(file, columns) == made
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_the_table_is_given_as_it_was_known_at_a_moment(file: Warehouse) -> None:
     """A gap that is filled, a candle changed twice: each moment has its own table."""
     moments = [datetime(2024, 2, number, tzinfo=UTC) for number in range(1, 6)]
@@ -302,7 +319,7 @@ def test_another_process_is_waited_for_and_then_named(file: Warehouse) -> None:
     assert len(rows(file, "from candles")) == 1_440
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_every_column_and_table_says_what_it_holds(file: Warehouse) -> None:
     with file.writing():
         pass

@@ -6,6 +6,7 @@ from datetime import timedelta
 from rich.table import Table
 
 from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.errors import InputError
 from deribit_pipeline.location import Lake
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.maintenance import Maintained, maintain
@@ -21,6 +22,8 @@ def run(keep_days: int) -> int:
             f"{warehouse} is one file, which needs no maintenance.", markup=False, soft_wrap=True
         )
         return 0
+    if not warehouse.exists():
+        raise InputError(f"{warehouse} does not exist: there is nothing to maintain yet.")
     maintained = maintain(warehouse, timedelta(days=keep_days))
     held = [each for each in maintained if each.before.files or each.after.files]
     if held:

@@ -8,11 +8,13 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
+import psycopg2
+from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
+
+from deribit_pipeline.catalog import CatalogUnreachable, connect
 from deribit_pipeline.deribit.credits import Meters, MeterUnreachable
-from deribit_pipeline.errors import SettingsError
-from deribit_pipeline.location import said_by_libpq
+from deribit_pipeline.errors import SettingsError, first_line
 
 TABLE = "public.deribit_pipeline_credits"
 """In the schema that DuckLake's own tables are in, whatever the search path of a user."""
@@ -44,27 +46,15 @@ set full_at = make_interval(secs => %(by)s) + greatest(
 returning cast(extract(epoch from full_at - clock_timestamp()) as double precision)
 """
 
-# A server that went away without a word is noticed in seconds; what the connection string says of
-# these counts more.
-_CONNECTION = {
-    "connect_timeout": "5",
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-    "fallback_application_name": "deribit-pipeline",
-}
-
-# A session that somebody forgot may hold the row for good.
-_PATIENCE = "set statement_timeout = '10s'"
+# A session that somebody forgot may hold the row for good; a signal does not wait for longer.
+_PATIENCE = "set statement_timeout = '2s'"
 
 
 @contextmanager
 def shared_meters(catalog: str) -> Iterator[Meters]:
     """Meters in the database that the libpq connection string `catalog` names.
 
-    They share one connection, opened when it is first needed and anew after it was lost. Raises
-    SettingsError where the string, or this installation, cannot serve.
+    They share one connection, opened when it is first needed and anew after it was lost.
     """
     database = _Database(catalog)
     try:
@@ -81,7 +71,8 @@ class _RowMeter:
         self._row: dict[str, object] = {"source": source, "pool": pool}
 
     async def advance(self, *, at_least: float, by: float, at_most: float) -> float:
-        """See `Meter`. Raises SettingsError where the table cannot be made or written."""
+        """See `Meter`. Raises SettingsError where the string is none, or its user may not make or
+        write the table."""
         change: dict[str, object] = {"at_least": at_least, "by": by, "at_most": at_most}
         return await self._database.advanced(self._row | change)
 
@@ -90,23 +81,8 @@ class _Database:
     """A connection, and the thread that it lives on, so that no event loop waits for a network."""
 
     def __init__(self, catalog: str) -> None:
-        try:
-            import psycopg2
-        except ImportError as error:
-            raise SettingsError(
-                "The rate limit of several machines is kept in PostgreSQL, for which psycopg2 is "
-                "missing: pip install 'deribit-pipeline[ducklake]'."
-            ) from error
-        self._psycopg2 = psycopg2
-        try:
-            self._parameters = _CONNECTION | psycopg2.extensions.parse_dsn(catalog)
-        except psycopg2.ProgrammingError:
-            # libpq repeats what it does not understand, which may be a password.
-            raise SettingsError(
-                "DERIBIT_WAREHOUSE holds no connection string of PostgreSQL after "
-                "`ducklake:postgres:`: write it as host=… dbname=… or postgresql://…."
-            ) from None
-        self._connection: Any = None
+        self._catalog = catalog
+        self._connection: PostgresConnection | None = None
         self._thread = ThreadPoolExecutor(1, "credits")
 
     async def advanced(self, values: dict[str, object]) -> float:
@@ -119,34 +95,31 @@ class _Database:
 
     def _advanced(self, values: dict[str, object]) -> float:
         try:
-            connection = self._connected()
-            with connection.cursor() as cursor:
+            with self._connected().cursor() as cursor:
                 try:
                     cursor.execute(_ADVANCE, values)
-                except self._psycopg2.errors.UndefinedTable:
+                except psycopg2.errors.UndefinedTable:
                     cursor.execute(_MAKE)
                     cursor.execute(_ADVANCE, values)
                 [(full_in,)] = cursor.fetchall()
                 return float(full_in)
-        except (self._psycopg2.OperationalError, self._psycopg2.InterfaceError) as error:
-            self._disconnect()
-            raise _unreachable(_first_line(error)) from error
-        except self._psycopg2.Error as error:
+        except psycopg2.ProgrammingError as error:
             raise SettingsError(
-                f"The rate limit's table {TABLE} cannot be used ({_first_line(error)}): let the "
+                f"The rate limit's table {TABLE} cannot be used ({first_line(error)}): let the "
                 "user of DERIBIT_WAREHOUSE make it, read it and write it."
             ) from error
+        except psycopg2.Error as error:
+            self._disconnect()
+            raise _unreachable(first_line(error)) from error
+        except CatalogUnreachable as error:
+            raise _unreachable(str(error)) from None
 
-    def _connected(self) -> Any:
+    def _connected(self) -> PostgresConnection:
         if self._connection is None:
-            try:
-                self._connection = self._psycopg2.connect(**self._parameters)
-            except self._psycopg2.OperationalError as error:
-                # Without its cause, which may repeat a password.
-                raise _unreachable(said_by_libpq(error)) from None
-            self._connection.autocommit = True
-            with self._connection.cursor() as cursor:
+            connection = connect(self._catalog)
+            with connection.cursor() as cursor:
                 cursor.execute(_PATIENCE)
+            self._connection = connection
         return self._connection
 
     def _disconnect(self) -> None:
@@ -159,7 +132,3 @@ def _unreachable(reason: str) -> MeterUnreachable:
     return MeterUnreachable(
         f"DERIBIT_WAREHOUSE's PostgreSQL, which keeps the rate limit, is out of reach: {reason}"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

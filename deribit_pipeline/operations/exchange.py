@@ -10,7 +10,6 @@ from deribit_pipeline.deribit.auth import Credentials
 from deribit_pipeline.deribit.client import TIMEOUT, DeribitClient, deribit_client
 from deribit_pipeline.deribit.credits import Meters, file_meter
 from deribit_pipeline.deribit.rpc import PATIENCE
-from deribit_pipeline.deribit.shared_credits import shared_meters
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.settings import EXCHANGE_URLS, HISTORY_URLS, Settings
@@ -123,9 +122,12 @@ def _archive_of(settings: Settings, url: str) -> str | None:
 
 def _meters_beside(warehouse: Location) -> AbstractContextManager[Meters]:
     """The rate limit of those who write the warehouse: one machine, or the machines of a lake."""
-    return (
-        shared_meters(warehouse.catalog) if isinstance(warehouse, Lake) else nullcontext(file_meter)
-    )
+    if not isinstance(warehouse, Lake):
+        return nullcontext(file_meter)
+    # Its driver comes with an extra that the users of a file do not need.
+    from deribit_pipeline.deribit.shared_credits import shared_meters
+
+    return shared_meters(warehouse.catalog)
 
 
 def _sandbox() -> Any:

@@ -1,4 +1,4 @@
-"""A DuckDB to which a lake is attached: one a process, which everyone in it shares."""
+"""A DuckDB to which a lake is attached: one a process for each lake, which all in it share."""
 
 import functools
 import threading
@@ -27,7 +27,7 @@ def forget() -> None:
     _attach.cache_clear()
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)  # a migration has two under way
 def _attach(lake: Lake) -> Connection:
     connection = attachable(lake)
     try:
@@ -40,7 +40,7 @@ def _attach(lake: Lake) -> Connection:
 
 def attach_to(connection: Connection, lake: Lake, name: str) -> None:
     """Let another DuckDB read the lake under a name."""
-    _prepare(connection, lake, name)
+    _prepare(connection, lake)
     connection.execute(_attaches(lake, name, "read_only"))
 
 
@@ -49,15 +49,15 @@ def attachable(lake: Lake) -> Connection:
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     )
-    _prepare(connection, lake, NAME)
+    _prepare(connection, lake)
     return connection
 
 
-def _prepare(connection: Connection, lake: Lake, name: str) -> None:
+def _prepare(connection: Connection, lake: Lake) -> None:
     extensions.load(connection, "postgres_scanner", "ducklake")
     if lake.is_on_object_storage:
         extensions.load(connection, "httpfs")
-        connection.execute(_secret(connection, lake, name))
+        connection.execute(_secret(connection, lake))
 
 
 def _attaches(lake: Lake, name: str, *options: str) -> str:
@@ -65,17 +65,19 @@ def _attaches(lake: Lake, name: str, *options: str) -> str:
     return f"attach {quoted('ducklake:postgres:' + lake.catalog)} as {name} ({said})"
 
 
-def _secret(connection: Connection, lake: Lake, name: str) -> str:
+def _secret(connection: Connection, lake: Lake) -> str:
     """The statement by which DuckDB learns how to reach the object store."""
     storage = lake.storage
     if storage.key_id and storage.secret:
         said = {"key_id": storage.key_id, "secret": storage.secret, "session_token": storage.token}
     else:
         extensions.load(connection, "aws")
-        said = {"provider": "credential_chain"}
+        # Keys of a role are valid for an hour or so, and a process may run for longer.
+        said = {"provider": "credential_chain", "refresh": "auto"}
     said |= {"region": storage.region}
     if storage.endpoint:
         scheme, _, host = storage.endpoint.rstrip("/").partition("://")
         said |= {"endpoint": host, "url_style": "path", "use_ssl": str(scheme == "https").lower()}
     options = ", ".join(f"{name} {quoted(value)}" for name, value in said.items() if value)
-    return f"create or replace secret {name} (type s3, scope {quoted(lake.data)}, {options})"
+    # Of every place in the store: a process knows one store, whatever lakes it has open.
+    return f"create or replace secret store (type s3, {options})"

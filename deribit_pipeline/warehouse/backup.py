@@ -6,10 +6,9 @@ from pathlib import Path
 
 import duckdb
 
-from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
+from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.candle_tables import CANDLE_DAYS, CANDLES
-from deribit_pipeline.warehouse.file import first_line
 from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole import whole_file
@@ -27,9 +26,9 @@ class Backup:
 def back_up(warehouse: Warehouse, to: Path) -> Backup:
     """Copy the warehouse to `to`, which holds all of one moment, or is as it was before.
 
-    The copy is a warehouse of its own, with views and comments too. Writers wait for their turn
-    meanwhile. Raises InputError where there is nothing to copy or `to` is no place for it, and
-    WarehouseError where reading or writing fails.
+    The copy is a warehouse of its own, with views and comments too. Writers of a file wait for
+    their turn meanwhile. Raises InputError where there is nothing to copy or `to` is no place for
+    it, and WarehouseError where reading or writing fails.
     """
     if not warehouse.exists():
         raise InputError(f"{warehouse} does not exist: there is nothing to back up yet.")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import duckdb
 
-from deribit_pipeline.errors import WarehouseUnusable
+from deribit_pipeline.errors import WarehouseUnusable, first_line
 from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.tables import quoted
 
 
 def load(connection: Connection, *names: str) -> None:
@@ -18,12 +19,12 @@ def load(connection: Connection, *names: str) -> None:
                 connection.execute(f"install {name}")
                 connection.execute(f"load {name}")
             else:
-                connection.execute(f"load '{installed}'")
+                connection.execute(f"load {quoted(str(installed))}")
         except duckdb.Error as error:
             raise WarehouseUnusable(
                 f"A DuckLake needs DuckDB's extension {name}, which is neither installed for "
-                f"duckdb {duckdb.__version__} nor reached in DuckDB's repository: "
-                "pip install 'deribit-pipeline[ducklake]' brings it."
+                f"duckdb {duckdb.__version__} nor reached in DuckDB's repository "
+                f"({first_line(error)}): pip install 'deribit-pipeline[ducklake]' brings it."
             ) from error
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import duckdb
 import tenacity
 
-from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
+from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
+from deribit_pipeline.warehouse.connections import DISK_FULL, committed, interruptible
 from deribit_pipeline.warehouse.store import SOURCE, Change, Connection, Result
 from deribit_pipeline.warehouse.tables import quoted
-from deribit_pipeline.warehouse.whole import whole_file
+from deribit_pipeline.warehouse.whole import require_room, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +24,6 @@ REMEDY = "remove it and its .wal, and put a backup in its place or backfill anew
 
 # How DuckDB says that another process holds the file, or another thread of this one.
 _BUSY = ("Could not set lock", "different configuration", "Unique file handle conflict")
-
-_DISK_FULL = "No space left on device"
 
 # How DuckDB says that the bytes of a file are not those that it wrote: cut short, or changed.
 _DAMAGE = ("Could not read enough bytes", "Corrupt", "Failed to load metadata pointer")
@@ -71,15 +70,8 @@ class FileStore:
                 raise self._unwritable(PermissionError(errno.EACCES, "it is read-only"))
 
     def require_makeable(self) -> None:
-        folder = next(folder for folder in self.path.absolute().parents if folder.exists())
-        if not folder.is_dir():
-            raise WarehouseUnusable(
-                f"The warehouse {self.path} cannot be made: {folder} is not a folder."
-            )
-        probe = folder / f".{self.path.name}.probe"
         try:
-            probe.touch()
-            probe.unlink(missing_ok=True)  # another process may try the same
+            require_room(self.path)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -143,16 +135,11 @@ class FileStore:
                 f"{self.path} was held by another process for {self._patience:.0f} s: {error}"
             ) from error
         try:
-            with connection:
+            with interruptible(), connection:
                 connection.execute("set TimeZone = 'UTC'")
                 yield connection
         except duckdb.Error as error:
             raise self._failed(error) from error
-        except RuntimeError as error:
-            # So DuckDB puts it when a signal's handler raised in the middle of a statement.
-            if error.__cause__ is None or isinstance(error.__cause__, Exception):
-                raise
-            raise error.__cause__ from None
 
     def _connection(self, path: Path, read_only: bool) -> Connection:
         if path.exists() and not path.stat().st_size:
@@ -162,7 +149,7 @@ class FileStore:
             return duckdb.connect(str(path), read_only=read_only)
         except duckdb.Error as error:
             message = first_line(error)
-            if _DISK_FULL in message:
+            if DISK_FULL in message:
                 raise self._failed(error) from error
             if any(sign in message for sign in _BUSY):
                 raise _Busy(message) from error
@@ -172,7 +159,7 @@ class FileStore:
 
     def _failed(self, error: duckdb.Error) -> WarehouseError:
         message = first_line(error)
-        if _DISK_FULL in message:
+        if DISK_FULL in message:
             return WarehouseError(
                 f"{self.path} cannot be written, its disk is full ({message}): make room, and the "
                 "same command goes on from what is kept."
@@ -196,26 +183,3 @@ class FileStore:
             f"The warehouse {self.path} cannot be written ({error.strerror}): make its folder "
             "writable, or set DERIBIT_WAREHOUSE."
         )
-
-
-@contextmanager
-def committed(connection: Connection) -> Iterator[None]:
-    """Commit the open transaction when the block ends, or undo it when that raises."""
-    try:
-        yield
-        connection.commit()
-    except BaseException:
-        _roll_back(connection)
-        raise
-
-
-def _roll_back(connection: Connection) -> None:
-    try:
-        connection.rollback()
-    except duckdb.Error as error:  # the failure that brought us here has closed the transaction
-        logger.debug("Nothing to roll back: %s", error)
-
-
-def first_line(error: BaseException) -> str:
-    """What DuckDB says, without the pointers and traces that may follow."""
-    return str(error).splitlines()[0]

@@ -1,38 +1,43 @@
 """A warehouse in a DuckLake: catalog in PostgreSQL, Parquet in a folder or on object storage."""
 
-import contextlib
 import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import duckdb
 import tenacity
 
-from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
+from deribit_pipeline.errors import Conflict, LakeAway, WarehouseError, WarehouseUnusable
 from deribit_pipeline.location import Lake
 from deribit_pipeline.warehouse.attached import NAME, attach_to, attachable, attached, forget
-from deribit_pipeline.warehouse.file import committed
-from deribit_pipeline.warehouse.lake_errors import Conflict, error_of
-from deribit_pipeline.warehouse.locks import LakeAway, Locks, asked, connected
+from deribit_pipeline.warehouse.connections import committed, interruptible, roll_back
+from deribit_pipeline.warehouse.lake_catalog import answered, connected
+from deribit_pipeline.warehouse.lake_errors import conflict, error_of
+from deribit_pipeline.warehouse.locks import Locks
 from deribit_pipeline.warehouse.store import SOURCE, Change, Connection, Result
+from deribit_pipeline.warehouse.whole import require_room
 
 logger = logging.getLogger(__name__)
+
+_AGAIN = "Trying again: %s"
+
+_FIRST_PATIENCE = 15.0  # before PostgreSQL has answered anything: the address may be wrong
 
 
 class LakeStore:
     """The DuckLake that `lake` names. Any number of processes write to it at once."""
 
     def __init__(self, lake: Lake, patience: float) -> None:
-        self.lake = lake
+        self._lake = lake
         self._patience = patience
         self._given_up = threading.Event()
         self._is_made = False
-        self.locks = Locks(lake, patience, self._given_up)
+        self._locks = Locks(lake, patience, self._given_up)
 
     def give_up(self) -> None:
         self._given_up.set()
@@ -47,7 +52,7 @@ class LakeStore:
         "alter table trades set partitioned by (bucket(32, instrument_name))",
         "alter table trades set sorted by (instrument_name, trade_seq)",
         "alter table candles_rebuilt set sorted by (instrument_name, opened_at)",
-        # Half the bytes of the default, for the same time to read (`make bench-scale`).
+        # Half the bytes of the default, for the same time to read.
         f"call {NAME}.set_option('parquet_compression', 'zstd')",
         f"call {NAME}.set_option('parquet_version', 2)",
     )
@@ -83,26 +88,36 @@ class LakeStore:
         # Asked before each write, which itself waits while PostgreSQL is away: what was there once
         # is not asked for again.
         if not self._is_made:
-            with connected(self.lake) as connection:
-                [(self._is_made,)] = asked(
-                    connection, "select to_regclass('ducklake_metadata') is not null"
-                )
+            self._is_made = self._trying(LakeAway)(self._is_there)
         return self._is_made
 
+    def _is_there(self) -> bool:
+        with connected(self._lake) as connection:
+            [(is_there,)] = answered(
+                connection, "select to_regclass('ducklake_metadata') is not null"
+            )
+        return bool(is_there)
+
     def require_makeable(self) -> None:
-        self._make_folder()
-        with self._named(), attachable(self.lake) as connection:
-            self._require_data(connection)
+        if not self._lake.is_on_object_storage:
+            try:
+                require_room(Path(self._lake.data) / "main")
+            except OSError as error:
+                raise self._unmakeable(error) from error
+        self._require_own_place()
 
     def require_writable(self) -> None:
         with self._opened() as connection:
             self._require_data(connection)
 
     def make(self, fill: Change[None]) -> None:
+        def attempt() -> None:
+            self._require_own_place()
+            with self.writing() as connection:
+                fill(connection)
+
         self._make_folder()
-        with self.writing() as connection:
-            self._require_no_files(connection)
-            fill(connection)
+        self._trying(LakeAway)(attempt)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -111,42 +126,43 @@ class LakeStore:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        with self._transaction(self.locks.alone()) as connection:
+        with self._transaction(self._locks.alone()) as connection:
             yield connection
 
     def write(self, change: Change[Result], series: Collection[str]) -> Result:
-        is_alone = False
+        try:
+            with self._transaction(self._locks.beside(series)) as connection:
+                return change(cast(Connection, _OnlyAdding(connection, self._lake)))
+        except Conflict:
+            pass
+        except LakeAway as error:
+            logger.warning(_AGAIN, error)
 
-        def attempt() -> Result:
-            nonlocal is_alone
-            if is_alone:
-                with self._transaction(self.locks.alone()) as connection:
-                    return change(connection)
-            is_alone = True  # should this attempt fail
-            with self._transaction(self.locks.beside(series)) as connection:
-                return change(cast(Connection, _OnlyAdding(connection, self.lake)))
+        def alone() -> Result:
+            with self.writing() as connection:
+                return change(connection)
 
-        return self._trying(Conflict, LakeAway)(attempt)
+        return self._trying(Conflict, LakeAway)(alone)
 
     @contextmanager
     def attached_to(self, connection: Connection) -> Iterator[None]:
         with self._named():
-            attach_to(connection, self.lake, SOURCE)
+            attach_to(connection, self._lake, SOURCE)
         try:
             yield
         except duckdb.Error as error:
-            if self.lake.catalog and self.lake.catalog in str(error):
-                raise error_of(self.lake, error) from None
+            if self._lake.catalog and self._lake.catalog in str(error):
+                raise error_of(self._lake, error) from None
             raise
 
     def _trying(self, *again: type[WarehouseError]) -> tenacity.Retrying:
         """What calls something until it raises none of these, or patience ends."""
+        patience = self._patience if self._is_made else min(self._patience, _FIRST_PATIENCE)
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(again),
-            stop=tenacity.stop_after_delay(self._patience)
-            | tenacity.stop_when_event_set(self._given_up),
+            stop=tenacity.stop_after_delay(patience) | tenacity.stop_when_event_set(self._given_up),
             sleep=tenacity.sleep_using_event(self._given_up),
-            wait=_wait,
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
             before_sleep=_say_why,
             reraise=True,
         )
@@ -163,7 +179,7 @@ class LakeStore:
     @contextmanager
     def _opened(self) -> Iterator[Connection]:
         """A connection with a transaction begun, which whoever wants it kept must commit."""
-        with self._named(), attached(self.lake).cursor() as connection:
+        with self._named(), attached(self._lake).cursor() as connection:
             try:
                 connection.begin()
                 connection.execute(f"use {NAME}")  # the first that asks PostgreSQL
@@ -172,60 +188,61 @@ class LakeStore:
             finally:
                 # DuckDB 1.5.5 ends the process when a connection is closed with a transaction open
                 # whose connection to PostgreSQL is gone.
-                with contextlib.suppress(duckdb.Error):  # of one that has ended
-                    connection.rollback()
+                roll_back(connection)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
         """Raise what DuckDB raises as this project's errors, without the passwords in it."""
         try:
-            yield
+            with interruptible():
+                yield
         except duckdb.Error as error:
-            if isinstance(error, duckdb.FatalException | duckdb.InternalException):
-                forget()  # such a DuckDB answers nothing any more
-            raise error_of(self.lake, error) from None
-        except RuntimeError as error:
-            # So DuckDB puts it when a signal's handler raised in the middle of a statement.
-            if error.__cause__ is None or isinstance(error.__cause__, Exception):
-                raise
-            raise error.__cause__ from None
+            named = error_of(self._lake, error)
+            is_dead = isinstance(error, duckdb.FatalException | duckdb.InternalException)
+            if is_dead or isinstance(named, WarehouseUnusable):
+                forget()  # keys that are no longer taken are looked for anew
+            raise named from None
 
     def _require_data(self, connection: Connection) -> None:
         """Raise WarehouseUnusable where the place of the Parquet files is out of reach."""
-        if self.lake.is_on_object_storage:
-            connection.execute("from glob($1)", [f"{self.lake.data}.probe/*"]).fetchall()
-        elif not os.access(self.lake.data, os.W_OK):
+        if self._lake.is_on_object_storage:
+            _has_files(connection, f"{self._lake.data}.probe/*")
+        elif not os.access(self._lake.data, os.W_OK):
             raise WarehouseUnusable(
-                f"The folder {self.lake.data} is not there or read-only: set "
+                f"The folder {self._lake.data} is not there or read-only: set "
                 "DERIBIT_WAREHOUSE_DATA to the one that all machines share."
             )
 
-    def _require_no_files(self, connection: Connection) -> None:
-        """Raise WarehouseUnusable where the Parquet files of another lake are: maintenance would
-        take them for left over, and remove them."""
-        [(tables,)] = connection.execute(
-            "select count(*) from duckdb_tables() where database_name = current_database()"
-        ).fetchall()
-        if tables:  # somebody else has made this very lake meanwhile
-            return
-        if connection.execute(
-            "from glob($1) limit 1", [f"{self.lake.data}**/*.parquet"]
-        ).fetchall():
+    def _require_own_place(self) -> None:
+        """Raise WarehouseUnusable where the Parquet files of another lake are, or would be below
+        those of one: maintenance would take either's for left over, and remove them.
+
+        Asked before DuckLake notes the place in the catalog, which can name no other afterwards.
+        """
+        with self._named(), attachable(self._lake) as connection:
+            taken = next(
+                (place for place, files in _places(self._lake) if _has_files(connection, files)),
+                None,
+            )
+        if taken is not None and not self._is_there():  # made by somebody else meanwhile
             raise WarehouseUnusable(
-                f"{self.lake.data} holds files of another lake: set DERIBIT_WAREHOUSE_DATA to an "
-                "empty place."
+                f"{taken} holds files of another lake: set DERIBIT_WAREHOUSE_DATA to an empty "
+                "place that is not within it."
             )
 
     def _make_folder(self) -> None:
-        if self.lake.is_on_object_storage:
+        if self._lake.is_on_object_storage:
             return
         try:
-            Path(self.lake.data).mkdir(parents=True, exist_ok=True)
+            Path(self._lake.data).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WarehouseUnusable(
-                f"The folder {self.lake.data} cannot be made ({error.strerror}): set "
-                "DERIBIT_WAREHOUSE_DATA to one that can."
-            ) from error
+            raise self._unmakeable(error) from error
+
+    def _unmakeable(self, error: OSError) -> WarehouseUnusable:
+        return WarehouseUnusable(
+            f"The folder {self._lake.data} cannot be made ({error.strerror}): set "
+            "DERIBIT_WAREHOUSE_DATA to one that can."
+        )
 
 
 class _OnlyAdding:
@@ -236,21 +253,35 @@ class _OnlyAdding:
         self._lake = lake
 
     def execute(self, statement: str, *rest: Any) -> Connection:
-        if statement.split(None, 1)[0].lower() in ("delete", "update", "merge"):
-            raise Conflict(self._lake, "rows were to be replaced")
+        self._require_adding(statement)
         return self._connection.execute(statement, *rest)
+
+    def executemany(self, statement: str, *rest: Any) -> Connection:
+        self._require_adding(statement)
+        return self._connection.executemany(statement, *rest)
+
+    def _require_adding(self, statement: str) -> None:
+        if statement.split(None, 1)[0].lower() in ("delete", "update", "merge"):
+            raise conflict(self._lake, "rows were to be replaced")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
 
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Alone at once after a conflict; what is away is waited for."""
-    if state.outcome is not None and isinstance(state.outcome.exception(), Conflict):
-        return 0.0
-    return float(tenacity.wait_random_exponential(multiplier=0.1, max=5.0)(state))
+def _places(lake: Lake) -> Iterator[tuple[str, str]]:
+    """The lake's own place and all that it lies in, each with the files that would be a lake's."""
+    yield lake.data, f"{lake.data}**/*.parquet"
+    scheme, separator, rest = lake.data.rpartition("://")
+    for parent in PurePosixPath(rest).parents:
+        place = f"{scheme}{separator}{str(parent).rstrip('/')}/"
+        if parent.name:
+            yield place, f"{place}main/*/**/*.parquet"
+
+
+def _has_files(connection: Connection, pattern: str) -> bool:
+    return bool(connection.execute("from glob($1) limit 1", [pattern]).fetchall())
 
 
 def _say_why(state: tenacity.RetryCallState) -> None:
-    if state.outcome is not None and isinstance(state.outcome.exception(), LakeAway):
-        logger.warning("Trying again: %s", state.outcome.exception())
+    if state.outcome is not None:
+        logger.warning(_AGAIN, state.outcome.exception())

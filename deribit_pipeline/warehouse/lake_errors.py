@@ -4,10 +4,16 @@ import re
 
 import duckdb
 
-from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
+from deribit_pipeline import catalog
+from deribit_pipeline.errors import (
+    Conflict,
+    LakeAway,
+    WarehouseError,
+    WarehouseUnusable,
+    first_line,
+)
 from deribit_pipeline.location import Lake
-from deribit_pipeline.warehouse.file import first_line
-from deribit_pipeline.warehouse.locks import LakeAway, without_secrets
+from deribit_pipeline.warehouse.connections import DISK_FULL
 
 # How DuckDB says that a commit came after another's that it does not go with.
 _CONFLICT = "Transaction conflict"
@@ -22,25 +28,34 @@ _AWAY = (
 # How the object store says that asking again would not help.
 _REFUSED = re.compile("HTTP (code )?40[134]|Secret Validation Failure")
 
-_DISK_FULL = "No space left on device"
+
+def away(lake: Lake, reason: str) -> LakeAway:
+    """The error of a lake that is out of reach."""
+    return LakeAway(
+        f"{lake} cannot be reached ({without_secrets(lake, reason)}): see that its PostgreSQL "
+        "runs, and its object store where it has one."
+    )
 
 
-class Conflict(WarehouseError):
-    """Others were in the way: alone, the same may succeed."""
+def conflict(lake: Lake, reason: str) -> Conflict:
+    """The error of somebody who came after others."""
+    return Conflict(
+        f"{lake} was being written by others too ({reason}): the same command goes on from what "
+        "is kept."
+    )
 
-    def __init__(self, lake: Lake, reason: str) -> None:
-        super().__init__(
-            f"{lake} was being written by others too ({reason}): the same command goes on from "
-            "what is kept."
-        )
+
+def without_secrets(lake: Lake, message: str) -> str:
+    """What may be shown of a message that repeats the connection string."""
+    return catalog.without_secrets(lake.catalog, lake.shown, message)
 
 
 def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
     """The error that says what DuckDB said, without the passwords in it."""
     said, message = str(error), without_secrets(lake, first_line(error))
     if _CONFLICT in said:
-        return Conflict(lake, message)
-    if _DISK_FULL in said:
+        return conflict(lake, message)
+    if DISK_FULL in said:
         return WarehouseError(
             f"{lake} cannot be written, the disk of {lake.data} is full ({message}): "
             "make room, and the same command goes on from what is kept."
@@ -61,5 +76,5 @@ def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
             "bucket is there, and that the key of AWS_ACCESS_KEY_ID may read and write it."
         )
     if any(sign in said for sign in _AWAY):
-        return LakeAway(lake, message)
+        return away(lake, message)
     return WarehouseError(f"{lake}: {message}")

@@ -1,6 +1,5 @@
 """What keeps a lake fast and small: few files, no history that nobody asks for."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,7 +23,7 @@ _DELETED = 0.3
 
 # For so long a file that no snapshot needs stays: a reader may have begun before, and a writer may
 # not have committed yet what it has written.
-_GRACE = "interval 1 day"
+_GRACE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,15 @@ def maintain(warehouse: Warehouse, keep: timedelta = KEEP) -> list[Maintained]:
     if not isinstance(warehouse.location, Lake) or not warehouse.exists():
         return []
     before = _files(warehouse)
-    for statement in _steps(keep):
-        while _took_place(warehouse, statement) and "merge" in statement:
-            pass  # there may be more of them
+    for table in TABLES:
+        _took_place(
+            warehouse, f"call ducklake_flush_inlined_data('{NAME}', table_name => '{table.name}')"
+        )
+    _took_place(warehouse, _expires(keep))
+    for table in TABLES:
+        _merge(warehouse, table.name)
+    for function in ("ducklake_cleanup_old_files", "ducklake_delete_orphaned_files"):
+        _took_place(warehouse, f"call {function}('{NAME}', {_older_than(_GRACE)})")
     after = _files(warehouse)
     return [Maintained(table, before[table], after[table]) for table in before]
 
@@ -67,26 +72,26 @@ def forget_the_past(warehouse: Warehouse) -> None:
         _took_place(warehouse, _expires(timedelta(0)))
 
 
-def _steps(keep: timedelta) -> Iterator[str]:
-    for table in TABLES:
-        yield f"call ducklake_flush_inlined_data('{NAME}', table_name => '{table.name}')"
-    yield _expires(keep)
-    for table in TABLES:
-        of_table = f"'{NAME}', '{table.name}'"
-        yield f"call ducklake_rewrite_data_files({of_table}, delete_threshold => {_DELETED})"
-        yield (
-            f"call ducklake_merge_adjacent_files({of_table}, "
-            f"max_compacted_files => {_MADE_AT_ONCE}, max_file_size => {_LARGE})"
-        )
-    for function in ("ducklake_cleanup_old_files", "ducklake_delete_orphaned_files"):
-        yield f"call {function}('{NAME}', older_than => now() - {_GRACE})"
+def _merge(warehouse: Warehouse, table: str) -> None:
+    """Write the files of a table anew of which much is deleted, and make large ones of small."""
+    of_table = f"'{NAME}', '{table}'"
+    _took_place(
+        warehouse, f"call ducklake_rewrite_data_files({of_table}, delete_threshold => {_DELETED})"
+    )
+    merges = (
+        f"call ducklake_merge_adjacent_files({of_table}, "
+        f"max_compacted_files => {_MADE_AT_ONCE}, max_file_size => {_LARGE})"
+    )
+    while _took_place(warehouse, merges):
+        pass  # there may be more of them
 
 
 def _expires(keep: timedelta) -> str:
-    seconds = int(keep.total_seconds())
-    return (
-        f"call ducklake_expire_snapshots('{NAME}', older_than => now() - interval {seconds} second)"
-    )
+    return f"call ducklake_expire_snapshots('{NAME}', {_older_than(keep)})"
+
+
+def _older_than(age: timedelta) -> str:
+    return f"older_than => now() - interval {int(age.total_seconds())} second"
 
 
 def _took_place(warehouse: Warehouse, statement: str) -> bool:

@@ -1,6 +1,18 @@
 """What brings the tables of an older file to those of this version."""
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
+    4: (
+        # Version 3 called the day `delivered_on`, and for a while `delivery_date`: so by position.
+        """
+        create table delivery_prices_of_4 (
+            index_name varchar not null, delivery_date date not null,
+            delivery_price double not null
+        )
+        """,
+        "insert into delivery_prices_of_4 select * from delivery_prices",
+        "drop table delivery_prices",
+        "alter table delivery_prices_of_4 rename to delivery_prices",
+    ),
     3: (
         """
         create table instruments (

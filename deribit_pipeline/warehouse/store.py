@@ -31,7 +31,7 @@ class Store(Protocol):
         """Raise WarehouseUnusable where nothing is there, and nothing could be made."""
 
     def require_writable(self) -> None:
-        """Raise WarehouseUnusable where what is there may not be written."""
+        """Raise WarehouseUnusable where what is there is seen not to be writable."""
 
     def make(self, fill: Change[None]) -> None:
         """Make it with what `fill` writes, whole or not at all; somebody else's stays."""

@@ -8,10 +8,10 @@ from datetime import datetime
 import duckdb
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
+from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.warehouse import schema
-from deribit_pipeline.warehouse.file import REMEDY, FileStore, first_line
+from deribit_pipeline.warehouse.file import REMEDY, FileStore
 from deribit_pipeline.warehouse.migrations import MIGRATIONS
 from deribit_pipeline.warehouse.store import Change, Connection, Result, Store
 
@@ -201,13 +201,9 @@ def _empty() -> Iterator[Connection]:
 
 
 def _store_at(location: Location, patience: float) -> Store:
-    if isinstance(location, Lake):
-        try:
-            from deribit_pipeline.warehouse.lake import LakeStore
-        except ImportError as error:
-            raise WarehouseUnusable(
-                f"{location} needs a driver of PostgreSQL, which is missing: "
-                "pip install 'deribit-pipeline[ducklake]' brings it."
-            ) from error
-        return LakeStore(location, patience)
-    return FileStore(location, patience)
+    if not isinstance(location, Lake):
+        return FileStore(location, patience)
+    # Its driver comes with an extra that the users of a file do not need.
+    from deribit_pipeline.warehouse.lake import LakeStore
+
+    return LakeStore(location, patience)

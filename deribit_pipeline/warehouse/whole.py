@@ -1,6 +1,7 @@
 """A file or folder that is there whole or not at all, whatever ends the process that makes it."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -39,6 +40,16 @@ def whole_file(path: Path, *, replacing: bool) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # the error that brought us here says more
             for file in (made, _wal(made)):
                 file.unlink(missing_ok=True)
+
+
+def require_room(path: Path) -> None:
+    """Raise OSError where nothing could be made at `path`, nor the folders that it lies in."""
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder")
+    probe = folder / f".{path.name}.probe"
+    probe.touch()
+    probe.unlink(missing_ok=True)  # another process may try the same
 
 
 @contextmanager

@@ -46,8 +46,10 @@ def write_days(
         return
     new = [day for day in days if day.proof is not former.get(day.proof.day)]
     for day in days:
-        if day.proof.day in former or len(day.gaps):
-            _write_gaps(connection, day)
+        if day.proof.day in former:
+            _confirm_gaps(connection, day)
+        if len(day.gaps):
+            _insert_gaps(connection, day)
     for day in new:
         if day.proof.day in former:
             _keep_revisions(connection, day, provenance)
@@ -157,11 +159,10 @@ def _insert_proofs(
         )
 
 
-def _write_gaps(connection: Connection, day: ProvedDay) -> None:
-    """The gaps of the day: those that were filled go, the others count one more confirmation."""
+def _confirm_gaps(connection: Connection, day: ProvedDay) -> None:
+    """Of the gaps that the day had, those that were filled go, the others count once more."""
     proof, window = day.proof, day_window(day.proof.day)
     series = series_parameters(proof.instrument_name, proof.resolution)
-    confirmed_at = {"confirmed_at": day.as_of}
     with registered(connection, "named", {"opened_at": day.gaps}):
         connection.execute(
             f"""
@@ -176,8 +177,15 @@ def _write_gaps(connection: Connection, day: ProvedDay) -> None:
             update candle_gaps set confirmed = confirmed + 1, confirmed_at = $confirmed_at
             where {SERIES} and opened_at in (select opened_at::timestamptz from named)
             """,
-            series | confirmed_at,
+            series | {"confirmed_at": day.as_of},
         )
+
+
+def _insert_gaps(connection: Connection, day: ProvedDay) -> None:
+    """The gaps of the day that it did not have before."""
+    proof = day.proof
+    series = series_parameters(proof.instrument_name, proof.resolution)
+    with registered(connection, "named", {"opened_at": day.gaps}):
         connection.execute(
             f"""
             insert into candle_gaps
@@ -187,7 +195,7 @@ def _write_gaps(connection: Connection, day: ProvedDay) -> None:
                 select opened_at from candle_gaps where {SERIES}
             )
             """,
-            series | confirmed_at,
+            series | {"confirmed_at": day.as_of},
         )
 
 

@@ -1,0 +1,80 @@
+"""Connections to the PostgreSQL of a lake's catalog, for its locks and the rate limit beside it."""
+
+import re
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
+from psycopg2.extensions import parse_dsn
+
+from deribit_pipeline.errors import SettingsError
+
+# A server that went away without a word is noticed within the seconds in which a signal is to end
+# a command, for nothing interrupts libpq; what the connection string says of these counts more.
+_PARAMETERS = {
+    "connect_timeout": "2",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "2000",
+    "fallback_application_name": "deribit-pipeline",
+}
+
+# How PostgreSQL says that it does not want this connection, now or later: psycopg2 tells no code.
+_REFUSED = re.compile(
+    "authentication failed|does not exist|no pg_hba.conf entry|no password supplied|"
+    "permission denied"
+)
+
+
+class CatalogUnreachable(Exception):
+    """No connection came about, and the message says why, without address and password.
+
+    `is_refusal`: PostgreSQL answered, and asking it again would not help.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.is_refusal = bool(_REFUSED.search(reason))
+
+
+def connect(catalog: str, options: str = "") -> PostgresConnection:
+    """A connection without transactions to the database that a connection string of libpq names.
+
+    `options` are command-line options for the server, besides those of the string. Raises
+    CatalogUnreachable, and SettingsError for a string that is none.
+    """
+    parameters = _PARAMETERS | _parsed(catalog)
+    parameters["options"] = f"{parameters.get('options', '')} {options}".strip()
+    try:
+        connection = psycopg2.connect(**parameters)
+    except psycopg2.Error as error:
+        # Without its cause, which may repeat a password.
+        raise CatalogUnreachable(_said_by_libpq(error)) from None
+    connection.autocommit = True
+    return connection
+
+
+def without_secrets(catalog: str, shown: str, message: str) -> str:
+    """A message that may repeat the connection string, with what may be `shown` of it instead."""
+    password = _parsed(catalog).get("password")
+    message = message.replace(catalog, shown)
+    return message.replace(password, "…") if password else message
+
+
+def _parsed(catalog: str) -> dict[str, Any]:
+    try:
+        return dict(parse_dsn(catalog))
+    except psycopg2.ProgrammingError:
+        # libpq repeats what it does not understand, which may be a password.
+        raise SettingsError(
+            "DERIBIT_WAREHOUSE names its PostgreSQL in no way that libpq understands: write "
+            "ducklake:postgres: and key=value pairs, or postgresql://user@host/database."
+        ) from None
+
+
+def _said_by_libpq(error: Exception) -> str:
+    """What the network or the server said of a connection that failed, without the address: a
+    password that is written wrongly is read as a part of it, and repeated."""
+    said = re.findall(r"(?:failed|to address): (?:FATAL: +)?(.+)", str(error))
+    return str(said[-1]) if said else "its connection string is not understood"

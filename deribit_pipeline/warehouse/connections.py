@@ -1,0 +1,45 @@
+"""What goes for every open DuckDB, whatever its tables are in."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from deribit_pipeline.warehouse.store import Connection
+
+logger = logging.getLogger(__name__)
+
+DISK_FULL = "No space left on device"
+"""How DuckDB says that a disk is full."""
+
+
+@contextmanager
+def committed(connection: Connection) -> Iterator[None]:
+    """Commit the open transaction when the block ends, or undo it when that raises."""
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        roll_back(connection)
+        raise
+
+
+def roll_back(connection: Connection) -> None:
+    """Undo the open transaction, where there still is one."""
+    try:
+        connection.rollback()
+    except duckdb.Error as error:  # a failure, or a commit, has closed it
+        logger.debug("Nothing to roll back: %s", error)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise what the handler of a signal raised in the middle of a statement: DuckDB puts it into a
+    RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if error.__cause__ is None or isinstance(error.__cause__, Exception):
+            raise
+        raise error.__cause__ from None
