@@ -23,6 +23,7 @@ setup: .venv/.installed ## Install the project and its development tools into .v
 demo: export DERIBIT_ENV = sandbox
 demo: export DERIBIT_BASE_URL =
 demo: export DERIBIT_WAREHOUSE =
+demo: export DERIBIT_WAREHOUSE_DATA =
 demo: export DERIBIT_CLIENT_ID =
 demo: export DERIBIT_CLIENT_SECRET =
 demo: export DAGSTER_HOME = $(CURDIR)/dagster_home

@@ -9,10 +9,11 @@ from deribit_pipeline.defs.assets import dataset_asset
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.defs.exchange import DERIBIT_API, reachability_check
 from deribit_pipeline.defs.instruments import instruments_asset, instruments_schedule
-from deribit_pipeline.defs.maintenance import maintenance_schedules
+from deribit_pipeline.defs.maintenance import maintenance_schedule
 from deribit_pipeline.defs.partitions import series_days, warn_where_slow
 from deribit_pipeline.defs.schedules import CRONS, candles_schedules, rows_schedule
 from deribit_pipeline.domain import Resolution
+from deribit_pipeline.location import Lake
 from deribit_pipeline.operations.exchange import open_exchange
 from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.reach import within_reach
@@ -35,6 +36,7 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
     }
     warn_where_slow(grids.values())
     assets = {dataset: dataset_asset(dataset, grid) for dataset, grid in grids.items()}
+    is_lake = isinstance(settings.warehouse, Lake)  # a file needs no maintenance
     # What is finer than all others is kept by itself; the others are there to be asked.
     minutes = CANDLES[Resolution.MINUTE_1]
 
@@ -53,7 +55,7 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
         ],
         schedules=[
             instruments_schedule(settings, listed, crons),
-            *maintenance_schedules(settings, crons),
+            *([maintenance_schedule(settings, crons)] if is_lake else []),
             *candles_schedules(settings, assets[minutes], minutes, universe[minutes], crons),
             *(
                 rows_schedule(settings, assets[dataset], dataset, series, crons)

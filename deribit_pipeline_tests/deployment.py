@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -45,3 +46,16 @@ def services(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 def ours(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The services that run our image."""
     return {name: one for name, one in services(variables).items() if "build" in one}
+
+
+def variables_of(database: str) -> dict[str, str]:
+    """What `dagster.yaml` reads of the environment to keep its books in the database of this
+    connection string, a URL."""
+    url = urlsplit(database)
+    return {
+        "DAGSTER_PG_HOST": str(url.hostname),
+        "DAGSTER_PG_PORT": str(url.port),
+        "DAGSTER_PG_DB": url.path.removeprefix("/"),
+        "DAGSTER_PG_USERNAME": str(url.username),
+        "DAGSTER_PG_PASSWORD": str(url.password),
+    }

@@ -19,10 +19,7 @@ FIRST = date(2024, 1, 1)
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with cluster(tmp_path_factory.mktemp("deploy")) as found:
-        until(
-            lambda: "there" if found.ui.ask("{ assetNodes { id } }")["assetNodes"] else None,
-            "the code location",
-        )
+        until(found.ui.is_loaded, "the code location")
         yield found
 
 

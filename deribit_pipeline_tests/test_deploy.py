@@ -1,12 +1,13 @@
 """What `deploy/` holds is understood by the tools that it is for, and says one thing throughout."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,8 +17,17 @@ from dotenv import dotenv_values
 
 from deribit_pipeline.defs.postgres import BatchedPostgresEventLogStorage
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.deployment import DEPLOY, ROOT, VARIABLE, ours, read, services
-from deribit_pipeline_tests.servers import HOST, Postgres
+from deribit_pipeline_tests.deployment import (
+    DEPLOY,
+    ROOT,
+    VARIABLE,
+    ours,
+    read,
+    services,
+    variables_of,
+)
+from deribit_pipeline_tests.servers import ObjectStore, Postgres
+from deribit_pipeline_tests.test_settings import Watching
 
 SECRETS = {
     "POSTGRES_PASSWORD": "password",
@@ -25,18 +35,6 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "secret",
 }
 BIN = Path(sys.executable).parent
-
-
-class Watched(dict[str, str | None]):
-    """A mapping that notes what is read of it."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.read: set[str] = set()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.read.add(key)
-        return super().get(key, default)
 
 
 def read_by_dagster() -> set[str]:
@@ -64,6 +62,47 @@ def test_our_containers_keep_nothing() -> None:
         assert "volumes" not in service
 
 
+@pytest.mark.parametrize("bind", ["127.0.0.1", "10.0.0.1"])
+def test_further_machines_reach_the_stores_where_that_is_asked_for_and_never_the_ui(
+    bind: str,
+) -> None:
+    given = SECRETS if bind == "127.0.0.1" else SECRETS | {"BIND": bind}
+    published = {name: one["ports"] for name, one in services(given).items() if "ports" in one}
+    assert published == {
+        "webserver": ["127.0.0.1:3000:3000"],
+        "postgres": [f"{bind}:5432:5432"],
+        "objects": [f"{bind}:7070:7070"],
+    }
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the image that makes the bucket has curl")
+def test_the_bucket_of_the_warehouse_is_made_once_in_any_region(store: ObjectStore) -> None:
+    given = SECRETS | {
+        "AWS_ACCESS_KEY_ID": store.key_id,
+        "AWS_SECRET_ACCESS_KEY": store.secret,
+        "AWS_ENDPOINT_URL": store.endpoint,
+        "AWS_REGION": "eu-central-1",
+        "DERIBIT_WAREHOUSE_DATA": "s3://of-another-name/with/a/prefix",
+    }
+    service = services(given)["bucket"]
+    made = store.folder.parent / "of-another-name"
+    assert not made.exists()
+    for _ in range(2):
+        ended = subprocess.run(
+            service["entrypoint"], env={"PATH": os.environ["PATH"]} | service["environment"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        assert made.is_dir()
+    assert services(given)["objects"]["environment"]["VGW_REGION"] == "eu-central-1"
+
+
+def test_what_lasts_says_itself_when_it_is_healthy_and_the_image_does_not() -> None:
+    asked = {name: "healthcheck" in service for name, service in ours(SECRETS).items()}
+    assert asked == {"code": True, "webserver": True, "daemon": True, "worker": False}
+    assert not re.search("^(HEALTHCHECK|CMD)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+
+
 def test_what_the_containers_run_is_there() -> None:
     for service in ours(SECRETS).values():
         program, *_ = [*service.get("entrypoint", []), *service["command"]]
@@ -74,7 +113,7 @@ def test_what_the_containers_run_is_there() -> None:
 
 def test_the_settings_read_every_variable_of_the_containers() -> None:
     for service in ours(SECRETS).values():
-        environment = Watched(service["environment"])
+        environment = Watching(service["environment"])
         settings = Settings.from_env(environment)
         assert environment.keys() <= environment.read | read_by_dagster()
         assert settings.instruments == Settings().instruments
@@ -87,7 +126,7 @@ def test_the_settings_read_every_variable_of_the_pods() -> None:
     text = (DEPLOY / "helm/values.yaml").read_text()
     secret = dict(re.findall(r"--from-literal=([A-Z_]+)='?([^ ']*)", text))
     assert secret.keys() == {"DERIBIT_WAREHOUSE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    environment = Watched(deployment["env"] | secret)
+    environment = Watching(deployment["env"] | secret)
     Settings.from_env(environment)
     assert environment.keys() <= environment.read
 
@@ -113,14 +152,7 @@ def test_the_example_lists_what_the_compose_file_takes_with_its_defaults() -> No
 def home(tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A DAGSTER_HOME as the image has it, with a new database."""
     (tmp_path / "dagster.yaml").write_text((DEPLOY / "dagster.yaml").read_text())
-    variables = {
-        "DAGSTER_HOME": str(tmp_path),
-        "DAGSTER_PG_HOST": HOST,
-        "DAGSTER_PG_PORT": str(postgres.port),
-        "DAGSTER_PG_DB": postgres.database().rpartition("/")[2],
-        "DAGSTER_PG_USERNAME": postgres.USER,
-        "DAGSTER_PG_PASSWORD": postgres.PASSWORD,
-    }
+    variables = {"DAGSTER_HOME": str(tmp_path)} | variables_of(postgres.database())
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return tmp_path
@@ -145,17 +177,17 @@ def test_dagster_takes_its_configuration_and_keeps_nothing_on_the_machine(
     assert left == {"dagster.yaml"}
 
 
-OWN = {"storage", "python_logs"}  # where the books are kept, and where lines go
+STORAGES = {"run_storage", "event_log_storage", "schedule_storage"}
 POLICIES = {"concurrency", "run_retries", "run_monitoring", "nux"}
 
 
 def test_the_policies_are_those_of_one_machine() -> None:
     one = yaml.safe_load((ROOT / "deribit_pipeline/dagster.yaml").read_text())
     several = read("dagster.yaml")
-    assert several.keys() == one.keys()
-    assert {key: several[key] for key in several.keys() - OWN} == {
-        key: one[key] for key in one.keys() - OWN
-    }
+    # Where lines go, and where the books are kept, is their own.
+    assert several.pop("python_logs").keys() == one.pop("python_logs").keys()
+    assert one.pop("storage").keys() == {"custom"}
+    assert {key: several[key] for key in several.keys() - STORAGES} == one
 
 
 def test_the_policies_of_the_chart_are_the_same() -> None:
@@ -172,15 +204,13 @@ def test_the_policies_of_the_chart_are_the_same() -> None:
 
 
 def test_the_event_log_of_the_chart_gives_way_to_ours(home: Path) -> None:
-    """The chart writes both into one text, under the same key."""
-    place = read("dagster.yaml")["storage"]["custom"]["config"]
-    of_the_chart = {
-        f"{kind}_storage": {
-            "module": f"dagster_postgres.{kind}_storage".replace("log_storage", "log"),
-            "class": "Postgres" + f"{kind}_storage".title().replace("_", ""),
-            "config": place,
-        }
-        for kind in ("schedule", "run", "event_log")
+    """The chart writes both into one text, under the same key; the other two are as ours."""
+    of_the_chart = {name: read("dagster.yaml")[name] for name in STORAGES}
+    place = of_the_chart["event_log_storage"]["config"]
+    of_the_chart["event_log_storage"] = {
+        "module": "dagster_postgres.event_log",
+        "class": "PostgresEventLogStorage",
+        "config": place,
     }
     additional = read("helm/values.yaml")["additionalInstanceConfig"]
     additional["event_log_storage"]["config"] = place
@@ -191,8 +221,8 @@ def test_the_event_log_of_the_chart_gives_way_to_ours(home: Path) -> None:
         assert instance.get_runs() == []
 
 
-# The values of the chart that ours set, as its values.schema.json has them: what is not there, the
-# chart passes over in silence.
+# The values that ours set, each looked up by hand in the chart's schema, which is in no package
+# (dagster-io/dagster, helm/dagster/schema). What the chart lacks, it passes over in silence.
 CHART = {
     "global": {"postgresqlSecretName"},
     "postgresql": {
@@ -212,7 +242,7 @@ DEPLOYMENT = {
 }  # fmt: skip
 
 
-def test_the_chart_has_the_values_that_ours_set() -> None:
+def test_no_value_is_set_that_was_not_looked_up_in_the_chart() -> None:
     values = {key: value for key, value in read("helm/values.yaml").items() if key[:2] != "x-"}
     assert values.pop("generatePostgresqlPasswordSecret") is False
     assert values.pop("additionalInstanceConfig")

@@ -284,7 +284,44 @@ def test_the_command_says_what_went(
         assert "'--older-than'" in capsys.readouterr().err
 
 
-def test_books_elsewhere_are_not_said_to_be_pruned(home: Path) -> None:
-    (home / "dagster.yaml").write_text((ROOT / "deploy" / "dagster.yaml").read_text())
-    with pytest.raises(RecordingError, match="are not in its folder"):
-        pruned_later(home)
+ELSEWHERE = {
+    "ours in PostgreSQL": (ROOT / "deploy" / "dagster.yaml").read_text(),
+    "Dagster's in PostgreSQL": "storage: {postgres: {postgres_url: postgresql://nowhere/dagster}}",
+    "somebody's own": "storage: {custom: {module: theirs, class: TheirStorage}}",
+}
+HERE = {
+    "ours": (ROOT / "deribit_pipeline" / "dagster.yaml").read_text(),
+    "ours formerly": (Path(__file__).parent / "former" / "dagster-0.1.0.yaml").read_text(),
+    "Dagster's": "storage: {sqlite: {base_dir: {env: DAGSTER_HOME}}}",
+    "nothing said of them": "telemetry: {enabled: false}",
+    "nothing said": "",
+}
+
+
+@pytest.mark.parametrize("configuration", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_books_that_moved_elsewhere_are_not_said_to_be_pruned(
+    home: Path, instance: dg.DagsterInstance, configuration: str
+) -> None:
+    run(instance, "A|2024-01-01", "A|2024-01-02")
+    (home / "dagster.yaml").write_text(configuration)
+    for ask in (retention.prune, retention.old_runs):
+        with pytest.raises(RecordingError, match="are not in its folder"):
+            ask(home, datetime.now(UTC) + LATER)
+    assert len(instance.get_runs()) == 1
+
+
+@pytest.mark.parametrize("configuration", HERE.values(), ids=HERE)
+def test_books_in_the_home_are_pruned_whoever_keeps_them(
+    tmp_path: Path, configuration: str
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(configuration)
+    assert pruned_later(tmp_path) == retention.Pruned(0, 0)
+
+
+@pytest.mark.parametrize("configuration", ["storage: {custom: {", "- storage"])
+def test_a_configuration_that_is_not_understood_is_one_sentence(
+    tmp_path: Path, configuration: str
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(configuration)
+    with pytest.raises(RecordingError, match="dagster.yaml .* not understood: mend it"):
+        pruned_later(tmp_path)

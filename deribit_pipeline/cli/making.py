@@ -2,11 +2,10 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import date
-from pathlib import Path
 
 from deribit_pipeline.cli.interrupts import Interrupted, caught
 from deribit_pipeline.cli.report import print_report
@@ -109,8 +108,7 @@ def _record(
     if background is not None and background.is_cancelled:
         return
     with ExitStack() as stack:
-        stack.enter_context(_recording(settings.dagster_home))
-        instance = stack.enter_context(runs.open_instance())
+        instance = stack.enter_context(runs.recording(settings.dagster_home))
         for job in jobs:
             assert background is not None
             if background.is_cancelled:
@@ -125,21 +123,6 @@ def _record(
             here = ForegroundBackfill(exchange, warehouse)
             for job in jobs_of(settled):
                 runs.materialize(instance, dataset, job, here, force=False)
-
-
-@contextmanager
-def _recording(home: Path) -> Iterator[None]:
-    """Turn what Dagster's databases raise into RecordingError."""
-    from sqlalchemy.exc import DBAPIError
-
-    try:
-        yield
-    except (DBAPIError, OSError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error.strerror
-        raise RecordingError(
-            f"Dagster cannot record in DAGSTER_HOME {home} ({reason}): make room there, or make it "
-            "writable. What was proved is kept, and the same command goes on from there."
-        ) from error
 
 
 def _count(days: Days) -> int:

@@ -1,4 +1,4 @@
-"""The job `maintain_warehouse` and its schedule, where the warehouse is a lake."""
+"""The job `maintain_warehouse` and its schedule, of a lake."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,6 @@ import dagster as dg
 
 from deribit_pipeline.defs.schedules import CRONS, default_status
 from deribit_pipeline.errors import WarehouseError
-from deribit_pipeline.location import Lake
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.maintenance import maintain
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -14,12 +13,10 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 _NAME = "maintain_warehouse"
 
 
-def maintenance_schedules(
+def maintenance_schedule(
     settings: Settings, crons: Mapping[str, str] = CRONS
-) -> list[dg.ScheduleDefinition]:
-    """The schedule of a lake's maintenance, with its job; none where the warehouse is a file."""
-    if not isinstance(settings.warehouse, Lake):
-        return []
+) -> dg.ScheduleDefinition:
+    """The schedule of a lake's maintenance, with its job."""
 
     @dg.op(description="Merges small files, expires old snapshots and cleans up.")
     def merge_and_expire(context: dg.OpExecutionContext) -> None:
@@ -40,14 +37,12 @@ def maintenance_schedules(
     def maintain_warehouse() -> None:
         merge_and_expire()
 
-    return [
-        dg.ScheduleDefinition(
-            name=_NAME,
-            job=maintain_warehouse,
-            cron_schedule=crons[_NAME],
-            execution_timezone="UTC",
-            default_status=default_status(is_on=settings.schedules),
-            description="Keeps the lake fast and small: merges small files, expires old snapshots "
-            "and removes what no snapshot needs.",
-        )
-    ]
+    return dg.ScheduleDefinition(
+        name=_NAME,
+        job=maintain_warehouse,
+        cron_schedule=crons[_NAME],
+        execution_timezone="UTC",
+        default_status=default_status(is_on=settings.schedules),
+        description="Keeps the lake fast and small: merges small files, expires old snapshots "
+        "and removes what no snapshot needs.",
+    )

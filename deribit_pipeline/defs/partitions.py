@@ -40,7 +40,7 @@ class SeriesDays(dg.MultiPartitionsDefinition):
             dimension.partitions_def.get_partition_keys(current_time)
             for dimension in self.partitions_defs
         )
-        return [f"{name}|{day}" for name in series for day in days]
+        return [partition_key(name, day) for name in series for day in days]
 
 
 def series_days(
@@ -74,8 +74,8 @@ def warn_where_slow(grids: Iterable[SeriesDays]) -> None:
         )
 
 
-def partition_key(series: str, day: date) -> str:
-    """The key of a series' day."""
+def partition_key(series: str, day: date | str) -> str:
+    """The key of a series' day; as a text the day is written `2024-01-31`."""
     return f"{series}|{day}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dagster._core.events.log import EventLogEntry
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
+from dagster_postgres import PostgresEventLogStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
 
 from deribit_pipeline.defs.event_log import divided, store_batch
@@ -23,7 +23,12 @@ class BatchedPostgresEventLogStorage(PostgresEventLogStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "BatchedPostgresEventLogStorage":
-        return cls(inst_data=inst_data, **_arguments(config_value))
+        return cls(
+            inst_data=inst_data,
+            postgres_url=pg_url_from_config(config_value),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+            token_provider=get_token_provider_from_config(config_value),
+        )
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write events of one run's assets in one transaction."""
@@ -32,25 +37,3 @@ class BatchedPostgresEventLogStorage(PostgresEventLogStorage):
             with self.index_transaction() as connection:
                 store_batch(self, connection, together)
         super().store_event_batch(alone)
-
-
-class BatchedPostgresStorage(DagsterPostgresStorage):
-    """The storage of `deploy/dagster.yaml`; its settings are those of `storage: postgres`."""
-
-    def __init__(self, inst_data: ConfigurableClassData | None = None, **arguments: Any) -> None:
-        super().__init__(inst_data=inst_data, **arguments)
-        self._event_log_storage = BatchedPostgresEventLogStorage(**arguments)
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "BatchedPostgresStorage":
-        return cls(inst_data, **_arguments(config_value))
-
-
-def _arguments(config_value: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "postgres_url": pg_url_from_config(config_value),
-        "should_autocreate_tables": config_value.get("should_autocreate_tables", True),
-        "token_provider": get_token_provider_from_config(config_value),
-    }

@@ -12,11 +12,14 @@ transaction takes longer than a second or two (measured: 1.3 s, an index of 276 
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from deribit_pipeline.errors import RecordingError
 
@@ -31,6 +34,9 @@ _PATIENCE = 30.0
 _WORTH_A_FIFTH, _WORTH_BYTES = 5, 1_000_000
 
 _LENGTH_OF_ID = 36  # of a run; the index has a name of its own
+
+# Where a `dagster.yaml` may say of each part of the books where it is kept.
+_PARTS = ("run_storage", "event_log_storage", "schedule_storage")
 
 _OLD_RUNS = """
 select run_id
@@ -137,13 +143,13 @@ def prune(home: Path, before: datetime) -> Pruned:
 def _books(home: Path) -> Iterator[sqlite3.Connection | None]:
     """The index of events, with the runs as `books` and the ticks as `schedules`; None where a
     home has none of them yet. Raises RecordingError where they are not to be read, or elsewhere."""
+    _require_books_here(home)
     files = {
         "main": home / "history" / "runs" / "index.db",
         "books": home / "history" / "runs.db",
         "schedules": home / "schedules" / "schedules.db",
     }
     if not all(file.exists() for file in files.values()):
-        _require_books_here(home)
         yield None
         return
     index, *others = (f"{file.absolute().as_uri()}?mode=rw" for file in files.values())
@@ -162,13 +168,31 @@ def _books(home: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def _require_books_here(home: Path) -> None:
-    """Raise RecordingError where the home's books are in a database elsewhere."""
+    """Raise RecordingError where the home's books are in a database elsewhere, though former ones
+    may be in its folder still."""
     configuration = home / "dagster.yaml"
-    if configuration.exists() and "SharedSqliteStorage" not in configuration.read_text():
+    try:
+        said = yaml.safe_load(configuration.read_text()) if configuration.exists() else None
+        here = _is_here(said or {})
+    except (yaml.YAMLError, AttributeError, ValueError) as error:
+        raise RecordingError(
+            f"What {configuration} says of the books is not understood: mend it."
+        ) from error
+    if not here:
         raise RecordingError(
             f"The books of DAGSTER_HOME {home} are not in its folder, and only those are pruned: "
             "delete old runs in Dagster's UI, or with dagster run delete."
         )
+
+
+def _is_here(configuration: Mapping[str, Any]) -> bool:
+    """Whether a `dagster.yaml` keeps the books in SQLite: what Dagster does of itself, and what it
+    and we call the classes that do so."""
+    [(kind, custom)] = configuration.get("storage", {"sqlite": {}}).items()
+    parts = [configuration[name] for name in _PARTS if name in configuration]
+    if kind == "custom":
+        parts.append(custom)
+    return kind in ("sqlite", "custom") and all("Sqlite" in part.get("class", "") for part in parts)
 
 
 def _ids(connection: sqlite3.Connection, query: str, before: datetime) -> list[str]:

@@ -2,12 +2,18 @@
 
 import os
 import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import DBAPIError
 
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.defs.assets import Backfills, dataset_asset
 from deribit_pipeline.defs.partitions import partition_key, series_days
+from deribit_pipeline.errors import RecordingError, first_line
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Key
 from deribit_pipeline.processes import is_alive, name_of
@@ -16,11 +22,40 @@ from deribit_pipeline.processes import is_alive, name_of
 _HOST, _PROCESS = "deribit_pipeline/host", "deribit_pipeline/process"
 
 
-def open_instance() -> dg.DagsterInstance:
-    """The instance of the DAGSTER_HOME that `prepare_home` has made ready; to be closed."""
-    instance = dg.DagsterInstance.get()
-    _fail_runs_of_the_dead(instance)
-    return instance
+@contextmanager
+def recording(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The instance of the DAGSTER_HOME that `prepare_home` has made ready. Raises RecordingError
+    where its databases refuse, then or while the block lasts."""
+    try:
+        with dg.DagsterInstance.get() as instance:
+            _fail_runs_of_the_dead(instance)
+            yield instance
+    except _refusals() as error:
+        raise RecordingError(
+            f"Dagster cannot record {_what_to_do(error, home)}. What was proved is kept, and the "
+            "same command goes on from there."
+        ) from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What Dagster's databases raise: one that cannot be reached raises an error of the extra
+    `postgres`, where that is installed."""
+    with suppress(ImportError):
+        from dagster_postgres.utils import DagsterPostgresException
+
+        return DBAPIError, OSError, DagsterPostgresException
+    return DBAPIError, OSError
+
+
+def _what_to_do(error: BaseException, home: Path) -> str:
+    while error.__cause__ and not isinstance(error, OSError):
+        error = error.__cause__  # down to what SQLite or PostgreSQL said
+    if isinstance(error, sqlite3.Error | OSError):
+        reason = error.strerror if isinstance(error, OSError) else error
+        return f"in DAGSTER_HOME {home} ({reason}): make room there, or make it writable"
+    # Without the address, of which a password that is written wrongly is a part.
+    reason = first_line(error).rpartition(": ")[2]
+    return f"in the database that dagster.yaml in {home} names ({reason}): see that it runs"
 
 
 def _fail_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
