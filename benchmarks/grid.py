@@ -17,17 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
 from made_up_events import record_like
-from questions import HEALTH, LAUNCH, STATS, TICK
+from questions import HEALTH, STATS, TICK
 from run import BIN, HERE, Measured, sandbox, timed
 
 from deribit_pipeline.settings import FIRST_DAY
 from deribit_pipeline_tests.browser import browsing
-from deribit_pipeline_tests.dagster_ui import DagsterUI, until
+from deribit_pipeline_tests.dagster_ui import DagsterUI, end, until
 from deribit_pipeline_tests.test_loopback import free_port
 
 ASSET, LOCATION = "candles_1m", "deribit_pipeline.definitions"
@@ -87,7 +85,7 @@ class Bench:
     """One grid on a home of its own, in `folder`."""
 
     def __init__(self, grid: Grid, folder: Path, exchange: str, repeat: int) -> None:
-        self._grid, self._folder, self._repeat = grid, folder, repeat
+        self._grid, self._folder = grid, folder
         self._home = folder / "dagster_home"
         self._env = {
             "DERIBIT_ENV": "sandbox",
@@ -151,16 +149,15 @@ class Bench:
         process = subprocess.Popen(
             [str(BIN / "dagster-webserver"), "-m", LOCATION, "-h", "127.0.0.1", "-p", str(port)],
             env={"PATH": os.environ["PATH"]} | self._env, cwd=self._folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         ui = DagsterUI(f"http://127.0.0.1:{port}")
         try:
-            until(lambda: _answer(ui), "the webserver")
+            until(ui.is_loaded, "the webserver", pause=0.05)
             self.figures.say("webserver until it answers", f"{time.perf_counter() - began:.1f} s")
             yield ui, process.pid
         finally:
-            process.terminate()
-            process.wait()
+            end(process)
 
     def _pages(self, ui: DagsterUI, recorded: str) -> None:
         """The page of an asset's partitions, and the two questions behind it."""
@@ -180,15 +177,15 @@ class Bench:
 
     def _launches(self, ui: DagsterUI) -> None:
         """Backfills of 2,000 keys, as names and as ranges, and the daemon's work with them."""
-        names, days, asset = self._grid.names[:10], self._grid.days[:200], {"path": [ASSET]}
+        names, days = self._grid.names[:10], self._grid.days[:200]
         keys = [f"{name}|{day}" for name in names for day in days]
         spans = [{"start": f"{name}|{days[0]}", "end": f"{name}|{days[-1]}"} for name in names]
-        by_name = {"assetSelection": [asset], "partitionNames": keys}
-        by_range = {"partitionsByAssets": [{"assetKey": asset, "partitions": {"ranges": spans}}]}
-        _launch(ui, by_range)
+        of_asset = {"assetKey": {"path": [ASSET]}, "partitions": {"ranges": spans}}
+        by_range = {"partitionsByAssets": [of_asset]}
+        ui.launch_with(by_range)
         self._ticks()
-        self.figures.took("launching 2,000 keys as names", lambda: _launch(ui, by_name))
-        self.figures.took("launching 2,000 keys as ranges", lambda: _launch(ui, by_range))
+        self.figures.took("launching 2,000 keys as names", lambda: ui.launch(ASSET, keys))
+        self.figures.took("launching 2,000 keys as ranges", lambda: ui.launch_with(by_range))
 
     def _ticks(self) -> None:
         """The daemon's ticks: the first launches the runs, the others look after them."""
@@ -205,21 +202,9 @@ class Bench:
         self.figures.say("the daemon's memory", f"{megabytes:.0f} MB")
 
 
-def _launch(ui: DagsterUI, params: dict[str, Any]) -> None:
-    answer = ui.ask(LAUNCH, params=params)["launchPartitionBackfill"]
-    assert answer["__typename"] == "LaunchBackfillSuccess", answer
-
-
 def _schedule(name: str) -> dict[str, str]:
     where = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
     return where | {"scheduleName": name}
-
-
-def _answer(ui: DagsterUI) -> str | None:
-    try:
-        return "yes" if ui.ask("{ assetNodes { id } }")["assetNodes"] else None
-    except httpx.TransportError:
-        return None
 
 
 def _cost(work: Callable[[], object]) -> tuple[float, float]:

@@ -21,11 +21,12 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 
 FIRST = date(2018, 8, 14)
+FETCHED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+SOURCE = Provenance(Environment.SANDBOX, "made up", "no run")
 
 
 def write_proofs(path: Path, names: list[str], days: int) -> None:
     """Write a proof of a complete day for each of these days and instruments."""
-    source = Provenance(Environment.SANDBOX, "made up", "no run")
     nothing, now = Candles.none(), datetime.now(UTC)
     with Warehouse(path, Environment.SANDBOX).writing() as connection:
         for name in names:
@@ -43,25 +44,29 @@ def write_proofs(path: Path, names: list[str], days: int) -> None:
                     for proof in proofs
                 ],
                 {},
-                source,
+                SOURCE,
             )
 
 
 def seconds_a_day(path: Path, days: int = 360, batch: int = 100) -> float:
     """The seconds that proving and writing one instrument-day of minutes takes, in batches of as
     many days as a backfill writes at once."""
-    listing, nothing, now = LISTINGS[0], Candles.none().opened_at, datetime.now(UTC)
-    market, fetched = Market(listing), []
-    for day in (date(2023, 1, 1) + timedelta(days=n) for n in range(days)):
-        start = int(np.datetime64(day, "ms").astype(int))
-        rows = market.minutes(start, start + DAY)
-        candles = Candles(rows.ticks.astype("datetime64[ms]"), rows.values)
-        name, minutes = listing.instrument_name, Resolution.MINUTE_1
-        fetched.append(FetchedDay(name, minutes, day, candles.opened_at, nothing, candles, now))
+    market, first = Market(LISTINGS[0]), date(2023, 1, 1)
+    fetched = [fetched_day(market, first + timedelta(days=n)) for n in range(days)]
     warehouse = Warehouse(path, Environment.SANDBOX)
-    source = Provenance(Environment.SANDBOX, "made up", "no run")
     began = time.perf_counter()
     for n in range(0, days, batch):
         with warehouse.writing() as connection:
-            write_days(connection, [prove(day) for day in fetched[n : n + batch]], {}, source)
+            write_days(connection, [prove(day) for day in fetched[n : n + batch]], {}, SOURCE)
     return (time.perf_counter() - began) / days
+
+
+def fetched_day(market: Market, day: date) -> FetchedDay:
+    """The minutes of a day, as a backfill hands them to be proved."""
+    start = int(np.datetime64(day, "ms").astype(int))
+    rows = market.minutes(start, start + DAY)
+    candles = Candles(rows.ticks.astype("datetime64[ms]"), rows.values)
+    name, nothing = market.listing.instrument_name, Candles.none().opened_at
+    return FetchedDay(
+        name, Resolution.MINUTE_1, day, candles.opened_at, nothing, candles, FETCHED_AT
+    )

@@ -62,8 +62,8 @@ def cost(kind: Kind, resolution: Resolution) -> Cost:
     instrument = Instrument("ONE", "option", listed, expires)
     days = {"ONE": list(days_between(date(2020, 1, 1), expires.date()))}
     one = estimate({"ONE": instrument}, resolution, days, days, LIMIT)
-    # An answer without a neighbour is asked for twice; each listing is, too.
-    calls = max(2, one.requests) + 2
+    # An answer without a neighbour is asked for twice.
+    calls = one.calls + (1 if one.requests == 1 else 0)
     rows = one.rows or 0
     of_all = kind.instruments
     return Cost(kind.name, of_all, one.days * of_all, calls * of_all, rows * of_all)

@@ -1,4 +1,4 @@
-"""What Dagster's pages ask over GraphQL: of an asset's partitions, of its backfills and schedules.
+"""What Dagster's pages ask over GraphQL: of an asset's partitions, and of schedules.
 
 HEALTH is what the page of partitions asks, and STATS what a picture of many assets asks of each.
 """
@@ -30,11 +30,6 @@ query ($asset: AssetKeyInput!) {
   assetNodeOrError(assetKey: $asset) {
     ... on AssetNode { partitionStats { numMaterialized numMaterializing numFailed } }
   }
-}
-"""
-LAUNCH = """
-mutation ($params: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $params) { __typename }
 }
 """
 TICK = """

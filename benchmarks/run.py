@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from made_up import seconds_a_day, write_proofs
+from measured import Received, ended, received
 from sections import put
 
 HERE = Path(__file__).parent
@@ -80,12 +81,14 @@ class Measured:
 
 
 @contextmanager
-def sandbox(is_metered: bool = True, *options: str) -> Iterator[str]:
-    """A sandbox in a process of its own; gives its API root."""
+def sandbox(is_metered: bool = True, *options: str, latency_ms: int | None = None) -> Iterator[str]:
+    """A sandbox in a process of its own; gives its API root. Where it is not metered, it answers
+    at once unless there is a latency."""
+    if latency_ms is None:
+        latency_ms = LATENCY_MS if is_metered else 0
     rate = str(PER_SECOND if is_metered else 0)
     command = [OURS, "sandbox", "--port", "0", "--requests-per-second", rate]
-    command += ["--burst", str(BURST), "--latency-ms", str(LATENCY_MS if is_metered else 0)]
-    command += options
+    command += ["--burst", str(BURST), "--latency-ms", str(latency_ms), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
         found = re.search(r"http://[\d.:]+/api/v2", server.stderr.readline())
@@ -106,24 +109,12 @@ def timed(command: Sequence[str], env: dict[str, str], folder: Path) -> Measured
     )  # fmt: skip
     assert process.stdout
     said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    end = ended(process)
     seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if end.code:
         raise SystemExit(f"{' '.join(command)} failed:\n{said}")
-    summary = re.search(
-        r"^([\d,]+) (?:chart )?requests?, ([\d,]+) \w+(?: received in ([\d.,]+) s)?$", said, re.M
-    )
-    requests, rows, after_start = (
-        float((text or "0").replace(",", "")) for text in (summary.groups() if summary else "000")
-    )
-    return Measured(
-        seconds,
-        after_start or seconds,
-        usage.ru_maxrss / 1024,
-        int(requests),
-        int(rows),
-    )
+    told = received(said) or Received(0, 0)
+    return Measured(seconds, told.seconds or seconds, end.megabytes, told.requests, told.rows)
 
 
 def backfill(work: Work) -> list[str]:

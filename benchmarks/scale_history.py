@@ -6,24 +6,20 @@ into Parquet, of which any number of warehouses are filled.
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import duckdb
-import numpy as np
+from made_up import FIRST, SOURCE, fetched_day
 
-from deribit_pipeline.domain import Candles, Environment, ProvedDay, Resolution
-from deribit_pipeline.planning.days import FetchedDay, prove
+from deribit_pipeline.planning.days import prove
 from deribit_pipeline.sandbox.listings import LISTINGS
-from deribit_pipeline.sandbox.market import DAY, Market
+from deribit_pipeline.sandbox.market import Market
 from deribit_pipeline.warehouse import candle_tables, schema
 from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline.warehouse.writes import Provenance, write_days
-
-FIRST = date(2018, 8, 14)
-FETCHED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+from deribit_pipeline.warehouse.writes import write_days
 
 _FILLED = (candle_tables.CANDLES, candle_tables.CANDLE_DAYS, candle_tables.CANDLE_ARRIVALS)
 
@@ -53,26 +49,15 @@ def fill(warehouse: Warehouse, folder: Path, instruments: int) -> None:
 
 def _write_one(folder: Path, days: int, number: int) -> None:
     model = LISTINGS[number % 2]
-    listing = replace(model, instrument_name=name_of(number), created_ms=0)
-    market, source = Market(listing), Provenance(Environment.SANDBOX, "made up", "no run")
+    market = Market(replace(model, instrument_name=name_of(number), created_ms=0))
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("set TimeZone = 'UTC'")
         for statement in schema.ddl():
             connection.execute(statement)
         for start in range(0, days, _TOGETHER):
             offsets = range(start, min(start + _TOGETHER, days))
-            proved = [_proved(market, FIRST + timedelta(days=offset)) for offset in offsets]
-            write_days(connection, proved, {}, source)
+            fetched = (fetched_day(market, FIRST + timedelta(days=offset)) for offset in offsets)
+            write_days(connection, [prove(day) for day in fetched], {}, SOURCE)
         for table in _FILLED:
             file = quoted(str(folder / f"{table.name}-{number}.parquet"))
             connection.execute(f"copy {table.name} to {file}")
-
-
-def _proved(market: Market, day: date) -> ProvedDay:
-    start = int(np.datetime64(day, "ms").astype(int))
-    rows = market.minutes(start, start + DAY)
-    candles = Candles(rows.ticks.astype("datetime64[ms]"), rows.values)
-    name, nothing = market.listing.instrument_name, Candles.none().opened_at
-    return prove(
-        FetchedDay(name, Resolution.MINUTE_1, day, candles.opened_at, nothing, candles, FETCHED_AT)
-    )

@@ -1,17 +1,19 @@
 """What is asked of a warehouse with a long history, each question in a process of its own.
 
-Prints, as JSON, the seconds of the first time in the process, which opens the warehouse, and the
-best of the later ones. Arguments: the question, and the last day of the history.
+Prints, as JSON, the seconds of the first time in the process, which opens the warehouse, and of the
+second. Arguments: the question, and how many instruments and days the history has.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
-from scale_history import FETCHED_AT, name_of
+from made_up import FETCHED_AT, FIRST
+from scale_history import name_of
 
 from deribit_pipeline import read
 from deribit_pipeline.datasets import CANDLES, Selection
@@ -27,71 +29,92 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 MINUTES = CANDLES[Resolution.MINUTE_1]
 
 _NAME = name_of(1)
-
-_REPEATED = 2
-
-
-def questions(last: date) -> dict[str, Callable[[], object]]:
-    """The questions by their titles; each stops where the answer is not the whole of it."""
-    settings = Settings.load()
-    warehouse = Warehouse(settings.warehouse, settings.environment)
-    first = last - timedelta(days=364)
-    asked: dict[str, Callable[[], object]] = {
-        "the proofs of all days": partial(_proofs, warehouse),
-        "what is incomplete, as `repair` asks": partial(_incomplete, warehouse),
-        "`read.candles` of a year of minutes": partial(_read, first, last, "1", 365 * 1_440),
-        "the same, rolled up to hours": partial(_read, first, last, "60", 365 * 24),
-        "`candles_as_of`, a year of minutes": partial(_as_of, warehouse, first, last),
-        "`verify` of a year of minutes": partial(_verify, warehouse, first, last),
-    }
-    return asked | {
-        f"the check `{rule.name}`": partial(_check, warehouse, rule, last)
-        for rule in rules_of(MINUTES)
-    }
+_YEAR = 365
 
 
-def _proofs(warehouse: Warehouse) -> None:
-    with warehouse.reading() as connection:
-        assert proofs(connection, Selection())
+@dataclass(frozen=True)
+class Held:
+    """A warehouse that holds so many days from FIRST on, of each of so many instruments."""
+
+    warehouse: Warehouse
+    instruments: int
+    days: int
+
+    @property
+    def last(self) -> date:
+        return FIRST + timedelta(days=self.days - 1)
+
+    @property
+    def a_year_before(self) -> date:
+        """The first day of the year that ends with the last."""
+        return self.last - timedelta(days=_YEAR - 1)
 
 
-def _incomplete(warehouse: Warehouse) -> None:
-    assert not incomplete_days(warehouse, FETCHED_AT, Selection()).days
+def _proofs(held: Held) -> None:
+    with held.warehouse.reading() as connection:
+        found = proofs(connection, Selection())
+    assert [(dataset, len(some)) for dataset, some in found.items()] == [
+        (MINUTES, held.instruments * held.days)
+    ]
 
 
-def _read(first: date, last: date, resolution: str, rows: int) -> None:
-    assert len(read.candles(_NAME, first, last, resolution)) == rows
+def _incomplete(held: Held) -> None:
+    assert not incomplete_days(held.warehouse, FETCHED_AT, Selection()).days
 
 
-def _as_of(warehouse: Warehouse, first: date, last: date) -> None:
-    with warehouse.reading() as connection:
+def _read(resolution: str, rows: int, held: Held) -> None:
+    assert len(read.candles(_NAME, held.a_year_before, held.last, resolution)) == rows
+
+
+def _as_of(held: Held) -> None:
+    with held.warehouse.reading() as connection:
         found = connection.execute(
             "from candles_as_of($moment) where instrument_name = $name and resolution = '1' "
             "and opened_at >= cast($first as timestamptz) "
             "and opened_at < cast($last as timestamptz) + interval 1 day",
-            {"moment": datetime.now(UTC), "name": _NAME, "first": first, "last": last},
+            {
+                "moment": datetime.now(UTC),
+                "name": _NAME,
+                "first": held.a_year_before,
+                "last": held.last,
+            },
         ).fetchnumpy()
-    assert len(found["opened_at"]) == 365 * 1_440
+    assert len(found["opened_at"]) == _YEAR * 1_440
 
 
-def _verify(warehouse: Warehouse, first: date, last: date) -> None:
-    found = verify(warehouse, Selection((MINUTES,), (_NAME,), first, last))
-    assert (found.days, found.findings) == (365, [])
+def _verify(held: Held) -> None:
+    year = Selection((MINUTES,), (_NAME,), held.a_year_before, held.last)
+    found = verify(held.warehouse, year)
+    assert (found.days, found.findings) == (_YEAR, [])
 
 
-def _check(warehouse: Warehouse, rule: Rule, last: date) -> None:
-    with warehouse.reading() as connection:
-        assert not breaches(connection, rule, rule.parameters(MINUTES, (_NAME,), last)).count
+def _check(rule: Rule, held: Held) -> None:
+    with held.warehouse.reading() as connection:
+        assert not breaches(connection, rule, rule.parameters(MINUTES, (_NAME,), held.last)).count
 
 
-def main(title: str, last: str) -> None:
-    """Ask one question, again and again."""
-    ask, seconds = questions(date.fromisoformat(last))[title], []
-    for _ in range(_REPEATED):
+QUESTIONS: Mapping[str, Callable[[Held], None]] = {
+    "the proofs of all days": _proofs,
+    "what is incomplete, as `repair` asks": _incomplete,
+    "`read.candles` of a year of minutes": partial(_read, "1", _YEAR * 1_440),
+    "the same, rolled up to hours": partial(_read, "60", _YEAR * 24),
+    "`candles_as_of`, a year of minutes": _as_of,
+    "`verify` of a year of minutes": _verify,
+    **{f"the check `{rule.name}`": partial(_check, rule) for rule in rules_of(MINUTES)},
+}
+"""By their titles; each stops where the answer is not what the history makes it."""
+
+
+def main(title: str, instruments: str, days: str) -> None:
+    """Ask one question, and once more."""
+    settings, seconds = Settings.load(), []
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    held = Held(warehouse, int(instruments), int(days))
+    for _ in range(2):
         began = time.perf_counter()
-        ask()
+        QUESTIONS[title](held)
         seconds.append(time.perf_counter() - began)
-    print(json.dumps([seconds[0], min(seconds[1:])]))
+    print(json.dumps(seconds))
 
 
 if __name__ == "__main__":

@@ -9,17 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 
 from run import HERE, OURS, timed
-from scale_history import FIRST, fill, write_history
-from scale_questions import questions
+from scale_history import fill, write_history
+from scale_questions import QUESTIONS
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.location import LAKE, Lake
+from deribit_pipeline.location import Lake
 from deribit_pipeline.warehouse.maintenance import maintain
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.processes import variables_of
 from deribit_pipeline_tests.servers import Postgres
 
 
@@ -45,46 +45,47 @@ def filled(
         with tempfile.TemporaryDirectory(dir=here) as history:
             write_history(Path(history), instruments, days)
             held = []
-            for location, env in (
-                (file, {"DERIBIT_WAREHOUSE": str(file)}),
-                (lake, {"DERIBIT_WAREHOUSE": LAKE + lake.catalog,
-                        "DERIBIT_WAREHOUSE_DATA": lake.data}),
-            ):  # fmt: skip
+            for location in (file, lake):
                 warehouse, began = Warehouse(location, Environment.SANDBOX), time.perf_counter()
                 fill(warehouse, Path(history), instruments)
                 seconds, began = time.perf_counter() - began, time.perf_counter()
                 maintain(warehouse)
                 maintained = time.perf_counter() - began
-                env["DERIBIT_ENV"] = "sandbox"
+                env = {"DERIBIT_ENV": "sandbox", **variables_of(location)}
                 held.append(Filled(warehouse, seconds, maintained, env))
         in_file, in_lake = held
         yield in_file, in_lake
 
 
-def compared(in_file: Filled, in_lake: Filled, days: int, repeat: int) -> Iterator[str]:
-    """A row of the table for each question."""
-    both, last = (in_file, in_lake), FIRST + timedelta(days=days - 1)
+def compared(
+    in_file: Filled, in_lake: Filled, instruments: int, days: int, repeat: int
+) -> Iterator[str]:
+    """A row of the table for each question to both, which hold so much."""
+    both, size = (in_file, in_lake), (str(instruments), str(days))
     yield _row("filling it from Parquet", [(held.seconds, held.seconds) for held in both], "s")
     yield f"| `maintain` afterwards | | {in_lake.maintained:.2f} | | | | | s |"
-    sizes = [held.warehouse.size / 1e9 for held in both]
-    yield _row("size", [(size, size) for size in sizes], "GB")
-    for title in questions(last):
+    gigabytes = [held.warehouse.size / 1e9 for held in both]
+    yield _row("size", [(each, each) for each in gigabytes], "GB")
+    for title in QUESTIONS:
         # In turn, so that what else the machine does meanwhile is the same for both.
-        runs = [[_asked(held, title, last) for held in both] for _ in range(repeat)]
+        runs = [[_asked(held, title, *size) for held in both] for _ in range(repeat)]
         yield _row(title, [_best(of_one) for of_one in zip(*runs)], "s")
     shown = [[_shown(held) for held in both] for _ in range(repeat)]
     yield _row("the command `coverage`", [_best(of_one) for of_one in zip(*shown)], "s")
 
 
-def _asked(held: Filled, title: str, last: date) -> tuple[float, float]:
-    """The seconds of the first answer in a process, and of the best later one."""
-    told = subprocess.run(
-        [sys.executable, HERE / "scale_questions.py", title, str(last)],
-        env={"PATH": os.environ["PATH"], **held.env}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def _asked(held: Filled, title: str, *size: str) -> tuple[float, float]:
+    """The seconds of the first answer in a process, and of the second."""
+    # Not in the caller's folder, where a developer's `.env` may be.
+    with tempfile.TemporaryDirectory() as folder:
+        told = subprocess.run(
+            [sys.executable, HERE / "scale_questions.py", title, *size],
+            env={"PATH": os.environ["PATH"], **held.env}, cwd=folder, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
     assert told.returncode == 0, told.stderr
-    first, later = json.loads(told.stdout)
-    return first, later
+    first, second = json.loads(told.stdout)
+    return first, second
 
 
 def _shown(held: Filled) -> tuple[float, float]:
@@ -95,12 +96,12 @@ def _shown(held: Filled) -> tuple[float, float]:
 
 def _best(runs: tuple[tuple[float, float], ...]) -> tuple[float, float]:
     """What disturbs a measurement only ever adds to it."""
-    return min(first for first, _ in runs), min(later for _, later in runs)
+    return min(first for first, _ in runs), min(second for _, second in runs)
 
 
 def _row(title: str, figures: list[tuple[float, float]], unit: str) -> str:
-    (file, file_later), (lake, lake_later) = figures
+    (file, file_again), (lake, lake_again) = figures
     line = f"| {title} | {file:.2f} | {lake:.2f} | {lake / file:.1f} |"
-    if (file, lake) == (file_later, lake_later):
+    if (file, lake) == (file_again, lake_again):
         return f"{line} | | | {unit} |"
-    return f"{line} {file_later:.2f} | {lake_later:.2f} | {lake_later / file_later:.1f} | {unit} |"
+    return f"{line} {file_again:.2f} | {lake_again:.2f} | {lake_again / file_again:.1f} | {unit} |"

@@ -5,7 +5,6 @@ share the machine, so the CPU seconds of each are told beside the time that all 
 """
 
 import os
-import re
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from measured import Ended, Received, ended, received
 from run import OURS, sandbox
 
 from deribit_pipeline.domain import (
@@ -27,12 +27,13 @@ from deribit_pipeline.domain import (
     days_between,
     to_ms,
 )
-from deribit_pipeline.location import LAKE, Lake
+from deribit_pipeline.location import Lake
 from deribit_pipeline.sandbox.listing import ms_of
 from deribit_pipeline.sandbox.listings import LISTINGS
 from deribit_pipeline.sandbox.market import Market
 from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.processes import variables_of
 from deribit_pipeline_tests.servers import Postgres
 
 FIRST, NOW = date(2024, 1, 1), "2024-03-10T00:00:00"
@@ -75,27 +76,6 @@ class Work:
         return [self.names[number::workers] for number in range(workers)]
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a worker ended: exit code, what it printed, its CPU seconds and peak memory in MB."""
-
-    code: int
-    said: str
-    cpu: float
-    megabytes: float
-
-    @property
-    def received(self) -> tuple[int, int, float]:
-        """Its requests, the candles that they brought, and the seconds that it took once it had
-        started."""
-        found = re.search(
-            r"^(.+) chart requests?, (.+) candles received in (.+) s$", self.said, re.M
-        )
-        assert found, self.said
-        requests, candles, seconds = (float(text.replace(",", "")) for text in found.groups())
-        return int(requests), int(candles), seconds
-
-
 class Worker:
     """A backfill that runs, and writes what it says to a file in its folder."""
 
@@ -111,23 +91,38 @@ class Worker:
                 command, env=env | home, cwd=folder, stdout=log, stderr=subprocess.STDOUT
             )
 
-    def kill(self) -> None:
-        """End it between two instructions."""
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> bool:
+        """End it between two instructions; answers whether that was before its own end."""
         self._process.kill()
+        return self._process.wait() < 0
 
     def ended(self) -> Ended:
-        """Wait for its end."""
-        _, status, usage = os.wait4(self._process.pid, 0)
-        self._process.returncode = code = os.waitstatus_to_exitcode(status)
-        cpu = usage.ru_utime + usage.ru_stime
-        return Ended(code, self._log.read_text(), cpu, usage.ru_maxrss / 1024)
+        """Wait for its end, and stop where it failed."""
+        end = ended(self._process)
+        assert end.code == 0, self.said
+        return end
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def received(self) -> Received:
+        """What it received, once it has ended."""
+        told = received(self.said)
+        assert told, self.said
+        return told
 
 
 class Place:
     """An empty lake, and an exchange without a rate limit that just started."""
 
     def __init__(self, postgres: Postgres, folder: Path, exchange: str) -> None:
-        self._folder = folder
+        self._folder, self._workers = folder, list[Worker]()
         self.lake = Lake(postgres.database(), f"{folder}/lake/")
         self.env = {
             "PATH": os.environ["PATH"],
@@ -135,8 +130,7 @@ class Place:
             "DERIBIT_ENV": "sandbox",
             "DERIBIT_BASE_URL": exchange,
             "DERIBIT_REQUESTS_PER_SECOND": "1000000",
-            "DERIBIT_WAREHOUSE": LAKE + self.lake.catalog,
-            "DERIBIT_WAREHOUSE_DATA": self.lake.data,
+            **variables_of(self.lake),
         }
         self.warehouse = Warehouse(self.lake, Environment.SANDBOX)
 
@@ -148,12 +142,19 @@ class Place:
 
     def start_one(self, names: Sequence[str], work: Work, number: int) -> Worker:
         """Start a worker in the folder that has this number."""
-        return Worker(names, work, self.env, self._folder / f"worker{number}")
+        worker = Worker(names, work, self.env, self._folder / f"worker{number}")
+        self._workers.append(worker)
+        return worker
+
+    def kill_workers(self) -> None:
+        """End those that still run."""
+        for worker in self._workers:
+            worker.kill()
 
     def held(self, names: Sequence[str]) -> int:
         """How many days of these instruments are proved."""
         with self.warehouse.reading() as connection:
-            return len(reads.proofs(connection, names)) if names else 0
+            return len(reads.proofs(connection, names))
 
     def wait_until_held(self, names: Sequence[str], days: int) -> None:
         """Wait until so many days of these instruments are proved."""
@@ -185,75 +186,80 @@ class Place:
 
 
 @contextmanager
-def place(postgres: Postgres, *options: str) -> Iterator[Place]:
-    """A place that is gone afterwards; `options` are the sandbox's."""
+def place(postgres: Postgres, latency_ms: int = 0) -> Iterator[Place]:
+    """A place that is gone afterwards, with all its workers; the latency is the exchange's.
+
+    With one, each worker has one request under way at a time: so it waits for the exchange, as a
+    worker behind a rate limit does, and the machine's cores do not bound them all.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="scale-") as folder,
-        sandbox(False, "--now", NOW, *options) as exchange,
+        sandbox(False, "--now", NOW, latency_ms=latency_ms) as exchange,
     ):
-        yield Place(postgres, Path(folder), exchange)
+        here = Place(postgres, Path(folder), exchange)
+        if latency_ms:
+            here.env["DERIBIT_CONCURRENCY"] = "1"
+        try:
+            yield here
+        finally:
+            here.kill_workers()
 
 
 def curve(
     postgres: Postgres, work: Work, sizes: Sequence[int], latency_ms: int = 0
 ) -> Iterator[str]:
-    """The same work by more and more workers, a row of the table for each size.
-
-    With a latency, each worker has one request under way at a time: so it waits for the exchange,
-    as a worker behind a rate limit does, and the machine's cores do not bound them all.
-    """
+    """The same work by more and more workers, a row of the table for each size."""
     alone = 0.0
     for workers in sizes:
-        with place(postgres, "--latency-ms", str(latency_ms)) as here:
-            if latency_ms:
-                here.env["DERIBIT_CONCURRENCY"] = "1"
+        with place(postgres, latency_ms) as here:
             database, served = _cpu_of("postgres"), _cpu_of("sandbox")
             began = time.perf_counter()
-            ended = [worker.ended() for worker in here.start(work, workers)]
+            running = here.start(work, workers)
+            ends = [worker.ended() for worker in running]
             seconds = time.perf_counter() - began
             database, served = _cpu_of("postgres") - database, _cpu_of("sandbox") - served
-            for worker in ended:
-                assert worker.code == 0, worker.said
             here.require_true(work)
+            started = max(worker.received.seconds for worker in running)
         alone = alone or seconds
         figures = (
             f"{workers}",
             f"{seconds:.1f}",
             f"{work.candles / seconds:,.0f}",
-            f"{work.candles / max(worker.received[2] for worker in ended):,.0f}",
+            f"{work.candles / started:,.0f}",
             f"{alone / seconds:.2f}",
-            f"{sum(worker.cpu for worker in ended):.1f}",
+            f"{sum(end.cpu for end in ends):.1f}",
             f"{served:.1f}",
             f"{database:.1f}",
-            f"{max(worker.megabytes for worker in ended):.0f}",
+            f"{max(end.megabytes for end in ends):.0f}",
         )
         yield f"| {' | '.join(figures)} |"
 
 
-def faults(postgres: Postgres, work: Work, workers: int) -> Iterator[str]:
-    """A worker is killed and started again, then PostgreSQL, both in the middle."""
-    with place(postgres) as here:
+def faults(postgres: Postgres, work: Work, workers: int, latency_ms: int) -> Iterator[str]:
+    """A worker is killed and started again, then PostgreSQL, both in the middle: the latency keeps
+    the others at work until the one has begun again."""
+    with place(postgres, latency_ms) as here:
         running = here.start(work, workers)
         first = running[0]
         its_days = len(first.names) * work.days
         here.wait_until_held(first.names, 1)
-        first.kill()
-        assert first.ended().code < 0, "the worker was done before it could be killed"
+        assert first.kill(), "the worker was done before it could be killed"
         kept = here.held(first.names)
-        running[0] = here.start_one(first.names, work, 0)
+        running[0] = again = here.start_one(first.names, work, 0)
         here.wait_until_held(first.names, kept + 1)  # it has begun again
+        for worker in running:
+            assert worker.is_running, f"ended before PostgreSQL could be killed: {worker.said}"
         postgres.kill()
         time.sleep(_POSTGRES_AWAY)
         postgres.start()
-        ended = [worker.ended() for worker in running]
-        for worker in ended:
-            assert worker.code == 0, worker.said
+        for worker in running:
+            worker.ended()
         here.require_true(work)
-    requests, candles, _ = ended[0].received
-    assert candles == (its_days - kept) * A_DAY, f"{candles} candles were asked for again"
+        told = again.received
+    assert told.rows == (its_days - kept) * A_DAY, f"{told.rows} candles were asked for again"
     yield (
         f"| a worker killed, and started again | {kept:,} of its {its_days:,} days were kept: it "
-        f"asked for the other {its_days - kept:,} alone, in {requests:,} requests |"
+        f"asked for the other {its_days - kept:,} alone, in {told.requests:,} requests |"
     )
     yield (
         f"| PostgreSQL killed, away for {_POSTGRES_AWAY:.0f} s | all {workers} workers went on and "

@@ -8,7 +8,7 @@ _HEADING = "# Benchmarks\n"
 
 
 def put(document: Path, title: str, target: str, lines: Sequence[str]) -> None:
-    """Write the section, in the place of what the same `make` target wrote there before."""
+    """Write the section that a `make` target makes, in the place of the one with this title."""
     text = document.read_text() if document.exists() else _HEADING
     sections = re.split(r"^(?=## )", text, flags=re.M)
     section = f"## {title}\n\nWritten by `make {target}`.\n\n" + "\n".join(lines) + "\n"

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -26,8 +26,8 @@ _PATIENCE = 300.0
 _ENDED = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
 
 _LAUNCH = """
-mutation ($keys: [String!], $assets: [AssetKeyInput!]) {
-  launchPartitionBackfill(backfillParams: {partitionNames: $keys, assetSelection: $assets}) {
+mutation ($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
     __typename
     ... on LaunchBackfillSuccess { backfillId }
     ... on PythonError { message }
@@ -129,10 +129,21 @@ class DagsterUI:
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
+    def is_loaded(self) -> bool:
+        """Whether it answers, and knows the assets of the code location."""
+        with suppress(httpx.TransportError):
+            return bool(self.ask("{ assetNodes { id } }")["assetNodes"])
+        return False
+
     def launch(self, asset: str, keys: Iterable[str]) -> str:
         """Launch a backfill as the page of an asset does; answers its id."""
-        answer = self.ask(_LAUNCH, keys=list(keys), assets=[{"path": [asset]}])
-        return self._launched(answer["launchPartitionBackfill"])
+        return self.launch_with(
+            {"assetSelection": [{"path": [asset]}], "partitionNames": list(keys)}
+        )
+
+    def launch_with(self, params: Mapping[str, object]) -> str:
+        """Launch a backfill with Dagster's own parameters; answers its id."""
+        return self._launched(self.ask(_LAUNCH, params=params)["launchPartitionBackfill"])
 
     def reexecute_from_failure(self, backfill: str) -> str:
         """What the menu of a backfill offers: ask again for what failed."""
@@ -168,12 +179,15 @@ class DagsterUI:
         )  # fmt: skip
 
 
-def until(happened: Callable[[], str | None], what: str) -> str:
-    """What `happened` answers as soon as it answers anything."""
+_Answer = TypeVar("_Answer")
+
+
+def until(happened: Callable[[], _Answer | None], what: str, pause: float = 0.5) -> _Answer:
+    """What `happened` answers as soon as it answers anything; it is asked every `pause` seconds."""
     deadline = time.monotonic() + _PATIENCE
     while not (answer := happened()):
         assert time.monotonic() < deadline, f"waited {_PATIENCE:.0f} s for {what}"
-        time.sleep(0.5)
+        time.sleep(pause)
     return answer
 
 
@@ -199,15 +213,12 @@ def dagster_dev(
         )  # fmt: skip
     ui = DagsterUI(f"http://127.0.0.1:{port}")
 
-    def loaded() -> str | None:
+    def is_loaded() -> bool:
         assert process.poll() is None, log.read_text()[-2_000:]
-        with suppress(httpx.TransportError):
-            found = ui.ask("{ assetNodes { assetKey { path } } }")["assetNodes"]
-            return "loaded" if found else None
-        return None
+        return ui.is_loaded()
 
     try:
-        until(loaded, f"dagster dev, which said: {log.read_text()[-2_000:]}")
+        until(is_loaded, f"dagster dev, which said: {log.read_text()[-2_000:]}")
         yield ui
     finally:
         end(process)

@@ -23,12 +23,14 @@ class Estimate:
     """Counts of a backfill; `rows` at most, for a day's last candles may not be closed yet, and
     None where nobody can tell before.
 
-    `seconds` is the time that the rate limit alone asks for.
+    `calls` are the requests and, of candles, two listings of each instrument; `seconds` is the
+    time that the rate limit alone asks for.
     """
 
     days: int
     proved: int
     requests: int
+    calls: int
     rows: int | None
     seconds: float
 
@@ -52,24 +54,25 @@ def estimate(
     # Each instrument's listing is asked for twice.
     calls = len(plan) + 2 * len(unsettled)
     rows = sum(request.most for request in plan)
-    return _estimate(asked, unsettled, len(plan), rows, calls, limit)
+    return _estimate(asked, unsettled, len(plan), calls, rows, limit)
 
 
 def estimate_rows(dataset: Dataset, asked: Days, unsettled: Days, limit: Limit) -> Estimate:
     """Count the requests of any other dataset, as far as its source can tell before."""
     source = SOURCES[dataset.name]
     calls = sum(source.requests(name, sorted(days)) for name, days in unsettled.items())
-    return _estimate(asked, unsettled, calls, None, calls, limit)
+    return _estimate(asked, unsettled, calls, calls, None, limit)
 
 
 def _estimate(
-    asked: Days, unsettled: Days, requests: int, rows: int | None, calls: int, limit: Limit
+    asked: Days, unsettled: Days, requests: int, calls: int, rows: int | None, limit: Limit
 ) -> Estimate:
     days, open_days = (sum(map(len, some.values())) for some in (asked, unsettled))
     return Estimate(
         days=days,
         proved=days - open_days,
         requests=requests,
+        calls=calls,
         rows=rows,
         seconds=max(0.0, calls - limit.burst) / limit.requests_per_second,
     )
