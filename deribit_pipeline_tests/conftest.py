@@ -79,19 +79,22 @@ def faults() -> Faults:
     return Faults()
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Try what is marked `both_stores` on a warehouse in a file and on one in a lake."""
-    if "location" in metafunc.fixturenames and metafunc.definition.get_closest_marker(
-        "both_stores"
-    ):
-        metafunc.parametrize("location", ["file", "lake"], indirect=True)
+both_stores = pytest.mark.parametrize("location", ["file", "lake"], indirect=True)
+in_a_lake = pytest.mark.parametrize("location", ["lake"], indirect=True)
+
+
+@pytest.fixture
+def lake(database: str, tmp_path: Path) -> Lake:
+    """A lake in a new database, its files in a folder; nothing is there yet."""
+    return Lake(database, f"{tmp_path}/lake/")
 
 
 @pytest.fixture
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     """Where the warehouse is."""
     if getattr(request, "param", "file") == "lake":
-        return Lake(request.getfixturevalue("database"), f"{tmp_path}/lake/")
+        lake: Lake = request.getfixturevalue("lake")
+        return lake
     return tmp_path / "warehouse.duckdb"
 
 

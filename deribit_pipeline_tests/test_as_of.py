@@ -1,7 +1,6 @@
 """Candles as they were known at a moment: the same from a file and from a lake, whose snapshots are
 read where they say so."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,8 +16,9 @@ from deribit_pipeline.planning.days import FetchedDay
 from deribit_pipeline.warehouse.known import known_at
 from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.processes import variables_of
-from deribit_pipeline_tests.test_lake import day, hold, write
+from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.lake_days import day, hold, write
+from deribit_pipeline_tests.processes import name_warehouse
 from deribit_pipeline_tests.test_warehouse import NAME
 
 Rows = list[tuple[object, ...]]
@@ -28,12 +28,7 @@ COLUMNS = "opened_at, open, high, low, close, volume_base, volume_quote"
 @pytest.fixture
 def warehouse(location: Location, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Warehouse:
     """The warehouse that the environment names."""
-    for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DERIBIT_ENV", Environment.SANDBOX)
-    for name, value in variables_of(location).items():
-        monkeypatch.setenv(name, value)
+    name_warehouse(monkeypatch, location, tmp_path)
     return Warehouse(location, Environment.SANDBOX)
 
 
@@ -89,12 +84,7 @@ def source(warehouse: Warehouse, moment: datetime) -> str:
         return known_at(connection, NAME, moment, snapshot).source
 
 
-@pytest.fixture
-def lake(database: str, tmp_path: Path) -> Location:
-    return Lake(database, f"{tmp_path}/lake/")
-
-
-@pytest.mark.both_stores
+@both_stores
 def test_the_reader_says_what_the_macro_says_of_every_moment(
     warehouse: Warehouse, location: Location
 ) -> None:
@@ -111,7 +101,7 @@ def test_the_reader_says_what_the_macro_says_of_every_moment(
     assert by_reader(before) == by_macro(warehouse, before) == []
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_candle_is_made_of_minutes_only_where_all_were_known(warehouse: Warehouse) -> None:
     moments = history(warehouse)
     opened = [
@@ -123,7 +113,7 @@ def test_a_candle_is_made_of_minutes_only_where_all_were_known(warehouse: Wareho
 
 
 @pytest.fixture
-def on_a_lake(lake: Location) -> Warehouse:
+def on_a_lake(lake: Lake) -> Warehouse:
     warehouse = Warehouse(lake, Environment.SANDBOX)
     with warehouse.writing():
         pass

@@ -11,7 +11,7 @@ from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.conftest import Clock, both_stores
 from deribit_pipeline_tests.pipeline import CHART, Pipeline, midnight, ms
 
 NEW_YEAR = date(2024, 1, 1)
@@ -49,7 +49,7 @@ def test_what_is_proved_is_not_asked_for_again(
     assert sandbox.requests[CHART] == before[CHART] + 1
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_force_asks_again_and_changes_nothing(pipeline: Pipeline, sandbox: SandboxExchange) -> None:
     pipeline.backfill(NEW_YEAR, date(2024, 1, 3))
     before = [pipeline.rows(f"from {table} order by all") for table in ("candles", "candle_days")]
@@ -90,7 +90,7 @@ def test_a_range_past_expiry(pipeline: Pipeline) -> None:
     assert pipeline.rows("select expected from candle_days where day = '2024-03-29'") == [(480,)]
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_today_is_held_as_far_as_it_is_closed_and_tomorrow_completed(
     pipeline: Pipeline, clock: Clock
 ) -> None:
@@ -160,7 +160,7 @@ def test_an_instrument_that_is_not_listed_writes_nothing(
     assert not warehouse.location.exists()
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_what_the_exchange_revises_is_kept_both_ways(
     pipeline: Pipeline, sandbox: SandboxExchange
 ) -> None:

@@ -13,11 +13,14 @@ import pytest
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import InputError, WarehouseError
-from deribit_pipeline.location import Location
+from deribit_pipeline.location import LAKE, Lake, Location
 from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.warehouse.backup import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.processes import name_warehouse
+from deribit_pipeline_tests.servers import Postgres
 from deribit_pipeline_tests.test_warehouse import (
     FIRST,
     NAME,
@@ -59,12 +62,13 @@ def to(here: Path) -> Path:
 
 @pytest.fixture
 def command(
-    file: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    file: Warehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Command:
     """Runs a command line on the warehouse: its exit code, stdout and stderr."""
-    monkeypatch.chdir(file.location.parent)
-    monkeypatch.setenv("DERIBIT_ENV", "sandbox")
-    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(file.location))
+    name_warehouse(monkeypatch, file.location, tmp_path)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         return exit_code([str(argument) for argument in arguments]), *capsys.readouterr()
@@ -87,7 +91,7 @@ def test_a_backup_is_a_warehouse_that_holds_the_same(file: Warehouse, to: Path) 
     assert rows(copy, "select count(*) from complete_candles") == [(2_880,)]
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_backup_goes_on_as_a_warehouse(file: Warehouse, to: Path) -> None:
     back_up(file, to)
     copy = Warehouse(to, Environment.SANDBOX)
@@ -289,3 +293,39 @@ def test_only_a_warehouse_of_the_same_environment_is_compared(
         code, out, err = command("verify", "--against", name)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith(f"Error: {sentence}")
+
+
+def test_a_lake_is_compared_like_a_file(
+    command: Command, file: Warehouse, database: str, here: Path
+) -> None:
+    lake = Lake(database, f"{here}/lake/")
+    place = ("--against", LAKE + lake.catalog, "--against-data", lake.data)
+    said = [command("verify", *place)]
+    assert (said[0][0], said[0][2]) == (
+        2, f"Error: --against {lake} does not exist: name a backup of the warehouse.\n"
+    )  # fmt: skip
+    write(Warehouse(lake, file.environment), fetched(price=0.5), fetched(day(1)), fetched(day(2)))
+    said.append(command("verify", *place))
+    code, out, err = said[-1]
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert f"state is gapped, {lake} says complete" in out
+    assert err.startswith(f"3 days compared with {lake} in ")
+    assert Postgres.PASSWORD not in str(said)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--against", "postgresql://me:geheim@db/lake"], "a DuckLake whose catalog is in"),
+        (["--against", "postgres:password=geheim", "--against-data", "x"], "a DuckLake whose"),
+        (["--against", "b.duckdb", "--against-data", "s3://x/y"], "b.duckdb is a file and has no"),
+        (["--against-data", "s3://x/y"], "is for a DuckLake that --against names"),
+    ],
+)
+def test_what_cannot_be_compared_with_is_one_sentence(
+    command: Command, options: list[str], sentence: str
+) -> None:
+    code, out, err = command("verify", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert sentence in err
+    assert "geheim" not in err

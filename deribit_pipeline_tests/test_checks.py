@@ -5,7 +5,6 @@ from typing import Any
 
 import dagster as dg
 import duckdb
-import pytest
 
 from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.definitions import build_definitions
@@ -16,6 +15,7 @@ from deribit_pipeline.warehouse.rules import RULES
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
+from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.test_assets import QUIET
 from deribit_pipeline_tests.test_warehouse import forget_datasets
 
@@ -43,7 +43,7 @@ def test_every_candles_asset_has_every_check_that_fits(settings: Settings) -> No
         assert names == NAMES_OF_RULES - {"agrees_with_minutes"} | coarse
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_where_all_is_sound_every_check_passes(sound: Warehouse) -> None:
     for resolution in ("1", "1D"):
         for each in evaluations(sound, Resolution(resolution)).values():
@@ -63,7 +63,7 @@ def test_a_file_of_an_older_version_is_checked_as_it_is(sound: Warehouse) -> Non
         assert connection.execute(query).fetchall() == [(2,)]
 
 
-@pytest.mark.both_stores
+@both_stores
 def test_a_failed_check_says_how_many_which_and_how_it_was_found(
     sound: Warehouse, plant: Callable[[str], None]
 ) -> None:

@@ -115,11 +115,16 @@ def test_the_exchange_grants_what_the_pool_spends(place: Place) -> None:
     now = 0.0
     ours = pool_of(place.meter())
     theirs = CreditPool(1 / APART, 100, clock=lambda: now)
-    for _ in range(300):
-        wait = asyncio.run(ours.take())
-        place.forward(wait)
-        now += wait
-        assert theirs.take()
+
+    async def take(calls: int) -> None:
+        nonlocal now
+        for _ in range(calls):
+            wait = await ours.take()
+            place.forward(wait)
+            now += wait
+            assert theirs.take()
+
+    asyncio.run(take(150))
 
 
 class Slow:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from deribit_pipeline.datasets import (
     series_of,
 )
 from deribit_pipeline.domain import DayState, Environment
-from deribit_pipeline.operations.books import RowBook
 from deribit_pipeline.operations.incomplete import incomplete_days
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.planning.rows import (
@@ -33,16 +32,19 @@ from deribit_pipeline.planning.rows import (
     count_of,
     keys_of,
     prove_rows,
-    rows_hash,
     some_of,
 )
-from deribit_pipeline.warehouse import datasets
 from deribit_pipeline.warehouse.datasets import table_of
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline.warehouse.writes import Provenance
+from deribit_pipeline_tests.dataset_rows import (
+    CAME,
+    DAY,
+    NAME,
+    any_rows,
+    assert_read_as_written,
+    write,
+)
 
-DAY, NAME = date(2024, 1, 1), "BTC-PERPETUAL"
-CAME = datetime(2024, 2, 1, tzinfo=UTC)
 HOURS = np.arange("2024-01-01T00", "2024-01-02T00", dtype="datetime64[h]").astype("datetime64[ms]")
 
 each_dataset = pytest.mark.parametrize("dataset", ROW_DATASETS, ids=lambda dataset: dataset.name)
@@ -62,43 +64,9 @@ def fetched(rows: Columns, came: datetime = CAME, **more: Any) -> FetchedRows:
     return FetchedRows(NAME, DAY, rows, came, expected=HOURS, **more)
 
 
-def any_rows(dataset: Dataset, count: int) -> Columns:
-    """Rows of any table, in the types that its columns have; every third value is null where one
-    may be."""
-    table = table_of(dataset)
-    numbers = np.arange(count)
-    made: Columns = {}
-    for column in table.columns_but(table.key[0]):
-        is_null = column.is_nullable & (numbers % 3 == 0)
-        if column.type == "timestamptz":
-            made[column.name] = np.datetime64("2024-01-01", "ms") + numbers * 1_001
-        elif column.type == "date":
-            made[column.name] = np.full(count, np.datetime64("2024-01-01", "D"))
-        elif column.type == "double":
-            made[column.name] = np.where(is_null, np.nan, numbers / 3)
-        elif column.type in ("varchar", "json"):
-            text = '{{"n": {}}}' if column.type == "json" else "x {} ü"
-            values = [None if null else text.format(n) for n, null in enumerate(is_null.tolist())]
-            made[column.name] = np.array(values, dtype=object)
-        else:
-            made[column.name] = numbers.astype(np.uint8 if column.type == "utinyint" else np.int64)
-    order = np.argsort(keys_of(dataset, made), kind="stable")
-    return some_of(made, order)
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Warehouse:
     return Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX)
-
-
-def write(file: Warehouse, *days: FetchedRows, dataset: Dataset = FUNDING_RATES) -> list[Any]:
-    """Write as a run does; answers what must be confirmed first."""
-
-    def provenance(run_id: str) -> Provenance:
-        return Provenance(Environment.SANDBOX, "a test", run_id)
-
-    with file.writing() as connection:
-        return list(RowBook(dataset, provenance).write(connection, "a run", NAME, days).doubted)
 
 
 def held(file: Warehouse, query: str) -> list[tuple[Any, ...]]:
@@ -118,12 +86,7 @@ def test_a_table_fits_its_dataset(dataset: Dataset) -> None:
 
 @each_dataset
 def test_rows_are_read_as_they_were_written(file: Warehouse, dataset: Dataset) -> None:
-    rows = any_rows(dataset, 1 if dataset.at == "delivery_date" else 50)
-    assert write(file, FetchedRows(NAME, DAY, rows, CAME), dataset=dataset) == []
-    with file.reading() as connection:
-        again = datasets.rows_of(connection, dataset, NAME, DAY)
-    assert list(again) == list(rows)
-    assert rows_hash(again) == rows_hash(rows)
+    assert_read_as_written(file, dataset)
     assert verify(file).findings == []
 
 

@@ -26,7 +26,14 @@ from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
-from deribit_pipeline_tests.processes import SCRIPT, environment, script, signalled_at, started
+from deribit_pipeline_tests.processes import (
+    SCRIPT,
+    environment,
+    script,
+    signalled_at,
+    started,
+    wait_until,
+)
 from deribit_pipeline_tests.spoiled import contradictions
 from deribit_pipeline_tests.test_signals import assert_it_ends
 
@@ -255,9 +262,7 @@ def test_a_signal_ends_a_backfill_of_dense_trades_wherever_it_is(
         days = ("--start", "2024-04-05", "--end", "2024-04-08", "--instruments", "BTC-PERPETUAL")
         command = [str(SCRIPT), "backfill", "--dataset", "trades", *days]
         with started(command, settings) as process:
-            while dense.requests[BY_NUMBER] < 120:  # more than a day's
-                assert process.poll() is None
-                time.sleep(0.01)
+            wait_until(lambda: dense.requests[BY_NUMBER] >= 120, process)  # more than a day's
             time.sleep(seconds)
             process.send_signal(signal.SIGINT)
             assert_it_ends(process, "SIGINT")

@@ -160,6 +160,3 @@ def test_an_unknown_index_is_refused(fetch: Fetch) -> None:
     for source in (DeliveryPricesSource(), rolling.INDEX_PRICES):
         with pytest.raises(DeribitRejected, match="unknown index"):
             fetch(source, "xyz_usd", [date(2024, 4, 9)])
-
-
-# What is told of the last days only

@@ -18,11 +18,11 @@ import pytest
 from deribit_pipeline import read
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets import ROW_DATASETS, Dataset, SeriesKind
-from deribit_pipeline.domain import Environment
 from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.datasets import table_of
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.held import hold, hold_minutes
+from deribit_pipeline_tests.processes import name_warehouse
 
 BTC, SOL = "BTC-PERPETUAL", "SOL_USDC-PERPETUAL"
 DAYS = ("--start", "2024-04-07", "--end", "2024-04-09")  # what `filled` holds complete
@@ -35,11 +35,7 @@ def export(
     sound: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Export:
     """Runs `export`; answers its exit code and what it said."""
-    for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(sound.location.parent)
-    monkeypatch.setenv("DERIBIT_ENV", Environment.SANDBOX)
-    monkeypatch.setenv("DERIBIT_WAREHOUSE", str(sound.location))
+    name_warehouse(monkeypatch, sound.location, sound.location.parent)
 
     def run(*arguments: str, to: Path | str = "out", name: str = "parquet") -> tuple[int, str]:
         capsys.readouterr()

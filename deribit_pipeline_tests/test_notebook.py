@@ -1,7 +1,6 @@
 """The notebook runs from its first cell to its last on a warehouse that holds what it reads."""
 
 import importlib.util
-import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.market_tables import FUNDING_RATES
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.held import hold, hold_minutes
+from deribit_pipeline_tests.processes import name_warehouse
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "volatility_and_funding.py"
 NAME, FIRST, LAST = "BTC-PERPETUAL", date(2024, 1, 1), date(2024, 1, 12)
@@ -23,11 +23,8 @@ NAME, FIRST, LAST = "BTC-PERPETUAL", date(2024, 1, 1), date(2024, 1, 12)
 @pytest.fixture
 def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     """Twelve days of minutes."""
-    for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DERIBIT_ENV", Environment.SANDBOX)
-    warehouse = Warehouse(tmp_path / "data" / "sandbox.duckdb", Environment.SANDBOX)
+    warehouse = Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX)
+    name_warehouse(monkeypatch, warehouse.location, tmp_path)
     steps = np.random.default_rng(1).normal(0, 1e-3, 12 * 1_440)
     closes = 42_000 * np.exp(np.cumsum(steps))
     opens = np.concatenate(([42_000], closes[:-1]))

@@ -1,4 +1,4 @@
-"""Delivery prices, volatility and index prices: offsets that shift, windows that roll on."""
+"""Delivery prices, volatility and index prices: as they are told, and the rules that they keep."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,16 +16,8 @@ from deribit_pipeline.warehouse import price_rules
 from deribit_pipeline.warehouse.rules import breaches
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
-from deribit_pipeline_tests.priced import (
-    CHART,
-    DELIVERIES,
-    VOLATILITY,
-    answer,
-    fetch,
-)
+from deribit_pipeline_tests.priced import CHART, DELIVERIES, VOLATILITY, answer
 from deribit_pipeline_tests.test_sandbox import shape
-
-__all__ = ["fetch"]
 
 
 def test_the_recorded_delivery_prices_are_read() -> None:
@@ -92,7 +84,7 @@ def test_the_sandbox_answers_as_was_recorded(sandbox: SandboxExchange) -> None:
     assert told["historical_volatility"][0] == told["historical_volatility"][1]
 
 
-# Delivery prices
+# Rules
 
 
 SOUND = """

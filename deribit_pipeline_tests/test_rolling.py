@@ -221,6 +221,3 @@ def test_a_currency_without_volatility_proves_nothing(fetch: Fetch) -> None:
         fetch(rolling.HISTORICAL_VOLATILITY, "USDT", [date(2024, 4, 9)])
     with pytest.raises(DeribitRejected, match="invalid currency"):
         fetch(rolling.HISTORICAL_VOLATILITY, "XYZ", [date(2024, 4, 9)])
-
-
-# Rules

@@ -1,13 +1,12 @@
 """The servers that tests stand on are real: they ask for passwords and keep what they confirmed."""
 
-import importlib.util
 from contextlib import closing
-from pathlib import Path
 
 import duckdb
 import psycopg2
 import pytest
 
+from deribit_pipeline.warehouse import extensions
 from deribit_pipeline_tests.servers import ObjectStore, Postgres
 
 
@@ -35,12 +34,8 @@ def test_postgres_asks_for_the_password(database: str) -> None:
 
 def connected(store: ObjectStore, secret: str) -> duckdb.DuckDBPyConnection:
     """A connection that reads and writes the store."""
-    package = importlib.util.find_spec("duckdb_extension_httpfs")
-    assert package is not None
-    assert package.origin is not None
-    [extension] = Path(package.origin).parent.rglob("httpfs.duckdb_extension")
     connection = duckdb.connect()
-    connection.execute(f"load '{extension}'")
+    extensions.load(connection, "httpfs")
     connection.execute(
         f"create secret (type s3, key_id '{store.key_id}', secret '{secret}', "
         f"region '{store.region}', endpoint '{store.endpoint.removeprefix('http://')}', "

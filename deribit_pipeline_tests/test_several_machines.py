@@ -12,12 +12,11 @@ import pytest
 
 from deribit_pipeline.deribit.credits import Credits
 from deribit_pipeline.deribit.shared_credits import TABLE, shared_meters
-from deribit_pipeline.location import LAKE, Lake
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.conftest import Clock, in_a_lake
 from deribit_pipeline_tests.processes import SCRIPT, environment
 
 NAMES = [
@@ -36,23 +35,15 @@ def sandbox(clock: Clock) -> SandboxExchange:
 
 
 @pytest.fixture
-def shared(settings: Settings, database: str, tmp_path: Path) -> Settings:
+def shared(settings: Settings) -> Settings:
     """The settings of machines that write one lake."""
-    return replace(
-        settings,
-        warehouse=Lake(database, f"{tmp_path}/lake/"),
-        requests_per_second=PER_SECOND,
-        burst=BURST,
-    )
+    return replace(settings, requests_per_second=PER_SECOND, burst=BURST)
 
 
-def started(name: str, settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
+def backfilling(name: str, settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
     """A machine that backfills an instrument: but for the lake, all its folders are its own."""
     (folder / "tmp").mkdir(parents=True)
-    assert isinstance(settings.warehouse, Lake)
     variables = {
-        "DERIBIT_WAREHOUSE": LAKE + settings.warehouse.catalog,
-        "DERIBIT_WAREHOUSE_DATA": settings.warehouse.data,
         "DAGSTER_HOME": str(folder / "dagster_home"),
         "TMPDIR": str(folder / "tmp"),
         # Should all of them stall on a busy machine, what they had waiting still fits the burst.
@@ -82,6 +73,7 @@ def wait_until_all_ask(database: str) -> None:
             time.sleep(0.05)
 
 
+@in_a_lake
 def test_six_machines_are_one_caller(
     shared: Settings, sandbox: SandboxExchange, database: str, tmp_path: Path
 ) -> None:
@@ -95,7 +87,9 @@ def test_six_machines_are_one_caller(
     ):
         row.execute(FULL_AT + "for update")
         [(before,)] = row.fetchall()
-        machines = [stack.enter_context(started(name, shared, tmp_path / name)) for name in NAMES]
+        machines = [
+            stack.enter_context(backfilling(name, shared, tmp_path / name)) for name in NAMES
+        ]
         wait_until_all_ask(database)
         connection.commit()
         for name, process in zip(NAMES, machines, strict=True):

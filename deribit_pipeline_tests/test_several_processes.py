@@ -18,7 +18,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.processes import DAGSTER, SCRIPT, started
+from deribit_pipeline_tests.processes import DAGSTER, SCRIPT, assert_all_succeed, started
 
 
 @pytest.fixture
@@ -46,22 +46,11 @@ def materialize(first: str, last: str, asset: str = "candles_1m") -> list[str]:
     ]
 
 
-def assert_all_succeed(commands: list[list[str]], settings: Settings) -> None:
+def run_together(commands: list[list[str]], settings: Settings) -> None:
     with ExitStack() as stack:
-        processes = [stack.enter_context(started(command, settings)) for command in commands]
-        errors = [""] * len(processes)
-
-        def read(number: int) -> None:
-            errors[number] = processes[number].communicate(timeout=240)[1]
-
-        # All at once, for a pipe that nobody empties would stop whoever writes into it.
-        readers = [threading.Thread(target=read, args=(n,)) for n in range(len(processes))]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
-    for process, error in zip(processes, errors, strict=True):
-        assert process.returncode == 0, error
+        assert_all_succeed(
+            [stack.enter_context(started(command, settings)) for command in commands]
+        )
 
 
 def assert_each_day_is_held_once(
@@ -90,7 +79,7 @@ def test_two_backfills_of_overlapping_ranges_write_each_day_once(
     shared: Settings, sandbox: SandboxExchange
 ) -> None:
     commands = [backfill("2024-01-01", "2024-01-05"), backfill("2024-01-03", "2024-01-08")]
-    assert_all_succeed(commands, shared)
+    run_together(commands, shared)
     assert sandbox.refused == 0
     assert_each_day_is_held_once(shared, 8)
 
@@ -107,7 +96,7 @@ def test_commands_and_dagster_itself_start_at_once_on_a_fresh_home(
         backfill("2024-01-03", "2024-01-05", *hours),
         materialize("2024-01-01", "2024-01-05", "candles_1h"),
     ]
-    assert_all_succeed(commands, shared)
+    run_together(commands, shared)
     assert_each_day_is_held_once(shared, 5, Resolution.HOUR_1)
 
 
@@ -123,7 +112,7 @@ def test_five_backfills_and_a_reader_share_the_file_the_home_and_the_rate_limit(
         materialize("2023-03-01", "2023-05-31"),
     ]
     with reading_for(3.0, shared.warehouse) as counted:
-        assert_all_succeed(commands, shared)
+        run_together(commands, shared)
     assert sandbox.refused == 0
     assert len(counted) == 2
     assert counted[0] == counted[1]

@@ -1,10 +1,13 @@
 """SIGINT and SIGTERM end a process soon and in order, wherever they find it."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from textwrap import indent
 
 import duckdb
 import pytest
@@ -14,12 +17,20 @@ from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.lakes import asked
-from deribit_pipeline_tests.processes import SCRIPT, environment, script, signalled_at, started
+from deribit_pipeline_tests.conftest import in_a_lake
+from deribit_pipeline_tests.lakes import locks
+from deribit_pipeline_tests.processes import (
+    SCRIPT,
+    environment,
+    script,
+    signalled_at,
+    started,
+    wait_until,
+)
 
 CHART, LISTING = "public/get_tradingview_chart_data", "public/get_instrument"
-WITHIN = 3.0
-"""Seconds in which a process must have ended."""
+WITHIN = 15.0 if "PYTEST_XDIST_WORKER" in os.environ else 3.0
+"""Seconds in which a process must have ended; more where other tests want the same cores."""
 
 BOTH = pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 TWO_DAYS = ("backfill", "--start", "2024-01-01", "--end", "2024-01-02")
@@ -50,6 +61,9 @@ def assert_it_ends_where(
 
 
 @BOTH
+@pytest.mark.parametrize(
+    "location", ["file", pytest.param("lake", marks=pytest.mark.torture)], indirect=True
+)
 def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
     settings: Settings, sandbox: SandboxExchange, faults: Faults, name: str
 ) -> None:
@@ -57,16 +71,17 @@ def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
     faults.spoil_where("stall", lambda method, reply: sandbox.requests[CHART] > 40)
     year = ("--start", "2023-01-01", "--end", "2023-12-31")
     with started([str(SCRIPT), "backfill", *year], settings) as process:
-        while sandbox.requests[CHART] <= 40:
-            assert process.poll() is None
+        wait_until(lambda: sandbox.requests[CHART] > 40, process)
         process.send_signal(signal.Signals[name])
         assert "BTC-PERPETUAL" in assert_it_ends(process, name)
-    with Warehouse(settings.warehouse, settings.environment).reading() as connection:
+    warehouse = Warehouse(settings.warehouse, settings.environment)
+    with warehouse.reading() as connection:
         [(days, incomplete)] = connection.execute(
             "select count(*), count(*) filter (state != 'complete') from candle_days"
         ).fetchall()
     assert days > 0
     assert incomplete == 0
+    assert verify(warehouse).findings == []
 
 
 @BOTH
@@ -75,8 +90,7 @@ def test_a_signal_ends_a_backfill_before_the_exchange_has_answered_anything(
 ) -> None:
     faults.spoil_where("stall", lambda method, reply: True)
     with started([str(SCRIPT), *TWO_DAYS], settings) as process:
-        while not sandbox.requests[LISTING]:
-            assert process.poll() is None
+        wait_until(lambda: sandbox.requests[LISTING] > 0, process)
         process.send_signal(signal.Signals[name])
         assert_it_ends(process, name)
 
@@ -134,8 +148,7 @@ def test_a_signal_ends_a_backfill_at_any_moment(settings: Settings) -> None:
     for tenths in range(0, 30, 3):
         with started([str(SCRIPT), *month], settings) as process:
             # Before it takes signals for itself, there is nothing to end in order.
-            while not _catches(process.pid, signal.SIGTERM):
-                assert process.poll() is None
+            wait_until(partial(_catches, process.pid, signal.SIGTERM), process)
             time.sleep(tenths / 10)
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -151,24 +164,35 @@ def _catches(pid: int, number: int) -> bool:
     return bool(int(caught, 16) >> (number - 1) & 1)
 
 
+INTERRUPTIBLE = """
+import os, signal, sys, time
+from deribit_pipeline.cli import interrupts
+{before}
+try:
+    with interrupts.interruptible():
+{inside}
+        time.sleep(60)
+except interrupts.Interrupted as interruption:
+    sys.exit(interruption.exit_code)
+"""
+
+
+def printed(settings: Settings, before: str, inside: str) -> str:
+    """What a program prints that sends itself SIGTERM inside, and ends by it."""
+    program = INTERRUPTIBLE.format(before=before, inside=indent(inside, " " * 8))
+    with started([sys.executable, "-c", program], settings) as process:
+        out, err = process.communicate(timeout=WITHIN)
+    assert process.returncode == 143, err
+    return out
+
+
 def test_a_signal_that_comes_in_a_destructor_is_not_lost(settings: Settings) -> None:
     """Python swallows whatever is raised in one."""
-    program = (
-        "import os, signal, sys, time\n"
-        "from deribit_pipeline.cli import interrupts\n"
-        "class Ends:\n"
-        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.01)\n"
-        "try:\n"
-        "    with interrupts.interruptible():\n"
-        "        del (ends := [Ends()])[0]\n"
-        "        print('swallowed', flush=True)\n"
-        "        time.sleep(60)\n"
-        "except interrupts.Interrupted as interruption:\n"
-        "    sys.exit(interruption.exit_code)\n"
+    before = (
+        "class Ends:\n    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.01)"
     )
-    with started([sys.executable, "-c", program], settings) as process:
-        out, _ = process.communicate(timeout=WITHIN)
-    assert (process.returncode, out) == (143, "swallowed\n")
+    inside = "del (ends := [Ends()])[0]\nprint('swallowed', flush=True)"
+    assert printed(settings, before, inside) == "swallowed\n"
 
 
 def test_a_signal_that_comes_in_an_import_lets_it_end_first(
@@ -179,36 +203,8 @@ def test_a_signal_that_comes_in_an_import_lets_it_end_first(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.2)\n"
         "print('made', flush=True)\n"
     )
-    program = (
-        f"import sys, time; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from deribit_pipeline.cli import interrupts\n"
-        "try:\n"
-        "    with interrupts.interruptible():\n"
-        "        import made\n"
-        "        time.sleep(60)\n"
-        "except interrupts.Interrupted as interruption:\n"
-        "    sys.exit(interruption.exit_code)\n"
-    )
-    with started([sys.executable, "-c", program], settings) as process:
-        out, _ = process.communicate(timeout=WITHIN)
-    assert (process.returncode, out) == (143, "made\n")
-
-
-in_a_lake = pytest.mark.parametrize("location", ["lake"], indirect=True)
-
-
-@pytest.mark.torture
-@in_a_lake
-@BOTH
-def test_a_signal_ends_a_backfill_into_a_lake(
-    settings: Settings, sandbox: SandboxExchange, name: str
-) -> None:
-    with started([str(SCRIPT), "backfill", "--start", "2023-01-01"], settings) as process:
-        while sandbox.requests[CHART] <= 40:
-            assert process.poll() is None
-        process.send_signal(signal.Signals[name])
-        assert_it_ends(process, name)
-    assert verify(Warehouse(settings.warehouse, settings.environment)).findings == []
+    before = f"sys.path.insert(0, {str(tmp_path)!r})"
+    assert printed(settings, before, "import made") == "made\n"
 
 
 @pytest.mark.torture
@@ -216,10 +212,7 @@ def test_a_signal_ends_a_backfill_into_a_lake(
 def test_a_signal_ends_a_backfill_that_waits_for_others_in_a_lake(
     settings: Settings, warehouse: Warehouse, database: str
 ) -> None:
-    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
     with warehouse.writing(), started([str(SCRIPT), *TWO_DAYS], settings) as process:
-        while asked(database, waiting) == [(0,)]:
-            assert process.poll() is None
-            time.sleep(0.01)
+        wait_until(lambda: locks(database, granted=False) != [], process)
         process.send_signal(signal.SIGINT)
         assert_it_ends(process, "SIGINT")
