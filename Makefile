@@ -72,7 +72,7 @@ bench: setup .venv-bench/.installed ## Measure, beside ccxt, and write docs/benc
 bench-grid: setup ## Measure Dagster's partition grid, 20 to 200 instruments (15 minutes)
 	$(BIN)/python benchmarks/grid.py --since 2026-01-01
 
-bench-scale: setup ## Measure a lake under load, and write its part of docs/benchmarks.md (40 minutes)
+bench-scale: setup ## Measure a lake under load, and write its part of docs/benchmarks.md (25 minutes)
 	$(BIN)/python benchmarks/scale.py --write docs/benchmarks.md
 
 screenshots: setup ## Take the pictures of the README, with chromium (3 minutes)
