@@ -189,8 +189,8 @@ class Place:
 def place(postgres: Postgres, latency_ms: int = 0) -> Iterator[Place]:
     """A place that is gone afterwards, with all its workers; the latency is the exchange's.
 
-    With one, each worker has one request under way at a time: so it waits for the exchange, as a
-    worker behind a rate limit does, and the machine's cores do not bound them all.
+    With one, each worker has one request under way at a time and waits for its answer, so that the
+    machine's cores do not bound them all.
     """
     with (
         tempfile.TemporaryDirectory(prefix="scale-") as folder,
