@@ -3,14 +3,12 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import InputError, WarehouseError
 from deribit_pipeline.location import LAKE, Lake, Location
@@ -18,6 +16,7 @@ from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.warehouse.backup import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.commands import Command, commands
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.processes import name_warehouse
 from deribit_pipeline_tests.servers import Postgres
@@ -30,8 +29,6 @@ from deribit_pipeline_tests.test_warehouse import (
     rows,
     write,
 )
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 def day(number: int) -> date:
@@ -69,11 +66,7 @@ def command(
 ) -> Command:
     """Runs a command line on the warehouse: its exit code, stdout and stderr."""
     name_warehouse(monkeypatch, file.location, tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        return exit_code([str(argument) for argument in arguments]), *capsys.readouterr()
-
-    return run
+    return commands(capsys)
 
 
 def test_a_backup_is_a_warehouse_that_holds_the_same(file: Warehouse, to: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets import DATASETS, ROW_DATASETS, SeriesKind
 from deribit_pipeline.domain import Environment, days_between
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
@@ -23,7 +22,7 @@ from deribit_pipeline.operations.exchange import open_exchange
 from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.instruments import refresh
 from deribit_pipeline.operations.jobs import Job
-from deribit_pipeline.operations.migration import migrate, pieces
+from deribit_pipeline.operations.migration import migrate
 from deribit_pipeline.operations.verification import verify
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -36,6 +35,7 @@ from deribit_pipeline.warehouse.instruments import write_asked
 from deribit_pipeline.warehouse.market_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.commands import Command, commands
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
 from deribit_pipeline_tests.held import hold
 from deribit_pipeline_tests.lakes import asked
@@ -50,8 +50,6 @@ from deribit_pipeline_tests.test_warehouse import (
     rows,
     write,
 )
-
-Command = Callable[..., tuple[int, str, str]]
 
 # What ends the process in the middle of a transaction, and lets it have many.
 _DIES = """
@@ -138,11 +136,7 @@ def command(
 ) -> Command:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DERIBIT_ENV", "sandbox")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        return exit_code([str(argument) for argument in arguments]), *capsys.readouterr()
-
-    return run
+    return commands(capsys)
 
 
 def in_pairs(url: str) -> str:
@@ -396,24 +390,3 @@ def test_the_command_says_what_was_copied_and_never_a_password(
         assert (code, out) == (expected, ""), err
         said.append(err)
     assert postgres.PASSWORD not in "".join(said)
-
-
-def test_pieces_hold_each_day_once_in_order_and_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migration, "_MOST_ROWS", 100)
-    monkeypatch.setattr(migration, "_MOST_SPANS", 3)
-    days = [
-        ((name, series, FIRST + timedelta(days=number)), rows)
-        for name in ("candles_1m", "trades")
-        for series in ("A", "B", "C", "D")
-        for number, rows in ((0, 40), (1, 60), (2, 1), (4, 500), (5, 0), (9, 3), (11, 3))
-    ]
-    found = list(pieces(days))
-    assert [
-        (piece.dataset.name, span.series, day)
-        for piece in found
-        for span in piece.spans
-        for day in days_between(span.first, span.last)
-    ] == [key for key, _ in days]
-    assert sum(piece.days for piece in found) == len(days)
-    assert all(piece.rows <= 100 or piece.days <= 2 for piece in found)
-    assert max(len(piece.spans) for piece in found) == 3

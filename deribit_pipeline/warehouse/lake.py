@@ -101,7 +101,7 @@ class LakeStore:
     def require_makeable(self) -> None:
         if not self._lake.is_on_object_storage:
             try:
-                require_room(Path(self._lake.data) / "main")
+                require_room(Path(self._lake.data) / "main")  # where DuckLake puts the tables
             except OSError as error:
                 raise self._unmakeable(error) from error
         self._require_own_place()
@@ -200,7 +200,8 @@ class LakeStore:
             named = error_of(self._lake, error)
             is_dead = isinstance(error, duckdb.FatalException | duckdb.InternalException)
             if is_dead or isinstance(named, WarehouseUnusable):
-                forget()  # keys that are no longer taken are looked for anew
+                # A dead DuckDB answers nothing more; keys that are not taken are looked for anew.
+                forget()
             raise named from None
 
     def _require_data(self, connection: Connection) -> None:

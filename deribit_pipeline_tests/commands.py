@@ -1,0 +1,19 @@
+"""The command line, run in the process of a test."""
+
+from collections.abc import Callable
+
+import pytest
+
+from deribit_pipeline.cli.main import exit_code
+
+Command = Callable[..., tuple[int, str, str]]
+"""Runs a command line: its exit code, stdout and stderr."""
+
+
+def commands(capsys: pytest.CaptureFixture[str]) -> Command:
+    """What runs them, under the environment of this moment."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        return exit_code([str(argument) for argument in arguments]), *capsys.readouterr()
+
+    return run
