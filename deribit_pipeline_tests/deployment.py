@@ -59,3 +59,10 @@ def variables_of(database: str) -> dict[str, str]:
         "DAGSTER_PG_USERNAME": str(url.username),
         "DAGSTER_PG_PASSWORD": str(url.password),
     }
+
+
+def books_in(database: str) -> dict[str, Any]:
+    """What `dagster.yaml` says of where Dagster keeps its books, for the database of this
+    connection string."""
+    storages = {name: part for name, part in read("dagster.yaml").items() if "_storage" in name}
+    return {name: part | {"config": {"postgres_url": database}} for name, part in storages.items()}

@@ -13,9 +13,14 @@ import dagster as dg
 import pytest
 import yaml
 from compose_spec import PyCompose
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dotenv import dotenv_values
 
-from deribit_pipeline.defs.postgres import BatchedPostgresEventLogStorage
+from deribit_pipeline.defs.postgres import (
+    SharedPostgresEventLogStorage,
+    SharedPostgresRunStorage,
+    SharedPostgresScheduleStorage,
+)
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.deployment import (
     DEPLOY,
@@ -167,7 +172,7 @@ def test_dagster_takes_its_configuration_and_keeps_nothing_on_the_machine(
         return dg.MaterializeResult()
 
     with dg.DagsterInstance.get() as instance:
-        assert isinstance(instance.event_log_storage, BatchedPostgresEventLogStorage)
+        assert isinstance(instance.event_log_storage, SharedPostgresEventLogStorage)
         result = dg.materialize([speaking], instance=instance)
         assert instance.get_run_by_id(result.run_id)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
@@ -178,6 +183,7 @@ def test_dagster_takes_its_configuration_and_keeps_nothing_on_the_machine(
 
 
 STORAGES = {"run_storage", "event_log_storage", "schedule_storage"}
+DATABASE = {"hostname", "port", "db_name", "username", "password"}
 POLICIES = {"concurrency", "run_retries", "run_monitoring", "nux"}
 
 
@@ -193,7 +199,7 @@ def test_the_policies_are_those_of_one_machine() -> None:
 def test_the_policies_of_the_chart_are_the_same() -> None:
     instance, values = read("dagster.yaml"), read("helm/values.yaml")
     additional = values["additionalInstanceConfig"]
-    assert additional.keys() == POLICIES | {"event_log_storage"}
+    assert additional.keys() == POLICIES | STORAGES
     assert {key: additional[key] for key in POLICIES} == {key: instance[key] for key in POLICIES}
     logs = values["pythonLogs"]
     assert {
@@ -203,21 +209,31 @@ def test_the_policies_of_the_chart_are_the_same() -> None:
     } == instance["python_logs"]
 
 
-def test_the_event_log_of_the_chart_gives_way_to_ours(home: Path) -> None:
-    """The chart writes both into one text, under the same key; the other two are as ours."""
-    of_the_chart = {name: read("dagster.yaml")[name] for name in STORAGES}
-    place = of_the_chart["event_log_storage"]["config"]
-    of_the_chart["event_log_storage"] = {
-        "module": "dagster_postgres.event_log",
-        "class": "PostgresEventLogStorage",
-        "config": place,
+def test_the_storages_of_the_chart_give_way_to_ours(home: Path) -> None:
+    """The chart writes both into one text, under the same keys."""
+    ours = {name: read("dagster.yaml")[name] for name in STORAGES}
+    stock = {
+        name: {
+            "module": storage.__module__,
+            "class": storage.__name__,
+            "config": ours[name]["config"],
+        }
+        for name, storage in {
+            "run_storage": PostgresRunStorage,
+            "event_log_storage": PostgresEventLogStorage,
+            "schedule_storage": PostgresScheduleStorage,
+        }.items()
     }
     additional = read("helm/values.yaml")["additionalInstanceConfig"]
-    additional["event_log_storage"]["config"] = place
-    text = yaml.safe_dump(of_the_chart) + yaml.safe_dump(additional)
+    for name in STORAGES:
+        assert additional[name]["config"]["postgres_db"].keys() == DATABASE
+        additional[name]["config"] = ours[name]["config"]
+    text = yaml.safe_dump(stock) + yaml.safe_dump(additional)
     (home / "dagster.yaml").write_text(text + "telemetry: {enabled: false}\n")
     with dg.DagsterInstance.get() as instance:
-        assert isinstance(instance.event_log_storage, BatchedPostgresEventLogStorage)
+        assert isinstance(instance.run_storage, SharedPostgresRunStorage)
+        assert isinstance(instance.event_log_storage, SharedPostgresEventLogStorage)
+        assert isinstance(instance.schedule_storage, SharedPostgresScheduleStorage)
         assert instance.get_runs() == []
 
 

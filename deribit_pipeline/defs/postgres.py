@@ -1,34 +1,72 @@
-"""Where Dagster keeps its books when several machines run it: PostgreSQL, events in batches.
+"""Where Dagster keeps its books when several machines run it: PostgreSQL, opened by any number of
+processes, events in batches.
 
-The stock storage opens two connections for each planned event, one for each instrument-day of a
-run: 24 ms, and 58 ms where nothing comes in batches. Written together they cost 2 ms. Nothing else
-differs. It needs the extra `postgres`, and rests on private names of dagster 1.13.
+The stock storages make their tables where they find none, and several processes that do so at once
+fail. The stock event log opens two connections for each planned event, one for each instrument-day
+of a run: 24 ms, and 58 ms where nothing comes in batches. Written together they cost 2 ms. Nothing
+else differs. They need the extra `postgres`, and rest on private names of dagster 1.13.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
 
 from dagster._core.events.log import EventLogEntry
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import PostgresEventLogStorage
-from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
+from dagster_postgres.utils import (
+    create_pg_connection,
+    create_pg_engine,
+    get_token_provider_from_config,
+    pg_url_from_config,
+)
+from sqlalchemy import text
+from sqlalchemy.pool import NullPool
 
 from deribit_pipeline.defs.event_log import divided, store_batch
 
+# One lock for the three storages: they share the table that tells their version. It ends with its
+# transaction, so also where connections are pooled or the process dies.
+_LOCK = text("select pg_advisory_xact_lock(hashtext('dagster'))")
 
-class BatchedPostgresEventLogStorage(PostgresEventLogStorage):
-    """The event log, in the stock storage's tables."""
+
+class _OpenedInTurn:
+    """A stock storage that one process at a time opens, and so makes."""
+
+    def __init__(self, **arguments: Any) -> None:
+        with _alone(arguments["postgres_url"], arguments["token_provider"]):
+            super().__init__(**arguments)
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "BatchedPostgresEventLogStorage":
+    ) -> Self:
         return cls(
             inst_data=inst_data,
             postgres_url=pg_url_from_config(config_value),
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
             token_provider=get_token_provider_from_config(config_value),
         )
+
+
+@contextmanager
+def _alone(url: str, token_provider: Any) -> Iterator[None]:
+    engine = create_pg_engine(url, token_provider, poolclass=NullPool)
+    with create_pg_connection(engine) as connection, connection.begin():
+        connection.execute(_LOCK)
+        yield
+
+
+class SharedPostgresRunStorage(_OpenedInTurn, PostgresRunStorage):
+    """The runs, in the stock storage's tables."""
+
+
+class SharedPostgresScheduleStorage(_OpenedInTurn, PostgresScheduleStorage):
+    """The schedules, in the stock storage's tables."""
+
+
+class SharedPostgresEventLogStorage(_OpenedInTurn, PostgresEventLogStorage):
+    """The event log, in the stock storage's tables."""
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write events of one run's assets in one transaction."""
