@@ -10,6 +10,7 @@ from deribit_pipeline.errors import WarehouseUnusable
 from deribit_pipeline.location import Lake, ObjectStorage
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.lake_days import assert_each_is_held_once, day, hold
+from deribit_pipeline_tests.prefixes import listing_alone
 from deribit_pipeline_tests.servers import ObjectStore, Postgres
 
 
@@ -51,3 +52,19 @@ def test_to_look_makes_nothing(lake: Lake) -> None:
     at(lake).check()
     assert not Path(lake.data).exists()
     assert not at(lake).exists()
+
+
+def test_a_key_that_may_list_its_own_place_alone_is_told_what_cannot_be_seen(
+    database: str, store: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = f"{store.prefix()}/lake/"
+    own = place.removeprefix(f"s3://{store.bucket}/")
+    with listing_alone(store, own) as endpoint:
+        storage = ObjectStorage(endpoint, store.region, store.key_id, store.secret)
+        warehouse = at(Lake(database, place, storage))
+        hold(warehouse, *(day(number) for number in range(12)))
+        warehouse.check()
+        assert_each_is_held_once(warehouse, 12)
+    above = place.removesuffix("lake/")
+    [message] = set(caplog.messages)
+    assert message.startswith(f"The key may not list {above}: ")

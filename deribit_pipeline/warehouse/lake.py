@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -221,15 +222,29 @@ class LakeStore:
         Asked before DuckLake notes the place in the catalog, which can name no other afterwards.
         """
         with self._named(), attachable(self._lake) as connection:
-            taken = next(
-                (place for place, files in _places(self._lake) if _has_files(connection, files)),
-                None,
-            )
+            taken = self._taken(connection)
         if taken is not None and not self._is_there():  # made by somebody else meanwhile
             raise WarehouseUnusable(
                 f"{taken} holds files of another lake: set DERIBIT_WAREHOUSE_DATA to an empty "
                 "place that is not within it."
             )
+
+    def _taken(self, connection: Connection) -> str | None:
+        """The lake's own place or one above it, where files are in it, as far as can be seen."""
+        for place, files in _places(self._lake):
+            try:
+                if _has_files(connection, files):
+                    return place
+            except duckdb.HTTPException as error:
+                if place == self._lake.data or error.status_code != HTTPStatus.FORBIDDEN:
+                    raise
+                logger.warning(
+                    "The key may not list %s: whether that is another lake's place, which would "
+                    "take the files in %s for left over, cannot be seen.",
+                    place, self._lake.data,
+                )  # fmt: skip
+                break  # nor can what that lies in
+        return None
 
     def _make_folder(self) -> None:
         if self._lake.is_on_object_storage:
