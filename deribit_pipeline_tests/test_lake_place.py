@@ -10,7 +10,7 @@ from deribit_pipeline.errors import WarehouseUnusable
 from deribit_pipeline.location import Lake, ObjectStorage
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.lake_days import assert_each_is_held_once, day, hold
-from deribit_pipeline_tests.prefixes import listing_alone
+from deribit_pipeline_tests.limited_store import listing_alone
 from deribit_pipeline_tests.servers import ObjectStore, Postgres
 
 

@@ -12,6 +12,7 @@ import psycopg2
 
 from deribit_pipeline.defs import postgres
 from deribit_pipeline_tests.deployment import books_in
+from deribit_pipeline_tests.lakes import asked, locks
 
 TOGETHER = 4
 
@@ -48,10 +49,7 @@ def test_whoever_opens_waits_for_the_one_that_makes_the_tables(
     tmp_path: Path, database: str
 ) -> None:
     """Together they collide now and then only: here one holds the lock until another waits."""
-    waiting = """
-        select count(*) from pg_locks join pg_database on pg_database.oid = pg_locks.database
-        where datname = current_database() and locktype = 'advisory' and not granted
-    """
+    is_there = "select to_regclass('runs') is not null"
     with (
         ThreadPoolExecutor(1) as thread,
         closing(psycopg2.connect(database)) as maker,
@@ -59,17 +57,10 @@ def test_whoever_opens_waits_for_the_one_that_makes_the_tables(
     ):
         cursor.execute(postgres._LOCK.text)
         other = thread.submit(_open, tmp_path / "home", database)
-        while not _one(cursor, waiting) and not other.done():
+        while not locks(database, granted=False) and not other.done():
             time.sleep(0.01)
-        assert _one(cursor, waiting) == 1
-        assert _one(cursor, "select to_regclass('runs')") is None
+        assert len(locks(database, granted=False)) == 1
+        assert asked(database, is_there) == [(False,)]
         maker.rollback()
         other.result()
-        assert _one(cursor, "select to_regclass('runs')") == "runs"
-
-
-def _one(cursor: psycopg2.extensions.cursor, query: str) -> object:
-    cursor.execute(query)
-    row = cursor.fetchone()
-    assert row
-    return row[0]
+        assert asked(database, is_there) == [(True,)]

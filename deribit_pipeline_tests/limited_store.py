@@ -30,7 +30,7 @@ def listing_alone(store: ObjectStore, prefix: str) -> Iterator[str]:
             if listed and not listed[0].startswith(prefix):
                 status, headers, said = 403, {"Content-Type": "application/xml"}, _DENIED
             else:
-                # With its own Host header, over which the request is signed.
+                # The Host header stays as it was: the request is signed over it.
                 answer = httpx.request(
                     self.command, store.endpoint + self.path, headers=dict(self.headers),
                     content=body,
