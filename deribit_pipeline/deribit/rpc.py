@@ -184,7 +184,7 @@ class Rpc:
             return us_in
         call, latest = attempts.call, self._clock.latest(response.came_at)
         apart = abs(us_in - latest) / 1e6
-        if fit is Fit.BEHIND or not attempts.met_a_doubt:
+        if fit is Fit.BEHIND or not (attempts.met_a_doubt or self._warned_of_clock):
             attempts.met_a_doubt = True
             attempts.met_a_copy |= fit is Fit.BEHIND
             raise DeribitUnavailable(
