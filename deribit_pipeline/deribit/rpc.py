@@ -18,9 +18,9 @@ import httpx
 from deribit_pipeline.deribit import codes, envelope, parse
 from deribit_pipeline.deribit.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
 from deribit_pipeline.deribit.credits import Credits, MeterUnreachable
-from deribit_pipeline.deribit.envelope import Body, Stamp, UnusablePost
+from deribit_pipeline.deribit.envelope import Body, Stamp
 from deribit_pipeline.deribit.exchange_clock import ExchangeClock, Fit, Reading, Witness
-from deribit_pipeline.deribit.requests import Attempts, Requests
+from deribit_pipeline.deribit.requests import Attempts, Requests, UnusablePost
 from deribit_pipeline.deribit.retries import PATIENCE, Retries
 from deribit_pipeline.deribit.transport import Bounds, Call, Received, Root, received
 from deribit_pipeline.domain import from_ms
