@@ -7,7 +7,7 @@ from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import Instrument, Resolution
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.operations.sources.registry import SOURCES
-from deribit_pipeline.planning.requests import requests
+from deribit_pipeline.planning.requests import coarse_requests, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,17 @@ def estimate(
     unsettled: Days,
     limit: Limit,
 ) -> Estimate:
-    """Count requests and rows of the unsettled days, as the backfill itself would plan them.
+    """Count requests and rows of the unsettled days, as the backfill itself would plan them, those
+    for coarser candles to compare with included.
 
     An instrument that one request covers may take another, to have its answer supported.
     """
-    plan = [
-        request
-        for name, days in unsettled.items()
-        for request in requests(instruments[name], resolution, days)
-    ]
+    plans = [requests(instruments[name], resolution, days) for name, days in unsettled.items()]
+    charts = sum(len(plan) + len(coarse_requests(plan)) for plan in plans)
     # Each instrument's listing is asked for twice.
-    calls = len(plan) + 2 * len(unsettled)
-    rows = sum(request.most for request in plan)
-    return _estimate(asked, unsettled, len(plan), calls, rows, limit)
+    calls = charts + 2 * len(unsettled)
+    rows = sum(request.most for plan in plans for request in plan)
+    return _estimate(asked, unsettled, charts, calls, rows, limit)
 
 
 def estimate_rows(dataset: Dataset, asked: Days, unsettled: Days, limit: Limit) -> Estimate:

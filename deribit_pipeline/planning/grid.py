@@ -1,7 +1,7 @@
 """Where candles are expected: the moments at which one opens while its instrument is listed."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from deribit_pipeline.domain import (
     Moments,
     Resolution,
     TimeWindow,
+    from_ms,
     moment64,
 )
 
@@ -18,6 +19,7 @@ LATENCY = np.timedelta64(60_000, "ms")
 """A row may come to be between the arrival of a request and its answer."""
 
 _MILLISECOND = timedelta(milliseconds=1)
+_EPOCH = from_ms(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,15 @@ class Grid:
         anchor = np.datetime64(0, "ms") + np.timedelta64(self.anchor, "ms")
         first = anchor - (anchor - moment64(window.start)) // step * step
         return np.arange(first, moment64(window.end), step, dtype="datetime64[ms]")
+
+    def floored(self, moment: datetime) -> datetime:
+        """The last opening at or before a moment."""
+        return moment - (moment - _EPOCH - self.anchor) % self.step
+
+    def widened(self, window: TimeWindow) -> TimeWindow:
+        """The window with all of the candles that it has a part of."""
+        end = self.floored(window.end)
+        return TimeWindow(self.floored(window.start), end if end == window.end else end + self.step)
 
     def has(self, opened_at: Moments) -> bool:
         """Whether all these moments are openings."""

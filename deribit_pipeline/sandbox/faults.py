@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.sandbox.chart_faults import CHART_CHANGES
 from deribit_pipeline.sandbox.exchange import Reply
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.sandbox.row_faults import CHANGES, Rows, is_rows
@@ -166,7 +167,9 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "other_listing": _other_listing,
     "other_terms": _other_terms,
     "testnet": _wrong_testnet,
-} | {name: _rows(change) for name, change in CHANGES.items()}
+}
+FAULTS |= {name: _chart(change) for name, change in CHART_CHANGES.items()}
+FAULTS |= {name: _rows(change) for name, change in CHANGES.items()}
 
 
 Where = Callable[[str, Reply], bool]
