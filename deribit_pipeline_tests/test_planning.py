@@ -142,10 +142,17 @@ def test_requests_cut_no_coarser_candle(
     coarse = [request.window for request in coarse_requests(plan)]
     assert len(coarse) <= 1 + len(plan) // (grid.step // resolution.duration - 1)
     for request in plan:
-        assert sum(
-            (shared.duration for window in coarse if (shared := window.intersection(request.window))),
-            timedelta(0),
-        ) == request.window.duration
+        assert (
+            sum(
+                (
+                    shared.duration
+                    for window in coarse
+                    if (shared := window.intersection(request.window))
+                ),
+                timedelta(0),
+            )
+            == request.window.duration
+        )
 
 
 @given(st.integers(1, 9), resolutions)

@@ -22,6 +22,7 @@ from deribit_pipeline.planning.grid import life
 from deribit_pipeline.planning.majority import majority
 from deribit_pipeline.planning.pages import Page, odd
 from deribit_pipeline.planning.requests import ChartRequest, coarse_requests, further_opinions
+from deribit_pipeline.planning.settling import SETTLING
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,10 @@ async def _settled(
         shared, unshared = majority(responses, openings)
     kept = page.candles[~np.isin(page.candles.opened_at, openings)]
     settled = replace(page, candles=kept.union(shared), malformed=openings[:0])
-    return settled, unshared, len(responses)
+    # What has just closed is open as long as late trades change it.
+    is_moving = unshared > moment64(page.as_of - SETTLING - request.resolution.duration)
+    settled = replace(settled, unclosed=np.union1d(page.unclosed, unshared[is_moving]))
+    return settled, unshared[~is_moving], len(responses)
 
 
 def _without(
