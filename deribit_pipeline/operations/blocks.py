@@ -39,7 +39,9 @@ class Block:
     def instrument_name(self) -> str:
         return self.requests[0].instrument.instrument_name
 
-    async def believed(self, fetcher: ChartFetcher, checks: CrossChecks) -> list[Page | Unproved]:
+    async def believed(
+        self, fetcher: ChartFetcher, checks: CrossChecks, *, each_twice: bool
+    ) -> list[Page | Unproved]:
         """What is proved by all that came, and what is not."""
         pieces, self.pieces = self.pieces, []  # the plan outlives the block
         first, last = self.requests[0], self.requests[-1]
@@ -60,7 +62,7 @@ class Block:
             for page in pages_of(pieces)
         ]
         proved: list[Page | Unproved] = [*unproved_of(pieces)]
-        for piece in await fetcher.agreed(first, claims):
+        for piece in await fetcher.agreed(first, claims, each_twice=each_twice):
             if isinstance(piece, Unproved):
                 proved.append(piece)
             else:

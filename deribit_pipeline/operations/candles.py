@@ -187,7 +187,9 @@ class CandlesBackfill(Backfill):
                 block.awaited -= 1
                 if block.awaited:
                     continue
-                pieces = await block.believed(fetcher, self._checks)
+                pieces = await block.believed(
+                    fetcher, self._checks, each_twice=self._exchange.each_twice
+                )
             finally:
                 self._count(request, fetcher.requests)
             for piece in pieces:

@@ -15,6 +15,7 @@ from deribit_pipeline.operations.believing import (
     hear,
     pages_of,
     settle,
+    together,
     whole_or_halves,
 )
 from deribit_pipeline.operations.exchange import Exchange
@@ -77,10 +78,11 @@ class ChartFetcher:
         return pieces
 
     async def agreed(
-        self, request: ChartRequest, claims: Sequence[Claim[Page]]
+        self, request: ChartRequest, claims: Sequence[Claim[Page]], *, each_twice: bool = False
     ) -> list[Page | Unproved]:
         """The pages of claims about the request's instrument, asked for again until none is
-        contradicted or stands alone; unproved where that never comes."""
+        contradicted or stands alone; unproved where that never comes. With `each_twice`, two
+        responses for different windows must share every page."""
         opinions: Counter[Claim[Page]] = Counter()
 
         async def ask_again(claim: Claim[Page]) -> DeribitError | None:
@@ -101,7 +103,13 @@ class ChartFetcher:
             what = "answers contradict each other about its candles"
             return odd(request.within(window), what)
 
-        settled = await settle(claims, ask_again, contradiction, _ENOUGH)
+        enough = _ENOUGH
+        if each_twice:
+            enough = len(claims) + 1  # no number of neighbours stands for a second response
+            errors = await together(ask_again(claim) for claim in claims)
+            if (error := next(filter(None, errors), None)) is not None:
+                return [Unproved(claim.page.window, error) for claim in claims]
+        settled = await settle(claims, ask_again, contradiction, enough)
         return [piece if isinstance(piece, Unproved) else piece.page for piece in settled]
 
     async def look(self, request: ChartRequest) -> list[Page]:
