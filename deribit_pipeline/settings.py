@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from deribit_pipeline.addresses import is_loopback
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import InputError, SettingsError
 from deribit_pipeline.instruments import Choice, Selector, choice
@@ -60,6 +61,15 @@ class Settings:
     history_url: str | None = None
     selectors: tuple[Selector, ...] = ()
     partitions_since: date = FIRST_DAY
+
+    def __post_init__(self) -> None:
+        url = self.base_url or ""
+        is_open = url.startswith("http:") and not is_loopback(url)
+        if is_open and (self.client_id or self.client_secret):
+            raise SettingsError(
+                f"DERIBIT_BASE_URL is {url}, over which an API key travels unencrypted: use "
+                "https://, or leave out DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET."
+            )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":

@@ -7,16 +7,20 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 
-PURE = {"datasets", "domain", "errors", "instruments", "location"}
+PURE = {
+    "addresses", "datasets", "domain", "errors", "instruments", "location", "outside_text",
+}  # fmt: skip
 LAYERS = {
     "__init__": set(),
-    "errors": set(),
+    "addresses": set(),
+    "outside_text": set(),
+    "errors": {"outside_text"},
     "domain": set(),
     "datasets": {"domain", "instruments"},
     "instruments": {"errors"},
-    "location": {"errors"},
-    "catalog": {"errors"},
-    "logs": set(),
+    "location": {"errors", "outside_text"},
+    "catalog": {"errors", "outside_text"},
+    "logs": {"outside_text"},
     "processes": set(),
     "home": PURE,
     "settings": PURE,

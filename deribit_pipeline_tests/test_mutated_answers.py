@@ -1,6 +1,7 @@
 """Whatever comes over the wire is read exactly, or is an error of a type that is expected."""
 
 import asyncio
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -51,9 +52,10 @@ class Wire:
         self._http = httpx.AsyncClient(base_url="http://exchange/api/v2", transport=transport)
 
     def _answered(self, request: httpx.Request) -> httpx.Response:
-        method = request.url.path.removeprefix("/api/v2/")
+        is_post = request.method == "POST"
+        method = json.loads(request.content)["method"] if is_post else request.url.path[8:]
         status, body, headers = self._answers.get(method) or self._answers[""]
-        return httpx.Response(status, content=body, headers=headers)
+        return httpx.Response(status, stream=httpx.ByteStream(body), headers=headers)
 
     def set(
         self,
@@ -74,7 +76,7 @@ class Wire:
 
         rpc = Rpc(
             self._http, is_testnet=False, concurrency=1, pools={"": self._pool},
-            credentials=credentials, patience=0.0, sleep=sleep,
+            credentials=credentials, patience=0.0, sleep=sleep, ids=itertools.repeat(1),
         )  # fmt: skip
         try:
             return self._loop.run(ask(DeribitClient(rpc)))
@@ -102,9 +104,10 @@ def same(one: Any, other: Any) -> bool:
 
 
 bodies = damaged(
-    st.sampled_from((envelope(CHART), envelope({"version": "1"}), {"error": REFUSAL, **TIMES}))
-    .flatmap(spoiled)
-)  # fmt: skip
+    st.sampled_from(
+        (envelope(CHART), envelope({"version": "1"}), {"id": 1, "error": REFUSAL, **TIMES})
+    ).flatmap(spoiled)
+)
 headers = st.sampled_from(
     (
         {},
@@ -159,7 +162,7 @@ def test_an_odd_envelope_is_an_error(wire: Wire, change: dict[str, Any], sentenc
 
 
 def test_no_error_is_not_yet_a_result(wire: Wire) -> None:
-    wire.set(written({"error": None, **TIMES}).encode())
+    wire.set(written({"id": 1, "error": None, **TIMES}).encode())
     answer = wire.ask(lambda client: client.rpc.call("public/anything"))
     assert "neither `result` nor `error`" in str(answer)
 
@@ -341,6 +344,6 @@ def test_what_the_exchange_repeats_of_the_secret_is_not_said(wire: Wire) -> None
     key = Credentials("id", SECRET)
     wire.set(written(envelope(GRANT)).encode(), method=AUTH)
     echo = {"code": 13009, "message": "bad t0ken-granted", "data": {"reason": f"{SECRET} too"}}
-    wire.set(written({"error": echo}).encode(), 400)
+    wire.set(written({"id": 1, "error": echo}).encode(), 400)
     error = wire.ask(lambda client: client.get_account_summary("BTC"), key)
     assert "bad … (13009): … too" in str(error)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from deribit_pipeline.deribit.auth import Credentials
 from deribit_pipeline.deribit.client import TIMEOUT, DeribitClient, deribit_client
 from deribit_pipeline.deribit.credits import Meters, file_meter
-from deribit_pipeline.deribit.rpc import PATIENCE
+from deribit_pipeline.deribit.retries import PATIENCE
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.settings import EXCHANGE_URLS, HISTORY_URLS, Settings

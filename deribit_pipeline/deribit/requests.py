@@ -1,0 +1,151 @@
+"""How a method is requested, and how a response is known to belong to the request.
+
+A call is a POST with an `id` that must come back: no cache answers a POST, and no response is taken
+for another request's. A host that takes no POST, or does not send the `id` back, is called over
+GET; nothing in such a response says what was requested, but a copy of an earlier one shows by its
+times (see `envelope.Stamp`), and is requested again by a URL that no cache has.
+"""
+
+import itertools
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import httpx
+import orjson
+
+from deribit_pipeline.deribit import envelope
+from deribit_pipeline.deribit.auth import Token
+from deribit_pipeline.deribit.envelope import Body, Stamps, UnusablePost
+from deribit_pipeline.deribit.transport import Call, Received, Root
+from deribit_pipeline.errors import DeribitError, DeribitRejected, DeribitUnavailable
+
+logger = logging.getLogger(__name__)
+
+# How often a host may refuse a POST before it gets no more of them: one may be a passing fault.
+_REFUSALS = 2
+
+Send = Callable[[httpx.Request, Call], Awaitable[Received]]
+"""Sends a request when it may be sent, and waits for the whole response. Raises a DeribitError."""
+
+
+@dataclass(slots=True)
+class Attempts:
+    """What the attempts at one call know of the former ones."""
+
+    call: Call
+    # A copy of another response came: the next request must not have the same URL.
+    met_a_copy: bool = False
+    # A response's time did not fit what is known of the exchange's clock.
+    met_a_doubt: bool = False
+
+
+class Requests:
+    """The requests to one host. `ids` are their numbers, which no other client's should share:
+    by default they begin anywhere."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, root: Root, send: Send, ids: Iterator[int] | None = None
+    ) -> None:
+        self._http, self._root, self._send = http, root, send
+        self._ids = ids or itertools.count(secrets.randbits(48))
+        self._stamps = Stamps()
+        self._refused_posts = 0
+        self._is_correlated = self._has_answered = self._has_said = False
+
+    async def exchanged(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
+        """A response to this call and no other, as far as the host lets that be known."""
+        refused: UnusablePost | None = None
+        if self._is_correlated or self._refused_posts < _REFUSALS:
+            try:
+                return await self.by_post(attempts.call, token)
+            except UnusablePost as error:
+                if self._is_correlated:
+                    raise error.error from error
+                refused = error
+        answered = await self._by_get(attempts, token)
+        if refused is not None:
+            self._refused_posts += 1
+            self._say(refused.error.reason)
+        return answered
+
+    async def by_post(
+        self, call: Call, token: Token | None, beside: Mapping[str, str] | None = None
+    ) -> tuple[Received, Body]:
+        """The response with the request's own `id`; `beside` are parameters that no error shows.
+        Raises UnusablePost, or a DeribitError."""
+        number = next(self._ids)
+        params = {**call.params, **(beside or {})}
+        content = {"jsonrpc": "2.0", "id": number, "method": call.method, "params": params}
+        request = self._http.build_request(
+            "POST",
+            self._root.url,
+            content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
+            headers={"Content-Type": "application/json", **_authorization(token)},
+        )
+        response = await self._send(request, call)
+        try:
+            body = self._opened(response, call)
+        except DeribitError as error:
+            if envelope.refuses_post(response):
+                raise UnusablePost(error) from error
+            raise
+        envelope.correlated(body, number, response.status, call, self._root)
+        self._is_correlated = True
+        return response, body
+
+    async def _by_get(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
+        """A response that is no copy of an earlier one."""
+        call = attempts.call
+        query = {name: _query_value(value) for name, value in call.params.items()}
+        if attempts.met_a_copy:
+            query["nocache"] = str(next(self._ids))  # the exchange ignores what it does not know
+        headers = {"Cache-Control": "no-cache", **_authorization(token)}
+        request = self._http.build_request("GET", call.method, params=query, headers=headers)
+        response = await self._send(request, call)
+        body = self._opened(response, call)
+        stamp = envelope.stamp_of(body)
+        if stamp is not None and not self._stamps.is_new(stamp):
+            attempts.met_a_copy = True
+            raise DeribitUnavailable(
+                f"the response is a copy of an earlier one (`usIn` {stamp[0]}, `usOut` "
+                f"{stamp[1]}), which something between here and {self._root} keeps",
+                method=call.method,
+                params=call.params,
+            )
+        return response, body
+
+    def _opened(self, response: Received, call: Call) -> Body:
+        """The envelope. A host that has answered before is tried again, whatever page it shows."""
+        try:
+            body = envelope.opened(response, call, self._root)
+        except DeribitRejected as error:
+            if not self._has_answered:
+                raise
+            raise DeribitUnavailable(
+                error.reason, method=call.method, params=call.params
+            ) from error
+        self._has_answered = True
+        return body
+
+    def _say(self, reason: str) -> None:
+        """Say once that the host is called over GET: of the archive host, that is expected."""
+        level = logging.INFO if self._root.is_archive else logging.WARNING
+        if not self._has_said:
+            logger.log(
+                level,
+                "%s is called over GET, because it does not answer JSON-RPC over POST with the id "
+                "of the request (%s): copies of other responses are then known by their times",
+                self._root,
+                reason,
+            )
+        self._has_said = True
+
+
+def _authorization(token: Token | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token.access_token}"} if token else {}
+
+
+def _query_value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
