@@ -41,7 +41,8 @@ _CONNECTING = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The candles of one answer, as they came, and the exchange's clock when it was asked."""
+    """The candles of one answer, as they came, and the exchange's clock when it was asked
+    (assumption:envelope)."""
 
     candles: Candles
     as_of: datetime
@@ -87,12 +88,12 @@ class DeribitClient(Account, Specifications, Funding, VolatilityIndex, Trades, P
         """`public/get_tradingview_chart_data`: the candles that open in `window`.
 
         The exchange drops the oldest beyond 5,001 without a word, and includes the candle that
-        is still open: whoever asks counts what came.
+        is still open (assumption:candles-running): whoever asks counts what came.
         """
         params = {
             "instrument_name": instrument_name,
             "start_timestamp": to_ms(window.start),
-            "end_timestamp": to_ms(window.end) - 1,  # Deribit's end is inclusive
+            "end_timestamp": to_ms(window.end) - 1,  # inclusive: assumption:candles-end
             "resolution": resolution.value,
         }
         answer = await self.rpc.call(CHART, **params)

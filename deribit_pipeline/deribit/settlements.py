@@ -43,7 +43,8 @@ class Settlements(Methods):
         continuation: str | int | None = None,
     ) -> Told[SettlementsPage]:
         """`public/get_last_settlements_by_currency`: the newest up to a moment, in UTC
-        milliseconds, or what follows a token. Despite its name the moment is an upper bound."""
+        milliseconds, or what follows a token. Despite its name the moment is an upper bound
+        (assumption:settlements-bound)."""
         return await self.told(
             settlements,
             BY_CURRENCY,

@@ -57,7 +57,8 @@ def specification(answer: object) -> Specification:
     """The specification that an entry tells. Raises ValueError.
 
     What the documentation says is always there is required: names, kind, currencies, times,
-    amounts. The rest is None where it is absent, as it is of some kinds and of old instruments.
+    amounts (assumption:instruments-readable). The rest is None where it is absent, as it is of some
+    kinds and of old instruments.
     """
     fields = shapes.mapping(answer)
     listed_at, expires_at = (

@@ -15,7 +15,8 @@ from deribit_pipeline.domain import (
 )
 
 LATENCY = np.timedelta64(60_000, "ms")
-"""A row may come to be between the arrival of a request and its answer."""
+"""A row may come to be between the arrival of a request and its answer
+(assumption:candles-latency)."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 
