@@ -158,6 +158,8 @@ BREAKS: dict[str, Break] = {
     "candles-closed": candle("day", "volume", 9, lambda volume: volume + 1e-8),
     "candles-spot": refused("spot", -32_602),
     "candles-expired": refused("expired", -32_602),
+    "candles-listing": candles("listing", slice(3, None)),
+    "candles-expiry": candles("expired", slice(0, -2)),
     "funding-most": rows("funding-overflow", lambda told: [dated(told[0], -HOUR), *told]),
     "funding-kept-end": rows("funding-overflow", lambda told: told[:700]),
     "funding-start": rows("funding-day", lambda told: [dated(told[0], -HOUR), *told]),
@@ -188,6 +190,7 @@ BREAKS: dict[str, Break] = {
     "settlements-order": rows("settlements-both", lambda told: told[::-1], "settlements"),
     "settlements-token": rows("settlements-older", lambda told: told[1:], "settlements"),
     "settlements-end": result("settlements-end", lambda page: page | {"continuation": "more"}),
+    "pages-most": refused("settlements-end", -32_602),
     "prices-order": rows("prices", lambda told: told[::-1], "data"),
     "prices-total": result(
         "prices", lambda page: page | {"records_total": page["records_total"] + 3}

@@ -101,6 +101,31 @@ def test_every_assumption_that_is_tested_has_a_response_that_breaks_it() -> None
     assert set(BREAKS) == {assumption.id for assumption in TESTED}
 
 
+@pytest.mark.parametrize(
+    ("name", "page"), [("dvol-continuation", "dvol"), ("settlements-token", "settlements")]
+)
+def test_a_page_that_is_cut_and_says_nothing_of_an_older_one_differs(
+    name: str, page: str, by_name: dict[str, Response]
+) -> None:
+    cut: Any = by_name[page].result
+    by_name[page] = replace(by_name[page], result=cut | {"continuation": None})
+    del by_name[f"{page}-older"]
+    finding = judged(BY_ID[name], Responses(by_name))
+    assert (finding.verdict, "no continuation" in finding.found) == (Verdict.DIFFERS, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "request_of_most"),
+    [("trades-most", "trades"), ("trades-most-archive", "trades-archive")],
+)
+def test_a_response_of_as_many_trades_as_are_requested_must_come(
+    name: str, request_of_most: str, by_name: dict[str, Response]
+) -> None:
+    by_name[request_of_most] = replace(by_name[request_of_most], code=-32_602, message="count")
+    finding = judged(BY_ID[name], Responses(by_name))
+    assert (finding.verdict, "is refused" in finding.found) == (Verdict.DIFFERS, True)
+
+
 @of_each
 def test_without_a_response_an_assumption_could_not_be_tested(assumption: Assumption) -> None:
     finding = judged(assumption, Responses({}))

@@ -132,7 +132,8 @@ async def deribit_client(
     source = f"{environment} {host}" if environment is Environment.SANDBOX else base_url
     pools = {
         "": Credits(meters(source, "calls"), per_second=requests_per_second, burst=burst),
-        # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50.
+        # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50
+        # (assumption:limits-lists).
         INSTRUMENTS: Credits(meters(source, "instruments"), per_second=1.0, burst=50),
         # A call costs 10,000 of 80,000 credits, of which 10,000 come back in a second.
         LOG: Credits(meters(source, "transaction_log"), per_second=1.0, burst=8),

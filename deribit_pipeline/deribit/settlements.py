@@ -14,7 +14,7 @@ from deribit_pipeline.deribit.methods import Methods, Told
 BY_CURRENCY = "public/get_last_settlements_by_currency"
 
 MOST_SETTLEMENTS = 1_000
-"""How many settlements an answer holds at most [documentation]."""
+"""How many settlements an answer holds at most (assumption:pages-most)."""
 
 _AMOUNTS = (
     "position", "mark_price", "index_price", "funding", "profit_loss", "session_profit_loss",

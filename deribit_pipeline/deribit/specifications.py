@@ -32,7 +32,8 @@ class Specifications(Methods):
         """`public/get_instruments`: what trades, or what has expired. Metered apart, at one call a
         second.
 
-        Of what has expired, www tells the newest only; the archive host is said to tell all.
+        Of what has expired, www tells the newest only; the archive host tells all
+        (assumption:instruments-archived).
         """
         params = {"currency": currency, "expired": is_expired} | ({"kind": kind} if kind else {})
         return await self.told(listed, INSTRUMENTS, **params)

@@ -14,7 +14,12 @@ from deribit_pipeline.operations.assumptions.assumption import (
     compared,
 )
 from deribit_pipeline.operations.assumptions.charts import told_candles
-from deribit_pipeline.operations.assumptions.requests import EXPIRED
+from deribit_pipeline.operations.assumptions.requests import (
+    EXPIRED,
+    EXPIRED_AT,
+    SERIES,
+    listing,
+)
 from deribit_pipeline.planning.pages import in_common
 
 _MINUTE, _HOUR = np.timedelta64(60_000, "ms"), np.timedelta64(3_600_000, "ms")
@@ -114,6 +119,20 @@ def _spot(responses: Responses) -> Comparison:
     return compared(f"{name}: error {ROUTED_SPOT}", found)
 
 
+def _listing(responses: Responses) -> Comparison:
+    listed_at = responses.read("instruments", listing)
+    if listed_at is None:
+        raise NotTested(f"the listing of {SERIES} is not known")
+    # Floored to the minute, as numpy floors what it makes coarser.
+    assumed = moment64(listed_at).astype("datetime64[m]").astype("datetime64[ms]")
+    return compared(assumed, told_candles(responses, "listing").opened_at[0])
+
+
+def _expiry(responses: Responses) -> Comparison:
+    assumed = moment64(EXPIRED_AT) - _HOUR
+    return compared(assumed, told_candles(responses, "expired").opened_at[-1])
+
+
 def _expired(responses: Responses) -> Comparison:
     response = responses.of("expired")
     if response.message:
@@ -175,6 +194,24 @@ CANDLES = (
         "",
         "Instruments that expired more than some days ago cannot be backfilled.",
         _expired,
+        is_of_mainnet=True,
+    ),
+    Assumption(
+        "candles-listing",
+        "The first candle of an instrument is the one in which it was listed "
+        "(`creation_timestamp`); nothing comes of the time before.",
+        Known.GUESS,
+        "the day of listing has its daily candle",
+        "Candles of the day of listing are gaps, and that day stays `gapped`.",
+        _listing,
+    ),
+    Assumption(
+        "candles-expiry",
+        "The last candle of an instrument is the one before it expires (`expiration_timestamp`).",
+        Known.GUESS,
+        "",
+        "Candles of the day of expiry are gaps, and that day stays `gapped`.",
+        _expiry,
         is_of_mainnet=True,
     ),
     Assumption(

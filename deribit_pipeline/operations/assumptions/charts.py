@@ -20,7 +20,7 @@ from deribit_pipeline.planning.grid import LATENCY
 from deribit_pipeline.planning.requests import MOST_CANDLES
 from deribit_pipeline.warehouse.rollup import origin_of
 
-_MINUTE = np.timedelta64(60_000, "ms")
+_MINUTE, _AT_ONCE = np.timedelta64(60_000, "ms"), np.timedelta64(0, "ms")
 
 
 def told_candles(responses: Responses, name: str) -> Candles:
@@ -79,7 +79,7 @@ def _latency(responses: Responses) -> Comparison:
     late = last - moment64(as_of)
     return compared(
         f"at most {_seconds(LATENCY)} after the request",
-        f"the newest {_seconds(late)} after it",
+        f"the newest {_seconds(abs(late))} {'after' if late > _AT_ONCE else 'before'} it",
         holds=bool(late <= LATENCY),
     )
 

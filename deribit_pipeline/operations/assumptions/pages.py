@@ -3,8 +3,14 @@ historical volatility."""
 
 import numpy as np
 
-from deribit_pipeline.deribit.prices import delivery_prices, historical_volatility
-from deribit_pipeline.deribit.settlements import SettlementsPage, settlements
+from deribit_pipeline.deribit.account import MOST_ENTRIES, MOST_TRADES
+from deribit_pipeline.deribit.account import MOST_SETTLEMENTS as MOST_SETTLEMENTS_OF_ACCOUNT
+from deribit_pipeline.deribit.prices import (
+    MOST_DELIVERY_PRICES,
+    delivery_prices,
+    historical_volatility,
+)
+from deribit_pipeline.deribit.settlements import MOST_SETTLEMENTS, SettlementsPage, settlements
 from deribit_pipeline.domain import from_ms, moment64
 from deribit_pipeline.operations.assumptions.assumption import (
     Assumption,
@@ -48,13 +54,16 @@ def _newest_first(responses: Responses) -> Comparison:
 
 def _token(responses: Responses) -> Comparison:
     """Two pages, beside one of their length."""
+    assumed = "the second page has what follows the first one"
+    first, both = _page(responses, "settlements"), _rows(_page(responses, "settlements-both"))
+    if first.continuation is None and len(both) > len(_rows(first)):
+        return compared(assumed, "no continuation, and there are more settlements", holds=False)
     pages = [_rows(_page(responses, name)) for name in ("settlements", "settlements-older")]
-    both = _rows(_page(responses, "settlements-both"))
     joined = [row for page in pages for row in page]
     lost = len([row for row in both if row not in joined])
     again = len([row for row in pages[1] if row in pages[0]])
     return compared(
-        "the second page has what follows the first one",
+        assumed,
         f"{lost} of {len(both)} settlements are on neither page, and {again} on both",
         holds=not lost and not again,
     )
@@ -66,6 +75,16 @@ def _end(responses: Responses) -> Comparison:
         raise NotTested("there are settlements before 2016")
     found = "none" if page.continuation is None else page.continuation
     return compared("none", found)
+
+
+def _most(responses: Responses) -> Comparison:
+    """Whether the longest pages that the code requests are refused."""
+    refusals = [
+        f"{response.method}: {response.message}"
+        for response in map(responses.of, ("settlements-end", "prices-oldest"))
+        if response.code is not None
+    ]
+    return compared("neither is refused", "; ".join(refusals) or "neither is", holds=not refusals)
 
 
 def _rows(page: SettlementsPage) -> list[tuple[object, ...]]:
@@ -156,6 +175,25 @@ PAGES = (
         "each of them for some method",
         "The end of history is not recognised: days near the first settlement fail.",
         _end,
+    ),
+    Assumption(
+        "pages-most",
+        f"Up to {MOST_SETTLEMENTS:,} settlements and {MOST_DELIVERY_PRICES:,} delivery prices may "
+        "be requested at once.",
+        Known.DOCUMENTED,
+        "",
+        "Settlements and delivery prices cannot be fetched: tell the maintainers.",
+        _most,
+    ),
+    Assumption(
+        "account-pages",
+        f"A response holds at most {MOST_ENTRIES} entries of the transaction log, {MOST_TRADES:,} "
+        f"own trades and {MOST_SETTLEMENTS_OF_ACCOUNT:,} own settlements; of more trades some are "
+        "left out, whatever `has_more` says.",
+        Known.DOCUMENTED,
+        "that `has_more` may be wrong was seen",
+        "Days of your own account fail, or `verify` and a second look find what is missing.",
+        untested="it takes an account, and only public requests are made",
     ),
     Assumption(
         "settlements-total",

@@ -19,6 +19,9 @@ from deribit_pipeline.operations.assumptions.assumption import (
 )
 from deribit_pipeline.operations.assumptions.requests import ANCHORED, SERIES
 from deribit_pipeline.operations.sources.trade_hosts import MOST_TRADES_OF_ARCHIVE
+from deribit_pipeline.settings import Settings
+
+_DEFAULTS = Settings()
 
 _TRADES = partial(trades, instrument_name=SERIES, most=MOST_TRADES_OF_ARCHIVE)
 
@@ -160,6 +163,25 @@ PROTOCOL = (
         Known.GUESS,
         "every client assumes HTTP 429; nothing recorded shows it",
         "Requests that come too fast fail instead of being made again.",
+        untested="it would take more requests than the exchange allows",
+    ),
+    Assumption(
+        "limits-calls",
+        f"A client may make {_DEFAULTS.requests_per_second:g} requests a second after a burst of "
+        f"{_DEFAULTS.burst}.",
+        Known.DOCUMENTED,
+        "the figure for clients without an account is published nowhere",
+        "Requests are refused and made again, with a pause: lower DERIBIT_REQUESTS_PER_SECOND and "
+        "DERIBIT_BURST.",
+        untested="it would take more requests than the exchange allows",
+    ),
+    Assumption(
+        "limits-lists",
+        "Lists of instruments may be requested once a second after a burst of 50, and the "
+        "transaction log once a second after a burst of 8.",
+        Known.DOCUMENTED,
+        "",
+        "Such requests are refused and made again, with a pause.",
         untested="it would take more requests than the exchange allows",
     ),
 )

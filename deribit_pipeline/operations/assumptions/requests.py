@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from deribit_pipeline.deribit.client import CHART
 from deribit_pipeline.deribit.funding import HISTORY
 from deribit_pipeline.deribit.parse_trades import trades
-from deribit_pipeline.deribit.prices import delivery_prices
-from deribit_pipeline.deribit.settlements import BY_CURRENCY, settlements
+from deribit_pipeline.deribit.prices import MOST_DELIVERY_PRICES, delivery_prices
+from deribit_pipeline.deribit.settlements import BY_CURRENCY, MOST_SETTLEMENTS, settlements
 from deribit_pipeline.deribit.specifications import INSTRUMENTS, listed
 from deribit_pipeline.deribit.trades import BY_NUMBER, BY_TIME
 from deribit_pipeline.deribit.volatility_index import DATA, index_page
@@ -29,7 +29,7 @@ from deribit_pipeline.planning.requests import MOST_CANDLES
 SERIES = "BTC-PERPETUAL"
 """The instrument that is asked for: traded every minute, and listed in every environment."""
 
-EXPIRED, EXPIRED_ON = "BTC-29MAR24", datetime(2024, 3, 29, tzinfo=UTC)
+EXPIRED, EXPIRED_AT = "BTC-29MAR24", datetime(2024, 3, 29, 8, tzinfo=UTC)
 """An instrument that expired long ago, which the main host no longer lists."""
 
 NO_INSTRUMENT = "NO-SUCH-INSTRUMENT"
@@ -88,6 +88,11 @@ async def _charts(asking: Asking) -> None:
 
 async def _charts_of_others(asking: Asking) -> None:
     day = whole_day(asking.now)
+    listed_at, listed_why = _chosen(asking, "instruments", listing)
+    if listed_at:
+        await _chart(asking, "listing", "1", listed_at - _HOUR, listed_at + _HOUR)
+    else:
+        asking.leave_out("listing", listed_why)
     quiet, quiet_why = _chosen(asking, "instruments", lambda told: quietest(told, day))
     if quiet:
         await _chart(asking, "quiet", "1", day, day + ONE_DAY - _MINUTE, quiet)
@@ -98,7 +103,8 @@ async def _charts_of_others(asking: Asking) -> None:
         await _chart(asking, "spot", "60", day, day + ONE_DAY, spot)
     else:
         asking.leave_out("spot", spot_why)
-    await _chart(asking, "expired", "60", EXPIRED_ON - ONE_DAY, EXPIRED_ON, EXPIRED, host=ARCHIVE)
+    start, end = EXPIRED_AT - ONE_DAY, EXPIRED_AT + 4 * _HOUR
+    await _chart(asking, "expired", "60", start, end, EXPIRED, host=ARCHIVE)
 
 
 async def _funding(asking: Asking) -> None:
@@ -167,7 +173,7 @@ async def _settlements(asking: Asking) -> None:
     for name, count, bound in (
         ("settlements", SETTLEMENTS, until),
         ("settlements-both", 2 * SETTLEMENTS, until),
-        ("settlements-end", SETTLEMENTS, to_ms(datetime(2016, 1, 1, tzinfo=UTC))),
+        ("settlements-end", MOST_SETTLEMENTS, to_ms(datetime(2016, 1, 1, tzinfo=UTC))),
     ):
         await asking.ask(
             name, BY_CURRENCY, currency=CURRENCY, count=count, search_start_timestamp=bound
@@ -186,14 +192,17 @@ async def _settlements(asking: Asking) -> None:
 
 
 async def _prices(asking: Asking) -> None:
-    method = "public/get_delivery_prices"
-    await asking.ask("prices", method, index_name=INDEX, offset=0, count=PRICES)
+    async def ask(name: str, offset: int, count: int) -> None:
+        await asking.ask(
+            name, "public/get_delivery_prices", index_name=INDEX, offset=offset, count=count
+        )
+
+    await ask("prices", 0, PRICES)
     total, why = _chosen(asking, "prices", lambda result: delivery_prices(result).records_total)
     if total is None:
         asking.leave_out("prices-oldest", why)
     else:
-        offset = max(0, total - PRICES)
-        await asking.ask("prices-oldest", method, index_name=INDEX, offset=offset, count=2 * PRICES)
+        await ask("prices-oldest", max(0, total - PRICES), MOST_DELIVERY_PRICES)
     await asking.ask("volatility", "public/get_historical_volatility", currency=CURRENCY)
 
 
@@ -238,6 +247,12 @@ def quietest(result: object, day: datetime) -> str | None:
         return told.expires_at is not None, told.expires_at or day, told.instrument_name
 
     return max(futures, key=rarely_traded).instrument_name if futures else None
+
+
+def listing(result: object) -> datetime | None:
+    """When the instrument that is asked for was listed."""
+    told = listed(result).specifications
+    return next((one.listed_at for one in told if one.instrument_name == SERIES), None)
 
 
 def spot_pair(result: object) -> str | None:

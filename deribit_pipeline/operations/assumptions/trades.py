@@ -46,12 +46,14 @@ def _numbers(responses: Responses) -> Comparison:
     )
 
 
-def _most(name: str, most: int, responses: Responses) -> Comparison:
-    """Whether one trade more than `most` is refused, or not returned."""
-    response = responses.of(name)
+def _most(most: int, name: str, more: str, responses: Responses) -> Comparison:
+    """Whether `most` trades may be requested, and one more is refused or not returned."""
+    if responses.by_name.get(name) and responses.of(name).code is not None:
+        return compared(f"{most:,} trades", f"a count of {most:,} is refused")
+    response = responses.of(more)
     if response.code is not None:
         return compared(f"at most {most:,}", f"a count of {most + 1:,} is refused", holds=True)
-    came = len(responses.read(name, lambda result: array(mapping(result).get("trades"))))
+    came = len(responses.read(more, lambda result: array(mapping(result).get("trades"))))
     return compared(f"at most {most:,}", f"{came:,}", holds=came <= most)
 
 
@@ -108,11 +110,12 @@ def _archived(responses: Responses) -> Comparison:
 
 
 def _more(responses: Responses) -> Comparison:
-    return _most("trades-more", MOST_TRADES, responses)
+    return _most(MOST_TRADES, "trades", "trades-more", responses)
 
 
 def _more_of_archive(responses: Responses) -> Comparison:
-    return _most("trades-more-archive", MOST_TRADES_OF_ARCHIVE, responses)
+    most = MOST_TRADES_OF_ARCHIVE
+    return _most(most, "trades-archive", "trades-more-archive", responses)
 
 
 TRADES = (
@@ -134,18 +137,21 @@ TRADES = (
     ),
     Assumption(
         "trades-most",
-        f"A response of the main host holds at most {MOST_TRADES:,} trades.",
+        f"A response of the main host holds up to {MOST_TRADES:,} trades, and no more.",
         Known.DOCUMENTED,
         "",
-        "Larger requests would do.",
+        "With fewer, no trades can be fetched: tell the maintainers. With more, larger requests "
+        "would do.",
         _more,
     ),
     Assumption(
         "trades-most-archive",
-        f"A response of the archive host holds at most {MOST_TRADES_OF_ARCHIVE:,} trades.",
+        f"A response of the archive host holds up to {MOST_TRADES_OF_ARCHIVE:,} trades, and no "
+        "more.",
         Known.SEEN,
         "",
-        "Larger requests would do.",
+        "With fewer, trades older than a day cannot be fetched: tell the maintainers. With more, "
+        "larger requests would do.",
         _more_of_archive,
         is_of_mainnet=True,
     ),
