@@ -15,7 +15,7 @@ from deribit_pipeline.domain import Candles, Instrument, from_ms
 
 CHART_ARRAYS = ("open", "high", "low", "close", "volume", "cost")
 """The arrays of a chart in the order of CANDLE_VALUES: `volume` is the amount in base currency,
-`cost` the value in quote currency."""
+`cost` the value in quote currency (assumption:candles-volume)."""
 
 
 def candles(chart: object) -> Candles:

@@ -16,7 +16,8 @@ from deribit_pipeline.domain import (
 )
 
 LATENCY = np.timedelta64(60_000, "ms")
-"""A row may come to be between the arrival of a request and its answer."""
+"""A row may come to be between the arrival of a request and its answer
+(assumption:candles-latency)."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = from_ms(0)
@@ -67,7 +68,8 @@ def grid_of(resolution: Resolution, opened_at: Moments) -> Grid | None:
 def life(instrument: Instrument, resolution: Resolution) -> TimeWindow:
     """The window in which candles of an instrument open, whatever their grid.
 
-    It begins so that the first opening in it is that of the candle which contains the listing.
+    It begins so that the first opening in it is that of the candle which contains the listing
+    (assumption:candles-listing), and ends with the expiry (assumption:candles-expiry).
     """
     return TimeWindow(
         instrument.listed_at - resolution.duration + _MILLISECOND,

@@ -19,12 +19,13 @@ from deribit_pipeline.planning.grid import Grid, life
 
 MOST_CANDLES = 5_000
 """The most candles that a request may be answered with: the exchange sends 5,001 newest ones and
-drops the rest silently, so 5,001 is already a sign of loss."""
+drops the rest silently, so 5,001 is already a sign of loss (assumption:candles-most,
+assumption:candles-kept-end)."""
 
 # A request asks from one candle earlier than it wants, because an aligned start was once reported
-# to be skipped (github.com/ccxt/ccxt/issues/21061), and the exchange may include the candle that
-# contains the start, which opened earlier still. A further opinion asks for a candle more on either
-# side each time, so that no two requests are the same.
+# to be skipped (assumption:candles-start), and the exchange may include the candle that contains
+# the start, which opened earlier still (assumption:candles-unaligned). A further opinion asks for a
+# candle more on either side each time, so that no two requests are the same.
 _MOST_OPINIONS = 9
 _MOST_WANTED = MOST_CANDLES - 2 - 2 * _MOST_OPINIONS
 
