@@ -78,8 +78,9 @@ bench-scale: setup ## Measure a lake under load, and write its part of docs/benc
 screenshots: setup ## Take the pictures of the README, with chromium (3 minutes)
 	$(BIN)/python -m deribit_pipeline_tests.screenshots docs/images
 
-docs: setup ## Generate the data dictionary
+docs: setup ## Generate the data dictionary and the page of assumptions
 	$(BIN)/python -m deribit_pipeline.warehouse.schema > docs/data-dictionary.md
+	$(BIN)/python -m deribit_pipeline.operations.assumptions.registry > docs/assumptions.md
 
 clean: ## Remove the environment and caches; data stays
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -10,7 +10,8 @@ from deribit_pipeline.errors import InputError
 KINDS = ("future", "option", "spot", "future_combo", "option_combo")
 
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
-"""The currencies by which the exchange lists instruments: those that they settle in."""
+"""The currencies by which the exchange lists instruments: those that they settle in
+(assumption:currencies-settled, assumption:currencies-listed)."""
 
 # Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
 # partition keys, where "|" and "..." have a meaning of their own.
@@ -71,8 +72,8 @@ class Selector:
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """The currencies whose lists may tell an instrument that is selected. In whose list a spot
-        pair stands, that of either of its currencies, nobody has shown."""
+        """The currencies whose lists may tell an instrument that is selected; of a spot pair, those
+        of either of its currencies (assumption:spot-lists)."""
         may_be_spot = self.kind in (None, "spot") and not (self.is_perpetual or self.expiry)
         return CURRENCIES if self.currency is None or may_be_spot else (self.currency,)
 

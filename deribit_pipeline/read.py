@@ -73,8 +73,9 @@ def candles(
     or 1D. On each UTC day of which candles of that resolution are held and complete, they are as
     the exchange told them; on any other, they are made of its one-minute candles where those are.
     Those of 1D open at 08:00; those of 180, 360 and 720 as held ones of the instrument do, and
-    where there are none, counted from 00:00, which nobody has shown. A candle made of minutes
-    counts those without a trade in, which repeat the last close.
+    where there are none, counted from 00:00, which is not known to be right
+    (assumption:candles-anchor-180, …-360, …-720). A candle made of minutes counts those without a
+    trade in, which repeat the last close.
 
     With `as_of`, they are as they were known then, by the exchange's clock: what it told later is
     left out, what it has changed since is as it was. What is complete is judged by today.

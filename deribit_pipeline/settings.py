@@ -45,6 +45,7 @@ class Settings:
 
     `instruments` are those that are named; what `selectors` add to them is found in the warehouse:
     see `operations.universe`. `partitions_since` is the first day of Dagster's partitions.
+    `requests_per_second` and `burst` are what the exchange allows (assumption:limits-calls).
     """
 
     environment: Environment = Environment.MAINNET

@@ -88,7 +88,7 @@ def test_a_backfill_is_proved_summed_up_and_shown_in_dagster(
     for name in ("BTC-PERPETUAL", "ETH-PERPETUAL"):
         assert said.row(name) == ["7", "0", "0", "0", "0", "10,080", "0", "0"]
     assert "14 of 14 days" in said.err
-    assert re.search(r"6 chart requests, 20,160 candles received in \d", said.err)
+    assert re.search(r"8 chart requests, 20,160 candles received in \d", said.err)
     assert rows(settings, "select count(*) from complete_candles") == [(20_160,)]
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         assert len(instance.get_materialized_partitions(dg.AssetKey("candles_1m"))) == 14
@@ -128,9 +128,9 @@ def test_a_plan_counts_and_does_nothing(
     assert counts == {
         "instrument-days asked for": "182",
         "already proved": "0",
-        "chart requests": "54",
+        "chart requests": "56",
         "rows, at most": "262,080",
-        "seconds at the rate limit": "2.4",
+        "seconds at the rate limit": "2.5",
     }
     assert sandbox.requests[CHART] == 0
     assert not settings.warehouse.exists()

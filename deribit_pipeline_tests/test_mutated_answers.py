@@ -167,8 +167,16 @@ def test_no_error_is_not_yet_a_result(wire: Wire) -> None:
     assert "neither `result` nor `error`" in str(answer)
 
 
-def rows_of(chart: Any) -> list[list[float]] | None:
-    """A chart's rows, read slowly and one by one: tick, then six values; None where it is odd."""
+def number_of(value: Any) -> float | None:
+    """A value as a double; None for what is no finite number."""
+    if type(value) not in (int, float) or not abs(value) <= 1.7976931348623157e308:
+        return None
+    return float(value)
+
+
+def rows_of(chart: Any) -> list[list[float | None]] | None:
+    """A chart's rows, read slowly and one by one: tick, then six values, None for each that is no
+    number; None where the whole is malformed, as it is where half of a column are no numbers."""
     names = ("ticks", "open", "high", "low", "close", "volume", "cost")
     if type(chart) is not dict or chart.get("status") not in ("ok", "no_data"):
         return None
@@ -179,12 +187,10 @@ def rows_of(chart: Any) -> list[list[float]] | None:
         column = chart.get(name)
         if type(column) is not list:
             return None
-        for value in column:
-            if type(value) not in (int, float) or abs(value) > 1.7976931348623157e308:
-                return None
-            if isinstance(value, float) and math.isnan(value):
-                return None
-        columns.append([float(value) for value in column])
+        numbers = [number_of(value) for value in column]
+        if None in numbers and (name == "ticks" or 2 * numbers.count(None) >= len(numbers)):
+            return None
+        columns.append(numbers)
     if any(len(column) != len(columns[0]) for column in columns):
         return None
     if any(tick != int(tick) or not 0 <= tick < YEAR_3000 for tick in columns[0]):
@@ -192,9 +198,12 @@ def rows_of(chart: Any) -> list[list[float]] | None:
     return [[column[n] for column in columns] for n in range(len(columns[0]))]
 
 
-def rows_in(candles: Candles) -> list[list[float]]:
+def rows_in(candles: Candles) -> list[list[float | None]]:
     ticks = candles.opened_at.astype("int64").tolist()
-    return [[tick, *row] for tick, row in zip(ticks, candles.values.tolist(), strict=True)]
+    return [
+        [tick, *(None if math.isnan(value) else value for value in row)]
+        for tick, row in zip(ticks, candles.values.tolist(), strict=True)
+    ]
 
 
 def parsed(parser: Callable[[Any], Any], answer: Any) -> Any:

@@ -5,7 +5,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -187,56 +187,84 @@ def test_where_neither_post_nor_get_is_answered_the_address_is_wrong(
 def test_a_copy_over_get_is_requested_again_by_a_url_that_no_cache_has(
     sandbox: SandboxExchange, faults: Faults, settings: Settings
 ) -> None:
-    faults.spoil_where("post_refused", always)
+    """The archive host's: the main host's URLs are all different."""
     cache = Cache()
     with behind(cache, sandbox, faults, settings) as opens:
-        exchange = opens(5.0, 30.0)
-        first = closes(exchange, BTC)
-        sent = requests_of(exchange.client)
-        assert closes(exchange, BTC) == first == true_closes(sandbox, BTC)
-    assert cache.hits == 1
-    copied, again = (request for request in sent if request.method == "GET")
+        opened = opens(5.0, 30.0)
+        assert opened.history is not None
+        for name in ("BTC-29MAR24", BTC, BTC):
+            instrument = opened.run(opened.history.get_instrument(name))
+            assert instrument.instrument_name == name
+        sent = requests_of(opened.history)
+        assert opened.run(opened.history.get_instrument(BTC)).instrument_name == BTC
+    assert cache.hits == 2
+    copied, again = sent
     assert copied.headers["Cache-Control"] == again.headers["Cache-Control"] == "no-cache"
     assert dict(copied.url.params).items() < dict(again.url.params).items()
 
 
-def test_a_cache_that_obeys_is_not_in_the_way(
+def test_a_host_that_is_called_over_get_never_gets_the_same_url_twice(
     sandbox: SandboxExchange, faults: Faults, settings: Settings
 ) -> None:
     faults.spoil_where("post_refused", always)
-    cache = Cache(obeys=True)
+    cache = Cache()
     with behind(cache, sandbox, faults, settings) as opens:
         exchange = opens(5.0, 30.0)
-        assert closes(exchange, BTC) == closes(exchange, BTC)
+        assert closes(exchange, BTC) == closes(exchange, BTC) == true_closes(sandbox, BTC)
     assert cache.hits == 0
 
 
+def test_a_cache_that_obeys_is_not_in_the_way_of_the_archive(
+    sandbox: SandboxExchange, faults: Faults, settings: Settings
+) -> None:
+    cache = Cache(obeys=True)
+    with behind(cache, sandbox, faults, settings) as opens:
+        exchange = opens(5.0, 30.0)
+        assert exchange.history is not None
+        for _ in range(3):
+            exchange.run(exchange.history.get_instrument(BTC))
+    assert cache.hits == 0
+
+
+EXPIRED, OTHER_EXPIRED = "BTC-29MAR24", "ETH-29MAR24"
+
+
 @pytest.mark.parametrize("ways", [[], ["post_refused"], ["id_null"]], ids=["post", "get", "null"])
-@pytest.mark.parametrize("confused", ["mixed_up_once", "another_urls_body"])
+@pytest.mark.parametrize(
+    ("names", "day", "confused"),
+    [
+        ((BTC, ETH), DAY, "mixed_up_once"),
+        ((BTC, ETH), DAY, "another_urls_bodies"),
+        ((EXPIRED, OTHER_EXPIRED), date(2024, 3, 20), "mixed_up_once"),  # of the archive host
+    ],
+)
 def test_a_cache_that_has_another_instruments_candles_never_gives_them(
     sandbox: SandboxExchange,
     faults: Faults,
     settings: Settings,
     warehouse: Warehouse,
-    ways: list[str],
+    clock: Clock,
+    names: tuple[str, str],
+    day: date,
     confused: str,
+    ways: list[str],
 ) -> None:
     """One day of one instrument: no neighbouring response contradicts a foreign one."""
     for way in ways:
         faults.spoil_where(way, always)
-    cache = Cache()
+    cache, (name, other) = Cache(), names
     with behind(cache, sandbox, faults, settings) as opens:
         pipeline = Pipeline(opens, warehouse, sandbox)
         if confused == "mixed_up_once":
-            cache.mix_up(BTC, ETH)
+            cache.mix_up(name, other)
         else:
-            pipeline.backfill(DAY, DAY, names=[ETH])
-            cache.confuse(BTC, ETH)
-        outcome = pipeline.backfill(DAY, DAY, names=[BTC])
-    assert cache.hits > 0 or not ways
+            pipeline.backfill(day, day, names=[other])
+            cache.confuse(name, other)
+        outcome = pipeline.backfill(day, day, names=[name])
     assert outcome.days_by_state == {DayState.COMPLETE: 1}
-    true = pipeline.told(BTC, "1", midnight(DAY), midnight(date(2024, 1, 2)))
-    assert pipeline.held(BTC, "1") == true
+    clock.now = datetime(2024, 3, 30, tzinfo=UTC)  # when www, which `told` asks, knows all of them
+    true = pipeline.told(name, "1", midnight(day), midnight(day + timedelta(days=1)))
+    assert pipeline.held(name, "1") == true
 
 
 def test_the_exchange_gives_no_two_responses_the_same_times(

@@ -21,7 +21,9 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, force: bool) -> int:
+def run(
+    wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, force: bool, twice: bool
+) -> int:
     """The command `backfill`; answers its exit code."""
     dataset = wanted.dataset()
     first, last = arguments.window(start, end)
@@ -40,6 +42,7 @@ def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, fo
         unsettled = _unsettled(warehouse, dataset, asked, force) if last else asked
         if unsettled:
             exchange = stack.enter_context(open_exchange(settings))
+            exchange.each_twice = twice
             # Before anything is written: a name that is not listed is a mistake to say at once.
             if dataset.series is SeriesKind.INDEX and wanted.series is not None:
                 _require_indexes(exchange, warehouse, dataset, unsettled)
@@ -47,7 +50,8 @@ def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, fo
             asked = _all(names, *_not_future(first, last, as_of.date()))
             unsettled = _unsettled(warehouse, dataset, asked, force)
         if plan:
-            return print_plan(_estimate(settings, dataset, listed, asked, unsettled), dataset)
+            counted = _estimate(settings, dataset, listed, asked, unsettled, 2 if twice else 1)
+            return print_plan(counted, dataset)
         total = make(settings, warehouse, exchange, dataset, asked, unsettled, force=force)
     return print_report(total, dataset, asked)
 
@@ -109,11 +113,12 @@ def _estimate(
     listed: dict[str, Instrument],
     asked: Days,
     unsettled: Days,
+    responses: int,
 ) -> Estimate:
     limit = Limit(settings.requests_per_second, settings.burst)
     if dataset.resolution is None:
-        return estimate_rows(dataset, asked, unsettled, limit)
-    return estimate(listed, dataset.resolution, asked, unsettled, limit)
+        return estimate_rows(dataset, asked, unsettled, limit, responses)
+    return estimate(listed, dataset.resolution, asked, unsettled, limit, responses)
 
 
 def _not_future(first: date, last: date | None, today: date) -> tuple[date, date]:

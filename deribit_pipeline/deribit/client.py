@@ -49,8 +49,8 @@ _CONNECTING = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The candles of one answer, as they came, and the exchange's clock when it was asked.
-    `stamp` is the answer's: one that has another is no copy of it."""
+    """The candles of one answer, as they came, and the exchange's clock when it was asked
+    (assumption:envelope). `stamp` is the answer's: one that has another is no copy of it."""
 
     candles: Candles
     as_of: datetime
@@ -97,12 +97,12 @@ class DeribitClient(Account, Specifications, Funding, VolatilityIndex, Trades, P
         """`public/get_tradingview_chart_data`: the candles that open in `window`.
 
         The exchange drops the oldest beyond 5,001 without a word, and includes the candle that
-        is still open: whoever asks counts what came.
+        is still open (assumption:candles-running): whoever asks counts what came.
         """
         params = {
             "instrument_name": instrument_name,
             "start_timestamp": to_ms(window.start),
-            "end_timestamp": to_ms(window.end) - 1,  # Deribit's end is inclusive
+            "end_timestamp": to_ms(window.end) - 1,  # inclusive: assumption:candles-end
             "resolution": resolution.value,
         }
         answer = await self.rpc.call(CHART, **params)
@@ -145,7 +145,8 @@ async def deribit_client(
     source = f"{environment} {host}" if environment is Environment.SANDBOX else base_url
     pools = {
         "": Credits(meters(source, "calls"), per_second=requests_per_second, burst=burst),
-        # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50.
+        # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50
+        # (assumption:limits-lists).
         INSTRUMENTS: Credits(meters(source, "instruments"), per_second=1.0, burst=50),
         # A call costs 10,000 of 80,000 credits, of which 10,000 come back in a second.
         LOG: Credits(meters(source, "transaction_log"), per_second=1.0, burst=8),

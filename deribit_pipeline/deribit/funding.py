@@ -23,8 +23,9 @@ class Funding(Methods):
         """`public/get_funding_rate_history`: the hours that end in `window`.
 
         The exchange tells at most 744 and drops the others without a word: whoever asks counts
-        what came. Its start was seen to be exclusive, its end inclusive; no hour ends within the
-        millisecond that the bounds are widened by, so that an inclusive start is right too.
+        what came. Its start is exclusive (assumption:funding-start), its end inclusive
+        (assumption:funding-end); no hour ends within the millisecond that the bounds are widened
+        by, so that an inclusive start is right too.
         """
         return await self.told(
             rates,

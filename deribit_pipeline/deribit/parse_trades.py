@@ -23,6 +23,9 @@ _REQUIRED = {
     )
 }  # fmt: skip
 
+FIELDS = (*_REQUIRED, *_OPTIONAL)
+"""The fields of a trade that are read; of others see assumption:fields-known."""
+
 # Trades of which each field is read before the next trades: so many stay in a processor's cache.
 _TOGETHER = 500
 

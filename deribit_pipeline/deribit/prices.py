@@ -12,7 +12,7 @@ from deribit_pipeline.deribit import shapes
 from deribit_pipeline.deribit.methods import Methods, Told
 
 MOST_DELIVERY_PRICES = 1_000
-"""How many delivery prices an answer holds at most [documentation]."""
+"""How many delivery prices an answer holds at most (assumption:pages-most)."""
 
 Rows = dict[str, NDArray[Any]]
 """Rows in the order they came, by the table's columns."""

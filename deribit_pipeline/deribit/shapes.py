@@ -1,4 +1,7 @@
-"""What a part of an answer must look like: each function gives the value or raises ValueError."""
+"""What a part of an answer must look like: each function gives the value or raises ValueError.
+
+That answers do look so is assumption:responses-readable.
+"""
 
 import reprlib
 from collections.abc import Mapping
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.domain import END_OF_TIME, to_ms
 
 NEVER = to_ms(END_OF_TIME)
-"""The year 3000 in UTC milliseconds: perpetuals expire there."""
+"""The year 3000 in UTC milliseconds: perpetuals expire there (assumption:instruments-expiry)."""
 
 
 def array(value: object) -> list[Any]:
@@ -46,7 +49,7 @@ def milliseconds(name: str, value: object, most: int = 2 * NEVER) -> int:
 
 def continuation(value: object) -> str | int | None:
     """The token that asks for what follows; None at the end, where it is absent, null, `none` or
-    empty: nobody has shown which method ends in which way."""
+    empty, whichever the method (assumption:settlements-end)."""
     if value is None or value in ("none", ""):
         return None
     if isinstance(value, float) and value.is_integer():  # numbers may come as `1.7e12`

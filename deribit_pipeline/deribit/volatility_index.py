@@ -23,7 +23,7 @@ INDEX_VALUES = ("open", "high", "low", "close")
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexPage:
     """The candles of one answer, as they came; `continuation` is the `end_timestamp` that asks for
-    older ones, in UTC milliseconds, and None where there are none."""
+    older ones, in UTC milliseconds, and None where there are none (assumption:dvol-last-page)."""
 
     candles: dict[str, NDArray[Any]]
     continuation: int | None
@@ -38,8 +38,8 @@ class VolatilityIndex(Methods):
         """`public/get_volatility_index_data`: the candles that open in `window`, in the order of
         time, however many answers they take.
 
-        An answer holds the 1,000 newest candles, the one that is still open included, and says
-        how to continue with the older ones.
+        An answer holds the 1,000 newest candles (assumption:dvol-kept-end), the one that is still
+        open included (assumption:dvol-running), and says how to continue with the older ones.
         """
         start, end = to_ms(window.start), to_ms(window.end) - 1
         pages: list[dict[str, NDArray[Any]]] = []
@@ -93,8 +93,8 @@ def _continuation(told: object) -> int | None:
 def _without_repeated(
     candles: dict[str, NDArray[Any]], newer: dict[str, NDArray[Any]], asked: dict[str, object]
 ) -> dict[str, NDArray[Any]]:
-    """The candles of an older page without the one that a newer page told too: whether
-    `continuation` includes it, nobody has shown. Raises DeribitBadPayload where they differ."""
+    """The candles of an older page without the one that a newer page told too, which `continuation`
+    may include (assumption:dvol-continuation). Raises DeribitBadPayload where they differ."""
     is_older = candles["opened_at"] < newer["opened_at"][0]
     repeated = {name: values[~is_older] for name, values in candles.items()}
     for name, values in repeated.items():

@@ -21,7 +21,8 @@ class Exchange:
     """A client and the event loop it lives on; `source` is where its answers come from.
 
     `history` is a client of the archive host, which has the trades that are older than a day and
-    wants no account; None where the environment has no such host.
+    wants no account; None where the environment has no such host. `each_twice` tells to trust no
+    response over a window before one to another window has the same rows.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Exchange:
         self.client = client
         self.history = history
         self.source = source
+        self.each_twice = False
         self._runner = runner
         self._task: asyncio.Task[Any] | None = None
         self._is_cancelled = False

@@ -29,7 +29,8 @@ def require_page(
     rows: Columns, *, offset: int, count: int, total: int, former: Columns | None
 ) -> None:
     """Raises ValueError for a page that breaks an expectation: more or fewer prices than follow
-    the offset, not one for each day and the newest first, or one that does not begin with the
+    the offset (assumption:prices-total), not one for each day and the newest first
+    (assumption:prices-order), or one that does not begin with the
     last price of the `former` page, as an offset does that a new price has moved."""
     days = rows["delivery_date"]
     due = max(0, min(count, total - offset))

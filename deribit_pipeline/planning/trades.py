@@ -1,8 +1,8 @@
 """Trades by their numbers: which are asked for, which lack, and on which days they are.
 
-An instrument's trades are numbered without a hole, so a day is proved by the numbers from some way
-before it to some way after. Times follow the numbers but for a few places: so many trades on either
-side of a day must all be on the other side of midnight.
+An instrument's trades are numbered without a hole (assumption:trades-numbers), so a day is proved
+by the numbers from some way before it to some way after. Times follow the numbers but for a few
+places: so many trades on either side of a day must all be on the other side of midnight.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from deribit_pipeline.planning.rows import Columns, count_of, joined_rows, some_
 
 MARGIN = 100
 """How many trades on either side of midnight must be on their side: how far, in numbers, times are
-out of order at most is unknown, and a hundred is more than anything seen."""
+out of order at most is assumption:trades-order."""
 
 NO_TRADES: Columns = {
     "trade_seq": np.empty(0, np.int64),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.sandbox.chart_faults import CHART_CHANGES
 from deribit_pipeline.sandbox.exchange import Reply
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.sandbox.row_faults import CHANGES, Rows, is_rows
@@ -215,7 +216,9 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "endless": lambda reply: Wire(is_endless=True),
     "an_hour_ahead": _later(_HOUR),
     "an_hour_behind": _later(-_HOUR),
-} | {name: _rows(change) for name, change in CHANGES.items()}
+}
+FAULTS |= {name: _chart(change) for name, change in CHART_CHANGES.items()}
+FAULTS |= {name: _rows(change) for name, change in CHANGES.items()}
 
 
 Where = Callable[[str, Reply], bool]

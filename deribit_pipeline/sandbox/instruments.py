@@ -21,6 +21,7 @@ def methods(exchange: "SandboxExchange") -> "dict[str, Method]":
         "public/get_instruments": lambda params: _instruments(
             exchange, params, exchange.is_remembered
         ),
+        "public/get_currencies": lambda params: [_currency(name) for name in _CURRENCIES[:-1]],
     }
 
 
@@ -29,6 +30,22 @@ def history_methods(exchange: "SandboxExchange") -> "dict[str, Method]":
     return {
         "public/get_instrument": lambda params: exchange.listing(params).result(exchange.now_ms()),
         "public/get_instruments": lambda params: _instruments(exchange, params, lambda _: True),
+    }
+
+
+def _currency(name: str) -> dict[str, Any]:
+    """A currency as `public/get_currencies` describes it."""
+    return {
+        "currency": name,
+        "currency_long": name,
+        "coin_type": name,
+        "network_currency": name,
+        "decimals": 8,
+        "min_confirmations": 1,
+        "min_withdrawal_fee": 0.0001,
+        "withdrawal_fee": 0.0001,
+        "network_fee": 0.0001,
+        "withdrawal_priorities": [],
     }
 
 

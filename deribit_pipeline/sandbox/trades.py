@@ -24,7 +24,7 @@ KEPT = DAY
 """How long www keeps trades, in milliseconds."""
 
 LAG = 10 * MINUTE
-"""How late the archive gets trades, in milliseconds: a guess, for nobody has published it."""
+"""How late the archive gets trades, in milliseconds: a guess, see assumption:trades-archived."""
 
 _LEAKED = 3  # rows at most from either side of the range that was asked for
 _BY_NUMBER = "public/get_last_trades_by_instrument"

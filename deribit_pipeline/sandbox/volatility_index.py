@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 
 class VolatilityIndex:
     """The history of the index. Whether a currency without one is refused, and whether the candle
-    at `continuation` was told already, nobody has shown: `refuses_others` and `repeats` say it
-    here. `began` is when the first candle opens.
+    at `continuation` was told already (assumption:dvol-continuation), is not known:
+    `refuses_others` and `repeats` say it here. `began` is when the first candle opens.
     """
 
     refuses_others = True

@@ -1,7 +1,7 @@
 """One-minute candles made of trades, beside those that the exchange tells.
 
-Whether the exchange counts block trades and legs of combos in its candles, nobody has shown: a
-candle differs only where it does so however they are counted.
+Whether the exchange counts block trades and legs of combos in its candles is not known
+(assumption:candles-blocks): a candle differs only where it does so however they are counted.
 """
 
 from dataclasses import dataclass
@@ -190,7 +190,7 @@ AGREES = Rule(
     description="A candle made of a complete day's trades has the exchange's open, high, low and "
     f"close, and its volumes to {BASE_ROUNDING:.0e} of base and {QUOTE_ROUNDING:.0e} of quote "
     "currency, since the exchange rounds both; with or without block trades and legs of combos, "
-    "for nobody has shown whether it counts these.",
+    "for whether it counts these is not known (assumption:candles-blocks).",
     severity="WARN",
     because="both are what the exchange told, at different times",
     query=f"""

@@ -1,7 +1,7 @@
 """What must hold of the candles of a resolution: each rule a query for the rows that break it.
 
 A query names its parameters: `$resolution`, `$minutes` (how long a candle lasts), `$anchor`
-(minutes after midnight UTC at which a candle opens, null where nobody has shown it), `$series`
+(minutes after midnight UTC at which a candle opens, null where it is not known), `$series`
 (those that are kept up to date) and `$today` (the day in UTC).
 """
 

@@ -23,13 +23,32 @@ def backup(
 
 @app.command(
     short_help="Say whether all that is needed is at hand.",
-    epilog="Example: DERIBIT_ENV=testnet deribit-pipeline check",
+    epilog="Example: DERIBIT_ENV=testnet deribit-pipeline check; "
+    "deribit-pipeline check --assumptions --json assumptions.json",
 )
-def check() -> int:
+def check(
+    assumptions: Annotated[
+        bool,
+        typer.Option(
+            "--assumptions",
+            help="Instead, test what the code assumes of the exchange, with some thirty public "
+            "requests.",
+        ),
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="With --assumptions, also write the result as JSON, to attach to a bug report; "
+            "a former one is replaced.",
+        ),
+    ] = None,
+) -> int:
     """Say whether exchange, clock, credentials and warehouse are as they should be."""
     from deribit_pipeline.cli import check as command
 
-    return command.run()
+    return command.run(assumptions=assumptions, report=report)
 
 
 @app.command(

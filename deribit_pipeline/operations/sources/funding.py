@@ -15,12 +15,14 @@ from deribit_pipeline.planning.windows import Cadence, Lane
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
-"""The end of the first hour of which the exchange tells BTC-PERPETUAL's funding."""
+"""The end of the first hour of which the exchange tells BTC-PERPETUAL's funding
+(assumption:funding-began)."""
 
 _HISTORY = TimeWindow(BEGAN, END_OF_TIME)
 _MILLISECOND = timedelta(milliseconds=1)
 
-# A row stands at the end of its hour: the hour is over then.
+# A row stands at the end of its hour: the hour is over then. At most 744 come, of a longer window
+# the newest: assumption:funding-most, assumption:funding-kept-end.
 HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744)
 
 

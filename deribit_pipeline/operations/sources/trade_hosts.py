@@ -16,12 +16,16 @@ from deribit_pipeline.operations.sources.asking import insisted
 from deribit_pipeline.planning.rows import Columns, count_of, some_of
 from deribit_pipeline.planning.trades import NO_TRADES, Chunk, second_looks, within
 
+MOST_TRADES, MOST_TRADES_OF_ARCHIVE = 1_000, 10_000
+"""How many trades a response of each host holds at most: assumption:trades-most and
+assumption:trades-most-archive."""
+
 LEAKS = 100
 """How many rows of an answer may lie beside the numbers that were asked for: they count among the
-most that an answer holds."""
+most that an answer holds (assumption:trades-leaks)."""
 
 KEPT = timedelta(hours=23)
-"""How long www is trusted to keep trades: about a day, and nobody has said how long exactly."""
+"""How long www is trusted to keep trades: about a day (assumption:trades-kept)."""
 
 _HINTS = 50  # rows of an answer of which one would do
 _LOOKS = 3  # how often what lacks is asked for again
@@ -59,8 +63,9 @@ class TradeHosts:
 
     def __init__(self, exchange: Exchange, instrument_name: str) -> None:
         self._name = instrument_name
-        self._www = _Host(exchange.client, 1_000)
-        self._archive = _Host(exchange.history, 10_000) if exchange.history else None
+        self._www = _Host(exchange.client, MOST_TRADES)
+        archive = exchange.history
+        self._archive = _Host(archive, MOST_TRADES_OF_ARCHIVE) if archive else None
         self._hosts = [host for host in (self._archive, self._www) if host]
         self.per_chunk = self._hosts[0].most - LEAKS
         self.has_archive = self._archive is not None
@@ -147,7 +152,7 @@ class TradeHosts:
 
     async def knows_all(self, start: datetime, end: datetime) -> bool:
         """Whether what neither host tells of [start, end) does not exist: www keeps a day, and the
-        archive has what it got by now."""
+        archive has what it got by now (assumption:trades-archived)."""
         kept_since = self.now - KEPT
         if start >= kept_since:
             return True

@@ -19,7 +19,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 ALWAYS = TimeWindow(datetime(1970, 1, 2, tzinfo=UTC), END_OF_TIME)
 LIFE = TimeWindow(datetime(2021, 3, 24, tzinfo=UTC), ALWAYS.end)
-"""Since when the index is told: the day is known, its first hour is not."""
+"""Since when the index is told: the day is known (assumption:dvol-began), its first hour is not."""
 
 
 def _candles_of(seconds: int, most: int = 1_000) -> Cadence:
@@ -33,13 +33,15 @@ def _labelled(cadence: Cadence, candles: Columns) -> Columns:
     return {name: np.full(count, label, object) for name, label in cadence.labels.items()} | candles
 
 
+# A response holds at most 1,000: assumption:dvol-most.
 # Of hours far fewer are asked for at once than an answer holds: so many days as are believed
 # together would be one window, and neighbouring windows that agree are worth more than one alone.
 MINUTES, HOURS = _candles_of(60), _candles_of(3_600, most=120)
 
 
 class VolatilityIndexCandles(WindowedSource):
-    """The candles of a currency at both resolutions: a day is complete with those of both."""
+    """The candles of a currency at both resolutions: a day is complete with those of both. That
+    the hours are made of the minutes is assumption:dvol-sums."""
 
     dataset = VOLATILITY_INDEX
     cadences = (HOURS, MINUTES)
