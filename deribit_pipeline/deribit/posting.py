@@ -1,15 +1,12 @@
 """One JSON-RPC request over POST, and the whole response to it: what shows the protocol."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import httpx
 import orjson
 
 from deribit_pipeline.deribit.client import DeribitClient
-from deribit_pipeline.deribit.credits import MeterUnreachable
-from deribit_pipeline.errors import DeribitUnavailable
+from deribit_pipeline.deribit.transport import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +24,11 @@ async def posted(
     connections and the rate limit that its other requests have.
 
     What should come: assumption:post-id and assumption:post-id-archive. Raises DeribitUnavailable
-    where no response comes. The body is not checked.
+    where no response comes, and DeribitBadPayload where it is too large. The body is not checked.
     """
-    rpc = client.rpc
-    http, pool = rpc._http, rpc._pools[""]  # of this package; its `call` shows no envelope
-    content = {"jsonrpc": "2.0", "id": number, "method": method, "params": dict(params)}
+    # Of this package; the `call` of a client shows no envelope.
+    response = await client.rpc._requests.post(Call(method, params), number)
     try:
-        await asyncio.sleep(await pool.take())
-        rpc.requests[method] += 1
-        response = await http.post(str(http.base_url).rstrip("/"), json=content)
-    except (httpx.RequestError, MeterUnreachable) as error:
-        reason = str(error) or type(error).__name__
-        raise DeribitUnavailable(
-            f"no response to a POST: {reason}", method=method, params=params
-        ) from error
-    try:
-        return Posted(response.status_code, orjson.loads(response.content))
+        return Posted(response.status, orjson.loads(response.content))
     except orjson.JSONDecodeError:
-        return Posted(response.status_code, None)
+        return Posted(response.status, None)

@@ -103,15 +103,7 @@ class Requests:
         """The response with the request's own `id`; `beside` are parameters that no error shows.
         Raises UnusablePost, or a DeribitError."""
         number = next(self._ids)
-        params = {**call.params, **(beside or {})}
-        content = {"jsonrpc": "2.0", "id": number, "method": call.method, "params": params}
-        request = self._http.build_request(
-            "POST",
-            self._root.url,
-            content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
-            headers={"Content-Type": "application/json", **_authorization(token)},
-        )
-        response = await self._send(request, call)
+        response = await self.post(call, number, token, beside)
         try:
             body = self._opened(response, call)
         except DeribitError as error:
@@ -123,6 +115,24 @@ class Requests:
             raise UnusablePost(uncorrelated, (response, body))
         self._is_correlated = True
         return response, body
+
+    async def post(
+        self,
+        call: Call,
+        number: int,
+        token: Token | None = None,
+        beside: Mapping[str, str] | None = None,
+    ) -> Received:
+        """The whole response to a POST, whatever it says. Raises a DeribitError."""
+        params = {**call.params, **(beside or {})}
+        content = {"jsonrpc": "2.0", "id": number, "method": call.method, "params": params}
+        request = self._http.build_request(
+            "POST",
+            self._root.url,
+            content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
+            headers={"Content-Type": "application/json", **_authorization(token)},
+        )
+        return await self._send(request, call)
 
     async def _by_get(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
         call = attempts.call
