@@ -13,6 +13,7 @@ import numpy as np
 from deribit_pipeline.sandbox.exchange import Reply
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.sandbox.row_faults import CHANGES, Rows, is_rows
+from deribit_pipeline.sandbox.value_faults import VALUE_CHANGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "other_listing": _other_listing,
     "other_terms": _other_terms,
     "testnet": _wrong_testnet,
-} | {name: _rows(change) for name, change in CHANGES.items()}
+} | {name: _rows(change) for name, change in (CHANGES | VALUE_CHANGES).items()}
 
 
 Where = Callable[[str, Reply], bool]

@@ -5,13 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 
 from deribit_pipeline.datasets import FUNDING_RATES
 from deribit_pipeline.deribit import funding
-from deribit_pipeline.deribit.methods import Told
+from deribit_pipeline.deribit.readings import ToldRows
 from deribit_pipeline.domain import END_OF_TIME, Instrument, TimeWindow, day_window
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.listings import agreed_listing, listings
 from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
-from deribit_pipeline.planning.rows import Columns
-from deribit_pipeline.planning.windows import Cadence, Lane
+from deribit_pipeline.planning.cadence import Cadence
+from deribit_pipeline.planning.windows import Lane
+from deribit_pipeline.planning.witness import EightHours
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
@@ -21,7 +22,8 @@ _HISTORY = TimeWindow(BEGAN, END_OF_TIME)
 _MILLISECOND = timedelta(milliseconds=1)
 
 # A row stands at the end of its hour: the hour is over then.
-HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744)
+# A request begins with the seven hours that make the first one's `interest_8h` with it.
+HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744, lead=7)
 
 
 class FundingRates(WindowedSource):
@@ -36,6 +38,7 @@ class FundingRates(WindowedSource):
     ) -> Lanes:
         """The hours of which a part was within the listing, since the exchange tells any."""
         instrument = await _listing(exchange, warehouse, series, days)
+        witness = EightHours(is_linear="_" in series)
         # The first hour ends after the listing, the last one with the delisting.
         listed = TimeWindow(
             instrument.listed_at + _MILLISECOND,
@@ -43,13 +46,13 @@ class FundingRates(WindowedSource):
         )
         life = listed.intersection(_HISTORY)
         if not _is_perpetual(instrument) or life is None:
-            return Lanes(None)
+            return Lanes(None, witness)
         lane = Lane(HOURS, life, funding.HISTORY, {"instrument_name": series})
 
-        async def ask(window: TimeWindow) -> Told[Columns]:
+        async def ask(window: TimeWindow) -> ToldRows:
             return await exchange.client.get_funding_rate_history(series, window)
 
-        return Lanes(listed, [(lane, ask)])
+        return Lanes(listed, witness, [(lane, ask)])
 
 
 def _is_perpetual(instrument: Instrument) -> bool:
