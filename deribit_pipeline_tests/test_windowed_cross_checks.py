@@ -1,15 +1,19 @@
 """One wrong value among many rows of funding or the volatility index never stands in a day."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 
+from deribit_pipeline.deribit.funding import rates
 from deribit_pipeline.deribit.volatility_index import DATA
-from deribit_pipeline.domain import DayState
+from deribit_pipeline.domain import CrossCheck, DayState
+from deribit_pipeline.planning.witness import FUNDING_TOLERANCE, EightHours
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.value_faults import VALUE_CHANGES
+from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.windowed_rows import (
     AT,
     BROKEN,
@@ -45,8 +49,8 @@ def test_one_wrong_response_of_many_leaves_no_wrong_row_in_a_complete_day(
     faults.mend()
     assert hashes(brought) == hashes(fetch(kind))
     assert sandbox.requests[kind.method] < 2 * requests
-    assert {fetched.verdict for fetched in brought.fetched.values()} == {""}
-    assert {proved.proof.state for proved in brought.proved.values()} == {DayState.COMPLETE}
+    assert others(brought, kind.first) == {("complete", "agrees")}
+    assert brought.proof(kind.first).cross_check == CrossCheck.AGREES
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,7 @@ def test_impossible_values_that_are_returned_twice_are_kept_with_a_verdict(
     proof = brought.proof(BROKEN)
     assert proof.state == DayState.COMPLETE
     assert f"impossible values, returned twice: {what} at 12:03 (resolution 60)" in proof.verdict
-    assert others(brought) == {("complete", "")}
+    assert others(brought) == {("complete", "agrees")}
 
 
 @pytest.mark.parametrize(
@@ -97,9 +101,10 @@ def test_an_hour_that_disagrees_with_its_minutes_twice_is_complete_and_says_so(
     brought = fetch(HOURS)
     proof = brought.proof(BROKEN)
     assert proof.state == DayState.COMPLETE
+    assert proof.cross_check == CrossCheck.DISAGREES
     said = "hours and their minutes disagree, returned twice: at 12:00 its high is "
     assert proof.verdict.startswith(said)
-    assert others(brought) == {("complete", "")}
+    assert others(brought) == {("complete", "agrees")}
 
 
 def test_funding_that_disagrees_with_its_sum_twice_is_complete_and_says_so(
@@ -110,9 +115,10 @@ def test_funding_that_disagrees_with_its_sum_twice_is_complete_and_says_so(
     brought = fetch(INVERSE)
     proof = brought.proof(BROKEN)
     assert proof.state == DayState.COMPLETE
+    assert proof.cross_check == CrossCheck.DISAGREES
     assert "interest_8h and its hours disagree, returned twice: at 12:00" in proof.verdict
     assert "index prices of neighbouring hours disagree, returned twice: at 12:00" in proof.verdict
-    assert others(brought) == {("complete", "")}
+    assert others(brought) == {("complete", "agrees")}
 
 
 @each_kind
@@ -133,7 +139,7 @@ def test_a_row_of_which_no_two_responses_say_the_same_fails_its_day_alone(
     assert list(brought.failed) == [BROKEN]
     said = "no two responses say the same of the row of 2024-04-03T12:00Z"
     assert said in str(brought.failed[BROKEN])
-    assert others(brought) == {("complete", "")}
+    assert others(brought) == {("complete", "agrees")}
     planned = kind.source.requests(kind.series, [*brought.fetched, BROKEN])
     assert sandbox.requests[kind.method] <= planned + 2 * 6
 
@@ -154,8 +160,53 @@ def test_a_witness_that_denies_most_rows_is_given_up_with_one_warning(
     assert not brought.failed
     assert {proved.proof.state for proved in brought.proved.values()} == {DayState.COMPLETE}
     for proved in brought.proved.values():
+        assert proved.proof.cross_check == CrossCheck.DISAGREES
         assert "hours and their minutes disagree, " in proved.proof.verdict
         assert "and 23 more" in proved.proof.verdict
     assert caplog.text.count("the exchange insists") == 1
     planned = kind.source.requests("BTC", [*brought.fetched])
     assert sandbox.requests[DATA] <= planned + 40
+
+
+def test_a_day_with_rows_that_no_witness_has_is_not_cross_checked(
+    fetch: Fetch, sandbox: SandboxExchange
+) -> None:
+    """Funding's first seven hours, and minutes of an hour of which one is missing."""
+    began = date(2019, 4, 30)
+    brought = fetch(replace(INVERSE, first=began, last=date(2019, 5, 3)))
+    assert brought.proof(began).cross_check == CrossCheck.NONE
+    assert others(brought, began) == {("complete", "agrees")}
+    sandbox.volatility_index.lack("BTC", AT, AT + 60_000)
+    gapped = fetch(MINUTES)
+    assert gapped.proof(BROKEN).state == DayState.GAPPED
+    assert gapped.proof(BROKEN).cross_check == CrossCheck.NONE
+    assert others(gapped) == {("complete", "agrees")}
+
+
+@pytest.mark.parametrize("kind", [MINUTES, INVERSE], ids=["minutes", "hours"])
+def test_a_cross_check_takes_no_request_where_everything_agrees(
+    fetch: Fetch, sandbox: SandboxExchange, kind: Kind
+) -> None:
+    days = [*fetch(kind).fetched]
+    assert sandbox.requests[kind.method] == kind.source.requests(kind.series, days)
+
+
+def test_recorded_funding_agrees_with_its_witness() -> None:
+    rows = rates(recorded("funding_rate_history"))
+    assert not any(flags.any() for flags in EightHours(is_linear=False).impossible(rows).values())
+    for comparison in EightHours(is_linear=False).compared([rows]):
+        assert comparison.count in (17, 23)
+        assert not comparison.disagreements
+
+
+@pytest.mark.parametrize("name", ["interest_1h", "interest_8h", "index_price", "prev_index_price"])
+def test_a_tenth_more_in_any_recorded_value_is_found(name: str) -> None:
+    """Where that is more than eight hours may be off."""
+    rows = rates(recorded("funding_rate_history"))
+    places = [n for n in range(8, 23) if abs(rows[name][n]) / 10 > FUNDING_TOLERANCE]
+    assert len(places) > 12
+    for place in places:
+        raised = {**rows, name: rows[name].copy()}
+        raised[name][place] *= 1.1
+        found = EightHours(is_linear=False).compared([raised])
+        assert any(comparison.disagreements for comparison in found), place

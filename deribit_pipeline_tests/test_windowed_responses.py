@@ -53,7 +53,7 @@ def test_a_malformed_row_costs_its_own_day_alone_and_is_named(
     error = str(brought.failed[BROKEN])
     assert "the row of 2024-04-03T12:00Z" in error
     assert what in error
-    assert others(brought) == {("complete", "")}
+    assert others(brought) == {("complete", "agrees")}
 
 
 @each_kind

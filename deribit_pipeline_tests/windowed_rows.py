@@ -106,9 +106,10 @@ def insist(sandbox: SandboxExchange, kind: Kind, at: int, change: Change) -> Non
 
 
 def others(brought: Brought, day: date = BROKEN) -> set[tuple[str, str]]:
-    """The states and verdicts of all days but one."""
+    """The states and cross-checks of all days but one, which have no verdict."""
+    assert {brought.fetched[other].verdict for other in brought.fetched if other != day} == {""}
     return {
-        (proved.proof.state, proved.proof.verdict)
+        (proved.proof.state, proved.proof.cross_check)
         for other, proved in brought.proved.items()
         if other != day
     }

@@ -6,7 +6,7 @@ from datetime import date
 
 import numpy as np
 
-from deribit_pipeline.domain import Moments, day_window, moment64, without
+from deribit_pipeline.domain import CrossCheck, Moments, day_window, moment64, without
 from deribit_pipeline.planning.cadence import Cadence
 from deribit_pipeline.planning.votes import Votes
 from deribit_pipeline.planning.windows import Page
@@ -56,14 +56,14 @@ class Checked:
                 return f"the row of {name} is malformed: {rows.votes.wrong(malformed[0])}"
         return ""
 
-    def agrees(self, day: date) -> bool | None:
-        """Whether each of the day's rows agrees with each witness; None where one of them could
-        not be compared, and none disagrees."""
+    def cross_check(self, day: date) -> CrossCheck:
+        """How the day's rows compare with their witness: AGREES where each of them could be
+        compared, DISAGREES where one says something else."""
         if any((what, day) in self.found for what in self.comparisons):
-            return False
+            return CrossCheck.DISAGREES
         has_rows = any(len(_within(rows.moments, day)) for rows in self.rows)
         is_whole = not any(len(_within(rows.uncompared, day)) for rows in self.rows)
-        return True if has_rows and is_whole else None
+        return CrossCheck.AGREES if has_rows and is_whole else CrossCheck.NONE
 
     def verdict(self, day: date) -> str:
         """What was found of the day's rows, in words; empty where there is nothing to say."""

@@ -142,6 +142,7 @@ class WindowedSource(ABC):
                 replace(
                     self._day(series, day, fetchers, pages),
                     verdict=checked.verdict(day),
+                    cross_check=checked.cross_check(day),
                 )
             )
         return [*fetched, *(FailedDays(days, error) for error, days in failed.items())]
