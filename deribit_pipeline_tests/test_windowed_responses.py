@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from deribit_pipeline.deribit.volatility_index import DATA
-from deribit_pipeline.domain import day_window
+from deribit_pipeline.domain import DayState, day_window, to_ms
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
@@ -32,6 +32,8 @@ from deribit_pipeline_tests.windowed_rows import (
 )
 
 __all__ = ["fetch"]  # a fixture
+
+HOUR, DAY = 3_600_000, 86_400_000
 
 
 @pytest.mark.parametrize(
@@ -151,3 +153,18 @@ def test_candles_that_advance_by_a_millisecond_end_in_one_sentence(
     assert not brought.proved
     assert "did not end after" in str(brought.failed[MINUTES.last])
     assert sandbox.requests[DATA] < 100
+
+
+def test_a_perpetual_without_funding_yet_is_gapped_and_no_error(
+    fetch: Fetch, sandbox: SandboxExchange, faults: Faults
+) -> None:
+    """Where another perpetual has funding: an exchange that has none at all may be down."""
+    name, first = "SOL_USDC-PERPETUAL", date(2024, 4, 1)
+    start = to_ms(day_window(first).start)
+    sandbox.funding.lack(name, *range(start - 40 * DAY, start + 10 * DAY, HOUR))
+    kind = replace(INVERSE, series=name, first=first)
+    brought = fetch(kind)
+    assert {proved.proof.state for proved in brought.proved.values()} == {DayState.GAPPED}
+    assert not brought.failed
+    faults.spoil_where("rows_empty", lambda method, reply: method == kind.method)
+    assert not fetch(kind).proved

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from deribit_pipeline.datasets import FUNDING_RATES
 from deribit_pipeline.deribit import funding
-from deribit_pipeline.deribit.readings import ToldRows
 from deribit_pipeline.domain import END_OF_TIME, Instrument, TimeWindow, day_window
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.listings import agreed_listing, listings
@@ -18,6 +18,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
 """The end of the first hour of which the exchange tells BTC-PERPETUAL's funding."""
 
+_CONTROL = "BTC-PERPETUAL"
 _HISTORY = TimeWindow(BEGAN, END_OF_TIME)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -49,10 +50,9 @@ class FundingRates(WindowedSource):
             return Lanes(None, witness)
         lane = Lane(HOURS, life, funding.HISTORY, {"instrument_name": series})
 
-        async def ask(window: TimeWindow) -> ToldRows:
-            return await exchange.client.get_funding_rate_history(series, window)
-
-        return Lanes(listed, witness, [(lane, ask)])
+        ask = partial(exchange.client.get_funding_rate_history, series)
+        control = partial(exchange.client.get_funding_rate_history, _CONTROL)
+        return Lanes(listed, witness, [(lane, ask)], None if series == _CONTROL else control)
 
 
 def _is_perpetual(instrument: Instrument) -> bool:

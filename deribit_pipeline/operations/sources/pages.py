@@ -47,11 +47,16 @@ Ask = Callable[[TimeWindow], Awaitable[ToldRows]]
 
 
 class PageFetcher:
-    """Fetches the windows of one lane until they can be believed."""
+    """Fetches the windows of one lane until they can be believed.
 
-    def __init__(self, lane: Lane, ask: Ask) -> None:
+    `control` asks for the rows of a series that surely has some: where it has the newest ones, the
+    exchange works, and a series without any has none yet.
+    """
+
+    def __init__(self, lane: Lane, ask: Ask, control: Ask | None = None) -> None:
         self._lane = lane
         self._ask = ask
+        self._control = control
         self._times = Counter[TimeWindow]()
         self._are_newest_told = False
         self._asking_newest = asyncio.Lock()
@@ -128,13 +133,14 @@ class PageFetcher:
         """The page with what it lacked, as far as other windows have it; what still lacks, they
         lack as well. Raises DeribitBadPayload where they contradict it."""
         page = await self._page(window, reach)
-        for _ in range(LOOKS):
+        for number in range(LOOKS):
             missing = page.missing
             if not len(missing):
                 if not len(page.expected) and not len(page.moments):
                     await self._require_newest_once(page)
                 return page
-            looks = [await self._page(look) for look in self._lane.second_looks(missing)]
+            windows = self._lane.second_looks(missing)
+            looks = [await self._page(look, reach + number) for look in windows]
             if any(page.is_contradicted_by(look) for look in looks):
                 break
             for look in looks:
@@ -160,6 +166,8 @@ class PageFetcher:
 
     async def _require_newest(self, page: Page) -> None:
         """An exchange that has no rows at all confirms nothing: it may be down."""
-        newest = await self._page(self._lane.newest(page.as_of))
-        if not len(newest.moments):
+        window = self._lane.newest(page.as_of)
+        if len((await self._page(window)).moments):
+            return
+        if self._control is None or not count_of((await self._control(window)).said):
             raise self._lane.odd(page.window, "no rows came, and of the newest ones none either")

@@ -33,11 +33,12 @@ _STRETCHES = 3
 @dataclass(frozen=True, slots=True)
 class Lanes:
     """How to ask for a series in each cadence, the time outside of which it does not exist, or
-    None where it never does, and what its rows are held against."""
+    None where it never does, and what its rows are held against; for `control` see PageFetcher."""
 
     listed: TimeWindow | None
     witness: Witness
     ways: Sequence[tuple[Lane, Ask]] = ()
+    control: Ask | None = None
 
     def has(self, day: date) -> bool:
         """Whether the series exists on the day."""
@@ -78,7 +79,7 @@ class WindowedSource(ABC):
         listed = [day for day in days if lanes.has(day)]
         for day in sorted(set(days) - set(listed)):
             yield self._unlisted(exchange, series, day)
-        fetchers = [PageFetcher(lane, ask) for lane, ask in lanes.ways]
+        fetchers = [PageFetcher(lane, ask, lanes.control) for lane, ask in lanes.ways]
         checks = CrossChecks(lanes.witness, fetchers, self.nothing, series)
         under_way: deque[asyncio.Task[list[FetchedRows | FailedDays]]] = deque()
         try:
