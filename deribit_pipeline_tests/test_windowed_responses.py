@@ -5,14 +5,18 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
+from deribit_pipeline.deribit import funding, volatility_index
+from deribit_pipeline.deribit.readings import Reading
 from deribit_pipeline.deribit.volatility_index import DATA
 from deribit_pipeline.domain import DayState, day_window, to_ms
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.windowed_rows import (
     BROKEN,
     HOUR_AT,
@@ -34,6 +38,7 @@ from deribit_pipeline_tests.windowed_rows import (
 __all__ = ["fetch"]  # a fixture
 
 HOUR, DAY = 3_600_000, 86_400_000
+ODD = (None, "x", "1.5", True, [], {}, float("inf"), float("nan"), 10**400)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,9 @@ HOUR, DAY = 3_600_000, 86_400_000
     [
         (MINUTES, lambda row: [*row[:2], None, *row[3:]], "`high` must be a number, was None"),
         (MINUTES, lambda row: row[:4], "a candle must be"),
+        (MINUTES, lambda row: None, "must be an array, was NoneType"),
+        (HOURS, lambda row: ["", *row[1:]], "`timestamp` must be a number"),
+        (INVERSE, lambda row: None, "must be an object, was NoneType"),
         (HOURS, lambda row: [*row[:4], "38.4"], "`close` must be a number, was '38.4'"),
         (INVERSE, lambda row: row | {"prev_index_price": None}, "`prev_index_price` must be"),
         (LINEAR, lambda row: row | {"interest_1h": True}, "`interest_1h` must be a number"),
@@ -168,3 +176,28 @@ def test_a_perpetual_without_funding_yet_is_gapped_and_no_error(
     assert not brought.failed
     faults.spoil_where("rows_empty", lambda method, reply: method == kind.method)
     assert not fetch(kind).proved
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_whatever_a_row_has_in_it_the_others_are_read_exactly(odd: object) -> None:
+    hours, candles = recorded("funding_rate_history"), recorded("volatility_index")["data"]
+    for place in (0, 7, len(candles) - 1):
+        for name in hours[0]:
+            damaged = [*hours[:place], hours[place] | {name: odd}, *hours[place + 1 :]]
+            assert_read_but_for(place, funding.reading(damaged), funding.reading(hours))
+        for column in range(5):
+            row = [*candles[place][:column], odd, *candles[place][column + 1 :]]
+            damaged = {"data": [*candles[:place], row, *candles[place + 1 :]]}
+            read = volatility_index.reading(damaged).reading
+            assert_read_but_for(place, read, volatility_index.reading({"data": candles}).reading)
+
+
+def assert_read_but_for(place: int, read: Reading, true: Reading) -> None:
+    at = next(iter(true.rows))
+    assert read.rows[at].tolist() == true.rows[at].tolist()
+    assert list(read.malformed) == [int(read.rows[at][place].astype(np.int64))]
+    for name in list(true.rows)[1:]:
+        assert np.isnan(read.rows[name][place])
+        assert np.delete(read.rows[name], place).tolist() == (
+            np.delete(true.rows[name], place).tolist()
+        )

@@ -1,5 +1,6 @@
 """Funding of perpetuals: the exchange's hourly rates."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,10 @@ def rates(result: object) -> dict[str, NDArray[Any]]:
 
 def reading(result: object) -> Reading:
     """The same, but that an hour whose values are malformed costs no other."""
-    hours = [shapes.mapping(hour) for hour in shapes.array(result)]
-    ends = [shapes.milliseconds("timestamp", hour.get("timestamp")) for hour in hours]
-    values, malformed = shapes.rows_of_numbers(
-        RATE_VALUES, ends, [[hour.get(name) for name in RATE_VALUES] for hour in hours]
-    )
-    return Reading(
-        {"funded_at": np.array(ends, np.int64).astype("datetime64[ms]")} | values, malformed
-    )
+    nothing: Mapping[str, Any] = {}
+    hours, wrong = shapes.each(shapes.mapping, shapes.array(result), nothing)
+    ends, wrong = shapes.placed("timestamp", [hour.get("timestamp") for hour in hours], wrong)
+    rows = [[hour.get(name) for name in RATE_VALUES] for hour in hours]
+    values, malformed = shapes.rows_of_numbers(RATE_VALUES, ends, rows, wrong)
+    funded_at = np.array(ends, np.int64).astype("datetime64[ms]")
+    return Reading({"funded_at": funded_at} | values, malformed)

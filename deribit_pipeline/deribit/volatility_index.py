@@ -26,8 +26,6 @@ MOST_CANDLES = 1_000
 # Responses beyond those that the window's candles fill: one may hold fewer than it could.
 _SPARE_PAGES = 3
 
-_SHAPE = "a candle must be [timestamp, open, high, low, close]"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexPage:
@@ -105,14 +103,14 @@ def index_page(result: object) -> IndexPage:
 def reading(result: object) -> IndexPage:
     """The same, but that a candle whose values are malformed costs no other."""
     fields = shapes.mapping(result)
-    rows = [shapes.array(row) for row in shapes.array(fields.get("data"))]
-    if not all(rows):
-        raise ValueError(_SHAPE)
-    opened = [shapes.milliseconds("timestamp", row[0]) for row in rows]
+    nothing: list[Any] = []
+    rows, wrong = shapes.each(shapes.array, shapes.array(fields.get("data")), nothing)
+    for number, row in enumerate(rows):
+        if len(row) != 1 + len(INDEX_VALUES):
+            wrong.setdefault(number, "a candle must be [timestamp, open, high, low, close]")
+    opened, wrong = shapes.placed("timestamp", [row[0] if row else None for row in rows], wrong)
     values, malformed = shapes.rows_of_numbers(
-        INDEX_VALUES,
-        opened,
-        [row[1:] if len(row) == 1 + len(INDEX_VALUES) else _SHAPE for row in rows],
+        INDEX_VALUES, opened, [row[1:] for row in rows], wrong
     )
     candles = {"opened_at": np.array(opened, np.int64).astype("datetime64[ms]")} | values
     return IndexPage(Reading(candles, malformed), _continuation(fields.get("continuation")))
