@@ -16,6 +16,7 @@ from deribit_pipeline.sandbox.chart_faults import CHART_CHANGES
 from deribit_pipeline.sandbox.exchange import Reply
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.sandbox.row_faults import CHANGES, Rows, is_rows
+from deribit_pipeline.sandbox.value_faults import VALUE_CHANGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "an_hour_behind": _later(-_HOUR),
 }
 FAULTS |= {name: _chart(change) for name, change in CHART_CHANGES.items()}
-FAULTS |= {name: _rows(change) for name, change in CHANGES.items()}
+FAULTS |= {name: _rows(change) for name, change in (CHANGES | VALUE_CHANGES).items()}
 
 
 Where = Callable[[str, Reply], bool]
