@@ -58,11 +58,11 @@ def are_in_order(numbers: NDArray[np.int64], times: Moments) -> bool:
 
 def out_of_order(numbers: NDArray[np.int64], times: Moments) -> NDArray[np.intp]:
     """Where trades are earlier than one far before them in number."""
-    if len(numbers) < 2 or np.all(times[1:] >= times[:-1]):
-        return np.empty(0, np.intp)
     latest = np.maximum.accumulate(times)
-    before = np.searchsorted(numbers, numbers - MARGIN, side="right") - 1
-    return np.flatnonzero((before >= 0) & (latest[before] > times + JITTER))
+    late = np.flatnonzero(latest > times + JITTER)
+    before = np.searchsorted(numbers, numbers[late] - MARGIN, side="right") - 1
+    is_far: NDArray[np.bool_] = (before >= 0) & (latest[before] > times[late] + JITTER)
+    return late[is_far]
 
 
 def unique_rows(rows: Columns) -> Columns:
