@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.domain import (
     Candles,
+    CrossCheck,
     Instrument,
     Resolution,
     TimeWindow,
@@ -59,12 +60,17 @@ _ENOUGH = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Witnessed:
-    """A day beside the witness: `agrees` is None where not every hour with trades was compared.
-    `verdict` names what differs although it is confirmed; empty where nothing does."""
+    """A day beside the witness, which AGREES where every hour with trades was compared. `verdict`
+    names what differs although it is confirmed; empty where nothing does."""
 
     cut: CutDay
-    agrees: bool | None
-    verdict: str
+    cross_check: CrossCheck = CrossCheck.NONE
+    verdict: str = ""
+
+
+def chart_requests(first: date, last: date) -> int:
+    """How many requests the hourly candles of days take, both included."""
+    return -(-(day_window(last).end - day_window(first).start) // _TOGETHER)
 
 
 class Witness:
@@ -92,9 +98,9 @@ class Witness:
     async def beside(self, cut: CutDay) -> Witnessed:
         """The day as it is proved: its error tells that it is not. Raises DeribitError."""
         if cut.error is not None:
-            return Witnessed(cut, None, "")
+            return Witnessed(cut)
         if self._is_unusable:
-            return Witnessed(cut, None, "; ".join(self._marks(cut.rows)))
+            return Witnessed(cut, verdict="; ".join(self._marks(cut.rows)))
         published = self._comparable(cut, await self._candles(cut.day))
         differing = self._differing(cut.rows, published)
         if differing:
@@ -109,7 +115,7 @@ class Witness:
                 if len(left):
                     raise refused_error(Refused(left, NOT_SHARED))
             except DeribitBadPayload as error:
-                return Witnessed(replace(cut, error=error), None, "")
+                return Witnessed(replace(cut, error=error))
             cut = replace(cut, rows=rows)
             self._learn(cut.rows, published, batch)
             differing = self._differing(cut.rows, published)
@@ -118,9 +124,7 @@ class Witness:
                 break
         checked.intersection_update(differing)
         verdict = [*_named(differing, len(published), len(checked)), *self._marks(cut.rows)]
-        is_whole = np.isin(hour_of(cut.rows["traded_at"]), hour_of(published.opened_at)).all()
-        agrees = False if differing else True if is_whole and len(published) else None
-        return Witnessed(cut, agrees, "; ".join(verdict))
+        return Witnessed(cut, _cross_check(cut.rows, published, differing), "; ".join(verdict))
 
     def _stops_paying(self) -> bool:
         """Whether most hours differ from what two responses have, which is said once."""
@@ -235,6 +239,15 @@ class Witness:
                     f"{what} of {len(which):,} trades, confirmed by a second response: first "
                     f"{number}"
                 )
+
+
+def _cross_check(
+    rows: Columns, published: Candles, differing: Collection[np.datetime64]
+) -> CrossCheck:
+    if differing:
+        return CrossCheck.DISAGREES
+    is_whole = np.isin(hour_of(rows["traded_at"]), hour_of(published.opened_at)).all()
+    return CrossCheck.AGREES if is_whole and len(published) else CrossCheck.NONE
 
 
 def _named(differing: Mapping[np.datetime64, str], compared: int, confirmed: int) -> list[str]:

@@ -18,7 +18,7 @@ from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.operations.sources.trade_chunks import TradeChunks
 from deribit_pipeline.operations.sources.trade_hosts import TradeHosts
 from deribit_pipeline.operations.sources.trade_plan import Span, planned
-from deribit_pipeline.operations.sources.trade_witness import Witness, Witnessed
+from deribit_pipeline.operations.sources.trade_witness import Witness, Witnessed, chart_requests
 from deribit_pipeline.planning.rows import FetchedRows, count_of
 from deribit_pipeline.planning.trades import MARGIN, NO_TRADES, Chunk, CutDay, DayCutter
 from deribit_pipeline.planning.trades import chunks as pieces_of
@@ -67,8 +67,11 @@ class TradesSource:
 
     def requests(self, series: str, days: Sequence[date]) -> int:
         """How many requests the days take, at least: nobody knows before how many trades there
-        are. Each unbroken span takes two for each of its ends, and each day one."""
-        return 2 + 6 * len(spans_of(days)) + len(days)
+        are. Each unbroken span takes two for each of its ends and those of its hourly candles, and
+        each day one."""
+        spans = spans_of(days)
+        hours = sum(chart_requests(first, last) for first, last in spans)
+        return 2 + 6 * len(spans) + hours + len(days)
 
 
 def _listed(instrument: Instrument, days: Sequence[date]) -> list[date]:
@@ -169,5 +172,12 @@ def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedRows | Fai
     expected = np.union1d(numbers, cut.holes) if len(cut.holes) else numbers
     is_over = day_window(cut.day).end <= span.known_until
     return FetchedRows(
-        series, cut.day, cut.rows, cut.as_of, expected, is_over=is_over, verdict=witnessed.verdict
+        series,
+        cut.day,
+        cut.rows,
+        cut.as_of,
+        expected,
+        is_over=is_over,
+        verdict=witnessed.verdict,
+        cross_check=witnessed.cross_check,
     )
