@@ -71,5 +71,6 @@ def test_different_trades_with_one_number_are_both_malformed(place: int) -> None
 
 def test_a_response_of_malformed_trades_alone_is_refused() -> None:
     rows = [row | {"price": None} for row in recorded_trades()]
+    assert len(trades_page({"trades": rows}, NAME, 10).malformed) == 5
     with pytest.raises(ValueError, match="`price` must be an array of numbers"):
-        trades_page({"trades": rows}, NAME, 10)
+        trades_page({"trades": 3 * rows}, NAME, 20)

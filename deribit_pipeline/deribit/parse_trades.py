@@ -28,6 +28,9 @@ _REQUIRED = {
 # Trades of which each field is read before the next trades: so many stay in a processor's cache.
 _TOGETHER = 500
 
+# Of more trades than these not all can be malformed: the response is.
+_FEW = 10
+
 
 @dataclass(frozen=True, slots=True)
 class MalformedTrade:
@@ -62,7 +65,7 @@ def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
 
     `timestamp` is in UTC milliseconds; absent numbers are NaN, absent texts None. Different trades
     with one number are malformed. Raises ValueError where a trade is of another instrument, more
-    than `most` came, or every one is malformed.
+    than `most` came, or every one of many is malformed.
     """
     rows = shapes.array(shapes.mapping(answer).get("trades"))
     if len(rows) > most:
@@ -83,7 +86,7 @@ def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
                 malformed.append(_malformed(row, str(error)))
             else:
                 sound.append(row)
-        if not sound:
+        if not sound and len(rows) > _FEW:
             raise
         columns = _columns(sound)
     return _unique(columns, malformed)
