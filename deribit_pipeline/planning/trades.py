@@ -88,19 +88,18 @@ class Chunk:
         return replace(self, rows=some_of(joined, order), as_of=min(self.as_of, as_of))
 
     def contradicts(self, later: "Chunk") -> bool:
-        """Whether the next chunk has something else of the trade that both have, or its numbers
-        run against time."""
+        """Whether the next chunk has something else of the trade that both have, or from one to the
+        other numbers run against time."""
         _, ours, theirs = np.intersect1d(
             self.rows["trade_seq"][-1:], later.before["trade_seq"], return_indices=True
         )
         last = some_of(self.rows, slice(-1, None))
         if np.any(differences(some_of(last, ours), some_of(later.before, theirs))):
             return True
-        numbers, times = (
-            np.concatenate((self.rows[name], later.rows[name]))
-            for name in ("trade_seq", "traded_at")
+        both = joined_rows([_timed(self.rows), _timed(later.rows)])
+        return not are_in_order(**both) and all(
+            are_in_order(**_timed(chunk.rows)) for chunk in (self, later)
         )
-        return not are_in_order(numbers, times)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -280,6 +279,10 @@ def refused_error(refused: Refused) -> DeribitBadPayload:
     more = f" and {count - 1:,} more" if count > 1 else ""
     when = f" of {refused.traded_at}Z" if refused.traded_at is not None else ""
     return _error(f"trade {first}{more}{when}: {refused.reason}")
+
+
+def _timed(rows: Columns) -> Columns:
+    return {"numbers": rows["trade_seq"], "times": rows["traded_at"]}
 
 
 def _error(reason: str) -> DeribitBadPayload:

@@ -227,18 +227,15 @@ class Witness:
         self._way = min(differing, key=lambda way: differing[way])
 
     def _marks(self, rows: Columns) -> Iterator[str]:
-        """What is impossible of the rows although two responses have it."""
-        wrong = impossible(rows, is_combo=self._kind.is_combo)
+        """What is odd of the rows although two responses have it."""
+        wrong = np.flatnonzero(impossible(rows, is_combo=self._kind.is_combo))
+        late = out_of_order(rows["trade_seq"], rows["traded_at"])
         for which, what in (
-            (np.flatnonzero(wrong), "impossible values"),
-            (out_of_order(rows["trade_seq"], rows["traded_at"]), "times that run against numbers"),
+            (wrong, "impossible values, confirmed by a second response,"),
+            (late, "times earlier than those of far lower numbers,"),
         ):
             if len(which):
-                number = rows["trade_seq"][which[0]]
-                yield (
-                    f"{what} of {len(which):,} trades, confirmed by a second response: first "
-                    f"{number}"
-                )
+                yield f"{what} of {len(which):,} trades: first {rows['trade_seq'][which[0]]}"
 
 
 def _cross_check(
