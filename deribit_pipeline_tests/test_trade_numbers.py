@@ -189,6 +189,23 @@ def test_newer_trades_that_never_end_are_not_read_for_ever(
     assert "responses in a row each had newer trades" in reason(source, before, before, name)
 
 
+@pytest.mark.parametrize("number", [1, None])
+def test_an_instrument_whose_only_trade_is_malformed_is_not_one_without_a_trade(
+    source: TradesFetched, number: int | None
+) -> None:
+    only = trade(1, "2024-03-02T10:00") | {"price": None, "trade_seq": number}
+    former = source.sandbox._history_methods[BY_NUMBER]
+
+    def by_number(params: Mapping[str, str]) -> Any:
+        return former(params) | {"trades": [only]}
+
+    for methods in (source.sandbox._methods, source.sandbox._history_methods):
+        methods[BY_NUMBER] = by_number
+    source.sandbox.trades.give(NAME, [])
+    said = reason(source, DAY, DAY)
+    assert "`price`" in said or "`trade_seq`" in said
+
+
 def test_an_instrument_without_a_trade_is_settled_from_its_listing_on(
     source: TradesFetched,
 ) -> None:

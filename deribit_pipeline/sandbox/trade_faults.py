@@ -74,6 +74,9 @@ CHANGES: dict[str, Callable[[Trades], Trades]] = {
     "trades_repeated": _repeated,
     "trades_swapped": _swapped,
     "trades_of_another": _hour_of_another,
+    "trades_off_by_one": lambda trades: [
+        trade | {"trade_seq": trade["trade_seq"] + 1} for trade in trades
+    ],
     "trades_later": lambda trades: [
         trade | {"timestamp": trade["timestamp"] + _HOUR} for trade in trades
     ],

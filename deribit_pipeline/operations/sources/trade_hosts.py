@@ -94,16 +94,20 @@ class TradeHosts:
         """The newest trade; that there is none at all, both hosts must say again and again, and
         one of them must know the instrument."""
         found = Newest(None, _NEVER, _NEVER, NO_TRADES)
+        malformed: list[str] = []
         for _ in range(LOOKS):
             for host in self.hosts:
                 told = await self._asked(
                     host, lambda client: client.get_newest_trades(self._name, HINTS)
                 )
                 found = _newer(found, told)
+                malformed += [trade.reason for trade in told.said.malformed]
             if found.number is not None:
                 break
         if self._unknown is not None:
             raise self._unknown
+        if found.number is None and malformed:
+            raise self.odd(f"the newest trade cannot be read: {malformed[0]}")
         return found
 
     async def last(self, newest: Newest, until: datetime) -> Newest:
@@ -216,9 +220,12 @@ class TradeHosts:
 
 
 def _newer(newest: Newest, told: Told[TradesPage]) -> Newest:
-    """The newest trade, of those told too."""
-    rows = told.said.rows
+    """The newest trade, of those told too. One that is malformed counts as far as its number."""
+    rows, former = told.said.rows, newest.number or 0
     number = int(rows["trade_seq"][-1]) if count_of(rows) else 0
-    if number <= (newest.number or 0):
-        return replace(newest, as_of=told.as_of)
-    return Newest(number, from_moment64(rows["traded_at"].max()), told.as_of, rows)
+    if number > former:
+        traded_at = from_moment64(rows["traded_at"].max())
+        newest = Newest(number, traded_at, told.as_of, rows)
+    malformed = [trade.number for trade in told.said.malformed if trade.number is not None]
+    highest = max([*malformed, newest.number or 0])
+    return replace(newest, number=highest or None, as_of=told.as_of)
