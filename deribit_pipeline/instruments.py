@@ -17,6 +17,17 @@ CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
 # partition keys, where "|" and "..." have a meaning of their own.
 INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
+INVERSE = r"^[A-Z0-9]+-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}|FS-.*)$"
+"""Names of what has amounts in USD: inverse futures and spreads of two. Others' are in coins."""
+
+COMBO = r"^[A-Z0-9_]+-[A-Z]+-"
+"""Names of combos, whose price is a difference of prices and may be 0 or negative."""
+
+
+def is_inverse(instrument_name: str) -> bool:
+    """Whether amounts of an instrument are in USD."""
+    return re.match(INVERSE, instrument_name) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Specification:

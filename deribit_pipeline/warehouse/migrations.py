@@ -53,6 +53,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
             reason varchar not null, failed_at timestamptz not null, run_id varchar not null
         )
         """,
+        "alter table candles_rebuilt alter column volume_base drop not null",
+        "alter table candles_rebuilt alter column volume_quote drop not null",
     ),
     4: (
         # Version 3 called the day `delivered_on`, and for a while `delivery_date`: so by position.
