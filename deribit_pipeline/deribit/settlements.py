@@ -21,6 +21,9 @@ _AMOUNTS = (
     "funded", "session_bankruptcy", "session_tax", "session_tax_rate", "socialized",
 )  # fmt: skip
 
+# Fields that the exchange also spelled in another way: old bankruptcies say `session_bankrupcy`.
+_SPELLINGS = {"session_bankruptcy": ("session_bankruptcy", "session_bankrupcy")}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SettlementsPage:
@@ -84,11 +87,22 @@ def instrument_names(entries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_
 
 
 def _mark(bankruptcy: Mapping[str, Any]) -> str:
-    """`#` and eight digits, of the documented amounts alone: others may be added any day."""
-    amounts = [_amounts(name, [bankruptcy]) for name in _AMOUNTS]
+    """`#` and eight digits, of the documented amounts alone, in the documented spelling: others may
+    be added any day, and a mark never changes."""
+    amounts = [shapes.numbers_or_null(name, [bankruptcy.get(name)]) for name in _AMOUNTS]
     told = np.concatenate(amounts).astype("<f8").tobytes()
     return f"#{hashlib.blake2b(told, digest_size=4).hexdigest()}"
 
 
 def _amounts(name: str, entries: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    return shapes.numbers_or_null(name, [entry.get(name) for entry in entries])
+    return shapes.numbers_or_null(name, [_told(name, entry) for entry in entries])
+
+
+def _told(name: str, entry: Mapping[str, Any]) -> Any:
+    """A field's value, in whichever way it is spelled. Raises ValueError where two spellings have
+    two values."""
+    spellings = _SPELLINGS.get(name, (name,))
+    values = [entry[each] for each in spellings if entry.get(each) is not None]
+    if any(value != values[0] for value in values):
+        raise ValueError(f"{' and '.join(f'`{each}`' for each in spellings)} have two values")
+    return values[0] if values else None

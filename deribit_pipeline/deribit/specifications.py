@@ -56,8 +56,9 @@ def listed(answer: object) -> Listed:
 def specification(answer: object) -> Specification:
     """The specification that an entry tells. Raises ValueError.
 
-    What the documentation says is always there is required: names, kind, currencies, times,
-    amounts. The rest is None where it is absent, as it is of some kinds and of old instruments.
+    What the documentation says is always there is required: names, kind, base currency, times,
+    amounts. The rest is None where it is absent, as it is of some kinds and of old instruments; a
+    quote currency that is absent follows from the name.
     """
     fields = shapes.mapping(answer)
     listed_at, expires_at = (
@@ -74,7 +75,7 @@ def specification(answer: object) -> Specification:
         kind=_kind(fields),
         instrument_type=_text(fields, "instrument_type"),
         base_currency=shapes.text("base_currency", fields.get("base_currency")),
-        quote_currency=shapes.text("quote_currency", fields.get("quote_currency")),
+        quote_currency=_text(fields, "quote_currency") or _quote_currency(fields),
         counter_currency=_text(fields, "counter_currency"),
         settlement_currency=_text(fields, "settlement_currency"),
         settlement_period=_text(fields, "settlement_period"),
@@ -107,9 +108,16 @@ def _kind(fields: Mapping[str, Any]) -> str:
     return kind
 
 
+def _quote_currency(fields: Mapping[str, Any]) -> str:
+    """The currency that a price is in, of an entry that does not say it: `USDC` of `SOL_USDC-…`;
+    of what is inverse, USD for futures and the coin itself for options."""
+    base, _, quote = _name(fields).partition("-")[0].partition("_")
+    return quote or (base if _kind(fields).startswith("option") else "USD")
+
+
 def _text(fields: Mapping[str, Any], name: str) -> str | None:
     value = fields.get(name)
-    return None if value is None else shapes.text(name, value)
+    return None if value in (None, "") else shapes.text(name, value)
 
 
 def _number(fields: Mapping[str, Any], name: str) -> float | None:

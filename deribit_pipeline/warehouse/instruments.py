@@ -43,6 +43,13 @@ _READ = ", ".join(
 _IS_LISTED_OTHERWISE = _differ(_LISTING)
 _IS_SPECIFIED_OTHERWISE = _differ(_TERMS)
 
+SETTLES_IN = """coalesce(settlement_currency, if(
+    kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
+))"""
+"""The currency whose list an instrument stands in. Lists of before October 2021 do not say what a
+future settles in, but each name begins with it: BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair, which
+settles in nothing, stands for the currency of its price."""
+
 # What is told of each instrument, beside the row that stands of it.
 _TOLD = f"""
     select told.*, {_IS_LISTED_OTHERWISE} as is_listed_otherwise, case
@@ -56,10 +63,10 @@ _TOLD = f"""
 """
 
 # The rows that a selector chooses of a time, by listing.
-_CHOSEN = """
+_CHOSEN = f"""
     from instruments
     where ($kind is null or kind = $kind)
-      and ($currency is null or coalesce(settlement_currency, quote_currency) = $currency)
+      and ($currency is null or {SETTLES_IN} = $currency)
       and ($base is null or base_currency = $base)
       and ($expiry is null or cast(timezone('UTC', expires_at) as date) = $expiry)
       and (not $is_perpetual or coalesce(settlement_period = 'perpetual', false))
