@@ -12,6 +12,9 @@ from deribit_pipeline.planning.settling import SETTLING, is_settled
 # Contracts that expire on a day do so at 08:00 UTC.
 _DELIVERY = timedelta(hours=8)
 
+# No index can have been delivered before: one price a day since then is the most there can be.
+_FIRST = date(2010, 1, 1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeliveryPrices:
@@ -41,14 +44,26 @@ def require_page(
         raise ValueError("a page does not begin with the last price of the one before it")
 
 
+def require_total(total: int, newest_first: Columns, as_of: datetime) -> None:
+    """Raises ValueError for more delivery prices in all than days have passed, or one of a day
+    that has not come: by offsets, either would be followed without end."""
+    most = (as_of.date() - _FIRST).days + 1
+    if total > most:
+        raise ValueError(
+            f"records_total is {total}, and at most one price a day since {_FIRST} can be there, "
+            f"which are {most}"
+        )
+    days = newest_first["delivery_date"]
+    if len(days) and days[0] > np.datetime64(as_of.date()):
+        raise ValueError(f"a delivery price of {days[0]} came, and it was {as_of}")
+
+
 def prices_of(newest_first: Columns, as_of: datetime) -> DeliveryPrices:
-    """The prices of pages that are joined. Raises ValueError for none, which proves nothing, and
-    for days that have not come. A price that is told before 08:00 has settled may still change."""
+    """The prices of pages that are joined. Raises ValueError for none, which proves nothing. A
+    price that is told before 08:00 has settled may still change."""
     days = newest_first["delivery_date"]
     if not len(days):
         raise ValueError("the exchange has no delivery price of the index")
-    if days[0] > np.datetime64(as_of.date()):
-        raise ValueError(f"a delivery price of {days[0]} came, and it was {as_of}")
     delivered_at = days.astype("datetime64[ms]") + np.timedelta64(_DELIVERY + SETTLING, "ms")
     delivered = some_of(newest_first, np.less_equal(delivered_at, moment64(as_of)))
     return DeliveryPrices(some_of(delivered, slice(None, None, -1)), as_of)

@@ -24,6 +24,10 @@ from deribit_pipeline.planning.rows import (
 
 Moment = np.datetime64
 
+MOST_A_SECOND = 20_000 / 86_400
+"""How many settlements of a currency there can be over time: every instrument settles once a day,
+and a currency has some thousand."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
@@ -40,6 +44,10 @@ class Stretch:
     def has_seen(self, day: date) -> bool:
         """Whether no more settlements can come of the day."""
         return self.floor is None or bool(self.floor < moment64(day_window(day).start))
+
+    def covers(self, until: Moment) -> np.timedelta64:
+        """How long before a moment it begins; since ever is as long as can be."""
+        return until - (np.datetime64(0, "ms") if self.floor is None else self.floor)
 
     def within(self, rows: Columns) -> Columns:
         """Those of the rows that are after the floor."""

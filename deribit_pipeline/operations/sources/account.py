@@ -16,7 +16,7 @@ from deribit_pipeline.datasets import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_
 from deribit_pipeline.deribit import account as methods
 from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.domain import day_window, days_between, from_ms, to_ms
-from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.asking import agreed
 from deribit_pipeline.operations.sources.source import FailedDays, Source
@@ -32,8 +32,15 @@ from deribit_pipeline.planning.account import (
     windows_of,
     with_neighbours,
 )
-from deribit_pipeline.planning.following import new_rows, united, with_page
-from deribit_pipeline.planning.rows import Columns, FetchedRows
+from deribit_pipeline.planning.following import (
+    Progress,
+    TooManyPages,
+    new_rows,
+    united,
+    with_page,
+)
+from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of
+from deribit_pipeline.planning.settlements import MOST_A_SECOND
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -42,6 +49,13 @@ logger = logging.getLogger(__name__)
 # a little less is asked for.
 _RECENT = timedelta(hours=24)
 _MARGIN = timedelta(minutes=10)
+
+# How many rows an account can have over time: more than any rate limit lets it, and the settlements
+# of every day.
+_ENTRIES_A_SECOND, _TRADES_A_SECOND, _SETTLEMENTS_A_SECOND = 50.0, 50.0, MOST_A_SECOND
+
+# How many windows a crowd of trades takes within few milliseconds, a month halved again and again.
+_HALVINGS = 120
 
 Ask = Callable[[DeribitClient, str, Bounds], Awaitable[Heard]]
 """Everything that is told of a currency between two bounds. Raises a DeribitError."""
@@ -118,6 +132,10 @@ class AccountSource:
             bounds = bounds_of(first, last, neighbours=next(neighbours))
             try:
                 told = await self.ask(client, currency, bounds)
+            except TooManyPages as error:
+                raise EndlessPages(
+                    str(error), method=self.method, params=_asked(currency, first, last)
+                ) from error
             except ValueError as error:
                 raise self._odd(str(error), currency, first, last) from error
             settled.append(told.settled_until)
@@ -133,22 +151,36 @@ class AccountSource:
         return said, with_neighbours(believed), min(settled)
 
     def _odd(self, reason: str, currency: str, first: date, last: date) -> DeribitBadPayload:
-        asked = {"currency": currency, "days": f"{first} to {last}"}
-        return DeribitBadPayload(reason, method=self.method, params=asked)
+        return DeribitBadPayload(reason, method=self.method, params=_asked(currency, first, last))
+
+
+def _asked(currency: str, first: date, last: date) -> dict[str, object]:
+    return {"currency": currency, "days": f"{first} to {last}"}
+
+
+def _next(
+    dataset: Dataset, rows: Columns, page: Columns, progress: Progress, *, is_last: bool
+) -> Columns:
+    """What was told so far and what the next page adds, which lies further back in time."""
+    added = count_of(new_rows(dataset, rows, page))
+    rows = with_page(dataset, rows, page, is_last=is_last)
+    if not is_last:
+        progress.take(added, np.ptp(rows[dataset.at]))
+    return rows
 
 
 async def ask_log(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
     """The log's entries: page after page, until the exchange says that nothing follows."""
     told = await client.get_transaction_log(currency, bounds.first, bounds.last)
     rows = require_page(TRANSACTION_LOG, told.said.rows, bounds)
-    as_of = told.as_of
+    as_of, progress = told.as_of, Progress(methods.MOST_ENTRIES, _ENTRIES_A_SECOND)
     while told.said.continuation is not None:
         told = await client.get_transaction_log(
             currency, bounds.first, bounds.last, continuation=told.said.continuation
         )
         page = require_page(TRANSACTION_LOG, told.said.rows, bounds)
         is_last = told.said.continuation is None
-        rows = with_page(TRANSACTION_LOG, rows, page, is_last=is_last)
+        rows = _next(TRANSACTION_LOG, rows, page, progress, is_last=is_last)
     return Heard(rows, as_of, settled_until(as_of))
 
 
@@ -189,21 +221,30 @@ async def _trades(
     client: DeribitClient, currency: str, bounds: Bounds, *, historical: bool
 ) -> Columns:
     """The trades of one kind: of a window with more than an answer holds, those of its halves."""
-    told = await client.get_user_trades(currency, bounds.first, bounds.last, historical=historical)
-    if not told.said.may_lack:
-        return require_page(USER_TRADES, told.said.rows, bounds)
-    halves = bounds.halves()
-    if halves is None:
-        raise ValueError("more trades came of a few milliseconds than an answer holds")
-    parts = [await _trades(client, currency, half, historical=historical) for half in halves]
-    return united(USER_TRADES, *parts)
+    progress = Progress(methods.MOST_TRADES, _TRADES_A_SECOND, free=_HALVINGS)
+
+    async def halved(bounds: Bounds) -> Columns:
+        told = await client.get_user_trades(
+            currency, bounds.first, bounds.last, historical=historical
+        )
+        rows = told.said.rows
+        progress.take(count_of(rows), np.timedelta64(bounds.last - first, "ms"))
+        if not told.said.may_lack:
+            return require_page(USER_TRADES, rows, bounds)
+        halves = bounds.halves()
+        if halves is None:
+            raise ValueError("more trades came of a few milliseconds than an answer holds")
+        return united(USER_TRADES, *[await halved(half) for half in halves])
+
+    first = bounds.first
+    return await halved(bounds)
 
 
 async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
     """The settlements, newest first, until older ones than those that are wanted were told."""
     told = await client.get_settlement_history(currency, bounds.last)
     rows = require_page(SETTLEMENT_HISTORY, told.said.rows, Bounds(0, bounds.last))
-    as_of = told.as_of
+    as_of, progress = told.as_of, Progress(methods.MOST_SETTLEMENTS, _SETTLEMENTS_A_SECOND)
     while told.said.continuation is not None:
         oldest = int(rows["settled_at"].astype(np.int64).min(initial=bounds.last))
         if oldest < bounds.first:
@@ -213,7 +254,7 @@ async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) 
         )
         page = require_page(SETTLEMENT_HISTORY, told.said.rows, Bounds(0, oldest))
         is_last = told.said.continuation is None
-        rows = with_page(SETTLEMENT_HISTORY, rows, page, is_last=is_last)
+        rows = _next(SETTLEMENT_HISTORY, rows, page, progress, is_last=is_last)
     return Heard(rows, as_of, settled_until(as_of))
 
 

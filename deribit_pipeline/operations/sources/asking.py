@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
+from deribit_pipeline.planning.following import TooManyPages
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,8 @@ def expectations(method: str, **params: object) -> Iterator[None]:
     """An expectation that an answer breaks in the block, a ValueError, is a DeribitBadPayload."""
     try:
         yield
+    except TooManyPages as error:
+        raise EndlessPages(str(error), method=method, params=params) from error
     except ValueError as error:
         raise DeribitBadPayload(str(error), method=method, params=params) from error
 
@@ -29,6 +32,8 @@ async def insisted(ask: Callable[[], Awaitable[Said]]) -> Said:
     for _ in range(ROUNDS):
         try:
             return await ask()
+        except EndlessPages:
+            raise
         except DeribitBadPayload as error:
             logger.info("%s; asking again", error)
     return await ask()

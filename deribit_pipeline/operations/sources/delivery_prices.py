@@ -20,6 +20,7 @@ from deribit_pipeline.planning.delivery_prices import (
     price_of_day,
     prices_of,
     require_page,
+    require_total,
 )
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, joined_rows, some_of
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -69,6 +70,8 @@ class DeliveryPricesSource:
         first = await client.get_delivery_prices(index_name, count=count)
         page, pages, offset = first.said, list[Columns](), 0
         with expectations(METHOD, index_name=index_name):
+            # Pages end: each but the last is full, and a total is bound by the days there were.
+            require_total(first.said.records_total, page.rows, first.as_of)
             while True:
                 require_page(
                     page.rows,

@@ -15,13 +15,14 @@ from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.deribit.methods import Told
 from deribit_pipeline.deribit.settlements import BY_CURRENCY, MOST_SETTLEMENTS, SettlementsPage
 from deribit_pipeline.domain import day_window, days_between, moment64, spans_of
-from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.asking import expectations, insisted
 from deribit_pipeline.operations.sources.source import FailedDays
-from deribit_pipeline.planning.following import in_order, with_page
+from deribit_pipeline.planning.following import Progress, in_order, with_page
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, joined_rows, some_of
 from deribit_pipeline.planning.settlements import (
+    MOST_A_SECOND,
     Moment,
     Stretch,
     has_a_whole_millisecond,
@@ -42,6 +43,8 @@ _FEW = 20
 
 # How many a page holds that is to reach a few days at most, where a larger one stays odd.
 _SMALLER = 50
+
+_NO_TIME = np.timedelta64(0, "ms")
 
 Said = TypeVar("Said")
 
@@ -100,10 +103,12 @@ class _Pages:
         """Every day of an unbroken span, the last one first."""
         until = moment64(day_window(days[-1]).end)
         stretch, as_of = await self._insisted(partial(self._first_stretch, until))
-        rows = stretch.rows
+        rows, progress = stretch.rows, Progress(_smaller(self.count), MOST_A_SECOND)
         for day in reversed(days):
             while not stretch.has_seen(day):
                 stretch = await self._insisted(partial(self._next_stretch, stretch))
+                with self._expectations():
+                    progress.take(count_of(stretch.rows), stretch.covers(until))
                 rows = joined_rows([rows, stretch.rows])
             window = day_window(day)
             is_older = rows["settled_at"] < moment64(window.start)
@@ -123,8 +128,10 @@ class _Pages:
         which an odd row spoils only near its own day."""
         try:
             return await insisted(partial(ask, self.count))
+        except EndlessPages:
+            raise
         except DeribitBadPayload as error:
-            smaller = max(1, min(_SMALLER, self.count // 2))
+            smaller = _smaller(self.count)
             logger.info("%s; asking for %d at a time", error, smaller)
             return await insisted(partial(ask, smaller))
 
@@ -154,12 +161,15 @@ class _Pages:
 
     async def _read(self, until: Moment, count: int) -> Stretch:
         page = (await self._page(until, count)).said
-        rows = page.rows
+        rows, progress = page.rows, Progress(count, MOST_A_SECOND)
         while page.continuation is not None and not has_a_whole_millisecond(up_to(rows, until)):
             page = (await self._page(until, count, page.continuation)).said
             with self._expectations():
                 is_last = page.continuation is None
+                before = count_of(rows)
                 rows = with_page(SETTLEMENTS, rows, page.rows, is_last=is_last)
+                covered = until - rows["settled_at"].min() if count_of(rows) else _NO_TIME
+                progress.take(count_of(rows) - before, covered)
         return stretch_of(up_to(rows, until), is_end=page.continuation is None)
 
     async def _require_end(self, stretch: Stretch, until: Moment, count: int) -> None:
@@ -193,6 +203,11 @@ class _Pages:
 
     def _expectations(self) -> AbstractContextManager[None]:
         return expectations(BY_CURRENCY, currency=self.currency)
+
+
+def _smaller(count: int) -> int:
+    """How many settlements a page holds where a larger one stays odd."""
+    return max(1, min(_SMALLER, count // 2))
 
 
 def _fewer(count: int) -> int:
