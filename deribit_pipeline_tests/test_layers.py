@@ -7,13 +7,14 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 
-PURE = {"datasets", "domain", "errors", "instruments", "location"}
+PURE = {"datasets", "domain", "errors", "instruments", "location", "malformed"}
 LAYERS = {
     "__init__": set(),
     "errors": set(),
     "domain": set(),
     "datasets": {"domain", "instruments"},
     "instruments": {"errors"},
+    "malformed": {"domain"},
     "location": {"errors"},
     "catalog": {"errors"},
     "logs": set(),

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.deribit import shapes
+from deribit_pipeline.deribit.entries import Rows, readable
 from deribit_pipeline.deribit.methods import Methods, Told
+from deribit_pipeline.malformed import Malformed
 
 BY_CURRENCY = "public/get_last_settlements_by_currency"
 
@@ -28,10 +30,12 @@ _SPELLINGS = {"session_bankruptcy": ("session_bankruptcy", "session_bankrupcy")}
 @dataclass(frozen=True, slots=True, eq=False)
 class SettlementsPage:
     """The settlements of one answer in the order they came, by the table's columns, and the token
-    that asks for older ones; None where there are none."""
+    that asks for older ones; None where there are none. Of its `entries` some may be malformed."""
 
-    rows: dict[str, NDArray[Any]]
+    rows: Rows
     continuation: str | int | None
+    entries: int
+    malformed: tuple[Malformed, ...] = ()
 
 
 class Settlements(Methods):
@@ -60,17 +64,24 @@ class Settlements(Methods):
 def settlements(answer: object) -> SettlementsPage:
     """The page of `public/get_last_settlements_by_currency`."""
     fields = shapes.mapping(answer)
-    entries = [shapes.mapping(entry) for entry in shapes.array(fields.get("settlements"))]
-    moments = [shapes.milliseconds("timestamp", entry.get("timestamp")) for entry in entries]
-    rows: dict[str, NDArray[Any]] = {
-        "settled_at": np.array(moments, "datetime64[ms]"),
+    entries = shapes.array(fields.get("settlements"))
+    rows, malformed = readable(entries, _rows, _settled_ms)
+    token = shapes.continuation(fields.get("continuation"))
+    return SettlementsPage(rows, token, len(entries), malformed)
+
+
+def _rows(answer: Sequence[Any]) -> Rows:
+    entries = [shapes.mapping(entry) for entry in answer]
+    rows: Rows = {
+        "settled_at": np.array([_settled_ms(entry) for entry in entries], "datetime64[ms]"),
         "instrument_name": instrument_names(entries),
         "type": np.array([shapes.text("type", entry.get("type")) for entry in entries], object),
     }
-    return SettlementsPage(
-        rows | {name: _amounts(name, entries) for name in _AMOUNTS},
-        shapes.continuation(fields.get("continuation")),
-    )
+    return rows | {name: _amounts(name, entries) for name in _AMOUNTS}
+
+
+def _settled_ms(entry: Any) -> int:
+    return shapes.milliseconds("timestamp", shapes.mapping(entry).get("timestamp"))
 
 
 def instrument_names(entries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:

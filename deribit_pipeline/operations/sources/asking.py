@@ -5,8 +5,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
+from deribit_pipeline.malformed import Malformed
+from deribit_pipeline.planning.distinct import distinct
 from deribit_pipeline.planning.following import TooManyPages
+from deribit_pipeline.planning.rows import Columns
 
 logger = logging.getLogger(__name__)
 
@@ -14,6 +18,20 @@ ROUNDS = 5
 """How often an answer is asked for again before it is the exchange's last word."""
 
 Said = TypeVar("Said")
+
+
+def once(
+    dataset: Dataset, rows: Columns, expected: int = 0
+) -> tuple[Columns, tuple[Malformed, ...]]:
+    """Each row of a response once, and those that came twice with different values. Warns of more
+    that came again alike than are expected to."""
+    found = distinct(dataset, rows)
+    if found.repeated > expected:
+        logger.warning(
+            "%d %s of %s came again, equal in every field: each is one row",
+            found.repeated - expected, dataset.rows, dataset.name,
+        )  # fmt: skip
+    return found.rows, found.malformed
 
 
 @contextmanager
