@@ -5,10 +5,10 @@ An instrument has one row for each specification that it had. The last of them h
 whether it trades or has expired: an expiry is no change. What an answer lacks is no statement.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -219,6 +219,24 @@ def listings(connection: Connection, names: Collection[str]) -> dict[str, Instru
         name: Instrument(name, kind, from_ms(listed), None if ends is None else from_ms(ends))
         for name, kind, listed, ends in rows
     }
+
+
+def listings_since(
+    connection: Connection, moments: Mapping[str, datetime]
+) -> dict[str, Instrument]:
+    """The listings of those instruments that the exchange told after the moment of each."""
+    if not moments or not has_table(connection, INSTRUMENTS.name):
+        return {}
+    rows = connection.execute(
+        """
+        select instrument_name, epoch_us(last_seen_at)
+        from instruments where valid_to is null and instrument_name in $names
+        """,
+        {"names": list(moments)},
+    ).fetchall()
+    seen = {name: from_ms(0) + timedelta(microseconds=told_us) for name, told_us in rows}
+    newer = [name for name, told_at in seen.items() if told_at > moments[name]]
+    return listings(connection, newer) if newer else {}
 
 
 def _parameters(selector: Selector, first: datetime, last: datetime) -> dict[str, object]:
