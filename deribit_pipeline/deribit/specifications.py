@@ -10,9 +10,12 @@ from typing import Any
 from deribit_pipeline.deribit import shapes
 from deribit_pipeline.deribit.methods import Methods, Told
 from deribit_pipeline.domain import from_ms
-from deribit_pipeline.instruments import INSTRUMENT_NAME, KINDS, Specification
+from deribit_pipeline.instruments import CURRENCY, INSTRUMENT_NAME, KINDS, Specification
 
 INSTRUMENTS = "public/get_instruments"
+CURRENCIES = "public/get_currencies"
+
+ANY_CURRENCY = "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,16 @@ class Specifications(Methods):
         """
         params = {"currency": currency, "expired": is_expired} | ({"kind": kind} if kind else {})
         return await self.told(listed, INSTRUMENTS, **params)
+
+    async def get_currencies(self) -> Told[list[str]]:
+        """`public/get_currencies`: every currency that the exchange has at the moment."""
+        return await self.told(currencies, CURRENCIES)
+
+
+def currencies(answer: object) -> list[str]:
+    """The currencies of `public/get_currencies`. Those that cannot be read say nothing."""
+    names = [entry.get("currency") for entry in shapes.array(answer) if isinstance(entry, Mapping)]
+    return [name for name in names if isinstance(name, str) and CURRENCY.fullmatch(name)]
 
 
 def listed(answer: object) -> Listed:

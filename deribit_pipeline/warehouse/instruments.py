@@ -163,6 +163,17 @@ def write_asked(connection: Connection, currency: str, as_of: datetime) -> None:
     connection.execute("insert into instrument_lists values (?, ?)", [currency, newest])
 
 
+def seen_currencies(connection: Connection) -> list[str]:
+    """The currencies whose lists were asked for, and those that anything held settles in."""
+    found = list(asked_at(connection))
+    if has_table(connection, INSTRUMENTS.name):
+        rows = connection.execute(
+            f"select distinct {SETTLES_IN} as currency from instruments order by currency"
+        ).fetchall()
+        found += [currency for (currency,) in rows]
+    return list(dict.fromkeys(found))
+
+
 def asked_at(connection: Connection) -> dict[str, datetime]:
     """When the exchange was last asked for the instruments of each currency."""
     if not has_table(connection, INSTRUMENT_LISTS.name):
