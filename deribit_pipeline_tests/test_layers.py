@@ -8,7 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 
 PURE = {
-    "addresses", "datasets", "domain", "errors", "instruments", "location", "outside_text",
+    "addresses", "datasets", "domain", "errors", "instruments", "location", "malformed",
+    "outside_text",
 }  # fmt: skip
 LAYERS = {
     "__init__": set(),
@@ -18,6 +19,7 @@ LAYERS = {
     "domain": set(),
     "datasets": {"domain", "instruments"},
     "instruments": {"errors"},
+    "malformed": {"domain"},
     "location": {"errors", "outside_text"},
     "catalog": {"errors", "outside_text"},
     "logs": {"outside_text"},

@@ -78,7 +78,7 @@ def test_a_bankruptcy_is_named_by_its_own_values() -> None:
 )
 def test_an_odd_settlement_is_an_error(change: dict[str, object], sentence: str) -> None:
     answer = copy.deepcopy(recorded("settlements_currency"))
-    answer["settlements"][2] |= change
+    answer["settlements"] = [answer["settlements"][2] | change]
     with pytest.raises(ValueError, match=sentence):
         settlements(answer)
 

@@ -13,10 +13,18 @@ from deribit_pipeline.datasets import Dataset, Selection, SeriesKind
 from deribit_pipeline.domain import Instrument, days_between
 from deribit_pipeline.operations.estimate import Estimate, Limit, estimate, estimate_rows
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
-from deribit_pipeline.operations.incomplete import held_series, incomplete_days, settled_days
+from deribit_pipeline.operations.incomplete import (
+    NOTHING_LISTED,
+    held_names_resting,
+    held_series,
+    incomplete_days,
+    names_resting,
+    settled_days,
+)
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.operations.listings import exchange_time, index_names, listings
 from deribit_pipeline.operations.reach import within_reach
+from deribit_pipeline.operations.relisted import Listings, listed_now
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -40,15 +48,18 @@ def run(
         asked = _all(names, first, last or first)
         # Without an end, the exchange has to say which day it is in any case.
         unsettled = _unsettled(warehouse, dataset, asked, force) if last else asked
-        if unsettled:
+        resting = [] if force or not last else names_resting(warehouse, dataset, asked)
+        if unsettled or resting:
             exchange = stack.enter_context(open_exchange(settings))
             exchange.each_twice = twice
             # Before anything is written: a name that is not listed is a mistake to say at once.
             if dataset.series is SeriesKind.INDEX and wanted.series is not None:
                 _require_indexes(exchange, warehouse, dataset, unsettled)
             listed, as_of = _listed(exchange, warehouse, dataset, unsettled)
+            others = [name for name in resting if name not in listed]
+            listed |= exchange.run(listed_now(exchange, warehouse, others))
             asked = _all(names, *_not_future(first, last, as_of.date()))
-            unsettled = _unsettled(warehouse, dataset, asked, force)
+            unsettled = _unsettled(warehouse, dataset, asked, force, listed)
         if plan:
             counted = _estimate(settings, dataset, listed, asked, unsettled, 2 if twice else 1)
             return print_plan(counted, dataset)
@@ -71,7 +82,9 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
     code = 0
     with warnings_on(stderr()), open_exchange(settings) as exchange:
         now = exchange.run(exchange_time(exchange.client))
-        found = incomplete_days(warehouse, now, selection)
+        names = held_names_resting(warehouse, selection)
+        listed = exchange.run(listed_now(exchange, warehouse, names))
+        found = incomplete_days(warehouse, now, selection, listed)
         if found.resting:
             stderr().print(
                 f"Resting: {found.resting:,} gapped days, asked again from "
@@ -130,13 +143,17 @@ def _not_future(first: date, last: date | None, today: date) -> tuple[date, date
 
 
 def _unsettled(
-    warehouse: Warehouse, dataset: Dataset, asked: Days, force: bool
+    warehouse: Warehouse,
+    dataset: Dataset,
+    asked: Days,
+    force: bool,
+    listed: Listings = NOTHING_LISTED,
 ) -> dict[str, list[date]]:
     """The days that must be asked for, by series; series without any are left out."""
     if force:
         return {name: list(days) for name, days in asked.items()}
     with warehouse.reading() as connection:
-        proofs = settled_days(connection, dataset, asked)
+        proofs = settled_days(connection, dataset, asked, listed)
     settled = {(proof.series, proof.day) for proof in proofs}
     unsettled = {
         name: [day for day in days if (name, day) not in settled] for name, days in asked.items()

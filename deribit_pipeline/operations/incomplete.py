@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from deribit_pipeline.datasets import Dataset, Selection
 from deribit_pipeline.domain import DayState, Proof, days_between, spans_of
 from deribit_pipeline.operations.jobs import Days
+from deribit_pipeline.operations.relisted import Listings, unknown_to, unsupported
 from deribit_pipeline.warehouse import datasets, reads
 from deribit_pipeline.warehouse.proofs import proofs, proofs_of
 from deribit_pipeline.warehouse.store import Connection
@@ -21,6 +22,8 @@ _YOUNG = timedelta(hours=1)
 
 _EVERYTHING = Selection()
 
+NOTHING_LISTED: Listings = {}
+
 
 @dataclass(slots=True)
 class Incomplete:
@@ -33,14 +36,19 @@ class Incomplete:
 
 
 def incomplete_days(
-    warehouse: Warehouse, now: datetime, selection: Selection = _EVERYTHING
+    warehouse: Warehouse,
+    now: datetime,
+    selection: Selection = _EVERYTHING,
+    listed: Listings = NOTHING_LISTED,
 ) -> Incomplete:
     """What to ask for again at `now`.
 
     Of each dataset and series that is held, every day that is over should be settled: those that
     were ever asked for, and those of a break of up to a month between them. A gapped day rests for
     as long as its gaps had been known when they were last asked for, so that it is asked at
-    growing distances. With a first or last day, every day from or to it is asked for now.
+    growing distances. A day that rests on a listing is asked for again once the listing is no
+    longer as it was, by `listed` or by the table `instruments`. With a first or last day, every day
+    from or to it is asked for now.
     """
     first, last = selection.first, selection.last
     found = Incomplete()
@@ -49,11 +57,16 @@ def incomplete_days(
         confirmed = {
             dataset: _gaps_last_confirmed(connection, dataset, selection.series) for dataset in held
         }
+        relisted = {
+            dataset: unsupported(connection, some, listed) for dataset, some in held.items()
+        }
     for dataset, some in held.items():
         asked: dict[str, set[date]] = {}
         done: dict[str, set[date]] = {}
         for proof in some:
             asked.setdefault(proof.series, set()).add(proof.day)
+            if (proof.series, proof.day) in relisted[dataset]:
+                continue
             if proof.is_settled:
                 done.setdefault(proof.series, set()).add(proof.day)
             elif proof.state is DayState.GAPPED and not (first or last):
@@ -109,14 +122,32 @@ def _newest_over(dataset: Dataset, now: datetime) -> date:
     return (now - overhang).date() - timedelta(days=1)
 
 
-def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[Proof]:
-    """The proofs of those days about which nothing more need be asked."""
+def settled_days(
+    connection: Connection, dataset: Dataset, days: Days, listed: Listings = NOTHING_LISTED
+) -> list[Proof]:
+    """The proofs of those days about which nothing more need be asked: not of those that rest on a
+    listing which is no longer as it was, by `listed` or by the table `instruments`."""
     wanted = {(name, day) for name, some in days.items() for day in some}
     if not wanted:
         return []
     first, last = min(day for _, day in wanted), max(day for _, day in wanted)
     found = proofs_of(connection, dataset, list(days), first, last)
-    return [proof for proof in found if proof.is_settled and (proof.series, proof.day) in wanted]
+    settled = [proof for proof in found if proof.is_settled and (proof.series, proof.day) in wanted]
+    relisted = unsupported(connection, settled, listed)
+    return [proof for proof in settled if (proof.series, proof.day) not in relisted]
+
+
+def names_resting(warehouse: Warehouse, dataset: Dataset, days: Days) -> list[str]:
+    """The instruments with settled days that rest on a listing, of which no newer one is held."""
+    with warehouse.reading() as connection:
+        return unknown_to(connection, settled_days(connection, dataset, days))
+
+
+def held_names_resting(warehouse: Warehouse, selection: Selection) -> list[str]:
+    """The same, of all days that are held."""
+    with warehouse.reading() as connection:
+        held = proofs(connection, selection)
+        return unknown_to(connection, [proof for some in held.values() for proof in some])
 
 
 def held_series(warehouse: Warehouse, selection: Selection = _EVERYTHING) -> set[str]:

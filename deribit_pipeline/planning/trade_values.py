@@ -13,7 +13,7 @@ from deribit_pipeline.domain import Moments
 from deribit_pipeline.planning.rows import Columns, count_of, differences, joined_rows, some_of
 
 MARGIN = 100
-"""How far, in numbers, times may be out of order: the most is not verified against the exchange,
+"""How far, in numbers, times may be out of order: the most is assumption:trades-order,
 and a hundred is more than anything seen."""
 
 JITTER = np.timedelta64(1_000, "ms")

@@ -9,6 +9,7 @@ from deribit_pipeline.datasets import (
     INDEX_PRICES,
     SETTLEMENTS,
 )
+from deribit_pipeline.warehouse.instruments import SETTLES_IN
 from deribit_pipeline.warehouse.rules import Rule
 
 # Nobody can count settlements. Of a perpetual there is one a day all the same.
@@ -19,9 +20,9 @@ _DAILY_SETTLEMENT = Rule(
     "nothing is looked at.",
     severity="WARN",
     because="pages that join told no such settlement, or two",
-    query="""
+    query=f"""
 with perpetuals as (
-    select instrument_name, settlement_currency as currency, min(listed_at) as listed_at,
+    select instrument_name, {SETTLES_IN} as currency, min(listed_at) as listed_at,
            min(expires_at) as expires_at
     from instruments
     where kind = 'future' and settlement_period = 'perpetual'

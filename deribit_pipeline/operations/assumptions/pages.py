@@ -118,7 +118,7 @@ def _prices_total(responses: Responses) -> Comparison:
 
 
 def _repeated(responses: Responses) -> Comparison:
-    rows = responses.read("volatility", historical_volatility)
+    rows = responses.read("volatility", historical_volatility).rows
     at, values = rows["measured_at"], rows["volatility"]
     if len(at) < 2:
         raise NotTested("historical volatility has fewer than two rows")
@@ -129,7 +129,7 @@ def _repeated(responses: Responses) -> Comparison:
 
 
 def _hours(responses: Responses) -> Comparison:
-    at = np.unique(responses.read("volatility", historical_volatility)["measured_at"])
+    at = np.unique(responses.read("volatility", historical_volatility).rows["measured_at"])
     if len(at) < 2:
         raise NotTested("historical volatility has fewer than two rows")
     off = int(np.count_nonzero(at != at.astype("datetime64[h]")))

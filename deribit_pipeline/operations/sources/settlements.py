@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
 from typing import TypeVar
@@ -15,13 +15,15 @@ from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.deribit.methods import Told
 from deribit_pipeline.deribit.settlements import BY_CURRENCY, MOST_SETTLEMENTS, SettlementsPage
 from deribit_pipeline.domain import day_window, days_between, moment64, spans_of
-from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
+from deribit_pipeline.malformed import malformed_of
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.sources.asking import expectations, insisted
+from deribit_pipeline.operations.sources.asking import expectations, insisted, once
 from deribit_pipeline.operations.sources.source import FailedDays
-from deribit_pipeline.planning.following import in_order, with_page
+from deribit_pipeline.planning.following import Progress, in_order, with_page
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, joined_rows, some_of
 from deribit_pipeline.planning.settlements import (
+    MOST_A_SECOND,
     Moment,
     Stretch,
     has_a_whole_millisecond,
@@ -42,6 +44,8 @@ _FEW = 20
 
 # How many a page holds that is to reach a few days at most, where a larger one stays odd.
 _SMALLER = 50
+
+_NO_TIME = np.timedelta64(0, "ms")
 
 Said = TypeVar("Said")
 
@@ -96,26 +100,35 @@ class _Pages:
     currency: str
     count: int
 
-    async def back_over(self, days: Sequence[date]) -> AsyncIterator[FetchedRows]:
-        """Every day of an unbroken span, the last one first."""
+    async def back_over(self, days: Sequence[date]) -> AsyncIterator[FetchedRows | FailedDays]:
+        """Every day of an unbroken span, the last one first; those with a settlement that cannot
+        be read have failed."""
         until = moment64(day_window(days[-1]).end)
         stretch, as_of = await self._insisted(partial(self._first_stretch, until))
-        rows = stretch.rows
+        rows, malformed = stretch.rows, list(stretch.malformed)
+        progress = Progress(_smaller(self.count), MOST_A_SECOND)
         for day in reversed(days):
             while not stretch.has_seen(day):
                 stretch = await self._insisted(partial(self._next_stretch, stretch))
+                with self._expectations():
+                    progress.take(count_of(stretch.rows), stretch.covers(until))
                 rows = joined_rows([rows, stretch.rows])
+                malformed += stretch.malformed
             window = day_window(day)
             is_older = rows["settled_at"] < moment64(window.start)
             is_later = rows["settled_at"] >= moment64(window.end)
-            yield FetchedRows(
-                self.currency,
-                day,
-                in_order(SETTLEMENTS, some_of(rows, ~is_older & ~is_later)),
-                as_of,
-                is_over=is_settled(day, as_of),
-                is_listed=stretch.floor is not None or not is_later.all(),
-            )
+            if (why := malformed_of(malformed, day)) is not None:
+                params = {"currency": self.currency}
+                yield FailedDays([day], DeribitBadPayload(why, method=BY_CURRENCY, params=params))
+            else:
+                yield FetchedRows(
+                    self.currency,
+                    day,
+                    in_order(SETTLEMENTS, some_of(rows, ~is_older & ~is_later)),
+                    as_of,
+                    is_over=is_settled(day, as_of),
+                    is_listed=stretch.floor is not None or not is_later.all(),
+                )
             rows = some_of(rows, is_older)
 
     async def _insisted(self, ask: Callable[[int], Awaitable[Said]]) -> Said:
@@ -123,8 +136,10 @@ class _Pages:
         which an odd row spoils only near its own day."""
         try:
             return await insisted(partial(ask, self.count))
+        except EndlessPages:
+            raise
         except DeribitBadPayload as error:
-            smaller = max(1, min(_SMALLER, self.count // 2))
+            smaller = _smaller(self.count)
             logger.info("%s; asking for %d at a time", error, smaller)
             return await insisted(partial(ask, smaller))
 
@@ -154,13 +169,18 @@ class _Pages:
 
     async def _read(self, until: Moment, count: int) -> Stretch:
         page = (await self._page(until, count)).said
-        rows = page.rows
+        rows, malformed = page.rows, list(page.malformed)
+        progress = Progress(count, MOST_A_SECOND)
         while page.continuation is not None and not has_a_whole_millisecond(up_to(rows, until)):
             page = (await self._page(until, count, page.continuation)).said
+            malformed += page.malformed
             with self._expectations():
                 is_last = page.continuation is None
+                before = count_of(rows)
                 rows = with_page(SETTLEMENTS, rows, page.rows, is_last=is_last)
-        return stretch_of(up_to(rows, until), is_end=page.continuation is None)
+                covered = until - rows["settled_at"].min() if count_of(rows) else _NO_TIME
+                progress.take(count_of(rows) - before, covered)
+        return stretch_of(up_to(rows, until), malformed, is_end=page.continuation is None)
 
     async def _require_end(self, stretch: Stretch, until: Moment, count: int) -> None:
         """An answer that says it is the last one is believed where another says so too, and an
@@ -187,12 +207,21 @@ class _Pages:
             search_start_timestamp=None if latest is None else int(latest.astype(np.int64)),
             continuation=continuation,
         )
+        page = told.said
         with self._expectations():
-            require_sound(told.said.rows, self.currency, count=count, latest=latest)
-        return told
+            require_sound(
+                page.rows, self.currency, entries=page.entries, count=count, latest=latest
+            )
+        rows, torn = once(SETTLEMENTS, page.rows)
+        return replace(told, said=replace(page, rows=rows, malformed=page.malformed + torn))
 
     def _expectations(self) -> AbstractContextManager[None]:
         return expectations(BY_CURRENCY, currency=self.currency)
+
+
+def _smaller(count: int) -> int:
+    """How many settlements a page holds where a larger one stays odd."""
+    return max(1, min(_SMALLER, count // 2))
 
 
 def _fewer(count: int) -> int:
