@@ -16,7 +16,7 @@ from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_lin
 from deribit_pipeline.warehouse.connections import DISK_FULL, committed, interruptible
 from deribit_pipeline.warehouse.store import SOURCE, Change, Connection, Result
 from deribit_pipeline.warehouse.tables import quoted
-from deribit_pipeline.warehouse.whole import require_room, whole_file
+from deribit_pipeline.warehouse.whole import require_file, require_room, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,13 @@ class FileStore:
             raise self._failed(error) from error
 
     def _connection(self, path: Path, read_only: bool) -> Connection:
+        try:
+            require_file(path)  # to open a pipe would wait for good
+        except OSError as error:
+            raise WarehouseUnusable(
+                f"The warehouse {self.path} cannot be opened ({error.strerror}): set "
+                "DERIBIT_WAREHOUSE to a file."
+            ) from error
         if path.exists() and not path.stat().st_size:
             # DuckDB would take it for a new database: days that were lost would pass unnoticed.
             raise WarehouseUnusable(f"{self.path} is empty, which no warehouse ever is: {REMEDY}.")
