@@ -22,7 +22,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, force: bool) -> int:
-    """The command `backfill`; answers its exit code."""
+    """The command `backfill`; returns its exit code."""
     dataset = wanted.dataset()
     first, last = arguments.window(start, end)
     settings = Settings.load()
@@ -35,6 +35,7 @@ def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, fo
         stack.enter_context(warnings_on(stderr()))
         exchange: Exchange | None = None
         listed: dict[str, Instrument] = {}
+        now: datetime | None = None
         asked = _all(names, first, last or first)
         # Without an end, the exchange has to say which day it is in any case.
         unsettled = _unsettled(warehouse, dataset, asked, force) if last else asked
@@ -43,17 +44,17 @@ def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, fo
             # Before anything is written: a name that is not listed is a mistake to say at once.
             if dataset.series is SeriesKind.INDEX and wanted.series is not None:
                 _require_indexes(exchange, warehouse, dataset, unsettled)
-            listed, as_of = _listed(exchange, warehouse, dataset, unsettled)
-            asked = _all(names, *_not_future(first, last, as_of.date()))
+            listed, now = _listed(exchange, warehouse, dataset, unsettled)
+            asked = _all(names, *_not_future(first, last, now.date()))
             unsettled = _unsettled(warehouse, dataset, asked, force)
         if plan:
             return print_plan(_estimate(settings, dataset, listed, asked, unsettled), dataset)
-        total = make(settings, warehouse, exchange, dataset, asked, unsettled, force=force)
-    return print_report(total, dataset, asked)
+        total = make(settings, warehouse, exchange, dataset, asked, unsettled, now=now, force=force)
+    return print_report(total, dataset, asked, now)
 
 
 def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
-    """The command `repair`; answers its exit code."""
+    """The command `repair`; returns its exit code."""
     first, last = arguments.window(start, end)
     settings = Settings.load()
     selection = wanted.selection(settings, first, last)
@@ -76,8 +77,8 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
         elif not found.days:
             stderr().print("Nothing to repair: every day that should be complete is.")
         for dataset, days in found.days.items():
-            total = make(settings, warehouse, exchange, dataset, days, days, force=False)
-            code = max(code, print_report(total, dataset, days))
+            total = make(settings, warehouse, exchange, dataset, days, days, now=now, force=False)
+            code = max(code, print_report(total, dataset, days, now))
     return code
 
 

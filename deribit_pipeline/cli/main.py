@@ -1,7 +1,8 @@
 """The console script `deribit-pipeline`: one command line, and what becomes of its errors.
 
-Data goes to stdout, messages to stderr. Exit codes: 0 all that was asked is proved, 1 something
-was not, 2 the command line or a setting was wrong, 130 and 143 a signal ended it.
+Data goes to stdout, messages to stderr. Exit codes: 0 everything that can be proved by now is
+proved, days that are not over yet with every closed row stored included; 1 at least one day could
+not be proved; 2 the command line or a setting was wrong; 130 and 143 a signal ended it.
 """
 
 import gc

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import date
+from datetime import date, datetime
 
 from deribit_pipeline.cli.interrupts import Interrupted, caught
 from deribit_pipeline.cli.report import print_report
@@ -35,6 +35,7 @@ def make(
     asked: Days,
     unsettled: Days,
     *,
+    now: datetime | None,
     force: bool,
 ) -> Outcome:
     """Make the unsettled days complete, under Dagster runs that are recorded meanwhile.
@@ -85,7 +86,7 @@ def make(
     total.proofs |= {(proof.series, proof.day): proof for proof in settled_now}
     total.seconds = time.monotonic() - began
     if interruption is not None:
-        print_report(total, dataset, asked)
+        print_report(total, dataset, asked, now)
         raise interruption
     return total
 

@@ -63,7 +63,7 @@ def incomplete_days(
                     done.setdefault(proof.series, set()).add(proof.day)
                     found.resting += 1
                     found.due_at = min(due_at, found.due_at or due_at)
-        newest = _newest_over(dataset, now)
+        newest = newest_over(dataset, now)
         for name, days in asked.items():
             spans = spans_of(days, bridging=_BRIDGED_DAYS)
             if first or last:
@@ -100,8 +100,8 @@ def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
     return confirmed_at + (known_for if known_for >= _YOUNG else timedelta(0))
 
 
-def _newest_over(dataset: Dataset, now: datetime) -> date:
-    """The newest day whose last row is told at `now`, whatever the grid of its candles."""
+def newest_over(dataset: Dataset, now: datetime) -> date:
+    """The newest day whose last row is over at `now`, whatever the grid of its candles."""
     resolution = dataset.resolution
     if resolution is None:
         return now.date() - timedelta(days=1)
