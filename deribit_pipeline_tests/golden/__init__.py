@@ -1,0 +1,1 @@
+"""Warehouses that former versions wrote, and what makes them."""
