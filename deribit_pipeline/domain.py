@@ -222,11 +222,24 @@ class DayState(enum.StrEnum):
 SETTLED = (DayState.COMPLETE, DayState.NOT_LISTED)
 
 
+class CrossCheck(enum.StrEnum):
+    """How a day's rows compare with an independent series of the exchange, such as coarser candles.
+
+    Rows that DISAGREE were confirmed by two responses for different windows; the day's verdict
+    names the disagreement. NONE: they were not compared.
+    """
+
+    AGREES = "agrees"
+    DISAGREES = "disagrees"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class DayProof:
     """What was expected of a day, what came, and a hash of every value held.
 
     `expected = received + missing + those not closed yet`. `fetched_at` is the exchange's clock.
+    `verdict` is what else is known of the day, in words; empty where there is nothing.
     """
 
     instrument_name: str
@@ -240,6 +253,8 @@ class DayProof:
     content_hash: str
     revised: int
     fetched_at: datetime
+    verdict: str = ""
+    cross_check: CrossCheck = CrossCheck.NONE
 
     @property
     def series(self) -> str:
@@ -270,6 +285,7 @@ class DatasetProof:
     revised: int
     verdict: str
     fetched_at: datetime
+    cross_check: CrossCheck = CrossCheck.NONE
 
     @property
     def is_settled(self) -> bool:

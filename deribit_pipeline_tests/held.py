@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 
-from deribit_pipeline.warehouse.tables import Table
+from deribit_pipeline.warehouse.tables import Column, Table
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
@@ -28,7 +28,8 @@ def hold_minutes(warehouse: Warehouse, name: str, first: date, prices: np.ndarra
             """
             insert into candle_days
             select $name, '1', $first + cast(minute // 1_440 as integer), 'complete', count(*),
-                   count(*), 0, 0, 'none', 0, $first + 365, 'sandbox', 'a test', 'a run'
+                   count(*), 0, 0, 'none', 0, $first + 365, 'sandbox', 'a test', 'a run', '',
+                   'none', ''
             from made
             group by all
             """,
@@ -38,8 +39,12 @@ def hold_minutes(warehouse: Warehouse, name: str, first: date, prices: np.ndarra
 
 _ANYTHING = {
     "varchar": "x", "json": "[]", "date": date(2024, 1, 1),
-    "timestamptz": datetime(2024, 1, 1, tzinfo=UTC),
+    "timestamptz": datetime(2024, 1, 1, tzinfo=UTC), "cross_check": "none",
 }  # fmt: skip
+
+
+def _anything(column: Column) -> object:
+    return _ANYTHING.get(column.name, _ANYTHING.get(column.type, 1))
 
 
 def hold(warehouse: Warehouse, table: Table, *rows: dict[str, object]) -> None:
@@ -49,7 +54,7 @@ def hold(warehouse: Warehouse, table: Table, *rows: dict[str, object]) -> None:
             assert set(said) <= {column.name for column in table.columns}
             row = {
                 column.name: said.get(
-                    column.name, None if column.is_nullable else _ANYTHING.get(column.type, 1)
+                    column.name, None if column.is_nullable else _anything(column)
                 )
                 for column in table.columns
             }

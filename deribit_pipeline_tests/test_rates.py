@@ -63,7 +63,7 @@ def funding(sandbox: SandboxExchange) -> Iterator[duckdb.DuckDBPyConnection]:
                 connection.execute(
                     """
                     insert into dataset_days values ('funding_rates', $name, $day, $state, 24, 24,
-                        0, '', 0, '', now(), 'sandbox', '', '')
+                        0, '', 0, '', now(), 'sandbox', '', '', 'none', '')
                     """,
                     {"name": name, "day": day, "state": state},
                 )

@@ -213,7 +213,8 @@ def test_a_perpetual_without_its_settlement_breaks_a_rule(warehouse: Warehouse) 
                        as day,
                    if(n = 3, 'open', 'complete') as state, 1 as expected, 1 as received,
                    0 as missing, '' as content_hash, 0 as revised, '' as verdict,
-                   now() as fetched_at, 'sandbox' as environment, '' as source, '' as run_id
+                   now() as fetched_at, 'sandbox' as environment, '' as source, '' as run_id,
+                   'none' as cross_check, '' as proof_hash
             from range(4) as days(n);
             insert into settlements by name
             select 'BTC' as currency, timestamptz '2024-04-02 08:00:00.065+00' as settled_at,

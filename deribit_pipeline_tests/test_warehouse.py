@@ -238,7 +238,8 @@ def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehous
 @pytest.mark.parametrize("name", ["delivered_on", "delivery_date"])
 def test_a_warehouse_of_version_3_keeps_its_delivery_prices(file: Warehouse, name: str) -> None:
     with file.writing() as connection:
-        connection.execute("drop table delivery_prices")
+        for name_of_later in ("delivery_prices", "series_proofs", "failed_days"):
+            connection.execute(f"drop table {name_of_later}")
         connection.execute(
             f"create table delivery_prices "
             f"(index_name varchar not null, {name} date not null, delivery_price double not null)"
@@ -343,7 +344,7 @@ def test_every_column_and_table_says_what_it_holds(file: Warehouse) -> None:
 CONTRACT = {
     "candles": "instrument_name resolution opened_at open high low close volume_base volume_quote",
     "candle_days": "instrument_name resolution day state expected received missing without_trades "
-    "content_hash revised fetched_at environment source run_id",
+    "content_hash revised fetched_at environment source run_id verdict cross_check proof_hash",
     "candle_gaps": "instrument_name resolution opened_at confirmed confirmed_at",
     "candle_revisions": "instrument_name resolution opened_at open high low close volume_base "
     "volume_quote held_from replaced_at run_id",

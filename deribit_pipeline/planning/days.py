@@ -9,6 +9,7 @@ import numpy as np
 
 from deribit_pipeline.domain import (
     Candles,
+    CrossCheck,
     DayProof,
     DayState,
     Instrument,
@@ -23,6 +24,7 @@ from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.planning.grid import grid_of
 from deribit_pipeline.planning.pages import Page, in_common, joined
 from deribit_pipeline.planning.requests import wanted
+from deribit_pipeline.planning.verdicts import with_standing_verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +32,8 @@ class FetchedDay:
     """All that the exchange said of the candles that open on one day of an instrument.
 
     `expected` is counted on the grid while the instrument is listed, from nothing that came.
-    `is_confirmed` tells that the exchange was asked twice and said the same.
+    `is_confirmed` tells that the exchange was asked twice and said the same. `verdict` and
+    `cross_check` are kept in the day's proof.
     """
 
     instrument_name: str
@@ -41,6 +44,8 @@ class FetchedDay:
     candles: Candles
     as_of: datetime
     is_confirmed: bool = False
+    verdict: str = ""
+    cross_check: CrossCheck = CrossCheck.NONE
 
     @property
     def series(self) -> str:
@@ -119,8 +124,9 @@ def prove(
 
     An absent candle is no statement about one that is held, so it never removes it. Where the
     exchange says something else about a held candle, the newer answer stands, and the held values
-    are in `replaced`. `former` is the day's proof so far. Raises DeribitBadPayload where candles
-    are held that, as the instrument is listed now, should not exist.
+    are in `replaced`. `former` is the day's proof so far: its verdict and cross-check stand where
+    the response is older, or has the same candles and was not compared. Raises DeribitBadPayload
+    where candles are held that, as the instrument is listed now, should not exist.
     """
     held = held if held is not None else Candles.none()
     is_older = former is not None and fetched.as_of < former.fetched_at
@@ -152,7 +158,10 @@ def prove(
         content_hash=content_hash(candles),
         revised=(former.revised if former else 0) + len(replaced),
         fetched_at=fetched.as_of,
+        verdict=fetched.verdict,
+        cross_check=fetched.cross_check,
     )
+    proof = with_standing_verdict(proof, former, is_older=is_older)
     if former is not None and (is_older or proof == replace(former, fetched_at=proof.fetched_at)):
         # Nothing new was said, so the proof is the one that stands.
         newer = replace(proof, fetched_at=former.fetched_at)

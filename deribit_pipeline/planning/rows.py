@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.datasets import Dataset
-from deribit_pipeline.domain import DatasetProof, DayState
+from deribit_pipeline.domain import CrossCheck, DatasetProof, DayState
+from deribit_pipeline.planning.verdicts import with_standing_verdict
 
 Keys = NDArray[Any]
 """Keys of rows, shape (n,): integers, instants or texts, sorted and each once."""
@@ -40,7 +41,7 @@ class FetchedRows:
     `is_confirmed` tells that two answers said the same of the rows, so that they may replace held
     ones; where it is false, a day that would replace any is asked for again first. `verdict` is
     what the source found of the day beside its rows, in words: how they compare with other rows,
-    or why some lack. It is kept in the proof, and changes no state.
+    or why some lack. It is kept in the proof, as `cross_check` is, and neither changes a state.
     """
 
     series: str
@@ -53,6 +54,7 @@ class FetchedRows:
     is_listed: bool = True
     is_confirmed: bool = False
     verdict: str = ""
+    cross_check: CrossCheck = CrossCheck.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +120,14 @@ def prove_rows(
 
     An absent row is no statement about one that is held, so it never removes it. Where the
     exchange says something else of a held row, the newer answer stands. `former` is the day's
-    proof so far.
+    proof so far: its verdict and cross-check stand where the response is older, or has the same
+    rows and was not compared.
     """
     rows, replaced = fetched.rows, some_of(fetched.rows, slice(0, 0))
     is_older = former is not None and fetched.as_of < former.fetched_at
     if former is not None and is_older and former.state is not DayState.OPEN:
         # What was over for the newer answer is over, whatever the older one could know.
         fetched = replace(fetched, is_over=True, unclosed=fetched.unclosed[:0])
-        fetched = replace(fetched, verdict=former.verdict)
     if held is not None and count_of(held):
         rows, replaced = _union(dataset, held, fetched.rows, is_older=is_older)
     keys = keys_of(dataset, rows)
@@ -153,7 +155,9 @@ def prove_rows(
         revised=(former.revised if former else 0) + count_of(replaced),
         verdict=fetched.verdict,
         fetched_at=fetched.as_of,
+        cross_check=fetched.cross_check,
     )
+    proof = with_standing_verdict(proof, former, is_older=is_older)
     if former is not None and (is_older or proof == replace(former, fetched_at=proof.fetched_at)):
         newer = replace(proof, fetched_at=former.fetched_at)
         proof = former if newer == former else newer

@@ -1,6 +1,6 @@
 """The tables and views of candles."""
 
-from deribit_pipeline.warehouse.tables import Column, Table, View
+from deribit_pipeline.warehouse.tables import CROSS_CHECK, PROOF_HASH, Column, Table, View
 
 _CHART = "public/get_tradingview_chart_data"
 
@@ -62,6 +62,14 @@ CANDLE_DAYS = Table(
         Column("environment", "varchar", "mainnet, testnet or sandbox."),
         Column("source", "varchar", "The API root that answered."),
         RUN_ID,
+        Column(
+            "verdict",
+            "varchar",
+            "What else is known of the day, in words, such as how its candles differ from the "
+            "exchange's coarser ones; empty where there is nothing.",
+        ),
+        CROSS_CHECK,
+        PROOF_HASH,
     ),
     source="counted by this pipeline",
     warnings=("A day without a row was never asked for.",),

@@ -24,6 +24,7 @@ from deribit_pipeline.warehouse.dataset_tables import (
     DATASET_DAYS,
     DATASET_GAPS,
     DATASET_REVISIONS,
+    SERIES_PROOFS,
 )
 from deribit_pipeline.warehouse.datasets import beginning_of, day_of, table_of
 from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
@@ -136,7 +137,9 @@ def _name(dataset: Dataset) -> str:
 
 _BY_DAY = {part.table.name for dataset in DATASETS.values() for part in _parts(dataset)}
 
-WHOLE = tuple(table for table in TABLES if table.name not in {*_BY_DAY, WAREHOUSE_INFO.name})
+_NOT_WHOLE = {*_BY_DAY, WAREHOUSE_INFO.name, SERIES_PROOFS.name}
+
+WHOLE = tuple(table for table in TABLES if table.name not in _NOT_WHOLE)
 """The tables that are of no dataset, and so are copied whole."""
 
 

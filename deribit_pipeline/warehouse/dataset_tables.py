@@ -1,6 +1,7 @@
-"""The proofs of all datasets but candles, which have tables of their own."""
+"""The proofs of all datasets but candles, which have tables of their own; and what is noted of
+series and days of every dataset."""
 
-from deribit_pipeline.warehouse.tables import Column, Table
+from deribit_pipeline.warehouse.tables import CROSS_CHECK, PROOF_HASH, Column, Table
 
 _DATASET = Column("dataset", "varchar", "The dataset, by the name of its table.")
 _SERIES = Column("series", "varchar", "The instrument, currency or index, by Deribit's own name.")
@@ -37,6 +38,8 @@ DATASET_DAYS = Table(
         Column("environment", "varchar", "mainnet, testnet or sandbox."),
         Column("source", "varchar", "The API root that answered."),
         _RUN_ID,
+        CROSS_CHECK,
+        PROOF_HASH,
     ),
     source="counted by this pipeline",
     warnings=("A day without a row was never asked for.",),
@@ -76,4 +79,42 @@ DATASET_REVISIONS = Table(
     source="counted by this pipeline",
 )
 
-TABLES = (DATASET_DAYS, DATASET_GAPS, DATASET_REVISIONS)
+_ANY_DATASET = Column("dataset", "varchar", "The dataset by its name, such as candles_1m.")
+
+SERIES_PROOFS = Table(
+    name="series_proofs",
+    description="One row for each time that days of a series were added or changed, until the next "
+    "change merges them: their sums are what candle_days and dataset_days must hold of the series, "
+    "so that a day that was removed or added by other means is noticed.",
+    key=(),
+    columns=(
+        _ANY_DATASET,
+        _SERIES,
+        Column("days", "bigint", "Days that were added.", "days"),
+        Column(
+            "proofs_hash",
+            "varchar",
+            "The sum of their proof_hash, less those that they replaced, modulo 2 to the 128, in "
+            "hex.",
+        ),
+    ),
+    source="counted by this pipeline",
+)
+
+FAILED_DAYS = Table(
+    name="failed_days",
+    description="One row for each day of a series that was requested and could not be proved; it "
+    "goes when the day is proved.",
+    key=("dataset", "series", "day"),
+    columns=(
+        _ANY_DATASET,
+        _SERIES,
+        Column("day", "date", "The day that was requested.", "UTC"),
+        Column("reason", "varchar", "Why it could not be proved."),
+        Column("failed_at", "timestamptz", "When it last failed, by this machine's clock.", "UTC"),
+        Column("run_id", "varchar", "The Dagster run in which it last failed."),
+    ),
+    source="counted by this pipeline",
+)
+
+TABLES = (DATASET_DAYS, DATASET_GAPS, DATASET_REVISIONS, SERIES_PROOFS, FAILED_DAYS)

@@ -50,7 +50,7 @@ def write_days(
         return
     _insert(connection, table_of(dataset), new)
     connection.executemany(
-        "insert into dataset_days values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)",
+        "insert into dataset_days values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
         [_proof_row(day.proof, provenance) for day in new],
     )
 
@@ -98,6 +98,7 @@ def _proof_row(proof: DatasetProof, provenance: Provenance) -> tuple[object, ...
         proof.dataset, proof.series, proof.day, str(proof.state), proof.expected, proof.received,
         proof.missing, proof.content_hash, proof.revised, proof.verdict, proof.fetched_at,
         str(provenance.environment), provenance.source, provenance.run_id,
+        str(proof.cross_check), "",
     )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.datasets import Dataset
-from deribit_pipeline.domain import ONE_DAY, DatasetProof, DayState, day_window
+from deribit_pipeline.domain import ONE_DAY, CrossCheck, DatasetProof, DayState, day_window
 from deribit_pipeline.warehouse import account_tables, market_tables
+from deribit_pipeline.warehouse.reads import days_with_verdict
 from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.tables import Column, Table
 
@@ -44,8 +45,8 @@ def proofs(
     rows = connection.execute(
         f"""
         select dataset, series, day, state, expected, received, missing, content_hash, revised,
-               verdict, epoch_us(fetched_at)
-        from dataset_days
+               verdict, epoch_us(fetched_at), coalesce(cross_check, 'none')
+        from {days_with_verdict("dataset_days")}
         where {_FITS}
         order by dataset, series, day
         """,
@@ -54,11 +55,11 @@ def proofs(
     return [
         DatasetProof(
             dataset, name, day, DayState(state), expected, received, missing, content_hash,
-            revised, verdict, _EPOCH + timedelta(microseconds=fetched_us),
+            revised, verdict, _EPOCH + timedelta(microseconds=fetched_us), CrossCheck(cross_check),
         )
         for (
             dataset, name, day, state, expected, received, missing, content_hash, revised, verdict,
-            fetched_us,
+            fetched_us, cross_check,
         ) in rows
     ]  # fmt: skip
 

@@ -1,6 +1,59 @@
 """What brings the tables of an older file to those of this version."""
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
+    # The hashes are filled in afterwards: see `warehouse.proof_hashes`.
+    5: (
+        """
+        create table candle_days_of_5 (
+            instrument_name varchar not null, resolution varchar not null, day date not null,
+            state varchar not null, expected integer not null, received integer not null,
+            missing integer not null, without_trades integer not null,
+            content_hash varchar not null, revised integer not null,
+            fetched_at timestamptz not null, environment varchar not null,
+            source varchar not null, run_id varchar not null, verdict varchar not null,
+            cross_check varchar not null, proof_hash varchar not null
+        )
+        """,
+        """
+        insert into candle_days_of_5
+        select instrument_name, resolution, day, state, expected, received, missing,
+               without_trades, content_hash, revised, fetched_at, environment, source, run_id,
+               '', 'none', ''
+        from candle_days
+        """,
+        "drop table candle_days",
+        "alter table candle_days_of_5 rename to candle_days",
+        """
+        create table dataset_days_of_5 (
+            dataset varchar not null, series varchar not null, day date not null,
+            state varchar not null, expected bigint not null, received bigint not null,
+            missing bigint not null, content_hash varchar not null, revised bigint not null,
+            verdict varchar not null, fetched_at timestamptz not null,
+            environment varchar not null, source varchar not null, run_id varchar not null,
+            cross_check varchar not null, proof_hash varchar not null
+        )
+        """,
+        """
+        insert into dataset_days_of_5
+        select dataset, series, day, state, expected, received, missing, content_hash, revised,
+               verdict, fetched_at, environment, source, run_id, 'none', ''
+        from dataset_days
+        """,
+        "drop table dataset_days",
+        "alter table dataset_days_of_5 rename to dataset_days",
+        """
+        create table series_proofs (
+            dataset varchar not null, series varchar not null, days bigint not null,
+            proofs_hash varchar not null
+        )
+        """,
+        """
+        create table failed_days (
+            dataset varchar not null, series varchar not null, day date not null,
+            reason varchar not null, failed_at timestamptz not null, run_id varchar not null
+        )
+        """,
+    ),
     4: (
         # Version 3 called the day `delivered_on`, and for a while `delivery_date`: so by position.
         """

@@ -8,6 +8,7 @@ import numpy as np
 from deribit_pipeline.domain import (
     CANDLE_VALUES,
     Candles,
+    CrossCheck,
     DayProof,
     DayState,
     Resolution,
@@ -38,6 +39,12 @@ def has_table(connection: Connection, name: str) -> bool:
     )
 
 
+def days_with_verdict(table: str) -> str:
+    """What to read proofs from: a file of an older version has no cross-check, and null here."""
+    absent = "select '' as verdict, '' as cross_check limit 0"
+    return f"(from {table} union all by name ({absent})) as days"
+
+
 def proofs(
     connection: Connection,
     instrument_names: Collection[str] = (),
@@ -49,8 +56,9 @@ def proofs(
     rows = connection.execute(
         f"""
         select instrument_name, resolution, day, state, expected, received, missing,
-               without_trades, content_hash, revised, epoch_us(fetched_at)
-        from candle_days
+               without_trades, content_hash, revised, epoch_us(fetched_at),
+               coalesce(verdict, ''), coalesce(cross_check, 'none')
+        from {days_with_verdict("candle_days")}
         where {_FITS}
         order by instrument_name, resolution, day
         """,
@@ -60,10 +68,11 @@ def proofs(
         DayProof(
             name, Resolution(spelling), day, DayState(state), expected, received, missing,
             without_trades, content_hash, revised, _EPOCH + timedelta(microseconds=fetched_us),
+            verdict, CrossCheck(cross_check),
         )
         for (
             name, spelling, day, state, expected, received, missing,
-            without_trades, content_hash, revised, fetched_us,
+            without_trades, content_hash, revised, fetched_us, verdict, cross_check,
         ) in rows
     ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from deribit_pipeline.warehouse import (
 )
 from deribit_pipeline.warehouse.tables import Column, Table, View
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 WAREHOUSE_INFO = Table(
     name="warehouse_info",

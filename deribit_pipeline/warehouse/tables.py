@@ -83,6 +83,20 @@ class View:
         ]
 
 
+CROSS_CHECK = Column(
+    "cross_check",
+    "varchar",
+    "agrees, where an independent series of the exchange, such as coarser candles, agrees with the "
+    "rows; disagrees, where it does not and two responses for different windows confirmed the "
+    "rows; none, where they were not compared.",
+)
+PROOF_HASH = Column(
+    "proof_hash",
+    "varchar",
+    "BLAKE2b-128, in hex, of all else in this row and of the day's gaps, arrivals and revisions.",
+)
+
+
 def quoted(text: str) -> str:
     """The text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"

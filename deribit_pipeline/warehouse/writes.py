@@ -150,12 +150,15 @@ def _insert_proofs(
             proof.expected, proof.received, proof.missing, proof.without_trades,
             proof.content_hash, proof.revised, proof.fetched_at,
             str(provenance.environment), provenance.source, provenance.run_id,
+            proof.verdict, str(proof.cross_check), "",
         )
         for proof in proven
     ]  # fmt: skip
     if rows:
         connection.executemany(
-            "insert into candle_days values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)", rows
+            "insert into candle_days values "
+            "($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)",
+            rows,
         )
 
 

@@ -142,6 +142,8 @@ def _proof(proof: Proof) -> dict[str, object]:
         "state": proof.state,
         "rows": proof.received,
         "missing": proof.missing,
+        "verdict": proof.verdict,
+        "cross_check": proof.cross_check,
         "content_hash": proof.content_hash,
         "fetched_at": _iso(proof.fetched_at),
     }

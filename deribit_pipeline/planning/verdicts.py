@@ -1,0 +1,21 @@
+"""What else is known of a day besides its rows, and which of two statements stands."""
+
+from dataclasses import replace
+from typing import TypeVar
+
+from deribit_pipeline.domain import CrossCheck, DatasetProof, DayProof
+
+SomeProof = TypeVar("SomeProof", DayProof, DatasetProof)
+
+
+def with_standing_verdict(
+    proof: SomeProof, former: SomeProof | None, *, is_older: bool
+) -> SomeProof:
+    """The proof, with the verdict and cross-check of the former one where these still stand: where
+    the response is older, or has the same rows and says nothing of how they compare."""
+    if former is None:
+        return proof
+    is_repeated = proof.content_hash == former.content_hash
+    if is_older or (is_repeated and proof.cross_check is CrossCheck.NONE and not proof.verdict):
+        return replace(proof, verdict=former.verdict, cross_check=former.cross_check)
+    return proof
