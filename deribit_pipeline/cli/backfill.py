@@ -11,8 +11,10 @@ from deribit_pipeline.cli.report import print_plan, print_report
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets import Dataset, Selection, SeriesKind
 from deribit_pipeline.domain import Instrument, days_between
+from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.operations.estimate import Estimate, Limit, estimate, estimate_rows
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
+from deribit_pipeline.operations.failures import note_outage
 from deribit_pipeline.operations.incomplete import held_series, incomplete_days, settled_days
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.operations.listings import exchange_time, index_names, listings
@@ -28,7 +30,7 @@ def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, fo
     settings = Settings.load()
     arguments.require_account(dataset, settings)
     names = wanted.names(dataset, settings)
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
     warehouse.check()
     assert first is not None
     with ExitStack() as stack:
@@ -44,7 +46,12 @@ def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, fo
             # Before anything is written: a name that is not listed is a mistake to say at once.
             if dataset.series is SeriesKind.INDEX and wanted.series is not None:
                 _require_indexes(exchange, warehouse, dataset, unsettled)
-            listed, now = _listed(exchange, warehouse, dataset, unsettled)
+            try:
+                listed, now = _listed(exchange, warehouse, dataset, unsettled)
+            except DeribitError as error:
+                if not plan:
+                    note_outage(warehouse, dataset, unsettled, error)
+                raise
             asked = _all(names, *_not_future(first, last, now.date()))
             unsettled = _unsettled(warehouse, dataset, asked, force)
         if plan:
@@ -62,8 +69,9 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
         arguments.require_account(dataset, settings)
     if not selection.datasets:
         selection = replace(selection, datasets=within_reach(settings))
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
     warehouse.check()
+    warehouse.require_there()
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     code = 0
     with warnings_on(stderr()), open_exchange(settings) as exchange:
