@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from deribit_pipeline.cli.app import app
 from deribit_pipeline.cli.commands import housekeeping, looking, making  # they add themselves
 from deribit_pipeline.cli.interrupts import Interrupted, interruptible
+from deribit_pipeline.cli.terminal import print_what_can_be
 from deribit_pipeline.errors import (
     DeribitPipelineError,
     InputError,
@@ -33,6 +34,7 @@ _WRONG = (InputError, WarehouseUnusable, UnknownInstrument, WrongCredentials, Wr
 
 def main() -> None:
     """Run the command line and exit."""
+    print_what_can_be()
     code = exit_code(sys.argv[1:])
     gc.freeze()  # to look for garbage among all that Dagster loads takes a second, and ends anyway
     sys.exit(code)

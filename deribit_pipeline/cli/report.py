@@ -1,17 +1,21 @@
 """What a backfill ends with: a table on stdout, and what is not proved on stderr."""
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 
 from rich.table import Table
 
 from deribit_pipeline.cli.terminal import stderr, stdout
-from deribit_pipeline.datasets import Dataset
-from deribit_pipeline.domain import DayState, spans_of
+from deribit_pipeline.datasets import Dataset, warning_of
+from deribit_pipeline.domain import DayState, Proof, spans_of
 from deribit_pipeline.operations.estimate import Estimate
 from deribit_pipeline.operations.incomplete import newest_over
 from deribit_pipeline.operations.jobs import Days
-from deribit_pipeline.operations.outcome import Outcome, is_no_longer_told
+from deribit_pipeline.operations.outcome import Key, Outcome, is_no_longer_told
+from deribit_pipeline.warehouse.series import span
+
+_VERDICTS = 5  # lines of a summary
 
 
 def counted(count: int, plural: str) -> str:
@@ -72,6 +76,8 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | 
             f"No longer told by the exchange: {counted(lost, 'days')}, which "
             f"{'was' if lost == 1 else 'were'} not polled in time."
         )
+    for name, sentence, days in _verdicts(proved):
+        messages.print(f"Verdict: {name} {_spans(days)}: {sentence}", markup=False, soft_wrap=True)
     unproved: dict[tuple[str, str], list[date]] = {}
     for name, days in asked.items():
         for day in days:
@@ -79,11 +85,26 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | 
                 reason = total.failures.get((name, day), "its run failed: see Dagster's UI")
                 unproved.setdefault((name, reason), []).append(day)
     for (name, reason), days in unproved.items():
-        spans = ", ".join(
-            f"{first}" if first == last else f"{first} to {last}" for first, last in spans_of(days)
-        )
-        messages.print(f"Not proved: {name} {spans}: {reason}", markup=False)
+        messages.print(f"Not proved: {name} {_spans(days)}: {reason}", markup=False)
     return 1 if unproved or late else 0
+
+
+def _verdicts(proved: Mapping[Key, Proof]) -> Iterator[tuple[str, str, list[date]]]:
+    """The verdicts that warn of days, each with its series and days; the first of them."""
+    found: dict[tuple[str, str], list[date]] = {}
+    for (name, day), proof in proved.items():
+        verdict = "" if is_no_longer_told(proof) else warning_of(proof)
+        if verdict:
+            found.setdefault((name, verdict), []).append(day)
+    for (name, verdict), days in list(found.items())[:_VERDICTS]:
+        yield name, verdict, days
+    rest = [day for days in list(found.values())[_VERDICTS:] for day in days]
+    if rest:
+        yield "others", f"{counted(len(rest), 'days')} with other verdicts: see coverage", rest
+
+
+def _spans(days: Iterable[date]) -> str:
+    return ", ".join(span(first, last) for first, last in spans_of(days))
 
 
 def print_plan(counted: Estimate, dataset: Dataset) -> int:
