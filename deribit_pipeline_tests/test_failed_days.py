@@ -56,7 +56,8 @@ def remembered(warehouse: Warehouse) -> list[tuple[str, str, str]]:
     ("more", "name", "method", "label", "fault"),
     [
         ((), "candles_1m", CHART, "1m", "off_grid"),
-        (("--dataset", "funding_rates"), "funding_rates", FUNDING, "funding rates", "truncated"),
+        (("--dataset", "funding_rates"), "funding_rates", FUNDING, "funding rates",
+         "rows_off_grid"),
     ],
 )  # fmt: skip
 def test_days_that_failed_are_shown_and_repaired(

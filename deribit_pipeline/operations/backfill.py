@@ -22,6 +22,8 @@ from deribit_pipeline.warehouse.writes import Provenance
 
 logger = logging.getLogger(__name__)
 
+_INTERRUPTED = "the backfill was interrupted"
+
 
 class Backfill(ABC):
     """One backfill of a dataset: several tasks fetch, one writer proves and writes.
@@ -89,7 +91,10 @@ class Backfill(ABC):
             key: (reason, job.run_id)
             for job in self._jobs
             for key, reason in job.outcome.failures.items()
+            if reason != _INTERRUPTED  # whoever ended it knows, and wants it to end now
         }
+        if not failed and any(job.outcome.failures for job in self._jobs):
+            return
         proved = {key for job in self._jobs for key in job.outcome.proofs}
         note_failures(self._warehouse, self._dataset, failed, proved)
 
@@ -143,7 +148,7 @@ def _said(error: BaseException) -> str:
         return str(error)
     if isinstance(error, Exception):
         return f"the backfill broke off ({type(error).__name__})"
-    return "the backfill was interrupted"
+    return _INTERRUPTED
 
 
 def reason_of(error: DeribitError) -> str:
