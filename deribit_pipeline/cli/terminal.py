@@ -1,6 +1,8 @@
 """The terminal: data on stdout, messages on stderr, progress that fits either a person or a log."""
 
+import io
 import logging
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +26,22 @@ def stderr() -> Console:
     """For messages."""
     console = Console(stderr=True, highlight=False)
     return console if console.is_terminal else Console(stderr=True, highlight=False, width=1_000)
+
+
+def is_ascii(console: Console) -> bool:
+    """Whether the console takes no other characters, so that pictures need others."""
+    try:
+        "█·".encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
+def print_what_can_be() -> None:
+    """Let both streams print a question mark for a character that their encoding does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 class _ToConsole(logging.Handler):

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 
@@ -40,6 +41,26 @@ class Warehouse:
     def give_up(self) -> None:
         """Wait for others no more: whoever does fails at once. From any thread."""
         self._store.give_up()
+
+    def pinned(self) -> "Warehouse":
+        """The same, which raises WarehouseError once another file, or none, is in its place."""
+        if not isinstance(self._store, FileStore):
+            return self
+        made = Warehouse(self.location, self.environment)
+        made._store = self._store.pinned()
+        return made
+
+    def require_there(self) -> None:
+        """Raise WarehouseError where nothing is there."""
+        if self.exists():
+            return
+        at = ""
+        if isinstance(self.location, Path) and self.location.is_symlink():
+            at = f" (it is a link to {self.location.readlink()})"
+        raise WarehouseError(
+            f"{self} does not exist{at}: nothing was backfilled into it yet, or its disk is not "
+            "mounted. See that DERIBIT_WAREHOUSE names it."
+        )
 
     def exists(self) -> bool:
         """Whether anything is there. Raises WarehouseError where that cannot be told."""

@@ -13,12 +13,24 @@ from deribit_pipeline.cli.app import app
     epilog="Example: deribit-pipeline backup /mnt/backups/mainnet.duckdb",
 )
 def backup(
-    file: Annotated[Path, typer.Argument(help="The copy. A backup that stands there is replaced.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="The copy. A backup that is there is replaced if it holds no more."),
+    ],
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Replace a backup that holds more, and keep it as FILE.former."
+        ),
+    ] = False,
 ) -> int:
-    """Copy the warehouse as it is at one moment, while others work with it."""
+    """Copy the warehouse as it is at one moment, while others work with it.
+
+    A backup that holds days which the warehouse does not is never replaced, unless --replace is
+    given."""
     from deribit_pipeline.cli import backup as command
 
-    return command.run(file)
+    return command.run(file, replace=replace)
 
 
 @app.command(
