@@ -1,21 +1,19 @@
-"""The settings: the place that reads the environment and `.env`.
+"""The settings: the place that knows what the environment and `.env` say.
 
 Only DAGSTER_HOME is read elsewhere too, by Dagster and by the log file that it configures.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import InputError, SettingsError
 from deribit_pipeline.instruments import Choice, Selector, choice
 from deribit_pipeline.location import Location, location_of
+from deribit_pipeline.variables import Noted, require_known, variables
 
 EXCHANGE_URLS = {
     Environment.MAINNET: "https://www.deribit.com/api/v2",
@@ -63,8 +61,9 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
-        """Read the variables of `env`; an empty one counts as absent. Raises SettingsError."""
-        default = cls()
+        """Read the variables of `env`; an empty one counts as absent. Raises SettingsError, also
+        for a variable that is named like a setting and is none."""
+        env, default = Noted(env), cls()
         environment = _environment(env.get("DERIBIT_ENV"))
         client_id, client_secret = env.get("DERIBIT_CLIENT_ID"), env.get("DERIBIT_CLIENT_SECRET")
         if bool(client_id) != bool(client_secret):
@@ -82,7 +81,7 @@ class Settings:
             if instruments
             else Choice(default.instruments)
         )
-        return cls(
+        settings = cls(
             environment=environment,
             base_url=_base_url(env, "DERIBIT_BASE_URL"),
             history_url=_base_url(env, "DERIBIT_HISTORY_URL"),
@@ -104,6 +103,8 @@ class Settings:
             schedules=_is_on(env, "DERIBIT_SCHEDULES"),
             partitions_since=_day(env, "DERIBIT_PARTITIONS_SINCE", default.partitions_since),
         )
+        require_known(env, env.read)
+        return settings
 
     @classmethod
     def load(cls, warehouse: str | None = None) -> "Settings":
@@ -111,7 +112,7 @@ class Settings:
 
         `warehouse` is where it is instead of where DERIBIT_WAREHOUSE says: see `location`.
         """
-        env = _variables()
+        env = variables()
         if warehouse is None:
             return cls.from_env(env)
         elsewhere = {"DERIBIT_WAREHOUSE": None, "DERIBIT_WAREHOUSE_DATA": None}
@@ -126,17 +127,13 @@ class Settings:
 def location(text: str, data: str | None = None) -> Location:
     """Where another warehouse is, written as DERIBIT_WAREHOUSE is; a lake's files are where
     DERIBIT_WAREHOUSE_DATA says, unless `data` does. Raises InputError."""
-    env = _variables()
+    env = variables()
     if text.startswith("ducklake:"):
         return location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env)
     file = location_of(text, None, env)
     if data:
         raise InputError(f"{file} is a file and has no Parquet files elsewhere: leave those out.")
     return file
-
-
-def _variables() -> dict[str, str | None]:
-    return {**dotenv_values(Path(".env")), **os.environ}
 
 
 def _environment(text: str | None) -> Environment:
