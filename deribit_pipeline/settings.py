@@ -28,6 +28,8 @@ FIRST_DAY = date(2018, 8, 1)
 """The first day of Dagster's partitions. BTC-PERPETUAL, the oldest instrument that the exchange
 still lists, began on 2018-08-14."""
 
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]")
+
 # Scheme, host (a name, or an IPv6 address in brackets), port, path; no credentials, no query.
 _API_ROOT = re.compile(
     r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
@@ -41,7 +43,8 @@ class Settings:
     """What can be set. The defaults are those of `.env.example`, which a test compares.
 
     `instruments` are those that are named; what `selectors` add to them is found in the warehouse:
-    see `operations.universe`. `partitions_since` is the first day of Dagster's partitions.
+    see `operations.universe`. `partitions_since` is the first day of Dagster's partitions,
+    `ui_hosts` are the names by which Dagster's UI is reached, in lower case.
     """
 
     environment: Environment = Environment.MAINNET
@@ -58,6 +61,7 @@ class Settings:
     history_url: str | None = None
     selectors: tuple[Selector, ...] = ()
     partitions_since: date = FIRST_DAY
+    ui_hosts: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
@@ -102,6 +106,7 @@ class Settings:
             dagster_home=Path(env.get("DAGSTER_HOME") or default.dagster_home),
             schedules=_is_on(env, "DERIBIT_SCHEDULES"),
             partitions_since=_day(env, "DERIBIT_PARTITIONS_SINCE", default.partitions_since),
+            ui_hosts=_hosts(env, "DERIBIT_UI_HOSTS"),
         )
         require_known(env, env.read)
         return settings
@@ -192,6 +197,17 @@ def _day(env: Mapping[str, str | None], name: str, default: date) -> date:
     if day > today:
         raise SettingsError(f"{name} must be a day until today, such as {today}, was {text!r}.")
     return day
+
+
+def _hosts(env: Mapping[str, str | None], name: str) -> tuple[str, ...]:
+    hosts = [host.strip().lower() for host in (env.get(name) or "").split(",")]
+    for host in filter(None, hosts):
+        if not _HOST.fullmatch(host):
+            raise SettingsError(
+                f"{name} must be names of hosts without scheme and port, such as "
+                f"dagster.example.com, was {_without_credentials(host)!r}."
+            )
+    return tuple(filter(None, hosts))
 
 
 def _whole(env: Mapping[str, str | None], name: str, default: int, most: int = 1_000_000) -> int:

@@ -7,7 +7,6 @@ for the value that is used instead may be mainnet's.
 
 import difflib
 import io
-import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -18,9 +17,9 @@ from dotenv.parser import Binding, parse_stream
 
 from deribit_pipeline.errors import SettingsError
 
-GIVEN = "_DERIBIT_PIPELINE_ENVIRONMENT"
-"""For processes of Dagster, whose own commands let `.env` go first: as JSON, what the environment
-said before they did so."""
+FOLDER = "_DERIBIT_PIPELINE_FOLDER"
+"""For processes of Dagster, whose own commands put a `.env` of their working folder before the
+environment: the folder of the command that started them elsewhere."""
 
 _OURS = re.compile(r"DERIBIT_\w*|AWS_\w*|DAGSTER_HOME")
 _SECRET = re.compile(r"CLIENT|KEY|TOKEN|WAREHOUSE")
@@ -58,21 +57,15 @@ def variables() -> dict[str, str | None]:
     """All of them. Raises SettingsError, which repeats no value."""
     text = _text(Path(".env"))
     file = _values(text)
+    environment = dict(os.environ)
+    environment.pop(FOLDER, None)
     # Dagster's commands have put into the environment what python-dotenv makes of `${name}`.
     altered = {name for name, value in file.items() if "${" in value}
     replaced = dotenv_values(stream=io.StringIO(text)) if altered else {}
-    environment = dict(os.environ)
-    given = json.loads(environment.pop(GIVEN, "{}"))
     for name in altered:
         if environment.get(name) == replaced[name]:
             del environment[name]
-    return {**file, **environment, **given}
-
-
-def handed_on() -> dict[str, str]:
-    """The environment for processes of Dagster, in which `variables` finds what it finds here."""
-    given = {name: value for name, value in os.environ.items() if _OURS.fullmatch(name)}
-    return {**os.environ, GIVEN: json.dumps(given)}
+    return {**file, **environment}
 
 
 def require_known(variables: Collection[str], known: Collection[str]) -> None:

@@ -10,7 +10,6 @@ import pytest
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import SettingsError
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.variables import handed_on
 from deribit_pipeline_tests.processes import DAGSTER, script
 from deribit_pipeline_tests.test_names import HOSTILE
 
@@ -193,18 +192,6 @@ def test_a_link_to_nothing_and_a_file_that_cannot_be_read_are_refused(dotenv: Pa
     dotenv.unlink()
     dotenv.mkdir()  # as virtual environments are called
     assert Settings.load() == Settings()
-
-
-def test_the_environment_goes_first_in_processes_of_dagster_too(
-    dotenv: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dotenv.write_text("DERIBIT_ENV=mainnet\nDERIBIT_BURST=7\n")
-    monkeypatch.setenv("DERIBIT_ENV", "testnet")
-    for name, value in handed_on().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DERIBIT_ENV", "mainnet")  # as Dagster's commands do
-    settings = Settings.load()
-    assert (settings.environment, settings.burst) == (Environment.TESTNET, 7)
 
 
 COMMANDS = [

@@ -29,8 +29,9 @@ LAYERS = {
     "read": PURE | {"settings", "warehouse"},
     "operations": PURE
     | {"__init__", "settings", "deribit", "planning", "warehouse", "operations", "sandbox"},
-    "defs": PURE | {"home", "pictures", "processes", "settings", "warehouse", "operations", "defs"},
-    "definitions": PURE | {"settings", "warehouse", "operations", "defs"},
+    "defs": PURE
+    | {"home", "pictures", "processes", "settings", "variables", "warehouse", "operations", "defs"},
+    "definitions": PURE | {"settings", "variables", "warehouse", "operations", "defs"},
     "cli": PURE
     | {"__init__", "home", "logs", "settings", "warehouse", "operations", "defs", "sandbox"}
     | {"cli", "pictures"},
@@ -38,6 +39,8 @@ LAYERS = {
 THIRD_PARTY = {
     "dagster": {"defs", "definitions"},
     "dagster_postgres": {"defs"},
+    "dagster_webserver": {"defs"},
+    "graphql": {"defs"},
     "sqlalchemy": {"cli", "defs"},
     "httpx": {"deribit"},
     "orjson": {"deribit", "sandbox"},
@@ -46,7 +49,7 @@ THIRD_PARTY = {
     "rich": {"cli"},
     "altair": {"pictures"},
     "vl_convert": {"pictures"},
-    "starlette": {"sandbox"},
+    "starlette": {"defs", "sandbox"},
     "uvicorn": {"sandbox"},
     "concurrent_log_handler": {"logs"},
     "dotenv": {"variables"},
