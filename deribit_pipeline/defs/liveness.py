@@ -25,7 +25,7 @@ _UNFINISHED = [
 def tags_of_this_process(run_id: str) -> dict[str, str]:
     """What a run that is in this process is tagged with. The run is named too: Dagster gives a
     run that repeats another the other's tags."""
-    return {_HOST: socket.gethostname(), _PROCESS: f"{run_id}:{name_of(os.getpid())}"}
+    return {_HOST: socket.gethostname(), _PROCESS: f"{run_id[:8]}:{name_of(os.getpid())}"}
 
 
 def note_process(instance: dg.DagsterInstance, event: EventLogEntry) -> None:
@@ -41,5 +41,5 @@ def fail_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
     filters = dg.RunsFilter(statuses=_UNFINISHED, tags={_HOST: socket.gethostname()})
     for run in instance.get_runs(filters):
         of, _, process = run.tags[_PROCESS].rpartition(":")
-        if of in ("", run.run_id) and not is_alive(process):  # former versions named no run
+        if of in ("", run.run_id[:8]) and not is_alive(process):  # former versions named no run
             instance.report_run_failed(run, "The process of the run is gone: was it killed?")
