@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from deribit_pipeline.masking import masked
+
 MOST_BYTES = 10_000_000
 KEPT_FILES = 5
 
@@ -50,7 +52,13 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps({name: value for name, value in line.items() if value is not None})
+        return json.dumps(
+            {
+                name: masked(value) if isinstance(value, str) else value
+                for name, value in line.items()
+                if value is not None
+            }
+        )
 
 
 def json_file_handler() -> logging.Handler:

@@ -12,7 +12,8 @@ from pathlib import Path
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import InputError, SettingsError
 from deribit_pipeline.instruments import Choice, Selector, choice
-from deribit_pipeline.location import Location, location_of
+from deribit_pipeline.location import Lake, Location, location_of
+from deribit_pipeline.masking import learn, passwords_of
 from deribit_pipeline.variables import Noted, require_known, variables
 
 EXCHANGE_URLS = {
@@ -118,8 +119,11 @@ class Settings:
         `warehouse` is where it is instead of where DERIBIT_WAREHOUSE says: see `location`.
         """
         env = variables()
+        learn([env.get("DERIBIT_CLIENT_SECRET")])
         if warehouse is None:
-            return cls.from_env(env)
+            settings = cls.from_env(env)
+            learn(_secrets_of(settings.warehouse))
+            return settings
         elsewhere = {"DERIBIT_WAREHOUSE": None, "DERIBIT_WAREHOUSE_DATA": None}
         return replace(cls.from_env({**env, **elsewhere}), warehouse=location(warehouse))
 
@@ -134,11 +138,20 @@ def location(text: str, data: str | None = None) -> Location:
     DERIBIT_WAREHOUSE_DATA says, unless `data` does. Raises InputError."""
     env = variables()
     if text.startswith("ducklake:"):
-        return location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env)
+        lake = location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env)
+        learn(_secrets_of(lake))
+        return lake
     file = location_of(text, None, env)
     if data:
         raise InputError(f"{file} is a file and has no Parquet files elsewhere: leave those out.")
     return file
+
+
+def _secrets_of(warehouse: Location) -> list[str | None]:
+    if not isinstance(warehouse, Lake):
+        return []
+    keys = warehouse.storage
+    return [*passwords_of(warehouse.catalog), keys.secret, keys.token]
 
 
 def _environment(text: str | None) -> Environment:
@@ -162,7 +175,8 @@ def _base_url(env: Mapping[str, str | None], name: str) -> str | None:
 
 
 def _without_credentials(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//…@", url)
+    """What may be shown of an address: neither user and password nor a query."""
+    return re.split("[?#]", re.sub(r".*@", "…@", url))[0]
 
 
 def _positive(env: Mapping[str, str | None], name: str, default: float) -> float:

@@ -15,17 +15,18 @@ LAYERS = {
     "datasets": {"domain", "instruments"},
     "instruments": {"errors"},
     "location": {"errors"},
-    "catalog": {"errors"},
+    "masking": set(),
+    "catalog": {"errors", "masking"},
     "log_file": set(),
-    "logs": {"log_file"},
+    "logs": {"log_file", "masking"},
     "processes": set(),
     "home": PURE,
     "variables": {"errors"},
-    "settings": PURE | {"variables"},
+    "settings": PURE | {"masking", "variables"},
     "sandbox": {"sandbox"},
     "deribit": PURE | {"catalog", "deribit"},
     "planning": PURE | {"planning"},
-    "warehouse": PURE | {"catalog", "processes", "warehouse"},
+    "warehouse": PURE | {"catalog", "masking", "processes", "warehouse"},
     "pictures": PURE | {"pictures"},
     "read": PURE | {"settings", "warehouse"},
     "operations": PURE
@@ -34,7 +35,17 @@ LAYERS = {
     | {"home", "pictures", "processes", "settings", "variables", "warehouse", "operations", "defs"},
     "definitions": PURE | {"settings", "variables", "warehouse", "operations", "defs"},
     "cli": PURE
-    | {"__init__", "home", "logs", "settings", "warehouse", "operations", "defs", "sandbox"}
+    | {
+        "__init__",
+        "home",
+        "logs",
+        "masking",
+        "settings",
+        "warehouse",
+        "operations",
+        "defs",
+        "sandbox",
+    }
     | {"cli", "pictures"},
 }
 THIRD_PARTY = {
