@@ -1,5 +1,6 @@
 """Takes the README's pictures: `make screenshots`. Everything in them comes from the sandbox."""
 
+import os
 import re
 import sys
 import tempfile
@@ -109,7 +110,7 @@ def main(folder: Path) -> None:
     if CHROMIUM is None:
         sys.exit("There is no chromium on this machine: apt-get install chromium.")
     with tempfile.TemporaryDirectory() as temporary:
-        tempfile.tempdir = temporary  # where the rate limit is kept
+        os.environ["XDG_RUNTIME_DIR"] = temporary  # where the rate limit is kept
         sandbox = SandboxExchange(NOW.timestamp, per_second=0)
         with serving(sandbox) as url, browsing() as page:
             settings = replace(

@@ -23,6 +23,7 @@ from deribit_pipeline.errors import (
     WrongCredentials,
     WrongEnvironment,
 )
+from deribit_pipeline.masking import masked
 
 __all__ = ["app", "exit_code", "housekeeping", "looking", "main", "making"]
 
@@ -59,5 +60,5 @@ def exit_code(arguments: list[str]) -> int:
 
 
 def _said(sentence: object, code: int) -> int:
-    typer.echo(f"Error: {sentence}", err=True)
+    typer.echo(f"Error: {masked(str(sentence))}", err=True)
     return code

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from deribit_pipeline.masking import masked
 from deribit_pipeline.operations.jobs import Job
 
 # Without a terminal, how many seconds pass between two lines of progress.
@@ -53,7 +54,9 @@ class _ToConsole(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._console.print(
-            f"{record.levelname.capitalize()}: {record.getMessage()}", markup=False, soft_wrap=True
+            f"{record.levelname.capitalize()}: {masked(record.getMessage())}",
+            markup=False,
+            soft_wrap=True,
         )
 
 
