@@ -112,19 +112,23 @@ def test_ids_that_never_come_back_are_an_error(opened: Opened, faults: Faults, f
         exchange.run(exchange.client.test())
 
 
-@pytest.mark.parametrize("fault", ["post_refused", "id_null"])
+@pytest.mark.parametrize(
+    ("fault", "ways"),
+    [("post_refused", ["POST", "GET", "POST", "GET", "GET"]), ("id_null", ["POST", "POST", "GET"])],
+)
 def test_a_host_without_post_or_ids_is_called_over_get_and_that_is_said_once(
     exchange: Exchange,
     sandbox: SandboxExchange,
     faults: Faults,
     fault: str,
+    ways: list[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     faults.spoil_where(fault, always)
     sent = requests_of(exchange.client)
     for _ in range(3):
         assert closes(exchange, BTC) == true_closes(sandbox, BTC)
-    assert [request.method for request in sent] == ["POST", "GET", "POST", "GET", "GET"]
+    assert [request.method for request in sent] == ways
     (said,) = said_of(caplog, "is called over GET", logging.WARNING)
     assert str(exchange.client.rpc._root) in said
     with pytest.raises(UnknownInstrument):
@@ -140,11 +144,24 @@ def test_the_archive_has_no_ids_and_is_called_over_get_without_a_warning(
     for _ in range(4):
         exchange.run(exchange.history.get_instrument(BTC))
         exchange.run(exchange.client.get_instrument(BTC))
-    methods = [request.method for request in sent]
-    assert methods == ["POST", "GET", "POST", "GET", "GET", "GET"]
+    assert [request.method for request in sent] == ["POST", "GET", "GET", "GET"]
     (said,) = said_of(caplog, "is called over GET")
     assert "/history/api/v2" in said
     assert said_of(caplog, "is called over GET", logging.WARNING) == []
+
+
+def test_of_many_calls_at_once_one_finds_out_how_the_archive_is_called(
+    exchange: Exchange,
+) -> None:
+    assert exchange.history is not None
+    history = exchange.history
+    sent = requests_of(history)
+
+    async def many() -> None:
+        await asyncio.gather(*(history.get_instrument(BTC) for _ in range(10)))
+
+    exchange.run(many())
+    assert [request.method for request in sent] == ["POST"] + ["GET"] * 9
 
 
 def test_one_refused_post_is_no_reason_to_send_no_more(exchange: Exchange, faults: Faults) -> None:
@@ -262,4 +279,5 @@ def test_the_query_of_a_get_and_the_body_of_a_post_say_the_same(
     for call in calls:
         exchange.run(call("public/noted", **given))
     as_text = {"currency": "BTC", "expired": "true", "count": "10", "rate": "0.5"}
-    assert seen == [as_text] * 3  # the archive was called over POST, and then over GET
+    exchange.run(exchange.history.rpc.call("public/noted", **given))  # over GET now
+    assert seen == [as_text] * 3

@@ -11,6 +11,7 @@ from deribit_pipeline.deribit import parse, shapes
 from deribit_pipeline.deribit.account import LOG, Account
 from deribit_pipeline.deribit.auth import Credentials, Token
 from deribit_pipeline.deribit.credits import Credits, Meters, file_meter
+from deribit_pipeline.deribit.envelope import Stamp
 from deribit_pipeline.deribit.funding import Funding
 from deribit_pipeline.deribit.methods import parsed
 from deribit_pipeline.deribit.prices import Prices
@@ -49,10 +50,11 @@ _CONNECTING = 10.0
 @dataclass(frozen=True, slots=True)
 class Chart:
     """The candles of one answer, as they came, and the exchange's clock when it was asked
-    (assumption:envelope)."""
+    (assumption:envelope). `stamp` is the answer's: one that has another is no copy of it."""
 
     candles: Candles
     as_of: datetime
+    stamp: Stamp | None = None
 
 
 class DeribitClient(Account, Specifications, Funding, VolatilityIndex, Trades, Prices, Settlements):
@@ -104,7 +106,8 @@ class DeribitClient(Account, Specifications, Funding, VolatilityIndex, Trades, P
             "resolution": resolution.value,
         }
         answer = await self.rpc.call(CHART, **params)
-        return Chart(parsed(answer.result, parse.candles, CHART, **params), answer.as_of)
+        candles = parsed(answer.result, parse.candles, CHART, **params)
+        return Chart(candles, answer.as_of, answer.stamp)
 
     async def auth(self) -> Token:
         """`public/auth` with the client credentials. Other calls renew their token themselves."""

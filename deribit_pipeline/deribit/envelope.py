@@ -35,14 +35,6 @@ _REFUSING = frozenset({403, 451})
 _MOST_QUOTED = 200
 
 
-class UnusablePost(Exception):
-    """The host takes no POST, or does not say which it answers: `error` is what that comes to."""
-
-    def __init__(self, error: DeribitError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
 def opened(received: Received, call: Call, root: Root) -> Body:
     """The envelope, whose body counts whatever its HTTP status is. Raises a DeribitError."""
     try:
@@ -67,14 +59,17 @@ def refuses_post(received: Received) -> bool:
     )
 
 
-def correlated(body: Body, number: int, status: int, call: Call, root: Root) -> None:
-    """Check that an envelope answers the POST with this `id`.
+def correlated(
+    body: Body, number: int, status: int, call: Call, root: Root
+) -> DeribitUnavailable | None:
+    """Check that an envelope answers the POST with this `id`; an error where its `id` is null.
 
-    Raises DeribitUnavailable where it answers another, and UnusablePost where it does not say.
+    Raises DeribitUnavailable where it answers another, and where it is a refusal that passes and
+    needs none, such as too_many_requests from something before the exchange.
     """
     came = body.get("id")
     if type(came) is int and came == number:
-        return
+        return None
     if came is not None:
         raise DeribitUnavailable(
             f"the response belongs to another request: its `id` is {call.said(came, 40)}, "
@@ -86,9 +81,9 @@ def correlated(body: Body, number: int, status: int, call: Call, root: Root) -> 
     if body.get("error") is not None:
         error = refusal(body, status, call, root)
         if isinstance(error, DeribitUnavailable):
-            raise error  # such as too_many_requests, which something before the exchange may say
+            raise error
         reason = f"{reason}; {error.reason}"
-    raise UnusablePost(DeribitUnavailable(reason, method=call.method, params=call.params))
+    return DeribitUnavailable(reason, method=call.method, params=call.params)
 
 
 def stamp_of(body: Body) -> Stamp | None:

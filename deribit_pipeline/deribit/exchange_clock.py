@@ -9,13 +9,15 @@ The rule:
   monotonic clock: at most AHEAD before and BEHIND after that.
 * Where one does not, `public/get_time` is requested. If its own `usIn` and its result agree with
   the response, the exchange's time is that, whatever this machine's clock says.
-* If they do not, the response is refused and requested again; a cached copy, for one, shows the
-  time at which it was made. A second response to the same request that still does not fit is used,
-  but its time counts as no later than what was agreed before (this machine's clock, at first): what
-  is in doubt stays open. One that is BEHIND is refused until the request is given up.
+* If they do not, the response is refused and requested again: a single wrong one is not used, and
+  a copy that was kept on the way shows the time at which it was made. Where the next one does not
+  fit either, it and those after it are used, but their time counts as no later than what was agreed
+  before (this machine's clock, at first): what is in doubt stays open, and that is said once. One
+  that is BEHIND is refused until the request is given up.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +32,9 @@ BEHIND = 60.0
 
 # The two times of one `public/get_time`: when the request came in, and the result.
 _AGREEMENT = 2.0
+
+# Seconds after a time that was not confirmed in which that is not tried again.
+_REST = 10.0
 
 
 class Fit(StrEnum):
@@ -76,6 +81,7 @@ class ExchangeClock:
         # The exchange's time minus the monotonic clock's is between these; None at first.
         self._between: tuple[float, float] | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._tried_at = -math.inf
 
     async def settled(
         self, reading: Reading, request_time: Callable[[], Awaitable[Witness | None]]
@@ -86,8 +92,11 @@ class ExchangeClock:
         if fit is not Fit.WELL:
             async with self._one_at_a_time:
                 fit = self._fit(reading)  # another may have confirmed the like meanwhile
-                if fit is not Fit.WELL and self._is_confirmed(reading, await request_time()):
-                    fit = Fit.WELL
+                if fit is not Fit.WELL and reading.came_at - self._tried_at > _REST:
+                    if self._is_confirmed(reading, await request_time()):
+                        fit = Fit.WELL
+                    else:
+                        self._tried_at = reading.came_at
         if fit is Fit.WELL:
             self._note(reading)
         return fit

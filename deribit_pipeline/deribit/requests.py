@@ -6,6 +6,7 @@ GET; nothing in such a response says what was requested, but a copy of an earlie
 times (see `envelope.Stamp`), and is requested again by a URL that no cache has.
 """
 
+import asyncio
 import itertools
 import logging
 import secrets
@@ -17,17 +18,28 @@ import orjson
 
 from deribit_pipeline.deribit import envelope
 from deribit_pipeline.deribit.auth import Token
-from deribit_pipeline.deribit.envelope import Body, Stamps, UnusablePost
+from deribit_pipeline.deribit.envelope import Body, Stamps
 from deribit_pipeline.deribit.transport import Call, Received, Root
 from deribit_pipeline.errors import DeribitError, DeribitRejected, DeribitUnavailable
 
 logger = logging.getLogger(__name__)
 
-# How often a host may refuse a POST before it gets no more of them: one may be a passing fault.
-_REFUSALS = 2
+# How often a host may refuse a POST before it gets no more of them: one may be a passing fault. Of
+# the archive host it is expected.
+_REFUSALS, _REFUSALS_OF_ARCHIVE = 2, 1
 
 Send = Callable[[httpx.Request, Call], Awaitable[Received]]
 """Sends a request when it may be sent, and waits for the whole response. Raises a DeribitError."""
+
+
+class UnusablePost(Exception):
+    """The host takes no POST, or does not say which it answers: `error` is what that comes to, and
+    `answered` the response where it is one of JSON-RPC all the same."""
+
+    def __init__(self, error: DeribitError, answered: tuple[Received, Body] | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.answered = answered
 
 
 @dataclass(slots=True)
@@ -51,23 +63,38 @@ class Requests:
         self._http, self._root, self._send = http, root, send
         self._ids = ids or itertools.count(secrets.randbits(48))
         self._stamps = Stamps()
-        self._refused_posts = 0
+        self._more_posts = _REFUSALS_OF_ARCHIVE if root.is_archive else _REFUSALS
+        self._first_is_over: asyncio.Event | None = None
         self._is_correlated = self._has_answered = self._has_said = False
 
     async def exchanged(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
         """A response to this call and no other, as far as the host lets that be known."""
-        refused: UnusablePost | None = None
-        if self._is_correlated or self._refused_posts < _REFUSALS:
-            try:
-                return await self.by_post(attempts.call, token)
-            except UnusablePost as error:
-                if self._is_correlated:
-                    raise error.error from error
-                refused = error
-        answered = await self._by_get(attempts, token)
-        if refused is not None:
-            self._refused_posts += 1
-            self._say(refused.error.reason)
+        if self._first_is_over is not None:
+            # The first shows how the host is called, which the others need not find out again.
+            await self._first_is_over.wait()
+            return await self._by_either(attempts, token)
+        self._first_is_over = asyncio.Event()
+        try:
+            return await self._by_either(attempts, token)
+        finally:
+            self._first_is_over.set()
+
+    async def _by_either(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
+        if not self._is_correlated and self._more_posts <= 0:
+            return await self._by_get(attempts, token)
+        try:
+            return await self.by_post(attempts.call, token)
+        except UnusablePost as error:
+            if self._is_correlated:
+                raise error.error from error
+            refused = error
+        # A response without an id is worth as much as one to a GET.
+        if refused.answered is None:
+            answered = await self._by_get(attempts, token)
+        else:
+            answered = self._no_copy(*refused.answered, attempts)
+        self._more_posts -= 1
+        self._say(refused.error.reason)
         return answered
 
     async def by_post(
@@ -91,12 +118,13 @@ class Requests:
             if envelope.refuses_post(response):
                 raise UnusablePost(error) from error
             raise
-        envelope.correlated(body, number, response.status, call, self._root)
+        uncorrelated = envelope.correlated(body, number, response.status, call, self._root)
+        if uncorrelated is not None:
+            raise UnusablePost(uncorrelated, (response, body))
         self._is_correlated = True
         return response, body
 
     async def _by_get(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
-        """A response that is no copy of an earlier one."""
         call = attempts.call
         query = {name: _query_value(value) for name, value in call.params.items()}
         if attempts.met_a_copy:
@@ -104,8 +132,11 @@ class Requests:
         headers = {"Cache-Control": "no-cache", **_authorization(token)}
         request = self._http.build_request("GET", call.method, params=query, headers=headers)
         response = await self._send(request, call)
-        body = self._opened(response, call)
-        stamp = envelope.stamp_of(body)
+        return self._no_copy(response, self._opened(response, call), attempts)
+
+    def _no_copy(self, response: Received, body: Body, attempts: Attempts) -> tuple[Received, Body]:
+        """The response; raises DeribitUnavailable where it is a copy of an earlier one."""
+        call, stamp = attempts.call, envelope.stamp_of(body)
         if stamp is not None and not self._stamps.is_new(stamp):
             attempts.met_a_copy = True
             raise DeribitUnavailable(

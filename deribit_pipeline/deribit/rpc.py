@@ -18,9 +18,9 @@ import httpx
 from deribit_pipeline.deribit import codes, envelope, parse
 from deribit_pipeline.deribit.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
 from deribit_pipeline.deribit.credits import Credits, MeterUnreachable
-from deribit_pipeline.deribit.envelope import Body, Stamp, UnusablePost
+from deribit_pipeline.deribit.envelope import Body, Stamp
 from deribit_pipeline.deribit.exchange_clock import ExchangeClock, Fit, Reading, Witness
-from deribit_pipeline.deribit.requests import Attempts, Requests
+from deribit_pipeline.deribit.requests import Attempts, Requests, UnusablePost
 from deribit_pipeline.deribit.retries import PATIENCE, Retries
 from deribit_pipeline.deribit.transport import Bounds, Call, Received, Root, received
 from deribit_pipeline.domain import from_ms
@@ -184,7 +184,7 @@ class Rpc:
             return us_in
         call, latest = attempts.call, self._clock.latest(response.came_at)
         apart = abs(us_in - latest) / 1e6
-        if fit is Fit.BEHIND or not attempts.met_a_doubt:
+        if fit is Fit.BEHIND or not (attempts.met_a_doubt or self._warned_of_clock):
             attempts.met_a_doubt = True
             attempts.met_a_copy |= fit is Fit.BEHIND
             raise DeribitUnavailable(

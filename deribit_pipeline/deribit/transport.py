@@ -61,7 +61,8 @@ class Root:
         return "DERIBIT_HISTORY_URL" if self.is_archive else "DERIBIT_BASE_URL"
 
     def __str__(self) -> str:
-        return f"{self.url} through {self.proxy}" if self.proxy else self.url
+        name = f"the archive host {self.url} ({self.variable})" if self.is_archive else self.url
+        return f"{name} through {self.proxy}" if self.proxy else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,7 @@ async def _slowly(content: bytes, pause: float) -> AsyncIterator[bytes]:
 
 async def _endless() -> AsyncIterator[bytes]:
     while True:
+        await asyncio.sleep(0)  # so that whoever leaves ends it
         yield b" " * 65_536
 
 
