@@ -27,7 +27,7 @@ class Reading:
 
     def told(self, as_of: datetime) -> "ToldRows":
         """The same with the exchange's clock."""
-        return ToldRows(self.rows, as_of, self.malformed)
+        return ToldRows(self.rows, as_of, malformed=self.malformed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """How a method is requested, and how a response is known to belong to the request.
 
-A call is a POST with an `id` that must come back: no cache answers a POST, and no response is taken
-for another request's. A host that takes no POST, or does not send the `id` back, is called over
-GET; nothing in such a response says what was requested, but a copy of an earlier one shows by its
-times (see `envelope.Stamp`), and is requested again by a URL that no cache has.
+A call is a POST with an `id` that must come back (assumption:post-id): no cache answers a POST, and
+no response is taken for another request's. A host that takes no POST, or does not send the `id`
+back, is called over GET (assumption:post-id-archive); nothing in such a response says what was
+requested, but a copy of an earlier one shows by its times (see `envelope.Stamp`), and is requested
+again by a URL that no cache has.
 """
 
 import asyncio

@@ -71,7 +71,7 @@ class VolatilityIndex(Methods):
                 candles = _without_repeated(candles, pages[0], asked)
             pages.insert(0, candles)
             if older is None or older < start or not len(candles["opened_at"]):
-                return ToldRows(_joined(pages), as_of, malformed)
+                return ToldRows(_joined(pages), as_of, malformed=malformed)
             if older >= end:
                 raise DeribitBadPayload(
                     f"`continuation` does not go on: {from_ms(older)}", method=DATA, params=asked

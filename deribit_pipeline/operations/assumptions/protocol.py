@@ -28,10 +28,20 @@ _DEFAULTS = Settings()
 
 _TRADES = partial(trades, instrument_name=SERIES, most=MOST_TRADES_OF_ARCHIVE)
 
+
+def _candles(result: object) -> Candles:
+    """The candles of a response. Raises ValueError also where a single value is malformed."""
+    told = parse.candles(result)
+    malformed = np.isnan(told.values).any(axis=1)
+    if malformed.any():
+        raise ValueError(f"a value of {told.opened_at[malformed][0]} is no number")
+    return told
+
+
 PARSERS: dict[str, Callable[[object], object]] = (
     dict.fromkeys(
         ("running", "day", "hours", "quiet", "expired", *(f"anchor-{name}" for name in ANCHORED)),
-        parse.candles,
+        _candles,
     )
     | dict.fromkeys(("funding-overflow", "funding-day", "funding-began"), funding.rates)
     | dict.fromkeys(("dvol", "dvol-older", "dvol-hours", "dvol-began"), volatility_index.index_page)
