@@ -16,8 +16,8 @@ from deribit_pipeline.planning.witness import Disagreement, Witness
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedRows:
     """The rows of one cadence after all requests: `moments` are where they stand. Of these,
-    `unshared` were requested again and no two responses say the same, `malformed` could not be
-    read, `impossible` break a rule, each under the first that it breaks, and `uncompared` have no
+    `unshared` were requested again and no two responses share them, `malformed` could not be read,
+    `impossible` break a rule, each under the first that it breaks, and `uncompared` have no
     witness. All are sorted."""
 
     cadence: Cadence
@@ -29,7 +29,7 @@ class CheckedRows:
     uncompared: Moments
 
     def corrected(self, page: Page) -> Page:
-        """The page with what two responses say of its rows."""
+        """The page with the rows that two further responses share."""
         return page.with_rows(self.votes.rows) if self.votes.is_changed else page
 
 
@@ -49,7 +49,7 @@ class Checked:
             unshared = _within(rows.unshared, day)
             if len(unshared):
                 name = self._name(rows, unshared, _instant)
-                return f"no two responses say the same of the row of {name}"
+                return f"no two responses agree on the row of {name}"
             malformed = _within(rows.malformed, day)
             if len(malformed):
                 name = self._name(rows, malformed, _instant)
@@ -104,7 +104,8 @@ def checked(
     given_up: frozenset[str],
 ) -> Checked:
     """Hold the rows of each cadence, as the votes have them, against the rules and each other."""
-    comparisons = witness.compared([some.rows for some in votes])
+    compared = witness.compared([some.rows for some in votes])
+    comparisons = [comparison for comparison in compared if not comparison.is_hint]
     found: dict[tuple[str, date], list[Disagreement]] = {}
     for comparison in comparisons:
         for disagreement in comparison.disagreements:

@@ -1,4 +1,4 @@
-"""What several responses say of single rows: two that say the same confirm one."""
+"""The same rows in several responses: two equal ones confirm a row."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ ENOUGH = 2
 """How many responses must share a row to confirm it."""
 
 MOST = 3
-"""How many responses are compared before a row of which no two say the same is given up."""
+"""How many responses are compared before a row that no two of them share is given up."""
 
 
 class Votes:
-    """The rows of one cadence, sorted, and what responses to different windows say of them.
+    """The rows of one cadence, sorted, and their values in responses for different windows.
 
-    `rows` are those of believed pages until two responses say something else of one; `is_changed`
-    tells that they did.
+    `rows` are those of the pages, and what two further responses share instead; `is_changed` is
+    set where they do.
     """
 
     def __init__(self, at: str, pages: Sequence[Page], nothing: Columns) -> None:
@@ -29,8 +29,8 @@ class Votes:
         self.rows = some_of(rows, firsts)
         self.is_changed = False
         self._at = at
-        self._twice = [page for page in pages if page.is_confirmed]
-        self._said: dict[int, list[bytes]] = {}
+        self._confirmed = [page for page in pages if page.is_confirmed]
+        self._seen: dict[int, list[bytes]] = {}
         self._wrong = {ms: what for page in pages for ms, what in page.malformed.items()}
 
     @property
@@ -53,21 +53,21 @@ class Votes:
 
     @property
     def unshared(self) -> Moments:
-        """The moments of rows that were requested again and of which no two responses say the
-        same, sorted."""
-        unshared = [ms for ms, said in self._said.items() if not _is_shared(said)]
+        """The moments of rows that were requested again and that no two responses share,
+        sorted."""
+        unshared = [ms for ms, seen in self._seen.items() if not _is_shared(seen)]
         return np.array(sorted(unshared), np.int64).astype("datetime64[ms]")
 
-    def hear(self, page: Page, moments: Moments) -> None:
-        """Take in what a response to another window says of the rows of these moments."""
-        told = page.told
-        for moment in np.intersect1d(moments, told[self._at]):
-            said, key = self._of(moment), _ms(moment)
-            said.append(_values(told, np.searchsorted(told[self._at], moment)))
+    def add(self, page: Page, moments: Moments) -> None:
+        """Add the rows of these moments from a response for another window."""
+        rows = page.rows
+        for moment in np.intersect1d(moments, rows[self._at]):
+            seen, key = self._of(moment), _ms(moment)
+            seen.append(_values(rows, np.searchsorted(rows[self._at], moment)))
             if key in page.malformed:
                 self._wrong[key] = page.malformed[key]
-            [(value, count)] = Counter(said).most_common(1)
-            if count >= ENOUGH and value != said[0]:
+            [(value, count)] = Counter(seen).most_common(1)
+            if count >= ENOUGH and value != seen[0]:
                 self._set(moment, value)
 
     def _set(self, moment: np.datetime64, value: bytes) -> None:
@@ -76,19 +76,19 @@ class Votes:
             self.rows[name][place] = number
 
     def _of(self, moment: np.datetime64) -> list[bytes]:
-        if _ms(moment) not in self._said:
+        if _ms(moment) not in self._seen:
             value = _values(self.rows, np.searchsorted(self.rows[self._at], moment))
-            is_twice = any(moment in page.moments for page in self._twice)
-            self._said[_ms(moment)] = [value] * (ENOUGH if is_twice else 1)
-        return self._said[_ms(moment)]
+            is_twice = any(moment in page.moments for page in self._confirmed)
+            self._seen[_ms(moment)] = [value] * (ENOUGH if is_twice else 1)
+        return self._seen[_ms(moment)]
 
     def _is_decided(self, moment: np.datetime64) -> bool:
-        said = self._of(moment)
-        return _is_shared(said) or len(said) >= MOST
+        seen = self._of(moment)
+        return _is_shared(seen) or len(seen) >= MOST
 
 
-def _is_shared(said: Sequence[bytes]) -> bool:
-    return max(Counter(said).values()) >= ENOUGH
+def _is_shared(seen: Sequence[bytes]) -> bool:
+    return max(Counter(seen).values()) >= ENOUGH
 
 
 def _names(rows: Columns) -> list[str]:

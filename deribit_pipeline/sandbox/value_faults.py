@@ -49,12 +49,14 @@ def _set(column: int, value: Any) -> Callable[[Rows], Rows]:
     return _change_of_one(lambda values: [*values[:column], value, *values[column + 1 :]])
 
 
-def _swapped(rows: Rows) -> Rows:
-    """Two rows with each other's values, more than an hour of minutes apart where there are."""
-    if not _is_measured(rows):
-        return rows
+def _swapped(apart: int) -> Callable[[Rows], Rows]:
+    """Two rows with each other's values, so many apart where there are."""
+    return lambda rows: _with_swapped(rows, apart) if _is_measured(rows) else rows
+
+
+def _with_swapped(rows: Rows, apart: int) -> Rows:
     one = len(rows) // 2
-    other = min(one + 61, len(rows) - 1)
+    other = min(one + apart, len(rows) - 1)
     first, second = _values_of(rows[one]), _values_of(rows[other])
     swapped = list(rows)
     swapped[one], swapped[other] = _with(rows[one], second), _with(rows[other], first)
@@ -86,7 +88,8 @@ VALUE_CHANGES: dict[str, Callable[[Rows], Rows]] = {
     "value_negative": _change_of_one(lambda v: [*v[:2], -v[2], v[3]]),
     "value_huge": _set(1, 1e308),
     "value_null": _set(3, None),
-    "values_swapped": _swapped,
+    "values_swapped": _swapped(61),
+    "values_swapped_within_an_hour": _swapped(2),
     "values_of_another_hour": _hour_of_another,
     "value_row_twice": _repeated_within,
 }

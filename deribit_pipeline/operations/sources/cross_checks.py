@@ -2,6 +2,7 @@
 them."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,11 +22,11 @@ logger = logging.getLogger(__name__)
 # How often rows are requested again: a response may fail, and what one corrects may show more.
 _ROUNDS = 6
 
-# So many disagreements are confirmed before a witness that denies most rows is given up.
+# So many disagreements are confirmed before a witness that most rows disagree with is given up.
 _SAMPLE = 5
 
 Doubts = Sequence[Moments]
-"""Rows that are doubted, of each cadence."""
+"""Rows to request again, of each cadence."""
 
 
 class CrossChecks:
@@ -39,6 +40,7 @@ class CrossChecks:
         self._nothing = nothing
         self._series = series
         self._given_up: set[str] = set()
+        self._confirmed = Counter[str]()
 
     async def checked(self, believed: Sequence[Sequence[Page | Unproved]]) -> Checked:
         """The pieces of each cadence after their rows were compared, and requested again where
@@ -51,6 +53,7 @@ class CrossChecks:
         for comparison in self._compared(votes):
             await self._try_out(votes, comparison)
         await self._settle(votes, lambda: self._disagreeing(votes))
+        self._weigh_hints(votes)
         cadences = [fetcher.cadence for fetcher in self._fetchers]
         return checked(cadences, votes, self._witness, frozenset(self._given_up))
 
@@ -72,7 +75,7 @@ class CrossChecks:
         ]
 
     def _disagreeing(self, votes: Sequence[Votes]) -> Doubts:
-        """What is impossible, and what a witness denies that is still listened to."""
+        """Rows that are impossible, and those that disagree with a witness not given up."""
         found = [
             disagreement
             for comparison in self._compared(votes)
@@ -85,10 +88,10 @@ class CrossChecks:
         ]
 
     async def _try_out(self, votes: Sequence[Votes], comparison: Comparison) -> None:
-        """Where a witness denies most rows, confirm a few first: where none of them changes, the
-        exchange's own rows are not what we take them for, and no more requests are spent."""
+        """Where most rows disagree with a witness, confirm a few first: where none of these
+        changes, the witness is not what it is taken for, and no more requests are spent."""
         denied = comparison.disagreements
-        if comparison.what in self._given_up or len(denied) < _SAMPLE:
+        if comparison.is_hint or comparison.what in self._given_up or len(denied) < _SAMPLE:
             return
         if not comparison.is_mostly_denied:
             return
@@ -104,15 +107,22 @@ class CrossChecks:
         if is_news and still.issuperset(disagreement.moment for disagreement in some):
             self._given_up.add(comparison.what)
             logger.warning(
-                "Of %s, most %s disagree, and the exchange insists: rows that disagree are "
-                "stored with this verdict and not requested again",
+                "Of %s, most %s disagree, and further responses confirm them: such rows are "
+                "stored with a verdict and not requested again",
                 self._series,
                 comparison.what,
             )
 
+    def _weigh_hints(self, votes: Sequence[Votes]) -> None:
+        """Give a hint up that was confirmed to be wrong often enough."""
+        for comparison in self._compared(votes):
+            if comparison.is_hint:
+                self._confirmed[comparison.what] += len(comparison.disagreements)
+                if self._confirmed[comparison.what] >= _SAMPLE:
+                    self._given_up.add(comparison.what)
+
     async def _settle(self, votes: Sequence[Votes], doubts: Callable[[], Doubts]) -> None:
-        """Request doubted rows again, each time in other windows, until each is confirmed or
-        given up."""
+        """Request rows again, each time in other windows, until each is confirmed or given up."""
         for reach in range(1, _ROUNDS + 1):
             undecided = [
                 some.undecided(np.concatenate([moments, some.unshared]))
@@ -127,10 +137,10 @@ class CrossChecks:
 
 
 async def _asked_again(fetcher: PageFetcher, votes: Votes, moments: Moments, reach: int) -> None:
-    """Let other windows say what they have of these rows."""
+    """Request these rows in other windows."""
     for window in fetcher.looks(moments):
         try:
-            votes.hear(await fetcher.look(window, reach), moments)
+            votes.add(await fetcher.look(window, reach), moments)
         except DeribitBadPayload as error:
             logger.warning("%s; requesting the rows again in another window", error)
 
