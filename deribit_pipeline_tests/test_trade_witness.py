@@ -286,7 +286,7 @@ def test_different_trades_with_one_number_fail_their_day(source: TradesFetched) 
     assert "different trades came with one `trade_seq`" in failed.error.reason
 
 
-def test_an_exchange_whose_numbers_run_against_time_throughout_is_taken_at_its_word(
+def test_numbers_that_run_against_time_throughout_are_not_requested_again_for_ever(
     source: TradesFetched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trade_hosts, "LEAKS", 9_600)  # chunks of 400, so that there are many

@@ -73,34 +73,40 @@ def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
     rows = shapes.array(shapes.mapping(answer).get("trades"))
     if len(rows) > most:
         raise ValueError(f"at most {most} trades were asked for, and {len(rows)} came")
-    for row in rows:
-        name = row.get("instrument_name") if isinstance(row, dict) else None
-        if isinstance(name, str) and name != instrument_name:
-            raise ValueError(f"a trade was not of {instrument_name}, but of {reprlib.repr(name)}")
     malformed: list[MalformedTrade] = []
     try:
-        columns = _columns(rows)
+        columns = _columns(rows, instrument_name)
     except ValueError:
+        _refuse_others(rows, instrument_name)
         sound = []
         for row in rows:
             try:
-                _columns([row])
+                _columns([row], instrument_name)
             except ValueError as error:
                 malformed.append(_malformed(row, str(error)))
             else:
                 sound.append(row)
         if not sound and len(rows) > _FEW:
             raise
-        columns = _columns(sound)
+        columns = _columns(sound, instrument_name)
     return _unique(columns, malformed)
 
 
-def _columns(rows: list[Any]) -> Columns:
+def _refuse_others(rows: list[Any], instrument_name: str) -> None:
+    """Raise ValueError where a trade is of another instrument."""
+    for row in rows:
+        name = row.get("instrument_name") if isinstance(row, dict) else None
+        if isinstance(name, str) and name != instrument_name:
+            raise ValueError(f"a trade was not of {instrument_name}, but of {reprlib.repr(name)}")
+
+
+def _columns(rows: list[Any], instrument_name: str) -> Columns:
     """The trades by column, sorted by `trade_seq`. Raises ValueError."""
     if not set(map(type, rows)) <= {dict}:
         raise ValueError("`trades` must be objects")
     fields = _fields(rows)
-    if not set(map(type, fields["instrument_name"])) <= {str}:
+    names = fields["instrument_name"]
+    if not set(map(type, names)) <= {str} or not set(names) <= {instrument_name}:
         raise ValueError("`instrument_name` must be a text")
     columns: Columns = {
         "trade_seq": _integers("trade_seq", fields["trade_seq"], 1, 2**53),

@@ -91,15 +91,15 @@ class TradeChunks:
 
     async def agreed(
         self,
-        heard: Columns,
+        first: Columns,
         numbers: Numbers,
         is_of_interest: Callable[[Columns], NDArray[np.bool_]],
     ) -> tuple[Columns, Numbers]:
         """Trades with these numbers as two responses have them, and the numbers of those of which
-        no two have the same. `heard` is the first response; those of further ones that are not of
+        no two have the same. `first` is the first response; those of further ones that are not of
         interest are left out. Each further request is cut elsewhere."""
-        responses = [heard]
-        shared, left = heard, numbers
+        responses = [first]
+        shared, left = first, numbers
         for response in range(1, _RESPONSES + 1):
             rows = await self._again(numbers, _SHIFT * response)
             responses.append(some_of(rows, is_of_interest(rows)))

@@ -112,7 +112,7 @@ class TradeHosts:
         if self._unknown is not None:
             raise self._unknown
         if found.number is None and malformed:
-            raise self.odd(f"the newest trade cannot be read: {malformed[0]}")
+            raise self.unproved(f"the newest trade cannot be read: {malformed[0]}")
         return found
 
     async def last(self, newest: Newest, until: datetime) -> Newest:
@@ -128,7 +128,7 @@ class TradeHosts:
                 newest = _newer(newest, await self.numbered(host, beyond))
             if newest.number == former:
                 return newest
-        raise self.odd(
+        raise self.unproved(
             f"{_MOST_NEWER} responses in a row each had newer trades of before {until}, "
             f"up to the number {newest.number}"
         )
@@ -183,7 +183,7 @@ class TradeHosts:
         told = await insisted(lambda: self._archived(_BUSIEST))
         return bool(np.any(told.said.rows["traded_at"] >= moment64(min(end, kept_since))))
 
-    def odd(self, reason: str) -> DeribitBadPayload:
+    def unproved(self, reason: str) -> DeribitBadPayload:
         """The error of responses that prove nothing of the instrument."""
         return DeribitBadPayload(reason, method=BY_NUMBER, params={"instrument_name": self._name})
 

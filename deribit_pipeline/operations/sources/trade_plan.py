@@ -94,7 +94,7 @@ async def planned(hosts: TradeHosts, instrument: Instrument, days: Sequence[date
         if reason is None:
             break
         if not left:
-            raise hosts.odd(reason)
+            raise hosts.unproved(reason)
     newest, known_until = beside.newest, end
     if beside.last is None:
         newest, known_until = await _ending(hosts, instrument, days, newest)
@@ -105,7 +105,7 @@ async def planned(hosts: TradeHosts, instrument: Instrument, days: Sequence[date
     elif last:
         rows = await hosts.first_from(start, newest.as_of)
         if count_of(rows) and rows["trade_seq"][0] > hosts.per_chunk:
-            raise hosts.odd(f"no trade before the number {rows['trade_seq'][0]} is told")
+            raise hosts.unproved(f"no trade before the number {rows['trade_seq'][0]} is told")
     stop = last + 1 if beside.last is None else min(beside.last + 2 * MARGIN, last) + 1
     known_until = min(known_until, newest.as_of - LATE)
     return Span(days, range(first, stop), last, newest.as_of, known_until)
@@ -168,5 +168,5 @@ async def _ending(
     if await hosts.knows_all(start, min(end, instrument.expires_at or end)):
         return newest, end
     if not hosts.has_archive:
-        raise hosts.odd("trades of before yesterday are not told here")
+        raise hosts.unproved("trades of before yesterday are not told here")
     return newest, newest.known_until

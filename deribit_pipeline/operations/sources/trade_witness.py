@@ -227,7 +227,7 @@ class Witness:
         self._way = min(differing, key=lambda way: differing[way])
 
     def _marks(self, rows: Columns) -> Iterator[str]:
-        """What is odd of the rows although two responses have it."""
+        """What is impossible or out of order in the rows."""
         wrong = np.flatnonzero(impossible(rows, is_combo=self._kind.is_combo))
         late = out_of_order(rows["trade_seq"], rows["traded_at"])
         for which, what in (
