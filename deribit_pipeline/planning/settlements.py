@@ -7,7 +7,7 @@ of a page's oldest millisecond nothing is believed: what it told of it, the next
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import numpy as np
 
@@ -104,6 +104,12 @@ def settlement_currency(instrument_name: str) -> str:
     """What an instrument settles in, by its name: BTC of `BTC-25SEP26`, USDC of
     `XRP_USDC-30JUN23-0d625-C`."""
     return instrument_name.split("-")[0].split("_")[-1]
+
+
+def first_settlement(listed_at: datetime) -> datetime:
+    """When an instrument settles for the first time: at 08:00 UTC."""
+    at_eight = day_window(listed_at.date()).start + timedelta(hours=8)
+    return at_eight if listed_at < at_eight else at_eight + timedelta(days=1)
 
 
 def require_told(rows: Columns, by: Columns) -> None:
