@@ -1,5 +1,6 @@
 """Delivery prices of an index: pages by offset, from the newest price back."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,6 +17,7 @@ from deribit_pipeline.malformed import Malformed, malformed_of
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.asking import agreed, expectations, insisted, once
 from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.deliveries import delivery_checked
 from deribit_pipeline.planning.delivery_prices import (
     DeliveryPrices,
     are_alike,
@@ -26,6 +28,7 @@ from deribit_pipeline.planning.delivery_prices import (
     require_total,
 )
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, joined_rows
+from deribit_pipeline.warehouse.delivered import settled_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 METHOD = "public/get_delivery_prices"
@@ -64,11 +67,12 @@ class DeliveryPricesSource:
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
             return
+        settled = await asyncio.to_thread(_settled_at, warehouse, series, days)
         for day in days:
             if (why := malformed_of(prices.malformed, day)) is not None:
                 yield FailedDays([day], odd(why))
                 continue
-            yield price_of_day(prices, series, day)
+            yield delivery_checked(price_of_day(prices, series, day), settled.get(day, ()))
 
     def requests(self, series: str, days: Sequence[date]) -> int:
         """Pages from today's price back to that of the first day, each of them twice."""
@@ -119,3 +123,10 @@ class DeliveryPricesSource:
                 page = told.said
                 if page.records_total != total:
                     raise ValueError("a delivery price was added between two pages")
+
+
+def _settled_at(
+    warehouse: Warehouse, index_name: str, days: Sequence[date]
+) -> dict[date, list[float]]:
+    with warehouse.reading() as connection:
+        return settled_at(connection, index_name, min(days), max(days))

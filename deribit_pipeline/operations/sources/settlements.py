@@ -21,6 +21,7 @@ from deribit_pipeline.malformed import malformed_of
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.asking import expectations, insisted, once
 from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.deliveries import settlements_checked
 from deribit_pipeline.planning.following import Progress, in_order, with_page
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, joined_rows, some_of
 from deribit_pipeline.planning.settlements import (
@@ -37,6 +38,7 @@ from deribit_pipeline.planning.settlements import (
     up_to,
 )
 from deribit_pipeline.planning.settling import SETTLING, is_settled
+from deribit_pipeline.warehouse.delivered import delivery_prices
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class SettlementsSource:
         answer is odd is not asked about each day of its past.
         """
         pages = _Pages(exchange, series, self.count)
+        delivered = await asyncio.to_thread(_delivered, warehouse, days)
         for first, last in reversed(spans_of(days)):
             unbrought, failed = list(days_between(first, last)), 0
             while unbrought:
@@ -84,6 +87,9 @@ class SettlementsSource:
                     async for fetched in pages.back_over(tuple(unbrought)):
                         unbrought.pop()
                         failed = 0
+                        if isinstance(fetched, FetchedRows):
+                            of_day = delivered.get(fetched.day, {})
+                            fetched = settlements_checked(fetched, of_day)
                         yield fetched
                 except DeribitBadPayload as error:
                     newest = unbrought[-max(1, failed // 2) :]
@@ -95,6 +101,11 @@ class SettlementsSource:
         """A day of a large currency is about one page, which is asked for twice; each span needs a
         look before it."""
         return 2 * len(days) + len(spans_of(days))
+
+
+def _delivered(warehouse: Warehouse, days: Sequence[date]) -> dict[date, dict[str, float]]:
+    with warehouse.reading() as connection:
+        return delivery_prices(connection, min(days), max(days))
 
 
 @dataclass(frozen=True, slots=True)
