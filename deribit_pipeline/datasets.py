@@ -82,10 +82,6 @@ CANDLES = {resolution: _candles(resolution) for resolution in Resolution}
 
 _VOLATILE = ("BTC", "ETH")
 
-# Nothing settles in the other currencies yet, spot pairs never do: an answer without a settlement
-# proves no day, so that their days could never be complete.
-_SETTLED_IN = ("BTC", "ETH", "USDC")
-
 FUNDING_RATES = Dataset(
     name="funding_rates", label="funding rates", rows="hours",
     series=SeriesKind.INSTRUMENT, at="funded_at", key=("funded_at",), is_of_perpetuals=True,
@@ -106,7 +102,7 @@ CANDLES_REBUILT = Dataset(
 SETTLEMENTS = Dataset(
     name="settlements", label="settlements", rows="settlements",
     series=SeriesKind.CURRENCY, at="settled_at", key=("settled_at", "instrument_name", "type"),
-    currencies=_SETTLED_IN,
+    currencies=CURRENCIES,
 )  # fmt: skip
 DELIVERY_PRICES = Dataset(
     name="delivery_prices", label="delivery prices", rows="prices",

@@ -197,7 +197,7 @@ def test_days_with_breaks_are_fetched_each_once(fetch: Fetch, sandbox: SandboxEx
 
 
 def test_a_perpetual_without_its_settlement_breaks_a_rule(warehouse: Warehouse) -> None:
-    (rule,) = price_rules.RULES[SETTLEMENTS.name]
+    rule, _ = price_rules.RULES[SETTLEMENTS.name]
     with warehouse.writing() as connection:
         connection.execute("""
             insert into instruments by name

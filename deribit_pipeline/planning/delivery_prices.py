@@ -20,10 +20,11 @@ _FIRST = date(2010, 1, 1)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeliveryPrices:
-    """Every delivery price from the oldest one told on, sorted by day; those of `malformed` cannot
-    be read."""
+    """Every delivery price from the oldest one told on, sorted by day, of a `total` that there are;
+    those of `malformed` cannot be read."""
 
     rows: Columns
+    total: int
     as_of: datetime
     malformed: tuple[Malformed, ...] = ()
 
@@ -79,16 +80,15 @@ def require_total(total: int, newest_first: Columns, as_of: datetime) -> None:
 
 
 def prices_of(
-    newest_first: Columns, as_of: datetime, malformed: Sequence[Malformed]
+    newest_first: Columns, total: int, as_of: datetime, malformed: Sequence[Malformed]
 ) -> DeliveryPrices:
-    """The prices of pages that are joined. Raises ValueError for none, which proves nothing. A
-    price that is told before 08:00 has settled may still change."""
+    """The prices of pages that are joined. A price that is told before 08:00 has settled may still
+    change."""
     days = newest_first["delivery_date"]
-    if not len(days):
-        raise ValueError("the exchange has no delivery price of the index")
     delivered_at = days.astype("datetime64[ms]") + np.timedelta64(_DELIVERY + SETTLING, "ms")
     delivered = some_of(newest_first, np.less_equal(delivered_at, moment64(as_of)))
-    return DeliveryPrices(some_of(delivered, slice(None, None, -1)), as_of, tuple(malformed))
+    rows = some_of(delivered, slice(None, None, -1))
+    return DeliveryPrices(rows, total, as_of, tuple(malformed))
 
 
 def are_alike(one: DeliveryPrices, other: DeliveryPrices, since: date) -> bool:

@@ -8,7 +8,7 @@ next page must tell too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import numpy as np
 
@@ -106,6 +106,12 @@ def settlement_currency(instrument_name: str) -> str:
     """What an instrument settles in, by its name: BTC of `BTC-25SEP26`, USDC of
     `XRP_USDC-30JUN23-0d625-C`."""
     return instrument_name.split("-")[0].split("_")[-1]
+
+
+def first_settlement(listed_at: datetime) -> datetime:
+    """When an instrument settles for the first time: at 08:00 UTC."""
+    at_eight = day_window(listed_at.date()).start + timedelta(hours=8)
+    return at_eight if listed_at < at_eight else at_eight + timedelta(days=1)
 
 
 def require_told(rows: Columns, by: Columns) -> None:

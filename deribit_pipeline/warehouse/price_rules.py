@@ -9,6 +9,7 @@ from deribit_pipeline.datasets import (
     INDEX_PRICES,
     SETTLEMENTS,
 )
+from deribit_pipeline.warehouse.delivered import INDEX_OF
 from deribit_pipeline.warehouse.instruments import SETTLES_IN
 from deribit_pipeline.warehouse.rules import Rule
 
@@ -45,6 +46,26 @@ where listed_at <= midnight
   and (expires_at is null or expires_at >= midnight + interval 1 day)
   and settlements <> 1
 order by instrument_name, day""",
+)
+
+_SETTLED_AT_DELIVERY = Rule(
+    name="expired_settle_at_the_delivery_price",
+    description="What expires settles at the delivery price of its index on that day, where both are "
+    "held.",
+    severity="WARN",
+    because="both are stored as two responses each say",
+    query=f"""
+with settled as (
+    select settled_at, instrument_name, index_price, {INDEX_OF} as index_name,
+           cast(timezone('UTC', settled_at) as date) as delivery_date
+    from settlements
+    where type in ('delivery', 'exercise') and index_price is not null
+)
+select instrument_name, settled_at, index_price, delivery_price
+from settled
+join delivery_prices using (index_name, delivery_date)
+where index_price <> delivery_price
+order by instrument_name, settled_at""",
 )
 
 _DELIVERED_DAILY = Rule(
@@ -114,7 +135,7 @@ order by index_name, priced_at""",
 )
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    SETTLEMENTS.name: (_DAILY_SETTLEMENT,),
+    SETTLEMENTS.name: (_DAILY_SETTLEMENT, _SETTLED_AT_DELIVERY),
     DELIVERY_PRICES.name: (_DELIVERED_DAILY,),
     HISTORICAL_VOLATILITY.name: (_VOLATILITY,),
     INDEX_PRICES.name: (_POSITIVE, _ONE_STEP),

@@ -1,5 +1,6 @@
 """Delivery prices of an index: pages by offset, from the newest price back."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -14,8 +15,9 @@ from deribit_pipeline.deribit.prices import MOST_DELIVERY_PRICES
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.malformed import Malformed, malformed_of
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.sources.asking import agreed, expectations, once
+from deribit_pipeline.operations.sources.asking import agreed, expectations, insisted, once
 from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.deliveries import delivery_checked
 from deribit_pipeline.planning.delivery_prices import (
     DeliveryPrices,
     are_alike,
@@ -26,9 +28,13 @@ from deribit_pipeline.planning.delivery_prices import (
     require_total,
 )
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, joined_rows
+from deribit_pipeline.warehouse.delivered import settled_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 METHOD = "public/get_delivery_prices"
+
+# Indexes that surely have delivery prices.
+_OLDEST = ("btc_usd", "eth_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +62,30 @@ class DeliveryPricesSource:
                 partial(are_alike, since=days[0]),
                 odd("answers contradict each other"),
             )
+            if not prices.total and not await self._is_new(exchange.client, series):
+                raise odd("the exchange has no delivery price of the index")
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
             return
+        settled = await asyncio.to_thread(_settled_at, warehouse, series, days)
         for day in days:
             if (why := malformed_of(prices.malformed, day)) is not None:
                 yield FailedDays([day], odd(why))
                 continue
-            yield price_of_day(prices, series, day)
+            yield delivery_checked(price_of_day(prices, series, day), settled.get(day, ()))
 
     def requests(self, series: str, days: Sequence[date]) -> int:
         """Pages from today's price back to that of the first day, each of them twice."""
         back = (datetime.now(UTC).date() - days[0]).days
         return 2 * (1 + back // self.count)
+
+    async def _is_new(self, client: DeribitClient, index_name: str) -> bool:
+        """Whether an index of which no price is told has none yet: the exchange names it, and tells
+        prices of another one, as one that is down does not."""
+        names = (await insisted(client.get_index_price_names)).said
+        other = next(name for name in _OLDEST if name != index_name)
+        control = await client.get_delivery_prices(other, count=2)
+        return index_name in names and control.said.records_total > 0
 
     def _fewer(self, tenths: int) -> int:
         """How many prices a page holds that is to end elsewhere."""
@@ -101,8 +118,15 @@ class DeliveryPricesSource:
                 offset += min(count, total - offset) - 1
                 is_all = offset + 1 >= total
                 if is_all or rows["delivery_date"][-1] <= np.datetime64(since):
-                    return prices_of(joined_rows(pages), first.as_of, malformed)
+                    return prices_of(joined_rows(pages), total, first.as_of, malformed)
                 told = await client.get_delivery_prices(index_name, offset=offset, count=count)
                 page = told.said
                 if page.records_total != total:
                     raise ValueError("a delivery price was added between two pages")
+
+
+def _settled_at(
+    warehouse: Warehouse, index_name: str, days: Sequence[date]
+) -> dict[date, list[float]]:
+    with warehouse.reading() as connection:
+        return settled_at(connection, index_name, min(days), max(days))

@@ -16,9 +16,11 @@ from deribit_pipeline.malformed import malformed_of
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.asking import agreed, expectations, once
 from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.deliveries import index_checked
 from deribit_pipeline.planning.rolling import RollingWindow, read_window
 from deribit_pipeline.planning.rows import FetchedRows, Keys, count_of, some_of
 from deribit_pipeline.warehouse.datasets import proofs, rows_of
+from deribit_pipeline.warehouse.delivered import delivery_prices
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 Ask = Callable[[DeribitClient, str], Awaitable[Told[Readings]]]
@@ -65,28 +67,33 @@ class RollingSource:
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
             return
-        complete = await asyncio.to_thread(self._complete, warehouse, series, days)
+        complete, delivered = await asyncio.to_thread(self._held, warehouse, series, days)
         for day in days:
             if (why := malformed_of(window.malformed, day)) is not None:
                 yield FailedDays([day], odd(why))
                 continue
-            yield window.day(series, day, complete.get(day))
+            fetched = window.day(series, day, complete.get(day))
+            if self.dataset is datasets.INDEX_PRICES:
+                fetched = index_checked(fetched, delivered.get(day, {}).get(series))
+            yield fetched
 
     def requests(self, series: str, days: Sequence[date]) -> int:
         """Two answers, however many the days are."""
         return 2
 
-    def _complete(
+    def _held(
         self, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> dict[date, Keys]:
-        """The held moments of those days that are complete."""
+    ) -> tuple[dict[date, Keys], dict[date, dict[str, float]]]:
+        """The held moments of those days that are complete, and the delivery prices of all."""
         with warehouse.reading() as connection:
             held = proofs(connection, [self.dataset.name], [series], min(days), max(days))
-            return {
+            delivered = delivery_prices(connection, min(days), max(days))
+            complete = {
                 proof.day: rows_of(connection, self.dataset, series, proof.day)[self.dataset.at]
                 for proof in held
                 if proof.state is DayState.COMPLETE and proof.day in days
             }
+            return complete, delivered
 
 
 async def _index_chart(client: DeribitClient, index_name: str) -> Told[Readings]:

@@ -1,5 +1,6 @@
 """Settlements of a currency: pages that lead back from the end of days to their beginning."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
@@ -20,12 +21,14 @@ from deribit_pipeline.malformed import malformed_of
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.asking import expectations, insisted, once
 from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.deliveries import settlements_checked
 from deribit_pipeline.planning.following import Progress, in_order, with_page
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, joined_rows, some_of
 from deribit_pipeline.planning.settlements import (
     MOST_A_SECOND,
     Moment,
     Stretch,
+    first_settlement,
     has_a_whole_millisecond,
     require_alike,
     require_sound,
@@ -34,10 +37,14 @@ from deribit_pipeline.planning.settlements import (
     stretch_of,
     up_to,
 )
-from deribit_pipeline.planning.settling import is_settled
+from deribit_pipeline.planning.settling import SETTLING, is_settled
+from deribit_pipeline.warehouse.delivered import delivery_prices
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
+
+# Currencies in which something surely settled.
+_OLDEST = ("BTC", "ETH")
 
 # How many settlements are enough to see whether there are any, and what they say.
 _FEW = 20
@@ -71,7 +78,8 @@ class SettlementsSource:
         Once several in a row have failed, half as many fail together: an exchange of which every
         answer is odd is not asked about each day of its past.
         """
-        pages = _Pages(exchange.client, series, self.count)
+        pages = _Pages(exchange, series, self.count)
+        delivered = await asyncio.to_thread(_delivered, warehouse, days)
         for first, last in reversed(spans_of(days)):
             unbrought, failed = list(days_between(first, last)), 0
             while unbrought:
@@ -79,6 +87,9 @@ class SettlementsSource:
                     async for fetched in pages.back_over(tuple(unbrought)):
                         unbrought.pop()
                         failed = 0
+                        if isinstance(fetched, FetchedRows):
+                            of_day = delivered.get(fetched.day, {})
+                            fetched = settlements_checked(fetched, of_day)
                         yield fetched
                 except DeribitBadPayload as error:
                     newest = unbrought[-max(1, failed // 2) :]
@@ -92,13 +103,23 @@ class SettlementsSource:
         return 2 * len(days) + len(spans_of(days))
 
 
+def _delivered(warehouse: Warehouse, days: Sequence[date]) -> dict[date, dict[str, float]]:
+    with warehouse.reading() as connection:
+        return delivery_prices(connection, min(days), max(days))
+
+
 @dataclass(frozen=True, slots=True)
 class _Pages:
     """The pages of a currency's settlements."""
 
-    client: DeribitClient
+    exchange: Exchange
     currency: str
     count: int
+
+    @property
+    def client(self) -> DeribitClient:
+        """Of www, which alone has settlements."""
+        return self.exchange.client
 
     async def back_over(self, days: Sequence[date]) -> AsyncIterator[FetchedRows | FailedDays]:
         """Every day of an unbroken span, the last one first; those with a settlement that cannot
@@ -127,7 +148,9 @@ class _Pages:
                     in_order(SETTLEMENTS, some_of(rows, ~is_older & ~is_later)),
                     as_of,
                     is_over=is_settled(day, as_of),
-                    is_listed=stretch.floor is not None or not is_later.all(),
+                    is_listed=stretch.floor is not None
+                    or not is_later.all()
+                    or not is_settled(day, as_of),
                 )
             rows = some_of(rows, is_older)
 
@@ -183,8 +206,9 @@ class _Pages:
         return stretch_of(up_to(rows, until), malformed, is_end=page.continuation is None)
 
     async def _require_end(self, stretch: Stretch, until: Moment, count: int) -> None:
-        """An answer that says it is the last one is believed where another says so too, and an
-        exchange that has no settlements at all is not: it may be down."""
+        """An answer that says it is the last one is believed where another says so too. An exchange
+        that has no settlements at all may be down, unless it has some of another currency, and
+        nothing that could have settled in this one."""
         moments = stretch.rows["settled_at"]
         oldest = moments.min() if len(moments) else until
         again = await self._read(oldest, count)
@@ -193,8 +217,29 @@ class _Pages:
             if again.floor is not None:
                 raise ValueError(f"settlements ended at {oldest}, and there are older ones")
             require_told(again.rows, stretch.rows)
-            if not count_of(newest.said.rows):
+            if not count_of(newest.said.rows) and not await self._settles_nothing(newest.as_of):
                 raise ValueError("no settlement came, and of the newest ones none either")
+
+    async def _settles_nothing(self, as_of: datetime) -> bool:
+        """Whether nothing can have settled in the currency so far."""
+        other = next(name for name in _OLDEST if name != self.currency)
+        control = await self.client.get_last_settlements_by_currency(other, count=_FEW)
+        if not count_of(control.said.rows):
+            return False
+        hosts = [self.client, *filter(None, [self.exchange.history])]
+        lists = await asyncio.gather(
+            *(
+                host.get_specifications(self.currency, is_expired=is_expired)
+                for host in hosts
+                for is_expired in (False, True)
+            )
+        )
+        listed = [each for told in lists for each in told.said.specifications]
+        return not any(told.said.odd for told in lists) and not any(
+            first_settlement(each.listed_at) <= as_of - SETTLING
+            for each in listed
+            if each.kind in ("future", "option")
+        )
 
     async def _page(
         self, until: Moment | None, count: int, continuation: str | int | None = None
