@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from deribit_pipeline.domain import DayProof, Proof, Resolution
+from deribit_pipeline.domain import CrossCheck, DayProof, Proof, Resolution
 from deribit_pipeline.instruments import CURRENCIES
 
 
@@ -82,10 +82,6 @@ CANDLES = {resolution: _candles(resolution) for resolution in Resolution}
 
 _VOLATILE = ("BTC", "ETH")
 
-# Nothing settles in the other currencies yet, spot pairs never do: an answer without a settlement
-# proves no day, so that their days could never be complete.
-_SETTLED_IN = ("BTC", "ETH", "USDC")
-
 FUNDING_RATES = Dataset(
     name="funding_rates", label="funding rates", rows="hours",
     series=SeriesKind.INSTRUMENT, at="funded_at", key=("funded_at",), is_of_perpetuals=True,
@@ -106,7 +102,7 @@ CANDLES_REBUILT = Dataset(
 SETTLEMENTS = Dataset(
     name="settlements", label="settlements", rows="settlements",
     series=SeriesKind.CURRENCY, at="settled_at", key=("settled_at", "instrument_name", "type"),
-    currencies=_SETTLED_IN,
+    currencies=CURRENCIES,
 )  # fmt: skip
 DELIVERY_PRICES = Dataset(
     name="delivery_prices", label="delivery prices", rows="prices",
@@ -144,6 +140,18 @@ ROW_DATASETS = (
 """Every dataset whose days are proved in `dataset_days`; candles have `candle_days`."""
 
 DATASETS = {dataset.name: dataset for dataset in (*CANDLES.values(), *ROW_DATASETS)}
+
+
+ALWAYS_JUDGED = (CANDLES_REBUILT, TRANSACTION_LOG)
+"""The datasets whose every day has a verdict, which says how it compares; it warns of the day only
+where the comparison disagrees."""
+
+
+def warning_of(proof: Proof) -> str:
+    """The verdict that whoever reads the rows of a day should know; empty where there is none."""
+    if proof.cross_check is CrossCheck.DISAGREES:
+        return proof.verdict or "an independent series of the exchange disagrees"
+    return "" if dataset_of(proof) in ALWAYS_JUDGED else proof.verdict
 
 
 def dataset_of(proof: Proof) -> Dataset:

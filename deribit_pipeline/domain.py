@@ -223,6 +223,9 @@ class DayState(enum.StrEnum):
     NOT_LISTED = "not_listed"
 
 
+FAILED = "not_proved"
+"""What a day is called, beside the states, that was requested and could not be proved."""
+
 SETTLED = (DayState.COMPLETE, DayState.NOT_LISTED)
 
 

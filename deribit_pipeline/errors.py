@@ -11,6 +11,7 @@
       - UnknownInstrument   the exchange does not list the instrument (exit 2)
       - WrongCredentials    the exchange does not take the API key (exit 2)
     + DeribitBadPayload     an answer that breaks an expectation
+      - EndlessPages        pages that go on beyond every bound
       - WrongEnvironment    an answer of another environment than the one configured (exit 2)
     + IncompleteTrades      candles were to be made of trades that are not all there
   x RecordingError          Dagster's databases refused; the warehouse has its days all the same
@@ -100,6 +101,10 @@ class WrongCredentials(DeribitRejected):
 
 class DeribitBadPayload(DeribitError):
     """The exchange answered, but not with what this project understands or can prove."""
+
+
+class EndlessPages(DeribitBadPayload):
+    """Pages follow one another beyond what they can hold: requesting them again leads nowhere."""
 
 
 class WrongEnvironment(DeribitBadPayload):

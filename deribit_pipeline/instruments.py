@@ -10,12 +10,26 @@ from deribit_pipeline.errors import InputError
 KINDS = ("future", "option", "spot", "future_combo", "option_combo")
 
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
-"""The currencies by which the exchange lists instruments: those that they settle in
-(assumption:currencies-settled, assumption:currencies-listed)."""
+"""The currencies by which the exchange lists instruments of today: those that they settle in
+(assumption:currencies-settled, assumption:currencies-listed). SOL was one in 2022, and others may
+come: the warehouse knows those that were seen."""
+
+CURRENCY = re.compile(r"[A-Z][A-Z0-9]{1,11}")
 
 # Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
 # partition keys, where "|" and "..." have a meaning of their own.
 INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+INVERSE = r"^[A-Z0-9]+-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}|FS-.*)$"
+"""Names of what has amounts in USD: inverse futures and spreads of two. Others' are in coins."""
+
+COMBO = r"^[A-Z0-9_]+-[A-Z]+-"
+"""Names of combos, whose price is a difference of prices and may be 0 or negative."""
+
+
+def is_inverse(instrument_name: str) -> bool:
+    """Whether amounts of an instrument are in USD."""
+    return re.match(INVERSE, instrument_name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +86,16 @@ class Selector:
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """The currencies whose lists may tell an instrument that is selected; of a spot pair, those
-        of either of its currencies (assumption:spot-lists)."""
+        """The currencies of today whose lists may tell an instrument that is selected."""
+        return self.lists_among(CURRENCIES)
+
+    def lists_among(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Those of the currencies whose lists may tell an instrument that is selected; of a spot
+        pair, those of either of its currencies (assumption:spot-lists)."""
         may_be_spot = self.kind in (None, "spot") and not (self.is_perpetual or self.expiry)
-        return CURRENCIES if self.currency is None or may_be_spot else (self.currency,)
+        if self.currency is None:
+            return tuple(known)
+        return tuple(dict.fromkeys((*known, self.currency))) if may_be_spot else (self.currency,)
 
     def with_expired(self) -> "Selector":
         """The same, and those that have expired too."""
@@ -101,9 +121,13 @@ class Choice:
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """The currencies whose lists may tell what the selectors choose."""
-        wanted = {currency for each in self.selectors for currency in each.lists}
-        return tuple(currency for currency in CURRENCIES if currency in wanted)
+        """The currencies of today whose lists may tell what the selectors choose."""
+        return self.lists_among(CURRENCIES)
+
+    def lists_among(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Those of the currencies whose lists may tell what the selectors choose."""
+        wanted = [name for each in self.selectors for name in each.lists_among(known)]
+        return tuple(dict.fromkeys((*(name for name in known if name in wanted), *wanted)))
 
 
 def choice(text: str, whose: str) -> Choice:
@@ -143,7 +167,11 @@ def selector(text: str, whose: str) -> Selector:
                 f"{' and '.join(_WORDS)}."
             )
     _require(text, whose, "kind", said.get("kind"), KINDS)
-    _require(text, whose, "currency", said.get("currency"), CURRENCIES)
+    if "currency" in said and not CURRENCY.fullmatch(said["currency"]):
+        raise InputError(
+            f"{whose} holds the selector {text!r}: currency must be one of {', '.join(CURRENCIES)},"
+            " or another that the exchange lists, in capitals."
+        )
     return Selector(
         kind=said.get("kind"),
         currency=said.get("currency"),

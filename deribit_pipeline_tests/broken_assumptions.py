@@ -155,6 +155,7 @@ BREAKS: dict[str, Break] = {
     "candles-fillers": result("quiet", quiet_minute),
     "candles-volume": result("day", lambda chart: chart | {"volume": chart["cost"]}),
     "candles-sums": candle("hours", "high", 2, lambda high: high + 0.5),
+    "candles-sums-day": candle("hours", "low", 12, lambda low: low / 2),
     "candles-closed": candle("day", "volume", 9, lambda volume: volume + 1e-8),
     "candles-spot": refused("spot", -32_602),
     "candles-expired": refused("expired", -32_602),

@@ -30,7 +30,7 @@ def test_the_recorded_delivery_prices_are_read() -> None:
 
 
 def test_the_recorded_volatility_tells_its_first_row_twice() -> None:
-    rows = prices.historical_volatility(recorded("historical_volatility"))
+    rows = prices.historical_volatility(recorded("historical_volatility")).rows
     assert rows["measured_at"][0] == rows["measured_at"][1]
     as_of = datetime(2026, 9, 20, 21, tzinfo=UTC)
     window = read_window("measured_at", rows, as_of, step=timedelta(hours=1))
@@ -38,7 +38,7 @@ def test_the_recorded_volatility_tells_its_first_row_twice() -> None:
 
 
 def test_the_recorded_chart_of_an_hour_has_steps_of_six_seconds() -> None:
-    rows = prices.index_chart(recorded("index_chart_data"))
+    rows = prices.index_chart(recorded("index_chart_data")).rows
     as_of = datetime(2026, 9, 20, 21, 17, 21, tzinfo=UTC)
     window = read_window("priced_at", rows, as_of, reach=timedelta(hours=1))
     assert window.step == np.timedelta64(6_000, "ms")

@@ -78,7 +78,7 @@ def test_a_bankruptcy_is_named_by_its_own_values() -> None:
 )
 def test_an_odd_settlement_is_an_error(change: dict[str, object], sentence: str) -> None:
     answer = copy.deepcopy(recorded("settlements_currency"))
-    answer["settlements"][2] |= change
+    answer["settlements"] = [answer["settlements"][2] | change]
     with pytest.raises(ValueError, match=sentence):
         settlements(answer)
 
@@ -197,7 +197,7 @@ def test_days_with_breaks_are_fetched_each_once(fetch: Fetch, sandbox: SandboxEx
 
 
 def test_a_perpetual_without_its_settlement_breaks_a_rule(warehouse: Warehouse) -> None:
-    (rule,) = price_rules.RULES[SETTLEMENTS.name]
+    rule, _ = price_rules.RULES[SETTLEMENTS.name]
     with warehouse.writing() as connection:
         connection.execute("""
             insert into instruments by name

@@ -11,12 +11,22 @@ from deribit_pipeline.cli.report import print_plan, print_report
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets import Dataset, Selection, SeriesKind
 from deribit_pipeline.domain import Instrument, days_between
+from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.operations.estimate import Estimate, Limit, estimate, estimate_rows
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
-from deribit_pipeline.operations.incomplete import held_series, incomplete_days, settled_days
+from deribit_pipeline.operations.failures import note_outage
+from deribit_pipeline.operations.incomplete import (
+    NOTHING_LISTED,
+    held_names_resting,
+    held_series,
+    incomplete_days,
+    names_resting,
+    settled_days,
+)
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.operations.listings import exchange_time, index_names, listings
 from deribit_pipeline.operations.reach import within_reach
+from deribit_pipeline.operations.relisted import Listings, listed_now
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -24,40 +34,49 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 def run(
     wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, force: bool, twice: bool
 ) -> int:
-    """The command `backfill`; answers its exit code."""
+    """The command `backfill`; returns its exit code."""
     dataset = wanted.dataset()
     first, last = arguments.window(start, end)
     settings = Settings.load()
     arguments.require_account(dataset, settings)
     names = wanted.names(dataset, settings)
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
     warehouse.check()
     assert first is not None
     with ExitStack() as stack:
         stack.enter_context(warnings_on(stderr()))
         exchange: Exchange | None = None
         listed: dict[str, Instrument] = {}
+        now: datetime | None = None
         asked = _all(names, first, last or first)
         # Without an end, the exchange has to say which day it is in any case.
         unsettled = _unsettled(warehouse, dataset, asked, force) if last else asked
-        if unsettled:
+        resting = [] if force or not last else names_resting(warehouse, dataset, asked)
+        if unsettled or resting:
             exchange = stack.enter_context(open_exchange(settings))
             exchange.each_twice = twice
             # Before anything is written: a name that is not listed is a mistake to say at once.
             if dataset.series is SeriesKind.INDEX and wanted.series is not None:
                 _require_indexes(exchange, warehouse, dataset, unsettled)
-            listed, as_of = _listed(exchange, warehouse, dataset, unsettled)
-            asked = _all(names, *_not_future(first, last, as_of.date()))
-            unsettled = _unsettled(warehouse, dataset, asked, force)
+            try:
+                listed, now = _listed(exchange, warehouse, dataset, unsettled)
+                others = [name for name in resting if name not in listed]
+                listed |= exchange.run(listed_now(exchange, warehouse, others))
+            except DeribitError as error:
+                if not plan:
+                    note_outage(warehouse, dataset, unsettled, error)
+                raise
+            asked = _all(names, *_not_future(first, last, now.date()))
+            unsettled = _unsettled(warehouse, dataset, asked, force, listed)
         if plan:
             counted = _estimate(settings, dataset, listed, asked, unsettled, 2 if twice else 1)
             return print_plan(counted, dataset)
-        total = make(settings, warehouse, exchange, dataset, asked, unsettled, force=force)
-    return print_report(total, dataset, asked)
+        total = make(settings, warehouse, exchange, dataset, asked, unsettled, now=now, force=force)
+    return print_report(total, dataset, asked, now)
 
 
 def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
-    """The command `repair`; answers its exit code."""
+    """The command `repair`; returns its exit code."""
     first, last = arguments.window(start, end)
     settings = Settings.load()
     selection = wanted.selection(settings, first, last)
@@ -65,13 +84,16 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
         arguments.require_account(dataset, settings)
     if not selection.datasets:
         selection = replace(selection, datasets=within_reach(settings))
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
     warehouse.check()
+    warehouse.require_there()
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     code = 0
     with warnings_on(stderr()), open_exchange(settings) as exchange:
         now = exchange.run(exchange_time(exchange.client))
-        found = incomplete_days(warehouse, now, selection)
+        names = held_names_resting(warehouse, selection)
+        listed = exchange.run(listed_now(exchange, warehouse, names))
+        found = incomplete_days(warehouse, now, selection, listed)
         if found.resting:
             stderr().print(
                 f"Resting: {found.resting:,} gapped days, asked again from "
@@ -80,8 +102,8 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
         elif not found.days:
             stderr().print("Nothing to repair: every day that should be complete is.")
         for dataset, days in found.days.items():
-            total = make(settings, warehouse, exchange, dataset, days, days, force=False)
-            code = max(code, print_report(total, dataset, days))
+            total = make(settings, warehouse, exchange, dataset, days, days, now=now, force=False)
+            code = max(code, print_report(total, dataset, days, now))
     return code
 
 
@@ -130,13 +152,17 @@ def _not_future(first: date, last: date | None, today: date) -> tuple[date, date
 
 
 def _unsettled(
-    warehouse: Warehouse, dataset: Dataset, asked: Days, force: bool
+    warehouse: Warehouse,
+    dataset: Dataset,
+    asked: Days,
+    force: bool,
+    listed: Listings = NOTHING_LISTED,
 ) -> dict[str, list[date]]:
     """The days that must be asked for, by series; series without any are left out."""
     if force:
         return {name: list(days) for name, days in asked.items()}
     with warehouse.reading() as connection:
-        proofs = settled_days(connection, dataset, asked)
+        proofs = settled_days(connection, dataset, asked, listed)
     settled = {(proof.series, proof.day) for proof in proofs}
     unsettled = {
         name: [day for day in days if (name, day) not in settled] for name, days in asked.items()

@@ -8,11 +8,11 @@ from rich.table import Table
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.report import counted
 from deribit_pipeline.cli.terminal import stderr, stdout
-from deribit_pipeline.cli.universe import refresh_all, unknown_of
+from deribit_pipeline.cli.universe import refresh_all, require_currencies, unknown_of
 from deribit_pipeline.domain import day_window
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.instruments import CURRENCIES, KINDS, Selector, Specification
-from deribit_pipeline.operations.universe import never_asked
+from deribit_pipeline.instruments import CURRENCIES, CURRENCY, KINDS, Selector, Specification
+from deribit_pipeline.operations.universe import known_currencies, never_asked
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.instruments import asked_at, known_at, universe
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -26,18 +26,24 @@ def run(
     """The command `instruments`; answers its exit code."""
     day = arguments.day(as_of, "--as-of") if as_of is not None else None
     arguments.not_future("--as-of", day)
-    for option, value, choices in (("--kind", kind, KINDS), ("--currency", currency, CURRENCIES)):
-        if value is not None and value not in choices:
-            raise InputError(f"{option} must be one of {', '.join(choices)}, was {value!r}.")
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"--kind must be one of {', '.join(KINDS)}, was {kind!r}.")
+    if currency is not None and not CURRENCY.fullmatch(currency):
+        require_currencies("--currency", [currency], CURRENCIES)
     selector = Selector(kind=kind, currency=currency, is_with_expired=expired)
     settings = Settings.load()
     warehouse = Warehouse(settings.warehouse, settings.environment)
-    refreshed = (currency,) if currency else CURRENCIES
-    wanted = refreshed if asks else never_asked(warehouse, selector.lists)
+
+    def lists(known: tuple[str, ...]) -> tuple[str, ...]:
+        require_currencies("--currency", [currency] if currency else [], known)
+        refreshed = (currency,) if currency else known
+        return refreshed if asks else never_asked(warehouse, selector.lists_among(known))
+
     is_whole = True
-    if wanted:
+    if asks or never_asked(warehouse, selector.lists_among(known_currencies(warehouse))):
         warehouse.check()
-        is_whole = refresh_all(settings, warehouse, wanted)
+        is_whole = refresh_all(settings, warehouse, lists)
+    needed = selector.lists_among(known_currencies(warehouse))
     with warehouse.reading() as connection:
         known, asked = known_at(connection), asked_at(connection)
         if known is None:
@@ -48,8 +54,8 @@ def run(
             first, last = window.start, window.end - timedelta(milliseconds=1)
         found = universe(connection, selector, first, last)
     stdout().print(_table(found))
-    _count(found, {name: asked[name] for name in selector.lists if name in asked})
-    if unknown := unknown_of([name for name in selector.lists if name not in asked]):
+    _count(found, {name: asked[name] for name in needed if name in asked})
+    if unknown := unknown_of([name for name in needed if name not in asked]):
         stderr().print(unknown.strip())
     return 0 if is_whole else 1
 

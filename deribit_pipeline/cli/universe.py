@@ -1,14 +1,19 @@
 """The instruments that were typed or set, by name and by selector, as names."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.instruments import CURRENCIES, Choice, choice
+from deribit_pipeline.instruments import Choice, choice
 from deribit_pipeline.operations.exchange import open_exchange
-from deribit_pipeline.operations.instruments import refresh
-from deribit_pipeline.operations.universe import chosen, chosen_of_held, never_asked
+from deribit_pipeline.operations.instruments import refresh, told_currencies
+from deribit_pipeline.operations.universe import (
+    chosen,
+    chosen_of_held,
+    known_currencies,
+    never_asked,
+)
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -27,8 +32,14 @@ def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
     if not which.selectors:
         return which.names
     warehouse = Warehouse(settings.warehouse, settings.environment)
-    if never := never_asked(warehouse, which.lists):
-        refresh_all(settings, warehouse, never)
+    if never_asked(warehouse, which.lists_among(known_currencies(warehouse))):
+
+        def lists(known: tuple[str, ...]) -> tuple[str, ...]:
+            named = [each.currency for each in which.selectors if each.currency]
+            require_currencies(f"{whose} holds a selector whose currency", named, known)
+            return never_asked(warehouse, which.lists_among(known))
+
+        refresh_all(settings, warehouse, lists)
     found = chosen(warehouse, which)
     if not found:
         raise InputError(
@@ -51,7 +62,8 @@ def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...])
         return which.names
     warehouse = Warehouse(settings.warehouse, settings.environment)
     found = chosen_of_held(warehouse, which, datasets)
-    unknown = unknown_of(never_asked(warehouse, which.lists))
+    lists = which.lists_among(known_currencies(warehouse))
+    unknown = unknown_of(never_asked(warehouse, lists))
     if not found:
         raise InputError(
             f"--instruments selects nothing of which {settings.warehouse} holds days.{unknown}"
@@ -71,13 +83,24 @@ def unknown_of(currencies: Collection[str]) -> str:
     )
 
 
+def require_currencies(what: str, names: Collection[str], known: Collection[str]) -> None:
+    """Raise InputError for a currency that the exchange never had."""
+    for name in names:
+        if name not in known:
+            raise InputError(f"{what} must be one of {', '.join(known)}, was {name!r}.")
+
+
 def refresh_all(
-    settings: Settings, warehouse: Warehouse, currencies: tuple[str, ...] = CURRENCIES
+    settings: Settings,
+    warehouse: Warehouse,
+    lists: Callable[[tuple[str, ...]], tuple[str, ...]],
 ) -> bool:
-    """Ask the exchange for its instruments, and say what is new; whether all of it came."""
+    """Ask the exchange for its instruments, and say what is new; whether all of it came. `lists`
+    chooses of the currencies that are known or that the exchange names."""
     console, is_whole = stderr(), True
     with warnings_on(console), open_exchange(settings) as exchange:
-        for currency in currencies:
+        known = (*known_currencies(warehouse), *told_currencies(exchange))
+        for currency in lists(tuple(dict.fromkeys(known))):
             told = refresh(exchange, warehouse, currency)
             console.print(
                 f"Instruments of {currency}: {told.new:,} new, {len(told.changed):,} changed, "

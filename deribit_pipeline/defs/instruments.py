@@ -6,26 +6,34 @@ import dagster as dg
 
 from deribit_pipeline.defs.assets import column_schema
 from deribit_pipeline.defs.schedules import CRONS, default_status
-from deribit_pipeline.errors import DeribitPipelineError
+from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.instruments import CURRENCIES
 from deribit_pipeline.operations.exchange import open_exchange
-from deribit_pipeline.operations.instruments import Refreshed, refresh
+from deribit_pipeline.operations.instruments import Refreshed, refresh, told_currencies
+from deribit_pipeline.operations.universe import known_currencies
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.market_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _SCHEDULE = "instruments_daily"
 
-# One list each, so that a failure costs one of them.
-_CURRENCIES = dg.StaticPartitionsDefinition(list(CURRENCIES))
+
+def _currencies(settings: Settings) -> tuple[str, ...]:
+    """Those of today, and those that were seen when the code location was loaded."""
+    try:
+        return known_currencies(Warehouse(settings.warehouse, settings.environment))
+    except WarehouseError:  # whoever needs the warehouse says so
+        return CURRENCIES
 
 
 def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
-    """The asset; each of its partitions asks for the lists of one currency."""
+    """The asset; each of its partitions asks for the lists of one currency, so that a failure costs
+    one of them. A currency that is new is listed at once, and has its partition after a reload."""
+    partitions = dg.StaticPartitionsDefinition(list(_currencies(settings)))
 
     @dg.asset(
         name=INSTRUMENTS.name,
-        partitions_def=_CURRENCIES,
+        partitions_def=partitions,
         deps=["deribit_api"],
         group_name="reference",
         kinds={"deribit", "duckdb"},
@@ -43,6 +51,10 @@ def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
         try:
             with open_exchange(settings) as exchange:
                 told = refresh(exchange, warehouse, context.partition_key, context.run.run_id)
+                if context.partition_key == CURRENCIES[0]:
+                    known = set(known_currencies(warehouse))
+                    for new in sorted(set(told_currencies(exchange)) - known):
+                        refresh(exchange, warehouse, new, context.run.run_id)
         except DeribitPipelineError as error:
             raise dg.Failure(str(error)) from error
         return dg.MaterializeResult(metadata=_metadata(told))
@@ -65,7 +77,7 @@ def instruments_schedule(
         "specifications.",
     )
     def ticks(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        for currency in CURRENCIES:
+        for currency in asset.partitions_def.get_partition_keys() if asset.partitions_def else ():
             yield dg.RunRequest(
                 run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M} {currency}",
                 partition_key=currency,

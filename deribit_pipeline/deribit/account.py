@@ -14,8 +14,10 @@ import orjson
 from numpy.typing import NDArray
 
 from deribit_pipeline.deribit import shapes
+from deribit_pipeline.deribit.entries import Rows, readable
 from deribit_pipeline.deribit.methods import Methods, Told
 from deribit_pipeline.deribit.settlements import instrument_names
+from deribit_pipeline.malformed import Malformed
 
 LOG = "private/get_transaction_log"
 TRADES = "private/get_user_trades_by_currency_and_time"
@@ -24,7 +26,6 @@ SETTLEMENTS = "private/get_settlement_history_by_currency"
 MOST_ENTRIES, MOST_TRADES, MOST_SETTLEMENTS = 250, 1_000, 1_000
 """How many rows an answer holds at most (assumption:account-pages)."""
 
-Rows = dict[str, NDArray[Any]]
 _Entries = Sequence[Mapping[str, Any]]
 
 
@@ -33,12 +34,14 @@ class AccountPage:
     """The rows of one answer in the order they came, by the table's columns.
 
     `continuation` asks for the rows that follow; None where the exchange says that none do.
-    `may_lack` tells that rows of the same window may have been left out.
+    `may_lack` tells that rows of the same window may have been left out. `malformed` are the
+    entries that cannot be read.
     """
 
     rows: Rows
     continuation: str | int | None = None
     may_lack: bool = False
+    malformed: tuple[Malformed, ...] = ()
 
 
 class Account(Methods):
@@ -97,41 +100,58 @@ class Account(Methods):
 def log_page(currency: str, answer: object) -> AccountPage:
     """The page of `private/get_transaction_log`; each entry says of which currency it is."""
     fields = shapes.mapping(answer)
-    entries = _entries(fields.get("logs"), MOST_ENTRIES)
-    for entry in entries:
-        if entry.get("currency") != currency:
+
+    def read(entries: _Entries) -> Rows:
+        rows = _rows(_LOG, entries)
+        if any(entry.get("currency") != currency for entry in entries):
             raise ValueError(f"an entry is not of {currency}")
-    return AccountPage(_rows(_LOG, entries), shapes.continuation(fields.get("continuation")))
+        return rows
+
+    rows, malformed = _readable(fields.get("logs"), MOST_ENTRIES, read)
+    token = shapes.continuation(fields.get("continuation"))
+    return AccountPage(rows, token, malformed=malformed)
 
 
 def trades_page(currency: str, answer: object) -> AccountPage:
     """The page of `private/get_user_trades_by_currency_and_time`. As many trades as an answer
     holds may be some of more, whatever `has_more` says."""
     fields = shapes.mapping(answer)
-    entries = _entries(fields.get("trades"), MOST_TRADES)
-    has_more = fields.get("has_more")
+    entries, has_more = fields.get("trades"), fields.get("has_more")
+    rows, malformed = _readable(entries, MOST_TRADES, partial(_of_currency, currency, _TRADES))
     if not isinstance(has_more, bool):
         raise ValueError("`has_more` must be true or false")
-    rows = _rows(_TRADES, entries)
-    _require_currency(currency, rows)
-    return AccountPage(rows, may_lack=has_more or len(entries) == MOST_TRADES)
+    may_lack = has_more or len(shapes.array(entries)) == MOST_TRADES
+    return AccountPage(rows, may_lack=may_lack, malformed=malformed)
 
 
 def settlements_page(currency: str, answer: object) -> AccountPage:
     """The page of `private/get_settlement_history_by_currency`, newest first."""
     fields = shapes.mapping(answer)
-    rows = _rows(_SETTLEMENTS, _entries(fields.get("settlements"), MOST_SETTLEMENTS))
-    _require_currency(currency, rows)
+    read = partial(_of_currency, currency, _SETTLEMENTS)
+    rows, malformed = _readable(fields.get("settlements"), MOST_SETTLEMENTS, read)
     if np.any(np.diff(rows["settled_at"]) > np.timedelta64(0, "ms")):
         raise ValueError("settlements must come newest first")
-    return AccountPage(rows, shapes.continuation(fields.get("continuation")))
+    token = shapes.continuation(fields.get("continuation"))
+    return AccountPage(rows, token, malformed=malformed)
 
 
-def _entries(value: object, most: int) -> list[Mapping[str, Any]]:
-    entries = [shapes.mapping(entry) for entry in shapes.array(value)]
+def _readable(
+    value: object, most: int, read: Callable[[_Entries], Rows]
+) -> tuple[Rows, tuple[Malformed, ...]]:
+    entries = shapes.array(value)
     if len(entries) > most:
         raise ValueError(f"at most {most} were asked for, and {len(entries)} came")
-    return entries
+    return readable(
+        entries,
+        lambda some: read([shapes.mapping(entry) for entry in some]),
+        lambda entry: shapes.milliseconds("timestamp", shapes.mapping(entry).get("timestamp")),
+    )
+
+
+def _of_currency(currency: str, told: "_Told", entries: _Entries) -> Rows:
+    rows = _rows(told, entries)
+    _require_currency(currency, rows)
+    return rows
 
 
 def _require_currency(currency: str, rows: Rows) -> None:

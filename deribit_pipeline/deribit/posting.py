@@ -21,13 +21,15 @@ async def posted(
     client: DeribitClient, method: str, params: Mapping[str, object], number: int
 ) -> Posted:
     """POST one request with the id `number` to the root of the client's API, once, through the
-    connections and the rate limit that its other requests have.
+    connections, the rate limit and the bounds that its other requests have.
 
-    What should come: assumption:post-id and assumption:post-id-archive. Raises DeribitUnavailable
-    where no response comes, and DeribitBadPayload where it is too large. The body is not checked.
+    What should come: assumption:post-id and assumption:post-id-archive. Raises a DeribitError where
+    no response comes, or one that is too large. The body is not checked.
     """
-    # Of this package; the `call` of a client shows no envelope.
-    response = await client.rpc._requests.post(Call(method, params), number)
+    rpc = client.rpc  # of this package; its `call` shows no envelope
+    content = {"jsonrpc": "2.0", "id": number, "method": method, "params": dict(params)}
+    request = rpc._http.build_request("POST", rpc._root.url, json=content)
+    response = await rpc._sent(request, Call(method, params))
     try:
         return Posted(response.status, orjson.loads(response.content))
     except orjson.JSONDecodeError:

@@ -1,29 +1,43 @@
 """Prices of indexes, and what is measured of them: delivery prices, charts, volatility."""
 
 import reprlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deribit_pipeline.deribit import shapes
+from deribit_pipeline.deribit.entries import Rows, readable
 from deribit_pipeline.deribit.methods import Methods, Told
+from deribit_pipeline.domain import day_window, to_ms
+from deribit_pipeline.malformed import Malformed
 
 MOST_DELIVERY_PRICES = 1_000
 """How many delivery prices an answer holds at most (assumption:pages-most)."""
 
-Rows = dict[str, NDArray[Any]]
-"""Rows in the order they came, by the table's columns."""
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """The rows of one answer in the order they came, by the table's columns, and those that cannot
+    be read."""
+
+    rows: Rows
+    malformed: tuple[Malformed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeliveryPage:
-    """The delivery prices of one answer, newest first, and how many the exchange has in all."""
+    """The delivery prices of one answer, newest first; of its `entries` some may be malformed. And
+    how many the exchange has in all."""
 
     rows: Rows
     records_total: int
+    entries: int
+    malformed: tuple[Malformed, ...] = ()
 
 
 class Prices(Methods):
@@ -42,14 +56,14 @@ class Prices(Methods):
             count=count,
         )
 
-    async def get_historical_volatility(self, currency: str) -> Told[Rows]:
+    async def get_historical_volatility(self, currency: str) -> Told[Readings]:
         """`public/get_historical_volatility`: the hours of the last 16 days, the first one said
         twice."""
         return await self.told(
             historical_volatility, "public/get_historical_volatility", currency=currency
         )
 
-    async def get_index_chart_data(self, index_name: str, reach: str) -> Told[Rows]:
+    async def get_index_chart_data(self, index_name: str, reach: str) -> Told[Readings]:
         """`public/get_index_chart_data`: the last `1h`, `1d`, `2d`, `1m`, `1y` or `all`, each in
         steps of its own."""
         return await self.told(
@@ -64,31 +78,23 @@ class Prices(Methods):
 def delivery_prices(answer: object) -> DeliveryPage:
     """The page of `public/get_delivery_prices`."""
     fields = shapes.mapping(answer)
-    entries = [shapes.mapping(entry) for entry in shapes.array(fields.get("data"))]
-    days = [_day(entry.get("date")) for entry in entries]
-    prices = [entry.get("delivery_price") for entry in entries]
+    entries = shapes.array(fields.get("data"))
+    rows, malformed = readable(entries, _deliveries, _delivered_ms)
     (total,) = shapes.numbers("records_total", [fields.get("records_total")])
     if total < 0 or total != int(total):
         raise ValueError(f"`records_total` must be a count, was {total}")
-    return DeliveryPage(
-        {
-            "delivery_date": np.array(days, "datetime64[D]"),
-            "delivery_price": shapes.numbers("delivery_price", prices),
-        },
-        int(total),
-    )
+    by_day = tuple(each.on_grid(_DAY_MS) for each in malformed)
+    return DeliveryPage(rows, int(total), len(entries), by_day)
 
 
-def historical_volatility(answer: object) -> Rows:
+def historical_volatility(answer: object) -> Readings:
     """The hours of `public/get_historical_volatility`, in percent a year."""
-    moments, values = _pairs(answer)
-    return {"measured_at": moments, "volatility": values}
+    return _pairs("measured_at", "volatility", answer)
 
 
-def index_chart(answer: object) -> Rows:
+def index_chart(answer: object) -> Readings:
     """The points of `public/get_index_chart_data`, in quote currency."""
-    moments, values = _pairs(answer)
-    return {"priced_at": moments, "price": values}
+    return _pairs("priced_at", "price", answer)
 
 
 def index_price_names(answer: object) -> list[str]:
@@ -96,13 +102,35 @@ def index_price_names(answer: object) -> list[str]:
     return [shapes.text("name", name) for name in shapes.array(answer)]
 
 
-def _pairs(answer: object) -> tuple[NDArray[Any], NDArray[np.float64]]:
+def _deliveries(entries: Sequence[Any]) -> Rows:
+    found: list[Mapping[str, Any]] = [shapes.mapping(entry) for entry in entries]
+    days = [_day(entry.get("date")) for entry in found]
+    prices = [entry.get("delivery_price") for entry in found]
+    return {
+        "delivery_date": np.array(days, "datetime64[D]"),
+        "delivery_price": shapes.numbers("delivery_price", prices),
+    }
+
+
+def _delivered_ms(entry: Any) -> int:
+    return to_ms(day_window(_day(shapes.mapping(entry).get("date"))).start)
+
+
+def _pairs(at: str, name: str, answer: object) -> Readings:
     """Rows of a moment and a number each."""
-    rows = shapes.array(answer)
-    if any(not isinstance(row, list) or len(row) != 2 for row in rows):
+
+    def read(rows: Sequence[Any]) -> Rows:
+        moments = [_moment(row) for row in rows]
+        numbers = shapes.numbers("value", [row[1] for row in rows])
+        return {at: np.array(moments, "datetime64[ms]"), name: numbers}
+
+    return Readings(*readable(shapes.array(answer), read, _moment))
+
+
+def _moment(row: Any) -> int:
+    if not isinstance(row, list) or len(row) != 2:
         raise ValueError("each row must be a moment and a number")
-    moments = [shapes.milliseconds("timestamp", moment) for moment, _ in rows]
-    return np.array(moments, "datetime64[ms]"), shapes.numbers("value", [row[1] for row in rows])
+    return shapes.milliseconds("timestamp", row[0])
 
 
 def _day(text: object) -> date:

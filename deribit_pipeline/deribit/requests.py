@@ -1,9 +1,10 @@
 """How a method is requested, and how a response is known to belong to the request.
 
-A call is a POST with an `id` that must come back: no cache answers a POST, and no response is taken
-for another request's. A host that takes no POST, or does not send the `id` back, is called over
-GET, by a URL that no cache has. Nothing in such a response says what was requested, but a copy of
-an earlier one shows by its times (see `envelope.Stamp`), and is requested again.
+A call is a POST with an `id` that must come back (assumption:post-id): no cache answers a POST, and
+no response is taken for another request's. A host that takes no POST, or does not send the `id`
+back, is called over GET (assumption:post-id-archive), by a URL that no cache has. Nothing in such a
+response says what was requested, but a copy of an earlier one shows by its times (see
+`envelope.Stamp`), and is requested again.
 """
 
 import asyncio
@@ -103,7 +104,15 @@ class Requests:
         """The response with the request's own `id`; `beside` are parameters that no error shows.
         Raises UnusablePost, or a DeribitError."""
         number = next(self._ids)
-        response = await self.post(call, number, token, beside)
+        params = {**call.params, **(beside or {})}
+        content = {"jsonrpc": "2.0", "id": number, "method": call.method, "params": params}
+        request = self._http.build_request(
+            "POST",
+            self._root.url,
+            content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
+            headers={"Content-Type": "application/json", **_authorization(token)},
+        )
+        response = await self._send(request, call)
         try:
             body = self._opened(response, call)
         except DeribitError as error:
@@ -115,24 +124,6 @@ class Requests:
             raise UnusablePost(uncorrelated, (response, body))
         self._is_correlated = True
         return response, body
-
-    async def post(
-        self,
-        call: Call,
-        number: int,
-        token: Token | None = None,
-        beside: Mapping[str, str] | None = None,
-    ) -> Received:
-        """The whole response to a POST, whatever it says. Raises a DeribitError."""
-        params = {**call.params, **(beside or {})}
-        content = {"jsonrpc": "2.0", "id": number, "method": call.method, "params": params}
-        request = self._http.build_request(
-            "POST",
-            self._root.url,
-            content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
-            headers={"Content-Type": "application/json", **_authorization(token)},
-        )
-        return await self._send(request, call)
 
     async def _by_get(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
         call = attempts.call

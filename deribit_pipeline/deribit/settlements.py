@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.deribit import shapes
+from deribit_pipeline.deribit.entries import Rows, readable
 from deribit_pipeline.deribit.methods import Methods, Told
+from deribit_pipeline.malformed import Malformed
 
 BY_CURRENCY = "public/get_last_settlements_by_currency"
 
@@ -21,14 +23,19 @@ _AMOUNTS = (
     "funded", "session_bankruptcy", "session_tax", "session_tax_rate", "socialized",
 )  # fmt: skip
 
+# Fields that the exchange also spelled in another way: old bankruptcies say `session_bankrupcy`.
+_SPELLINGS = {"session_bankruptcy": ("session_bankruptcy", "session_bankrupcy")}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SettlementsPage:
     """The settlements of one answer in the order they came, by the table's columns, and the token
-    that asks for older ones; None where there are none."""
+    that asks for older ones; None where there are none. Of its `entries` some may be malformed."""
 
-    rows: dict[str, NDArray[Any]]
+    rows: Rows
     continuation: str | int | None
+    entries: int
+    malformed: tuple[Malformed, ...] = ()
 
 
 class Settlements(Methods):
@@ -58,17 +65,24 @@ class Settlements(Methods):
 def settlements(answer: object) -> SettlementsPage:
     """The page of `public/get_last_settlements_by_currency`."""
     fields = shapes.mapping(answer)
-    entries = [shapes.mapping(entry) for entry in shapes.array(fields.get("settlements"))]
-    moments = [shapes.milliseconds("timestamp", entry.get("timestamp")) for entry in entries]
-    rows: dict[str, NDArray[Any]] = {
-        "settled_at": np.array(moments, "datetime64[ms]"),
+    entries = shapes.array(fields.get("settlements"))
+    rows, malformed = readable(entries, _rows, _settled_ms)
+    token = shapes.continuation(fields.get("continuation"))
+    return SettlementsPage(rows, token, len(entries), malformed)
+
+
+def _rows(answer: Sequence[Any]) -> Rows:
+    entries = [shapes.mapping(entry) for entry in answer]
+    rows: Rows = {
+        "settled_at": np.array([_settled_ms(entry) for entry in entries], "datetime64[ms]"),
         "instrument_name": instrument_names(entries),
         "type": np.array([shapes.text("type", entry.get("type")) for entry in entries], object),
     }
-    return SettlementsPage(
-        rows | {name: _amounts(name, entries) for name in _AMOUNTS},
-        shapes.continuation(fields.get("continuation")),
-    )
+    return rows | {name: _amounts(name, entries) for name in _AMOUNTS}
+
+
+def _settled_ms(entry: Any) -> int:
+    return shapes.milliseconds("timestamp", shapes.mapping(entry).get("timestamp"))
 
 
 def instrument_names(entries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
@@ -85,11 +99,22 @@ def instrument_names(entries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_
 
 
 def _mark(bankruptcy: Mapping[str, Any]) -> str:
-    """`#` and eight digits, of the documented amounts alone: others may be added any day."""
-    amounts = [_amounts(name, [bankruptcy]) for name in _AMOUNTS]
+    """`#` and eight digits, of the documented amounts alone, in the documented spelling: others may
+    be added any day, and a mark never changes."""
+    amounts = [shapes.numbers_or_null(name, [bankruptcy.get(name)]) for name in _AMOUNTS]
     told = np.concatenate(amounts).astype("<f8").tobytes()
     return f"#{hashlib.blake2b(told, digest_size=4).hexdigest()}"
 
 
 def _amounts(name: str, entries: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    return shapes.numbers_or_null(name, [entry.get(name) for entry in entries])
+    return shapes.numbers_or_null(name, [_told(name, entry) for entry in entries])
+
+
+def _told(name: str, entry: Mapping[str, Any]) -> Any:
+    """A field's value, in whichever way it is spelled. Raises ValueError where two spellings have
+    two values."""
+    spellings = _SPELLINGS.get(name, (name,))
+    values = [entry[each] for each in spellings if entry.get(each) is not None]
+    if any(value != values[0] for value in values):
+        raise ValueError(f"{' and '.join(f'`{each}`' for each in spellings)} have two values")
+    return values[0] if values else None

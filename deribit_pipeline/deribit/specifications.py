@@ -10,9 +10,12 @@ from typing import Any
 from deribit_pipeline.deribit import shapes
 from deribit_pipeline.deribit.methods import Methods, Told
 from deribit_pipeline.domain import from_ms
-from deribit_pipeline.instruments import INSTRUMENT_NAME, KINDS, Specification
+from deribit_pipeline.instruments import CURRENCY, INSTRUMENT_NAME, KINDS, Specification
 
 INSTRUMENTS = "public/get_instruments"
+CURRENCIES = "public/get_currencies"
+
+ANY_CURRENCY = "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,16 @@ class Specifications(Methods):
         params = {"currency": currency, "expired": is_expired} | ({"kind": kind} if kind else {})
         return await self.told(listed, INSTRUMENTS, **params)
 
+    async def get_currencies(self) -> Told[list[str]]:
+        """`public/get_currencies`: every currency that the exchange has at the moment."""
+        return await self.told(currencies, CURRENCIES)
+
+
+def currencies(answer: object) -> list[str]:
+    """The currencies of `public/get_currencies`. Those that cannot be read say nothing."""
+    names = [entry.get("currency") for entry in shapes.array(answer) if isinstance(entry, Mapping)]
+    return [name for name in names if isinstance(name, str) and CURRENCY.fullmatch(name)]
+
 
 def listed(answer: object) -> Listed:
     """The entries of `public/get_instruments`.
@@ -57,9 +70,9 @@ def listed(answer: object) -> Listed:
 def specification(answer: object) -> Specification:
     """The specification that an entry tells. Raises ValueError.
 
-    What the documentation says is always there is required: names, kind, currencies, times,
+    What the documentation says is always there is required: names, kind, base currency, times,
     amounts (assumption:instruments-readable). The rest is None where it is absent, as it is of some
-    kinds and of old instruments.
+    kinds and of old instruments; a quote currency that is absent follows from the name.
     """
     fields = shapes.mapping(answer)
     listed_at, expires_at = (
@@ -76,7 +89,7 @@ def specification(answer: object) -> Specification:
         kind=_kind(fields),
         instrument_type=_text(fields, "instrument_type"),
         base_currency=shapes.text("base_currency", fields.get("base_currency")),
-        quote_currency=shapes.text("quote_currency", fields.get("quote_currency")),
+        quote_currency=_text(fields, "quote_currency") or _quote_currency(fields),
         counter_currency=_text(fields, "counter_currency"),
         settlement_currency=_text(fields, "settlement_currency"),
         settlement_period=_text(fields, "settlement_period"),
@@ -109,9 +122,16 @@ def _kind(fields: Mapping[str, Any]) -> str:
     return kind
 
 
+def _quote_currency(fields: Mapping[str, Any]) -> str:
+    """The currency that a price is in, of an entry that does not say it: `USDC` of `SOL_USDC-…`;
+    of what is inverse, USD for futures and the coin itself for options."""
+    base, _, quote = _name(fields).partition("-")[0].partition("_")
+    return quote or (base if _kind(fields).startswith("option") else "USD")
+
+
 def _text(fields: Mapping[str, Any], name: str) -> str | None:
     value = fields.get(name)
-    return None if value is None else shapes.text(name, value)
+    return None if value in (None, "") else shapes.text(name, value)
 
 
 def _number(fields: Mapping[str, Any], name: str) -> float | None:

@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from deribit_pipeline.deribit import codes
+from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.deribit.methods import Told
-from deribit_pipeline.deribit.specifications import Listed
-from deribit_pipeline.errors import DeribitError
-from deribit_pipeline.instruments import KINDS, Specification
+from deribit_pipeline.deribit.specifications import ANY_CURRENCY, Listed
+from deribit_pipeline.errors import DeribitError, DeribitRejected
+from deribit_pipeline.instruments import CURRENCIES, KINDS, Specification
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.planning.settlements import settlement_currency
 from deribit_pipeline.warehouse.instruments import (
     Written,
     told_otherwise,
@@ -78,6 +81,37 @@ def refresh(exchange: Exchange, warehouse: Warehouse, currency: str, run_id: str
     return result
 
 
+def told_currencies(exchange: Exchange) -> tuple[str, ...]:
+    """The currencies that the exchange names, and those that its futures ever settled in: one that
+    it has no more is named nowhere else. What cannot be had is left out, with a warning."""
+
+    async def told() -> tuple[str, ...]:
+        archive = exchange.history or exchange.client
+        asked = await asyncio.gather(
+            exchange.client.get_currencies(),
+            exchange.client.get_specifications(ANY_CURRENCY, kind="future"),
+            archive.get_specifications(ANY_CURRENCY, is_expired=True, kind="future"),
+            return_exceptions=True,
+        )
+        found: list[str] = []
+        for answer in asked:
+            if isinstance(answer, DeribitError):
+                logger.warning("Which currencies there are, is not whole: %s", answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            elif isinstance(answer.said, Listed):
+                found += [_settles_in(each) for each in answer.said.specifications]
+            else:
+                found += answer.said
+        return tuple(dict.fromkeys(found))
+
+    return exchange.run(told())
+
+
+def _settles_in(future: Specification) -> str:
+    return future.settlement_currency or settlement_currency(future.instrument_name)
+
+
 def by_name(answers: Iterable[Iterable[Specification]]) -> dict[str, Specification]:
     """The specifications by instrument; of two answers that tell one, the first has the word."""
     found: dict[str, Specification] = {}
@@ -91,10 +125,17 @@ async def _of_www(
     exchange: Exchange, currency: str
 ) -> tuple[dict[str, Specification], list[str], datetime]:
     """What trades and what expired of late, and the exchange's clock before it was asked."""
-    lists = await asyncio.gather(
-        exchange.client.get_specifications(currency),
-        exchange.client.get_specifications(currency, is_expired=True),
-    )
+    lists: Sequence[Told[Listed]]
+    try:
+        lists = await asyncio.gather(
+            exchange.client.get_specifications(currency),
+            exchange.client.get_specifications(currency, is_expired=True),
+        )
+    except DeribitRejected as error:
+        if not _is_no_list(currency, error):
+            raise
+        # Of one that nothing settles in any more, the list of all still tells what trades.
+        lists = [await _of_any(exchange.client, currency, is_expired=False)]
     odd = [sentence for told in lists for sentence in told.said.odd]
     return by_name(told.said.specifications for told in lists), odd, min(t.as_of for t in lists)
 
@@ -103,13 +144,19 @@ async def _of_archive(exchange: Exchange, currency: str) -> tuple[list[Listed], 
     """What ever expired, kind by kind, for all of it is a large answer; and what failed."""
     if exchange.history is None:
         return [], []
-    lists: list[Told[Listed] | BaseException] = await asyncio.gather(
+    # Of a currency that is none of today's, all of it is not large.
+    kinds = KINDS if currency in CURRENCIES else (None,)
+    lists: Sequence[Told[Listed] | BaseException] = await asyncio.gather(
         *(
             exchange.history.get_specifications(currency, is_expired=True, kind=kind)
-            for kind in KINDS
+            for kind in kinds
         ),
         return_exceptions=True,
     )
+    if any(_is_no_list(currency, answer) for answer in lists):
+        lists = await asyncio.gather(
+            _of_any(exchange.history, currency, is_expired=True), return_exceptions=True
+        )
     told, failed = [], []
     for answer in lists:
         if isinstance(answer, DeribitError):
@@ -119,6 +166,19 @@ async def _of_archive(exchange: Exchange, currency: str) -> tuple[list[Listed], 
         else:
             told.append(answer.said)
     return told, failed
+
+
+def _is_no_list(currency: str, answer: object) -> bool:
+    """Whether a host refuses a currency as a parameter, which it may do with one of former days."""
+    is_refused = isinstance(answer, DeribitRejected) and answer.code == codes.INVALID_PARAMS
+    return is_refused and currency not in CURRENCIES
+
+
+async def _of_any(client: DeribitClient, currency: str, *, is_expired: bool) -> Told[Listed]:
+    """The futures that settle in a currency, of the list of all: with options it is too large."""
+    told = await client.get_specifications(ANY_CURRENCY, is_expired=is_expired, kind="future")
+    of_currency = [each for each in told.said.specifications if _settles_in(each) == currency]
+    return Told(Listed(tuple(of_currency)), told.as_of)
 
 
 def _log(result: Refreshed) -> None:

@@ -46,7 +46,7 @@ class Outcome:
 
 def is_no_longer_told(proof: Proof) -> bool:
     """Whether rows of the day are lost, for the exchange was not asked while it told them."""
-    return isinstance(proof, DatasetProof) and proof.verdict == NO_LONGER_TOLD
+    return isinstance(proof, DatasetProof) and proof.verdict.startswith(NO_LONGER_TOLD)
 
 
 def added_up(outcomes: Sequence[Outcome]) -> Outcome:

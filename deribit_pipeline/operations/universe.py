@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from deribit_pipeline.datasets import Dataset, Selection
 from deribit_pipeline.errors import WarehouseError
-from deribit_pipeline.instruments import Choice
+from deribit_pipeline.instruments import CURRENCIES, CURRENCY, Choice
 from deribit_pipeline.operations.incomplete import held_series
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.instruments import asked_at, listed_names
+from deribit_pipeline.warehouse.instruments import asked_at, listed_names, seen_currencies
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
     why = ""
     try:
         found = chosen(warehouse, wanted)
-        never = never_asked(warehouse, wanted.lists)
+        never = never_asked(warehouse, wanted.lists_among(known_currencies(warehouse)))
     except WarehouseError as error:
         why = f"what it means is unknown ({error})"
     else:
@@ -46,6 +46,13 @@ def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
         )
     instruments = tuple(dict.fromkeys((*settings.instruments, *found)))
     return replace(settings, instruments=instruments, selectors=())
+
+
+def known_currencies(warehouse: Warehouse) -> tuple[str, ...]:
+    """The currencies by which instruments are listed, and those that the warehouse has seen."""
+    with warehouse.reading(as_it_is=True) as connection:
+        seen = [name for name in seen_currencies(connection) if CURRENCY.fullmatch(name)]
+    return tuple(dict.fromkeys((*CURRENCIES, *seen)))
 
 
 def never_asked(warehouse: Warehouse, currencies: Iterable[str]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from deribit_pipeline.domain import (
     spans_of,
     to_ms,
 )
+from deribit_pipeline.malformed import Malformed
 from deribit_pipeline.planning.following import are_same, in_order
 from deribit_pipeline.planning.rows import Columns, count_of, keys_of, some_of
 from deribit_pipeline.planning.settling import SETTLING
@@ -53,11 +54,13 @@ class Bounds:
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
     """All that was told of some bounds, sorted by key. Of the time before `settled_until` no more
-    rows are to come; `as_of` is the exchange's clock when it was first asked."""
+    rows are to come; `as_of` is the exchange's clock when it was first asked. Those of `malformed`
+    cannot be read."""
 
     rows: Columns
     as_of: datetime
     settled_until: datetime
+    malformed: tuple[Malformed, ...] = ()
 
 
 def windows_of(days: Sequence[date]) -> Iterator[tuple[date, date]]:
@@ -84,12 +87,10 @@ def settled_until(as_of: datetime, unindexed: Moments | None = None) -> datetime
 
 def require_page(dataset: Dataset, page: Columns, bounds: Bounds) -> Columns:
     """The page, sorted by key. Raises ValueError where a row is outside the bounds that were asked
-    for, or came twice."""
+    for."""
     at = page[dataset.at].astype(np.int64)
     if np.any((at < bounds.first) | (at > bounds.last)):
         raise ValueError("a row is outside the window that was asked for")
-    if len(np.unique(keys_of(dataset, page))) != len(at):
-        raise ValueError("a row came twice")
     return in_order(dataset, page)
 
 

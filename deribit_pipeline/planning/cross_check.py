@@ -1,8 +1,9 @@
 """Candles against the exchange's own coarser ones, and against what a candle can be: pure.
 
 A response over thousands of candles shares one candle with its neighbour. The coarser candles of
-the same time are another response about all of them, and cost a sixtieth of the requests. What a
-wrong candle must conserve to pass unnoticed is stated in docs/guarantees.md.
+the same time are another response about all of them (assumption:candles-sums,
+assumption:candles-sums-day), and cost a sixtieth of the requests. What a wrong candle must conserve
+to pass unnoticed is stated in docs/guarantees.md.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,7 +42,8 @@ _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _COST = range(len(CANDLE_VALUES))
 def coarser_of(resolution: Resolution) -> Resolution | None:
     """The resolution whose candles these are compared with: a multiple that opens at known times.
 
-    None for 180, 360 and 720 minutes, whose opening times are undocumented, and for 1D.
+    None for 180, 360 and 720 minutes, whose opening times are not known (see
+    `Resolution.anchor`), and for 1D.
     """
     return _COARSER.get(resolution)
 
@@ -157,7 +159,7 @@ def merged(windows: Iterable[TimeWindow]) -> list[TimeWindow]:
 @dataclass(frozen=True, slots=True, eq=False)
 class _RolledUp:
     """Candles made of shorter ones: `traded_high` and `traded_low` leave out those that repeat the
-    former close without a trade. Whether the exchange leaves them out is undocumented."""
+    former close without a trade: either is what assumption:candles-sums says."""
 
     values: NDArray[np.float64]
     has_open: NDArray[np.bool_]

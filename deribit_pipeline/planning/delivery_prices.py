@@ -1,24 +1,32 @@
 """Pages of delivery prices to one list, and a list to days."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
 
 from deribit_pipeline.domain import moment64
+from deribit_pipeline.malformed import Malformed
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, differences, some_of
 from deribit_pipeline.planning.settling import SETTLING, is_settled
 
 # Contracts that expire on a day do so at 08:00 UTC.
 _DELIVERY = timedelta(hours=8)
 
+# No index can have been delivered before: one price a day since then is the most there can be.
+_FIRST = date(2010, 1, 1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeliveryPrices:
-    """Every delivery price from the oldest one told on, sorted by day."""
+    """Every delivery price from the oldest one told on, sorted by day, of a `total` that there are;
+    those of `malformed` cannot be read."""
 
     rows: Columns
+    total: int
     as_of: datetime
+    malformed: tuple[Malformed, ...] = ()
 
     def since(self, day: date) -> Columns:
         """The prices of a day and of those after it."""
@@ -26,33 +34,61 @@ class DeliveryPrices:
 
 
 def require_page(
-    rows: Columns, *, offset: int, count: int, total: int, former: Columns | None
+    rows: Columns, *, entries: int, repeated: int, offset: int, count: int, total: int
 ) -> None:
     """Raises ValueError for a page that breaks an expectation: more or fewer prices than follow
-    the offset (assumption:prices-total), not one for each day and the newest first
-    (assumption:prices-order), or one that does not begin with the
-    last price of the `former` page, as an offset does that a new price has moved."""
+    the offset (assumption:prices-total), or not one for each day and the newest first
+    (assumption:prices-order). Of the `entries` that came, so many told a day again, which the total
+    may count or not."""
     days = rows["delivery_date"]
     due = max(0, min(count, total - offset))
-    if len(days) != due:
-        raise ValueError(f"{len(days)} delivery prices came, and {due} of {total} were due")
+    if not entries - repeated <= due <= entries:
+        raise ValueError(f"{entries} delivery prices came, and {due} of {total} were due")
     if np.any(np.diff(days) >= np.timedelta64(0)):
         raise ValueError("delivery prices were repeated or did not come the newest first")
-    if former is not None and differences(some_of(former, slice(-1, None)), _first(rows)).any():
+
+
+def following(former: Columns, rows: Columns, malformed: Sequence[Malformed]) -> Columns:
+    """What a page adds to the former one, whose last price it tells again. Raises ValueError where
+    it begins otherwise, as an offset does that a new price has moved. Only a price that cannot be
+    read in either may stand between them."""
+    newest, oldest = rows["delivery_date"][:1], former["delivery_date"][-1:]
+    is_between = any(
+        each.last > moment.astype("datetime64[ms]").astype(np.int64)
+        for each in malformed
+        for moment in newest
+    )
+    if is_between and np.all(newest < oldest):
+        return rows
+    if differences(some_of(former, slice(-1, None)), some_of(rows, slice(0, 1))).any():
         raise ValueError("a page does not begin with the last price of the one before it")
+    return some_of(rows, slice(1, None))
 
 
-def prices_of(newest_first: Columns, as_of: datetime) -> DeliveryPrices:
-    """The prices of pages that are joined. Raises ValueError for none, which proves nothing, and
-    for days that have not come. A price that is told before 08:00 has settled may still change."""
+def require_total(total: int, newest_first: Columns, as_of: datetime) -> None:
+    """Raises ValueError for more delivery prices in all than days have passed, or one of a day
+    that has not come: by offsets, either would be followed without end."""
+    most = (as_of.date() - _FIRST).days + 1
+    if total > most:
+        raise ValueError(
+            f"records_total is {total}, and at most one price a day since {_FIRST} can be there, "
+            f"which are {most}"
+        )
     days = newest_first["delivery_date"]
-    if not len(days):
-        raise ValueError("the exchange has no delivery price of the index")
-    if days[0] > np.datetime64(as_of.date()):
+    if len(days) and days[0] > np.datetime64(as_of.date()):
         raise ValueError(f"a delivery price of {days[0]} came, and it was {as_of}")
+
+
+def prices_of(
+    newest_first: Columns, total: int, as_of: datetime, malformed: Sequence[Malformed]
+) -> DeliveryPrices:
+    """The prices of pages that are joined. A price that is told before 08:00 has settled may still
+    change."""
+    days = newest_first["delivery_date"]
     delivered_at = days.astype("datetime64[ms]") + np.timedelta64(_DELIVERY + SETTLING, "ms")
     delivered = some_of(newest_first, np.less_equal(delivered_at, moment64(as_of)))
-    return DeliveryPrices(some_of(delivered, slice(None, None, -1)), as_of)
+    rows = some_of(delivered, slice(None, None, -1))
+    return DeliveryPrices(rows, total, as_of, tuple(malformed))
 
 
 def are_alike(one: DeliveryPrices, other: DeliveryPrices, since: date) -> bool:
@@ -82,7 +118,3 @@ def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedRows:
         is_listed=is_listed,
         is_confirmed=True,
     )
-
-
-def _first(rows: Columns) -> Columns:
-    return some_of(rows, slice(0, 1))

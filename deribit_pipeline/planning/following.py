@@ -1,6 +1,7 @@
 """Pages that follow one another, joined: what two of them tell, they must tell alike."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -50,3 +51,39 @@ def are_same(one: Columns, other: Columns, but: Sequence[str] = ()) -> bool:
     return not differences(
         {name: one[name] for name in names}, {name: other[name] for name in names}
     ).any()
+
+
+class TooManyPages(ValueError):
+    """Pages follow one another beyond what their time and their rows can account for."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Bounds how many pages, or windows, may follow one another before an end comes.
+
+    `page` is how many rows one may hold, and `most_a_second` how many rows a series can have on
+    average. Beyond the first `free` pages, which a crowd in one millisecond may take, the pages
+    together must be a quarter full, and if full must not be denser than that over the time that
+    they cover. Neither bound depends on what an endless series of responses claims of itself.
+    """
+
+    page: int
+    most_a_second: float
+    free: int = 40
+    _pages: int = 0
+    _rows: int = 0
+
+    def take(self, rows: int, covered: np.timedelta64) -> None:
+        """Count one page more: `rows` are new in it, and with it the pages cover that much time.
+        Raises TooManyPages."""
+        self._pages += 1
+        self._rows += rows
+        seconds = covered / np.timedelta64(1, "s")
+        by_time = int(max(0.0, seconds) * self.most_a_second / self.page)
+        most = self.free + min(by_time, 4 * self._rows // self.page)
+        if self._pages > most:
+            raise TooManyPages(
+                f"{self._pages} pages of up to {self.page} rows followed one another with "
+                f"{self._rows} rows of {seconds:g} s, and at most {most} can: the responses would "
+                "never end"
+            )

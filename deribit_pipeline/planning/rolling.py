@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.domain import day_window, moment64
+from deribit_pipeline.domain import day_window, moment64, to_ms
+from deribit_pipeline.malformed import Malformed
 from deribit_pipeline.planning.grid import LATENCY
 from deribit_pipeline.planning.rows import (
     Columns,
@@ -25,13 +26,15 @@ NO_LONGER_TOLD = "no longer told"
 @dataclass(frozen=True, slots=True, eq=False)
 class RollingWindow:
     """The closed rows that an answer tells, sorted. They stand on a grid of `step`, of which
-    `since` is a moment: the first one that the exchange still tells."""
+    `since` is a moment: the first one that the exchange still tells. Those of `malformed` cannot be
+    read."""
 
     at: str
     rows: Columns
     since: np.datetime64
     step: np.timedelta64
     as_of: datetime
+    malformed: tuple[Malformed, ...] = ()
 
     def day(self, series: str, day: date, complete: Keys | None = None) -> FetchedRows:
         """What is told of a day, which should have a row at each moment of the grid.
@@ -87,10 +90,11 @@ def read_window(
     *,
     step: timedelta | None = None,
     reach: timedelta | None = None,
+    malformed: tuple[Malformed, ...] = (),
 ) -> RollingWindow:
-    """Count the rows of an answer, the oldest first. `step` is how far they are apart where that
-    is known; where not, the two that are nearest show it. Older than `reach` no row can be, where
-    that is known.
+    """Count the rows of an answer, the oldest first, beside those that are `malformed`. `step` is
+    how far they are apart where that is known; where not, the two that are nearest show it. Older
+    than `reach` no row can be, where that is known.
 
     The first row may come twice (assumption:volatility-repeated). Raises ValueError for rows that
     are otherwise repeated or not in order, off the grid, from the future, or too old.
@@ -116,7 +120,11 @@ def read_window(
     if reach is not None and moments[0] < now - np.timedelta64(reach, "ms"):
         raise ValueError(f"a row of {moments[0]} came, which is more than {reach} ago")
     closed = some_of(rows, _is_closed(moments, length, as_of))
-    return RollingWindow(at, closed, moments[0], length, as_of)
+    step_ms = int(length / np.timedelta64(1, "ms"))
+    unreadable = tuple(
+        each.on_grid(step_ms) for each in malformed if each.first + step_ms <= to_ms(as_of)
+    )
+    return RollingWindow(at, closed, moments[0], length, as_of, unreadable)
 
 
 def _is_closed(moments: Keys, step: np.timedelta64, as_of: datetime) -> NDArray[np.bool_]:

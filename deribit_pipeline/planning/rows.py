@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import CrossCheck, DatasetProof, DayState
+from deribit_pipeline.planning.plausible import with_impossible
 from deribit_pipeline.planning.verdicts import with_standing_verdict
 
 Keys = NDArray[Any]
@@ -153,7 +154,7 @@ def prove_rows(
         missing=len(missing),
         content_hash=rows_hash(rows),
         revised=(former.revised if former else 0) + count_of(replaced),
-        verdict=fetched.verdict,
+        verdict=with_impossible(dataset, rows, fetched.verdict),
         fetched_at=fetched.as_of,
         cross_check=fetched.cross_check,
     )

@@ -6,13 +6,15 @@ a bound is inclusive. So of a page's oldest millisecond nothing is believed: wha
 next page must tell too.
 """
 
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 
 import numpy as np
 
 from deribit_pipeline.datasets import SETTLEMENTS
 from deribit_pipeline.domain import day_window, moment64
+from deribit_pipeline.malformed import Malformed
 from deribit_pipeline.planning.following import in_order
 from deribit_pipeline.planning.rows import (
     Columns,
@@ -25,35 +27,49 @@ from deribit_pipeline.planning.rows import (
 
 Moment = np.datetime64
 
+MOST_A_SECOND = 20_000 / 86_400
+"""How many settlements of a currency there can be over time: every instrument settles once a day,
+and a currency has some thousand."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
     """Every settlement after `floor`, up to the moment that was asked for; None: since ever.
 
     `brink` are settlements at the floor, of which there may be more: only older ones prove that
-    there are not.
+    there are not. Those of `malformed` cannot be read.
     """
 
     rows: Columns
     floor: Moment | None
     brink: Columns
+    malformed: tuple[Malformed, ...] = ()
 
     def has_seen(self, day: date) -> bool:
         """Whether no more settlements can come of the day."""
         return self.floor is None or bool(self.floor < moment64(day_window(day).start))
+
+    def covers(self, until: Moment) -> np.timedelta64:
+        """How long before a moment it begins; since ever is as long as can be."""
+        return until - (np.datetime64(0, "ms") if self.floor is None else self.floor)
 
     def within(self, rows: Columns) -> Columns:
         """Those of the rows that are after the floor."""
         return rows if self.floor is None else some_of(rows, rows["settled_at"] > self.floor)
 
 
-def stretch_of(rows: Columns, *, is_end: bool) -> Stretch:
+def stretch_of(rows: Columns, malformed: Sequence[Malformed] = (), *, is_end: bool) -> Stretch:
     """What pages prove that follow one another down to these rows' oldest."""
     if is_end:
-        return Stretch(rows, None, some_of(rows, slice(0, 0)))
+        return Stretch(rows, None, some_of(rows, slice(0, 0)), tuple(malformed))
     moments = rows["settled_at"]
     floor = moments.min()
-    return Stretch(some_of(rows, moments > floor), floor, some_of(rows, moments == floor))
+    return Stretch(
+        some_of(rows, moments > floor),
+        floor,
+        some_of(rows, moments == floor),
+        tuple(each for each in malformed if each.last >= floor.astype(np.int64)),
+    )
 
 
 def up_to(rows: Columns, until: Moment) -> Columns:
@@ -67,19 +83,19 @@ def has_a_whole_millisecond(rows: Columns) -> bool:
     return count_of(rows) > 0 and bool(moments.min() < moments.max())
 
 
-def require_sound(rows: Columns, currency: str, *, count: int, latest: Moment | None) -> None:
-    """Raises ValueError for a page that breaks an expectation: more rows than asked for, later
-    ones than asked for, not the newest first (assumption:settlements-order), repeated, or of
-    another currency."""
+def require_sound(
+    rows: Columns, currency: str, *, entries: int, count: int, latest: Moment | None
+) -> None:
+    """Raises ValueError for a page that breaks an expectation: more entries than asked for, later
+    ones than asked for, not the newest first (assumption:settlements-order), or of another
+    currency."""
     moments = rows["settled_at"]
-    if len(moments) > count:
-        raise ValueError(f"{len(moments)} settlements came of {count} asked for")
+    if entries > count:
+        raise ValueError(f"{entries} settlements came of {count} asked for")
     if latest is not None and len(moments) and moments[0] > latest:
         raise ValueError(f"a settlement of {moments[0]} came, asked for were those up to {latest}")
     if np.any(np.diff(moments) > np.timedelta64(0)):
         raise ValueError("settlements did not come the newest first")
-    if len(np.unique(keys_of(SETTLEMENTS, rows))) < len(moments):
-        raise ValueError("a settlement was told twice")
     for name in rows["instrument_name"]:
         is_of_none = name.startswith("#")  # as a bankruptcy is, which has a mark for a name
         if not is_of_none and settlement_currency(name) != currency:
@@ -90,6 +106,12 @@ def settlement_currency(instrument_name: str) -> str:
     """What an instrument settles in, by its name: BTC of `BTC-25SEP26`, USDC of
     `XRP_USDC-30JUN23-0d625-C`."""
     return instrument_name.split("-")[0].split("_")[-1]
+
+
+def first_settlement(listed_at: datetime) -> datetime:
+    """When an instrument settles for the first time: at 08:00 UTC."""
+    at_eight = day_window(listed_at.date()).start + timedelta(hours=8)
+    return at_eight if listed_at < at_eight else at_eight + timedelta(days=1)
 
 
 def require_told(rows: Columns, by: Columns) -> None:
@@ -112,10 +134,11 @@ def require_alike(one: Stretch, other: Stretch) -> None:
 
 
 def shorter(one: Stretch, other: Stretch) -> Stretch:
-    """The one that reaches less far back: both have told all of it."""
+    """The one that reaches less far back: both have told all of it. What cannot be read in either
+    is malformed."""
     if one.floor is None or (other.floor is not None and other.floor > one.floor):
-        return other
-    return one
+        one, other = other, one
+    return replace(one, malformed=(*one.malformed, *other.malformed))
 
 
 def _among(rows: Columns, others: Columns) -> Columns:

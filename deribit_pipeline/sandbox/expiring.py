@@ -42,6 +42,11 @@ def expiring() -> Iterator[Listing]:
             yield from _options(currency, expiry, created, period, price)
     yield from _small_options()
     yield from _combos()
+    # Settled in a coin in which nothing settles any more.
+    yield Listing(
+        "SOL-25MAR22", ms_of("2022-02-10T08:00:00"), 95.0, 0.01, 1.0, 0.3, 2_000.0,
+        expires_ms=_expiry_ms("25MAR22"), settlement_period="month",
+    )  # fmt: skip
 
 
 def _dated_futures() -> Iterator[Listing]:

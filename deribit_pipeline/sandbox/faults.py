@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.sandbox import trade_faults
 from deribit_pipeline.sandbox.chart_faults import CHART_CHANGES
 from deribit_pipeline.sandbox.exchange import Reply
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.sandbox.row_faults import CHANGES, Rows, is_rows
+from deribit_pipeline.sandbox.value_faults import VALUE_CHANGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,19 @@ def _rows(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
                 spoiled = result | {name: change(result[name])}
                 return Wire(Reply(reply.status, reply.body | {"result": spoiled}))
         return Wire(reply)
+
+    return fault
+
+
+def _trades(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
+    """A fault of trades; other answers stay as they are."""
+
+    def fault(reply: Reply) -> Wire:
+        result = reply.body.get("result")
+        if not isinstance(result, dict) or not trade_faults.is_trades(result.get("trades")):
+            return Wire(reply)
+        spoiled = result | {"trades": change(result["trades"])}
+        return Wire(Reply(reply.status, reply.body | {"result": spoiled}))
 
     return fault
 
@@ -218,7 +233,8 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "an_hour_behind": _later(-_HOUR),
 }
 FAULTS |= {name: _chart(change) for name, change in CHART_CHANGES.items()}
-FAULTS |= {name: _rows(change) for name, change in CHANGES.items()}
+FAULTS |= {name: _rows(change) for name, change in (CHANGES | VALUE_CHANGES).items()}
+FAULTS |= {name: _trades(change) for name, change in trade_faults.CHANGES.items()}
 
 
 Where = Callable[[str, Reply], bool]

@@ -9,7 +9,15 @@ from deribit_pipeline.sandbox.refusals import invalid, required
 if TYPE_CHECKING:
     from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
 
-_CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR", "any")
+_CURRENCIES = {
+    "BTC": ("Bitcoin", 8),
+    "ETH": ("Ethereum", 6),
+    "USDC": ("USD Coin", 6),
+    "USDT": ("Tether", 6),
+    "EURR": ("StablR Euro", 6),
+    "SOL": ("Solana", 6),
+}
+"""The currencies there are: their names, and the decimals of their amounts."""
 
 
 def methods(exchange: "SandboxExchange") -> "dict[str, Method]":
@@ -21,7 +29,7 @@ def methods(exchange: "SandboxExchange") -> "dict[str, Method]":
         "public/get_instruments": lambda params: _instruments(
             exchange, params, exchange.is_remembered
         ),
-        "public/get_currencies": lambda params: [_currency(name) for name in _CURRENCIES[:-1]],
+        "public/get_currencies": lambda params: [_currency(name) for name in _CURRENCIES],
     }
 
 
@@ -34,18 +42,22 @@ def history_methods(exchange: "SandboxExchange") -> "dict[str, Method]":
 
 
 def _currency(name: str) -> dict[str, Any]:
-    """A currency as `public/get_currencies` describes it."""
+    title, decimals = _CURRENCIES[name]
     return {
         "currency": name,
-        "currency_long": name,
+        "currency_long": title,
         "coin_type": name,
-        "network_currency": name,
-        "decimals": 8,
+        "decimals": decimals,
+        "apr": 0.0,
         "min_confirmations": 1,
         "min_withdrawal_fee": 0.0001,
         "withdrawal_fee": 0.0001,
-        "network_fee": 0.0001,
         "withdrawal_priorities": [],
+        "network_fee": 0.0001,
+        "network_currency": name,
+        "in_cross_collateral_pool": False,
+        "onchain_operations_precision": decimals,
+        "currency_uuid": name.lower(),
     }
 
 
@@ -53,7 +65,7 @@ def _instruments(
     exchange: "SandboxExchange", params: Mapping[str, str], is_told: Callable[[Listing], bool]
 ) -> list[dict[str, Any]]:
     currency = required(params, "currency")
-    if currency not in _CURRENCIES:
+    if currency not in (*_CURRENCIES, "any"):
         raise invalid("currency", "invalid currency")
     now, kind = exchange.now_ms(), params.get("kind")
     is_expired = params.get("expired", "false") == "true"

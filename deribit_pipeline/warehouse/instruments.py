@@ -5,10 +5,10 @@ An instrument has one row for each specification that it had. The last of them h
 whether it trades or has expired: an expiry is no change. What an answer lacks is no statement.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,13 @@ _READ = ", ".join(
 _IS_LISTED_OTHERWISE = _differ(_LISTING)
 _IS_SPECIFIED_OTHERWISE = _differ(_TERMS)
 
+SETTLES_IN = """coalesce(settlement_currency, if(
+    kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
+))"""
+"""The currency whose list an instrument stands in. Lists of before October 2021 do not say what a
+future settles in, but each name begins with it: BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair, which
+settles in nothing, stands for the currency of its price."""
+
 # What is told of each instrument, beside the row that stands of it.
 _TOLD = f"""
     select told.*, {_IS_LISTED_OTHERWISE} as is_listed_otherwise, case
@@ -56,10 +63,10 @@ _TOLD = f"""
 """
 
 # The rows that a selector chooses of a time, by listing.
-_CHOSEN = """
+_CHOSEN = f"""
     from instruments
     where ($kind is null or kind = $kind)
-      and ($currency is null or coalesce(settlement_currency, quote_currency) = $currency)
+      and ($currency is null or {SETTLES_IN} = $currency)
       and ($base is null or base_currency = $base)
       and ($expiry is null or cast(timezone('UTC', expires_at) as date) = $expiry)
       and (not $is_perpetual or coalesce(settlement_period = 'perpetual', false))
@@ -156,6 +163,17 @@ def write_asked(connection: Connection, currency: str, as_of: datetime) -> None:
     connection.execute("insert into instrument_lists values (?, ?)", [currency, newest])
 
 
+def seen_currencies(connection: Connection) -> list[str]:
+    """The currencies whose lists were asked for, and those that anything held settles in."""
+    found = list(asked_at(connection))
+    if has_table(connection, INSTRUMENTS.name):
+        rows = connection.execute(
+            f"select distinct {SETTLES_IN} as currency from instruments order by currency"
+        ).fetchall()
+        found += [currency for (currency,) in rows]
+    return list(dict.fromkeys(found))
+
+
 def asked_at(connection: Connection) -> dict[str, datetime]:
     """When the exchange was last asked for the instruments of each currency."""
     if not has_table(connection, INSTRUMENT_LISTS.name):
@@ -212,6 +230,24 @@ def listings(connection: Connection, names: Collection[str]) -> dict[str, Instru
         name: Instrument(name, kind, from_ms(listed), None if ends is None else from_ms(ends))
         for name, kind, listed, ends in rows
     }
+
+
+def listings_since(
+    connection: Connection, moments: Mapping[str, datetime]
+) -> dict[str, Instrument]:
+    """The listings of those instruments that the exchange told after the moment of each."""
+    if not moments or not has_table(connection, INSTRUMENTS.name):
+        return {}
+    rows = connection.execute(
+        """
+        select instrument_name, epoch_us(last_seen_at)
+        from instruments where valid_to is null and instrument_name in $names
+        """,
+        {"names": list(moments)},
+    ).fetchall()
+    seen = {name: from_ms(0) + timedelta(microseconds=told_us) for name, told_us in rows}
+    newer = [name for name, told_at in seen.items() if told_at > moments[name]]
+    return listings(connection, newer) if newer else {}
 
 
 def _parameters(selector: Selector, first: datetime, last: datetime) -> dict[str, object]:

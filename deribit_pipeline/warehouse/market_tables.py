@@ -1,6 +1,8 @@
 """The tables of the market beside candles: specifications, funding, volatility, trades,
 settlements, prices."""
 
+from dataclasses import replace
+
 from deribit_pipeline.warehouse.candle_tables import INSTRUMENT, OPENED_AT, VALUES
 from deribit_pipeline.warehouse.tables import Column, Table, View
 
@@ -174,12 +176,14 @@ CANDLES_REBUILT = Table(
     columns=(
         INSTRUMENT,
         OPENED_AT,
-        *VALUES,
+        *(replace(value, is_nullable=value.name.startswith("volume_")) for value in VALUES),
         Column("trades", "integer", "Trades in it.", "trades"),
     ),
     source="the table trades",
     warnings=(
         "A minute without a trade repeats the last close with volume 0.",
+        "Volumes of combos are null: their price is a difference of prices, and value over a price "
+        "that may be 0 or negative says nothing. So are those of any minute with such a price.",
         "Block trades and legs of combos are counted in: whether the exchange's candles have them "
         "is not known (assumption:candles-blocks).",
     ),

@@ -9,6 +9,8 @@ from deribit_pipeline.datasets import (
     INDEX_PRICES,
     SETTLEMENTS,
 )
+from deribit_pipeline.warehouse.delivered import INDEX_OF
+from deribit_pipeline.warehouse.instruments import SETTLES_IN
 from deribit_pipeline.warehouse.rules import Rule
 
 # Nobody can count settlements. Of a perpetual there is one a day all the same.
@@ -19,9 +21,9 @@ _DAILY_SETTLEMENT = Rule(
     "nothing is looked at.",
     severity="WARN",
     because="pages that join told no such settlement, or two",
-    query="""
+    query=f"""
 with perpetuals as (
-    select instrument_name, settlement_currency as currency, min(listed_at) as listed_at,
+    select instrument_name, {SETTLES_IN} as currency, min(listed_at) as listed_at,
            min(expires_at) as expires_at
     from instruments
     where kind = 'future' and settlement_period = 'perpetual'
@@ -44,6 +46,26 @@ where listed_at <= midnight
   and (expires_at is null or expires_at >= midnight + interval 1 day)
   and settlements <> 1
 order by instrument_name, day""",
+)
+
+_SETTLED_AT_DELIVERY = Rule(
+    name="expired_settle_at_the_delivery_price",
+    description="What expires settles at the delivery price of its index on that day, where both are "
+    "held.",
+    severity="WARN",
+    because="both are stored as two responses each say",
+    query=f"""
+with settled as (
+    select settled_at, instrument_name, index_price, {INDEX_OF} as index_name,
+           cast(timezone('UTC', settled_at) as date) as delivery_date
+    from settlements
+    where type in ('delivery', 'exercise') and index_price is not null
+)
+select instrument_name, settled_at, index_price, delivery_price
+from settled
+join delivery_prices using (index_name, delivery_date)
+where index_price <> delivery_price
+order by instrument_name, settled_at""",
 )
 
 _DELIVERED_DAILY = Rule(
@@ -113,7 +135,7 @@ order by index_name, priced_at""",
 )
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    SETTLEMENTS.name: (_DAILY_SETTLEMENT,),
+    SETTLEMENTS.name: (_DAILY_SETTLEMENT, _SETTLED_AT_DELIVERY),
     DELIVERY_PRICES.name: (_DELIVERED_DAILY,),
     HISTORICAL_VOLATILITY.name: (_VOLATILITY,),
     INDEX_PRICES.name: (_POSITIVE, _ONE_STEP),

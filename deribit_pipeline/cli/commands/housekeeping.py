@@ -13,12 +13,24 @@ from deribit_pipeline.cli.app import app
     epilog="Example: deribit-pipeline backup /mnt/backups/mainnet.duckdb",
 )
 def backup(
-    file: Annotated[Path, typer.Argument(help="The copy. A backup that stands there is replaced.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="The copy. A backup that is there is replaced if it holds no more."),
+    ],
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Replace a backup that holds more, and keep it as FILE.former."
+        ),
+    ] = False,
 ) -> int:
-    """Copy the warehouse as it is at one moment, while others work with it."""
+    """Copy the warehouse as it is at one moment, while others work with it.
+
+    A backup that holds days which the warehouse does not is never replaced, unless --replace is
+    given."""
     from deribit_pipeline.cli import backup as command
 
-    return command.run(file)
+    return command.run(file, replace=replace)
 
 
 @app.command(
@@ -207,3 +219,23 @@ def sandbox(
     return command.run(
         port, requests_per_second, burst, latency_ms / 1000, now, trades_per_minute, fault or []
     )
+
+
+@app.command(
+    short_help="Serve Dagster's UI and run its schedules.",
+    epilog="Example: deribit-pipeline ui --port 3000",
+)
+def ui(
+    port: Annotated[
+        int, typer.Option(help="Port of the UI; 0 takes a free one.", min=0, max=65535)
+    ] = 3000,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at. The UI has no login.", metavar="ADDRESS")
+    ] = "127.0.0.1",
+) -> int:
+    """Serve Dagster's UI with its daemon, on the DAGSTER_HOME and the settings of this folder,
+    until interrupted. Requests that other web pages make, or that name an unknown host, are
+    refused."""
+    from deribit_pipeline.cli import ui as command
+
+    return command.run(host, port)

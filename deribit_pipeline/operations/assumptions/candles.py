@@ -1,10 +1,20 @@
 """Assumptions on candles: minutes without a trade, sums, changes, which instruments have any."""
 
+from datetime import timedelta
+from functools import partial
+
 import numpy as np
 
 from deribit_pipeline.deribit.codes import ROUTED_SPOT
 from deribit_pipeline.deribit.parse import candles
-from deribit_pipeline.domain import CANDLE_VALUES, from_ms, moment64
+from deribit_pipeline.domain import (
+    CANDLE_VALUES,
+    END_OF_TIME,
+    Resolution,
+    TimeWindow,
+    from_ms,
+    moment64,
+)
 from deribit_pipeline.operations.assumptions.assumption import (
     Assumption,
     Comparison,
@@ -20,6 +30,7 @@ from deribit_pipeline.operations.assumptions.requests import (
     SERIES,
     listing,
 )
+from deribit_pipeline.planning.cross_check import coarser_of, compare
 from deribit_pipeline.planning.pages import in_common
 
 _MINUTE, _HOUR = np.timedelta64(60_000, "ms"), np.timedelta64(3_600_000, "ms")
@@ -67,40 +78,24 @@ def _volumes(responses: Responses) -> Comparison:
     return compared("cost / volume within low and high", found, holds=not len(off))
 
 
-def _sums(responses: Responses) -> Comparison:
-    """Each hour whose sixty minutes are there, beside what these make."""
-    minutes, hours = told_candles(responses, "day"), told_candles(responses, "hours")
-    compared_hours, differences = 0, []
-    for hour, values in zip(hours.opened_at, hours.values, strict=True):
-        is_inside = (minutes.opened_at >= hour) & (minutes.opened_at < hour + _HOUR)
-        part = minutes.values[is_inside]
-        if len(part) == 60:
-            compared_hours += 1
-            differences += [f"{what} of {hour}" for what in _unlike(values, part)]
-    if not compared_hours:
-        raise NotTested("no hour came with all its minutes")
-    found = f"{len(differences)} values of {compared_hours} hours differ"
-    found += f", the first one is {differences[0]}" if differences else ""
-    return compared("every hour is made of its minutes", found, holds=not differences)
+def _sums(name: str, coarse: str, resolution: Resolution, responses: Responses) -> Comparison:
+    """The candles of one response, as the code compares them with coarser ones of another."""
+    listed = TimeWindow(from_ms(0), END_OF_TIME)
+    shorter, longer = told_candles(responses, name), told_candles(responses, coarse)
+    made = compare(shorter, resolution, listed, longer)
+    agreeing = len(np.unique(made.agreeing)) * resolution.duration // _longer(resolution)
+    if not agreeing and not made.disagreements:
+        raise NotTested("no longer candle came with all the shorter ones that it is made of")
+    others = made.disagreements
+    found = f"{len(others)} of {agreeing + len(others)} longer candles are not"
+    found += f", such as {others[0].what}" if others else ""
+    return compared("every longer candle is made of the shorter ones", found, holds=not others)
 
 
-def _unlike(hour: np.ndarray, minutes: np.ndarray) -> list[str]:
-    """What of an hour is not what its minutes make: `close 5.0, made of minutes 4.0`."""
-    made = {
-        _HIGH: minutes[:, _HIGH].max(),
-        _LOW: minutes[:, _LOW].min(),
-        _CLOSE: minutes[-1, _CLOSE],
-        _VOLUME: minutes[:, _VOLUME].sum(),
-        _COST: minutes[:, _COST].sum(),
-    }
-    if minutes[0, _VOLUME] > 0:
-        made[_OPEN] = minutes[0, _OPEN]
-    # Each of sixty sums may be rounded, and the sum of all.
-    return [
-        f"{CANDLE_VALUES[column]} {hour[column]}, made of minutes {value}"
-        for column, value in made.items()
-        if abs(hour[column] - value) > 61 * _ROUNDING.get(column, 0.0)
-    ]
+def _longer(resolution: Resolution) -> timedelta:
+    coarser = coarser_of(resolution)
+    assert coarser is not None
+    return coarser.duration
 
 
 def _closed(responses: Responses) -> Comparison:
@@ -163,12 +158,21 @@ CANDLES = (
     Assumption(
         "candles-sums",
         "An hour is made of its minutes: highest high, lowest low, last close, sums of volume and "
-        "cost, and the first open where the first minute has a trade.",
+        "cost, and the first open where the first minute has a trade; minutes that repeat the last "
+        "close without a trade may be left out.",
         Known.GUESS,
         "",
-        "Hours do not confirm minutes; candles that the reader makes of minutes are not the "
-        "exchange's.",
-        _sums,
+        "Hours do not confirm minutes: these are requested twice instead. Candles that the reader "
+        "makes of minutes are not the exchange's.",
+        partial(_sums, "day", "hours", Resolution.MINUTE_1),
+    ),
+    Assumption(
+        "candles-sums-day",
+        "A candle of 1D is made of its hours in the same way.",
+        Known.GUESS,
+        "",
+        "Days do not confirm hours: these are requested twice instead.",
+        partial(_sums, "hours", "anchor-1D", Resolution.HOUR_1),
     ),
     Assumption(
         "candles-closed",

@@ -3,13 +3,10 @@ historical volatility."""
 
 import numpy as np
 
+from deribit_pipeline.deribit import shapes
 from deribit_pipeline.deribit.account import MOST_ENTRIES, MOST_TRADES
 from deribit_pipeline.deribit.account import MOST_SETTLEMENTS as MOST_SETTLEMENTS_OF_ACCOUNT
-from deribit_pipeline.deribit.prices import (
-    MOST_DELIVERY_PRICES,
-    delivery_prices,
-    historical_volatility,
-)
+from deribit_pipeline.deribit.prices import MOST_DELIVERY_PRICES, delivery_prices
 from deribit_pipeline.deribit.settlements import MOST_SETTLEMENTS, SettlementsPage, settlements
 from deribit_pipeline.domain import from_ms, moment64
 from deribit_pipeline.operations.assumptions.assumption import (
@@ -117,21 +114,25 @@ def _prices_total(responses: Responses) -> Comparison:
     return compared(f"{due} prices {total}", f"{came} prices {total}")
 
 
-def _repeated(responses: Responses) -> Comparison:
-    rows = responses.read("volatility", historical_volatility)
-    at, values = rows["measured_at"], rows["volatility"]
-    if len(at) < 2:
+def _measurements(responses: Responses) -> list[tuple[np.datetime64, object]]:
+    """The time and the value of each row of historical volatility, as they came."""
+    rows = [shapes.array(row) for row in responses.read("volatility", shapes.array)]
+    if len(rows) < 2:
         raise NotTested("historical volatility has fewer than two rows")
-    is_repeated = bool(at[0] == at[1] and values[0] == values[1])
-    return compared(
-        "the first row comes twice", f"rows of {at[0]} and {at[1]} come first", holds=is_repeated
-    )
+    if any(len(row) != 2 for row in rows):
+        raise ValueError("each row must be a moment and a number")
+    moments = [shapes.milliseconds("timestamp", moment) for moment, _ in rows]
+    return [(np.datetime64(ms, "ms"), row[1]) for ms, row in zip(moments, rows, strict=True)]
+
+
+def _repeated(responses: Responses) -> Comparison:
+    first, second = _measurements(responses)[:2]
+    found = f"rows of {first[0]} and {second[0]} come first"
+    return compared("the first row comes twice", found, holds=first == second)
 
 
 def _hours(responses: Responses) -> Comparison:
-    at = np.unique(responses.read("volatility", historical_volatility)["measured_at"])
-    if len(at) < 2:
-        raise NotTested("historical volatility has fewer than two rows")
+    at = np.unique(np.array([moment for moment, _ in _measurements(responses)]))
     off = int(np.count_nonzero(at != at.astype("datetime64[h]")))
     reach = (at[-1] - at[0]) / _ONE_DAY
     return compared(

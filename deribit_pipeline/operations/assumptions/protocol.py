@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from deribit_pipeline.deribit import codes, funding, parse, settlements, volatility_index
 from deribit_pipeline.deribit.parse_trades import trades
 from deribit_pipeline.deribit.prices import delivery_prices, historical_volatility
 from deribit_pipeline.deribit.shapes import mapping
+from deribit_pipeline.domain import Candles
 from deribit_pipeline.operations.assumptions.asking import POSTED_ID
 from deribit_pipeline.operations.assumptions.assumption import (
     Assumption,
@@ -25,10 +28,20 @@ _DEFAULTS = Settings()
 
 _TRADES = partial(trades, instrument_name=SERIES, most=MOST_TRADES_OF_ARCHIVE)
 
+
+def _candles(result: object) -> Candles:
+    """The candles of a response. Raises ValueError also where a single value is malformed."""
+    told = parse.candles(result)
+    malformed = np.isnan(told.values).any(axis=1)
+    if malformed.any():
+        raise ValueError(f"a value of {told.opened_at[malformed][0]} is no number")
+    return told
+
+
 PARSERS: dict[str, Callable[[object], object]] = (
     dict.fromkeys(
         ("running", "day", "hours", "quiet", "expired", *(f"anchor-{name}" for name in ANCHORED)),
-        parse.candles,
+        _candles,
     )
     | dict.fromkeys(("funding-overflow", "funding-day", "funding-began"), funding.rates)
     | dict.fromkeys(("dvol", "dvol-older", "dvol-hours", "dvol-began"), volatility_index.index_page)
@@ -88,7 +101,7 @@ def _readable(responses: Responses) -> Comparison:
     wrong, read = [], 0
     for name, parser in PARSERS.items():
         try:
-            responses.read(name, parser)
+            _require_whole(responses.read(name, parser))
             read += 1
         except NotTested:
             continue
@@ -99,6 +112,15 @@ def _readable(responses: Responses) -> Comparison:
     found = f"{len(wrong)} of {read + len(wrong)} responses cannot be read"
     found += f", such as {wrong[0]}" if wrong else ""
     return compared("every response can be read", found, holds=not wrong)
+
+
+def _require_whole(value: object) -> None:
+    """Raises ValueError where single rows of what was read are malformed."""
+    is_malformed = bool(getattr(getattr(value, "reading", value), "malformed", ()))
+    if isinstance(value, Candles):
+        is_malformed = bool(np.isnan(value.values).any())
+    if is_malformed:
+        raise ValueError("a row has a value of another type")
 
 
 def _unknown_instrument(responses: Responses) -> Comparison:

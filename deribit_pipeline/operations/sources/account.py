@@ -7,7 +7,7 @@ twice, every other time with the days around it, and a day is believed once two 
 import itertools
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -16,9 +16,10 @@ from deribit_pipeline.datasets import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_
 from deribit_pipeline.deribit import account as methods
 from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.domain import day_window, days_between, from_ms, to_ms
-from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
+from deribit_pipeline.malformed import Malformed, malformed_of
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.sources.asking import agreed
+from deribit_pipeline.operations.sources.asking import agreed, once
 from deribit_pipeline.operations.sources.source import FailedDays, Source
 from deribit_pipeline.planning.account import (
     Bounds,
@@ -32,8 +33,15 @@ from deribit_pipeline.planning.account import (
     windows_of,
     with_neighbours,
 )
-from deribit_pipeline.planning.following import new_rows, united, with_page
-from deribit_pipeline.planning.rows import Columns, FetchedRows
+from deribit_pipeline.planning.following import (
+    Progress,
+    TooManyPages,
+    new_rows,
+    united,
+    with_page,
+)
+from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of
+from deribit_pipeline.planning.settlements import MOST_A_SECOND
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -42,6 +50,13 @@ logger = logging.getLogger(__name__)
 # a little less is asked for.
 _RECENT = timedelta(hours=24)
 _MARGIN = timedelta(minutes=10)
+
+# How many rows an account can have over time: more than any rate limit lets it, and the settlements
+# of every day.
+_ENTRIES_A_SECOND, _TRADES_A_SECOND, _SETTLEMENTS_A_SECOND = 50.0, 50.0, MOST_A_SECOND
+
+# How many windows a crowd of trades takes within few milliseconds, a month halved again and again.
+_HALVINGS = 120
 
 Ask = Callable[[DeribitClient, str, Bounds], Awaitable[Heard]]
 """Everything that is told of a currency between two bounds. Raises a DeribitError."""
@@ -95,6 +110,9 @@ class AccountSource:
                     yield piece
             return
         for day in days_between(first, last):
+            if (why := malformed_of(said.malformed, day)) is not None:
+                yield FailedDays([day], self._odd(why, currency, first, last))
+                continue
             yield FetchedRows(
                 currency,
                 day,
@@ -118,6 +136,10 @@ class AccountSource:
             bounds = bounds_of(first, last, neighbours=next(neighbours))
             try:
                 told = await self.ask(client, currency, bounds)
+            except TooManyPages as error:
+                raise EndlessPages(
+                    str(error), method=self.method, params=_asked(currency, first, last)
+                ) from error
             except ValueError as error:
                 raise self._odd(str(error), currency, first, last) from error
             settled.append(told.settled_until)
@@ -130,26 +152,53 @@ class AccountSource:
 
         contradiction = "answers contradict each other about which rows there are"
         said = await agreed(ask, alike, self._odd(contradiction, currency, first, last))
-        return said, with_neighbours(believed), min(settled)
+        malformed = tuple(each for one in believed for each in one.malformed)
+        return replace(said, malformed=malformed), with_neighbours(believed), min(settled)
 
     def _odd(self, reason: str, currency: str, first: date, last: date) -> DeribitBadPayload:
-        asked = {"currency": currency, "days": f"{first} to {last}"}
-        return DeribitBadPayload(reason, method=self.method, params=asked)
+        return DeribitBadPayload(reason, method=self.method, params=_asked(currency, first, last))
+
+
+def _asked(currency: str, first: date, last: date) -> dict[str, object]:
+    return {"currency": currency, "days": f"{first} to {last}"}
+
+
+class _Pages:
+    """The pages of one answer: what they told so far, and which entries cannot be read."""
+
+    def __init__(self, dataset: Dataset, page: int, most_a_second: float) -> None:
+        self._dataset = dataset
+        self._progress = Progress(page, most_a_second)
+        self.malformed: tuple[Malformed, ...] = ()
+
+    def read(self, page: methods.AccountPage, bounds: Bounds) -> Columns:
+        """The rows of a page, each once."""
+        rows, torn = once(self._dataset, page.rows)
+        self.malformed += page.malformed + torn
+        return require_page(self._dataset, rows, bounds)
+
+    def joined(self, rows: Columns, page: methods.AccountPage, bounds: Bounds) -> Columns:
+        """What was told so far and what the next page adds, which lies further back in time."""
+        is_last = page.continuation is None
+        told = self.read(page, bounds)
+        added = count_of(new_rows(self._dataset, rows, told))
+        rows = with_page(self._dataset, rows, told, is_last=is_last)
+        if not is_last:
+            self._progress.take(added, np.ptp(rows[self._dataset.at]))
+        return rows
 
 
 async def ask_log(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
     """The log's entries: page after page, until the exchange says that nothing follows."""
     told = await client.get_transaction_log(currency, bounds.first, bounds.last)
-    rows = require_page(TRANSACTION_LOG, told.said.rows, bounds)
-    as_of = told.as_of
+    pages = _Pages(TRANSACTION_LOG, methods.MOST_ENTRIES, _ENTRIES_A_SECOND)
+    rows, as_of = pages.read(told.said, bounds), told.as_of
     while told.said.continuation is not None:
         told = await client.get_transaction_log(
             currency, bounds.first, bounds.last, continuation=told.said.continuation
         )
-        page = require_page(TRANSACTION_LOG, told.said.rows, bounds)
-        is_last = told.said.continuation is None
-        rows = with_page(TRANSACTION_LOG, rows, page, is_last=is_last)
-    return Heard(rows, as_of, settled_until(as_of))
+        rows = pages.joined(rows, told.said, bounds)
+    return Heard(rows, as_of, settled_until(as_of), pages.malformed)
 
 
 async def ask_trades(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
@@ -162,18 +211,19 @@ async def ask_trades(client: DeribitClient, currency: str, bounds: Bounds) -> He
     oldest = as_of - _RECENT
     recent = Bounds(max(bounds.first, to_ms(oldest + _MARGIN)), bounds.last)
     if recent.first > recent.last:
-        rows = await _trades(client, currency, bounds, historical=True)
-        return Heard(rows, as_of, settled_until(as_of))
-    newest = await _trades(client, currency, recent, historical=False)
+        rows, malformed = await _trades(client, currency, bounds, historical=True)
+        return Heard(rows, as_of, settled_until(as_of), malformed)
+    newest, torn = await _trades(client, currency, recent, historical=False)
     if client.rpc.as_of is None or client.rpc.as_of > from_ms(recent.first) + _RECENT:
         raise ValueError("the recent trades were told too late to be all of them")
-    rows = await _trades(client, currency, bounds, historical=True)
+    rows, malformed = await _trades(client, currency, bounds, historical=True)
     settled = settled_until(as_of, new_rows(USER_TRADES, rows, newest)["traded_at"])
     brink = Bounds(to_ms(oldest), recent.first)
     if bounds.first < brink.last and not await _is_told(client, currency, rows, brink):
         settled = min(settled, oldest)
     # The two may tell the state of an order, and the number of contracts, each in its own way.
-    return Heard(united(USER_TRADES, rows, newest, but=("told",)), as_of, settled)
+    rows = united(USER_TRADES, rows, newest, but=("told",))
+    return Heard(rows, as_of, settled, malformed + torn)
 
 
 async def _is_told(client: DeribitClient, currency: str, history: Columns, brink: Bounds) -> bool:
@@ -187,23 +237,34 @@ async def _is_told(client: DeribitClient, currency: str, history: Columns, brink
 
 async def _trades(
     client: DeribitClient, currency: str, bounds: Bounds, *, historical: bool
-) -> Columns:
-    """The trades of one kind: of a window with more than an answer holds, those of its halves."""
-    told = await client.get_user_trades(currency, bounds.first, bounds.last, historical=historical)
-    if not told.said.may_lack:
-        return require_page(USER_TRADES, told.said.rows, bounds)
-    halves = bounds.halves()
-    if halves is None:
-        raise ValueError("more trades came of a few milliseconds than an answer holds")
-    parts = [await _trades(client, currency, half, historical=historical) for half in halves]
-    return united(USER_TRADES, *parts)
+) -> tuple[Columns, tuple[Malformed, ...]]:
+    """The trades of one kind, and those that cannot be read: of a window with more than an answer
+    holds, those of its halves."""
+    pages = _Pages(USER_TRADES, methods.MOST_TRADES, _TRADES_A_SECOND)
+    progress = Progress(methods.MOST_TRADES, _TRADES_A_SECOND, free=_HALVINGS)
+
+    async def halved(bounds: Bounds) -> Columns:
+        told = await client.get_user_trades(
+            currency, bounds.first, bounds.last, historical=historical
+        )
+        covered = np.timedelta64(bounds.last - first, "ms")
+        progress.take(count_of(told.said.rows), covered)
+        if not told.said.may_lack:
+            return pages.read(told.said, bounds)
+        halves = bounds.halves()
+        if halves is None:
+            raise ValueError("more trades came of a few milliseconds than an answer holds")
+        return united(USER_TRADES, *[await halved(half) for half in halves])
+
+    first = bounds.first
+    return await halved(bounds), pages.malformed
 
 
 async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
     """The settlements, newest first, until older ones than those that are wanted were told."""
     told = await client.get_settlement_history(currency, bounds.last)
-    rows = require_page(SETTLEMENT_HISTORY, told.said.rows, Bounds(0, bounds.last))
-    as_of = told.as_of
+    pages = _Pages(SETTLEMENT_HISTORY, methods.MOST_SETTLEMENTS, _SETTLEMENTS_A_SECOND)
+    rows, as_of = pages.read(told.said, Bounds(0, bounds.last)), told.as_of
     while told.said.continuation is not None:
         oldest = int(rows["settled_at"].astype(np.int64).min(initial=bounds.last))
         if oldest < bounds.first:
@@ -211,10 +272,8 @@ async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) 
         told = await client.get_settlement_history(
             currency, bounds.last, continuation=told.said.continuation
         )
-        page = require_page(SETTLEMENT_HISTORY, told.said.rows, Bounds(0, oldest))
-        is_last = told.said.continuation is None
-        rows = with_page(SETTLEMENT_HISTORY, rows, page, is_last=is_last)
-    return Heard(rows, as_of, settled_until(as_of))
+        rows = pages.joined(rows, told.said, Bounds(0, oldest))
+    return Heard(rows, as_of, settled_until(as_of), pages.malformed)
 
 
 TRANSACTION_LOG_SOURCE = AccountSource(

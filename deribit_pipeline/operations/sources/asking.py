@@ -5,7 +5,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
+from deribit_pipeline.malformed import Malformed
+from deribit_pipeline.planning.distinct import distinct
+from deribit_pipeline.planning.following import TooManyPages
+from deribit_pipeline.planning.rows import Columns
 
 logger = logging.getLogger(__name__)
 
@@ -15,11 +20,27 @@ ROUNDS = 5
 Said = TypeVar("Said")
 
 
+def once(
+    dataset: Dataset, rows: Columns, expected: int = 0
+) -> tuple[Columns, tuple[Malformed, ...]]:
+    """Each row of a response once, and those that came twice with different values. Warns of more
+    that came again alike than are expected to."""
+    found = distinct(dataset, rows)
+    if found.repeated > expected:
+        logger.warning(
+            "%d %s of %s came again, equal in every field: each is one row",
+            found.repeated - expected, dataset.rows, dataset.name,
+        )  # fmt: skip
+    return found.rows, found.malformed
+
+
 @contextmanager
 def expectations(method: str, **params: object) -> Iterator[None]:
     """An expectation that an answer breaks in the block, a ValueError, is a DeribitBadPayload."""
     try:
         yield
+    except TooManyPages as error:
+        raise EndlessPages(str(error), method=method, params=params) from error
     except ValueError as error:
         raise DeribitBadPayload(str(error), method=method, params=params) from error
 
@@ -29,6 +50,8 @@ async def insisted(ask: Callable[[], Awaitable[Said]]) -> Said:
     for _ in range(ROUNDS):
         try:
             return await ask()
+        except EndlessPages:
+            raise
         except DeribitBadPayload as error:
             logger.info("%s; asking again", error)
     return await ask()

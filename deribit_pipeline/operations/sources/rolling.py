@@ -9,17 +9,21 @@ from deribit_pipeline import datasets
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.deribit.methods import Told
+from deribit_pipeline.deribit.prices import Readings
 from deribit_pipeline.domain import DayState
 from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.malformed import malformed_of
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.sources.asking import agreed, expectations
+from deribit_pipeline.operations.sources.asking import agreed, expectations, once
 from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.deliveries import index_checked
 from deribit_pipeline.planning.rolling import RollingWindow, read_window
-from deribit_pipeline.planning.rows import Columns, FetchedRows, Keys, some_of
+from deribit_pipeline.planning.rows import FetchedRows, Keys, count_of, some_of
 from deribit_pipeline.warehouse.datasets import proofs, rows_of
+from deribit_pipeline.warehouse.delivered import delivery_prices
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-Ask = Callable[[DeribitClient, str], Awaitable[Told[Columns]]]
+Ask = Callable[[DeribitClient, str], Awaitable[Told[Readings]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,44 +49,60 @@ class RollingSource:
 
         async def ask() -> RollingWindow:
             told = await self.ask(exchange.client, series)
+            rows, malformed = told.said.rows, told.said.malformed
+            # Of a day that is told to begin with, the first row comes twice.
+            is_twice = count_of(rows) > 1 and rows[at][0] == rows[at][1]
+            rows, torn = once(self.dataset, rows, expected=int(is_twice))
             with expectations(self.method, series=series):
-                return read_window(at, told.said, told.as_of, reach=self.reach, step=self.step)
+                return read_window(
+                    at, rows, told.as_of,
+                    reach=self.reach, step=self.step, malformed=malformed + torn,
+                )  # fmt: skip
 
-        contradiction = DeribitBadPayload(
-            "answers contradict each other", method=self.method, params={"series": series}
-        )
+        def odd(reason: str) -> DeribitBadPayload:
+            return DeribitBadPayload(reason, method=self.method, params={"series": series})
+
         try:
-            window = await agreed(ask, RollingWindow.is_alike, contradiction)
+            window = await agreed(ask, RollingWindow.is_alike, odd("answers contradict each other"))
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
             return
-        complete = await asyncio.to_thread(self._complete, warehouse, series, days)
+        complete, delivered = await asyncio.to_thread(self._held, warehouse, series, days)
         for day in days:
-            yield window.day(series, day, complete.get(day))
+            if (why := malformed_of(window.malformed, day)) is not None:
+                yield FailedDays([day], odd(why))
+                continue
+            fetched = window.day(series, day, complete.get(day))
+            if self.dataset is datasets.INDEX_PRICES:
+                fetched = index_checked(fetched, delivered.get(day, {}).get(series))
+            yield fetched
 
     def requests(self, series: str, days: Sequence[date]) -> int:
         """Two answers, however many the days are."""
         return 2
 
-    def _complete(
+    def _held(
         self, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> dict[date, Keys]:
-        """The held moments of those days that are complete."""
+    ) -> tuple[dict[date, Keys], dict[date, dict[str, float]]]:
+        """The held moments of those days that are complete, and the delivery prices of all."""
         with warehouse.reading() as connection:
             held = proofs(connection, [self.dataset.name], [series], min(days), max(days))
-            return {
+            delivered = delivery_prices(connection, min(days), max(days))
+            complete = {
                 proof.day: rows_of(connection, self.dataset, series, proof.day)[self.dataset.at]
                 for proof in held
                 if proof.state is DayState.COMPLETE and proof.day in days
             }
+            return complete, delivered
 
 
-async def _index_chart(client: DeribitClient, index_name: str) -> Told[Columns]:
+async def _index_chart(client: DeribitClient, index_name: str) -> Told[Readings]:
     """The chart of two days: the finest one that has the whole of yesterday, whenever it is asked
     for. Its first point may tell only what is left of its span, however often it comes."""
     told = await client.get_index_chart_data(index_name, "2d")
-    moments = told.said["priced_at"]
-    return Told(some_of(told.said, moments != moments[:1]), told.as_of)
+    moments = told.said.rows["priced_at"]
+    rows = some_of(told.said.rows, moments != moments[:1])
+    return Told(Readings(rows, told.said.malformed), told.as_of)
 
 
 HISTORICAL_VOLATILITY = RollingSource(

@@ -1,9 +1,10 @@
 """Settlements of a currency: pages that lead back from the end of days to their beginning."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
 from typing import TypeVar
@@ -15,15 +16,19 @@ from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.deribit.methods import Told
 from deribit_pipeline.deribit.settlements import BY_CURRENCY, MOST_SETTLEMENTS, SettlementsPage
 from deribit_pipeline.domain import day_window, days_between, moment64, spans_of
-from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
+from deribit_pipeline.malformed import malformed_of
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.sources.asking import expectations, insisted
+from deribit_pipeline.operations.sources.asking import expectations, insisted, once
 from deribit_pipeline.operations.sources.source import FailedDays
-from deribit_pipeline.planning.following import in_order, with_page
+from deribit_pipeline.planning.deliveries import settlements_checked
+from deribit_pipeline.planning.following import Progress, in_order, with_page
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, joined_rows, some_of
 from deribit_pipeline.planning.settlements import (
+    MOST_A_SECOND,
     Moment,
     Stretch,
+    first_settlement,
     has_a_whole_millisecond,
     require_alike,
     require_sound,
@@ -32,16 +37,22 @@ from deribit_pipeline.planning.settlements import (
     stretch_of,
     up_to,
 )
-from deribit_pipeline.planning.settling import is_settled
+from deribit_pipeline.planning.settling import SETTLING, is_settled
+from deribit_pipeline.warehouse.delivered import delivery_prices
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
+
+# Currencies in which something surely settled.
+_OLDEST = ("BTC", "ETH")
 
 # How many settlements are enough to see whether there are any, and what they say.
 _FEW = 20
 
 # How many a page holds that is to reach a few days at most, where a larger one stays odd.
 _SMALLER = 50
+
+_NO_TIME = np.timedelta64(0, "ms")
 
 Said = TypeVar("Said")
 
@@ -67,7 +78,8 @@ class SettlementsSource:
         Once several in a row have failed, half as many fail together: an exchange of which every
         answer is odd is not asked about each day of its past.
         """
-        pages = _Pages(exchange.client, series, self.count)
+        pages = _Pages(exchange, series, self.count)
+        delivered = await asyncio.to_thread(_delivered, warehouse, days)
         for first, last in reversed(spans_of(days)):
             unbrought, failed = list(days_between(first, last)), 0
             while unbrought:
@@ -75,6 +87,9 @@ class SettlementsSource:
                     async for fetched in pages.back_over(tuple(unbrought)):
                         unbrought.pop()
                         failed = 0
+                        if isinstance(fetched, FetchedRows):
+                            of_day = delivered.get(fetched.day, {})
+                            fetched = settlements_checked(fetched, of_day)
                         yield fetched
                 except DeribitBadPayload as error:
                     newest = unbrought[-max(1, failed // 2) :]
@@ -88,34 +103,55 @@ class SettlementsSource:
         return 2 * len(days) + len(spans_of(days))
 
 
+def _delivered(warehouse: Warehouse, days: Sequence[date]) -> dict[date, dict[str, float]]:
+    with warehouse.reading() as connection:
+        return delivery_prices(connection, min(days), max(days))
+
+
 @dataclass(frozen=True, slots=True)
 class _Pages:
     """The pages of a currency's settlements."""
 
-    client: DeribitClient
+    exchange: Exchange
     currency: str
     count: int
 
-    async def back_over(self, days: Sequence[date]) -> AsyncIterator[FetchedRows]:
-        """Every day of an unbroken span, the last one first."""
+    @property
+    def client(self) -> DeribitClient:
+        """Of www, which alone has settlements."""
+        return self.exchange.client
+
+    async def back_over(self, days: Sequence[date]) -> AsyncIterator[FetchedRows | FailedDays]:
+        """Every day of an unbroken span, the last one first; those with a settlement that cannot
+        be read have failed."""
         until = moment64(day_window(days[-1]).end)
         stretch, as_of = await self._insisted(partial(self._first_stretch, until))
-        rows = stretch.rows
+        rows, malformed = stretch.rows, list(stretch.malformed)
+        progress = Progress(_smaller(self.count), MOST_A_SECOND)
         for day in reversed(days):
             while not stretch.has_seen(day):
                 stretch = await self._insisted(partial(self._next_stretch, stretch))
+                with self._expectations():
+                    progress.take(count_of(stretch.rows), stretch.covers(until))
                 rows = joined_rows([rows, stretch.rows])
+                malformed += stretch.malformed
             window = day_window(day)
             is_older = rows["settled_at"] < moment64(window.start)
             is_later = rows["settled_at"] >= moment64(window.end)
-            yield FetchedRows(
-                self.currency,
-                day,
-                in_order(SETTLEMENTS, some_of(rows, ~is_older & ~is_later)),
-                as_of,
-                is_over=is_settled(day, as_of),
-                is_listed=stretch.floor is not None or not is_later.all(),
-            )
+            if (why := malformed_of(malformed, day)) is not None:
+                params = {"currency": self.currency}
+                yield FailedDays([day], DeribitBadPayload(why, method=BY_CURRENCY, params=params))
+            else:
+                yield FetchedRows(
+                    self.currency,
+                    day,
+                    in_order(SETTLEMENTS, some_of(rows, ~is_older & ~is_later)),
+                    as_of,
+                    is_over=is_settled(day, as_of),
+                    is_listed=stretch.floor is not None
+                    or not is_later.all()
+                    or not is_settled(day, as_of),
+                )
             rows = some_of(rows, is_older)
 
     async def _insisted(self, ask: Callable[[int], Awaitable[Said]]) -> Said:
@@ -123,8 +159,10 @@ class _Pages:
         which an odd row spoils only near its own day."""
         try:
             return await insisted(partial(ask, self.count))
+        except EndlessPages:
+            raise
         except DeribitBadPayload as error:
-            smaller = max(1, min(_SMALLER, self.count // 2))
+            smaller = _smaller(self.count)
             logger.info("%s; asking for %d at a time", error, smaller)
             return await insisted(partial(ask, smaller))
 
@@ -154,17 +192,23 @@ class _Pages:
 
     async def _read(self, until: Moment, count: int) -> Stretch:
         page = (await self._page(until, count)).said
-        rows = page.rows
+        rows, malformed = page.rows, list(page.malformed)
+        progress = Progress(count, MOST_A_SECOND)
         while page.continuation is not None and not has_a_whole_millisecond(up_to(rows, until)):
             page = (await self._page(until, count, page.continuation)).said
+            malformed += page.malformed
             with self._expectations():
                 is_last = page.continuation is None
+                before = count_of(rows)
                 rows = with_page(SETTLEMENTS, rows, page.rows, is_last=is_last)
-        return stretch_of(up_to(rows, until), is_end=page.continuation is None)
+                covered = until - rows["settled_at"].min() if count_of(rows) else _NO_TIME
+                progress.take(count_of(rows) - before, covered)
+        return stretch_of(up_to(rows, until), malformed, is_end=page.continuation is None)
 
     async def _require_end(self, stretch: Stretch, until: Moment, count: int) -> None:
-        """An answer that says it is the last one is believed where another says so too, and an
-        exchange that has no settlements at all is not: it may be down."""
+        """An answer that says it is the last one is believed where another says so too. An exchange
+        that has no settlements at all may be down, unless it has some of another currency, and
+        nothing that could have settled in this one."""
         moments = stretch.rows["settled_at"]
         oldest = moments.min() if len(moments) else until
         again = await self._read(oldest, count)
@@ -173,8 +217,29 @@ class _Pages:
             if again.floor is not None:
                 raise ValueError(f"settlements ended at {oldest}, and there are older ones")
             require_told(again.rows, stretch.rows)
-            if not count_of(newest.said.rows):
+            if not count_of(newest.said.rows) and not await self._settles_nothing(newest.as_of):
                 raise ValueError("no settlement came, and of the newest ones none either")
+
+    async def _settles_nothing(self, as_of: datetime) -> bool:
+        """Whether nothing can have settled in the currency so far."""
+        other = next(name for name in _OLDEST if name != self.currency)
+        control = await self.client.get_last_settlements_by_currency(other, count=_FEW)
+        if not count_of(control.said.rows):
+            return False
+        hosts = [self.client, *filter(None, [self.exchange.history])]
+        lists = await asyncio.gather(
+            *(
+                host.get_specifications(self.currency, is_expired=is_expired)
+                for host in hosts
+                for is_expired in (False, True)
+            )
+        )
+        listed = [each for told in lists for each in told.said.specifications]
+        return not any(told.said.odd for told in lists) and not any(
+            first_settlement(each.listed_at) <= as_of - SETTLING
+            for each in listed
+            if each.kind in ("future", "option")
+        )
 
     async def _page(
         self, until: Moment | None, count: int, continuation: str | int | None = None
@@ -187,12 +252,21 @@ class _Pages:
             search_start_timestamp=None if latest is None else int(latest.astype(np.int64)),
             continuation=continuation,
         )
+        page = told.said
         with self._expectations():
-            require_sound(told.said.rows, self.currency, count=count, latest=latest)
-        return told
+            require_sound(
+                page.rows, self.currency, entries=page.entries, count=count, latest=latest
+            )
+        rows, torn = once(SETTLEMENTS, page.rows)
+        return replace(told, said=replace(page, rows=rows, malformed=page.malformed + torn))
 
     def _expectations(self) -> AbstractContextManager[None]:
         return expectations(BY_CURRENCY, currency=self.currency)
+
+
+def _smaller(count: int) -> int:
+    """How many settlements a page holds where a larger one stays odd."""
+    return max(1, min(_SMALLER, count // 2))
 
 
 def _fewer(count: int) -> int:

@@ -8,13 +8,15 @@ import numpy as np
 
 from deribit_pipeline.datasets import VOLATILITY_INDEX
 from deribit_pipeline.deribit import volatility_index
-from deribit_pipeline.deribit.methods import Told
+from deribit_pipeline.deribit.readings import ToldRows
 from deribit_pipeline.domain import END_OF_TIME, TimeWindow
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.pages import Ask
 from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
+from deribit_pipeline.planning.cadence import Cadence
 from deribit_pipeline.planning.rows import Columns
-from deribit_pipeline.planning.windows import Cadence, Lane
+from deribit_pipeline.planning.windows import Lane
+from deribit_pipeline.planning.witness import HoursOfMinutes
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 ALWAYS = TimeWindow(datetime(1970, 1, 2, tzinfo=UTC), END_OF_TIME)
@@ -53,6 +55,7 @@ class VolatilityIndexCandles(WindowedSource):
         """Every day is asked for: the exchange alone knows which currencies have an index."""
         return Lanes(
             ALWAYS,
+            HoursOfMinutes(),
             [
                 (_lane(cadence, series), _ask(exchange, cadence, series))
                 for cadence in self.cadences
@@ -66,7 +69,7 @@ def _lane(cadence: Cadence, currency: str) -> Lane:
 
 
 def _ask(exchange: Exchange, cadence: Cadence, currency: str) -> Ask:
-    async def ask(window: TimeWindow) -> Told[Columns]:
+    async def ask(window: TimeWindow) -> ToldRows:
         told = await exchange.client.get_volatility_index_data(
             currency, cadence.labels["resolution"], window
         )
