@@ -1,5 +1,6 @@
 """One wrong value among many rows of funding or the volatility index never stands in a day."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -9,11 +10,14 @@ import pytest
 from deribit_pipeline.deribit.funding import rates
 from deribit_pipeline.deribit.volatility_index import DATA
 from deribit_pipeline.domain import CrossCheck, DayState
+from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.planning.witness import FUNDING_TOLERANCE, EightHours
-from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.value_faults import VALUE_CHANGES
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
+from deribit_pipeline_tests.fetching import Fetching
 from deribit_pipeline_tests.windowed_rows import (
     AT,
     BROKEN,
@@ -237,3 +241,40 @@ def test_a_minute_that_opens_elsewhere_is_no_disagreement_and_soon_no_reason_to_
     assert others(brought, kind.first) == {("complete", "agrees")}
     planned = kind.source.requests("BTC", [*brought.fetched])
     assert planned < sandbox.requests[DATA] <= planned + 3 * 14
+
+
+@each_kind
+def test_each_twice_trusts_no_response_that_another_one_does_not_confirm(
+    opened: Callable[..., Exchange],
+    warehouse: Warehouse,
+    sandbox: SandboxExchange,
+    faults: Faults,
+    kind: Kind,
+) -> None:
+    """Not even where it conserves all that a witness compares."""
+
+    def conserving(row: Any) -> Any:
+        if isinstance(row, dict):
+            return row | {"interest_1h": row["interest_1h"] + 1e-9}
+        return [*row[:2], row[2], row[3] + 0.001, row[4]]
+
+    exchange = opened()
+    exchange.each_twice = True
+    fetching = Fetching(exchange, warehouse, kind.source)
+    true = hashes(fetching(kind.series, kind.first, kind.last))
+    requests = sandbox.requests[kind.method]
+    assert requests >= 2 * sum(len(cadence.windows(true)) for cadence in kind.source.cadences)
+    is_one, amended = one_of(kind), []
+
+    def spoil(result: Any) -> Any:
+        rows = result["data"] if isinstance(result, dict) else result
+        if not is_one(kind.method, Reply(200, {"result": result})):
+            return result
+        middle = len(rows) // 2
+        amended.append(middle)
+        changed = [*rows[:middle], conserving(rows[middle]), *rows[middle + 1 :]]
+        return result | {"data": changed} if isinstance(result, dict) else changed
+
+    sandbox.amend(kind.method, spoil)
+    assert hashes(fetching(kind.series, kind.first, kind.last)) == true
+    assert len(amended) == 1
