@@ -183,3 +183,17 @@ def test_a_manifest_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
     code, said = export("--instruments", BTC, *DAYS)
     assert (code, "out holds manifest.json, which no export wrote" in said) == (2, True)
     assert [path.name for path in Path("out").iterdir()] == ["manifest.json"]
+
+
+def test_days_that_were_exported_as_proved_are_not_replaced_by_incomplete_ones(
+    export: Export, sound: Warehouse
+) -> None:
+    assert export("--instruments", BTC, *DAYS)[0] == 0
+    before = everything("out")
+    with sound.writing() as connection:
+        connection.execute("delete from candles where opened_at::date = '2024-04-08'")
+        connection.execute("delete from candle_days where day = '2024-04-08'")
+    code, said = export("--instruments", BTC, *DAYS, "--allow-incomplete")
+    assert (code, "of 2024-04-08 as it was proved, and the warehouse does not" in said) == (2, True)
+    assert everything("out") == before
+    assert export("--instruments", BTC, *DAYS, "--allow-incomplete", to="new")[0] == 0
