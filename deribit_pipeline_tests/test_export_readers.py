@@ -17,6 +17,7 @@ import pytest
 from deribit_pipeline import read
 from deribit_pipeline.warehouse.market_tables import FUNDING_RATES
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.disks import Disk
 from deribit_pipeline_tests.held import hold, hold_minutes
 from deribit_pipeline_tests.test_export import (
     BTC,
@@ -183,3 +184,24 @@ def test_a_manifest_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
     code, said = export("--instruments", BTC, *DAYS)
     assert (code, "out holds manifest.json, which no export wrote" in said) == (2, True)
     assert [path.name for path in Path("out").iterdir()] == ["manifest.json"]
+
+
+def test_days_that_were_exported_as_proved_are_not_replaced_by_incomplete_ones(
+    export: Export, sound: Warehouse
+) -> None:
+    assert export("--instruments", BTC, *DAYS)[0] == 0
+    before = everything("out")
+    with sound.writing() as connection:
+        connection.execute("delete from candles where opened_at::date = '2024-04-08'")
+        connection.execute("delete from candle_days where day = '2024-04-08'")
+    code, said = export("--instruments", BTC, *DAYS, "--allow-incomplete")
+    assert (code, "of 2024-04-08 as it was proved, and the warehouse does not" in said) == (2, True)
+    assert everything("out") == before
+    assert export("--instruments", BTC, *DAYS, "--allow-incomplete", to="new")[0] == 0
+
+
+def test_where_a_disk_is_mounted_is_no_folder_to_replace(export: Export, disk: Disk) -> None:
+    code, said = export("--instruments", BTC, *DAYS, to=disk.path)
+    assert (code, said.count("\n"), list(disk.path.iterdir())) == (2, 1, [])
+    assert "is where a disk is mounted, which cannot be replaced whole: name a folder in it" in said
+    assert export("--instruments", BTC, *DAYS, to=disk.path / "out")[0] == 0

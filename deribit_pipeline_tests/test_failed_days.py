@@ -14,8 +14,10 @@ import pytest
 
 from deribit_pipeline.cli import making
 from deribit_pipeline.datasets import CANDLES, FUNDING_RATES, Selection
-from deribit_pipeline.domain import Resolution
+from deribit_pipeline.domain import Environment, Resolution
 from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.location import Location
+from deribit_pipeline.operations.failures import note_failures
 from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.incomplete import incomplete_days
 from deribit_pipeline.operations.jobs import Job
@@ -26,7 +28,7 @@ from deribit_pipeline.warehouse.failures import failed_days
 from deribit_pipeline.warehouse.rules import breaches
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.commands import Command, commands
-from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.conftest import Clock, both_stores
 from deribit_pipeline_tests.pipeline import CHART, Pipeline
 from deribit_pipeline_tests.processes import environment
 
@@ -284,3 +286,24 @@ def test_a_day_with_a_verdict_is_shown_wherever_it_is_read(
         frame = read.candles(BTC, "2024-01-01", "2024-01-02")
     assert frame.attrs["verdicts"] == {"2024-01-02": "close differs from the hour at 07:00"}
     assert read.candles(BTC, "2024-01-01", "2024-01-01").attrs["verdicts"] == {}
+
+
+@both_stores
+def test_failures_are_remembered_until_the_day_is_proved(location: Location) -> None:
+    warehouse = Warehouse(location, Environment.SANDBOX)
+    minutes, days = CANDLES[Resolution.MINUTE_1], [(BTC, date(2024, 1, day)) for day in (1, 2, 3)]
+    note_failures(warehouse, minutes, dict.fromkeys(days, ("refused", "a run")))
+    note_failures(warehouse, minutes, {days[0]: ("refused again", "another run")}, [days[1]])
+    with warehouse.reading() as connection:
+        found = failed_days(connection, Selection())
+    assert [(each.day.day, each.reason, each.run_id) for each in found] == [
+        (1, "refused again", "another run"),
+        (3, "refused", "a run"),
+    ]
+
+
+def test_a_warehouse_that_cannot_be_written_is_no_second_failure(tmp_path: Path) -> None:
+    (tmp_path / "w.duckdb").write_text("no database")
+    warehouse = Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX)
+    note_failures(warehouse, FUNDING_RATES, {(BTC, date(2024, 1, 1)): ("refused", "a run")})
+    assert (tmp_path / "w.duckdb").read_text() == "no database"

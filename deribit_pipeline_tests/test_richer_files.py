@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.errors import InputError
+from deribit_pipeline.errors import InputError, WarehouseError
+from deribit_pipeline.operations import migration
 from deribit_pipeline.operations.verification import verify
+from deribit_pipeline.warehouse import copies
 from deribit_pipeline.warehouse.backup import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole import whole_file, whole_folder
@@ -227,3 +229,27 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_former(
         (made / "rows").write_text("new")
     assert (out / "rows").read_text() == "former"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_day_that_another_has_written_since_it_was_compared_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = filled(tmp_path / "here.duckdb", 0, 1), filled(tmp_path / "there.duckdb", 2)
+    write(here, fetched(day(2)))
+    copy_whole, is_written = copies.copy_whole, []
+
+    def another(*arguments: object) -> None:
+        if not is_written:
+            is_written.append(True)
+            write(there, fetched(day(1), price=3.0))
+        copy_whole(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(copies, "copy_whole", another)
+    monkeypatch.setattr(migration, "_whole", lambda warehouse, table: (id(warehouse), 0))
+    with pytest.raises(WarehouseError, match="was written by another process meanwhile"):
+        migration.migrate(here, there)
+    with there.reading() as connection:
+        held = connection.execute(
+            "select distinct close from candles where opened_at::date = $day", {"day": day(1)}
+        ).fetchall()
+    assert held == [(3.0,)]

@@ -29,7 +29,7 @@ def run(
         location(source, source_data),
         settings.warehouse if target is None else location(target, target_data),
     )
-    moved, to = (Warehouse(place, settings.environment) for place in places)
+    moved, to = (Warehouse(place, settings.environment).pinned() for place in places)
     with warnings_on(console), _Progress(console) as progress:
         result = migrate(moved, to, progress.copied, progress.verified)
     name_each(result.findings)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from deribit_pipeline.datasets import DATASETS, Dataset
-from deribit_pipeline.domain import ONE_DAY
-from deribit_pipeline.errors import InputError, WarehouseUnusable
+from deribit_pipeline.domain import ONE_DAY, days_between
+from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
 from deribit_pipeline.location import Lake
 from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.verification import Finding, Verification, verify
@@ -22,6 +22,7 @@ from deribit_pipeline.warehouse.instruments import asked_at
 from deribit_pipeline.warehouse.maintenance import forget_the_past
 from deribit_pipeline.warehouse.schema import SCHEMA_VERSION
 from deribit_pipeline.warehouse.series_proofs import written_sums
+from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.tables import Table
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -83,17 +84,43 @@ def migrate(
     migration = Migration(len(wanted), len(differing))
     with target.writing():  # made also where there is nothing to copy
         pass
+    known = (_asked_at(target), _asked_at(source))
+
+    def lists_unchanged(connection: Connection) -> None:
+        if asked_at(connection) not in known:
+            raise _changed(target)
+
+    def days_unchanged(connection: Connection) -> None:
+        now = copies.held_days(connection)
+        if any(now.get(key) != held.get(key) for key in days_of(piece)):
+            raise _changed(target)
+
     for table in copies.WHOLE:
         if _whole(source, table) != _whole(target, table):
-            copies.copy_whole(source, target, table)
+            copies.copy_whole(source, target, table, lists_unchanged)
     for piece in pieces((key, wanted[key].rows) for key in differing):
-        copies.copy_days(source, target, piece.dataset, piece.spans)
+        copies.copy_days(source, target, piece.dataset, piece.spans, days_unchanged)
         migration.days += piece.days
         migration.rows += piece.rows
         on_copied(migration)
     forget_the_past(target)
     _prove(source, target, migration, on_verified)
     return migration
+
+
+def _changed(target: Warehouse) -> WarehouseError:
+    """Another process has written what would be replaced since it was compared."""
+    return WarehouseError(
+        f"{target} was written by another process meanwhile: the same command again compares the "
+        "two anew, and goes on."
+    )
+
+
+def days_of(piece: Piece) -> Iterator[DatasetDay]:
+    """The days of a piece."""
+    for span in piece.spans:
+        for day in days_between(span.first, span.last):
+            yield piece.dataset.name, span.series, day
 
 
 def pieces(days: Iterable[tuple[DatasetDay, int]]) -> Iterator[Piece]:

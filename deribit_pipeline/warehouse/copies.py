@@ -202,11 +202,17 @@ def _columns(table: Table) -> str:
 
 
 def copy_days(
-    source: Warehouse, target: Warehouse, dataset: Dataset, spans: Sequence[Span]
+    source: Warehouse,
+    target: Warehouse,
+    dataset: Dataset,
+    spans: Sequence[Span],
+    require: Change[None] = lambda connection: None,
 ) -> None:
-    """Make all that `target` holds of these days what `source` does, in one transaction."""
+    """Make all that `target` holds of these days what `source` does, in one transaction, which
+    begins with `require`: it raises where `target` holds something else by then."""
 
     def copy(connection: Connection) -> None:
+        require(connection)
         *_, proofs = parts = _parts(dataset)
         held = _hashes(connection, dataset, proofs, spans)
         for part in parts:
@@ -242,10 +248,17 @@ def _hashes(
     return {series: (len(hashes), sum_of(hashes)) for series, hashes in found}
 
 
-def copy_whole(source: Warehouse, target: Warehouse, table: Table) -> None:
-    """Make all that `target` holds of a table what `source` does, in one transaction."""
+def copy_whole(
+    source: Warehouse,
+    target: Warehouse,
+    table: Table,
+    require: Change[None] = lambda connection: None,
+) -> None:
+    """Make all that `target` holds of a table what `source` does, in one transaction, which begins
+    with `require`."""
 
     def copy(connection: Connection) -> None:
+        require(connection)
         connection.execute(f"delete from {table.name}")
         connection.execute(f"insert into {table.name} by name from {SOURCE}.{table.name}")
 

@@ -71,9 +71,10 @@ def export(
     """Write the rows of the series from the first day to the last to the folder `to`, in the place
     of an export that is there.
 
-    Raises IncompleteDays before anything is written where a day is not proved, unless that is
-    allowed; InputError where `to` is something else than an export, or the format has no place
-    for the rows; WarehouseError where reading fails.
+    An export that holds days as they were proved is not replaced by one in which the same days are
+    incomplete. Raises IncompleteDays before anything is written where a day is not proved, unless
+    that is allowed; InputError where `to` is something else than an export, or the format has no
+    place for the rows; WarehouseError where reading fails.
     """
     format_ = FORMATS[format_name]
     require_extra(format_.extra)
@@ -94,6 +95,7 @@ def export(
     @contextmanager
     def guard() -> Iterator[None]:
         _require_place(to)  # once more: writing may have taken a while
+        _require_not_poorer(to, parts)
         with manifest.replaced(to.resolve(), content):
             yield
 
@@ -139,6 +141,26 @@ def _require_place(to: Path) -> None:
         raise InputError(
             f"--to {to} holds {others[0]}, which no export wrote there: name a folder of its own."
         )
+
+
+def _require_not_poorer(to: Path, parts: Sequence[Part]) -> None:
+    """Raise InputError where the export that is there has proved days of which this one, of the
+    same series, dataset and window, has none."""
+    there = manifest.proved_days(to.resolve())
+    for part in parts:
+        if part.excerpt is None:
+            continue
+        lost = [
+            day
+            for day in part.excerpt.lacking
+            if (part.dataset.name, part.series, str(day)) in there
+        ]
+        if lost:
+            raise InputError(
+                f"--to {to} holds {part.series} {part.dataset.short_label} of {lost[0]} as it was "
+                "proved, and the warehouse does not: the export there is left as it is, so name "
+                "another folder, or repair the warehouse."
+            )
 
 
 def _months(window: TimeWindow) -> list[TimeWindow]:

@@ -109,6 +109,21 @@ def files_of(folder: Path) -> set[str]:
     return known
 
 
+def proved_days(folder: Path) -> set[tuple[str, str, str]]:
+    """The dataset, series and day of each day that the export in the folder holds proved."""
+    try:
+        place = place_of(folder)
+        require_file(place)
+        content = json.loads(place.read_text(encoding="utf-8"))
+        name, end = content["dataset"], content["end"]
+        known = {(name, proof["series"], proof["day"]) for proof in content["proofs"]}
+        missing = {(name, each["series"], each["day"]) for each in content["incomplete"]}
+        known = {each for each in known if each[2] < end}
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+    return known - missing
+
+
 def is_foreign(folder: Path) -> bool:
     """Whether something else than a manifest is where that of the folder would be."""
     place = place_of(folder)
