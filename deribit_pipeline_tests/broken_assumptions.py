@@ -168,6 +168,7 @@ BREAKS: dict[str, Break] = {
     "funding-sums": rows(
         "funding-day", lambda told: told[20].update(interest_8h=told[20]["interest_8h"] + 1e-5)
     ),
+    "funding-chain": rows("funding-day", lambda told: told[9].update(prev_index_price=1.0)),
     "funding-began": rows("funding-began", lambda told: [dated(told[0], -HOUR), *told]),
     "dvol-most": rows("dvol", lambda told: told[1:], "data"),
     "dvol-kept-end": rows("dvol", lambda told: told[:900], "data"),

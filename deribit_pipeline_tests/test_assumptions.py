@@ -200,6 +200,7 @@ RECORDED = {
     "candles-anchor-1d": ("anchor-1D", "tradingview_chart", Verdict.HOLDS),
     "candles-volume": ("day", "tradingview_chart", Verdict.HOLDS),
     "funding-sums": ("funding-day", "funding_rate_history", Verdict.HOLDS),
+    "funding-chain": ("funding-day", "funding_rate_history", Verdict.HOLDS),
     "settlements-order": ("settlements-both", "settlements_currency", Verdict.HOLDS),
     "prices-order": ("prices", "delivery_prices", Verdict.HOLDS),
     "volatility-repeated": ("volatility", "historical_volatility", Verdict.HOLDS),
