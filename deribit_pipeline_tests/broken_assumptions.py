@@ -136,6 +136,7 @@ BREAKS: dict[str, Break] = {
     "responses-readable": candle("day", "close", 7, str),
     "error-instrument": refused("no-instrument", 11_050),
     "instruments-readable": rows("instruments", lambda told: told[0].pop("tick_size") and None),
+    "instruments-any": refused("instruments", -32_602),
     "instruments-expiry": rows("instruments", expiry),
     "currencies-settled": rows("instruments", currency),
     "currencies-listed": rows("currencies", lambda told: told[1:]),
