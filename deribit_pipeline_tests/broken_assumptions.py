@@ -136,6 +136,7 @@ BREAKS: dict[str, Break] = {
     "responses-readable": candle("day", "close", 7, str),
     "error-instrument": refused("no-instrument", 11_050),
     "instruments-readable": rows("instruments", lambda told: told[0].pop("tick_size") and None),
+    "instruments-any": refused("instruments", -32_602),
     "instruments-expiry": rows("instruments", expiry),
     "currencies-settled": rows("instruments", currency),
     "currencies-listed": rows("currencies", lambda told: told[1:]),
@@ -168,6 +169,7 @@ BREAKS: dict[str, Break] = {
     "funding-sums": rows(
         "funding-day", lambda told: told[20].update(interest_8h=told[20]["interest_8h"] + 1e-5)
     ),
+    "funding-chain": rows("funding-day", lambda told: told[9].update(prev_index_price=1.0)),
     "funding-began": rows("funding-began", lambda told: [dated(told[0], -HOUR), *told]),
     "dvol-most": rows("dvol", lambda told: told[1:], "data"),
     "dvol-kept-end": rows("dvol", lambda told: told[:900], "data"),

@@ -102,6 +102,28 @@ def test_every_assumption_that_is_tested_has_a_response_that_breaks_it() -> None
 
 
 @pytest.mark.parametrize(
+    ("request_name", "within", "field"),
+    [
+        ("settlements", "settlements", "mark_price"),
+        ("prices", "data", "delivery_price"),
+        ("funding-day", "", "interest_1h"),
+        ("dvol", "data", 2),
+        ("trades", "trades", "price"),
+        ("volatility", "", 1),
+    ],
+)
+def test_a_single_malformed_row_is_one_that_cannot_be_read(
+    request_name: str, within: str, field: str | int, by_name: dict[str, Response]
+) -> None:
+    """Also where a parser reads around it."""
+    result: Any = by_name[request_name].result
+    rows = result[within] if within else result
+    rows[len(rows) // 2][field] = "much"
+    finding = judged(BY_ID["responses-readable"], Responses(by_name))
+    assert (finding.verdict, "1 of " in finding.found) == (Verdict.DIFFERS, True)
+
+
+@pytest.mark.parametrize(
     ("name", "page"), [("dvol-continuation", "dvol"), ("settlements-token", "settlements")]
 )
 def test_a_page_that_is_cut_and_says_nothing_of_an_older_one_differs(
@@ -200,6 +222,7 @@ RECORDED = {
     "candles-anchor-1d": ("anchor-1D", "tradingview_chart", Verdict.HOLDS),
     "candles-volume": ("day", "tradingview_chart", Verdict.HOLDS),
     "funding-sums": ("funding-day", "funding_rate_history", Verdict.HOLDS),
+    "funding-chain": ("funding-day", "funding_rate_history", Verdict.HOLDS),
     "settlements-order": ("settlements-both", "settlements_currency", Verdict.HOLDS),
     "prices-order": ("prices", "delivery_prices", Verdict.HOLDS),
     "volatility-repeated": ("volatility", "historical_volatility", Verdict.HOLDS),

@@ -16,6 +16,7 @@ INSTRUMENTS = "public/get_instruments"
 CURRENCIES = "public/get_currencies"
 
 ANY_CURRENCY = "any"
+"""Names all currencies at once (assumption:instruments-any)."""
 
 
 @dataclass(frozen=True, slots=True)

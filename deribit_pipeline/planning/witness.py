@@ -81,7 +81,8 @@ class Witness(Protocol):
 
 
 class HoursOfMinutes:
-    """The volatility index: an hour opens, peaks, bottoms and closes with its sixty minutes.
+    """The volatility index: an hour opens, peaks, bottoms and closes with its sixty minutes
+    (assumption:dvol-sums).
 
     That a candle opens where the one before it closed is a hint: of 14 recorded ones, one does not.
     """
@@ -140,8 +141,9 @@ class HoursOfMinutes:
 
 @dataclass(frozen=True, slots=True)
 class EightHours:
-    """Funding: `interest_8h` is what eight `interest_1h` make of the position at their beginning,
-    and an hour begins at the index at which the hour before it ended.
+    """Funding: `interest_8h` is what eight `interest_1h` make of the position at their beginning
+    (assumption:funding-sums), and an hour begins at the index at which the hour before it ended
+    (assumption:funding-chain).
 
     What an inverse position pays is the sum of rate over index. Of linear ones nothing is
     recorded: the same, its mirror image and the plain sum are all let pass.

@@ -162,8 +162,9 @@ CANDLES = (
         "close without a trade may be left out.",
         Known.GUESS,
         "",
-        "Hours do not confirm minutes: these are requested twice instead. Candles that the reader "
-        "makes of minutes are not the exchange's.",
+        "The cross-check is given up with one warning, and the verdict of each day says so; "
+        "`--twice` makes up for it. Candles that the reader makes of minutes are not the "
+        "exchange's.",
         partial(_sums, "day", "hours", Resolution.MINUTE_1),
     ),
     Assumption(
@@ -171,7 +172,8 @@ CANDLES = (
         "A candle of 1D is made of its hours in the same way.",
         Known.GUESS,
         "",
-        "Days do not confirm hours: these are requested twice instead.",
+        "The cross-check is given up with one warning, and the verdict of each day says so; "
+        "`--twice` makes up for it.",
         partial(_sums, "hours", "anchor-1D", Resolution.HOUR_1),
     ),
     Assumption(

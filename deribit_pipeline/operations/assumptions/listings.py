@@ -114,6 +114,17 @@ def _instruments(responses: Responses) -> Comparison:
     return compared("every instrument can be read", found, holds=not told.odd)
 
 
+def _any(responses: Responses) -> Comparison:
+    assumed = "instruments that settle in several currencies"
+    response = responses.of("instruments")
+    if response.code is not None:
+        return compared(assumed, f"a refusal: {response.message}", holds=False)
+    told = responses.read("instruments", listed).specifications
+    settled_in = sorted({one.settlement_currency for one in told if one.settlement_currency})
+    found = f"{len(told):,} instruments, which settle in {', '.join(settled_in) or 'nothing'}"
+    return compared(assumed, found, holds=len(settled_in) > 1)
+
+
 def _expiry(responses: Responses) -> Comparison:
     entries = [mapping(entry) for entry in responses.read("instruments", array)]
     expiries = {
@@ -159,12 +170,21 @@ def _currencies_listed(responses: Responses) -> Comparison:
 LISTINGS = (
     Assumption(
         "instruments-readable",
-        "Every instrument of `public/get_instruments` has a name, a kind that is known, "
-        "currencies, times and amounts.",
+        "Every instrument of `public/get_instruments` has a name, a kind that is known, a base "
+        "currency, times and amounts.",
         Known.DOCUMENTED,
         "also read off recorded lists of futures and options",
         "Such instruments are left out of the table `instruments`, with a warning that names them.",
         _instruments,
+    ),
+    Assumption(
+        "instruments-any",
+        "`public/get_instruments` lists the instruments of all currencies where the currency is "
+        "`any`.",
+        Known.DOCUMENTED,
+        "",
+        "Currencies that the code does not know are not found by their futures.",
+        _any,
     ),
     Assumption(
         "instruments-expiry",
@@ -179,8 +199,8 @@ LISTINGS = (
         f"Instruments settle in {', '.join(CURRENCIES)} and in nothing else.",
         Known.DOCUMENTED,
         "",
-        "Instruments that settle in others may not be in the table `instruments`, and selectors "
-        "do not find them.",
+        "Nothing is lost: the currencies of `public/get_currencies` and of the futures of all "
+        "currencies are listed too. Selectors know the others once the lists are refreshed.",
         _currencies,
     ),
     Assumption(

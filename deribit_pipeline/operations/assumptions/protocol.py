@@ -6,9 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from deribit_pipeline.deribit import codes, funding, parse, settlements, volatility_index
+from deribit_pipeline.deribit import codes, funding, parse, volatility_index
 from deribit_pipeline.deribit.parse_trades import trades
-from deribit_pipeline.deribit.prices import delivery_prices, historical_volatility
+from deribit_pipeline.deribit.prices import (
+    DeliveryPage,
+    Readings,
+    delivery_prices,
+    historical_volatility,
+)
+from deribit_pipeline.deribit.settlements import SettlementsPage, settlements
 from deribit_pipeline.deribit.shapes import mapping
 from deribit_pipeline.domain import Candles
 from deribit_pipeline.operations.assumptions.asking import POSTED_ID
@@ -29,26 +35,17 @@ _DEFAULTS = Settings()
 _TRADES = partial(trades, instrument_name=SERIES, most=MOST_TRADES_OF_ARCHIVE)
 
 
-def _candles(result: object) -> Candles:
-    """The candles of a response. Raises ValueError also where a single value is malformed."""
-    told = parse.candles(result)
-    malformed = np.isnan(told.values).any(axis=1)
-    if malformed.any():
-        raise ValueError(f"a value of {told.opened_at[malformed][0]} is no number")
-    return told
-
-
 PARSERS: dict[str, Callable[[object], object]] = (
     dict.fromkeys(
         ("running", "day", "hours", "quiet", "expired", *(f"anchor-{name}" for name in ANCHORED)),
-        _candles,
+        parse.candles,
     )
     | dict.fromkeys(("funding-overflow", "funding-day", "funding-began"), funding.rates)
     | dict.fromkeys(("dvol", "dvol-older", "dvol-hours", "dvol-began"), volatility_index.index_page)
     | dict.fromkeys(("trades", "trades-archive"), _TRADES)
     | dict.fromkeys(
         ("settlements", "settlements-both", "settlements-older", "settlements-end"),
-        settlements.settlements,
+        settlements,
     )
     | dict.fromkeys(("prices", "prices-oldest"), delivery_prices)
     | {"volatility": historical_volatility}
@@ -114,13 +111,14 @@ def _readable(responses: Responses) -> Comparison:
     return compared("every response can be read", found, holds=not wrong)
 
 
-def _require_whole(value: object) -> None:
-    """Raises ValueError where single rows of what was read are malformed."""
-    is_malformed = bool(getattr(getattr(value, "reading", value), "malformed", ()))
-    if isinstance(value, Candles):
-        is_malformed = bool(np.isnan(value.values).any())
-    if is_malformed:
-        raise ValueError("a row has a value of another type")
+def _require_whole(read: object) -> None:
+    """Raises ValueError where a parser read around a row that is malformed."""
+    match read:
+        case Candles(opened_at, values) if np.isnan(values).any():
+            first = opened_at[np.isnan(values).any(axis=1)][0]
+            raise ValueError(f"a value of the candle of {first} is no number")
+        case SettlementsPage() | DeliveryPage() | Readings() if read.malformed:
+            raise ValueError(str(read.malformed[0]))
 
 
 def _unknown_instrument(responses: Responses) -> Comparison:

@@ -1,12 +1,10 @@
 """Assumptions on funding and on the volatility index: bounds, limits, ends, sums."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.deribit.funding import rates
-from deribit_pipeline.deribit.volatility_index import INDEX_VALUES, IndexPage, index_page
+from deribit_pipeline.deribit.volatility_index import IndexPage, index_page
 from deribit_pipeline.domain import from_ms, moment64
 from deribit_pipeline.operations.assumptions.assumption import (
     Assumption,
@@ -17,9 +15,9 @@ from deribit_pipeline.operations.assumptions.assumption import (
     compared,
 )
 from deribit_pipeline.operations.sources import funding, volatility_index
-from deribit_pipeline.warehouse.rate_rules import FUNDING_TOLERANCE
-
-Columns = dict[str, NDArray[Any]]
+from deribit_pipeline.planning import witness
+from deribit_pipeline.planning.rows import Columns, some_of
+from deribit_pipeline.planning.witness import EightHours, HoursOfMinutes
 
 _MINUTE, _HOUR = np.timedelta64(60_000, "ms"), np.timedelta64(3_600_000, "ms")
 
@@ -66,25 +64,29 @@ def _funding_end(responses: Responses) -> Comparison:
 
 
 def _funding_sums(responses: Responses) -> Comparison:
-    """Each hour of an inverse perpetual that has the seven before it, beside what these make: the
-    sum of rate over index, as a share of the position at their beginning."""
-    told = _hours(responses, "funding-day")
-    ends, before = told["funded_at"], told["prev_index_price"]
-    parts = told["interest_1h"] / before
-    whole = [
-        last
-        for last in range(7, len(ends))
-        if ends[last] - ends[last - 7] == 7 * _HOUR and len(set(ends[last - 7 : last + 1])) == 8
-    ]
-    if not whole:
-        raise NotTested("no eight hours in a row came")
-    made = np.array([parts[last - 7 : last + 1].sum() * before[last - 7] for last in whole])
-    off = np.abs(told["interest_8h"][whole] - made)
-    return compared(
-        f"within {FUNDING_TOLERANCE:.0e}",
-        f"at most {off.max():.1e} off in {len(whole)} hours",
-        holds=bool(off.max() <= FUNDING_TOLERANCE),
-    )
+    sums = EightHours(is_linear=False).compared([_in_order(_hours(responses, "funding-day"))])[0]
+    return _witnessed(sums)
+
+
+def _funding_chain(responses: Responses) -> Comparison:
+    chain = EightHours(is_linear=False).compared([_in_order(_hours(responses, "funding-day"))])[1]
+    return _witnessed(chain)
+
+
+def _witnessed(compared_rows: witness.Comparison) -> Comparison:
+    """What the code's own comparison of rows with a witness says."""
+    if not compared_rows.count:
+        raise NotTested(f"nothing came that is needed to compare {compared_rows.what}")
+    others = compared_rows.disagreements
+    found = f"{len(others)} of {compared_rows.count} disagree"
+    found += f", such as {others[0].moment}: {others[0].what}" if others else ""
+    return compared(f"{compared_rows.what} agree", found, holds=not others)
+
+
+def _in_order(rows: Columns) -> Columns:
+    """The rows in the order of time, each moment once."""
+    first: NDArray[np.intp] = np.unique(next(iter(rows.values())), return_index=True)[1]
+    return some_of(rows, first)
 
 
 def _funding_began(responses: Responses) -> Comparison:
@@ -149,30 +151,11 @@ def _dvol_last_page(responses: Responses) -> Comparison:
 def _dvol_sums(responses: Responses) -> Comparison:
     pages = [_page(responses, name).candles for name in ("dvol-older", "dvol")]
     minutes = {name: np.concatenate([page[name] for page in pages]) for name in pages[0]}
-    hours = _page(responses, "dvol-hours").candles
-    compared_hours, differences = 0, []
-    for row, hour in enumerate(hours["opened_at"]):
-        opened_at, rows = np.unique(minutes["opened_at"], return_index=True)
-        part = rows[(opened_at >= hour) & (opened_at < hour + _HOUR)]
-        if len(part) < 60 or hour + _HOUR > moment64(responses.as_of("dvol")):
-            continue
-        compared_hours += 1
-        made = {
-            "open": minutes["open"][part[0]],
-            "high": minutes["high"][part].max(),
-            "low": minutes["low"][part].min(),
-            "close": minutes["close"][part[-1]],
-        }
-        differences += [
-            f"{name} {hours[name][row]} of {hour}, made of minutes {made[name]}"
-            for name in INDEX_VALUES
-            if hours[name][row] != made[name]
-        ]
-    if not compared_hours:
-        raise NotTested("no hour came with all its minutes")
-    found = f"{len(differences)} values of {compared_hours} hours differ"
-    found += f", the first one is {differences[0]}" if differences else ""
-    return compared("every hour is made of its minutes", found, holds=not differences)
+    now = moment64(responses.as_of("dvol"))
+    is_over: NDArray[np.bool_] = np.less_equal(minutes["opened_at"] + _MINUTE, now)
+    hours = _in_order(_page(responses, "dvol-hours").candles)
+    sums = HoursOfMinutes().compared([hours, _in_order(some_of(minutes, is_over))])[0]
+    return _witnessed(sums)
 
 
 def _dvol_began(responses: Responses) -> Comparison:
@@ -220,9 +203,18 @@ WINDOWED = (
         "index, as a share of the position at their beginning.",
         Known.RECORDED,
         "17 recorded hours of BTC-PERPETUAL",
-        "The check `eight_hours_add_up` warns; `cumulative_funding`, which is made of the hours, "
-        "is right.",
+        "The cross-check is given up with one warning, and the verdict of each day says so; the "
+        "check `eight_hours_add_up` warns.",
         _funding_sums,
+    ),
+    Assumption(
+        "funding-chain",
+        "An hour of funding begins at the index at which the hour before it ended: its "
+        "`prev_index_price` is the `index_price` before.",
+        Known.RECORDED,
+        "17 recorded hours of BTC-PERPETUAL",
+        "The cross-check is given up with one warning, and the verdict of each day says so.",
+        _funding_chain,
     ),
     Assumption(
         "funding-began",
@@ -279,7 +271,7 @@ WINDOWED = (
         "An hour of DVOL is made of its minutes: first open, highest high, lowest low, last close.",
         Known.GUESS,
         "",
-        "Hours do not confirm minutes.",
+        "The cross-check is given up with one warning, and the verdict of each day says so.",
         _dvol_sums,
     ),
     Assumption(
