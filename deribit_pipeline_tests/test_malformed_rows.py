@@ -1,7 +1,7 @@
 """A row that cannot be read costs its own day its proof, and no other, and its time is named."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from deribit_pipeline.planning.rows import FetchedRows, rows_hash
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.owner import owner_of
 from deribit_pipeline_tests.priced import CHART, DELIVERIES, VOLATILITY
 from deribit_pipeline_tests.settled import BY_CURRENCY
@@ -190,6 +191,29 @@ def test_rows_of_one_key_with_different_values_are_refused(
     assert isinstance(why, str)
     assert "is malformed: it came twice, with different values" in why
     assert all(isinstance(piece, FetchedRows) for piece in days.values())
+
+
+@pytest.mark.parametrize("kind", [KINDS[1], KINDS[2], KINDS[3]], ids=lambda kind: kind.method)
+def test_a_value_that_is_null_because_it_is_not_there_yet_leaves_the_day_open(
+    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind,
+    clock: Clock,
+) -> None:  # fmt: skip
+    clock.now = datetime(2024, 4, 10, 7, 30, 20, tzinfo=UTC)
+
+    def with_null(result: Any) -> Any:
+        if isinstance(result, list):
+            return [*result[:-1], [result[-1][0], None]]
+        today = {"date": "2024-04-10", "delivery_price": None}
+        rows = [today, *result["data"]]
+        if len(rows) > 800:  # a page holds no more
+            rows = rows[:-1]
+        return result | {"data": rows, "records_total": result["records_total"] + 1}
+
+    sandbox.amend(kind.method, with_null)
+    today = replace(kind, first=date(2024, 4, 9), last=date(2024, 4, 10))
+    for day, piece in fetched(today).items():
+        assert isinstance(piece, FetchedRows), piece
+        assert piece.is_over == (day.day == 9)
 
 
 @each_kind

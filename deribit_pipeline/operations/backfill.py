@@ -14,9 +14,9 @@ from deribit_pipeline.errors import (
 )
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.failures import WRONG_INPUT, drop_what_is_gone, note_failures
-from deribit_pipeline.operations.incomplete import names_resting, settled_days
+from deribit_pipeline.operations.incomplete import settled_days
 from deribit_pipeline.operations.jobs import Days, Job
-from deribit_pipeline.operations.relisted import Listings, listed_now
+from deribit_pipeline.operations.relisted import Listings, is_supported, listed_now, unknown_to
 from deribit_pipeline.operations.writing import OnWritten
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance
@@ -109,12 +109,15 @@ class Backfill(ABC):
             asked: dict[str, list[date]] = {}
             for name, day in keys:
                 asked.setdefault(name, []).append(day)
-            listed: Listings = {}
-            if names := names_resting(self._warehouse, self._dataset, asked):
-                listed = self._exchange.run(listed_now(self._exchange, self._warehouse, names))
             with self._warehouse.reading() as connection:
-                settled = settled_days(connection, self._dataset, asked, listed)
+                settled = settled_days(connection, self._dataset, asked)
+                resting = unknown_to(connection, settled)
+            listed: Listings = {}
+            if resting:
+                listed = self._exchange.run(listed_now(self._exchange, self._warehouse, resting))
             for proof in settled:
+                if proof.series in listed and not is_supported(proof, listed[proof.series]):
+                    continue
                 key = (proof.series, proof.day)
                 self._job_of[key].outcome.proofs[key] = proof
                 keys.discard(key)

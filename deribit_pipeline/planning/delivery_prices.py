@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 
-from deribit_pipeline.domain import moment64
+from deribit_pipeline.domain import from_ms, moment64
 from deribit_pipeline.malformed import Malformed
 from deribit_pipeline.planning.rows import Columns, FetchedRows, count_of, differences, some_of
 from deribit_pipeline.planning.settling import SETTLING, is_settled
@@ -87,8 +87,9 @@ def prices_of(
     days = newest_first["delivery_date"]
     delivered_at = days.astype("datetime64[ms]") + np.timedelta64(_DELIVERY + SETTLING, "ms")
     delivered = some_of(newest_first, np.less_equal(delivered_at, moment64(as_of)))
+    due = [each for each in malformed if from_ms(each.first) + _DELIVERY + SETTLING <= as_of]
     rows = some_of(delivered, slice(None, None, -1))
-    return DeliveryPrices(rows, total, as_of, tuple(malformed))
+    return DeliveryPrices(rows, total, as_of, tuple(due))
 
 
 def are_alike(one: DeliveryPrices, other: DeliveryPrices, since: date) -> bool:

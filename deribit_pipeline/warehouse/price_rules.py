@@ -50,8 +50,8 @@ order by instrument_name, day""",
 
 _SETTLED_AT_DELIVERY = Rule(
     name="expired_settle_at_the_delivery_price",
-    description="What expires settles at the delivery price of its index on that day, where both are "
-    "held.",
+    description="What expires settles at the delivery price of its index on that day, where both "
+    "are held.",
     severity="WARN",
     because="both are stored as two responses each say",
     query=f"""

@@ -169,7 +169,8 @@ class _Pages:
     async def _first_stretch(self, until: Moment, count: int) -> tuple[Stretch, datetime]:
         """The newest stretch, which another answer told the beginning of; and the exchange's clock
         before either."""
-        look = await self._page(until, _FEW)
+        # In smaller pages it ends elsewhere too: a row at the edge may be the one that stays odd.
+        look = await self._page(until, _FEW if count == self.count else _FEW - 1)
         return await self._stretch(until, up_to(look.said.rows, until), count), look.as_of
 
     async def _next_stretch(self, former: Stretch, count: int) -> Stretch:
