@@ -1,11 +1,10 @@
 """Secrets, in every spelling in which a message may repeat them, replaced by `…`."""
 
 import base64
-import functools
 import html
-import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import unquote
 
 MASK = "…"
@@ -15,8 +14,13 @@ MASK = "…"
 _NAMED = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'?|(?:[^\s'&\\]|\\.)*)", re.IGNORECASE)
 _IN_URI = re.compile(r"//[^/?#:@]*:(.*)@")
 
-# What is shorter in base64 is a part of too many words.
-_SHORTEST = 6
+# A shorter part of an encoded secret occurs by chance.
+_LEAST_ENCODED = 6
+
+# How often an escape may itself be escaped. A bound, for texts of nothing but backslashes.
+_ESCAPES, _ESCAPE = r"\\{0,8}", r"\\{1,8}"
+
+_SHORT = {" ": (r"\+",), "\n": (_ESCAPE + "n",), "\t": (_ESCAPE + "t",), "\r": (_ESCAPE + "r",)}
 
 _learned: set[str] = set()
 
@@ -42,39 +46,44 @@ def passwords_of(connection: str) -> set[str]:
     return (written | meant | {unquote(each) for each in meant}) - {"", "'", "''"}
 
 
-@functools.lru_cache(maxsize=32)
+@lru_cache(maxsize=32)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
     longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
-    return re.compile("|".join(spelling for each in longest_first for spelling in _spellings(each)))
+    return re.compile("|".join(way for each in longest_first for way in _ways_of(each)))
 
 
-def _spellings(secret: str) -> Iterator[str]:
-    """Patterns: a character at a time for what spells each by itself, and those that do not."""
-    yield "".join(map(_spelled, secret))
-    plain = secret.encode(errors="surrogatepass")
-    yield f"(?i:{plain.hex()})"
-    for shift in range(3):  # in the base64 of a longer text, such as `user:password`
-        whole = base64.b64encode(b"\0" * shift + plain).decode()
-        inner = whole[-(-shift * 8 // 6) : (shift + len(plain)) * 8 // 6]
-        if len(inner) >= _SHORTEST:
-            yield re.sub(r"[+/]", lambda sign: "[+-]" if sign[0] == "+" else "[/_]", inner)
+def _ways_of(secret: str) -> Iterator[str]:
+    """Patterns of a secret: each character in any spelling, or all in another encoding."""
+    yield "".join(f"(?:{'|'.join(_spellings(char))})" for char in secret)
+    yield from map(re.escape, _encodings(secret))
 
 
-def _spelled(character: str) -> str:
-    plain = character.encode(errors="surrogatepass")
-    ways = {
-        character,
-        json.dumps(character)[1:-1],
-        repr(character)[1:-1],
-        repr(plain)[2:-1],
-        html.escape(character),
-        "+" if character == " " else character,
-        "''" if character == "'" else character,
-    }
-    ways |= {f"\\{character}"} if character in "\"'" else set()
-    # Text within text doubles its backslashes each time.
-    patterns = [
-        re.sub(r"^\\\\", r"\\\\+", re.escape(way)) for way in sorted(ways, key=len, reverse=True)
-    ]
-    in_url = "".join(f"%{byte:02x}" for byte in plain)
-    return f"(?:{'|'.join(patterns)}|(?i:{in_url}))"
+def _spellings(char: str) -> Iterator[str]:
+    """Patterns of one character of a secret as URLs, JSON, HTML and Python's reprs write it."""
+    code, octets = ord(char), char.encode("utf-8", "surrogatepass")
+    yield _ESCAPES + re.escape(char)
+    # Encoded once or several times, as %2F and %252F.
+    yield "".join(f"(?i:%(?:25){{0,4}}{octet:02x})" for octet in octets)
+    yield rf"(?i:{_ESCAPE}x{code:02x}|{_ESCAPE}u{code:04x}|{_ESCAPE}U{code:08x})"
+    yield "".join(rf"(?i:{_ESCAPE}x{octet:02x})" for octet in octets)
+    yield rf"(?i:&#0{{0,6}}{code};|&#x0{{0,6}}{code:x};)"
+    if code > 0xFFFF:
+        pair = char.encode("utf-16-be").hex()
+        yield rf"(?i:{_ESCAPE}u{pair[:4]}{_ESCAPE}u{pair[4:]})"
+    if html.escape(char) != char:
+        yield re.escape(html.escape(char))
+    if char == "'":
+        yield "''"  # as SQL doubles it
+    yield from _SHORT.get(char, ())
+
+
+def _encodings(secret: str) -> set[str]:
+    """What base64 and hexadecimal digits make of a secret, wherever in a longer text it begins."""
+    octets = secret.encode("utf-8", "surrogatepass")
+    found = {octets.hex(), octets.hex().upper()}
+    for before in range(3):
+        whole = base64.b64encode(b"\0" * before + octets).decode()
+        # The characters that are made of the secret's bits alone.
+        start, end = -(-before * 8 // 6), (before + len(octets)) * 8 // 6
+        found |= {whole[start:end], whole[start:end].replace("+", "-").replace("/", "_")}
+    return {text for text in found if len(text) >= _LEAST_ENCODED}

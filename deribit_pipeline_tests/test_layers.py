@@ -30,7 +30,7 @@ LAYERS = {
     "variables": {"errors"},
     "settings": PURE | {"masking", "variables"},
     "sandbox": {"sandbox"},
-    "deribit": PURE | {"catalog", "deribit"},
+    "deribit": PURE | {"catalog", "deribit", "masking"},
     "planning": PURE | {"planning"},
     "warehouse": PURE | {"catalog", "masking", "processes", "warehouse"},
     "pictures": PURE | {"pictures"},

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deribit_pipeline.outside_text import MOST_SHOWN, masked, shown
+from deribit_pipeline.masking import masked
+from deribit_pipeline.outside_text import MOST_SHOWN, shown
 from deribit_pipeline_tests.secrets_search import Search
 
 SECRETS = (
@@ -51,7 +52,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_secret_is_masked_in_every_spelling(secret: str, spelling: str) -> None:
+def test_a_secret_in_outside_text_is_masked_in_every_spelling(secret: str, spelling: str) -> None:
     text = SPELLINGS[spelling](secret)
     said = masked(f"before {text} after", [secret])
     assert "…" in said
@@ -72,7 +73,7 @@ def test_text_without_the_secret_stays_and_an_empty_secret_is_none() -> None:
 
 def test_a_text_of_nothing_but_escapes_takes_no_time_to_mask() -> None:
     for text in ("\\" * 100_000, "%25" * 50_000, "&#0" * 50_000):
-        assert masked(text, SECRETS) == text[:20_000]
+        assert masked(text, SECRETS) == text
 
 
 @given(st.text(max_size=2_000))

@@ -14,7 +14,8 @@ import httpx
 
 from deribit_pipeline.deribit.proxies import Proxy
 from deribit_pipeline.errors import DeribitBadPayload, DeribitUnavailable
-from deribit_pipeline.outside_text import MOST_SHOWN, masked, shown
+from deribit_pipeline.masking import masked
+from deribit_pipeline.outside_text import MOST_READ, MOST_SHOWN, shown
 
 MEBIBYTE = 1 << 20
 
@@ -35,7 +36,7 @@ class Call:
 
     def said(self, text: object, most: int = MOST_SHOWN) -> str:
         """What came back from outside, as an error may repeat it."""
-        return shown(masked(text, self.secrets), most)
+        return shown(masked(str(text)[:MOST_READ], self.secrets), most)
 
 
 @dataclass(frozen=True, slots=True)
