@@ -59,7 +59,7 @@ format: setup ## Let ruff mend and format the code
 
 dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
-	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
+	$(BIN)/deribit-pipeline ui
 
 .venv-bench/.installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench
@@ -78,8 +78,9 @@ bench-scale: setup ## Measure a lake under load, and write its part of docs/benc
 screenshots: setup ## Take the pictures of the README, with chromium (3 minutes)
 	$(BIN)/python -m deribit_pipeline_tests.screenshots docs/images
 
-docs: setup ## Generate the data dictionary
+docs: setup ## Generate the data dictionary and the page of assumptions
 	$(BIN)/python -m deribit_pipeline.warehouse.schema > docs/data-dictionary.md
+	$(BIN)/python -m deribit_pipeline.operations.assumptions.registry > docs/assumptions.md
 
 clean: ## Remove the environment and caches; data stays
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

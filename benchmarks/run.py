@@ -101,7 +101,8 @@ def sandbox(is_metered: bool = True, *options: str, latency_ms: int | None = Non
 
 def timed(command: Sequence[str], env: dict[str, str], folder: Path) -> Measured:
     """Run a command to its end, as a user would from a shell."""
-    clean = {"PATH": os.environ["PATH"], "TMPDIR": str(folder), "HOME": str(folder)}
+    own = {name: str(folder) for name in ("TMPDIR", "HOME", "XDG_RUNTIME_DIR")}
+    clean = {"PATH": os.environ["PATH"], **own}
     began = time.perf_counter()
     process = subprocess.Popen(
         command, env=clean | env, cwd=folder, text=True,

@@ -127,6 +127,7 @@ class Place:
         self.env = {
             "PATH": os.environ["PATH"],
             "TMPDIR": str(folder),
+            "XDG_RUNTIME_DIR": str(folder),
             "DERIBIT_ENV": "sandbox",
             "DERIBIT_BASE_URL": exchange,
             "DERIBIT_REQUESTS_PER_SECOND": "1000000",

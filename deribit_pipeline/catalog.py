@@ -8,6 +8,7 @@ from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 -
 from psycopg2.extensions import parse_dsn
 
 from deribit_pipeline.errors import SettingsError
+from deribit_pipeline.masking import masked, passwords_of
 
 # A server that went away without a word is noticed within the seconds in which a signal is to end
 # a command, for nothing interrupts libpq; what the connection string says of these counts more.
@@ -57,9 +58,7 @@ def connect(catalog: str, options: str = "") -> PostgresConnection:
 
 def without_secrets(catalog: str, shown: str, message: str) -> str:
     """A message that may repeat the connection string, with what may be `shown` of it instead."""
-    password = _parsed(catalog).get("password")
-    message = message.replace(catalog, shown)
-    return message.replace(password, "…") if password else message
+    return masked(message.replace(catalog, shown), passwords_of(catalog))
 
 
 def _parsed(catalog: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from deribit_pipeline.domain import DayProof, Proof, Resolution
+from deribit_pipeline.domain import CrossCheck, DayProof, Proof, Resolution
 from deribit_pipeline.instruments import CURRENCIES
 
 
@@ -140,6 +140,18 @@ ROW_DATASETS = (
 """Every dataset whose days are proved in `dataset_days`; candles have `candle_days`."""
 
 DATASETS = {dataset.name: dataset for dataset in (*CANDLES.values(), *ROW_DATASETS)}
+
+
+ALWAYS_JUDGED = (CANDLES_REBUILT, TRANSACTION_LOG)
+"""The datasets whose every day has a verdict, which says how it compares; it warns of the day only
+where the comparison disagrees."""
+
+
+def warning_of(proof: Proof) -> str:
+    """The verdict that whoever reads the rows of a day should know; empty where there is none."""
+    if proof.cross_check is CrossCheck.DISAGREES:
+        return proof.verdict or "an independent series of the exchange disagrees"
+    return "" if dataset_of(proof) in ALWAYS_JUDGED else proof.verdict
 
 
 def dataset_of(proof: Proof) -> Dataset:

@@ -1,5 +1,6 @@
-"""The code location: what `dagster dev` and `dagster asset materialize` load."""
+"""The code location: what `deribit-pipeline ui` and `dagster asset materialize` load."""
 
+import os
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
@@ -19,6 +20,7 @@ from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.reach import within_reach
 from deribit_pipeline.operations.universe import with_universe
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.variables import FOLDER
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
@@ -69,5 +71,8 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
         executor=dg.in_process_executor,
     )
 
+
+# Where `ui` was started, whose processes start elsewhere: the settings' paths are relative to it.
+os.chdir(os.environ.get(FOLDER, "."))
 
 defs = build_definitions(Settings.load())

@@ -67,11 +67,13 @@ class Resolution(enum.Enum):
 
     @property
     def anchor(self) -> timedelta | None:
-        """How long after midnight UTC a candle opens; None where nobody has shown it.
+        """How long after midnight UTC a candle opens; None where it is not known.
 
-        `1D` opens at 08:00 (2,727 of 2,727 recorded candles). A resolution that divides eight
-        hours opens at midnight whether it is counted from 00:00 or from 08:00. For 180, 360 and
-        720 the two differ and no source decides between them.
+        `1D` opens at 08:00 (assumption:candles-anchor-1d). A resolution that divides eight hours
+        opens at midnight whether it is counted from 00:00 or from 08:00
+        (assumption:candles-anchor-120). For 180, 360 and 720 the two differ and no source decides
+        between them (assumption:candles-anchor-180, assumption:candles-anchor-360,
+        assumption:candles-anchor-720).
         """
         eight = timedelta(hours=8)
         if self is Resolution.DAY_1:
@@ -160,7 +162,8 @@ def without(moments: Moments, others: Moments) -> Moments:
 class Instrument:
     """What trades. `expires_at` is None for what never does (Deribit writes the year 3000).
 
-    `is_archived` tells that www knows it no more, and the archive host alone tells its candles.
+    `is_archived` tells that www knows it no more, and the archive host alone tells its candles
+    (assumption:candles-expired).
     """
 
     instrument_name: str
@@ -197,7 +200,8 @@ class Candles:
 
     @property
     def without_trades(self) -> int:
-        """How many candles nobody traded in: the exchange fills these itself, with volume 0."""
+        """How many candles nobody traded in: the exchange fills these itself, with volume 0
+        (assumption:candles-fillers)."""
         return int(np.count_nonzero(self.values[:, CANDLE_VALUES.index("volume_base")] == 0.0))
 
     def union(self, other: Candles) -> Candles:
@@ -218,6 +222,9 @@ class DayState(enum.StrEnum):
     GAPPED = "gapped"
     NOT_LISTED = "not_listed"
 
+
+FAILED = "not_proved"
+"""What a day is called, beside the states, that was requested and could not be proved."""
 
 SETTLED = (DayState.COMPLETE, DayState.NOT_LISTED)
 
@@ -302,8 +309,8 @@ class ProvedDay:
     """A day ready to be written whole: its candles, its proof, its gaps, and what is new of it.
 
     `arrived` are the candles that were not held before; `replaced` holds the former values of
-    candles about which the exchange changed its mind. `as_of` is the exchange's clock when it
-    answered, also where it said nothing new.
+    candles about which the exchange changed its mind (assumption:candles-closed). `as_of` is the
+    exchange's clock when it answered, also where it said nothing new.
     """
 
     proof: DayProof

@@ -25,6 +25,10 @@
 from collections.abc import Mapping
 from datetime import date
 
+from deribit_pipeline.outside_text import shown
+
+_MOST_SAID, _MOST_OF_A_PARAMETER = 1_000, 100
+
 
 class DeribitPipelineError(Exception):
     """The root: its message is one sentence for the user."""
@@ -42,11 +46,15 @@ class DeribitError(DeribitPipelineError):
     """Talking to the exchange failed.
 
     `method` and `params` say what was attempted, `reason` what was wrong; `summary` leaves the
-    parameters out. These never hold a credential: `public/auth` leaves its own out.
+    parameters out. These never hold a credential: `public/auth` leaves its own out. Whatever is
+    repeated of a response is on one line, and cut where it is long.
     """
 
     def __init__(self, message: str, *, method: str, params: Mapping[str, object]) -> None:
-        asked = ", ".join(f"{name}={value}" for name, value in params.items())
+        message = shown(message, _MOST_SAID)
+        asked = ", ".join(
+            f"{name}={shown(value, _MOST_OF_A_PARAMETER)}" for name, value in params.items()
+        )
         super().__init__(f"{method}({asked}): {message}")
         self.reason = message
         self.summary = f"{method}: {message}"
@@ -80,9 +88,10 @@ class UnknownInstrument(DeribitRejected):
     """The exchange does not list the instrument."""
 
     def __str__(self) -> str:
+        name = shown(self.params.get("instrument_name"), _MOST_OF_A_PARAMETER)
         return (
-            f"The exchange lists no instrument {self.params.get('instrument_name')}: its names "
-            f"are written like BTC-PERPETUAL ({self.reason})."
+            f"The exchange lists no instrument {name}: its names are written like BTC-PERPETUAL "
+            f"({self.reason})."
         )
 
 

@@ -10,14 +10,26 @@ from deribit_pipeline.errors import InputError
 KINDS = ("future", "option", "spot", "future_combo", "option_combo")
 
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
-"""The currencies by which the exchange lists instruments of today: those that they settle in. SOL
-was one in 2022, and others may come: the warehouse knows those that were seen."""
+"""The currencies by which the exchange lists instruments of today: those that they settle in
+(assumption:currencies-settled, assumption:currencies-listed). SOL was one in 2022, and others may
+come: the warehouse knows those that were seen."""
 
 CURRENCY = re.compile(r"[A-Z][A-Z0-9]{1,11}")
 
 # Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
 # partition keys, where "|" and "..." have a meaning of their own.
 INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+INVERSE = r"^[A-Z0-9]+-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}|FS-.*)$"
+"""Names of what has amounts in USD: inverse futures and spreads of two. Others' are in coins."""
+
+COMBO = r"^[A-Z0-9_]+-[A-Z]+-"
+"""Names of combos, whose price is a difference of prices and may be 0 or negative."""
+
+
+def is_inverse(instrument_name: str) -> bool:
+    """Whether amounts of an instrument are in USD."""
+    return re.match(INVERSE, instrument_name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +90,8 @@ class Selector:
         return self.lists_among(CURRENCIES)
 
     def lists_among(self, known: Sequence[str]) -> tuple[str, ...]:
-        """Those of the currencies whose lists may tell an instrument that is selected. In whose
-        list a spot pair stands, that of either of its currencies, is undocumented."""
+        """Those of the currencies whose lists may tell an instrument that is selected; of a spot
+        pair, those of either of its currencies (assumption:spot-lists)."""
         may_be_spot = self.kind in (None, "spot") and not (self.is_perpetual or self.expiry)
         if self.currency is None:
             return tuple(known)

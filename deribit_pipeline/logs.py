@@ -10,16 +10,20 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from concurrent_log_handler import ConcurrentRotatingFileHandler
+from deribit_pipeline.masking import masked
 
 MOST_BYTES = 10_000_000
 KEPT_FILES = 5
 
 _NAME = "deribit_pipeline.jsonl"
+
+_BEGIN = '{"at": "'
+"""How each record begins."""
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "dagster_meta"}
 
@@ -48,22 +52,26 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps({name: value for name, value in line.items() if value is not None})
-
-
-class LogFile(ConcurrentRotatingFileHandler):
-    """The log file; one that cannot be written must not garble what the command line says."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Leave the record out where its disk is full, as `logging` would with a traceback."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
+        return json.dumps(
+            {
+                name: masked(value) if isinstance(value, str) else value
+                for name, value in line.items()
+                if value is not None
+            }
+        )
 
 
 def json_file_handler() -> logging.Handler:
-    """The handler of `logs/deribit_pipeline.jsonl` in DAGSTER_HOME, or in the working folder."""
+    """The handler of `logs/deribit_pipeline.jsonl` in DAGSTER_HOME, or in the working folder; one
+    that drops all records where there can be no such file, for no run fails for want of a log."""
     folder = Path(os.environ.get("DAGSTER_HOME") or ".") / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # It looks for a temporary folder when it is imported, and there may be none.
+        from deribit_pipeline.log_file import LogFile
+
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return logging.NullHandler()
     handler = LogFile(
         str(folder / _NAME),
         maxBytes=MOST_BYTES,
@@ -75,22 +83,44 @@ def json_file_handler() -> logging.Handler:
     return handler
 
 
+class _Output(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Leave the record out where nobody reads the output, or its disk is full."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def json_stream_handler() -> logging.Handler:
     """The handler of a container's log, which is its standard output."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Output(sys.stdout)
     handler.setFormatter(JsonFormatter())
     return handler
 
 
 def lines_of_run(home: Path, run_id: str) -> Iterator[dict[str, Any]]:
-    """Every line that is kept of the runs whose id begins so, the oldest first."""
+    """Every line that is kept of the runs whose id begins so, the oldest first; without those that
+    a full disk or a death cut short. Raises OSError."""
     newest_first = [home / "logs" / _NAME]
     newest_first += [home / "logs" / f"{_NAME}.{number}" for number in range(1, KEPT_FILES + 1)]
     sign = f'"run_id": "{run_id}'  # most lines are of other runs, and need not be parsed
     for file in reversed(newest_first):
-        if file.exists():
-            with file.open() as lines:
-                yield from (json.loads(line) for line in lines if sign in line)
+        with suppress(FileNotFoundError), file.open(encoding="utf-8", errors="replace") as lines:
+            for text in lines:
+                if sign in text and (line := _parsed(text)) is not None:
+                    yield line
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    """The record that a line holds, or its last one: former versions wrote the next record behind
+    one that was cut short."""
+    for begin in (0, text.rfind(_BEGIN)):
+        try:
+            line = json.loads(text[max(begin, 0) :])
+        except ValueError:
+            continue
+        if isinstance(line, dict) and line.keys() >= {"at", "level", "message", "run_id"}:
+            return line
+    return None
 
 
 def _partition(tags: dict[str, str]) -> str | None:

@@ -6,15 +6,12 @@ from pathlib import Path
 
 def name_of(pid: int) -> str:
     """A process by its number and its start: numbers are given again, in a container above all."""
-    try:
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:  # gone, or no Linux
-        started = ""
-    return f"{pid}@{started}"
+    status = _status(pid)
+    return f"{pid}@{status[19] if status else ''}"
 
 
 def is_alive(name: str) -> bool:
-    """Whether the process that was named so is still there. Raises ValueError for no name."""
+    """Whether the process that was named so still runs. Raises ValueError for no name."""
     pid = int(name.partition("@")[0])
     try:
         os.kill(pid, 0)
@@ -22,4 +19,15 @@ def is_alive(name: str) -> bool:
         return False
     except PermissionError:  # somebody else's
         pass
-    return name_of(pid) == name
+    status = _status(pid)
+    has_ended = bool(status) and status[0] in "ZX"  # and its parent has not asked for its end yet
+    return not has_ended and name_of(pid) == name
+
+
+def _status(pid: int) -> list[str]:
+    """What Linux says of a process behind its name, its state first; nothing where it is gone, or
+    elsewhere."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

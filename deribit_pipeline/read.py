@@ -16,18 +16,20 @@ wait for a moment.
 
 Every function raises IncompleteDays, which names the days, where one that the window touches is
 not proved complete; with `complete_only=False` it hands back what is held. Days before a listing
-lack nothing, unless there are no others. InputError says what is wrong with an argument,
-WarehouseError what with the warehouse.
+lack nothing, unless there are no others. Where rows of a day with a verdict are read, such as one
+that disagrees with the exchange's coarser candles, a VerdictWarning says so. InputError says what
+is wrong with an argument, WarehouseError what with the warehouse.
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from deribit_pipeline.datasets import CANDLES, FUNDING_RATES, TRADES, VOLATILITY_INDEX
+from deribit_pipeline.datasets import CANDLES, FUNDING_RATES, TRADES, VOLATILITY_INDEX, warning_of
 from deribit_pipeline.domain import ONE_DAY, Resolution, TimeWindow, day_window, spans_of
 from deribit_pipeline.errors import IncompleteDays, InputError, WarehouseError
 from deribit_pipeline.settings import Settings
@@ -42,6 +44,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 __all__ = [
     "IncompleteDays",
     "InputError",
+    "VerdictWarning",
     "WarehouseError",
     "candles",
     "funding",
@@ -50,6 +53,12 @@ __all__ = [
     "trades",
     "volatility_index",
 ]
+
+
+class VerdictWarning(UserWarning):
+    """Rows were read of a day with a verdict, such as one on which candles disagree with the
+    exchange's coarser ones."""
+
 
 Frame: TypeAlias = Any
 """A pandas.DataFrame, pyarrow.Table or polars.DataFrame, as was asked."""
@@ -73,14 +82,15 @@ def candles(
     or 1D. On each UTC day of which candles of that resolution are held and complete, they are as
     the exchange told them; on any other, they are made of its one-minute candles where those are.
     Those of 1D open at 08:00; those of 180, 360 and 720 as held ones of the instrument do, and
-    where there are none, counted from 00:00, which nobody has shown. A candle made of minutes
-    counts those without a trade in, which repeat the last close.
+    where there are none, counted from 00:00, which is not known to be right
+    (assumption:candles-anchor-180, …-360, …-720). A candle made of minutes counts those without a
+    trade in, which repeat the last close.
 
     With `as_of`, they are as they were known then, by the exchange's clock: what it told later is
     left out, what it has changed since is as it was. What is complete is judged by today.
 
     The `attrs` of a pandas frame say, as spans of days, which were `rolled_up` from minutes and
-    which are `incomplete`.
+    which are `incomplete`, and the `verdicts` by day.
     """
     length = asked.resolution(resolution)
     asked.require_series(CANDLES[length], instrument)
@@ -253,11 +263,21 @@ def _read(
         if complete_only:
             excerpt.require_complete()
         found = frames.frame(connection, kind, excerpt)
+    verdicts = {str(proof.day): said for proof in excerpt.proofs if (said := warning_of(proof))}
+    if verdicts:
+        first = next(iter(verdicts))
+        more = f" and {len(verdicts) - 1:,} more days" if len(verdicts) > 1 else ""
+        warnings.warn(
+            f"{excerpt.series} has a verdict on {first}: {verdicts[first]}{more}",
+            VerdictWarning,
+            stacklevel=3,
+        )
     if kind == "pandas":
         found.attrs = {
             "series": excerpt.series,
             "rolled_up": _spans(excerpt.rolled_up),
             "incomplete": _spans(excerpt.lacking),
+            "verdicts": verdicts,
         }
     return found
 

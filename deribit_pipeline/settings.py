@@ -1,21 +1,21 @@
-"""The settings: the place that reads the environment and `.env`.
+"""The settings: the place that knows what the environment and `.env` say.
 
 Only DAGSTER_HOME is read elsewhere too, by Dagster and by the log file that it configures.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from dotenv import dotenv_values
-
+from deribit_pipeline.addresses import is_loopback
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.errors import InputError, SettingsError
 from deribit_pipeline.instruments import Choice, Selector, choice
-from deribit_pipeline.location import Location, location_of
+from deribit_pipeline.location import Lake, Location, location_of
+from deribit_pipeline.masking import learn, passwords_of
+from deribit_pipeline.variables import Noted, require_known, variables
 
 EXCHANGE_URLS = {
     Environment.MAINNET: "https://www.deribit.com/api/v2",
@@ -30,6 +30,8 @@ FIRST_DAY = date(2018, 8, 1)
 """The first day of Dagster's partitions. BTC-PERPETUAL, the oldest instrument that the exchange
 still lists, began on 2018-08-14."""
 
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]")
+
 # Scheme, host (a name, or an IPv6 address in brackets), port, path; no credentials, no query.
 _API_ROOT = re.compile(
     r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
@@ -43,7 +45,9 @@ class Settings:
     """What can be set. The defaults are those of `.env.example`, which a test compares.
 
     `instruments` are those that are named; what `selectors` add to them is found in the warehouse:
-    see `operations.universe`. `partitions_since` is the first day of Dagster's partitions.
+    see `operations.universe`. `partitions_since` is the first day of Dagster's partitions,
+    `ui_hosts` are the names by which Dagster's UI is reached, in lower case.
+    `requests_per_second` and `burst` are what the exchange allows (assumption:limits-calls).
     """
 
     environment: Environment = Environment.MAINNET
@@ -60,11 +64,22 @@ class Settings:
     history_url: str | None = None
     selectors: tuple[Selector, ...] = ()
     partitions_since: date = FIRST_DAY
+    ui_hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        url = self.base_url or ""
+        is_open = url.startswith("http:") and not is_loopback(url)
+        if is_open and (self.client_id or self.client_secret):
+            raise SettingsError(
+                f"DERIBIT_BASE_URL is {url}, over which an API key travels unencrypted: use "
+                "https://, or leave out DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET."
+            )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
-        """Read the variables of `env`; an empty one counts as absent. Raises SettingsError."""
-        default = cls()
+        """Read the variables of `env`; an empty one counts as absent. Raises SettingsError, also
+        for a variable that is named like a setting and is none."""
+        env, default = Noted(env), cls()
         environment = _environment(env.get("DERIBIT_ENV"))
         client_id, client_secret = env.get("DERIBIT_CLIENT_ID"), env.get("DERIBIT_CLIENT_SECRET")
         if bool(client_id) != bool(client_secret):
@@ -82,7 +97,7 @@ class Settings:
             if instruments
             else Choice(default.instruments)
         )
-        return cls(
+        settings = cls(
             environment=environment,
             base_url=_base_url(env, "DERIBIT_BASE_URL"),
             history_url=_base_url(env, "DERIBIT_HISTORY_URL"),
@@ -103,7 +118,10 @@ class Settings:
             dagster_home=Path(env.get("DAGSTER_HOME") or default.dagster_home),
             schedules=_is_on(env, "DERIBIT_SCHEDULES"),
             partitions_since=_day(env, "DERIBIT_PARTITIONS_SINCE", default.partitions_since),
+            ui_hosts=_hosts(env, "DERIBIT_UI_HOSTS"),
         )
+        require_known(env, env.read)
+        return settings
 
     @classmethod
     def load(cls, warehouse: str | None = None) -> "Settings":
@@ -111,9 +129,12 @@ class Settings:
 
         `warehouse` is where it is instead of where DERIBIT_WAREHOUSE says: see `location`.
         """
-        env = _variables()
+        env = variables()
+        learn([env.get("DERIBIT_CLIENT_SECRET")])
         if warehouse is None:
-            return cls.from_env(env)
+            settings = cls.from_env(env)
+            learn(_secrets_of(settings.warehouse))
+            return settings
         elsewhere = {"DERIBIT_WAREHOUSE": None, "DERIBIT_WAREHOUSE_DATA": None}
         return replace(cls.from_env({**env, **elsewhere}), warehouse=location(warehouse))
 
@@ -126,17 +147,22 @@ class Settings:
 def location(text: str, data: str | None = None) -> Location:
     """Where another warehouse is, written as DERIBIT_WAREHOUSE is; a lake's files are where
     DERIBIT_WAREHOUSE_DATA says, unless `data` does. Raises InputError."""
-    env = _variables()
+    env = variables()
     if text.startswith("ducklake:"):
-        return location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env)
+        lake = location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env)
+        learn(_secrets_of(lake))
+        return lake
     file = location_of(text, None, env)
     if data:
         raise InputError(f"{file} is a file and has no Parquet files elsewhere: leave those out.")
     return file
 
 
-def _variables() -> dict[str, str | None]:
-    return {**dotenv_values(Path(".env")), **os.environ}
+def _secrets_of(warehouse: Location) -> list[str | None]:
+    if not isinstance(warehouse, Lake):
+        return []
+    keys = warehouse.storage
+    return [*passwords_of(warehouse.catalog), keys.secret, keys.token]
 
 
 def _environment(text: str | None) -> Environment:
@@ -160,7 +186,8 @@ def _base_url(env: Mapping[str, str | None], name: str) -> str | None:
 
 
 def _without_credentials(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//…@", url)
+    """What may be shown of an address: neither user and password nor a query."""
+    return re.split("[?#]", re.sub(r".*@", "…@", url))[0]
 
 
 def _positive(env: Mapping[str, str | None], name: str, default: float) -> float:
@@ -195,6 +222,17 @@ def _day(env: Mapping[str, str | None], name: str, default: date) -> date:
     if day > today:
         raise SettingsError(f"{name} must be a day until today, such as {today}, was {text!r}.")
     return day
+
+
+def _hosts(env: Mapping[str, str | None], name: str) -> tuple[str, ...]:
+    hosts = [host.strip().lower() for host in (env.get(name) or "").split(",")]
+    for host in filter(None, hosts):
+        if not _HOST.fullmatch(host):
+            raise SettingsError(
+                f"{name} must be names of hosts without scheme and port, such as "
+                f"dagster.example.com, was {_without_credentials(host)!r}."
+            )
+    return tuple(filter(None, hosts))
 
 
 def _whole(env: Mapping[str, str | None], name: str, default: int, most: int = 1_000_000) -> int:

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -56,11 +55,11 @@ class Clock:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the rate limit's files, which the machine shares, away from the tests' own."""
-    former, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("credits"))
-    yield
-    tempfile.tempdir = former
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("credits")))
+        yield
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@
 
 A moment is `before` or `after` what is done to the warehouse's file (`connect`, `begin`, `commit`,
 `close`, or how a statement begins), to Dagster's databases (how a statement begins, in their
-capitals), or `get` and a method that the exchange is asked. The nth one counts. `now` is printed
-right before.
+capitals), or `get` and a method that is requested of the exchange. The nth one counts. `now` is
+printed right before.
 """
 
 import collections
+import json
 import os
 import signal
 import sys
@@ -71,6 +72,8 @@ def connected(path: str = "", *, read_only: bool = False) -> Any:
 
 async def sent(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
     method = request.url.path.rpartition("/api/v2/")[2]
+    if request.method == "POST":
+        method = json.loads(request.content)["method"]
     passed(f"before get {method}")
     response = await send(self, request, **options)
     passed(f"after get {method}")

@@ -36,9 +36,12 @@ class Pipeline:
         force: bool = False,
         patience: float = 5.0,
         timeout: float = 30.0,
+        each_twice: bool = False,
     ) -> Outcome:
         days = {name: list(days_between(first, last)) for name in names}
-        here = ForegroundBackfill(self._opened(patience, timeout), self.warehouse)
+        exchange = self._opened(patience, timeout)
+        exchange.each_twice = each_twice
+        here = ForegroundBackfill(exchange, self.warehouse)
         return here.backfill(CANDLES[Resolution(resolution)], Job("a run", days), force=force)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

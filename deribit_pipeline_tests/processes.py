@@ -4,7 +4,6 @@ that it reads."""
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "DERIBIT_REQUESTS_PER_SECOND": str(settings.requests_per_second),
         "DERIBIT_BURST": str(settings.burst),
         "DAGSTER_HOME": str(settings.dagster_home),
-        "TMPDIR": tempfile.gettempdir(),  # where the processes share the rate limit
+        "XDG_RUNTIME_DIR": os.environ["XDG_RUNTIME_DIR"],  # where processes share the rate limit
     }
 
 

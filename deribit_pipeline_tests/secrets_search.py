@@ -1,10 +1,12 @@
 """Looks for secrets wherever a run leaves something: streams, files, databases, processes."""
 
 import base64
+import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import duckdb
 
@@ -46,6 +48,10 @@ def _spellings(secret: str) -> Iterator[bytes]:
     yield plain
     yield secret.encode("utf-16-le")
     yield plain.hex().encode()
+    for spelled in (
+        quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1],
+    ):  # fmt: skip
+        yield spelled.encode()
     for shift in range(3):  # base64 of a longer text that holds it, wherever it begins
         whole = base64.b64encode(b"\0" * shift + plain)
         yield whole[-(-shift * 8 // 6) + (shift > 0) : len(whole) // 4 * 4 - 4]

@@ -211,7 +211,7 @@ def test_force_is_a_setting_of_the_run(
 ) -> None:
     key = "BTC-PERPETUAL|2024-01-31"
     force = {"ops": {"candles_1m": {"config": {"force": True}}}}
-    for config, requests in (({}, 2), ({}, 2), (force, 3)):
+    for config, requests in (({}, 2), ({}, 2), (force, 4)):  # one of two is for hours
         assert run(settings, instance, key=key, config=config).success
         assert sandbox.requests[CHART] == requests
 

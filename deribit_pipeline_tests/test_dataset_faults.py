@@ -126,9 +126,12 @@ def test_a_fault_that_comes_twice_in_a_row(
     def twice(_: str, reply: Reply) -> bool:
         """Two answers to the first window of each of the two series."""
         rows = rows_of(reply)
-        if not rows or not is_spoiled(rows) or rows[0][0] != (firsts or rows[0])[0]:
+        if not rows or not is_spoiled(rows):
             return False
-        firsts.append(rows[0][0])
+        stamps = [row[0] for row in rows]  # the second answer is to a wider window
+        if firsts and firsts[0] not in stamps:
+            return False
+        firsts.append(stamps[0])
         return len(firsts) <= 4
 
     faults.spoil_where(fault, twice)

@@ -281,6 +281,17 @@ def test_the_dockerfile_is_sound() -> None:
     assert found.stdout == ""
 
 
+def test_every_web_server_of_the_image_has_the_guard_before_it() -> None:
+    guarded = "python -m deribit_pipeline.defs.webserver"
+    command = services(SECRETS)["webserver"]["command"]
+    assert " ".join(command).startswith(guarded)
+    # Dagster's chart starts dagster-webserver, which is found where pip puts it.
+    assert "COPY deploy/dagster-webserver /usr/local/bin/\n" in (DEPLOY / "Dockerfile").read_text()
+    script = DEPLOY / "dagster-webserver"
+    assert script.read_text().splitlines()[-1] == f'exec {guarded} "$@"'
+    assert os.access(script, os.X_OK)
+
+
 def test_the_image_is_given_what_it_copies() -> None:
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     sent = [line[1:] for line in ignored if line.startswith("!")]

@@ -11,12 +11,12 @@ DAYS = {name: list(days_between(date(2024, 1, 1), date(2024, 1, 10))) for name i
 LIMIT = Limit(requests_per_second=2.0, burst=3)
 
 
-def test_the_calls_for_candles_are_windows_and_two_listings_an_instrument() -> None:
+def test_the_calls_for_candles_are_windows_coarser_ones_and_two_listings_an_instrument() -> None:
     listed = datetime(2020, 1, 1, tzinfo=UTC)
     instruments = {name: Instrument(name, "future", listed, None) for name in NAMES}
     counted = estimate(instruments, Resolution.MINUTE_1, DAYS, DAYS, LIMIT)
-    assert (counted.requests, counted.calls) == (6, 10)
-    assert counted.seconds == (10 - 3) / 2
+    assert (counted.requests, counted.calls) == (8, 12)
+    assert counted.seconds == (12 - 3) / 2
 
 
 def test_the_calls_for_rows_are_the_requests() -> None:

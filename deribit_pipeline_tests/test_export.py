@@ -46,7 +46,7 @@ def export(
 
 
 def manifest() -> Any:
-    return json.loads(Path("out/manifest.json").read_text())
+    return json.loads(Path("out.manifest.json").read_text())
 
 
 def everything(folder: str) -> dict[str, bytes]:
@@ -64,15 +64,12 @@ def test_parquet_holds_what_the_reader_reads(export: Export) -> None:
     assert re.search(
         r"out holds 144 candles in 2 files of parquet, \d+ kB, written in \d\.\d s\.$", said
     )
-    assert set(everything("out")) == {
-        "manifest.json",
-        *(f"instrument_name={name}/month=2024-04/candles_1h.parquet" for name in (BTC, SOL)),
-    }
+    assert set(everything("out")) == {f"{name}/candles_1h-2024-04.parquet" for name in (BTC, SOL)}
     for name in (BTC, SOL):
         with duckdb.connect() as connection:
             rows = connection.execute(
-                "select epoch_ms(opened_at), * exclude (opened_at, month, instrument_name) "
-                "from read_parquet('out/**/*.parquet', hive_partitioning = true) "
+                "select epoch_ms(opened_at), * exclude (opened_at, instrument_name) "
+                "from read_parquet('out/**/*.parquet') "
                 "where instrument_name = $name",
                 {"name": name},
             ).fetchall()
@@ -85,10 +82,10 @@ def test_a_month_is_a_file(export: Export, sound: Warehouse) -> None:
     hold_minutes(sound, "ETH-PERPETUAL", date(2023, 12, 30), np.full((4 * 1_440, 4), 2_000.0))
     days = ("--start", "2023-12-30", "--end", "2024-01-02")
     assert export("--instruments", "ETH-PERPETUAL", *days, "--resolution", "720")[0] == 0
-    files = {file.parent.name: pq.ParquetFile(file) for file in Path("out").rglob("*.parquet")}
-    assert {month: file.metadata.num_rows for month, file in files.items()} == {
-        "month=2023-12": 4,
-        "month=2024-01": 4,
+    files = {file.name: pq.ParquetFile(file) for file in Path("out").rglob("*.parquet")}
+    assert {name: file.metadata.num_rows for name, file in files.items()} == {
+        "candles_12h-2023-12.parquet": 4,
+        "candles_12h-2024-01.parquet": 4,
     }
     assert manifest()["rolled_up"] == [
         {"series": "ETH-PERPETUAL", "first": "2023-12-30", "last": "2023-12-31"},
@@ -101,11 +98,11 @@ def test_csv_says_instants_in_utc(export: Export) -> None:
     [file] = Path("out").rglob("*.csv")
     with file.open() as lines:
         header, first = next(lines), next(lines)
-    assert header == "opened_at,open,high,low,close,volume_base,volume_quote\n"
-    assert first.startswith("2024-04-07T00:00:00.000Z,")
+    assert header == "instrument_name,opened_at,open,high,low,close,volume_base,volume_quote\n"
+    assert first.startswith("BTC-PERPETUAL,2024-04-07T00:00:00.000Z,")
     found = pd.read_csv(file, index_col="opened_at", parse_dates=True)
     told = read.candles(BTC, "2024-04-07", "2024-04-09")
-    assert found.to_numpy().tolist() == told.to_numpy().tolist()
+    assert found.drop(columns="instrument_name").to_numpy().tolist() == told.to_numpy().tolist()
     assert found.index.as_unit("us").equals(told.index)
 
 
@@ -222,8 +219,8 @@ def test_any_dataset_is_exported_by_its_series(
     prove(sound, dataset.name, series)
     asked = ("--dataset", dataset.name, option, series, *NEW_YEAR)
     assert export(*asked)[0] == 0
-    file = pq.ParquetFile(f"out/{column}={series}/month=2024-01/{dataset.name}.parquet")
-    assert file.schema.names == [each.name for each in table.columns_but(column)]
+    file = pq.ParquetFile(f"out/{series}/{dataset.name}-2024-01.parquet")
+    assert file.schema.names == [column, *(each.name for each in table.columns_but(column))]
     assert file.metadata.num_rows == manifest()["rows"] == 1
     code, said = export(*asked, name="nautilus")
     assert (code, "--format nautilus is for candles: export other" in said) == (2, True)

@@ -44,7 +44,6 @@ def test_freqtrade_is_given_its_pairs(export: Export) -> None:
         == 0
     )
     assert set(everything("out")) == {
-        "manifest.json",
         "futures/BTC_USD_BTC-5m-futures.feather",
         "futures/SOL_USDC_USDC-5m-futures.feather",
     }
@@ -69,7 +68,7 @@ def test_freqtrade_names_futures_and_spot_as_ccxt_does(
 ) -> None:
     hold_minutes(sound, name, date(2024, 1, 1), np.full((1_440, 4), 2_000.0))
     assert export("--instruments", name, *NEW_YEAR, "--resolution", "60", name="freqtrade")[0] == 0
-    assert set(everything("out")) == {"manifest.json", file}
+    assert set(everything("out")) == {file}
 
 
 def test_freqtrade_knows_no_options(export: Export, sound: Warehouse) -> None:

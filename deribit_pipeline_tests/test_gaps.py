@@ -17,7 +17,7 @@ def test_a_gap_is_confirmed_and_named(pipeline: Pipeline, sandbox: SandboxExchan
     outcome = pipeline.backfill(NEW_YEAR, date(2024, 1, 2))
     assert outcome.days_by_state == {DayState.COMPLETE: 1, DayState.GAPPED: 1}
     assert outcome.missing == 3
-    assert sandbox.requests[CHART] == 2  # once, and once more in another window
+    assert sandbox.requests[CHART] == 3  # once, once more in another window, and the hours
     assert pipeline.rows(
         "select hour(opened_at) * 60 + minute(opened_at), confirmed from candle_gaps order by all"
     ) == [(100, 1), (101, 1), (102, 1)]

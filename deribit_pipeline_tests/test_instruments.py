@@ -1,6 +1,5 @@
 """What the exchange lists is held as a history of specifications, and read as of any date."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,7 +28,7 @@ CHANGED_AT = datetime(2026, 8, 18, 8, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def _credits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of instruments is metered at one call a second after fifty, whatever is set."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
 @pytest.fixture

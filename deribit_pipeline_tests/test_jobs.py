@@ -75,7 +75,7 @@ def test_requests_reach_across_jobs_and_each_day_is_written_under_its_own_run(
     assert len(jobs) == 4
     with BackgroundBackfill(opened(), warehouse, MINUTES, jobs) as background:
         outcomes = [background.backfill(MINUTES, job) for job in jobs]
-    assert sandbox.requests[CHART] == sum(outcome.requests for outcome in outcomes) == 6
+    assert sandbox.requests[CHART] == sum(outcome.requests for outcome in outcomes) == 8
     for job, outcome in zip(jobs, outcomes, strict=True):
         assert outcome.proofs.keys() == job.series_days()
         assert outcome.days_by_state == {DayState.COMPLETE: outcome.asked}

@@ -7,37 +7,58 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 
-PURE = {"datasets", "domain", "errors", "instruments", "location", "malformed"}
+PURE = {
+    "addresses", "datasets", "domain", "errors", "instruments", "location", "malformed",
+    "outside_text",
+}  # fmt: skip
 LAYERS = {
     "__init__": set(),
-    "errors": set(),
+    "addresses": set(),
+    "outside_text": set(),
+    "errors": {"outside_text"},
     "domain": set(),
     "datasets": {"domain", "instruments"},
     "instruments": {"errors"},
     "malformed": {"domain"},
-    "location": {"errors"},
-    "catalog": {"errors"},
-    "logs": set(),
+    "location": {"errors", "outside_text"},
+    "masking": set(),
+    "catalog": {"errors", "masking", "outside_text"},
+    "log_file": set(),
+    "logs": {"log_file", "masking", "outside_text"},
     "processes": set(),
     "home": PURE,
-    "settings": PURE,
+    "variables": {"errors"},
+    "settings": PURE | {"masking", "variables"},
     "sandbox": {"sandbox"},
     "deribit": PURE | {"catalog", "deribit"},
     "planning": PURE | {"planning"},
-    "warehouse": PURE | {"catalog", "processes", "warehouse"},
+    "warehouse": PURE | {"catalog", "masking", "processes", "warehouse"},
     "pictures": PURE | {"pictures"},
     "read": PURE | {"settings", "warehouse"},
     "operations": PURE
     | {"__init__", "settings", "deribit", "planning", "warehouse", "operations", "sandbox"},
-    "defs": PURE | {"home", "pictures", "processes", "settings", "warehouse", "operations", "defs"},
-    "definitions": PURE | {"settings", "warehouse", "operations", "defs"},
+    "defs": PURE
+    | {"home", "pictures", "processes", "settings", "variables", "warehouse", "operations", "defs"},
+    "definitions": PURE | {"settings", "variables", "warehouse", "operations", "defs"},
     "cli": PURE
-    | {"__init__", "home", "logs", "settings", "warehouse", "operations", "defs", "sandbox"}
+    | {
+        "__init__",
+        "home",
+        "logs",
+        "masking",
+        "settings",
+        "warehouse",
+        "operations",
+        "defs",
+        "sandbox",
+    }
     | {"cli", "pictures"},
 }
 THIRD_PARTY = {
     "dagster": {"defs", "definitions"},
     "dagster_postgres": {"defs"},
+    "dagster_webserver": {"defs"},
+    "graphql": {"defs"},
     "sqlalchemy": {"cli", "defs"},
     "httpx": {"deribit"},
     "orjson": {"deribit", "sandbox"},
@@ -46,10 +67,10 @@ THIRD_PARTY = {
     "rich": {"cli"},
     "altair": {"pictures"},
     "vl_convert": {"pictures"},
-    "starlette": {"sandbox"},
+    "starlette": {"defs", "sandbox"},
     "uvicorn": {"sandbox"},
-    "concurrent_log_handler": {"logs"},
-    "dotenv": {"settings"},
+    "concurrent_log_handler": {"log_file"},
+    "dotenv": {"variables"},
     "tenacity": {"deribit", "warehouse"},
     "pandas": {"warehouse"},
     "polars": {"warehouse"},

@@ -95,19 +95,6 @@ def test_a_sandbox_of_its_own_listens_to_this_machine_only(settings: Settings) -
     assert hosts_once_open(command, port, environment(settings)) == {THIS_MACHINE}
 
 
-@pytest.mark.torture
-def test_the_ui_listens_to_this_machine_only(settings: Settings) -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    [command] = re.findall(r"^\t\$\(BIN\)/(dagster dev .*)$", makefile, re.MULTILINE)
-    program, *arguments = command.split()
-    port = free_port()
-    settings.dagster_home.mkdir()
-    path = Path(sys.executable).parent
-    env = environment(settings) | {"PATH": f"{path}:{os.environ['PATH']}"}
-    whole = [str(path / program), *arguments, "-p", str(port)]
-    assert hosts_once_open(whole, port, env) == {THIS_MACHINE}
-
-
 def test_a_program_that_listens_to_everybody_is_seen() -> None:
     with socket.create_server(("0.0.0.0", 0)) as listener:
         assert ("00000000", listener.getsockname()[1]) in listening({os.getpid()})

@@ -24,3 +24,8 @@ def test_the_demo_fills_a_file_of_its_own_whatever_the_environment_sets() -> Non
     settings = Settings.from_env(theirs | dict(exported))
     assert (settings.environment, settings.base_url) == (Environment.SANDBOX, None)
     assert (settings.warehouse, settings.client_id) == (Path("data/sandbox.duckdb"), None)
+
+
+def test_the_ui_that_make_starts_is_the_guarded_one() -> None:
+    recipe = re.findall(r"^dev: setup .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    assert recipe == ["\t$(BIN)/deribit-pipeline ui\n"]

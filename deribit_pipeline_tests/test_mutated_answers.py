@@ -1,6 +1,7 @@
 """Whatever comes over the wire is read exactly, or is an error of a type that is expected."""
 
 import asyncio
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -51,9 +52,10 @@ class Wire:
         self._http = httpx.AsyncClient(base_url="http://exchange/api/v2", transport=transport)
 
     def _answered(self, request: httpx.Request) -> httpx.Response:
-        method = request.url.path.removeprefix("/api/v2/")
+        is_post = request.method == "POST"
+        method = json.loads(request.content)["method"] if is_post else request.url.path[8:]
         status, body, headers = self._answers.get(method) or self._answers[""]
-        return httpx.Response(status, content=body, headers=headers)
+        return httpx.Response(status, stream=httpx.ByteStream(body), headers=headers)
 
     def set(
         self,
@@ -74,7 +76,7 @@ class Wire:
 
         rpc = Rpc(
             self._http, is_testnet=False, concurrency=1, pools={"": self._pool},
-            credentials=credentials, patience=0.0, sleep=sleep,
+            credentials=credentials, patience=0.0, sleep=sleep, ids=itertools.repeat(1),
         )  # fmt: skip
         try:
             return self._loop.run(ask(DeribitClient(rpc)))
@@ -102,9 +104,10 @@ def same(one: Any, other: Any) -> bool:
 
 
 bodies = damaged(
-    st.sampled_from((envelope(CHART), envelope({"version": "1"}), {"error": REFUSAL, **TIMES}))
-    .flatmap(spoiled)
-)  # fmt: skip
+    st.sampled_from(
+        (envelope(CHART), envelope({"version": "1"}), {"id": 1, "error": REFUSAL, **TIMES})
+    ).flatmap(spoiled)
+)
 headers = st.sampled_from(
     (
         {},
@@ -159,13 +162,21 @@ def test_an_odd_envelope_is_an_error(wire: Wire, change: dict[str, Any], sentenc
 
 
 def test_no_error_is_not_yet_a_result(wire: Wire) -> None:
-    wire.set(written({"error": None, **TIMES}).encode())
+    wire.set(written({"id": 1, "error": None, **TIMES}).encode())
     answer = wire.ask(lambda client: client.rpc.call("public/anything"))
     assert "neither `result` nor `error`" in str(answer)
 
 
-def rows_of(chart: Any) -> list[list[float]] | None:
-    """A chart's rows, read slowly and one by one: tick, then six values; None where it is odd."""
+def number_of(value: Any) -> float | None:
+    """A value as a double; None for what is no finite number."""
+    if type(value) not in (int, float) or not abs(value) <= 1.7976931348623157e308:
+        return None
+    return float(value)
+
+
+def rows_of(chart: Any) -> list[list[float | None]] | None:
+    """A chart's rows, read slowly and one by one: tick, then six values, None for each that is no
+    number; None where the whole is malformed, as it is where half of a column are no numbers."""
     names = ("ticks", "open", "high", "low", "close", "volume", "cost")
     if type(chart) is not dict or chart.get("status") not in ("ok", "no_data"):
         return None
@@ -176,12 +187,10 @@ def rows_of(chart: Any) -> list[list[float]] | None:
         column = chart.get(name)
         if type(column) is not list:
             return None
-        for value in column:
-            if type(value) not in (int, float) or abs(value) > 1.7976931348623157e308:
-                return None
-            if isinstance(value, float) and math.isnan(value):
-                return None
-        columns.append([float(value) for value in column])
+        numbers = [number_of(value) for value in column]
+        if None in numbers and (name == "ticks" or 2 * numbers.count(None) >= len(numbers)):
+            return None
+        columns.append(numbers)
     if any(len(column) != len(columns[0]) for column in columns):
         return None
     if any(tick != int(tick) or not 0 <= tick < YEAR_3000 for tick in columns[0]):
@@ -189,9 +198,12 @@ def rows_of(chart: Any) -> list[list[float]] | None:
     return [[column[n] for column in columns] for n in range(len(columns[0]))]
 
 
-def rows_in(candles: Candles) -> list[list[float]]:
+def rows_in(candles: Candles) -> list[list[float | None]]:
     ticks = candles.opened_at.astype("int64").tolist()
-    return [[tick, *row] for tick, row in zip(ticks, candles.values.tolist(), strict=True)]
+    return [
+        [tick, *(None if math.isnan(value) else value for value in row)]
+        for tick, row in zip(ticks, candles.values.tolist(), strict=True)
+    ]
 
 
 def parsed(parser: Callable[[Any], Any], answer: Any) -> Any:
@@ -332,6 +344,6 @@ def test_what_the_exchange_repeats_of_the_secret_is_not_said(wire: Wire) -> None
     key = Credentials("id", SECRET)
     wire.set(written(envelope(GRANT)).encode(), method=AUTH)
     echo = {"code": 13009, "message": "bad t0ken-granted", "data": {"reason": f"{SECRET} too"}}
-    wire.set(written({"error": echo}).encode(), 400)
+    wire.set(written({"id": 1, "error": echo}).encode(), 400)
     error = wire.ask(lambda client: client.get_account_summary("BTC"), key)
     assert "bad … (13009): … too" in str(error)

@@ -45,12 +45,15 @@ Changes = list[tuple[str, int, int]]
 def is_flawed(told: Series, request: ChartRequest, came: list[int], expected: list[int]) -> bool:
     """Whether what came shows by itself that it cannot be believed."""
     start, end = to_ms(request.window.start), to_ms(request.window.end)
+    earliest = to_ms(request.asked.start) - 2 * told.step
+    latest = to_ms(request.asked.end) + 2 * told.step
     inside = [tick for tick in came if start <= tick < end]
     closed = [tick for tick in inside if told.is_closed(tick)]
     late = [tick for tick in expected if told.is_closed(tick) and closed and tick < closed[0]]
     return bool(
         len(came) > 5_000
-        or any(later <= tick for tick, later in pairwise(came))
+        or any(later < tick for tick, later in pairwise(came))
+        or any(not earliest <= tick < latest for tick in came)
         or any((tick - came[0]) % told.step for tick in came)
         or any(tick * 1_000 > told.now_us // 1_000 * 1_000 + LATENCY_US for tick in came)
         or set(inside) - set(expected)
@@ -89,13 +92,21 @@ def page_is_right_or_refused(case: tuple[Series, ChartRequest], changes: Changes
         assert came != truth or len(came) > 5_000 or is_blank
         return
     assert not is_flawed(told, request, came, expected)
-    kept = [n for n, tick in enumerate(came) if start <= tick < end and told.is_closed(tick)]
+    kept = [
+        n
+        for n, tick in enumerate(came)
+        if start <= tick < end and told.is_closed(tick) and came.count(tick) == 1
+    ]
+    twice = {tick for tick in came if came.count(tick) > 1 and start <= tick < end}
+    malformed = sorted(tick for tick in twice if told.is_closed(tick))  # each time another value
+    assert ticks_of(page.malformed) == malformed
     assert ticks_of(page.candles.opened_at) == [came[n] for n in kept]
     assert page.candles.values.tolist() == candles.values[kept].tolist()
     assert ticks_of(page.expected) == expected
     unclosed = [tick for tick in expected if not told.is_closed(tick)]
     assert ticks_of(page.unclosed) == unclosed
-    named = [tick for tick in expected if tick not in {*unclosed, *(came[n] for n in kept)}]
+    known = {*unclosed, *malformed, *(came[n] for n in kept)}
+    named = [tick for tick in expected if tick not in known]
     assert ticks_of(page.missing) == named
     assert (page.window, page.as_of) == (request.window, told.as_of)
 

@@ -20,13 +20,16 @@ from deribit_pipeline.domain import (
     day_window,
     moment64,
 )
+from deribit_pipeline.planning.cross_check import coarse_grid
 from deribit_pipeline.planning.days import Assembly, prove
 from deribit_pipeline.planning.grid import Grid, grid_of, life
 from deribit_pipeline.planning.pages import read_page
 from deribit_pipeline.planning.requests import (
     MOST_CANDLES,
     ChartRequest,
+    coarse_requests,
     cover,
+    further_opinions,
     requests,
     second_looks,
     wanted,
@@ -103,16 +106,67 @@ def test_no_request_can_be_answered_with_more_than_the_exchange_sends(
 def test_no_cover_has_fewer_requests(
     instrument: Instrument, resolution: Resolution, days: set[date]
 ) -> None:
-    # The starts of all requests are wanted, and no one request could reach two of them.
+    # The starts of all requests are wanted, and no one request could reach two of them: but that a
+    # request ends where a coarser candle does, and leaves room for further opinions.
     plan = requests(instrument, resolution, days)
-    reach = (MOST_CANDLES - 2) * resolution.duration
-    windows = [wanted(instrument, resolution, day) for day in days]
+    grid = coarse_grid(resolution)
+    reach = (MOST_CANDLES - 20) * resolution.duration - (grid.step if grid else timedelta(0))
+    windows = [window for day in days if (window := wanted(instrument, resolution, day))]
+    if grid is not None:
+        windows = [grid.widened(window) for window in windows]
     for request in plan:
-        assert any(
-            window and window.start <= request.window.start < window.end for window in windows
-        )
+        assert any(window.start <= request.window.start < window.end for window in windows)
     for before, after in itertools.pairwise(plan):
         assert after.window.start - before.window.start >= reach
+
+
+@given(instruments(), resolutions, day_sets | runs_of_days)
+def test_requests_cut_no_coarser_candle(
+    instrument: Instrument, resolution: Resolution, days: set[date]
+) -> None:
+    grid, plan = coarse_grid(resolution), requests(instrument, resolution, days)
+    if grid is None:
+        assert coarse_requests(plan) == []
+        return
+    listed = life(instrument, resolution)
+    for request in plan:
+        whole = grid.widened(request.window)
+        outside = [
+            TimeWindow(start, end)
+            for start, end in ((whole.start, request.window.start), (request.window.end, whole.end))
+            if start < end
+        ]
+        for window in outside:  # nothing of the coarser candle opens there while it is listed
+            shared = window.intersection(listed)
+            assert shared is None or not len(any_grid(resolution).openings(shared))
+    coarse = [request.window for request in coarse_requests(plan)]
+    assert len(coarse) <= 1 + len(plan) // (grid.step // resolution.duration - 1)
+    for request in plan:
+        assert (
+            sum(
+                (
+                    shared.duration
+                    for window in coarse
+                    if (shared := window.intersection(request.window))
+                ),
+                timedelta(0),
+            )
+            == request.window.duration
+        )
+
+
+@given(st.integers(1, 9), resolutions)
+def test_no_two_opinions_request_the_same_window(opinion: int, resolution: Resolution) -> None:
+    start = datetime(2023, 1, 1, 8, tzinfo=UTC)
+    instrument = Instrument("BTC-PERPETUAL", "future", datetime(2018, 8, 14, tzinfo=UTC))
+    window = TimeWindow(start, start + 4_980 * resolution.duration)
+    request = ChartRequest(instrument, resolution, window)
+    again = request.again(opinion)
+    earlier = [request, *(request.again(n) for n in range(1, opinion))]
+    assert again.asked not in [other.asked for other in earlier]
+    assert again.asked.duration // resolution.duration < MOST_CANDLES
+    looks = [further_opinions(request, [window], n) for n in (opinion, opinion + 1)]
+    assert not {look.asked for look in looks[0]} & {look.asked for look in looks[1]}
 
 
 def test_a_quarter_of_minutes_takes_twenty_seven_requests() -> None:

@@ -17,7 +17,7 @@ WEEK = [
 
 
 def test_the_built_in_sandbox_needs_no_network_and_no_account(tmp_path: Path) -> None:
-    env = {"DERIBIT_ENV": "sandbox", "TMPDIR": str(tmp_path)}
+    env = {"DERIBIT_ENV": "sandbox", "XDG_RUNTIME_DIR": str(tmp_path)}
     said = script("backfill", *WEEK, "--resolution", "60", env=env, cwd=tmp_path)
     assert (said.returncode, "Traceback" in said.stderr) == (0, False), said.stderr
     with duckdb.connect(str(tmp_path / "data" / "sandbox.duckdb"), read_only=True) as connection:
@@ -50,7 +50,7 @@ def test_the_sandbox_can_be_served_and_asked(tmp_path: Path) -> None:
         assert serving.stderr
         found = re.search(r"http://127\.0\.0\.1:\d+/api/v2", serving.stderr.readline())
         assert found
-        env = {"DERIBIT_BASE_URL": found[0], "TMPDIR": str(tmp_path)}
+        env = {"DERIBIT_BASE_URL": found[0], "XDG_RUNTIME_DIR": str(tmp_path)}
         said = script("check", env=env, cwd=tmp_path)
         serving.terminate()
     assert said.returncode == 0, said.stdout

@@ -1,6 +1,7 @@
 """Calls over real HTTP: what is tried again, what is not, and what an error says."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -203,7 +204,8 @@ def test_no_more_requests_are_in_flight_than_allowed(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         in_flight -= 1
         times = {"usIn": 1_704_067_200_000_000, "usOut": 1_704_067_200_000_001}
-        return httpx.Response(200, json={"result": {}, "testnet": False} | times)
+        body = {"id": json.loads(request.content)["id"], "result": {}, "testnet": False} | times
+        return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
 
     async def forty() -> None:
         transport = httpx.MockTransport(answered)

@@ -9,7 +9,7 @@ import pytest
 from dotenv import dotenv_values
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.errors import DeribitPipelineError
+from deribit_pipeline.errors import DeribitPipelineError, SettingsError
 from deribit_pipeline.location import LAKE, Lake
 from deribit_pipeline.settings import Settings, location
 
@@ -121,6 +121,22 @@ def test_a_wrong_value_is_one_sentence(env: dict[str, str], sentence: str) -> No
     with pytest.raises(DeribitPipelineError, match=re.escape(sentence)) as caught:
         Settings.from_env(env)
     assert "\n" not in str(caught.value)
+
+
+KEY = {"DERIBIT_CLIENT_ID": "id-4711", "DERIBIT_CLIENT_SECRET": "s3cret"}
+
+
+@pytest.mark.parametrize("host", ["exchange.example", "10.0.0.7:8787", "[fe80::1]", "0.0.0.0"])
+def test_an_api_key_over_plain_http_is_refused_unless_it_stays_on_this_machine(host: str) -> None:
+    root = f"http://{host}/api/v2"
+    with pytest.raises(SettingsError, match="travels unencrypted: use https://") as caught:
+        Settings.from_env({**KEY, "DERIBIT_BASE_URL": root})
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(SettingsError, match="travels unencrypted"):
+        Settings(base_url=root, client_id="id-4711", client_secret="s3cret")
+    for url in (f"https://{host}/api/v2", "http://127.0.0.1:8787", "http://[::1]:1", ""):
+        assert Settings.from_env({**KEY, "DERIBIT_BASE_URL": url}).client_id
+    assert Settings.from_env({"DERIBIT_BASE_URL": root}).base_url == root
 
 
 def test_a_secret_is_in_no_repr_and_no_error() -> None:

@@ -45,7 +45,7 @@ def backfilling(name: str, settings: Settings, folder: Path) -> subprocess.Popen
     (folder / "tmp").mkdir(parents=True)
     variables = {
         "DAGSTER_HOME": str(folder / "dagster_home"),
-        "TMPDIR": str(folder / "tmp"),
+        "XDG_RUNTIME_DIR": str(folder / "tmp"),
         # Should all of them stall on a busy machine, what they had waiting still fits the burst.
         "DERIBIT_CONCURRENCY": str((BURST - 1) // len(NAMES)),
     }

@@ -67,11 +67,11 @@ def assert_it_ends_where(
 def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
     settings: Settings, sandbox: SandboxExchange, faults: Faults, name: str
 ) -> None:
-    # From the fortieth chart on, the exchange does not answer: the backfill is in the middle.
-    faults.spoil_where("stall", lambda method, reply: sandbox.requests[CHART] > 40)
+    # From the eightieth chart on, the exchange does not answer: the backfill is in the middle.
+    faults.spoil_where("stall", lambda method, reply: sandbox.requests[CHART] > 80)
     year = ("--start", "2023-01-01", "--end", "2023-12-31")
     with started([str(SCRIPT), "backfill", *year], settings) as process:
-        wait_until(lambda: sandbox.requests[CHART] > 40, process)
+        wait_until(lambda: sandbox.requests[CHART] > 80, process)
         process.send_signal(signal.Signals[name])
         assert "BTC-PERPETUAL" in assert_it_ends(process, name)
     warehouse = Warehouse(settings.warehouse, settings.environment)

@@ -144,7 +144,7 @@ def test_chunks_of_which_no_answer_can_be_believed_fail_their_days_only(
         trades = (reply.body.get("result") or {}).get("trades") or []
         return any(trade["trade_seq"] in middles for trade in trades)
 
-    faults.spoil_where("rows_repeated", is_about_them)
+    faults.spoil_where("rows_of_another", is_about_them)
     fetched = source.fetched(first, last)
     of_them = {
         day

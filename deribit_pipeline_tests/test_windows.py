@@ -14,8 +14,9 @@ from deribit_pipeline.domain import TimeWindow, day_window, moment64
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.operations.believing import hear
 from deribit_pipeline.planning.agreement import Claim, doubtful
+from deribit_pipeline.planning.cadence import Cadence
 from deribit_pipeline.planning.rows import Columns, some_of
-from deribit_pipeline.planning.windows import Cadence, Lane, Page, joined_pages, read_page
+from deribit_pipeline.planning.windows import Lane, Page, joined_pages, read_page
 
 HOUR = timedelta(hours=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -11,8 +11,10 @@ from deribit_pipeline.cli.report import print_plan, print_report
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets import Dataset, Selection, SeriesKind
 from deribit_pipeline.domain import Instrument, days_between
+from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.operations.estimate import Estimate, Limit, estimate, estimate_rows
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
+from deribit_pipeline.operations.failures import note_outage
 from deribit_pipeline.operations.incomplete import (
     NOTHING_LISTED,
     held_names_resting,
@@ -29,42 +31,52 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-def run(wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, force: bool) -> int:
-    """The command `backfill`; answers its exit code."""
+def run(
+    wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, force: bool, twice: bool
+) -> int:
+    """The command `backfill`; returns its exit code."""
     dataset = wanted.dataset()
     first, last = arguments.window(start, end)
     settings = Settings.load()
     arguments.require_account(dataset, settings)
     names = wanted.names(dataset, settings)
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
     warehouse.check()
     assert first is not None
     with ExitStack() as stack:
         stack.enter_context(warnings_on(stderr()))
         exchange: Exchange | None = None
         listed: dict[str, Instrument] = {}
+        now: datetime | None = None
         asked = _all(names, first, last or first)
         # Without an end, the exchange has to say which day it is in any case.
         unsettled = _unsettled(warehouse, dataset, asked, force) if last else asked
         resting = [] if force or not last else names_resting(warehouse, dataset, asked)
         if unsettled or resting:
             exchange = stack.enter_context(open_exchange(settings))
+            exchange.each_twice = twice
             # Before anything is written: a name that is not listed is a mistake to say at once.
             if dataset.series is SeriesKind.INDEX and wanted.series is not None:
                 _require_indexes(exchange, warehouse, dataset, unsettled)
-            listed, as_of = _listed(exchange, warehouse, dataset, unsettled)
-            others = [name for name in resting if name not in listed]
-            listed |= exchange.run(listed_now(exchange, warehouse, others))
-            asked = _all(names, *_not_future(first, last, as_of.date()))
+            try:
+                listed, now = _listed(exchange, warehouse, dataset, unsettled)
+                others = [name for name in resting if name not in listed]
+                listed |= exchange.run(listed_now(exchange, warehouse, others))
+            except DeribitError as error:
+                if not plan:
+                    note_outage(warehouse, dataset, unsettled, error)
+                raise
+            asked = _all(names, *_not_future(first, last, now.date()))
             unsettled = _unsettled(warehouse, dataset, asked, force, listed)
         if plan:
-            return print_plan(_estimate(settings, dataset, listed, asked, unsettled), dataset)
-        total = make(settings, warehouse, exchange, dataset, asked, unsettled, force=force)
-    return print_report(total, dataset, asked)
+            counted = _estimate(settings, dataset, listed, asked, unsettled, 2 if twice else 1)
+            return print_plan(counted, dataset)
+        total = make(settings, warehouse, exchange, dataset, asked, unsettled, now=now, force=force)
+    return print_report(total, dataset, asked, now)
 
 
 def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
-    """The command `repair`; answers its exit code."""
+    """The command `repair`; returns its exit code."""
     first, last = arguments.window(start, end)
     settings = Settings.load()
     selection = wanted.selection(settings, first, last)
@@ -72,8 +84,9 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
         arguments.require_account(dataset, settings)
     if not selection.datasets:
         selection = replace(selection, datasets=within_reach(settings))
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
     warehouse.check()
+    warehouse.require_there()
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     code = 0
     with warnings_on(stderr()), open_exchange(settings) as exchange:
@@ -89,8 +102,8 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
         elif not found.days:
             stderr().print("Nothing to repair: every day that should be complete is.")
         for dataset, days in found.days.items():
-            total = make(settings, warehouse, exchange, dataset, days, days, force=False)
-            code = max(code, print_report(total, dataset, days))
+            total = make(settings, warehouse, exchange, dataset, days, days, now=now, force=False)
+            code = max(code, print_report(total, dataset, days, now))
     return code
 
 
@@ -122,11 +135,12 @@ def _estimate(
     listed: dict[str, Instrument],
     asked: Days,
     unsettled: Days,
+    responses: int,
 ) -> Estimate:
     limit = Limit(settings.requests_per_second, settings.burst)
     if dataset.resolution is None:
-        return estimate_rows(dataset, asked, unsettled, limit)
-    return estimate(listed, dataset.resolution, asked, unsettled, limit)
+        return estimate_rows(dataset, asked, unsettled, limit, responses)
+    return estimate(listed, dataset.resolution, asked, unsettled, limit, responses)
 
 
 def _not_future(first: date, last: date | None, today: date) -> tuple[date, date]:

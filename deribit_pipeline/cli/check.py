@@ -1,12 +1,21 @@
 """`check`: one line per probe."""
 
+from pathlib import Path
+
 from deribit_pipeline.cli.terminal import stdout
+from deribit_pipeline.errors import InputError
 from deribit_pipeline.operations.connectivity import probes
 from deribit_pipeline.settings import Settings
 
 
-def run() -> int:
+def run(*, assumptions: bool = False, report: Path | None = None) -> int:
     """The command `check`; answers its exit code."""
+    if assumptions:
+        from deribit_pipeline.cli import assumptions as command
+
+        return command.run(report)
+    if report:
+        raise InputError("--json is the report of --assumptions: give that option too.")
     console = stdout()
     made = probes(Settings.load())
     for probe in made:

@@ -1,7 +1,7 @@
 """`coverage`: every series by day, coloured by state."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby, islice
 from pathlib import Path
@@ -10,57 +10,74 @@ from typing import TypeVar
 from rich.text import Text
 
 from deribit_pipeline.cli import arguments, pages
-from deribit_pipeline.cli.terminal import stderr, stdout
-from deribit_pipeline.datasets import CANDLES, Dataset, Selection
-from deribit_pipeline.domain import DayState, Proof
+from deribit_pipeline.cli.terminal import is_ascii, stderr, stdout
+from deribit_pipeline.datasets import CANDLES, Dataset, Selection, warning_of
+from deribit_pipeline.domain import FAILED, DayState, Proof, spans_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import datasets, reads
+from deribit_pipeline.warehouse.failures import FailedDay, failed_days
 from deribit_pipeline.warehouse.proofs import proofs
+from deribit_pipeline.warehouse.series import span
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# A glyph each, so that the picture reads without colours too.
-_LOOKS: dict[str, tuple[str, str]] = {
-    DayState.COMPLETE: ("█", "green"),
-    DayState.OPEN: ("▄", "blue"),
-    DayState.GAPPED: ("▒", "yellow"),
-    DayState.NOT_LISTED: ("·", "dim"),
-    "": (" ", ""),
+# A glyph each, so that the picture reads without colours too; the second where only ASCII prints.
+_LOOKS: dict[str, tuple[str, str, str]] = {
+    DayState.COMPLETE: ("█", "#", "green"),
+    DayState.OPEN: ("▄", "o", "blue"),
+    DayState.GAPPED: ("▒", "%", "yellow"),
+    DayState.NOT_LISTED: ("·", ".", "dim"),
+    FAILED: ("x", "x", "red"),
+    "": (" ", " ", ""),
 }
 Item = TypeVar("Item")
 
 _MONTH_WIDTH = len("2024-01 ") + 31 + 2
 
 
-# Of a day's gaps, how many the page names.
-_GAPS_NAMED = 5
+# Of a day's gaps, how many the page names; of a series' failures and verdicts, how many lines.
+_GAPS_NAMED, _LINES = 5, 5
+
+_Key = tuple[Dataset, str]
 
 
 def run(wanted: arguments.Wanted, html: Path | None) -> int:
-    """The command `coverage`; answers its exit code."""
+    """The command `coverage`; returns its exit code."""
     settings = Settings.load()
     selection = wanted.selection(settings)
     if html:
         pages.require_place(html)
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse.require_there()
     with warehouse.reading() as connection:
         held = proofs(connection, selection)
-    all_held = {proof.series for some in held.values() for proof in some}
-    wanted.require_held(selection, all_held, settings.warehouse)
-    if not held:
+        failed = failed_days(connection, selection)
+    shown: dict[_Key, tuple[list[Proof], list[FailedDay]]] = {}
+    for dataset in selection.all_datasets:
+        for proof in held.get(dataset, ()):
+            shown.setdefault((dataset, proof.series), ([], []))[0].append(proof)
+        for each in failed:
+            if each.dataset is dataset:
+                shown.setdefault((dataset, each.series), ([], []))[1].append(each)
+    wanted.require_held(selection, {name for _, name in shown}, settings.warehouse)
+    if not shown:
         stderr().print(f"{settings.warehouse} holds no such day yet: see backfill --help.")
         return 0
-    console, lines = stdout(), [_legend()]
-    for dataset, some in held.items():
-        for name, days in groupby(some, key=lambda proof: proof.series):
-            lines += _calendar(name, dataset, list(days), console.width)
-    console.print(Text("\n").join(lines))
+    console = stdout()
+    glyph = int(is_ascii(console))
+    lines = [_legend(glyph)]
+    for (dataset, name), (days, unproved) in shown.items():
+        lines += _calendar(name, dataset, days, unproved, console.width, glyph)
+    console.print(Text("\n").join(lines), soft_wrap=True)
     if html:
-        _write_page(html, warehouse, selection, [proof for some in held.values() for proof in some])
+        _write_page(html, warehouse, selection, shown)
     return 0
 
 
 def _write_page(
-    html: Path, warehouse: Warehouse, selection: Selection, held: Sequence[Proof]
+    html: Path,
+    warehouse: Warehouse,
+    selection: Selection,
+    shown: Mapping[_Key, tuple[list[Proof], list[FailedDay]]],
 ) -> None:
     runs: dict[tuple[str, str, date], str] = {}
     gaps: dict[tuple[str, str, date], list[str]] = {}
@@ -76,45 +93,91 @@ def _write_page(
         runs |= datasets.runs_of_days(connection, series=selection.series)
         for key, named in datasets.gaps_of_days(connection, series=selection.series).items():
             gaps[key] = [gap for gap, *_ in named[:_GAPS_NAMED]]
-    from deribit_pipeline.pictures.coverage import coverage_page  # the library takes a second
+    from deribit_pipeline.pictures.coverage import Unproved, coverage_page  # takes a second
 
-    pages.write(html, coverage_page(held, runs, gaps, str(warehouse)))
+    days: list[Proof | Unproved] = []
+    for (dataset, name), (some, failed) in shown.items():
+        proved = {proof.day for proof in some}
+        unproved = [
+            Unproved(dataset, name, each.day, each.reason, each.failed_at) for each in failed
+        ]
+        for each in failed:
+            runs.setdefault((dataset.name, name, each.day), each.run_id)
+        days += sorted(
+            [*some, *(each for each in unproved if each.day not in proved)],
+            key=lambda each: each.day,
+        )
+    reasons = {
+        (each.dataset.name, each.series, each.day): each.reason
+        for _, failed in shown.values()
+        for each in failed
+    }
+    pages.write(html, coverage_page(days, runs, gaps, str(warehouse), reasons))
 
 
-def _legend() -> Text:
+def _legend(glyph: int) -> Text:
     legend = Text()
-    for state, (glyph, style) in _LOOKS.items():
+    for state, look in _LOOKS.items():
         if state:
-            legend.append(glyph, style).append(f" {state.replace('_', ' ')}   ")
-    return legend.append("blank: never asked for")
+            legend.append(look[glyph], look[2]).append(f" {state.replace('_', ' ')}   ")
+    return legend.append("blank: never requested")
 
 
-def _calendar(series: str, dataset: Dataset, days: Sequence[Proof], width: int) -> Iterator[Text]:
-    """The days of one series, as many months a line as fit the width."""
+def _calendar(
+    series: str,
+    dataset: Dataset,
+    days: Sequence[Proof],
+    failed: Sequence[FailedDay],
+    width: int,
+    glyph: int,
+) -> Iterator[Text]:
+    """The days of one series, as many months a line as fit the width, then what is to be said of
+    some of them."""
     counts = Counter(proof.state for proof in days)
-    states = ", ".join(
-        f"{counts[state]:,} {state.replace('_', ' ')}" for state in DayState if counts[state]
-    )
+    verdicts = {proof.day: verdict for proof in days if (verdict := warning_of(proof))}
+    states = [f"{counts[state]:,} {state.replace('_', ' ')}" for state in DayState if counts[state]]
+    states += [f"{len(failed):,} {FAILED.replace('_', ' ')}"] if failed else []
+    states += [f"{len(verdicts):,} with a verdict"] if verdicts else []
     rows = sum(proof.received for proof in days)
     revised = sum(proof.revised for proof in days)
     held = f"{rows:,} {dataset.rows}" + (f", {revised:,} revised" if revised else "")
     yield Text(f"\n{series} {dataset.short_label}", "bold").append(
-        f"   {states}; {held}", "not bold"
+        f"   {', '.join(states)}; {held}", "not bold"
     )
     months: dict[date, dict[int, str]] = {}
-    for proof in days:
-        months.setdefault(proof.day.replace(day=1), {})[proof.day.day] = proof.state
+    for day, state in sorted(
+        [
+            *((proof.day, str(proof.state)) for proof in days),
+            *((each.day, FAILED) for each in failed),
+        ],
+        key=lambda each: each[0],
+    ):
+        months.setdefault(day.replace(day=1), {})[day.day] = state
     per_line = max(1, width // _MONTH_WIDTH)
     for some in batched(months.items(), per_line):
         line = Text()
         for month, cells in some:
             line.append(f"{month:%Y-%m} ", "dim")
             for state, run in groupby(cells.get(number, "") for number in range(1, 32)):
-                glyph, style = _LOOKS[state]
-                line.append(glyph * len(list(run)), style)
+                look = _LOOKS[state]
+                line.append(look[glyph] * len(list(run)), look[2])
             line.append("  ")
         line.rstrip()
         yield line
+    yield from _said("not proved", {each.day: each.reason for each in failed}, "red")
+    yield from _said("verdict", verdicts, "yellow")
+
+
+def _said(what: str, days: Mapping[date, str], style: str) -> Iterator[Text]:
+    """A line for each sentence and the spans of days that it is about; the first of them."""
+    by_sentence: dict[str, list[date]] = {}
+    for day, sentence in days.items():
+        by_sentence.setdefault(sentence, []).append(day)
+    for sentence, some in list(by_sentence.items())[:_LINES]:
+        spans = ", ".join(span(*ends) for ends in spans_of(some))
+        yield Text("  ").append(f"{what} ", style).append(f"{spans}: {sentence}")
+    if len(by_sentence) > _LINES:
+        yield Text(f"  and {len(by_sentence) - _LINES:,} more, which --html shows", "dim")
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -1,6 +1,7 @@
 """`logs`: what the log file holds of a run."""
 
 import json
+from typing import Any
 
 from deribit_pipeline.cli.terminal import stdout
 from deribit_pipeline.errors import InputError
@@ -12,12 +13,19 @@ def run(run_id: str, *, as_json: bool) -> int:
     """The command `logs`; answers its exit code."""
     home = Settings.load().dagster_home
     console, count = stdout(), 0
-    for line in lines_of_run(home, run_id):
-        count += 1
-        said = json.dumps(line) if as_json else f"{line['at']} {line['level']} {line['message']}"
-        console.print(said, markup=False, soft_wrap=True)
-        if not as_json and "exception" in line:
-            console.print(line["exception"], markup=False, soft_wrap=True)
+    try:
+        for line in lines_of_run(home, run_id):
+            count += 1
+            console.print(_shown(line, as_json=as_json), markup=False, soft_wrap=True)
+    except PermissionError as error:
+        raise InputError(f"{error.filename} cannot be read ({error.strerror}).") from error
     if not count:
         raise InputError(f"--run {run_id}: no line in {home / 'logs'} is of such a run.")
     return 0
+
+
+def _shown(line: dict[str, Any], *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(line)
+    exception = f"\n{line['exception']}" if "exception" in line else ""
+    return f"{line['at']} {line['level']} {line['message']}{exception}"

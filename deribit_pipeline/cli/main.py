@@ -1,7 +1,8 @@
 """The console script `deribit-pipeline`: one command line, and what becomes of its errors.
 
-Data goes to stdout, messages to stderr. Exit codes: 0 all that was asked is proved, 1 something
-was not, 2 the command line or a setting was wrong, 130 and 143 a signal ended it.
+Data goes to stdout, messages to stderr. Exit codes: 0 everything that can be proved by now is
+proved, days that are not over yet with every closed row stored included; 1 at least one day could
+not be proved; 2 the command line or a setting was wrong; 130 and 143 a signal ended it.
 """
 
 import gc
@@ -13,6 +14,7 @@ from typer.exceptions import TyperException
 from deribit_pipeline.cli.app import app
 from deribit_pipeline.cli.commands import housekeeping, looking, making  # they add themselves
 from deribit_pipeline.cli.interrupts import Interrupted, interruptible
+from deribit_pipeline.cli.terminal import print_what_can_be
 from deribit_pipeline.errors import (
     DeribitPipelineError,
     InputError,
@@ -21,6 +23,7 @@ from deribit_pipeline.errors import (
     WrongCredentials,
     WrongEnvironment,
 )
+from deribit_pipeline.masking import masked
 
 __all__ = ["app", "exit_code", "housekeeping", "looking", "main", "making"]
 
@@ -32,6 +35,7 @@ _WRONG = (InputError, WarehouseUnusable, UnknownInstrument, WrongCredentials, Wr
 
 def main() -> None:
     """Run the command line and exit."""
+    print_what_can_be()
     code = exit_code(sys.argv[1:])
     gc.freeze()  # to look for garbage among all that Dagster loads takes a second, and ends anyway
     sys.exit(code)
@@ -56,5 +60,5 @@ def exit_code(arguments: list[str]) -> int:
 
 
 def _said(sentence: object, code: int) -> int:
-    typer.echo(f"Error: {sentence}", err=True)
+    typer.echo(f"Error: {masked(str(sentence))}", err=True)
     return code

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import date
+from datetime import date, datetime
 
 from deribit_pipeline.cli.interrupts import Interrupted, caught
 from deribit_pipeline.cli.report import print_report
@@ -16,6 +16,7 @@ from deribit_pipeline.errors import RecordingError, WarehouseError
 from deribit_pipeline.home import prepare_home
 from deribit_pipeline.operations.background import BackgroundBackfill
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
+from deribit_pipeline.operations.failures import drop_what_is_gone
 from deribit_pipeline.operations.foreground import ForegroundBackfill
 from deribit_pipeline.operations.incomplete import settled_days
 from deribit_pipeline.operations.jobs import Days, Job, jobs_of
@@ -35,6 +36,7 @@ def make(
     asked: Days,
     unsettled: Days,
     *,
+    now: datetime | None,
     force: bool,
 ) -> Outcome:
     """Make the unsettled days complete, under Dagster runs that are recorded meanwhile.
@@ -73,19 +75,20 @@ def make(
                 background.cancel()
         progress.show()
     settled_now: list[Proof] = []
+    total = added_up([job.outcome for job in jobs])
     try:
         with warehouse.reading() as connection:
             settled_now = settled_days(connection, dataset, asked)
+            drop_what_is_gone(connection, dataset, total)
     except WarehouseError:
         if interruption is None:
             raise
         # Somebody holds the file: the summary says what this process knows.
-    total = added_up([job.outcome for job in jobs])
     total.asked = _count(asked)
     total.proofs |= {(proof.series, proof.day): proof for proof in settled_now}
     total.seconds = time.monotonic() - began
     if interruption is not None:
-        print_report(total, dataset, asked)
+        print_report(total, dataset, asked, now)
         raise interruption
     return total
 

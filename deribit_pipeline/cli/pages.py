@@ -1,11 +1,13 @@
 """Where a page goes that a command makes: a file that is there whole or not at all."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.warehouse.whole import whole_file
+from deribit_pipeline.warehouse.whole import require_file, whole_file
 
 _BEGINS = b"<!doctype html>"
 
@@ -20,6 +22,7 @@ def require_place(file: Path) -> None:
             raise InputError(f"--html {file} is a folder: name a file in it.")
         if not os.access(file.parent, os.W_OK):
             raise InputError(f"--html {file} cannot be written: {file.parent} is read-only.")
+        require_file(file)
         if file.exists():
             with file.open("rb") as there:
                 begins = there.read(len(_BEGINS)).lower()
@@ -31,8 +34,14 @@ def require_place(file: Path) -> None:
 
 def write(file: Path, text: str) -> None:
     """Write the page, in the place of one that stands there, and say so. Raises InputError."""
+
+    @contextmanager
+    def guard() -> Iterator[None]:
+        require_place(file)  # once more: it may have taken a while to make the page
+        yield
+
     try:
-        with whole_file(file, replacing=True) as made:
+        with whole_file(file, replacing=True, guard=guard) as made:
             made.write_text(text, encoding="utf-8")
     except OSError as error:
         raise _unwritable(file, error) from error

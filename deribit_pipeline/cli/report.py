@@ -1,16 +1,21 @@
 """What a backfill ends with: a table on stdout, and what is not proved on stderr."""
 
 import re
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
 
 from rich.table import Table
 
 from deribit_pipeline.cli.terminal import stderr, stdout
-from deribit_pipeline.datasets import Dataset
-from deribit_pipeline.domain import DayState, spans_of
+from deribit_pipeline.datasets import Dataset, warning_of
+from deribit_pipeline.domain import DayState, Proof, spans_of
 from deribit_pipeline.operations.estimate import Estimate
+from deribit_pipeline.operations.incomplete import newest_over
 from deribit_pipeline.operations.jobs import Days
-from deribit_pipeline.operations.outcome import Outcome, is_no_longer_told
+from deribit_pipeline.operations.outcome import Key, Outcome, is_no_longer_told
+from deribit_pipeline.warehouse.series import span
+
+_VERDICTS = 5  # lines of a summary
 
 
 def counted(count: int, plural: str) -> str:
@@ -19,8 +24,9 @@ def counted(count: int, plural: str) -> str:
     return f"{count:,} {singular if count == 1 else plural}"
 
 
-def print_report(total: Outcome, dataset: Dataset, asked: Days) -> int:
-    """Print the summary; answers the exit code that it amounts to."""
+def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | None) -> int:
+    """Print the summary; returns the exit code: 0 where all is proved that can be at `now`, the
+    exchange's time, which is None where nothing had to be fetched."""
     messages = stderr()
     proved = {
         (name, day): total.proofs[name, day]
@@ -51,10 +57,18 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days) -> int:
     messages.print(
         f"{requests}, {counted(total.rows, dataset.rows)} received in {total.seconds:,.1f} s"
     )
-    is_open = sum(proof.state is DayState.OPEN for proof in proved.values())
-    if is_open:
+    last_over = newest_over(dataset, now) if now else date.max
+    is_open = [proof for proof in proved.values() if proof.state is DayState.OPEN]
+    late = [proof for proof in is_open if proof.day <= last_over]
+    if len(is_open) > len(late):
         messages.print(
-            f"Not over yet: {is_open:,} of the days; the same command completes them tomorrow."
+            f"Not over yet: {len(is_open) - len(late):,} of the days, of which all that is closed "
+            "is stored; the same command completes them tomorrow."
+        )
+    if late:
+        messages.print(
+            f"Not proved yet: {len(late):,} of the days are over, and the exchange has not yet "
+            "returned what closes them; repair requests them again."
         )
     lost = sum(map(is_no_longer_told, proved.values()))
     if lost:
@@ -62,6 +76,8 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days) -> int:
             f"No longer told by the exchange: {counted(lost, 'days')}, which "
             f"{'was' if lost == 1 else 'were'} not polled in time."
         )
+    for name, sentence, days in _verdicts(proved):
+        messages.print(f"Verdict: {name} {_spans(days)}: {sentence}", markup=False, soft_wrap=True)
     unproved: dict[tuple[str, str], list[date]] = {}
     for name, days in asked.items():
         for day in days:
@@ -69,11 +85,26 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days) -> int:
                 reason = total.failures.get((name, day), "its run failed: see Dagster's UI")
                 unproved.setdefault((name, reason), []).append(day)
     for (name, reason), days in unproved.items():
-        spans = ", ".join(
-            f"{first}" if first == last else f"{first} to {last}" for first, last in spans_of(days)
-        )
-        messages.print(f"Not proved: {name} {spans}: {reason}", markup=False)
-    return 1 if unproved or is_open else 0
+        messages.print(f"Not proved: {name} {_spans(days)}: {reason}", markup=False)
+    return 1 if unproved or late else 0
+
+
+def _verdicts(proved: Mapping[Key, Proof]) -> Iterator[tuple[str, str, list[date]]]:
+    """The verdicts that warn of days, each with its series and days; the first of them."""
+    found: dict[tuple[str, str], list[date]] = {}
+    for (name, day), proof in proved.items():
+        verdict = "" if is_no_longer_told(proof) else warning_of(proof)
+        if verdict:
+            found.setdefault((name, verdict), []).append(day)
+    for (name, verdict), days in list(found.items())[:_VERDICTS]:
+        yield name, verdict, days
+    rest = [day for days in list(found.values())[_VERDICTS:] for day in days]
+    if rest:
+        yield "others", f"{counted(len(rest), 'days')} with other verdicts: see coverage", rest
+
+
+def _spans(days: Iterable[date]) -> str:
+    return ", ".join(span(first, last) for first, last in spans_of(days))
 
 
 def print_plan(counted: Estimate, dataset: Dataset) -> int:

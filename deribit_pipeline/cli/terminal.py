@@ -1,6 +1,8 @@
 """The terminal: data on stdout, messages on stderr, progress that fits either a person or a log."""
 
+import io
 import logging
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from deribit_pipeline.masking import masked
 from deribit_pipeline.operations.jobs import Job
 
 # Without a terminal, how many seconds pass between two lines of progress.
@@ -26,6 +29,22 @@ def stderr() -> Console:
     return console if console.is_terminal else Console(stderr=True, highlight=False, width=1_000)
 
 
+def is_ascii(console: Console) -> bool:
+    """Whether the console takes no other characters, so that pictures need others."""
+    try:
+        "█·".encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
+def print_what_can_be() -> None:
+    """Let both streams print a question mark for a character that their encoding does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 class _ToConsole(logging.Handler):
     """Warnings of the package, above the progress bar and not through it."""
 
@@ -35,7 +54,9 @@ class _ToConsole(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._console.print(
-            f"{record.levelname.capitalize()}: {record.getMessage()}", markup=False, soft_wrap=True
+            f"{record.levelname.capitalize()}: {masked(record.getMessage())}",
+            markup=False,
+            soft_wrap=True,
         )
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 
 from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.report import counted
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.datasets import Selection
 from deribit_pipeline.errors import InputError
@@ -12,6 +13,7 @@ from deribit_pipeline.operations.comparison import compare
 from deribit_pipeline.operations.incomplete import held_series
 from deribit_pipeline.operations.verification import Finding, verify
 from deribit_pipeline.settings import Settings, location
+from deribit_pipeline.warehouse.failures import failed_days
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
@@ -30,16 +32,32 @@ def run(
         return _against(wanted, settings, location(against, against_data), selection)
     if against_data is not None:
         raise InputError("--against-data is for a DuckLake that --against names: name it too.")
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse.require_there()
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     began = time.monotonic()
     result = verify(warehouse, selection)
+    for problem in result.problems:
+        stdout().print(f"{warehouse}: {problem}", markup=False, soft_wrap=True)
     name_each(result.findings)
     stderr().print(
         f"{result.days:,} days with {result.rows:,} rows recomputed in "
-        f"{time.monotonic() - began:.1f} s; {len(result.findings):,} no longer match."
+        f"{time.monotonic() - began:.1f} s; {result.found:,} no longer match."
     )
-    return 1 if result.findings else 0
+    with warehouse.reading() as connection:
+        failed = failed_days(connection, selection)
+    for each in failed:
+        stdout().print(
+            f"{each.series} {each.dataset.short_label} {each.day}: requested and not proved: "
+            f"{each.reason}",
+            markup=False,
+            soft_wrap=True,
+        )
+    if failed:
+        stderr().print(
+            f"{counted(len(failed), 'days')} requested and not proved: repair requests them again."
+        )
+    return 1 if result.found or failed else 0
 
 
 def _against(
@@ -47,8 +65,9 @@ def _against(
 ) -> int:
     """Name each day of which the warehouse and the one at `place` do not say the same."""
     warehouse, other = (
-        Warehouse(each, settings.environment) for each in (settings.warehouse, place)
+        Warehouse(each, settings.environment).pinned() for each in (settings.warehouse, place)
     )
+    warehouse.require_there()
     if not other.exists():
         raise InputError(f"--against {other} does not exist: name a backup of the warehouse.")
     other.require()
@@ -70,8 +89,9 @@ def name_each(findings: Iterable[Finding]) -> None:
     """Name each day and what is found of it, on stdout."""
     console = stdout()
     for finding in findings:
+        day = f" {finding.day}" if finding.day else ""
         console.print(
-            f"{finding.series} {finding.dataset.short_label} {finding.day}: "
+            f"{finding.series} {finding.dataset.short_label}{day}: "
             + "; ".join(finding.contradictions),
             markup=False,
             soft_wrap=True,

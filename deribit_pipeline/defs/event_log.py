@@ -23,6 +23,8 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from sqlalchemy.engine import Connection
 
+from deribit_pipeline.defs.liveness import note_process
+
 # Dagster hands events over in batches only where this says how large they may be.
 os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
 
@@ -31,6 +33,11 @@ _BATCHED = BATCH_WRITABLE_EVENTS & ASSET_EVENTS
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     """The event log, in the stock storage's files."""
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Write an event as the stock storage does, and note the process of a run that starts."""
+        super().store_event(event)
+        note_process(self._instance, event)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write events of one run's assets: to the run's file and to the index that the UI reads,

@@ -24,6 +24,7 @@ from sqlalchemy import text
 from sqlalchemy.pool import NullPool
 
 from deribit_pipeline.defs.event_log import divided, store_batch
+from deribit_pipeline.defs.liveness import note_process
 
 # One lock for the three storages: they share the table that tells their version. It ends with its
 # transaction, so also where connections are pooled or the process dies.
@@ -67,6 +68,11 @@ class SharedPostgresScheduleStorage(_OpenedInTurn, PostgresScheduleStorage):
 
 class SharedPostgresEventLogStorage(_OpenedInTurn, PostgresEventLogStorage):
     """The event log, in the stock storage's tables."""
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Write an event as the stock storage does, and note the process of a run that starts."""
+        super().store_event(event)
+        note_process(self._instance, event)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write events of one run's assets in one transaction."""

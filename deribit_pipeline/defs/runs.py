@@ -1,7 +1,5 @@
 """Dagster runs inside this process, on the instance that the UI shows."""
 
-import os
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,14 +10,11 @@ from sqlalchemy.exc import DBAPIError
 
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.defs.assets import Backfills, dataset_asset
+from deribit_pipeline.defs.liveness import fail_runs_of_the_dead, tags_of_this_process
 from deribit_pipeline.defs.partitions import partition_key, series_days
 from deribit_pipeline.errors import RecordingError, first_line
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.outcome import Key
-from deribit_pipeline.processes import is_alive, name_of
-
-# The process that a run is in. Dagster's own launcher knows those that it started, and no others.
-_HOST, _PROCESS = "deribit_pipeline/host", "deribit_pipeline/process"
 
 
 @contextmanager
@@ -28,7 +23,7 @@ def recording(home: Path) -> Iterator[dg.DagsterInstance]:
     where its databases refuse, then or while the block lasts."""
     try:
         with dg.DagsterInstance.get() as instance:
-            _fail_runs_of_the_dead(instance)
+            fail_runs_of_the_dead(instance)
             yield instance
     except _refusals() as error:
         raise RecordingError(
@@ -56,16 +51,6 @@ def _what_to_do(error: BaseException, home: Path) -> str:
     # Without the address, of which a password that is written wrongly is a part.
     reason = first_line(error).rpartition(": ")[2]
     return f"in the database that dagster.yaml in {home} names ({reason}): see that it runs"
-
-
-def _fail_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
-    """Say of runs whose process was killed that they failed: as long as they count as started,
-    they take the places of others in the queue."""
-    unfinished = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED]
-    filters = dg.RunsFilter(statuses=unfinished, tags={_HOST: socket.gethostname()})
-    for run in instance.get_runs(filters):
-        if not is_alive(run.tags[_PROCESS]):
-            instance.report_run_failed(run, "The process of the run is gone: was it killed?")
 
 
 def unrecorded(
@@ -111,8 +96,7 @@ def materialize(
             "dagster/asset_partition_range_end": partition_key(names[-1], days[-1]),
             # Whoever typed the command sees it fail: the daemon need not run it again.
             "dagster/max_retries": "0",
-            _HOST: socket.gethostname(),
-            _PROCESS: name_of(os.getpid()),
+            **tags_of_this_process(job.run_id),
         },
         raise_on_error=False,
     )

@@ -24,7 +24,7 @@ TRADES = "private/get_user_trades_by_currency_and_time"
 SETTLEMENTS = "private/get_settlement_history_by_currency"
 
 MOST_ENTRIES, MOST_TRADES, MOST_SETTLEMENTS = 250, 1_000, 1_000
-"""How many rows an answer holds at most [documentation]."""
+"""How many rows an answer holds at most (assumption:account-pages)."""
 
 _Entries = Sequence[Mapping[str, Any]]
 
@@ -68,7 +68,8 @@ class Account(Methods):
         """`private/get_user_trades_by_currency_and_time`: trades between two moments, of the last
         24 hours or, `historical`, of those that are indexed by now. Needs the scope trade:read.
 
-        Of more than 1,000 the exchange leaves some out, and was seen to say that there are no more.
+        Of more than 1,000 the exchange leaves some out, and may say that there are no more
+        (assumption:account-pages).
         """
         return await self.told(
             partial(trades_page, currency),

@@ -11,13 +11,17 @@ from deribit_pipeline.deribit import parse, shapes
 from deribit_pipeline.deribit.account import LOG, Account
 from deribit_pipeline.deribit.auth import Credentials, Token
 from deribit_pipeline.deribit.credits import Credits, Meters, file_meter
+from deribit_pipeline.deribit.envelope import Stamp
 from deribit_pipeline.deribit.funding import Funding
 from deribit_pipeline.deribit.methods import parsed
 from deribit_pipeline.deribit.prices import Prices
-from deribit_pipeline.deribit.rpc import PATIENCE, Answer, Rpc
+from deribit_pipeline.deribit.proxies import http_client, proxy_of
+from deribit_pipeline.deribit.retries import PATIENCE
+from deribit_pipeline.deribit.rpc import Answer, Rpc
 from deribit_pipeline.deribit.settlements import Settlements
 from deribit_pipeline.deribit.specifications import INSTRUMENTS, Specifications
 from deribit_pipeline.deribit.trades import Trades
+from deribit_pipeline.deribit.transport import MEBIBYTE, Bounds, Root
 from deribit_pipeline.deribit.volatility_index import VolatilityIndex
 from deribit_pipeline.domain import (
     Candles,
@@ -33,7 +37,11 @@ from deribit_pipeline.errors import DeribitBadPayload
 CHART = "public/get_tradingview_chart_data"
 
 TIMEOUT = 30.0
-"""Seconds to wait for an answer, as Deribit recommends."""
+"""Seconds to wait for a whole answer, as Deribit recommends."""
+
+# The archive's list of a currency has every option since 2016.
+_LISTS = 4
+_MOST_OF_A_LIST = 256 * MEBIBYTE
 
 # A connection that takes 10 s to open will not carry candles either.
 _CONNECTING = 10.0
@@ -41,10 +49,12 @@ _CONNECTING = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The candles of one answer, as they came, and the exchange's clock when it was asked."""
+    """The candles of one answer, as they came, and the exchange's clock when it was asked
+    (assumption:envelope). `stamp` is the answer's: one that has another is no copy of it."""
 
     candles: Candles
     as_of: datetime
+    stamp: Stamp | None = None
 
 
 class DeribitClient(Account, Specifications, Funding, VolatilityIndex, Trades, Prices, Settlements):
@@ -87,16 +97,17 @@ class DeribitClient(Account, Specifications, Funding, VolatilityIndex, Trades, P
         """`public/get_tradingview_chart_data`: the candles that open in `window`.
 
         The exchange drops the oldest beyond 5,001 without a word, and includes the candle that
-        is still open: whoever asks counts what came.
+        is still open (assumption:candles-running): whoever asks counts what came.
         """
         params = {
             "instrument_name": instrument_name,
             "start_timestamp": to_ms(window.start),
-            "end_timestamp": to_ms(window.end) - 1,  # Deribit's end is inclusive
+            "end_timestamp": to_ms(window.end) - 1,  # inclusive: assumption:candles-end
             "resolution": resolution.value,
         }
         answer = await self.rpc.call(CHART, **params)
-        return Chart(parsed(answer.result, parse.candles, CHART, **params), answer.as_of)
+        candles = parsed(answer.result, parse.candles, CHART, **params)
+        return Chart(candles, answer.as_of, answer.stamp)
 
     async def auth(self) -> Token:
         """`public/auth` with the client credentials. Other calls renew their token themselves."""
@@ -123,7 +134,10 @@ async def deribit_client(
 ) -> AsyncIterator[DeribitClient]:
     """A client of the exchange at `base_url`, with as many kept connections as calls in flight.
 
-    `host` tells the sandbox's hosts apart, which are metered apart. `meters` keep the rate limit.
+    `host` tells the sandbox's hosts apart, which are metered apart; `history` is the archive. An
+    answer must be there within `timeout` seconds, and the list of instruments within four times as
+    many. `meters` keep the rate limit. Raises SettingsError where a proxy or certificates are named
+    that cannot be used.
     """
     # All who share the meters share one pool, although the exchange has one for each address or
     # account: no caller knows the address that the exchange sees, nor whose account a key opens.
@@ -131,14 +145,17 @@ async def deribit_client(
     source = f"{environment} {host}" if environment is Environment.SANDBOX else base_url
     pools = {
         "": Credits(meters(source, "calls"), per_second=requests_per_second, burst=burst),
-        # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50.
+        # The list of instruments is 5 MB, and metered apart: 1 call a second after a burst of 50
+        # (assumption:limits-lists).
         INSTRUMENTS: Credits(meters(source, "instruments"), per_second=1.0, burst=50),
         # A call costs 10,000 of 80,000 credits, of which 10,000 come back in a second.
         LOG: Credits(meters(source, "transaction_log"), per_second=1.0, burst=8),
     }
+    root = Root(base_url, is_archive=host == "history", proxy=proxy_of(base_url))
+    bounds = {"": Bounds(timeout), INSTRUMENTS: Bounds(_LISTS * timeout, _MOST_OF_A_LIST)}
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     waits = httpx.Timeout(timeout, connect=min(timeout, _CONNECTING))
-    async with httpx.AsyncClient(base_url=base_url, timeout=waits, limits=limits) as http:
+    async with http_client(base_url, root.proxy, timeout=waits, limits=limits) as http:
         yield DeribitClient(
             Rpc(
                 http,
@@ -147,5 +164,7 @@ async def deribit_client(
                 pools=pools,
                 credentials=credentials,
                 patience=patience,
+                root=root,
+                bounds=bounds,
             )
         )

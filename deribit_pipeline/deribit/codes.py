@@ -5,7 +5,7 @@ Source: https://docs.deribit.com/articles/errors. A code named nowhere here is f
 
 RATE_LIMITED = frozenset(
     {
-        10028,  # too_many_requests
+        10028,  # too_many_requests: assumption:error-rate-limit
         10066,  # too_many_concurrent_requests
     }
 )
@@ -26,13 +26,14 @@ PASSING = frozenset(
 INVALID_CREDENTIALS = 13004
 UNAUTHORIZED = 13009  # the token is wrong or has run out: it is renewed once
 INVALID_PARAMS = -32602  # `data` names `param` and `reason`
-NOT_FOUND = 13020
+NOT_FOUND = 13020  # either, of an instrument: assumption:error-instrument
+ROUTED_SPOT = 11060  # assumption:candles-spot
 
 OF_THE_CALLER = frozenset({10000, 13004, 13009, 13019, 13021})  # and not of what was asked
 
 REMEDIES = {
     10000: "credentials are needed: set DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET",
-    11060: "this spot pair is routed to another venue, and Deribit serves no history of it",
+    ROUTED_SPOT: "this spot pair is routed to another venue, and Deribit serves no history of it",
     13004: "check DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET, and that the key is of DERIBIT_ENV",
     13009: "check that the API key is enabled and has the scopes account:read and trade:read",
     13021: "give the API key the scopes account:read and trade:read, and no other",

@@ -11,12 +11,12 @@ import fcntl
 import hashlib
 import os
 import struct
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from deribit_pipeline.deribit.credit_files import open_own, own_folder
 from deribit_pipeline.errors import SettingsError
 
 _STATE = struct.Struct("<d")
@@ -28,6 +28,9 @@ _HELD_BACK = 0.05
 # A pool that owes more than an hour, and more calls than can be in flight: a clock was set back,
 # the machine has started anew, or the file is damaged.
 _BELIEVED_SECONDS, _BELIEVED_CALLS = 3600.0, 1000
+
+# Seconds: the lock is held for microseconds, unless a process was stopped or means harm.
+_LOCK_PATIENCE, _LOCK_PAUSE = 5.0, 0.001
 
 
 class MeterUnreachable(Exception):
@@ -93,50 +96,67 @@ class Credits:
 
 class FileMeter:
     """A meter in a file, on the monotonic clock, which all processes of a machine share and which
-    no correction of the wall clock moves. It answers within microseconds."""
+    no correction of the wall clock moves. It answers within microseconds.
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    `patience` is how many seconds it waits for another process that holds the file's lock.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = _LOCK_PATIENCE,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._patience = patience
 
     async def advance(self, *, at_least: float, by: float, at_most: float) -> float:
-        """See `Meter`. Raises SettingsError where the file cannot be opened."""
+        """See `Meter`. Raises SettingsError where the file cannot be used."""
         try:
-            descriptor = _open_shared(self._path)
+            descriptor = open_own(self._path)
+            try:
+                await self._locked(descriptor)
+                now = self._clock()
+                state = os.pread(descriptor, _STATE.size, 0)
+                full_at = _STATE.unpack(state)[0] if len(state) == _STATE.size else now
+                if not full_at <= now + at_most:  # nor is a damaged file's NaN
+                    full_at = now
+                full_at = max(full_at, now + at_least) + by
+                os.pwrite(descriptor, _STATE.pack(full_at), 0)
+                return full_at - now
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise SettingsError(
-                f"The rate limit's file {self._path} cannot be opened ({error.strerror}): "
-                "make its folder writable, or set TMPDIR to one that is."
+                f"The rate limit's file {self._path} cannot be used ({error.strerror}): see that "
+                "it can be written by this user, or set XDG_RUNTIME_DIR to a folder of the user's."
             ) from error
+
+    async def _locked(self, descriptor: int) -> None:
+        """Lock the file. The lock is asked for again and again, so that a signal or a cancelled
+        task ends the wait. Raises MeterUnreachable."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            now = self._clock()
-            state = os.pread(descriptor, _STATE.size, 0)
-            full_at = _STATE.unpack(state)[0] if len(state) == _STATE.size else now
-            if not full_at <= now + at_most:  # nor is a damaged file's NaN
-                full_at = now
-            full_at = max(full_at, now + at_least) + by
-            os.pwrite(descriptor, _STATE.pack(full_at), 0)
-            return full_at - now
-        finally:
-            os.close(descriptor)
+            async with asyncio.timeout(self._patience):
+                while not _is_locked(descriptor):
+                    await asyncio.sleep(_LOCK_PAUSE)
+        except TimeoutError:
+            raise MeterUnreachable(
+                f"the rate limit's file {self._path} has been locked by another process for "
+                f"{self._patience:g} s: end that process"
+            ) from None
 
 
 def file_meter(source: str, pool: str) -> FileMeter:
-    """The meter of `pool` at `source` for every process and user of the machine."""
+    """The meter of `pool` at `source` for every process of this user on the machine. Raises
+    SettingsError."""
     name = hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
-    return FileMeter(Path(tempfile.gettempdir()) / f"deribit-pipeline-{name}-{pool}.credits")
+    return FileMeter(own_folder() / f"{name}-{pool}.credits")
 
 
-def _open_shared(path: Path) -> int:
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+def _is_locked(descriptor: int) -> bool:
     try:
-        return os.open(path, flags)
-    except FileNotFoundError:
-        pass
-    try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL)
-    except FileExistsError:
-        return os.open(path, flags)
-    os.fchmod(descriptor, 0o666)  # whatever the umask: other users share the address
-    return descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from deribit_pipeline.deribit.envelope import Stamp
 from deribit_pipeline.deribit.rpc import Rpc
 from deribit_pipeline.errors import DeribitBadPayload
 
@@ -13,10 +14,12 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True, slots=True)
 class Told(Generic[Parsed]):
-    """What an answer says, and the exchange's clock when it was asked."""
+    """What an answer says, and the exchange's clock when it was asked. `stamp` is the answer's:
+    one that has another is no copy of it; None where it is made of several."""
 
     said: Parsed
     as_of: datetime
+    stamp: Stamp | None = None
 
 
 class Methods:
@@ -32,7 +35,8 @@ class Methods:
         exchange wants it. Raises a DeribitError."""
         given = {name: value for name, value in params.items() if value is not None}
         answer = await self.rpc.call(method, **given)
-        return Told(parsed(answer.result, parser, method, **given), answer.as_of)
+        said = parsed(answer.result, parser, method, **given)
+        return Told(said, answer.as_of, answer.stamp)
 
 
 def parsed(

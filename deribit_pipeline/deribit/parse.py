@@ -7,6 +7,7 @@ import re
 import reprlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deribit_pipeline.deribit import shapes
 from deribit_pipeline.deribit.auth import Token
@@ -14,14 +15,15 @@ from deribit_pipeline.domain import Candles, Instrument, from_ms
 
 CHART_ARRAYS = ("open", "high", "low", "close", "volume", "cost")
 """The arrays of a chart in the order of CANDLE_VALUES: `volume` is the amount in base currency,
-`cost` the value in quote currency."""
+`cost` the value in quote currency (assumption:candles-volume)."""
 
 
 def candles(chart: object) -> Candles:
     """The candles of `public/get_tradingview_chart_data`, in the order they came.
 
     `ticks` are opening times in UTC milliseconds. A window without candles answers `no_data`,
-    with arrays empty or absent.
+    with arrays empty or absent. Where single values are no finite numbers, they are NaN: what is
+    wrong with one candle says nothing of the others.
     """
     chart = shapes.mapping(chart)
     status = chart.get("status")
@@ -32,7 +34,8 @@ def candles(chart: object) -> Candles:
         if any(chart.get(name) not in (None, []) for name in names):
             raise ValueError("`status` was no_data, yet there were candles")
         return Candles.none()
-    arrays = [shapes.numbers(name, chart.get(name)) for name in names]
+    arrays = [shapes.numbers("ticks", chart.get("ticks"))]
+    arrays += [_numbers_or_malformed(name, chart.get(name)) for name in CHART_ARRAYS]
     lengths = {name: len(array) for name, array in zip(names, arrays, strict=True)}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"the arrays differ in length: {lengths}")
@@ -43,6 +46,31 @@ def candles(chart: object) -> Candles:
         ticks.astype(np.int64).astype("datetime64[ms]"),
         np.ascontiguousarray(np.column_stack(values)),
     )
+
+
+def _numbers_or_malformed(name: str, values: object) -> NDArray[np.float64]:
+    """A JSON array of numbers; NaN for values that are none. Raises ValueError where these are as
+    many as the others: the array is then not what it should be."""
+    try:
+        return shapes.numbers(name, values)
+    except ValueError:
+        if not isinstance(values, list):
+            raise
+        numbers = np.array([_number(value) for value in values], np.float64)
+        if 2 * np.count_nonzero(np.isnan(numbers)) >= len(numbers):
+            raise
+        return numbers + 0.0  # as shapes.numbers has it
+
+
+def _number(value: object) -> float:
+    # A JSON true is an int to Python, and JSON knows integers that no double can hold.
+    if type(value) not in (int, float):
+        return np.nan
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return np.nan
+    return number if np.isfinite(number) else np.nan
 
 
 def instrument(answer: object) -> Instrument:

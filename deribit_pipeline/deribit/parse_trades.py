@@ -1,6 +1,8 @@
-"""Answers with trades to columns. An answer holds up to 10,000: nothing here is done row by row."""
+"""Responses with trades to columns. A response holds up to 10,000: nothing here is done row by row,
+unless one of them is malformed."""
 
 import reprlib
+from dataclasses import dataclass
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
@@ -23,25 +25,89 @@ _REQUIRED = {
     )
 }  # fmt: skip
 
+FIELDS = (*_REQUIRED, *_OPTIONAL)
+"""The fields of a trade that are read; of others see assumption:fields-known."""
+
 # Trades of which each field is read before the next trades: so many stay in a processor's cache.
 _TOGETHER = 500
 
+# Of more trades than these not all can be malformed: the response is.
+_FEW = 10
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedTrade:
+    """A trade that cannot be read, and why. Its number and its time in UTC milliseconds are None
+    where these cannot be read either."""
+
+    number: int | None
+    traded_ms: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TradesPage:
+    """The trades of a response, sorted by `trade_seq`, those that are malformed, and how many came
+    a second time, equal in every column."""
+
+    rows: Columns
+    malformed: tuple[MalformedTrade, ...] = ()
+    repeated: int = 0
+
 
 def trades(answer: object, instrument_name: str, most: int) -> Columns:
-    """The trades of an answer about one instrument, sorted by `trade_seq`.
+    """As `trades_page`, of a response without malformed trades. Raises ValueError also for any."""
+    page = trades_page(answer, instrument_name, most)
+    if page.malformed:
+        raise ValueError(page.malformed[0].reason)
+    return page.rows
 
-    `timestamp` is in UTC milliseconds; numbers that are not told are NaN, texts None. Raises
-    ValueError also where a trade comes twice, is of another instrument, or more than `most` come.
+
+def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
+    """The trades of a response about one instrument.
+
+    `timestamp` is in UTC milliseconds; absent numbers are NaN, absent texts None. Different trades
+    with one number are malformed. Raises ValueError where a trade is of another instrument, more
+    than `most` came, or every one of many is malformed.
     """
     rows = shapes.array(shapes.mapping(answer).get("trades"))
     if len(rows) > most:
         raise ValueError(f"at most {most} trades were asked for, and {len(rows)} came")
+    malformed: list[MalformedTrade] = []
+    try:
+        columns = _columns(rows, instrument_name)
+    except ValueError:
+        _refuse_others(rows, instrument_name)
+        sound = []
+        for row in rows:
+            try:
+                _columns([row], instrument_name)
+            except ValueError as error:
+                malformed.append(_malformed(row, str(error)))
+            else:
+                sound.append(row)
+        if not sound and len(rows) > _FEW:
+            raise
+        columns = _columns(sound, instrument_name)
+    return _unique(columns, malformed)
+
+
+def _refuse_others(rows: list[Any], instrument_name: str) -> None:
+    """Raise ValueError where a trade is of another instrument."""
+    for row in rows:
+        name = row.get("instrument_name") if isinstance(row, dict) else None
+        if isinstance(name, str) and name != instrument_name:
+            raise ValueError(f"a trade was not of {instrument_name}, but of {reprlib.repr(name)}")
+
+
+def _columns(rows: list[Any], instrument_name: str) -> Columns:
+    """The trades by column, sorted by `trade_seq`. Raises ValueError."""
     if not set(map(type, rows)) <= {dict}:
         raise ValueError("`trades` must be objects")
     fields = _fields(rows)
-    others = [name for name in fields["instrument_name"] if name != instrument_name]
-    if others:
-        raise ValueError(f"a trade was not of {instrument_name}, but of {reprlib.repr(others[0])}")
+    names = fields["instrument_name"]
+    if not set(map(type, names)) <= {str} or not set(names) <= {instrument_name}:
+        raise ValueError("`instrument_name` must be a text")
     columns: Columns = {
         "trade_seq": _integers("trade_seq", fields["trade_seq"], 1, 2**53),
         "trade_id": _texts("trade_id", fields["trade_id"]),
@@ -55,13 +121,51 @@ def trades(answer: object, instrument_name: str, most: int) -> Columns:
         "contracts": shapes.numbers_or_null("contracts", fields["contracts"]),
         "iv": shapes.numbers_or_null("iv", fields["iv"]),
     } | {name: _optional_texts(name, fields[name]) for name in _OPTIONAL_TEXTS}
-    if np.any(columns["amount"] <= 0):
-        raise ValueError("`amount` must be above 0")
     order = np.argsort(columns["trade_seq"], kind="stable")
-    columns = {name: values[order] for name, values in columns.items()}
-    if np.any(np.diff(columns["trade_seq"]) == 0):
-        raise ValueError("a `trade_seq` came twice")
-    return columns
+    return {name: values[order] for name, values in columns.items()}
+
+
+def _malformed(row: Any, reason: str) -> MalformedTrade:
+    row = row if isinstance(row, dict) else {}
+    number, traded_ms = (
+        int(value)
+        if type(value) in (int, float) and 0 <= value < end and value == int(value)
+        else None
+        for value, end in ((row.get("trade_seq"), 2**53), (row.get("timestamp"), shapes.NEVER))
+    )
+    return MalformedTrade(number or None, traded_ms, reason)
+
+
+def _unique(columns: Columns, malformed: list[MalformedTrade]) -> TradesPage:
+    """Each trade once: those equal in every column are one, and different ones with one number are
+    malformed."""
+    numbers = columns["trade_seq"]
+    again = np.flatnonzero(np.diff(numbers) == 0) + 1
+    if not len(again):
+        return TradesPage(columns, tuple(malformed))
+    is_unlike = np.zeros(len(again), bool)
+    for values in columns.values():
+        one, other = values[again - 1], values[again]
+        unlike = one != other
+        if values.dtype.kind == "f":
+            unlike &= ~(np.isnan(one) & np.isnan(other))
+        is_unlike |= unlike
+    torn = np.unique(numbers[again[is_unlike]])
+    times = columns["traded_at"].astype(np.int64)
+    malformed += [
+        MalformedTrade(
+            number,
+            int(times[np.searchsorted(numbers, number)]),
+            "different trades came with one `trade_seq`",
+        )
+        for number in torn.tolist()
+    ]
+    is_kept = np.ones(len(numbers), bool)
+    is_kept[again] = False
+    is_kept &= ~np.isin(numbers, torn)
+    repeated = int(np.count_nonzero(~np.isin(numbers[again], torn)))
+    kept = {name: values[is_kept] for name, values in columns.items()}
+    return TradesPage(kept, tuple(malformed), repeated)
 
 
 def _fields(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

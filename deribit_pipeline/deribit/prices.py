@@ -15,7 +15,7 @@ from deribit_pipeline.domain import day_window, to_ms
 from deribit_pipeline.malformed import Malformed
 
 MOST_DELIVERY_PRICES = 1_000
-"""How many delivery prices an answer holds at most [documentation]."""
+"""How many delivery prices an answer holds at most (assumption:pages-most)."""
 
 _DAY_MS = 86_400_000
 

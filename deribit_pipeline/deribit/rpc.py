@@ -1,26 +1,28 @@
-"""One JSON-RPC call over HTTP: pacing, retries, the envelope, typed errors.
+"""One JSON-RPC call over HTTP: pacing, authentication, retries, the exchange's time, typed errors.
 
-Knows nothing of what the methods mean. The envelope and the errors are as in
-https://docs.deribit.com/articles/json-rpc-overview; what differs in practice is said beside it.
+Knows nothing of what the methods mean. How a response is known to belong to its request:
+see `requests`.
 """
 
 import asyncio
 import logging
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
-import orjson
-import tenacity
 
-from deribit_pipeline.deribit import codes, parse
+from deribit_pipeline.deribit import codes, envelope, parse
 from deribit_pipeline.deribit.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
 from deribit_pipeline.deribit.credits import Credits, MeterUnreachable
+from deribit_pipeline.deribit.envelope import Body, Stamp
+from deribit_pipeline.deribit.exchange_clock import ExchangeClock, Fit, Reading, Witness
+from deribit_pipeline.deribit.requests import Attempts, Requests, UnusablePost
+from deribit_pipeline.deribit.retries import PATIENCE, Retries
+from deribit_pipeline.deribit.transport import Bounds, Call, Received, Root, received
 from deribit_pipeline.domain import from_ms
 from deribit_pipeline.errors import (
     CreditsUnavailable,
@@ -29,24 +31,15 @@ from deribit_pipeline.errors import (
     DeribitRateLimited,
     DeribitRejected,
     DeribitUnavailable,
-    UnknownInstrument,
-    WrongCredentials,
-    WrongEnvironment,
 )
 
 logger = logging.getLogger(__name__)
-
-PATIENCE = 60.0
-"""Seconds after which a request that keeps failing is given up."""
-
-FIRST_PATIENCE = 15.0
-"""The same before the exchange has answered anything at all."""
 
 # How long every process rests after a refusal for want of credits: Deribit states no wait. In a
 # second the pool refills by 20 calls.
 _RATE_LIMIT_PAUSE = 1.0
 
-AUTH = "public/auth"
+AUTH, TIME = "public/auth", "public/get_time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +47,25 @@ class Answer:
     """A `result`, the exchange's clock when the request came in (`usIn`), and the seconds it took.
 
     The answer was put together between `usIn` and `usOut`: only what was over at `usIn` is over in
-    it for sure.
+    it for sure. `as_of` is `usIn` to the microsecond, or earlier where that is in doubt (see
+    `exchange_clock`). `stamp` is `usIn` and `usOut` as they came, in microseconds: two answers of a
+    host that have it in common are one.
     """
 
     result: Any
     as_of: datetime
     latency: float
     http_status: int
+    stamp: Stamp
 
 
 class Rpc:
     """Calls methods of one exchange. At most `concurrency` requests are in flight.
 
-    `pools` holds the credits by method; the entry "" serves every method without its own.
-    `is_testnet` is what each answer must say of itself. `requests` counts what was sent.
-    `as_of` is the exchange's clock in the newest answer; None before the first.
+    `pools` holds the credits by method, and `bounds` what a response may take; the entry ""
+    serves every method without its own. `is_testnet` is what each answer must say of itself.
+    `ids` are the numbers of requests, which no other client's should share. `requests` counts what
+    was sent. `as_of` is the exchange's clock in the newest answer; None before the first.
     """
 
     def __init__(
@@ -81,77 +78,49 @@ class Rpc:
         credentials: Credentials | None = None,
         patience: float = PATIENCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        root: Root | None = None,
+        bounds: Mapping[str, Bounds] | None = None,
+        ids: Iterator[int] | None = None,
+        clock: ExchangeClock | None = None,
     ) -> None:
         self._http = http
+        self._root = root or Root(str(http.base_url).rstrip("/"))
         self._is_testnet = is_testnet
         self.concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
         self._pools = pools
+        self._bounds = {"": Bounds(), **(bounds or {})}
         self._credentials = credentials
         self._tokens = TokenKeeper(self.authenticate) if credentials else None
-        self._patience = patience
         self._sleep = sleep
+        self._retries = Retries(patience)
+        self._requests = Requests(http, self._root, self._sent, ids)
+        self._clock = clock or ExchangeClock()
         self.requests: Counter[str] = Counter()
         self.as_of: datetime | None = None
-        self._warned_at = -1.0
+        self._warned_of_clock = False
 
     async def call(self, method: str, **params: object) -> Answer:
         """Call `method`, again while that may help. Raises a DeribitError, the last one met."""
-        failing_since: float | None = None
-
-        def is_hopeless(state: tenacity.RetryCallState) -> bool:
-            # Counted from the first failure: waiting for credits is no sign of an outage.
-            nonlocal failing_since
-            now = time.monotonic()
-            failing_since = failing_since if failing_since is not None else now
-            patience = self._patience
-            if self.as_of is None:  # nothing has ever answered: the address may be wrong
-                patience = min(patience, FIRST_PATIENCE)
-            return now + state.upcoming_sleep > failing_since + patience
-
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(DeribitUnavailable),
-            stop=is_hopeless,
-            wait=tenacity.wait_exponential_jitter(multiplier=0.25, max=8.0, jitter=0.5),
-            sleep=self._sleep,
-            before_sleep=self._log_retry,
-            reraise=True,
+        attempts = Attempts(Call(method, params))
+        return await self._retries.run(
+            attempts.call, lambda: self._authorized(attempts), self._sleep
         )
-        try:
-            return await retrying(self._authorized, method, params)
-        except DeribitUnavailable as error:
-            tries = retrying.statistics["attempt_number"]
-            raise type(error)(
-                f"{error.reason} (given up after {tries} tries)",
-                method=method,
-                params=params,
-            ) from error
-
-    def _log_retry(self, state: tenacity.RetryCallState) -> None:
-        """Warn, but once a second: when one request in flight fails, the others do too."""
-        error = state.outcome.exception() if state.outcome else None
-        wait = state.next_action.sleep if state.next_action else 0.0
-        now = time.monotonic()
-        level = logging.WARNING if now - self._warned_at >= 1.0 else logging.DEBUG
-        if level == logging.WARNING:
-            self._warned_at = now
-        logger.log(level, "%s; trying again in %.1f s", error, wait)
 
     async def authenticate(self) -> Token:
         """Ask for an access token. The credentials travel in a body, for a URL is logged."""
-        if self._credentials is None:
+        key = self._credentials
+        if key is None:
             raise DeribitRejected(codes.REMEDIES[10000], method=AUTH, params={})
         params = {"grant_type": "client_credentials", "scope": SCOPE}
-        secret = {
-            "client_id": self._credentials.client_id,
-            "client_secret": self._credentials.client_secret,
-        }
-        request = self._http.build_request(
-            "POST",
-            AUTH,
-            json={"jsonrpc": "2.0", "id": 1, "method": AUTH, "params": params | secret},
-        )
-        granted = (await self._sent(request, AUTH, params)).result
+        call = Call(AUTH, params, (key.client_secret,))
+        secret = {"client_id": key.client_id, "client_secret": key.client_secret}
+        async with self._slowing(call):
+            try:
+                response, body = await self._requests.by_post(call, None, secret)
+            except UnusablePost as refused:
+                raise refused.error from refused
+            granted, _ = self._result(response, body, call)
         try:
             token = parse.grant(granted)
         except ValueError as error:
@@ -159,158 +128,112 @@ class Rpc:
         warn_of_writes(token)
         return token
 
-    async def _authorized(self, method: str, params: Mapping[str, object]) -> Answer:
+    async def _authorized(self, attempts: Attempts) -> Answer:
         if self._tokens is None:
-            return await self._got(method, params, None)
+            return await self._got(attempts, None)
         token = await self._tokens.token()
         try:
-            return await self._got(method, params, token)
+            return await self._got(attempts, token)
         except DeribitRejected as error:
             if error.code != codes.UNAUTHORIZED:
                 raise
             self._tokens.forget(token)
-            return await self._got(method, params, await self._tokens.token())
+            return await self._got(attempts, await self._tokens.token())
 
-    async def _got(self, method: str, params: Mapping[str, object], token: Token | None) -> Answer:
-        headers = {"Authorization": f"Bearer {token.access_token}"} if token else {}
-        query = {name: _query_value(value) for name, value in params.items()}
-        request = self._http.build_request("GET", method, params=query, headers=headers)
-        return await self._sent(request, method, params)
+    async def _got(self, attempts: Attempts, token: Token | None) -> Answer:
+        if token is not None and self._credentials is not None:
+            hidden = (token.access_token, self._credentials.client_secret)
+            attempts.call = replace(attempts.call, secrets=hidden)
+        async with self._slowing(attempts.call):
+            response, body = await self._requests.exchanged(attempts, token)
+            result, stamp = self._result(response, body, attempts.call)
+        _moment(stamp[0], attempts.call)
+        us_in = await self._trusted_time(stamp[0], response, attempts)
+        as_of = _moment(us_in, attempts.call)
+        self._retries.has_answered, self.as_of = True, as_of
+        latency = response.came_at - response.sent_at
+        return Answer(result, as_of, latency, response.status, stamp)
 
-    async def _sent(
-        self, request: httpx.Request, method: str, params: Mapping[str, object]
-    ) -> Answer:
-        pool = self._pools.get(method, self._pools[""])
+    async def _sent(self, request: httpx.Request, call: Call) -> Received:
+        """Send a request when the rate limit allows it, and wait for its whole response."""
+        pool = self._pools.get(call.method, self._pools[""])
+        bounds = self._bounds.get(call.method, self._bounds[""])
         try:
             async with self._slots:
                 wait = await pool.take()
                 if wait > 0:
                     await self._sleep(wait)
-                self.requests[method] += 1
-                sent_at = time.perf_counter()
-                response = await self._http.send(request)
-                latency = time.perf_counter() - sent_at
-            return self._read(response, latency, method, params)
-        except httpx.RequestError as error:
-            reason = f"{self._http.base_url} cannot be reached: {_network_reason(error)}"
-            raise DeribitUnavailable(reason, method=method, params=params) from error
+                self.requests[call.method] += 1
+                return await received(self._http, request, call, self._root, bounds)
         except MeterUnreachable as error:
             raise CreditsUnavailable(
-                f"nothing was sent, for {error}", method=method, params=params
+                f"nothing was sent, for {error}", method=call.method, params=call.params
             ) from error
+
+    def _result(self, response: Received, body: Body, call: Call) -> tuple[Any, Stamp]:
+        return envelope.result_of(
+            body, response.status, call, self._root, is_testnet=self._is_testnet
+        )
+
+    async def _trusted_time(self, us_in: int, response: Received, attempts: Attempts) -> int:
+        """`usIn`, or an earlier time where it is in doubt, in microseconds: see `exchange_clock`.
+        Raises DeribitUnavailable where the response is to be requested again."""
+        reading = Reading(us_in, response.sent_at, response.came_at)
+        fit = await self._clock.settled(reading, self._witness)
+        if fit is Fit.WELL:
+            return us_in
+        call, latest = attempts.call, self._clock.latest(response.came_at)
+        apart = abs(us_in - latest) / 1e6
+        if fit is Fit.BEHIND or not (attempts.met_a_doubt or self._warned_of_clock):
+            attempts.met_a_doubt = True
+            attempts.met_a_copy |= fit is Fit.BEHIND
+            raise DeribitUnavailable(
+                f"the response's time (`usIn` {us_in}) is {apart:,.0f} s {fit} the exchange's, as "
+                f"its former responses or this machine's clock show it, and {TIME} does not "
+                "confirm it",
+                method=call.method,
+                params=call.params,
+            )
+        if not self._warned_of_clock:
+            self._warned_of_clock = True
+            logger.warning(
+                "Responses of %s are of a time that is %s s ahead of what can be confirmed: what "
+                "is over only by that time stays open",
+                self._root,
+                f"{apart:,.0f}",
+            )
+        return min(us_in, latest)
+
+    async def _witness(self) -> Witness | None:
+        """What the exchange's clock shows by another response; None where there is none."""
+        attempts = Attempts(Call(TIME, {}), met_a_copy=True)
+        try:
+            response, body = await self._requests.exchanged(attempts, None)
+        except DeribitError as error:
+            logger.info("The exchange's time could not be confirmed: %s", error)
+            return None
+        stamp, result = envelope.stamp_of(body), body.get("result")
+        if stamp is None or (body.get("error") is None and type(result) is not int):
+            return None
+        reading = Reading(stamp[0], response.sent_at, response.came_at)
+        return Witness(reading, result if type(result) is int else None)
+
+    @asynccontextmanager
+    async def _slowing(self, call: Call) -> AsyncIterator[None]:
+        """Let all who share the rate limit pause where a response in the block says so."""
+        try:
+            yield
         except DeribitRateLimited:
             # A meter that is out of reach stops whoever tries again, which is more than a pause.
             with suppress(MeterUnreachable):
-                await pool.exhaust(_RATE_LIMIT_PAUSE)
+                await self._pools.get(call.method, self._pools[""]).exhaust(_RATE_LIMIT_PAUSE)
             raise
 
-    def _read(
-        self, response: httpx.Response, latency: float, method: str, params: Mapping[str, object]
-    ) -> Answer:
-        """The answer of `response`, whose body counts whatever its HTTP status is."""
-        try:
-            body = orjson.loads(response.content)
-        except orjson.JSONDecodeError as error:
-            raise _not_an_envelope(response, "the body was not JSON", method, params) from error
-        if not isinstance(body, dict) or ("result" not in body and body.get("error") is None):
-            raise _not_an_envelope(
-                response, "the body had neither `result` nor `error`", method, params
-            )
-        if body.get("error") is not None:
-            token = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
-            secrets = [token, self._credentials.client_secret if self._credentials else ""]
-            raise _refusal(_without(secrets, body["error"]), response, method, params)
-        if body.get("testnet") is not self._is_testnet:
-            raise WrongEnvironment(
-                f"the answer says testnet={_shown(body.get('testnet'))} where {self._is_testnet} "
-                "was expected: make DERIBIT_ENV and DERIBIT_BASE_URL agree",
-                method=method,
-                params=params,
-            )
-        came_in, left = body.get("usIn"), body.get("usOut")
-        # A JSON true is an int to Python.
-        if not type(came_in) is type(left) is int or not 0 < came_in <= left:
-            raise DeribitBadPayload(
-                "`usIn` and `usOut` must be microseconds in this order, were "
-                f"{_shown(came_in)} and {_shown(left)}",
-                method=method,
-                params=params,
-            )
-        try:
-            as_of = from_ms(0) + timedelta(microseconds=came_in)
-        except OverflowError as error:
-            raise DeribitBadPayload(
-                f"`usIn` is beyond all calendars: {came_in}", method=method, params=params
-            ) from error
-        self.as_of = as_of
-        return Answer(body.get("result"), as_of, latency, response.status_code)
 
-
-def _without(secrets: Collection[str], said: Any) -> Any:
-    """What the exchange, or something before it, said: it may repeat what it was sent."""
-    if isinstance(said, dict):
-        return {name: _without(secrets, value) for name, value in said.items()}
-    if isinstance(said, list):
-        return [_without(secrets, value) for value in said]
-    if isinstance(said, str):
-        for secret in filter(None, secrets):
-            said = said.replace(secret, "…")
-    return said
-
-
-def _shown(value: object) -> str:
-    """A value of an answer that may hold a token: numbers and the like, of the rest its type."""
-    return repr(value) if isinstance(value, int | float | None) else type(value).__name__
-
-
-def _query_value(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _network_reason(error: httpx.RequestError) -> str:
-    if isinstance(error, httpx.TimeoutException):
-        return f"no answer in time ({type(error).__name__})"
-    return str(error) or type(error).__name__
-
-
-def _not_an_envelope(
-    response: httpx.Response, what: str, method: str, params: Mapping[str, object]
-) -> DeribitError:
-    """Which error an answer outside the protocol is: what answered may not be the exchange."""
-    reason = f"HTTP {response.status_code}, and {what}"
-    if response.status_code == 429:
-        return DeribitRateLimited(reason, method=method, params=params)
-    if response.status_code >= 500 or response.status_code == 408 or response.is_success:
-        return DeribitUnavailable(reason, method=method, params=params)
-    return DeribitRejected(
-        f"{reason}: is DERIBIT_BASE_URL the root of Deribit's API?", method=method, params=params
-    )
-
-
-def _refusal(
-    error: object, response: httpx.Response, method: str, params: Mapping[str, object]
-) -> DeribitError:
-    """The typed error of a JSON-RPC `error` object."""
-    if not isinstance(error, dict) or type(error.get("code")) is not int:
-        return _not_an_envelope(response, "`error` had no `code`", method, params)
-    code = error["code"]
-    data = error.get("data")
-    data = data if isinstance(data, dict) else {}
-    detail = " ".join(str(data[name]) for name in ("param", "reason") if name in data)
-    reason = f"{error.get('message')} ({code})" + (f": {detail}" if detail else "")
-    if code in codes.RATE_LIMITED or response.status_code == 429:
-        return DeribitRateLimited(reason, method=method, params=params)
-    if code in codes.PASSING or response.status_code >= 500:
-        return DeribitUnavailable(reason, method=method, params=params)
-    if code == codes.INVALID_CREDENTIALS:
-        return WrongCredentials(
-            f"{reason}; {codes.REMEDIES[code]}", method=method, params=params, code=code
-        )
-    if "instrument_name" in params and (
-        code == codes.NOT_FOUND
-        or (code == codes.INVALID_PARAMS and data.get("param") == "instrument_name")
-    ):
-        return UnknownInstrument(reason, method=method, params=params, code=code)
-    if code in codes.REMEDIES:
-        reason = f"{reason}; {codes.REMEDIES[code]}"
-    return DeribitRejected(reason, method=method, params=params, code=code)
+def _moment(us_in: int, call: Call) -> datetime:
+    try:
+        return from_ms(0) + timedelta(microseconds=us_in)
+    except OverflowError as error:
+        raise DeribitBadPayload(
+            f"`usIn` is beyond all calendars: {us_in}", method=call.method, params=call.params
+        ) from error

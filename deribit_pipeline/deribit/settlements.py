@@ -16,7 +16,7 @@ from deribit_pipeline.malformed import Malformed
 BY_CURRENCY = "public/get_last_settlements_by_currency"
 
 MOST_SETTLEMENTS = 1_000
-"""How many settlements an answer holds at most [documentation]."""
+"""How many settlements an answer holds at most (assumption:pages-most)."""
 
 _AMOUNTS = (
     "position", "mark_price", "index_price", "funding", "profit_loss", "session_profit_loss",
@@ -50,7 +50,8 @@ class Settlements(Methods):
         continuation: str | int | None = None,
     ) -> Told[SettlementsPage]:
         """`public/get_last_settlements_by_currency`: the newest up to a moment, in UTC
-        milliseconds, or what follows a token. Despite its name the moment is an upper bound."""
+        milliseconds, or what follows a token. Despite its name the moment is an upper bound
+        (assumption:settlements-bound)."""
         return await self.told(
             settlements,
             BY_CURRENCY,

@@ -1,16 +1,22 @@
-"""What a part of an answer must look like: each function gives the value or raises ValueError."""
+"""What a part of an answer must look like: each function gives the value or raises ValueError.
 
+That answers do look so is assumption:responses-readable.
+"""
+
+import bisect
 import reprlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain import END_OF_TIME, to_ms
 
+Shaped = TypeVar("Shaped")
+
 NEVER = to_ms(END_OF_TIME)
-"""The year 3000 in UTC milliseconds: perpetuals expire there."""
+"""The year 3000 in UTC milliseconds: perpetuals expire there (assumption:instruments-expiry)."""
 
 
 def array(value: object) -> list[Any]:
@@ -46,7 +52,7 @@ def milliseconds(name: str, value: object, most: int = 2 * NEVER) -> int:
 
 def continuation(value: object) -> str | int | None:
     """The token that asks for what follows; None at the end, where it is absent, null, `none` or
-    empty: nobody has shown which method ends in which way."""
+    empty, whichever the method (assumption:settlements-end)."""
     if value is None or value in ("none", ""):
         return None
     if isinstance(value, float) and value.is_integer():  # numbers may come as `1.7e12`
@@ -77,3 +83,79 @@ def numbers_or_null(name: str, values: list[Any]) -> NDArray[np.float64]:
     told = np.full(len(values), np.nan)
     told[is_told] = numbers(name, [value for value in values if value is not None])
     return told
+
+
+def each(
+    shape: Callable[[object], Shaped], values: Sequence[object], instead: Shaped
+) -> tuple[list[Shaped], dict[int, str]]:
+    """The values in a shape, and what is wrong with those that are not, by position: `instead`
+    stands for them. One malformed value costs none of the others."""
+    shaped: list[Shaped] = []
+    wrong: dict[int, str] = {}
+    for number, value in enumerate(values):
+        try:
+            shaped.append(shape(value))
+        except ValueError as error:
+            shaped.append(instead)
+            wrong[number] = str(error)
+    return shaped, wrong
+
+
+def placed(
+    name: str, values: Sequence[object], wrong: Mapping[int, str]
+) -> tuple[list[int], dict[int, str]]:
+    """The moments of rows in UTC milliseconds, and what is wrong with rows, by position: what
+    `wrong` says, and that they have no moment. Those stand where rows of equal distance would,
+    between or beside their neighbours. Raises ValueError where fewer than two rows have one."""
+    moments, unread = each(lambda value: milliseconds(name, value), values, -1)
+    if not unread:
+        return moments, dict(wrong)
+    known = [number for number in range(len(values)) if number not in unread]
+    if len(known) < 2:
+        raise ValueError(next(iter({**unread, **wrong}.values())))
+    for number in unread:
+        later = bisect.bisect(known, number)
+        # The two readable neighbours, or the two nearest ones on the same side.
+        one, other = known[max(0, min(later, len(known) - 1) - 1) :][:2]
+        apart = (moments[other] - moments[one]) // (other - one)
+        moments[number] = moments[one] + (number - one) * apart
+    return moments, {**unread, **wrong}
+
+
+def rows_of_numbers(
+    names: Sequence[str],
+    moments: Sequence[int],
+    rows: Sequence[Sequence[Any]],
+    wrong: Mapping[int, str],
+) -> tuple[dict[str, NDArray[np.float64]], dict[int, str]]:
+    """The columns of rows that are one number for each name, and what is wrong with those that
+    are not, by their moment: one malformed row costs none of the others.
+
+    `wrong` says what is known to be wrong, by position. The values of a malformed row are NaN.
+    """
+    try:  # nearly always, and much faster
+        if not wrong:
+            return {
+                name: numbers(name, [row[number] for row in rows])
+                for number, name in enumerate(names)
+            }, {}
+    except ValueError:
+        pass
+    malformed, read = {}, np.full((len(rows), len(names)), np.nan)
+    for number, (moment, row) in enumerate(zip(moments, rows, strict=True)):
+        try:
+            if number in wrong:
+                raise ValueError(wrong[number])
+            read[number] = _one_row(names, row)
+        except ValueError as error:
+            malformed[moment] = str(error)
+    return {name: read[:, number].copy() for number, name in enumerate(names)}, malformed
+
+
+def _one_row(names: Sequence[str], row: Sequence[Any]) -> list[float]:
+    for name, value in zip(names, row, strict=True):
+        try:
+            numbers(name, [value])
+        except ValueError:
+            raise ValueError(f"`{name}` must be a number, was {reprlib.repr(value)}") from None
+    return [float(value) + 0.0 for value in row]

@@ -35,7 +35,8 @@ class Specifications(Methods):
         """`public/get_instruments`: what trades, or what has expired. Metered apart, at one call a
         second.
 
-        Of what has expired, www tells the newest only; the archive host is said to tell all.
+        Of what has expired, www tells the newest only; the archive host tells all
+        (assumption:instruments-archived).
         """
         params = {"currency": currency, "expired": is_expired} | ({"kind": kind} if kind else {})
         return await self.told(listed, INSTRUMENTS, **params)
@@ -70,8 +71,8 @@ def specification(answer: object) -> Specification:
     """The specification that an entry tells. Raises ValueError.
 
     What the documentation says is always there is required: names, kind, base currency, times,
-    amounts. The rest is None where it is absent, as it is of some kinds and of old instruments; a
-    quote currency that is absent follows from the name.
+    amounts (assumption:instruments-readable). The rest is None where it is absent, as it is of some
+    kinds and of old instruments; a quote currency that is absent follows from the name.
     """
     fields = shapes.mapping(answer)
     listed_at, expires_at = (

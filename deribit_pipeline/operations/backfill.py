@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from datetime import date
 
 from deribit_pipeline.datasets import Dataset
-from deribit_pipeline.errors import DeribitBadPayload, DeribitError, DeribitPipelineError
+from deribit_pipeline.errors import (
+    DeribitBadPayload,
+    DeribitError,
+    DeribitPipelineError,
+    WarehouseUnusable,
+)
 from deribit_pipeline.operations.exchange import Exchange
+from deribit_pipeline.operations.failures import WRONG_INPUT, drop_what_is_gone, note_failures
 from deribit_pipeline.operations.incomplete import settled_days
 from deribit_pipeline.operations.jobs import Days, Job
 from deribit_pipeline.operations.relisted import Listings, is_supported, listed_now, unknown_to
@@ -16,6 +22,8 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.writes import Provenance
 
 logger = logging.getLogger(__name__)
+
+_INTERRUPTED = "the backfill was interrupted"
 
 
 class Backfill(ABC):
@@ -38,7 +46,7 @@ class Backfill(ABC):
     ) -> None:
         self._exchange = exchange
         self._client = exchange.client
-        self._warehouse = warehouse
+        self._warehouse = warehouse.pinned()
         self._dataset = dataset
         self._jobs = jobs
         self._force = force
@@ -50,11 +58,20 @@ class Backfill(ABC):
 
         Raises UnknownInstrument before anything is written, and DeribitError where not even the
         listing or the clock is to be had. A warehouse that fails ends the backfill with its days
-        failed.
+        failed; one that is replaced or removed meanwhile raises WarehouseError. Days that failed
+        are remembered in the warehouse until they are proved.
         """
-        days = self._unsettled()
-        if days:
-            self._exchange.run(self._make(days))
+        try:
+            if days := self._unsettled():
+                self._exchange.run(self._make(days))
+            self._recount()
+        except (*WRONG_INPUT, WarehouseUnusable):
+            raise  # nothing was requested
+        except BaseException as error:
+            self.fail_the_rest(_said(error))
+            raise
+        finally:
+            self._note_failures()
 
     def fail_the_rest(self, reason: str) -> None:
         """Nothing more will be written: every day that is not proved has failed."""
@@ -62,6 +79,25 @@ class Backfill(ABC):
             if key not in job.outcome.proofs:
                 job.outcome.failures.setdefault(key, reason)
         logger.warning("The backfill ends here: %s", reason)
+
+    def _recount(self) -> None:
+        """What was proved is counted in the warehouse as it is now: another process may have put
+        another file in its place, or withdrawn a proof."""
+        with self._warehouse.reading() as connection:
+            for job in self._jobs:
+                drop_what_is_gone(connection, self._dataset, job.outcome)
+
+    def _note_failures(self) -> None:
+        failed = {
+            key: (reason, job.run_id)
+            for job in self._jobs
+            for key, reason in job.outcome.failures.items()
+            if reason != _INTERRUPTED  # whoever ended it knows, and wants it to end now
+        }
+        if not failed and any(job.outcome.failures for job in self._jobs):
+            return
+        proved = {key for job in self._jobs for key in job.outcome.proofs}
+        note_failures(self._warehouse, self._dataset, failed, proved)
 
     @abstractmethod
     async def _make(self, days: Days) -> None:
@@ -110,6 +146,16 @@ class Backfill(ABC):
         if not isinstance(error, DeribitPipelineError):
             raise error from None
         self.fail_the_rest(str(error))
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, DeribitError):
+        return error.summary
+    if isinstance(error, DeribitPipelineError):
+        return str(error)
+    if isinstance(error, Exception):
+        return f"the backfill broke off ({type(error).__name__})"
+    return _INTERRUPTED
 
 
 def reason_of(error: DeribitError) -> str:

@@ -107,7 +107,7 @@ class BackgroundBackfill:
         try:
             self._backfill.run()
         except asyncio.CancelledError:
-            self._backfill.fail_the_rest("the backfill was interrupted")
+            pass  # the backfill has said so of its days
         except BaseException as error:  # noqa: BLE001 - raised again by whoever follows a job
             self._error = error
         finally:

@@ -22,9 +22,10 @@ from deribit_pipeline.errors import (
     DeribitRejected,
 )
 from deribit_pipeline.operations.backfill import Backfill, reason_of
-from deribit_pipeline.operations.believing import Unproved
+from deribit_pipeline.operations.believing import Unproved, pages_of
 from deribit_pipeline.operations.blocks import Block, blocks_of
 from deribit_pipeline.operations.books import CandleBook
+from deribit_pipeline.operations.cross_checking import CoarseCandles, CrossChecks
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.fetch import ChartFetcher, chart_hosts
 from deribit_pipeline.operations.jobs import Days, Job
@@ -32,7 +33,7 @@ from deribit_pipeline.operations.listings import listings, warn_of_clock
 from deribit_pipeline.operations.writing import OnWritten, Writer
 from deribit_pipeline.planning.agreement import Claim
 from deribit_pipeline.planning.days import Assembly, FetchedDay, fetched_day, unlisted_day
-from deribit_pipeline.planning.pages import Page
+from deribit_pipeline.planning.pages import Page, joined
 from deribit_pipeline.planning.requests import ChartRequest, is_clipped, requests, wanted
 from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.store import Connection
@@ -72,6 +73,7 @@ class CandlesBackfill(Backfill):
         self._instruments: dict[str, Instrument] = {}
         self._assemblies: dict[str, Assembly] = {}
         self._stopped_by: dict[str, DeribitError] = {}
+        self._checks = CrossChecks()
 
     async def _make(self, days: Days) -> None:
         self._instruments, as_of = await listings(self._exchange, self._warehouse, days)
@@ -185,7 +187,9 @@ class CandlesBackfill(Backfill):
                 block.awaited -= 1
                 if block.awaited:
                     continue
-                pieces = await block.believed(fetcher)
+                pieces = await block.believed(
+                    fetcher, self._checks, each_twice=self._exchange.each_twice
+                )
             finally:
                 self._count(request, fetcher.requests)
             for piece in pieces:
@@ -232,14 +236,18 @@ class CandlesBackfill(Backfill):
         page = Page(window, day.expected, day.unclosed, day.candles, Candles.none(), day.as_of)
         request = ChartRequest(self._instruments[name], self._resolution, window)
         fetcher = self._fetcher(name)
-        [piece] = await fetcher.agreed(request, [Claim(page)])
+        pieces = await fetcher.agreed(request, [Claim(page)])
+        if isinstance(pieces[0], Page):
+            coarse = CoarseCandles([request])
+            pieces = await self._checks.checked(fetcher, request, pieces[0], coarse)
         self._count(request, fetcher.requests)
-        if isinstance(piece, Unproved):
-            if not isinstance(piece.error, DeribitBadPayload):
-                self._stop(name, piece.error)
-            self._fail_days({name: [day.day]}, reason_of(piece.error))
-            return None
-        again = fetched_day(name, self._resolution, day.day, piece)
+        for piece in pieces:
+            if isinstance(piece, Unproved):
+                if not isinstance(piece.error, DeribitBadPayload):
+                    self._stop(name, piece.error)
+                self._fail_days({name: [day.day]}, reason_of(piece.error))
+                return None
+        again = fetched_day(name, self._resolution, day.day, joined(pages_of(pieces)))
         return replace(again, is_confirmed=True)
 
     def _count(self, request: ChartRequest, sent: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from deribit_pipeline.domain import Environment
-from deribit_pipeline.errors import DeribitPipelineError, WrongEnvironment
+from deribit_pipeline.errors import DeribitPipelineError, SettingsError, WrongEnvironment
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
 from deribit_pipeline.operations.listings import CLOCK_TOLERANCE
 from deribit_pipeline.settings import Settings
@@ -25,7 +25,8 @@ class Probe:
 
 
 def probes(settings: Settings) -> list[Probe]:
-    """Try everything once. Raises nothing that the exchange or the warehouse may cause."""
+    """Try everything once. Raises nothing that the exchange or the warehouse may cause, and
+    SettingsError for a setting with which nothing can be tried."""
     anonymous = replace(settings, client_id=None, client_secret=None)
     made: list[Probe] = []
     try:
@@ -37,6 +38,8 @@ def probes(settings: Settings) -> list[Probe]:
         if settings.client_id:
             with open_exchange(settings, _PATIENCE) as exchange:
                 made.append(_tried("credentials", lambda: _of_credentials(exchange)))
+    except SettingsError:
+        raise
     except DeribitPipelineError as error:
         made.append(Probe("reachable", False, f"{error}. {_remedy(settings)}"))
     made.append(_tried("warehouse", lambda: _of_warehouse(settings)))

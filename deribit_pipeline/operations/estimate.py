@@ -7,7 +7,7 @@ from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import Instrument, Resolution
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.operations.sources.registry import SOURCES
-from deribit_pipeline.planning.requests import requests
+from deribit_pipeline.planning.requests import coarse_requests, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +41,28 @@ def estimate(
     asked: Days,
     unsettled: Days,
     limit: Limit,
+    responses: int = 1,
 ) -> Estimate:
-    """Count requests and rows of the unsettled days, as the backfill itself would plan them.
+    """Count requests and rows of the unsettled days, as the backfill itself would plan them, those
+    for coarser candles to compare with included.
 
     An instrument that one request covers may take another, to have its answer supported.
+    `responses` are requested for each window.
     """
-    plan = [
-        request
-        for name, days in unsettled.items()
-        for request in requests(instruments[name], resolution, days)
-    ]
+    plans = [requests(instruments[name], resolution, days) for name, days in unsettled.items()]
+    charts = sum(responses * len(plan) + len(coarse_requests(plan)) for plan in plans)
     # Each instrument's listing is asked for twice.
-    calls = len(plan) + 2 * len(unsettled)
-    rows = sum(request.most for request in plan)
-    return _estimate(asked, unsettled, len(plan), calls, rows, limit)
+    calls = charts + 2 * len(unsettled)
+    rows = sum(request.most for plan in plans for request in plan)
+    return _estimate(asked, unsettled, charts, calls, rows, limit)
 
 
-def estimate_rows(dataset: Dataset, asked: Days, unsettled: Days, limit: Limit) -> Estimate:
+def estimate_rows(
+    dataset: Dataset, asked: Days, unsettled: Days, limit: Limit, responses: int = 1
+) -> Estimate:
     """Count the requests of any other dataset, as far as its source can tell before."""
     source = SOURCES[dataset.name]
-    calls = sum(source.requests(name, sorted(days)) for name, days in unsettled.items())
+    calls = responses * sum(source.requests(name, sorted(days)) for name, days in unsettled.items())
     return _estimate(asked, unsettled, calls, calls, None, limit)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from deribit_pipeline.deribit.auth import Credentials
 from deribit_pipeline.deribit.client import TIMEOUT, DeribitClient, deribit_client
 from deribit_pipeline.deribit.credits import Meters, file_meter
-from deribit_pipeline.deribit.rpc import PATIENCE
+from deribit_pipeline.deribit.retries import PATIENCE
 from deribit_pipeline.domain import Environment
 from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.settings import EXCHANGE_URLS, HISTORY_URLS, Settings
@@ -21,7 +21,8 @@ class Exchange:
     """A client and the event loop it lives on; `source` is where its answers come from.
 
     `history` is a client of the archive host, which has the trades that are older than a day and
-    wants no account; None where the environment has no such host.
+    wants no account; None where the environment has no such host. `each_twice` tells to trust no
+    response over a window before one to another window has the same rows.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Exchange:
         self.client = client
         self.history = history
         self.source = source
+        self.each_twice = False
         self._runner = runner
         self._task: asyncio.Task[Any] | None = None
         self._is_cancelled = False

@@ -1,6 +1,7 @@
 """Requests to pages that can be believed: asked again where an answer is odd, lacks, or stands
 alone."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,7 +13,9 @@ from deribit_pipeline.operations.believing import (
     LOOKS,
     Unproved,
     hear,
+    pages_of,
     settle,
+    together,
     whole_or_halves,
 )
 from deribit_pipeline.operations.exchange import Exchange
@@ -75,27 +78,43 @@ class ChartFetcher:
         return pieces
 
     async def agreed(
-        self, request: ChartRequest, claims: Sequence[Claim[Page]]
+        self, request: ChartRequest, claims: Sequence[Claim[Page]], *, each_twice: bool = False
     ) -> list[Page | Unproved]:
         """The pages of claims about the request's instrument, asked for again until none is
-        contradicted or stands alone; unproved where that never comes."""
+        contradicted or stands alone; unproved where that never comes. With `each_twice`, two
+        responses for different windows must share every page."""
+        opinions: Counter[Claim[Page]] = Counter()
 
         async def ask_again(claim: Claim[Page]) -> DeribitError | None:
             stopped_by = self._stopped_by()
             if stopped_by is not None:
                 return stopped_by
+            opinions[claim] += 1
+            again = request.within(claim.page.window).again(opinions[claim])
             try:
-                hear(claim, await self.pages(request.within(claim.page.window)), joined)
+                pieces = await self.pages(again)
             except DeribitError as error:
                 return error
+            step = request.resolution.duration
+            hear(claim, pieces, lambda pages: joined(pages).reconciled(claim.page, step))
             return None
 
         def contradiction(window: TimeWindow) -> DeribitError:
             what = "answers contradict each other about its candles"
             return odd(request.within(window), what)
 
-        settled = await settle(claims, ask_again, contradiction, _ENOUGH)
+        enough = _ENOUGH
+        if each_twice:
+            enough = len(claims) + 1  # no number of neighbours stands for a second response
+            errors = await together(ask_again(claim) for claim in claims)
+            if (error := next(filter(None, errors), None)) is not None:
+                return [Unproved(claim.page.window, error) for claim in claims]
+        settled = await settle(claims, ask_again, contradiction, enough)
         return [piece if isinstance(piece, Unproved) else piece.page for piece in settled]
+
+    async def look(self, request: ChartRequest) -> list[Page]:
+        """What another response has of the request's window, as far as it is well-formed."""
+        return pages_of(await self._believable(request))
 
     async def _believable(self, request: ChartRequest) -> list[Page | Unproved]:
         return await whole_or_halves(
@@ -105,11 +124,13 @@ class ChartFetcher:
         )
 
     async def _page(self, request: ChartRequest) -> Page:
-        chart = await self._chart(request, request.asked)
+        asked = request.asked
+        chart = await self._chart(request, asked)
         if not len(chart.candles) and request.resolution.anchor is None:
             # Nothing shows on which grid they open; the neighbours may.
-            chart = await self._chart(request, request.widened)
-        return read_page(request, chart.candles, chart.as_of)
+            asked = request.widened
+            chart = await self._chart(request, asked)
+        return read_page(request, chart.candles, chart.as_of, asked)
 
     async def _chart(self, request: ChartRequest, window: TimeWindow) -> Chart:
         self.requests += 1

@@ -9,6 +9,7 @@ from deribit_pipeline.domain import DayState, Proof, days_between, spans_of
 from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.operations.relisted import Listings, unknown_to, unsupported
 from deribit_pipeline.warehouse import datasets, reads
+from deribit_pipeline.warehouse.failures import failed_days
 from deribit_pipeline.warehouse.proofs import proofs, proofs_of
 from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -43,8 +44,9 @@ def incomplete_days(
 ) -> Incomplete:
     """What to ask for again at `now`.
 
-    Of each dataset and series that is held, every day that is over should be settled: those that
-    were ever asked for, and those of a break of up to a month between them. A gapped day rests for
+    Of each dataset and series that is held, or failed, every day that is over should be settled:
+    those that were ever requested, and those of a break of up to a month between them. Days that
+    were requested and failed are due at once, the running one too. A gapped day rests for
     as long as its gaps had been known when they were last asked for, so that it is asked at
     growing distances. A day that rests on a listing is asked for again once the listing is no
     longer as it was, by `listed` or by the table `instruments`. With a first or last day, every day
@@ -60,8 +62,14 @@ def incomplete_days(
         relisted = {
             dataset: unsupported(connection, some, listed) for dataset, some in held.items()
         }
-    for dataset, some in held.items():
-        asked: dict[str, set[date]] = {}
+        failed = failed_days(connection, replace(selection, first=None, last=None))
+    due_now: dict[Dataset, dict[str, set[date]]] = {}
+    for each in failed:
+        if each.day <= now.date():
+            due_now.setdefault(each.dataset, {}).setdefault(each.series, set()).add(each.day)
+    for dataset in dict.fromkeys([*held, *due_now]):
+        some, due = held.get(dataset, ()), due_now.get(dataset, {})
+        asked = {name: set(days) for name, days in due.items()}
         done: dict[str, set[date]] = {}
         for proof in some:
             asked.setdefault(proof.series, set()).add(proof.day)
@@ -69,27 +77,36 @@ def incomplete_days(
                 continue
             if proof.is_settled:
                 done.setdefault(proof.series, set()).add(proof.day)
-            elif proof.state is DayState.GAPPED and not (first or last):
+            elif (
+                proof.state is DayState.GAPPED
+                and not (first or last)
+                and proof.day not in due.get(proof.series, ())
+            ):
                 key = (proof.series, proof.day)
                 due_at = gap_due_at(proof.fetched_at, confirmed[dataset].get(key, proof.fetched_at))
                 if due_at > now:
                     done.setdefault(proof.series, set()).add(proof.day)
                     found.resting += 1
                     found.due_at = min(due_at, found.due_at or due_at)
-        newest = _newest_over(dataset, now)
+        newest = newest_over(dataset, now)
         for name, days in asked.items():
             spans = spans_of(days, bridging=_BRIDGED_DAYS)
             if first or last:
                 spans = [(first or min(days), min(last or newest, newest))]
             settled = done.get(name, set())
-            wanted = [
+            wanted = {
                 day
                 for begin, end in spans
                 for day in days_between(begin, min(end, newest))
                 if day not in settled
-            ]
+            }
+            wanted |= {
+                day
+                for day in due.get(name, ())
+                if (first is None or day >= first) and (last is None or day <= last)
+            }
             if wanted:
-                found.days.setdefault(dataset, {})[name] = wanted
+                found.days.setdefault(dataset, {})[name] = sorted(wanted)
     return found
 
 
@@ -113,8 +130,8 @@ def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
     return confirmed_at + (known_for if known_for >= _YOUNG else timedelta(0))
 
 
-def _newest_over(dataset: Dataset, now: datetime) -> date:
-    """The newest day whose last row is told at `now`, whatever the grid of its candles."""
+def newest_over(dataset: Dataset, now: datetime) -> date:
+    """The newest day whose last row is over at `now`, whatever the grid of its candles."""
     resolution = dataset.resolution
     if resolution is None:
         return now.date() - timedelta(days=1)
@@ -151,7 +168,10 @@ def held_names_resting(warehouse: Warehouse, selection: Selection) -> list[str]:
 
 
 def held_series(warehouse: Warehouse, selection: Selection = _EVERYTHING) -> set[str]:
-    """The instruments, currencies and indices of which any day was ever asked for."""
+    """The instruments, currencies and indices of which any day was ever requested."""
     with warehouse.reading(as_it_is=True) as connection:
         held = proofs(connection, Selection(selection.datasets))
-    return {proof.series for some in held.values() for proof in some}
+        failed = failed_days(connection, Selection(selection.datasets))
+    return {proof.series for some in held.values() for proof in some} | {
+        each.series for each in failed
+    }

@@ -4,13 +4,22 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from itertools import groupby
+from types import MappingProxyType
 
 import altair as alt
 
-from deribit_pipeline.datasets import dataset_of
-from deribit_pipeline.domain import ONE_DAY, DayProof, DayState, Proof, days_between
+from deribit_pipeline.datasets import Dataset, dataset_of
+from deribit_pipeline.domain import (
+    FAILED,
+    ONE_DAY,
+    CrossCheck,
+    DayProof,
+    DayState,
+    Proof,
+    days_between,
+)
 from deribit_pipeline.pictures.page import (
     HEIGHTS,
     NEVER_ASKED,
@@ -27,12 +36,32 @@ from deribit_pipeline.pictures.page import (
 DayKey = tuple[str, str, date]
 """The name of a dataset, the series and the day."""
 
+
+@dataclass(frozen=True, slots=True)
+class Unproved:
+    """A day that was requested and could not be proved, of which nothing else is held."""
+
+    dataset: Dataset
+    series: str
+    day: date
+    reason: str
+    fetched_at: datetime
+    state: str = FAILED
+    expected: int = 0
+    received: int = 0
+    missing: int = 0
+    revised: int = 0
+
+
+Shown = Proof | Unproved
+"""A day of a series, as it is shown."""
+
 _WIDTH = 1_100  # pixels of the calendar, at most, unless a day would be narrower than three
 _ROW_HEIGHT = 20
 _ROWS_PER_VIEW = 60  # so that the months stand above what is on the screen
 _HEADER = (
     "row", "x", "days", "series", "day", "state", "rows", "expected", "received", "missing", "gaps",
-    "note", "revised", "fetched", "run_id",
+    "note", "revised", "fetched", "run_id", "verdict", "cross_check", "failure",
 )  # fmt: skip
 _POINTED = """merge(
     {'title': datum.series + '  ' + datum.day, 'state': replace(datum.state, '_', ' '),
@@ -40,6 +69,9 @@ _POINTED = """merge(
      'received': format(datum.received, ','), 'missing': format(datum.missing, ',')},
     datum.gaps ? {'gaps (UTC)': datum.gaps} : {},
     datum.note ? {'note': datum.note} : {},
+    datum.failure ? {'not proved': datum.failure} : {},
+    datum.verdict ? {'verdict': datum.verdict} : {},
+    datum.cross_check ? {'cross-check': datum.cross_check} : {},
     {'revised': format(datum.revised, ',') + (datum.revised == 1 ? ' time' : ' times'),
      'fetched': datum.fetched + ' UTC', 'by run': datum.run_id})"""
 
@@ -68,16 +100,18 @@ class _Axis:
 
 
 def coverage_page(
-    proofs: Sequence[Proof],
+    proofs: Sequence[Shown],
     runs: Mapping[DayKey, str],
     gaps: Mapping[DayKey, Sequence[str]],
     source: str,
+    failures: Mapping[DayKey, str] = MappingProxyType({}),
 ) -> str:
     """The page. `proofs` holds one day or more, by dataset, series and day; `runs` says which run
-    wrote a day, `gaps` names the first of them. `source` names the warehouse."""
+    wrote a day, `gaps` names the first of them, `failures` why a day could not be proved when it
+    was last requested. `source` names the warehouse."""
     axis = _axis(min(proof.day for proof in proofs), max(proof.day for proof in proofs))
     series = [list(days) for _, days in groupby(proofs, _key_of_series)]
-    views = [_view(some, axis, runs, gaps) for some in _screenfuls(series, axis)]
+    views = [_view(some, axis, runs, gaps, failures) for some in _screenfuls(series, axis)]
     days, rows = len(proofs), sum(proof.received for proof in proofs)
     candles = all(isinstance(proof, DayProof) for proof in proofs)
     counted = (
@@ -87,6 +121,8 @@ def coverage_page(
     )
     introduction = [f"{source}: {counted}. Point at a day to see its proof; days are UTC."]
     shown = [(words(state), str(state), HEIGHTS[state], 1.0) for state in DayState]
+    if any(isinstance(day, Unproved) for day in proofs):
+        shown.append((words(FAILED), FAILED, HEIGHTS[FAILED], 1.0))
     body = [legend([*shown, (NEVER_ASKED, "track", 1.0, 1.0)])]
     body += [place(number) for number in range(len(views))]
     body += ["<h2>Totals</h2>", _totals(series)]
@@ -106,7 +142,7 @@ def _month_after(day: date) -> date:
     return (day.replace(day=28) + 4 * ONE_DAY).replace(day=1)
 
 
-def _rows(days: Sequence[Proof], axis: _Axis) -> Iterator[tuple[str, list[Proof]]]:
+def _rows(days: Sequence[Shown], axis: _Axis) -> Iterator[tuple[str, list[Shown]]]:
     """The rows of one series: a label, and the days in it."""
     title = _title(days[0])
     if not axis.by_year:
@@ -116,21 +152,25 @@ def _rows(days: Sequence[Proof], axis: _Axis) -> Iterator[tuple[str, list[Proof]
         yield f"{title}   {year}" if number == 0 else str(year), list(some)
 
 
-def _title(proof: Proof) -> str:
-    return f"{proof.series} {dataset_of(proof).short_label}"
+def _dataset(day: Shown) -> Dataset:
+    return day.dataset if isinstance(day, Unproved) else dataset_of(day)
 
 
-def _key_of_series(proof: Proof) -> tuple[str, str]:
-    return dataset_of(proof).name, proof.series
+def _title(proof: Shown) -> str:
+    return f"{proof.series} {_dataset(proof).short_label}"
 
 
-def _without_trades(proof: Proof) -> int | str:
+def _key_of_series(proof: Shown) -> tuple[str, str]:
+    return _dataset(proof).name, proof.series
+
+
+def _without_trades(proof: Shown) -> int | str:
     return proof.without_trades if isinstance(proof, DayProof) else ""
 
 
-def _screenfuls(series: Sequence[list[Proof]], axis: _Axis) -> Iterator[list[list[Proof]]]:
+def _screenfuls(series: Sequence[list[Shown]], axis: _Axis) -> Iterator[list[list[Shown]]]:
     """The series in lists of about as many rows as a view has."""
-    some: list[list[Proof]] = []
+    some: list[list[Shown]] = []
     rows = 0
     for days in series:
         more = len({proof.day.year for proof in days}) if axis.by_year else 1
@@ -143,10 +183,11 @@ def _screenfuls(series: Sequence[list[Proof]], axis: _Axis) -> Iterator[list[lis
 
 
 def _view(
-    series: Sequence[list[Proof]],
+    series: Sequence[list[Shown]],
     axis: _Axis,
     runs: Mapping[DayKey, str],
     gaps: Mapping[DayKey, Sequence[str]],
+    failures: Mapping[DayKey, str],
 ) -> Specification:
     labels: list[str] = []
     cells: list[tuple[object, ...]] = []
@@ -154,7 +195,7 @@ def _view(
         if number and axis.by_year:
             labels.append("")  # a row's space between one instrument and the next
         for label, some in _rows(days, axis):
-            cells += (_cell(len(labels), proof, axis, runs, gaps) for proof in some)
+            cells += (_cell(len(labels), proof, axis, runs, gaps, failures) for proof in some)
             labels.append(label)
     tracks = [(number, 0, axis.days) for number, label in enumerate(labels) if label]
     x, y = _x(axis), _y(len(labels))
@@ -249,26 +290,34 @@ def _y(rows: int) -> alt.Y:
 
 def _cell(
     row: int,
-    proof: Proof,
+    proof: Shown,
     axis: _Axis,
     runs: Mapping[DayKey, str],
     gaps: Mapping[DayKey, Sequence[str]],
+    failures: Mapping[DayKey, str],
 ) -> tuple[object, ...]:
-    dataset = dataset_of(proof)
+    dataset = _dataset(proof)
     key = (dataset.name, proof.series, proof.day)
     return (
         row, axis.place_of(proof.day), axis.width_of(proof.day), _title(proof), proof.day,
         proof.state, dataset.rows, proof.expected, proof.received, proof.missing,
         _named(gaps.get(key, ()), proof.missing), _note(proof), proof.revised,
         f"{proof.fetched_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", runs.get(key, ""),
+        "" if isinstance(proof, Unproved) else proof.verdict, _cross_check(proof),
+        failures.get(key, ""),
     )  # fmt: skip
 
 
-def _note(proof: Proof) -> str:
+def _note(proof: Shown) -> str:
     """What else is to be said of a day."""
-    if isinstance(proof, DayProof):
-        return f"{proof.without_trades:,} without trades"
-    return proof.verdict
+    return f"{proof.without_trades:,} without trades" if isinstance(proof, DayProof) else ""
+
+
+def _cross_check(proof: Shown) -> str:
+    """How the day compares with an independent series; empty where it was not compared."""
+    if isinstance(proof, Unproved) or proof.cross_check is CrossCheck.NONE:
+        return ""
+    return str(proof.cross_check)
 
 
 def _named(gaps: Sequence[str], missing: int) -> str:
@@ -280,18 +329,19 @@ def _named(gaps: Sequence[str], missing: int) -> str:
     return f"{named} and {more:,} more" if more > 0 else named
 
 
-def _totals(series: Sequence[list[Proof]]) -> str:
+def _totals(series: Sequence[list[Shown]]) -> str:
     header = (
-        "series", "dataset", "first day", "last day", *map(words, DayState), NEVER_ASKED,
+        "series", "dataset", "first day", "last day", *map(words, (*DayState, FAILED)), NEVER_ASKED,
         "rows", "missing", "without trades", "revised",
     )  # fmt: skip
     rows: list[tuple[str | int, ...]] = []
     for days in series:
         first, last = days[0], days[-1]
-        states = Counter(proof.state for proof in days)
+        states = Counter(str(proof.state) for proof in days)
         rows.append((
-            first.series, dataset_of(first).label, str(first.day), str(last.day),
-            *(states[state] for state in DayState), (last.day - first.day).days + 1 - len(days),
+            first.series, _dataset(first).label, str(first.day), str(last.day),
+            *(states[state] for state in (*DayState, FAILED)),
+            (last.day - first.day).days + 1 - len(days),
             sum(proof.received for proof in days), sum(proof.missing for proof in days),
             _sum_of(map(_without_trades, days)), sum(proof.revised for proof in days),
         ))  # fmt: skip

@@ -18,7 +18,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from deribit_pipeline.domain import DayState
+from deribit_pipeline.domain import FAILED, DayState
 
 Specification = dict[str, Any]
 """A view in Vega-Lite's words, as Altair's `to_dict` answers it."""
@@ -36,6 +36,7 @@ LIGHT = {
     "open": "#56b4e9",
     "gapped": "#e08a00",
     "not_listed": "#8c959f",
+    "not_proved": "#cc79a7",
     "rising": "#0072b2",
     "falling": "#d55e00",
 }
@@ -51,11 +52,12 @@ DARK = LIGHT | {
     "rising": "#56b4e9",
     "falling": "#e8743b",
 }
-HEIGHTS = {
+HEIGHTS: dict[str, float] = {
     DayState.COMPLETE: 0.72,
     DayState.OPEN: 0.36,
     DayState.GAPPED: 1.0,
     DayState.NOT_LISTED: 0.12,
+    FAILED: 0.54,
 }
 """How much of its row's height a day takes: states differ without colours too."""
 
@@ -142,7 +144,7 @@ def words(state: str) -> str:
 
 def state_colour() -> alt.Color:
     """The colour of a row's `state`, which the theme decides."""
-    return alt.Color("state:N", scale=alt.Scale(domain=list(DayState)), legend=None)
+    return alt.Color("state:N", scale=alt.Scale(domain=[*DayState, FAILED]), legend=None)
 
 
 def _theme(colours: dict[str, str]) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def _theme(colours: dict[str, str]) -> dict[str, Any]:
         "background": colours["background"],
         "font": font,
         "view": {"stroke": None},
-        "range": {"category": [colours[state] for state in DayState]},
+        "range": {"category": [colours[state] for state in (*DayState, FAILED)]},
         "axis": {
             "labelColor": colours["muted"],
             "titleColor": colours["muted"],

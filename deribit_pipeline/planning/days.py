@@ -24,7 +24,7 @@ from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.planning.grid import grid_of
 from deribit_pipeline.planning.pages import Page, in_common, joined
 from deribit_pipeline.planning.requests import wanted
-from deribit_pipeline.planning.verdicts import with_standing_verdict
+from deribit_pipeline.planning.verdicts import verdict_of, with_standing_verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +103,17 @@ class Assembly:
 def fetched_day(instrument_name: str, resolution: Resolution, day: date, page: Page) -> FetchedDay:
     """The day whose candles are those of the page."""
     return FetchedDay(
-        instrument_name, resolution, day, page.expected, page.unclosed, page.candles, page.as_of
-    )
+        instrument_name, resolution, day, page.expected, page.unclosed, page.candles, page.as_of,
+        verdict=verdict_of([remark.what for remark in page.remarks]),
+        cross_check=_cross_check(page),
+    )  # fmt: skip
+
+
+def _cross_check(page: Page) -> CrossCheck:
+    if any(remark.is_disagreement for remark in page.remarks):
+        return CrossCheck.DISAGREES
+    is_whole = 0 < len(page.candles) == len(page.agreeing)
+    return CrossCheck.AGREES if is_whole else CrossCheck.NONE
 
 
 def unlisted_day(

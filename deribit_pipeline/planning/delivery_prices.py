@@ -37,8 +37,9 @@ def require_page(
     rows: Columns, *, entries: int, repeated: int, offset: int, count: int, total: int
 ) -> None:
     """Raises ValueError for a page that breaks an expectation: more or fewer prices than follow
-    the offset, or not one for each day and the newest first. Of the `entries` that came, so many
-    told a day again, which the total may count or not."""
+    the offset (assumption:prices-total), or not one for each day and the newest first
+    (assumption:prices-order). Of the `entries` that came, so many told a day again, which the total
+    may count or not."""
     days = rows["delivery_date"]
     due = max(0, min(count, total - offset))
     if not entries - repeated <= due <= entries:

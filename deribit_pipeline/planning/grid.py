@@ -1,7 +1,7 @@
 """Where candles are expected: the moments at which one opens while its instrument is listed."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -11,13 +11,16 @@ from deribit_pipeline.domain import (
     Moments,
     Resolution,
     TimeWindow,
+    from_ms,
     moment64,
 )
 
 LATENCY = np.timedelta64(60_000, "ms")
-"""A row may come to be between the arrival of a request and its answer."""
+"""A row may come to be between the arrival of a request and its answer
+(assumption:candles-latency)."""
 
 _MILLISECOND = timedelta(milliseconds=1)
+_EPOCH = from_ms(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,15 @@ class Grid:
         anchor = np.datetime64(0, "ms") + np.timedelta64(self.anchor, "ms")
         first = anchor - (anchor - moment64(window.start)) // step * step
         return np.arange(first, moment64(window.end), step, dtype="datetime64[ms]")
+
+    def floored(self, moment: datetime) -> datetime:
+        """The last opening at or before a moment."""
+        return moment - (moment - _EPOCH - self.anchor) % self.step
+
+    def widened(self, window: TimeWindow) -> TimeWindow:
+        """The window with all of the candles that it has a part of."""
+        end = self.floored(window.end)
+        return TimeWindow(self.floored(window.start), end if end == window.end else end + self.step)
 
     def has(self, opened_at: Moments) -> bool:
         """Whether all these moments are openings."""
@@ -56,7 +68,8 @@ def grid_of(resolution: Resolution, opened_at: Moments) -> Grid | None:
 def life(instrument: Instrument, resolution: Resolution) -> TimeWindow:
     """The window in which candles of an instrument open, whatever their grid.
 
-    It begins so that the first opening in it is that of the candle which contains the listing.
+    It begins so that the first opening in it is that of the candle which contains the listing
+    (assumption:candles-listing), and ends with the expiry (assumption:candles-expiry).
     """
     return TimeWindow(
         instrument.listed_at - resolution.duration + _MILLISECOND,

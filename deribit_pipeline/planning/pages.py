@@ -1,8 +1,9 @@
 """One answer, counted against what was expected of it: a page, or an error."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -15,12 +16,22 @@ from deribit_pipeline.domain import (
     without,
 )
 from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.planning.cross_check import Remark
 from deribit_pipeline.planning.grid import LATENCY, grid_of, life
 from deribit_pipeline.planning.requests import MOST_CANDLES, ChartRequest
+from deribit_pipeline.planning.settling import SETTLING
+
+logger = logging.getLogger(__name__)
 
 # An answer that begins late may have been cut by a limit lower than the one we know. Below this
 # many candles no exchange cuts, and what lacks is a gap.
 _CUT_IS_UNLIKELY = 500
+
+# The exchange may floor a start to the candle that contains it. Candles further outside of what was
+# requested belong to another request, whose response came instead.
+_AROUND = 2
+
+_NONE: Moments = np.empty(0, "datetime64[ms]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +43,10 @@ class Page:
     closed ones that came, in order. `before` are those that came of the time just before, which
     the answer to an earlier window tells too. `is_supported` tells that another answer said the
     same of some of them.
+
+    `malformed` are the openings of closed candles that came with values that are no numbers, or
+    with several. `agreeing` are those of candles with which the exchange's coarser candle agrees,
+    and `remarks` what else a cross-check has found.
     """
 
     window: TimeWindow
@@ -41,6 +56,9 @@ class Page:
     before: Candles
     as_of: datetime
     is_supported: bool = False
+    malformed: Moments = field(default_factory=lambda: _NONE)
+    agreeing: Moments = field(default_factory=lambda: _NONE)
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def moments(self) -> Moments:
@@ -55,7 +73,8 @@ class Page:
     @property
     def missing(self) -> Moments:
         """What opened, is closed, and did not come."""
-        return without(without(self.expected, self.candles.opened_at), self.unclosed)
+        absent = without(without(self.expected, self.candles.opened_at), self.unclosed)
+        return without(absent, self.malformed)
 
     def part(self, window: TimeWindow) -> "Page":
         """What the page says of a window within its own."""
@@ -71,6 +90,11 @@ class Page:
             self.candles[within(self.candles.opened_at)],
             Candles.none(),
             self.as_of,
+            malformed=self.malformed[within(self.malformed)],
+            agreeing=self.agreeing[within(self.agreeing)],
+            remarks=tuple(
+                remark for remark in self.remarks if remark.window.intersection(window) is not None
+            ),
         )
 
     def with_found(self, look: "Page") -> "Page":
@@ -83,7 +107,24 @@ class Page:
         it then confirms nothing."""
         ours = self.part(look.window).candles
         lost = without(ours.opened_at, look.candles.opened_at)
+        lost = without(without(lost, look.malformed), look.unclosed)
         return len(lost) > 0 or agreement(ours, look.candles) is False
+
+    def reconciled(self, other: "Page", step: timedelta) -> "Page":
+        """The page, for which a candle that has just closed is open where the other page has other
+        values: late trades may still change it, which is no contradiction. A candle lasts `step`.
+        """
+        ours, theirs = in_common(self.candles, other.candles)
+        differs = (ours.values != theirs.values).any(axis=1)
+        settled = moment64(min(self.as_of, other.as_of) - SETTLING - step)
+        moving = ours.opened_at[differs & (ours.opened_at > settled)]
+        if not len(moving):
+            return self
+        return replace(
+            self,
+            candles=self.candles[~np.isin(self.candles.opened_at, moving)],
+            unclosed=np.union1d(self.unclosed, moving),
+        )
 
     def agrees_with_next(self, later: "Page") -> bool | None:
         """Whether the next page says the same of the candle that both tell; None where both tell
@@ -104,22 +145,27 @@ def joined(pages: Sequence[Page]) -> Page:
         ),
         first.before,
         min(page.as_of for page in pages),
+        malformed=np.concatenate([page.malformed for page in pages]),
+        agreeing=np.concatenate([page.agreeing for page in pages]),
+        remarks=tuple(dict.fromkeys(remark for page in pages for remark in page.remarks)),
     )
 
 
-def read_page(request: ChartRequest, candles: Candles, as_of: datetime) -> Page:
+def read_page(
+    request: ChartRequest, candles: Candles, as_of: datetime, asked: TimeWindow | None = None
+) -> Page:
     """Count the candles of an answer. `as_of` is the exchange's clock when the
-    request came in: what was over then was over when the answer was put together.
+    request came in: what was over then was over when the answer was put together. `asked` is the
+    window that was requested, where it is not the request's own.
 
     Raises DeribitBadPayload for an answer that breaks an expectation: more candles than fit in
-    one, candles repeated or not in order, off the grid, from the future, or beginning late.
+    one, candles not in order, off the grid, from the future, of another window, or beginning late.
     """
-
-    opened_at = candles.opened_at
     if len(candles) > MOST_CANDLES:
         raise odd(request, f"{len(candles)} candles came, a sign that older ones were dropped")
-    if np.any(np.diff(opened_at) <= np.timedelta64(0)):
-        raise odd(request, "candles were repeated or not in the order of time")
+    candles = _once(request, candles)
+    opened_at = candles.opened_at
+    _require_window(request, opened_at, asked or request.asked)
     if len(candles) and opened_at[-1] > moment64(as_of) + LATENCY:
         raise odd(request, f"a candle opens at {opened_at[-1]}, and it was {as_of}")
     grid = grid_of(request.resolution, opened_at)
@@ -136,16 +182,51 @@ def read_page(request: ChartRequest, candles: Candles, as_of: datetime) -> Page:
     now = moment64(as_of, "us")
     unclosed = expected[(expected + step).astype("datetime64[us]") > now]
     inside = (opened_at >= moment64(window.start)) & (opened_at < moment64(window.end))
-    before = candles[(opened_at < moment64(window.start)) & ((opened_at + step) <= now)]
+    is_malformed = np.isnan(candles.values).any(axis=1)
+    is_before = (opened_at < moment64(window.start)) & ((opened_at + step) <= now)
     if len(without(opened_at[inside], expected)):
         raise odd(request, "candles came of a time at which the instrument is not listed")
-    closed = candles[inside & ~np.isin(opened_at, unclosed)]
-    page = Page(window, expected, unclosed, closed, before, as_of)
+    is_closed = inside & ~np.isin(opened_at, unclosed)
+    closed, before = candles[is_closed & ~is_malformed], candles[is_before & ~is_malformed]
+    malformed = opened_at[is_closed & is_malformed]
+    page = Page(window, expected, unclosed, closed, before, as_of, malformed=malformed)
     missing, came = page.missing, page.candles.opened_at
     begins_late = len(missing) and len(came) and missing[0] < came[0]
     if begins_late and len(expected) > _CUT_IS_UNLIKELY:
         raise odd(request, f"the answer begins at {came[0]}, not at {expected[0]} as asked")
     return page
+
+
+def _once(request: ChartRequest, candles: Candles) -> Candles:
+    """The candles, each once: those that came twice with the same values are one, with a warning;
+    one that came with several values is malformed."""
+    apart = np.diff(candles.opened_at)
+    if np.any(apart < np.timedelta64(0)):
+        raise odd(request, "candles were not in the order of time")
+    is_again = np.concatenate(([False], apart == np.timedelta64(0)))
+    if not is_again.any():
+        return candles
+    again = candles.opened_at[is_again]
+    is_other = is_again[1:] & (candles.values[1:] != candles.values[:-1]).any(axis=1)
+    values = candles.values.copy()
+    values[np.isin(candles.opened_at, candles.opened_at[1:][is_other])] = np.nan
+    logger.warning(
+        "%s: %d candles came more than once, the first at %s; %s",
+        request.instrument.instrument_name, len(again), again[0],
+        "some with several values" if is_other.any() else "each counts as one",
+    )  # fmt: skip
+    return Candles(candles.opened_at[~is_again], values[~is_again])
+
+
+def _require_window(request: ChartRequest, opened_at: Moments, asked: TimeWindow) -> None:
+    around = np.timedelta64(_AROUND * request.resolution.duration, "ms")
+    start, end = moment64(asked.start) - around, moment64(asked.end) + around
+    if len(opened_at) and (opened_at[0] < start or opened_at[-1] >= end):
+        raise odd(
+            request,
+            f"the response has candles from {opened_at[0]} to {opened_at[-1]}, which is another "
+            f"window than the requested {asked}",
+        )
 
 
 def _is_of_another_resolution(opened_at: Moments, step: np.timedelta64) -> bool:

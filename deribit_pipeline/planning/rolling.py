@@ -96,8 +96,8 @@ def read_window(
     how far they are apart where that is known; where not, the two that are nearest show it. Older
     than `reach` no row can be, where that is known.
 
-    The first row may come twice. Raises ValueError for rows that are otherwise repeated or not in
-    order, off the grid, from the future, or too old.
+    The first row may come twice (assumption:volatility-repeated). Raises ValueError for rows that
+    are otherwise repeated or not in order, off the grid, from the future, or too old.
     """
     if count_of(rows) > 1 and rows[at][0] == rows[at][1]:
         if differences(some_of(rows, slice(0, 1)), some_of(rows, slice(1, 2))).any():

@@ -1,8 +1,9 @@
 """Pages of settlements to stretches of time of which every settlement is told.
 
-Hundreds of settlements share a millisecond, and a page may end between two of them. Nobody has
-shown where a page then goes on that is asked for by its token, or whether a bound is inclusive. So
-of a page's oldest millisecond nothing is believed: what it told of it, the next page must tell too.
+Hundreds of settlements share a millisecond, and a page may end between two of them. Where a page
+then goes on that is asked for by its token is not known (assumption:settlements-token), nor whether
+a bound is inclusive. So of a page's oldest millisecond nothing is believed: what it told of it, the
+next page must tell too.
 """
 
 from collections.abc import Sequence
@@ -86,7 +87,8 @@ def require_sound(
     rows: Columns, currency: str, *, entries: int, count: int, latest: Moment | None
 ) -> None:
     """Raises ValueError for a page that breaks an expectation: more entries than asked for, later
-    ones than asked for, not the newest first, or of another currency."""
+    ones than asked for, not the newest first (assumption:settlements-order), or of another
+    currency."""
     moments = rows["settled_at"]
     if entries > count:
         raise ValueError(f"{entries} settlements came of {count} asked for")

@@ -7,8 +7,8 @@ from deribit_pipeline.domain import day_window
 SETTLING = timedelta(minutes=1)
 """How long the exchange may take to tell what happened: a row has the time of its event, and comes
 to be told some moments later. An answer of the first moments after a day may so lack its last rows,
-and of a day that nobody can count nothing else would show it. That a minute is enough is unproven;
-nothing seen took as long."""
+and of a day that nobody can count nothing else would show it. That a minute is enough is
+assumption:rows-settle."""
 
 
 def is_settled(day: date, as_of: datetime) -> bool:

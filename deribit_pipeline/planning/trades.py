@@ -1,13 +1,13 @@
 """Trades by their numbers: which are asked for, which lack, and on which days they are.
 
-An instrument's trades are numbered without a hole, so a day is proved by the numbers from some way
-before it to some way after. Times follow the numbers but for a few places: so many trades on either
-side of a day must all be on the other side of midnight.
+An instrument's trades are numbered without a hole (assumption:trades-numbers), so a day is proved
+by the numbers from some way before it to some way after. Times follow the numbers but for a few
+places: so many trades on either side of a day must all be on the other side of midnight.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 import numpy as np
@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.domain import ONE_DAY
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError
-from deribit_pipeline.planning.rows import Columns, count_of, joined_rows, some_of
-
-MARGIN = 100
-"""How many trades on either side of midnight must be on their side: how far, in numbers, times are
-out of order at most is unknown, and a hundred is more than anything seen."""
+from deribit_pipeline.planning.rows import Columns, count_of, differences, joined_rows, some_of
+from deribit_pipeline.planning.trade_values import MARGIN as MARGIN
+from deribit_pipeline.planning.trade_values import are_in_order
 
 NO_TRADES: Columns = {
     "trade_seq": np.empty(0, np.int64),
@@ -43,17 +41,38 @@ Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Refused:
+    """Trades that came and are not proved: each is malformed, or no two responses have the same of
+    it. `traded_at` is when the only one of them was traded, None where that is not known."""
+
+    numbers: Numbers
+    reason: str
+    traded_at: np.datetime64 | None = None
+
+    @property
+    def day(self) -> date | None:
+        """The UTC day on which it was traded."""
+        return None if self.traded_at is None else self.traded_at.astype("datetime64[D]").item()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """What came of the trades with the numbers `wanted`: `rows` are sorted by number.
 
     What lacks was asked for again in vain; where an `error` says why no answer could be believed,
-    nothing is known of it. `as_of` is the exchange's clock in the oldest answer.
+    nothing is known of it. `as_of` is the exchange's clock in the oldest answer. `before` is the
+    trade with the number before them, which the chunk before this one has too. `refused` are
+    trades that came and are not among the rows. `is_confirmed` tells that two responses have the
+    same of every row.
     """
 
     wanted: range
     rows: Columns
     as_of: datetime
     error: DeribitError | None = None
+    before: Columns = field(default_factory=lambda: NO_TRADES)
+    refused: tuple[Refused, ...] = ()
+    is_confirmed: bool = False
 
     @property
     def missing(self) -> Numbers:
@@ -66,7 +85,21 @@ class Chunk:
         found = some_of(found, ~np.isin(found["trade_seq"], self.rows["trade_seq"]))
         joined = joined_rows([self.rows, found])
         order = np.argsort(joined["trade_seq"], kind="stable")
-        return Chunk(self.wanted, some_of(joined, order), min(self.as_of, as_of), self.error)
+        return replace(self, rows=some_of(joined, order), as_of=min(self.as_of, as_of))
+
+    def contradicts(self, later: "Chunk") -> bool:
+        """Whether the next chunk has something else of the trade that both have, or from one to the
+        other numbers run against time."""
+        _, ours, theirs = np.intersect1d(
+            self.rows["trade_seq"][-1:], later.before["trade_seq"], return_indices=True
+        )
+        last = some_of(self.rows, slice(-1, None))
+        if np.any(differences(some_of(last, ours), some_of(later.before, theirs))):
+            return True
+        both = joined_rows([_timed(self.rows), _timed(later.rows)])
+        return not are_in_order(**both) and all(
+            are_in_order(**_timed(chunk.rows)) for chunk in (self, later)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,10 +160,16 @@ class DayCutter:
         self._last: tuple[int, date] | None = (0, days[0]) if first == 1 else None
         self._head = self._tail = np.empty(0, "datetime64[ms]")
         self._error: DeribitError | None = None
+        self._refused: list[Refused] = []
         self._parts: dict[date, list[Columns]] = defaultdict(list)
         self._holes: dict[date, list[Numbers]] = defaultdict(list)
         self._errors: dict[date, DeribitError] = {}
         self._as_of: dict[date, datetime] = {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no later chunk changes anything."""
+        return not self._left and self.ends_after
 
     @property
     def begins_before(self) -> bool:
@@ -147,6 +186,7 @@ class DayCutter:
         if chunk.error is not None:
             self._error = chunk.error
             return
+        self._refused += chunk.refused
         rows = chunk.rows
         if count_of(rows):
             numbers, times = rows["trade_seq"], rows["traded_at"]
@@ -200,11 +240,20 @@ class DayCutter:
 
     def _note_hole(self, numbers: Numbers, one: date, other: date) -> None:
         """What lacks between a trade of one day and one of the other."""
-        for day in self._left:
-            if min(one, other) <= day <= max(one, other):
-                self._holes[day].append(numbers)
-                if self._error is not None:
-                    self._errors[day] = self._error
+        between = [day for day in self._left if min(one, other) <= day <= max(one, other)]
+        for refused in self._refused:
+            here = np.isin(numbers, refused.numbers)
+            if not np.any(here):
+                continue
+            is_timed = refused.day is not None and min(one, other) <= refused.day <= max(one, other)
+            for day in between:
+                if not is_timed or day == refused.day:
+                    self._errors[day] = refused_error(refused)
+            numbers = numbers[~here]
+        for day in between if len(numbers) else ():
+            self._holes[day].append(numbers)
+            if self._error is not None:
+                self._errors[day] = self._error
 
     def _note_time(self, day: date, as_of: datetime) -> None:
         self._as_of[day] = min(self._as_of.get(day, as_of), as_of)
@@ -221,11 +270,23 @@ class DayCutter:
 
 
 def _out_of_order(number: int, day: np.datetime64) -> DeribitBadPayload:
-    return DeribitBadPayload(
-        f"a trade of {day} has a number from after it: {number}",
-        method="trades by their numbers",
-        params={},
-    )
+    return _error(f"a trade of {day} has a number from after it: {number}")
+
+
+def refused_error(refused: Refused) -> DeribitBadPayload:
+    """Why the day of refused trades is not proved."""
+    first, count = refused.numbers[0], len(refused.numbers)
+    more = f" and {count - 1:,} more" if count > 1 else ""
+    when = f" of {refused.traded_at}Z" if refused.traded_at is not None else ""
+    return _error(f"trade {first}{more}{when}: {refused.reason}")
+
+
+def _timed(rows: Columns) -> Columns:
+    return {"numbers": rows["trade_seq"], "times": rows["traded_at"]}
+
+
+def _error(reason: str) -> DeribitBadPayload:
+    return DeribitBadPayload(reason, method="trades by their numbers", params={})
 
 
 def midnight(day: date) -> np.datetime64:

@@ -4,29 +4,27 @@ Funding has a row for each hour, the volatility index one for each minute and ho
 there must be is counted from nothing that came; an answer is held against that count.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import numpy as np
 
 from deribit_pipeline.domain import (
-    ONE_DAY,
     Moments,
     TimeWindow,
-    day_window,
     from_moment64,
     from_ms,
     moment64,
+    to_ms,
     without,
 )
 from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.planning.cadence import Cadence
 from deribit_pipeline.planning.grid import LATENCY, Grid
 from deribit_pipeline.planning.requests import cover
 from deribit_pipeline.planning.rows import Columns, count_of, differences, joined_rows, some_of
-
-# A window asks for one row before it, and an exchange that floors its bounds adds another.
-_AROUND = 2
 
 # An answer that lacks this many rows at an end may have been cut by a limit lower than the one we
 # know. Fewer are a gap: no exchange cuts so soon.
@@ -37,39 +35,6 @@ _PUBLISHED_WITHIN = np.timedelta64(300_000, "ms")
 
 # How many rows to look for, where only their presence is the question.
 _NEWEST = 48
-
-
-@dataclass(frozen=True, slots=True)
-class Cadence:
-    """Rows that stand at every `step` from midnight UTC on, each of them over `lasts` later.
-
-    `at` is the column of a row's moment; `labels` are columns that say the same in every row.
-    An answer holds at most `most` rows and drops the others without a word, so that as many as
-    that are already a sign of loss.
-    """
-
-    at: str
-    step: timedelta
-    lasts: timedelta
-    most: int
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def longest(self) -> timedelta:
-        """How long a window may be, so that no answer is cut."""
-        return (self.most - _AROUND - 1) * self.step
-
-    @property
-    def rows_per_day(self) -> int:
-        """How many rows a UTC day has."""
-        return ONE_DAY // self.step
-
-    def windows(self, days: Iterable[date]) -> list[TimeWindow]:
-        """The fewest windows that cover the days, in the order of time.
-
-        Days between wanted ones are covered along where that saves a window.
-        """
-        return cover([day_window(day) for day in sorted(set(days))], self.longest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +55,9 @@ class Lane:
         return Grid(self.cadence.step, timedelta(0)).openings(alive)
 
     def asked(self, window: TimeWindow) -> TimeWindow:
-        """What to ask the exchange for: from a row earlier on, which the answer to the window
+        """What to ask the exchange for: from some rows earlier on, which the answer to the window
         before tells too."""
-        return TimeWindow(window.start - self.cadence.step, window.end)
+        return TimeWindow(window.start - self.cadence.lead * self.cadence.step, window.end)
 
     def halves(self, window: TimeWindow) -> list[TimeWindow]:
         """The window in two; only itself where it holds a single row."""
@@ -135,7 +100,9 @@ class Page:
     `expected` are the moments at which rows must stand; `unclosed` are those among them of which
     none can be asked for yet. `rows` are the closed ones that came, whether they were expected or
     not; `before` is what came of the time just before, which the former window's answer has too.
-    `is_confirmed` tells that two answers said the same of all of them.
+    `is_confirmed` tells that two answers said the same of all of them. `malformed` says what is
+    wrong with rows that could not be read, by their moment in UTC milliseconds: their values are
+    NaN.
     """
 
     at: str
@@ -146,6 +113,7 @@ class Page:
     before: Columns
     as_of: datetime
     is_confirmed: bool = False
+    malformed: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def moments(self) -> Moments:
@@ -168,20 +136,34 @@ class Page:
         def within(moments: Moments) -> slice:
             return slice(*np.searchsorted(moments, [moment64(window.start), moment64(window.end)]))
 
+        start, end = to_ms(window.start), to_ms(window.end)
         return replace(
             self,
             window=window,
+            malformed={at: what for at, what in self.malformed.items() if start <= at < end},
             expected=self.expected[within(self.expected)],
             unclosed=self.unclosed[within(self.unclosed)],
             rows=some_of(self.rows, within(self.moments)),
             before=some_of(self.before, slice(0, 0)),
         )
 
+    def narrowed(self, window: TimeWindow) -> "Page":
+        """What the page says of a shorter window and of the time before it."""
+        told, start = self.told, moment64(window.start)
+        return replace(self.part(window), before=some_of(told, told[self.at] < start))
+
+    def with_rows(self, rows: Columns) -> "Page":
+        """The page with what `rows`, sorted and with all moments of the page among them, say."""
+        return replace(self, rows=some_of(rows, np.searchsorted(rows[self.at], self.moments)))
+
     def with_found(self, look: "Page") -> "Page":
         """The page with what it lacked and another look brought."""
         found = some_of(look.rows, np.isin(look.moments, self.missing))
         rows = joined_rows([self.rows, found])
-        return replace(self, rows=some_of(rows, np.argsort(rows[self.at], kind="stable")))
+        rows = some_of(rows, np.argsort(rows[self.at], kind="stable"))
+        missing = set(self.missing.astype(np.int64).tolist())
+        malformed = {at: what for at, what in look.malformed.items() if at in missing}
+        return replace(self, rows=rows, malformed={**self.malformed, **malformed})
 
     def is_contradicted_by(self, other: "Page") -> bool:
         """Whether another answer lacks rows that this one has, or says something else of one."""
@@ -207,15 +189,33 @@ def joined_pages(pages: Sequence[Page]) -> Page:
         first.before,
         min(page.as_of for page in pages),
         all(page.is_confirmed or not len(page.moments) for page in pages),
+        {at: what for page in pages for at, what in page.malformed.items()},
     )
 
 
-def read_page(lane: Lane, window: TimeWindow, rows: Columns, as_of: datetime) -> Page:
+def each_once(at: str, rows: Columns) -> Columns:
+    """The rows without those that equal an earlier one of the same moment in every value."""
+    _, firsts, inverse = np.unique(rows[at], return_index=True, return_inverse=True)
+    if len(firsts) == count_of(rows):
+        return rows
+    unlike = differences(rows, some_of(rows, firsts[inverse]))
+    unlike[firsts] = True
+    return some_of(rows, unlike)
+
+
+def read_page(
+    lane: Lane,
+    window: TimeWindow,
+    rows: Columns,
+    as_of: datetime,
+    malformed: Mapping[int, str] = MappingProxyType({}),
+) -> Page:
     """Count the rows of the answer to `window`, which was asked for as `lane.asked` says.
 
-    `as_of` is the exchange's clock when the request came in. Raises DeribitBadPayload for an
-    answer that breaks an expectation: more rows than fit in one, rows repeated or not in order,
-    off the grid, of another time, or so many lacking at an end that it may have been cut.
+    `as_of` is the exchange's clock when the request came in; for `malformed` see Page. Raises
+    DeribitBadPayload for an answer that breaks an expectation: more rows than fit in one, rows
+    repeated or not in order, off the grid, of another time, or so many lacking at an end that it
+    may have been cut.
     """
     cadence, moments = lane.cadence, rows[lane.cadence.at]
     step, lasts = np.timedelta64(cadence.step, "ms"), np.timedelta64(cadence.lasts, "ms")
@@ -228,7 +228,7 @@ def read_page(lane: Lane, window: TimeWindow, rows: Columns, as_of: datetime) ->
     is_sparser = len(apart) > 1 and apart[0] > step and bool(np.all(apart == apart[0]))
     if is_sparser or not Grid(cadence.step, timedelta(0)).has(moments):
         raise lane.odd(window, f"rows did not stand every {cadence.step}")
-    if len(moments) and (moments[0] < start - _AROUND * step or moments[-1] >= end):
+    if len(moments) and (moments[0] < start - cadence.before * step or moments[-1] >= end):
         raise lane.odd(window, f"rows came of {moments[0]} to {moments[-1]}")
     if len(moments) and moments[-1] > moment64(as_of) + LATENCY:
         raise lane.odd(window, f"a row stands at {moments[-1]}, and it was {as_of}")
@@ -241,7 +241,9 @@ def read_page(lane: Lane, window: TimeWindow, rows: Columns, as_of: datetime) ->
     absent = np.setdiff1d(expected, came[cadence.at], assume_unique=True)
     is_late = (absent + lasts + _PUBLISHED_WITHIN).astype("datetime64[us]") > now
     before = some_of(rows, ~is_inside & is_over)
-    page = Page(cadence.at, window, expected, absent[is_late], came, before, as_of)
+    page = Page(
+        cadence.at, window, expected, absent[is_late], came, before, as_of, malformed=malformed
+    )
     if count_of(came):
         missing = page.missing
         at_start = np.count_nonzero(missing < page.moments[0])

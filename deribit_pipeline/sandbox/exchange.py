@@ -67,6 +67,7 @@ class SandboxExchange:
         self.clock = clock
         self.requests: Counter[str] = Counter()
         self.refused = 0
+        self._latest, self._within = 0, 0
         self._listings = {listing.instrument_name: listing for listing in listings}
         self._markets: dict[str, Market] = {}
         self._trades_per_minute = trades_per_minute
@@ -164,6 +165,11 @@ class SandboxExchange:
 
     def _envelope(self, came_in: float, **content: Any) -> dict[str, Any]:
         us_in, us_out = int(came_in * 1e6), int(self.clock() * 1e6)
+        # No two responses have all three times in common, not even while the clock stands still.
+        if us_in <= self._latest:
+            self._within += 1
+            us_out = max(us_out, us_in + self._within)
+        self._latest = max(self._latest, us_in)
         times = {"usIn": us_in, "usOut": us_out, "usDiff": us_out - us_in}
         return {"jsonrpc": "2.0", **content, "testnet": False, **times}
 

@@ -3,23 +3,30 @@
 A fault turns the reply that the exchange would give into what goes over the wire instead.
 """
 
+import gzip
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.sandbox import trade_faults
+from deribit_pipeline.sandbox.chart_faults import CHART_CHANGES
 from deribit_pipeline.sandbox.exchange import Reply
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.sandbox.row_faults import CHANGES, Rows, is_rows
+from deribit_pipeline.sandbox.value_faults import VALUE_CHANGES
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
     """What to send: a JSON `reply` or a raw `text`, late by `stall` seconds, or cut short.
 
-    `is_cut` ends the text early under its full length, as a connection does that is reset.
+    `is_cut` ends the text early under its full length, as a connection does that is reset. `pause`
+    is the seconds before each byte. `packed` is a gzip body, and `is_gzip` packs the reply.
+    `is_endless` goes on until the client leaves.
     """
 
     reply: Reply | None = None
@@ -27,6 +34,10 @@ class Wire:
     text: str = ""
     stall: float = 0.0
     is_cut: bool = False
+    pause: float = 0.0
+    packed: bytes = b""
+    is_gzip: bool = False
+    is_endless: bool = False
 
 
 STALL = 60.0
@@ -69,6 +80,19 @@ def _rows(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
                 spoiled = result | {name: change(result[name])}
                 return Wire(Reply(reply.status, reply.body | {"result": spoiled}))
         return Wire(reply)
+
+    return fault
+
+
+def _trades(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
+    """A fault of trades; other answers stay as they are."""
+
+    def fault(reply: Reply) -> Wire:
+        result = reply.body.get("result")
+        if not isinstance(result, dict) or not trade_faults.is_trades(result.get("trades")):
+            return Wire(reply)
+        spoiled = result | {"trades": change(result["trades"])}
+        return Wire(Reply(reply.status, reply.body | {"result": spoiled}))
 
     return fault
 
@@ -142,6 +166,36 @@ def _wrong_testnet(reply: Reply) -> Wire:
     return Wire(Reply(reply.status, reply.body | {"testnet": not reply.body["testnet"]}))
 
 
+def _post(change: Callable[[Reply], Wire]) -> Callable[[Reply], Wire]:
+    """A fault of answers to a POST, which alone have an `id`."""
+    return lambda reply: change(reply) if "id" in reply.body else Wire(reply)
+
+
+def _other_id(reply: Reply) -> Wire:
+    number = reply.body["id"]
+    other = number - 1 if isinstance(number, int) else "another"
+    return Wire(Reply(reply.status, reply.body | {"id": other}))
+
+
+def _later(microseconds: int) -> Callable[[Reply], Wire]:
+    """Another time of the exchange's clock in the envelope; what is in the result stays."""
+
+    def fault(reply: Reply) -> Wire:
+        times = {name: reply.body[name] + microseconds for name in ("usIn", "usOut")}
+        return Wire(Reply(reply.status, reply.body | times))
+
+    return fault
+
+
+@lru_cache
+def _bomb() -> bytes:
+    """64 MiB of JSON in 64 KiB."""
+    return gzip.compress(b'{"jsonrpc":"2.0","result":"' + b" " * 2**26 + b'"}')
+
+
+_PAGE = "<html><body>{}</body></html>"
+_HOUR = 3_600_000_000
+
 FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "429": _raw(429, ""),
     "10028_under_200": _error(200, 10028, "too_many_requests"),
@@ -166,7 +220,21 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "other_listing": _other_listing,
     "other_terms": _other_terms,
     "testnet": _wrong_testnet,
-} | {name: _rows(change) for name, change in CHANGES.items()}
+    "post_refused": _post(_raw(405, _PAGE.format("Method Not Allowed"))),
+    "id_null": _post(lambda reply: Wire(Reply(reply.status, reply.body | {"id": None}))),
+    "another_id": _post(_other_id),
+    "403_html": _raw(403, _PAGE.format("Access denied")),
+    "451_html": _raw(451, _PAGE.format("Unavailable For Legal Reasons")),
+    "one_byte_a_second": lambda reply: Wire(reply, pause=1.0),
+    "gzip": lambda reply: Wire(reply, is_gzip=True),
+    "gzip_bomb": lambda reply: Wire(packed=_bomb()),
+    "endless": lambda reply: Wire(is_endless=True),
+    "an_hour_ahead": _later(_HOUR),
+    "an_hour_behind": _later(-_HOUR),
+}
+FAULTS |= {name: _chart(change) for name, change in CHART_CHANGES.items()}
+FAULTS |= {name: _rows(change) for name, change in (CHANGES | VALUE_CHANGES).items()}
+FAULTS |= {name: _trades(change) for name, change in trade_faults.CHANGES.items()}
 
 
 Where = Callable[[str, Reply], bool]

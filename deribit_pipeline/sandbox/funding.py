@@ -27,9 +27,10 @@ Floats = NDArray[np.float64]
 
 
 class Funding:
-    """The history of funding. Which end is kept beyond 744 rows, and whether an instrument
-    without funding is refused, nobody has shown: `keeps_newest` and `refuses_others` say it here.
-    `begins_inclusive` includes a row at the asked start, which the real exchange was seen not to.
+    """The history of funding. Which end is kept beyond 744 rows (assumption:funding-kept-end), and
+    whether an instrument without funding is refused, is not known: `keeps_newest` and
+    `refuses_others` say it here. `begins_inclusive` includes a row at the asked start, which the
+    exchange does not (assumption:funding-start).
     """
 
     keeps_newest = True

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HOUR = 60 * MINUTE
 CHARTS = {
-    "1h": (HOUR, 6_000),  # as recorded; how far apart the points of the others are, nobody showed
+    "1h": (HOUR, 6_000),  # as recorded; how far apart the points of the others are is not known
     "1d": (DAY, 144_000),
     "2d": (2 * DAY, 288_000),
     "1m": (30 * DAY, HOUR),

@@ -1,20 +1,22 @@
 """The sandbox over HTTP, on the loopback interface only."""
 
 import asyncio
+import gzip
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from deribit_pipeline.sandbox.cache import Cache
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults, Wire
 
@@ -37,30 +39,50 @@ class _CutShort(Response):
 
 
 def application(
-    exchange: SandboxExchange, faults: Faults | None = None, latency: float = 0.0
+    exchange: SandboxExchange,
+    faults: Faults | None = None,
+    latency: float = 0.0,
+    cache: Cache | None = None,
 ) -> Starlette:
-    """The exchange as a web application; every answer takes `latency` seconds."""
+    """The exchange as a web application; every answer takes `latency` seconds.
+
+    A POST's answer has the `id` of its request; that of the archive host has null, and a GET's has
+    none. `cache` stands in between.
+    """
     faults = faults or Faults()
 
     async def called(request: Request) -> Response:
+        if cache is None or request.method != "GET":
+            return await answered(request, *await _call_of(request))
+        url = request.url.path + "?" + request.url.query
+        kept = cache.kept(url, request.headers)
+        if kept is not None:
+            return kept
         method, params, number = await _call_of(request)
+        return cache.keep(url, await answered(request, method, cache.mixed_up(params), number))
+
+    async def answered(
+        request: Request, method: str, params: dict[str, str], number: object
+    ) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if latency:
             await asyncio.sleep(latency)
+        of_history = request.url.path.startswith(HISTORY_ROOT)
         reply = exchange.answer(
             method,
             params,
             token if scheme.lower() == "bearer" else None,
-            of_history=request.url.path.startswith(HISTORY_ROOT),
+            of_history=of_history,
         )
-        if number is not None:
-            reply.body["id"] = number
+        if request.method == "POST":
+            reply.body["id"] = None if of_history else number
         return await _response(faults.on(method, reply))
 
     return Starlette(
         routes=[
             Route(ROOT, called, methods=["POST"]),
-            Route(HISTORY_ROOT + "/{method:path}", called, methods=["GET"]),
+            Route(HISTORY_ROOT, called, methods=["POST"]),
+            Route(HISTORY_ROOT + "/{method:path}", called, methods=["GET", "POST"]),
             Route(ROOT + "/{method:path}", called, methods=["GET", "POST"]),
         ]
     )
@@ -73,20 +95,51 @@ async def _call_of(request: Request) -> tuple[str, dict[str, str], object]:
         return method, dict(request.query_params), None
     try:
         body = orjson.loads(await request.body())
-        params = {name: str(value) for name, value in body.get("params", {}).items()}
+        params = {name: _text(value) for name, value in body.get("params", {}).items()}
         return method or str(body.get("method", "")), params, body.get("id")
     except (orjson.JSONDecodeError, AttributeError):
         return "", {}, None  # which is no method: the refusal says so
 
 
+def _text(value: object) -> str:
+    """A JSON value as a query string writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 async def _response(wire: Wire) -> Response:
     if wire.stall:
         await asyncio.sleep(wire.stall)
+    if wire.is_endless:
+        return StreamingResponse(_endless(), media_type="application/json")
+    if wire.packed:
+        return _packed(wire.packed)
     if wire.reply is None:
-        return Response(wire.text, wire.status)
+        kind = "text/html" if wire.text.startswith("<") else "text/plain"
+        return Response(wire.text, wire.status, media_type=kind)
     content = orjson.dumps(wire.reply.body, option=orjson.OPT_SERIALIZE_NUMPY)
-    kind = _CutShort if wire.is_cut else Response
-    return kind(content, wire.reply.status, media_type="application/json")
+    if wire.pause:
+        return StreamingResponse(_slowly(content, wire.pause), media_type="application/json")
+    if wire.is_gzip:
+        return _packed(gzip.compress(content), wire.reply.status)
+    whole_or_half = _CutShort if wire.is_cut else Response
+    return whole_or_half(content, wire.reply.status, media_type="application/json")
+
+
+def _packed(content: bytes, status: int = 200) -> Response:
+    headers = {"content-encoding": "gzip"}
+    return Response(content, status, headers, media_type="application/json")
+
+
+async def _slowly(content: bytes, pause: float) -> AsyncIterator[bytes]:
+    for octet in content:
+        await asyncio.sleep(pause)
+        yield bytes([octet])
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    while True:
+        await asyncio.sleep(0)  # so that whoever leaves ends it
+        yield b" " * 65_536
 
 
 @contextmanager
@@ -95,10 +148,11 @@ def serving(
     faults: Faults | None = None,
     latency: float = 0.0,
     port: int = 0,
+    cache: Cache | None = None,
 ) -> Iterator[str]:
     """Serve from a thread while the block lasts; gives the API root, by default on a free port."""
     listener = socket.create_server((HOST, port))
-    server = _server(application(exchange or SandboxExchange(), faults, latency))
+    server = _server(application(exchange or SandboxExchange(), faults, latency, cache))
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
     )

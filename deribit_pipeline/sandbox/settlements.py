@@ -28,7 +28,8 @@ Place = tuple[int, int]
 
 
 class Cut(enum.Enum):
-    """Where a page goes on that is asked for by its token: nobody has shown it."""
+    """Where a page goes on that is asked for by its token: assumption:settlements-token is one of
+    these."""
 
     AT_THE_ROW = "after the last row told"
     BELOW_THE_MILLISECOND = "below its millisecond, so that others of it are lost"

@@ -2,7 +2,7 @@
 with all that it does to them."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count as counting
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ KEPT = DAY
 """How long www keeps trades, in milliseconds."""
 
 LAG = 10 * MINUTE
-"""How late the archive gets trades, in milliseconds: a guess, for nobody has published it."""
+"""How late the archive gets trades, in milliseconds: a guess, see assumption:trades-archived."""
 
 _LEAKED = 3  # rows at most from either side of the range that was asked for
 _BY_NUMBER = "public/get_last_trades_by_instrument"
@@ -50,6 +50,7 @@ class Trades:
     lag: int = LAG
     _losses: list[_Loss] = field(default_factory=list)
     _moved: dict[str, dict[int, int]] = field(default_factory=dict)
+    _given: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def lack(
         self,
@@ -72,6 +73,10 @@ class Trades:
         """Say from now on that the trade was traded at another time."""
         self._moved.setdefault(instrument_name, {})[number] = traded_ms
 
+    def give(self, instrument_name: str, trades: Sequence[dict[str, Any]]) -> None:
+        """Have from now on these trades of an instrument, and no others."""
+        self._given[instrument_name] = sorted(trades, key=lambda trade: trade["trade_seq"])
+
     def methods(self, host: str) -> "dict[str, Method]":
         """The methods of a host."""
         return {
@@ -88,6 +93,12 @@ class Trades:
 
     def _by_number(self, host: str, params: Mapping[str, str]) -> dict[str, Any]:
         listing = self._listing(host, params)
+        if listing.instrument_name in self._given:
+            first, last = _number(params, "start_seq", 0), _number(params, "end_seq", 2**53)
+            given = self._given_of(host, params, "trade_seq", first, last)
+            return _page(
+                host, params, given, _is_newest_first(params) and "start_seq" not in params
+            )
         told = self.numbers(listing, host)
         first = max(_number(params, "start_seq", told.start), told.start)
         last = min(_number(params, "end_seq", told.stop - 1), told.stop - 1)
@@ -101,11 +112,26 @@ class Trades:
         start, end = (milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))
         if start > end:
             raise invalid("start_timestamp", "must be before end_timestamp")
+        if listing.instrument_name in self._given:
+            given = self._given_of(host, params, "timestamp", start, end)
+            return _page(host, params, given, _is_newest_first(params))
         now = self.exchange.now_ms()
         first = max(_number_at(market, min(start - 1, now)), told.start)
         last = min(_number_at(market, min(end, now)), told.stop)
         wanted = range(first, max(first, last))
         return self._answer(host, params, listing, wanted, _is_newest_first(params))
+
+    def _given_of(
+        self, host: str, params: Mapping[str, str], name: str, first: int, last: int
+    ) -> list[dict[str, Any]]:
+        """The given trades that a host has, whose field is in [first, last]."""
+        now = self.exchange.now_ms()
+        oldest, newest = (0, now - self.lag) if host == HISTORY else (now - KEPT, now)
+        return [
+            trade
+            for trade in self._given[params["instrument_name"]]
+            if oldest <= trade["timestamp"] <= newest and first <= trade[name] <= last
+        ]
 
     def _listing(self, host: str, params: Mapping[str, str]) -> Listing:
         exchange = self.exchange
@@ -122,9 +148,7 @@ class Trades:
         wanted: range,
         is_newest_first: bool,
     ) -> dict[str, Any]:
-        most = _number(params, "count", 10)
-        if not 1 <= most <= MOST_TRADES[host]:
-            raise invalid("count", f"must be between 1 and {MOST_TRADES[host]}")
+        most = _most(host, params)
         name, market = listing.instrument_name, self.exchange.market(listing)
         lost = self._lost(name, host, wanted)
         spare = most + sum(len(numbers) for numbers in lost)
@@ -155,6 +179,21 @@ class Trades:
             if is_here and is_wanted and next(loss.times, None) is not None:
                 lost.append(range(loss.first, loss.last + 1))
         return lost
+
+
+def _page(
+    host: str, params: Mapping[str, str], trades: list[dict[str, Any]], is_newest_first: bool
+) -> dict[str, Any]:
+    most = _most(host, params)
+    page = trades[-most:][::-1] if is_newest_first else trades[:most]
+    return {"trades": page, "has_more": len(trades) > most}
+
+
+def _most(host: str, params: Mapping[str, str]) -> int:
+    most = _number(params, "count", 10)
+    if not 1 <= most <= MOST_TRADES[host]:
+        raise invalid("count", f"must be between 1 and {MOST_TRADES[host]}")
+    return most
 
 
 def _without(lost: list[range], numbers: Integers) -> Integers:

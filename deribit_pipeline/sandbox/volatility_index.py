@@ -27,12 +27,15 @@ Floats = NDArray[np.float64]
 
 class VolatilityIndex:
     """The history of the index. Whether a currency without one is refused, and whether the candle
-    at `continuation` was told already, nobody has shown: `refuses_others` and `repeats` say it
-    here. `began` is when the first candle opens.
+    at `continuation` was told already (assumption:dvol-continuation), is not known:
+    `refuses_others` and `repeats` say it here. `began` is when the first candle opens. `creeps`
+    returns one candle an answer, which opens where it was asked to end, and continues a millisecond
+    earlier.
     """
 
     refuses_others = True
     repeats = False
+    creeps = False
     began = BEGAN
 
     def __init__(self, exchange: "SandboxExchange") -> None:
@@ -56,6 +59,9 @@ class VolatilityIndex:
             raise invalid("currency", "invalid currency")
         if currency not in _USUAL:
             return {"data": [], "continuation": None}
+        if self.creeps:
+            candle = self._candle(currency, end // step * step, step)
+            return {"data": [[end, *candle[1:]]], "continuation": end - 1}
         first = max(-(-start // step) * step, self.began // step * step)
         last = min(end, self._exchange.now_ms()) // step * step
         first = max(first, last - 2 * MOST_CANDLES * step)  # older ones are dropped anyway

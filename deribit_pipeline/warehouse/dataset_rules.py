@@ -64,6 +64,42 @@ where (day is null or day < $today - 2)
 order by series""",
 )
 
+_FAILED = Rule(
+    name="no_day_has_failed",
+    description="Every day that was requested is proved, or could be when it was last requested.",
+    severity="WARN",
+    because="the exchange may have been away or wrong: `deribit-pipeline repair` requests it again",
+    query="""
+select series, day, reason, failed_at, run_id
+from failed_days
+where dataset = $dataset
+  and not exists (
+      from dataset_days
+      where dataset_days.dataset = failed_days.dataset and dataset_days.series = failed_days.series
+        and dataset_days.day = failed_days.day and state in ('complete', 'not_listed')
+  )
+order by all""",
+    table="failed_days",
+)
+
+_VERDICTS = Rule(
+    name="has_no_verdicts",
+    description="No day has a verdict that warns of its rows. Rows no longer told are gaps; of "
+    "what is compared on every day, only a comparison that disagrees counts.",
+    severity="WARN",
+    because="the exchange returned it so more than once",
+    query="""
+select series, day, verdict, cross_check, fetched_at
+from dataset_days
+where dataset = $dataset
+  and (cross_check = 'disagrees' or (
+      verdict not in ('', 'no longer told')
+      and dataset not in ('candles_rebuilt', 'transaction_log')
+  ))
+order by series, day""",
+    table="failed_days",
+)
+
 _OWN = {**rate_rules.RULES, **price_rules.RULES, CANDLES_REBUILT.name: rebuilt.RULES}
 
 
@@ -71,4 +107,4 @@ def rules_of(dataset: Dataset) -> tuple[Rule, ...]:
     """The rules of a dataset."""
     if dataset.resolution is not None:
         return tuple(rule for rule in rules.RULES if dataset.resolution in rule.resolutions)
-    return (_SETTLED, _GAPS, _FRESH, *_OWN.get(dataset.name, ()))
+    return (_SETTLED, _GAPS, _FRESH, _FAILED, _VERDICTS, *_OWN.get(dataset.name, ()))

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,7 +17,7 @@ from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_lin
 from deribit_pipeline.warehouse.connections import DISK_FULL, committed, interruptible
 from deribit_pipeline.warehouse.store import SOURCE, Change, Connection, Result
 from deribit_pipeline.warehouse.tables import quoted
-from deribit_pipeline.warehouse.whole import require_room, whole_file
+from deribit_pipeline.warehouse.whole import require_file, require_room, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,43 @@ class FileStore:
         self.path = path
         self._patience = patience
         self._given_up = threading.Event()
+        self._is_pinned = False
+        self._pin: tuple[int, int] | None = None  # the file's device and number on it
+
+    def pinned(self) -> "FileStore":
+        """The same file, which fails once another one, or none, is at its path. Where there is none
+        yet, it is the one that is found there first."""
+        if self._is_pinned:
+            return self
+        made = FileStore(self.path, self._patience)
+        made._given_up, made._is_pinned = self._given_up, True
+        return made
+
+    def _require_same(self) -> None:
+        """Raise WarehouseError where the pinned file is no longer there."""
+        if not self._is_pinned:
+            return
+        try:
+            there = self.path.stat()
+            found = (there.st_dev, there.st_ino)
+        except OSError:
+            found = None
+        if self._pin is None:
+            self._pin = found
+            if found:
+                self._hold()
+        elif found != self._pin:
+            what = "replaced" if found else "removed"
+            raise WarehouseError(
+                f"{self.path} was {what} by another program while this command ran: what was "
+                "written before is not in it, and the same command again goes on from what is "
+                "there now."
+            )
+
+    def _hold(self) -> None:
+        """Keep the system from giving the file's number to another one, where it can be kept."""
+        if path_only := getattr(os, "O_PATH", 0):  # to close anything else would end DuckDB's lock
+            weakref.finalize(self, os.close, os.open(self.path, path_only))
 
     def give_up(self) -> None:
         self._given_up.set()
@@ -140,8 +178,19 @@ class FileStore:
                 yield connection
         except duckdb.Error as error:
             raise self._failed(error) from error
+        if path == self.path:
+            self._require_same()  # as at its beginning: what was committed is to stay
 
     def _connection(self, path: Path, read_only: bool) -> Connection:
+        if path == self.path:
+            self._require_same()
+        try:
+            require_file(path)  # to open a pipe would wait for good
+        except OSError as error:
+            raise WarehouseUnusable(
+                f"The warehouse {self.path} cannot be opened ({error.strerror}): set "
+                "DERIBIT_WAREHOUSE to a file."
+            ) from error
         if path.exists() and not path.stat().st_size:
             # DuckDB would take it for a new database: days that were lost would pass unnoticed.
             raise WarehouseUnusable(f"{self.path} is empty, which no warehouse ever is: {REMEDY}.")
@@ -171,12 +220,14 @@ class FileStore:
     def exists(self) -> bool:
         """Whether there is a file. Raises WarehouseUnusable where that cannot be told."""
         try:
-            return self.path.exists()
+            is_there = self.path.exists()
         except OSError as error:  # a name that is too long, a folder that may not be entered
             raise WarehouseUnusable(
                 f"The warehouse {self.path} cannot be reached ({error.strerror}): set "
                 "DERIBIT_WAREHOUSE."
             ) from error
+        self._require_same()
+        return is_there
 
     def _unwritable(self, error: OSError) -> WarehouseUnusable:
         return WarehouseUnusable(

@@ -18,7 +18,7 @@ from deribit_pipeline.location import Lake
 from deribit_pipeline.warehouse.attached import NAME, attach_to, attachable, attached, forget
 from deribit_pipeline.warehouse.connections import committed, interruptible, roll_back
 from deribit_pipeline.warehouse.lake_catalog import answered, connected
-from deribit_pipeline.warehouse.lake_errors import conflict, error_of
+from deribit_pipeline.warehouse.lake_errors import conflict, error_of, without_secrets
 from deribit_pipeline.warehouse.locks import Locks
 from deribit_pipeline.warehouse.store import SOURCE, Change, Connection, Result
 from deribit_pipeline.warehouse.whole import require_room
@@ -152,7 +152,7 @@ class LakeStore:
         try:
             yield
         except duckdb.Error as error:
-            if self._lake.catalog and self._lake.catalog in str(error):
+            if without_secrets(self._lake, str(error)) != str(error):
                 raise error_of(self._lake, error) from None
             raise
 

@@ -13,6 +13,7 @@ from deribit_pipeline.errors import (
     first_line,
 )
 from deribit_pipeline.location import Lake
+from deribit_pipeline.masking import masked
 from deribit_pipeline.warehouse.connections import DISK_FULL
 
 # How DuckDB says that a commit came after another's that it does not go with.
@@ -46,8 +47,11 @@ def conflict(lake: Lake, reason: str) -> Conflict:
 
 
 def without_secrets(lake: Lake, message: str) -> str:
-    """What may be shown of a message that repeats the connection string."""
-    return catalog.without_secrets(lake.catalog, lake.shown, message)
+    """What may be shown of a message that repeats the connection string or the store's keys."""
+    return masked(
+        catalog.without_secrets(lake.catalog, lake.shown, message),
+        (lake.storage.secret, lake.storage.token),
+    )
 
 
 def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:

@@ -1,6 +1,8 @@
 """The tables of the market beside candles: specifications, funding, volatility, trades,
 settlements, prices."""
 
+from dataclasses import replace
+
 from deribit_pipeline.warehouse.candle_tables import INSTRUMENT, OPENED_AT, VALUES
 from deribit_pipeline.warehouse.tables import Column, Table, View
 
@@ -174,14 +176,16 @@ CANDLES_REBUILT = Table(
     columns=(
         INSTRUMENT,
         OPENED_AT,
-        *VALUES,
+        *(replace(value, is_nullable=value.name.startswith("volume_")) for value in VALUES),
         Column("trades", "integer", "Trades in it.", "trades"),
     ),
     source="the table trades",
     warnings=(
         "A minute without a trade repeats the last close with volume 0.",
-        "Block trades and legs of combos are counted in: whether the exchange's candles have them, "
-        "nobody has shown.",
+        "Volumes of combos are null: their price is a difference of prices, and value over a price "
+        "that may be 0 or negative says nothing. So are those of any minute with such a price.",
+        "Block trades and legs of combos are counted in: whether the exchange's candles have them "
+        "is not known (assumption:candles-blocks).",
     ),
 )
 
@@ -220,8 +224,8 @@ SETTLEMENTS = Table(
         "The mark of a bankruptcy tells it apart from others of its millisecond, and says nothing: "
         "it is made of the row's own amounts, so that one whose amounts the exchange changes is "
         "another row.",
-        "Whose total `session_profit_loss` is, and in what, nobody has shown: two options that "
-        "were recorded have the same.",
+        "Whose total `session_profit_loss` is, and in what, no response shows: two options that "
+        "were recorded have the same (assumption:settlements-total).",
         "`funding` is null in every recorded row, also of perpetuals: see `funding_rates`.",
     ),
 )
@@ -253,10 +257,11 @@ HISTORICAL_VOLATILITY = Table(
     ),
     source="public/get_historical_volatility",
     warnings=(
-        "Cannot be asked for again: the exchange tells the last 16 days only. What was not polled "
-        "in time is lost; its day is `gapped`, and its verdict `no longer told`.",
-        "An hour is stored once it is over, since nobody has shown whether it is the hour before "
-        "or after `measured_at`, or whether the running one changes.",
+        "Cannot be asked for again: the exchange tells the last 16 days only "
+        "(assumption:volatility-hours). What was not polled in time is lost; its day is `gapped`, "
+        "and its verdict `no longer told`.",
+        "An hour is stored once it is over: whether it is the hour before or after `measured_at`, "
+        "and whether the running one changes, is not known (assumption:volatility-hour).",
     ),
 )
 
@@ -276,7 +281,8 @@ INDEX_PRICES = Table(
         "Two days are the finest chart that has the whole of yesterday whenever it is asked for. "
         "That of an hour has points every six seconds, which are not kept.",
         "How far apart points are is what the chart shows. Whether a point averages the span "
-        "before it or after it is unknown, so one is stored once either is over.",
+        "before it or after it is not known (assumption:volatility-hour): one is stored once "
+        "either is over.",
     ),
 )
 

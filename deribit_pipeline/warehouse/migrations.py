@@ -1,7 +1,10 @@
 """What brings the tables of an older file to those of this version."""
 
+HASHED_SINCE = 5
+"""The version since which proofs and series have hashes. Those of older files are made once the
+tables are of this one."""
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
-    # The hashes are filled in afterwards: see `warehouse.proof_hashes`.
     5: (
         """
         create table candle_days_of_5 (
@@ -53,6 +56,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
             reason varchar not null, failed_at timestamptz not null, run_id varchar not null
         )
         """,
+        "alter table candles_rebuilt alter column volume_base drop not null",
+        "alter table candles_rebuilt alter column volume_quote drop not null",
     ),
     4: (
         # Version 3 called the day `delivered_on`, and for a while `delivery_date`: so by position.

@@ -8,7 +8,7 @@ from deribit_pipeline.warehouse.rules import Rule
 
 FUNDING_TOLERANCE = 1e-7
 """How far `interest_8h` may be from what eight `interest_1h` make: of 17 recorded hours of
-BTC-PERPETUAL, whose rates are around 1e-4, the farthest is 1.4e-8 off."""
+BTC-PERPETUAL, whose rates are around 1e-4, the farthest is 1.4e-8 off (assumption:funding-sums)."""
 
 _HOURS_ONCE = Rule(
     name="hours_stand_once",

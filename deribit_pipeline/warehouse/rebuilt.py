@@ -1,7 +1,7 @@
 """One-minute candles made of trades, beside those that the exchange tells.
 
-Whether the exchange counts block trades and legs of combos in its candles, nobody has shown: a
-candle differs only where it does so however they are counted.
+Whether the exchange counts block trades and legs of combos in its candles is not known
+(assumption:candles-blocks): a candle differs only where it does so however they are counted.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain import CANDLE_VALUES, day_window
+from deribit_pipeline.instruments import COMBO, INVERSE
 from deribit_pipeline.warehouse.former_trades import former_day
 from deribit_pipeline.warehouse.rules import BASE_ROUNDING, QUOTE_ROUNDING, Rule
 from deribit_pipeline.warehouse.store import Connection
-
-# Amounts are in USD where an inverse future, or a spread of two, is traded, and else in the coin.
-_INVERSE = r"^[A-Z0-9]+-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}|FS-.*)$"
 
 # A dated instrument expires at 08:00 UTC on the day that its name ends with, or has before the
 # strike; what never does is far from any day.
@@ -43,14 +41,18 @@ wanted as (WANTED
                    try_strptime(regexp_extract(instrument_name, '{_EXPIRY}', 1), '%d%b%y')
                ) // 60000 + 480
            ) as ends,
-           regexp_matches(instrument_name, '{_INVERSE}') as is_inverse
+           regexp_matches(instrument_name, '{INVERSE}') as is_inverse,
+           regexp_matches(instrument_name, '{COMBO}') as is_combo
     from wanted, ways
 ), traded as (
     select spans.instrument_name, day_number, way, epoch_ms(traded_at) // 60000 as minute,
            arg_min(price, trade_seq) as open, max(price) as high, min(price) as low,
            arg_max(price, trade_seq) as close,
-           round(sum(if(is_inverse, amount / price, amount)), 8) as volume_base,
-           round(sum(if(is_inverse, amount, amount * price)), 8) as volume_quote,
+           bool_or(is_combo) or min(price) <= 0 as is_unpriced,
+           if(is_unpriced, null, round(sum(if(is_inverse, amount / price, amount)), 8))
+               as volume_base,
+           if(is_unpriced, null, round(sum(if(is_inverse, amount, amount * price)), 8))
+               as volume_quote,
            count(*) as trades
     from tape
     join spans
@@ -83,7 +85,7 @@ wanted as (WANTED
     )
     group by all
 ), minutes as (
-    select instrument_name, day_number, way,
+    select instrument_name, day_number, way, is_combo,
            unnest(range(day_number * 1440, ends)) as minute
     from spans
 ), made as (
@@ -97,7 +99,8 @@ wanted as (WANTED
            ) as last_close,
            coalesce(open, last_close) as open, coalesce(high, last_close) as high,
            coalesce(low, last_close) as low, last_close as close,
-           coalesce(volume_base, 0) as volume_base, coalesce(volume_quote, 0) as volume_quote,
+           if(trades is null and not is_combo, 0, volume_base) as volume_base,
+           if(trades is null and not is_combo, 0, volume_quote) as volume_quote,
            coalesce(trades, 0) as trades
     from minutes
     left join traded using (instrument_name, day_number, way, minute)
@@ -190,7 +193,7 @@ AGREES = Rule(
     description="A candle made of a complete day's trades has the exchange's open, high, low and "
     f"close, and its volumes to {BASE_ROUNDING:.0e} of base and {QUOTE_ROUNDING:.0e} of quote "
     "currency, since the exchange rounds both; with or without block trades and legs of combos, "
-    "for nobody has shown whether it counts these.",
+    "for whether it counts these is not known (assumption:candles-blocks).",
     severity="WARN",
     because="both are what the exchange told, at different times",
     query=f"""
@@ -229,7 +232,7 @@ def made_candles(
     rows = connection.execute(_MADE, parameters).fetchnumpy()
     return {
         "opened_at": rows["opened_at"].astype("datetime64[ms]"),
-        **{name: np.asarray(rows[name], float) for name in CANDLE_VALUES},
+        **{name: np.ma.filled(rows[name].astype(float), np.nan) for name in CANDLE_VALUES},
         "trades": rows["trades"].astype(np.int64),
     }
 

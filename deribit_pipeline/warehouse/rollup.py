@@ -16,12 +16,13 @@ ROLLED = """
     arg_max(close, candles.opened_at) as close, fsum(volume_base) as volume_base,
     fsum(volume_quote) as volume_quote, count(*) as held
 """
-"""One longer candle of a group of `candles`, and of how many it is made."""
+"""One longer candle of a group of `candles`, and of how many it is made. That it is the exchange's
+own is assumption:candles-sums."""
 
 
 def origin_of(resolution: Resolution) -> datetime:
     """From when candles are counted: Monday 1970-01-05, those of 1D from 08:00 UTC, when they
-    open; those of 180, 360 and 720 from 00:00, which nobody has shown."""
+    open; those of 180, 360 and 720 from 00:00, of which see `Resolution.anchor`."""
     return _MONDAY + (resolution.anchor or timedelta(0))
 
 

@@ -1,7 +1,7 @@
 """What must hold of the candles of a resolution: each rule a query for the rows that break it.
 
 A query names its parameters: `$resolution`, `$minutes` (how long a candle lasts), `$anchor`
-(minutes after midnight UTC at which a candle opens, null where nobody has shown it), `$series`
+(minutes after midnight UTC at which a candle opens, null where it is not known), `$series`
 (those that are kept up to date) and `$today` (the day in UTC).
 """
 
@@ -13,6 +13,7 @@ from typing import Literal
 
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import Resolution
+from deribit_pipeline.warehouse.reads import has_table
 from deribit_pipeline.warehouse.store import Connection
 
 PRICE_TOLERANCE = 1e-3
@@ -33,7 +34,8 @@ _MINUTE = timedelta(minutes=1)
 class Rule:
     """A rule over the rows of a dataset; of candles, over those of one resolution, out of
     `resolutions`. A breach is an ERROR where only this side is at fault and a WARN where the
-    exchange may be: `because` says why."""
+    exchange may be: `because` says why. A file of an older version without the `table` breaks
+    none."""
 
     name: str
     description: str
@@ -41,6 +43,7 @@ class Rule:
     because: str
     query: str
     resolutions: tuple[Resolution, ...] = tuple(Resolution)
+    table: str = ""
 
     def parameters(self, dataset: Dataset, series: Sequence[str], today: date) -> dict[str, object]:
         """The parameters that the query names; `series` are those that are kept up to date."""
@@ -76,6 +79,8 @@ def breaches(
     connection: Connection, rule: Rule, parameters: Mapping[str, object], first: int = 10
 ) -> Breaches:
     """The rows that break a rule."""
+    if rule.table and not has_table(connection, rule.table):
+        return Breaches((), [], 0)
     found = connection.sql(rule.query, params=dict(parameters))
     rows = found.project("columns(*)::varchar").limit(first + 1).fetchall()
     # Where all fit, which is nearly always, nothing need be run again to count them.
@@ -287,4 +292,36 @@ where differences <> ''
 order by instrument_name, opened_at""",
 )
 
-RULES = (_SETTLED, _GAPS, _GRID, _PRICES, _VOLUMES, _FRESH, _MINUTES)
+_FAILED = Rule(
+    name="no_day_has_failed",
+    description="Every day that was requested is proved, or could be when it was last requested.",
+    severity="WARN",
+    because="the exchange may have been away or wrong: `deribit-pipeline repair` requests it again",
+    query="""
+select series, day, reason, failed_at, run_id
+from failed_days
+where dataset = $dataset
+  and not exists (
+      from candle_days
+      where instrument_name = series and candle_days.day = failed_days.day
+        and resolution = $resolution and state in ('complete', 'not_listed')
+  )
+order by all""",
+    table="failed_days",
+)
+
+_VERDICTS = Rule(
+    name="has_no_verdicts",
+    description="No day has a verdict, such as that its candles disagree with coarser ones.",
+    severity="WARN",
+    because="the exchange returned it so more than once",
+    query="""
+select instrument_name, day, verdict, cross_check, fetched_at
+from candle_days
+where resolution = $resolution
+  and (verdict <> '' or cross_check = 'disagrees')
+order by instrument_name, day""",
+    table="failed_days",
+)
+
+RULES = (_SETTLED, _GAPS, _GRID, _PRICES, _VOLUMES, _FRESH, _MINUTES, _FAILED, _VERDICTS)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import duckdb
 
@@ -12,7 +13,8 @@ from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_lin
 from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import REMEDY, FileStore
-from deribit_pipeline.warehouse.migrations import MIGRATIONS
+from deribit_pipeline.warehouse.migrations import HASHED_SINCE, MIGRATIONS
+from deribit_pipeline.warehouse.series_proofs import hash_everything
 from deribit_pipeline.warehouse.store import Change, Connection, Result, Store
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,26 @@ class Warehouse:
     def give_up(self) -> None:
         """Wait for others no more: whoever does fails at once. From any thread."""
         self._store.give_up()
+
+    def pinned(self) -> "Warehouse":
+        """The same, which raises WarehouseError once another file, or none, is in its place."""
+        if not isinstance(self._store, FileStore):
+            return self
+        made = Warehouse(self.location, self.environment)
+        made._store = self._store.pinned()
+        return made
+
+    def require_there(self) -> None:
+        """Raise WarehouseError where nothing is there."""
+        if self.exists():
+            return
+        at = ""
+        if isinstance(self.location, Path) and self.location.is_symlink():
+            at = f" (it is a link to {self.location.readlink()})"
+        raise WarehouseError(
+            f"{self} does not exist{at}: nothing was backfilled into it yet, or its disk is not "
+            "mounted. See that DERIBIT_WAREHOUSE names it."
+        )
 
     def exists(self) -> bool:
         """Whether anything is there. Raises WarehouseError where that cannot be told."""
@@ -70,7 +92,7 @@ class Warehouse:
         One of an older version is brought to this one, unless it is to be left `as_it_is`.
         """
         if not self.exists():
-            with _empty() as connection:
+            with empty_warehouse() as connection:
                 yield connection
             return
         with self._store.reading() as connection:
@@ -136,6 +158,8 @@ class Warehouse:
             )
         elif version < schema.SCHEMA_VERSION:
             migrate(connection, version, MIGRATIONS)
+            if version < HASHED_SINCE:
+                hash_everything(connection)
             self._execute(connection, schema.describing())
             logger.info("Brought %s to version %d", self, schema.SCHEMA_VERSION)
 
@@ -188,7 +212,7 @@ def migrate(
 
 
 @contextmanager
-def _empty() -> Iterator[Connection]:
+def empty_warehouse() -> Iterator[Connection]:
     """A warehouse in memory that holds nothing."""
     try:
         with duckdb.connect() as connection:

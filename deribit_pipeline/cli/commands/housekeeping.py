@@ -13,23 +13,54 @@ from deribit_pipeline.cli.app import app
     epilog="Example: deribit-pipeline backup /mnt/backups/mainnet.duckdb",
 )
 def backup(
-    file: Annotated[Path, typer.Argument(help="The copy. A backup that stands there is replaced.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="The copy. A backup that is there is replaced if it holds no more."),
+    ],
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Replace a backup that holds more, and keep it as FILE.former."
+        ),
+    ] = False,
 ) -> int:
-    """Copy the warehouse as it is at one moment, while others work with it."""
+    """Copy the warehouse as it is at one moment, while others work with it.
+
+    A backup that holds days which the warehouse does not is never replaced, unless --replace is
+    given."""
     from deribit_pipeline.cli import backup as command
 
-    return command.run(file)
+    return command.run(file, replace=replace)
 
 
 @app.command(
     short_help="Say whether all that is needed is at hand.",
-    epilog="Example: DERIBIT_ENV=testnet deribit-pipeline check",
+    epilog="Example: DERIBIT_ENV=testnet deribit-pipeline check; "
+    "deribit-pipeline check --assumptions --json assumptions.json",
 )
-def check() -> int:
+def check(
+    assumptions: Annotated[
+        bool,
+        typer.Option(
+            "--assumptions",
+            help="Instead, test what the code assumes of the exchange, with some thirty public "
+            "requests.",
+        ),
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="With --assumptions, also write the result as JSON, to attach to a bug report; "
+            "a former one is replaced.",
+        ),
+    ] = None,
+) -> int:
     """Say whether exchange, clock, credentials and warehouse are as they should be."""
     from deribit_pipeline.cli import check as command
 
-    return command.run()
+    return command.run(assumptions=assumptions, report=report)
 
 
 @app.command(
@@ -188,3 +219,23 @@ def sandbox(
     return command.run(
         port, requests_per_second, burst, latency_ms / 1000, now, trades_per_minute, fault or []
     )
+
+
+@app.command(
+    short_help="Serve Dagster's UI and run its schedules.",
+    epilog="Example: deribit-pipeline ui --port 3000",
+)
+def ui(
+    port: Annotated[
+        int, typer.Option(help="Port of the UI; 0 takes a free one.", min=0, max=65535)
+    ] = 3000,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at. The UI has no login.", metavar="ADDRESS")
+    ] = "127.0.0.1",
+) -> int:
+    """Serve Dagster's UI with its daemon, on the DAGSTER_HOME and the settings of this folder,
+    until interrupted. Requests that other web pages make, or that name an unknown host, are
+    refused."""
+    from deribit_pipeline.cli import ui as command
+
+    return command.run(host, port)

@@ -41,13 +41,20 @@ def backfill(
     force: Annotated[
         bool, typer.Option("--force", help="Ask again for days that are already proved complete.")
     ] = False,
+    twice: Annotated[
+        bool,
+        typer.Option(
+            "--twice",
+            help="Request each window twice, with different bounds, and compare all rows.",
+        ),
+    ] = False,
 ) -> int:
     """Make days complete: fetch, prove and store their candles, or the rows of a dataset."""
     from deribit_pipeline.cli import arguments
     from deribit_pipeline.cli import backfill as command
 
     wanted = arguments.Wanted(dataset, resolution, instruments, series)
-    return command.run(wanted, start, end, plan=plan, force=force)
+    return command.run(wanted, start, end, plan=plan, force=force, twice=twice)
 
 
 @app.command(

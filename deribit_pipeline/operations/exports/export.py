@@ -1,6 +1,7 @@
 """An export: a folder of files for another program, written whole or not at all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -47,8 +48,8 @@ FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export holds: rows, files beside the manifest, the size of all in bytes, and how
-    many of its days are not proved complete."""
+    """What an export holds: rows, files, the size of all in bytes, and how many of its days are not
+    proved complete."""
 
     rows: int
     files: int
@@ -88,30 +89,53 @@ def export(
         for name in names
         for window in windows
     ]
+    content: dict[str, object] = {}
+
+    @contextmanager
+    def guard() -> Iterator[None]:
+        _require_place(to)  # once more: writing may have taken a while
+        with manifest.replaced(to.resolve(), content):
+            yield
+
     try:
-        with whole_folder(to) as folder:
+        with whole_folder(to, guard=guard) as folder:
             for part in parts:
                 format_.write(part, folder)
-            manifest.write(folder, format_name, parts)
+            content |= manifest.content_of(folder, format_name, parts)
             files = [file for file in folder.rglob("*") if file.is_file()]
             size = sum(file.stat().st_size for file in files)
     except OSError as error:
         raise InputError(f"--to {to} cannot be written ({error.strerror}).") from error
     incomplete = sum(len(part.excerpt.lacking) for part in parts if part.excerpt)
-    return Exported(sum(part.count for part in parts), len(files) - 1, size, incomplete)
+    return Exported(sum(part.count for part in parts), len(files), size, incomplete)
 
 
 def _require_place(to: Path) -> None:
     """Raise InputError where `to` is anything but free, empty, or an export and nothing else."""
     try:
+        place = manifest.place_of(to.resolve())
+        if manifest.is_foreign(to.resolve()):
+            raise InputError(
+                f"--to {to} would replace {place}, which no export wrote: name another folder."
+            )
         if not to.exists():
             return
         if not to.is_dir():
             raise InputError(f"--to {to} is a file: name a folder.")
-        there = {file.relative_to(to).as_posix() for file in to.rglob("*") if not file.is_dir()}
+        if to.is_mount():
+            raise InputError(
+                f"--to {to} is where a disk is mounted, which cannot be replaced whole: name a "
+                "folder in it."
+            )
+        there = {
+            file.relative_to(to).as_posix()
+            for file in to.rglob("*")
+            if file.is_symlink() or not file.is_dir()
+        }
+        others = sorted(there - manifest.files_of(to.resolve()))
     except OSError as error:
         raise InputError(f"--to {to} cannot be read ({error.strerror}).") from error
-    if others := sorted(there - manifest.files_of(to)):
+    if others:
         raise InputError(
             f"--to {to} holds {others[0]}, which no export wrote there: name a folder of its own."
         )

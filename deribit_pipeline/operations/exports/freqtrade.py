@@ -9,7 +9,7 @@ from typing import Any
 from deribit_pipeline.datasets import FUNDING_RATES, Dataset
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.operations.exports.part import Part
+from deribit_pipeline.operations.exports.part import Part, require_finite
 
 _CANDLES = {
     "opened_at": "date",
@@ -28,13 +28,14 @@ _SPOT = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)")
 def write_freqtrade(part: Part, folder: Path) -> None:
     """Write candles, with the volume in base currency, or hourly funding rates.
 
-    Raises InputError for candles that freqtrade would move.
+    Raises InputError for candles that freqtrade would move, and for numbers that it cannot have.
     """
     file = folder / _file_name(part.dataset, part.series)
     frame = part.frame()
     if resolution := part.dataset.resolution:
         _require_its_grid(frame, part.series, resolution)
     columns = _CANDLES if resolution else _FUNDING
+    require_finite(frame, list(columns)[1:], part, "freqtrade")
     frame = frame.reset_index().rename(columns=columns)[list(columns.values())]
     file.parent.mkdir(exist_ok=True)
     frame.assign(date=frame["date"].dt.as_unit("ms")).to_feather(

@@ -6,6 +6,7 @@ high precision, which those for Linux and macOS are.
 """
 
 from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import Resolution
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.operations.exports.part import Part
+from deribit_pipeline.operations.exports.part import Part, refuse, require_finite
 
 _VENUE = "DERIBIT"
 _BYTES, _DECIMALS = 16, 16
@@ -24,11 +25,23 @@ _BYTES, _DECIMALS = 16, 16
 # is rounded; of volumes, which are sums, so many are kept.
 _MOST_PRICE_DECIMALS, _VOLUME_DECIMALS = 9, 8
 
+# The largest price and quantity of nautilus_trader 1.221 in high precision: PRICE_MAX, which holds
+# for negative prices too, and QUANTITY_MAX.
+_MOST_PRICE, _MOST_VOLUME = 17_014_118_346_046.0, 34_028_236_692_093.0
+
+# Up to here the product of a number and a power of ten is a whole number of 64 bits.
+_MOST_WHOLE = 2.0**62
+
+_PRICES = ("open", "high", "low", "close")
+
 _ROWS_PER_GROUP = 5_000
 
 
 def write_nautilus(part: Part, folder: Path) -> None:
-    """Write candles as bars, stamped with their end, their volume in base currency."""
+    """Write candles as bars, stamped with their end, their volume in base currency.
+
+    Raises InputError for numbers that nautilus_trader cannot have.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -37,15 +50,14 @@ def write_nautilus(part: Part, folder: Path) -> None:
     frame = part.frame()
     if frame.empty:
         return
-    prices = frame[["open", "high", "low", "close"]].to_numpy()
+    require_finite(frame, [*_PRICES, "volume_base"], part, "nautilus_trader")
+    _require_within(frame, part)
+    prices = frame[list(_PRICES)].to_numpy()
     decimals = _decimals(prices)
     ended = (frame.index + resolution.duration).as_unit("ns").asi8
     instrument_id = f"{part.series}.{_VENUE}"
     bar_type = f"{instrument_id}-{_specification(resolution)}-LAST-EXTERNAL"
-    columns = {
-        name: _fixed(prices[:, number], decimals)
-        for number, name in enumerate(("open", "high", "low", "close"))
-    }
+    columns = {name: _fixed(prices[:, number], decimals) for number, name in enumerate(_PRICES)}
     columns["volume"] = _fixed(frame["volume_base"].to_numpy(), _VOLUME_DECIMALS)
     columns |= {name: pa.array(ended.astype(np.uint64)) for name in ("ts_event", "ts_init")}
     schema = pa.schema(
@@ -87,12 +99,26 @@ def _decimals(prices: NDArray[np.float64]) -> int:
     )
 
 
+def _require_within(frame: Any, part: Part) -> None:
+    """Raise InputError for a number that is beyond what nautilus_trader holds."""
+    for column in (*_PRICES, "volume_base"):
+        is_volume = column == "volume_base"
+        most = _MOST_VOLUME if is_volume else _MOST_PRICE
+        values = frame[column].to_numpy()
+        beyond = (values > most) | (values < (0.0 if is_volume else -most))
+        if beyond.any():
+            refuse(frame, column, int(beyond.argmax()), part, "nautilus_trader")
+
+
 def _fixed(values: NDArray[np.float64], decimals: int) -> Any:
     """The values as integers of 16 bytes, little-endian, in units of 10 ** -16."""
     import pyarrow as pa
 
     unit = 10 ** (_DECIMALS - decimals)
-    whole = np.rint(values * 10**decimals).astype(np.int64).tolist()
+    if len(values) and np.abs(values).max() * 10**decimals > _MOST_WHOLE:
+        whole = [round(Fraction(value) * 10**decimals) for value in values.tolist()]
+    else:
+        whole = np.rint(values * 10**decimals).astype(np.int64).tolist()
     raw = b"".join((number * unit).to_bytes(_BYTES, "little", signed=True) for number in whole)
     return pa.Array.from_buffers(pa.binary(_BYTES), len(whole), [None, pa.py_buffer(raw)])
 

@@ -1,13 +1,16 @@
 """What a format is given to write: a series over a window, read when the format asks for it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import TimeWindow
+from deribit_pipeline.errors import InputError
 from deribit_pipeline.warehouse import candle_series, frames, series
 from deribit_pipeline.warehouse.series import Excerpt
 from deribit_pipeline.warehouse.store import Connection
@@ -32,13 +35,15 @@ class Part:
             if not self.is_incomplete_allowed:
                 excerpt.require_complete()
 
-    def copy(self, file: Path, options: str) -> None:
-        """Write the rows, sorted, to a file as DuckDB's `copy` does, with these options of it."""
-        file.parent.mkdir(parents=True)
+    def copy(self, file: Path, name: str, options: str) -> None:
+        """Write the rows, sorted, to a file as DuckDB's `copy` does, with these options of it. Its
+        first column is the series, under this name."""
+        file.parent.mkdir(exist_ok=True)
         with self._read() as (connection, excerpt):
             [(self.count,)] = connection.execute(
-                f"copy (from ({excerpt.query}) order by {excerpt.order}) to $file ({options})",
-                {**excerpt.parameters, "file": str(file)},
+                f"copy (select $copied_series::varchar as {name}, * from ({excerpt.query}) "
+                f"order by {excerpt.order}) to $file ({options})",
+                {**excerpt.parameters, "file": str(file), "copied_series": self.series},
             ).fetchall()
 
     def frame(self) -> Any:
@@ -61,3 +66,22 @@ class Part:
                 excerpt.require_complete()  # it changed since the whole window was looked at
             self.excerpt = excerpt
             yield connection, excerpt
+
+
+def require_finite(frame: Any, columns: Collection[str], part: Part, program: str) -> None:
+    """Raise InputError for a number in these columns that the program cannot have: none, or one
+    that is not finite."""
+    for column in columns:
+        odd = ~np.isfinite(frame[column].to_numpy(dtype=np.float64, na_value=np.nan))
+        if odd.any():
+            refuse(frame, column, int(odd.argmax()), part, program)
+
+
+def refuse(frame: Any, column: str, row: int, part: Part, program: str) -> NoReturn:
+    """Raise InputError for the number of a row, which the program cannot have."""
+    value = frame[column].iloc[row]
+    said = "missing" if value is None or value != value else f"{value}"
+    raise InputError(
+        f"{column} of {part.series} at {frame.index[row]:%Y-%m-%d %H:%M} is {said}, which "
+        f"{program} cannot have: nothing is written; export it as parquet or csv."
+    )

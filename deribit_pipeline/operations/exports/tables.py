@@ -1,4 +1,8 @@
-"""Parquet and CSV: a file for each series and month, in folders named as Hive does."""
+"""Parquet and CSV: a file for each series and month, in a folder for each series.
+
+The name of the series is the first column of each file, and the folders are not named as Hive
+does: pandas, which makes a column of a folder `instrument_name=…`, refuses files that have it too.
+"""
 
 from pathlib import Path
 
@@ -15,16 +19,14 @@ _INSTANTS = "%Y-%m-%dT%H:%M:%S.%gZ"
 
 def write_parquet(part: Part, folder: Path) -> None:
     """Write the part as Parquet, compressed with zstd; instants are UTC."""
-    part.copy(_file(part, folder, "parquet"), "format parquet, compression zstd")
+    _copy(part, folder, "parquet", "format parquet, compression zstd")
 
 
 def write_csv(part: Part, folder: Path) -> None:
     """Write the part as CSV with a header; instants are like 2024-01-31T08:00:00.000Z."""
-    part.copy(_file(part, folder, "csv"), f"format csv, header, timestampformat '{_INSTANTS}'")
+    _copy(part, folder, "csv", f"format csv, header, timestampformat '{_INSTANTS}'")
 
 
-def _file(part: Part, folder: Path, ending: str) -> Path:
-    """Where the part goes; the name of its series is in the path, and not in the file."""
-    of_series = f"{_COLUMNS[part.dataset.series]}={part.series}"
-    of_month = f"month={part.window.start:%Y-%m}"
-    return folder / of_series / of_month / f"{part.dataset.name}.{ending}"
+def _copy(part: Part, folder: Path, ending: str, options: str) -> None:
+    file = folder / part.series / f"{part.dataset.name}-{part.window.start:%Y-%m}.{ending}"
+    part.copy(file, _COLUMNS[part.dataset.series], options)

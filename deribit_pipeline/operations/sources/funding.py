@@ -2,26 +2,31 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from deribit_pipeline.datasets import FUNDING_RATES
 from deribit_pipeline.deribit import funding
-from deribit_pipeline.deribit.methods import Told
 from deribit_pipeline.domain import END_OF_TIME, Instrument, TimeWindow, day_window
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.listings import agreed_listing, listings
 from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
-from deribit_pipeline.planning.rows import Columns
-from deribit_pipeline.planning.windows import Cadence, Lane
+from deribit_pipeline.planning.cadence import Cadence
+from deribit_pipeline.planning.windows import Lane
+from deribit_pipeline.planning.witness import EightHours
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
-"""The end of the first hour of which the exchange tells BTC-PERPETUAL's funding."""
+"""The end of the first hour of which the exchange tells BTC-PERPETUAL's funding
+(assumption:funding-began)."""
 
+_CONTROL = "BTC-PERPETUAL"
 _HISTORY = TimeWindow(BEGAN, END_OF_TIME)
 _MILLISECOND = timedelta(milliseconds=1)
 
-# A row stands at the end of its hour: the hour is over then.
-HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744)
+# A row stands at the end of its hour: the hour is over then. At most 744 come, of a longer window
+# the newest: assumption:funding-most, assumption:funding-kept-end.
+# A request begins with the seven hours that make the first one's `interest_8h` with it.
+HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744, lead=7)
 
 
 class FundingRates(WindowedSource):
@@ -36,6 +41,7 @@ class FundingRates(WindowedSource):
     ) -> Lanes:
         """The hours of which a part was within the listing, since the exchange tells any."""
         instrument = await _listing(exchange, warehouse, series, days)
+        witness = EightHours(is_linear="_" in series)
         # The first hour ends after the listing, the last one with the delisting.
         listed = TimeWindow(
             instrument.listed_at + _MILLISECOND,
@@ -43,13 +49,12 @@ class FundingRates(WindowedSource):
         )
         life = listed.intersection(_HISTORY)
         if not _is_perpetual(instrument) or life is None:
-            return Lanes(None)
+            return Lanes(None, witness)
         lane = Lane(HOURS, life, funding.HISTORY, {"instrument_name": series})
 
-        async def ask(window: TimeWindow) -> Told[Columns]:
-            return await exchange.client.get_funding_rate_history(series, window)
-
-        return Lanes(listed, [(lane, ask)])
+        ask = partial(exchange.client.get_funding_rate_history, series)
+        control = partial(exchange.client.get_funding_rate_history, _CONTROL)
+        return Lanes(listed, witness, [(lane, ask)], None if series == _CONTROL else control)
 
 
 def _is_perpetual(instrument: Instrument) -> bool:

@@ -2,13 +2,17 @@
 rows, or stands alone."""
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import date
+from functools import partial
 
 import numpy as np
 
-from deribit_pipeline.deribit.methods import Told
-from deribit_pipeline.domain import TimeWindow
+from deribit_pipeline.deribit.readings import ToldRows
+from deribit_pipeline.domain import Moments, TimeWindow, day_window
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.operations.believing import (
     LOOKS,
@@ -21,30 +25,43 @@ from deribit_pipeline.operations.believing import (
     whole_or_halves,
 )
 from deribit_pipeline.planning.agreement import Claim
-from deribit_pipeline.planning.rows import Columns
+from deribit_pipeline.planning.cadence import Cadence
+from deribit_pipeline.planning.rows import count_of
 from deribit_pipeline.planning.windows import (
-    Cadence,
     Lane,
     Page,
     agreement,
+    each_once,
     joined_pages,
     read_page,
 )
 
-# So many neighbours that agree support each other. Two more requests for a short range cost little
-# where windows are few, and two neighbours are easily mistaken in the same way.
-_ENOUGH = 3
+logger = logging.getLogger(__name__)
 
-Ask = Callable[[TimeWindow], Awaitable[Told[Columns]]]
+ENOUGH = 3
+"""So many neighbours that agree support each other. Two more requests for a short range cost little
+where windows are few, and two neighbours are easily mistaken in the same way."""
+
+Ask = Callable[[TimeWindow], Awaitable[ToldRows]]
 """Asks for the rows that stand in a window."""
 
 
 class PageFetcher:
-    """Fetches the windows of one lane until they can be believed."""
+    """Fetches the windows of one lane until they can be believed.
 
-    def __init__(self, lane: Lane, ask: Ask) -> None:
+    `control` asks for the rows of a series that surely has some: where it has the newest ones, the
+    exchange works, and a series without any has none yet. With `each_twice`, two responses for
+    different windows must share every page.
+    """
+
+    def __init__(
+        self, lane: Lane, ask: Ask, control: Ask | None = None, *, each_twice: bool = False
+    ) -> None:
         self._lane = lane
         self._ask = ask
+        self._control = control
+        self._each_twice = each_twice
+        self._times = Counter[TimeWindow]()
         self._are_newest_told = False
         self._asking_newest = asyncio.Lock()
 
@@ -64,7 +81,11 @@ class PageFetcher:
             for piece in some
         ]
         claims = [Claim(page) for page in pages_of(pieces)]
-        settled = await settle(claims, self._ask_again, self._contradiction, _ENOUGH)
+        enough = ENOUGH
+        if self._each_twice:
+            enough = len(claims) + 1  # no number of neighbours stands for a second response
+            await together(self._ask_again(claim) for claim in claims)
+        settled = await settle(claims, self._ask_again, self._contradiction, enough)
         return [
             *unproved_of(pieces),
             *(
@@ -75,30 +96,59 @@ class PageFetcher:
             ),
         ]
 
+    def looks(self, moments: Moments) -> list[TimeWindow]:
+        """Windows that request the rows of these moments, and their neighbours, again."""
+        return self._lane.second_looks(moments) if len(moments) else []
+
+    async def look(self, window: TimeWindow, reach: int) -> Page:
+        """What one response says of a window, requested with `reach` rows more on each side.
+        Raises DeribitError."""
+        return await self._page(window, reach)
+
+    def unproved(self, day: date, why: str) -> DeribitError:
+        """The error of a day whose rows cannot be proved."""
+        return self._lane.odd(day_window(day), why)
+
     async def _ask_again(self, claim: Claim[Page]) -> None:
-        hear(claim, await self._pages(claim.page.window), joined_pages)
+        """Hear what other windows say: no request has the bounds of an earlier one."""
+        window = claim.page.window
+        self._times[window] += 1
+        reach = self._times[window]
+        parts = self.cadence.again(window, reach)
+        pieces = [piece for part in parts for piece in await self._pages(part, reach)]
+        hear(claim, pieces, joined_pages)
 
     def _contradiction(self, window: TimeWindow) -> DeribitError:
         return self._lane.odd(window, "answers contradict each other")
 
-    async def _pages(self, window: TimeWindow) -> list[Page | Unproved]:
-        return await whole_or_halves(window, self._completed, self._lane.halves)
+    async def _pages(self, window: TimeWindow, reach: int = 0) -> list[Page | Unproved]:
+        ask = partial(self._completed, reach=reach)
+        return await whole_or_halves(window, ask, self._lane.halves)
 
-    async def _page(self, window: TimeWindow) -> Page:
-        told = await self._ask(self._lane.asked(window))
-        return read_page(self._lane, window, told.said, told.as_of)
+    async def _page(self, window: TimeWindow, reach: int = 0) -> Page:
+        wide = self.cadence.widened(window, reach)
+        told = await self._ask(self._lane.asked(wide))
+        rows = each_once(self.cadence.at, told.said)
+        repeated = count_of(told.said) - count_of(rows)
+        if repeated:
+            counted = "1 row" if repeated == 1 else f"{repeated} rows"
+            note = self._lane.odd(wide, f"{counted} came twice, with equal values")
+            logger.warning("%s", note)
+        page = read_page(self._lane, wide, rows, told.as_of, told.malformed)
+        return page.narrowed(window) if reach else page
 
-    async def _completed(self, window: TimeWindow) -> Page:
+    async def _completed(self, window: TimeWindow, reach: int = 0) -> Page:
         """The page with what it lacked, as far as other windows have it; what still lacks, they
         lack as well. Raises DeribitBadPayload where they contradict it."""
-        page = await self._page(window)
-        for _ in range(LOOKS):
+        page = await self._page(window, reach)
+        for number in range(LOOKS):
             missing = page.missing
             if not len(missing):
                 if not len(page.expected) and not len(page.moments):
                     await self._require_newest_once(page)
                 return page
-            looks = [await self._page(look) for look in self._lane.second_looks(missing)]
+            windows = self._lane.second_looks(missing)
+            looks = [await self._page(look, reach + number) for look in windows]
             if any(page.is_contradicted_by(look) for look in looks):
                 break
             for look in looks:
@@ -124,6 +174,8 @@ class PageFetcher:
 
     async def _require_newest(self, page: Page) -> None:
         """An exchange that has no rows at all confirms nothing: it may be down."""
-        newest = await self._page(self._lane.newest(page.as_of))
-        if not len(newest.moments):
+        window = self._lane.newest(page.as_of)
+        if len((await self._page(window)).moments):
+            return
+        if self._control is None or not count_of((await self._control(window)).said):
             raise self._lane.odd(page.window, "no rows came, and of the newest ones none either")

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import date
 
 from deribit_pipeline.datasets import TRADES
-from deribit_pipeline.domain import DatasetProof, DayState
+from deribit_pipeline.domain import CrossCheck, DatasetProof, DayState
 from deribit_pipeline.errors import IncompleteTrades
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.source import FailedDays
-from deribit_pipeline.planning.rows import FetchedRows, some_of
+from deribit_pipeline.planning.rows import FetchedRows, count_of, some_of
 from deribit_pipeline.warehouse import datasets, former_trades, rebuilt
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -46,7 +46,21 @@ def _made(warehouse: Warehouse, name: str, day: date) -> FetchedRows | FailedDay
         expected = made["opened_at"] if is_first else rebuilt.minutes(connection, name, day)
         compared = rebuilt.comparison(connection, name, day)
         as_of = former_trades.known_at(connection, name, day)
-    return FetchedRows(name, day, made, as_of, expected, verdict=_verdict(compared))
+    return FetchedRows(
+        name,
+        day,
+        made,
+        as_of,
+        expected,
+        verdict=_verdict(compared),
+        cross_check=_cross_check(compared, count_of(made)),
+    )
+
+
+def _cross_check(compared: rebuilt.Comparison, made: int) -> CrossCheck:
+    if compared.differing:
+        return CrossCheck.DISAGREES
+    return CrossCheck.AGREES if 0 < made == compared.compared else CrossCheck.NONE
 
 
 def _verdict(compared: rebuilt.Comparison) -> str:

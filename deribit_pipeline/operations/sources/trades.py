@@ -4,43 +4,33 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import date
 
 import numpy as np
 
 from deribit_pipeline.deribit.trades import BY_NUMBER
 from deribit_pipeline.domain import Instrument, day_window, days_between, spans_of
-from deribit_pipeline.errors import DeribitBadPayload, DeribitError
+from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.listings import agreed_listing, listings
 from deribit_pipeline.operations.sources.source import FailedDays
-from deribit_pipeline.operations.sources.trade_hosts import Newest, TradeHosts
-from deribit_pipeline.planning.rows import FetchedRows
-from deribit_pipeline.planning.trades import MARGIN, NO_TRADES, Chunk, CutDay, DayCutter, chunks
+from deribit_pipeline.operations.sources.trade_chunks import TradeChunks
+from deribit_pipeline.operations.sources.trade_hosts import TradeHosts
+from deribit_pipeline.operations.sources.trade_plan import Span, planned
+from deribit_pipeline.operations.sources.trade_witness import Witness, Witnessed, chart_requests
+from deribit_pipeline.planning.rows import FetchedRows, count_of
+from deribit_pipeline.planning.trades import MARGIN, NO_TRADES, Chunk, CutDay, DayCutter
+from deribit_pipeline.planning.trades import chunks as pieces_of
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # How many chunks are under way at the same time: enough for 20 calls a second that take most of a
 # second each, and 16 times 10,000 trades are what waits for the one before.
 _AHEAD = 16
 
-# How long after midnight trades of the day before may still be told for the first time.
-_LATE = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Unbroken days of an instrument, and the numbers in which all trades of them are.
-
-    `last` is the newest number of all; `as_of` is the exchange's clock when it was told, and
-    `known_until` the moment before which no more trades can come.
-    """
-
-    days: Sequence[date]
-    numbers: range
-    last: int
-    as_of: datetime
-    known_until: datetime
+# Chunks in a row of which not one trade came, each requested several times, after which no more
+# is requested.
+_MOST_EMPTY = 50
 
 
 class TradesSource:
@@ -61,21 +51,27 @@ class TradesSource:
         listed = _listed(instrument, days)
         for day in sorted(set(days) - set(listed)):
             yield FetchedRows(series, day, NO_TRADES, hosts.now, is_listed=False)
+        chunks = TradeChunks(hosts, is_combo=instrument.kind.endswith("combo"))
+        client = (exchange.history if instrument.is_archived else None) or exchange.client
         for first, last in spans_of(listed):
-            span = list(days_between(first, last))
+            days = list(days_between(first, last))
             try:
-                planned = await _planned(hosts, instrument, span)
+                span = await planned(hosts, instrument, days)
             except DeribitBadPayload as error:
-                yield FailedDays(span, error)
+                yield FailedDays(days, error)
                 continue
-            async with aclosing(_cut(hosts, planned)) as cut_days:
+            witness = Witness(client, hosts, chunks, instrument, span)
+            async with aclosing(_cut(chunks, hosts.per_chunk, span)) as cut_days:
                 async for cut in cut_days:
-                    yield _fetched(series, planned, cut)
+                    yield _fetched(series, span, await witness.beside(cut))
 
     def requests(self, series: str, days: Sequence[date]) -> int:
         """How many requests the days take, at least: nobody knows before how many trades there
-        are. Each unbroken span takes two for each of its ends, and each day one."""
-        return 2 + 6 * len(spans_of(days)) + len(days)
+        are. Each unbroken span takes two for each of its ends and those of its hourly candles, and
+        each day one."""
+        spans = spans_of(days)
+        hours = sum(chart_requests(first, last) for first, last in spans)
+        return 2 + 6 * len(spans) + hours + len(days)
 
 
 def _listed(instrument: Instrument, days: Sequence[date]) -> list[date]:
@@ -89,57 +85,9 @@ def _listed(instrument: Instrument, days: Sequence[date]) -> list[date]:
     ]
 
 
-async def _planned(hosts: TradeHosts, instrument: Instrument, days: Sequence[date]) -> _Span:
-    """The numbers in which the trades of the days are, some before and after them included."""
-    start, end = day_window(days[0]).start, day_window(days[-1]).end
-    newest = await hosts.newest()
-    before = after = None
-    if start > instrument.listed_at:
-        before = await hosts.last_before(start, instrument.listed_at, newest.as_of)
-    if end <= newest.as_of:
-        after = await hosts.first_from(end, newest.as_of)
-    known_until = end
-    if after is None:
-        newest, known_until = await _ending(hosts, instrument, days, newest)
-    last = max(filter(None, (newest.number, before, after)), default=0)
-    first = 1
-    if before is not None:
-        first = max(before - 2 * MARGIN, 1)
-    elif last:
-        earliest = await hosts.first_from(start, newest.as_of)
-        if earliest is not None and earliest > hosts.per_chunk:
-            raise _odd(instrument, f"no trade before the number {earliest} is told")
-    stop = last + 1 if after is None else min(after + 2 * MARGIN, last) + 1
-    known_until = min(known_until, newest.as_of - _LATE)
-    return _Span(days, range(first, stop), last, newest.as_of, known_until)
-
-
-async def _ending(
-    hosts: TradeHosts, instrument: Instrument, days: Sequence[date], newest: Newest
-) -> tuple[Newest, datetime]:
-    """The newest trade where none is told after the days, and until when none can come.
-
-    Days that are over may have no trade after them. What proves that nothing follows is that
-    nothing comes: it must be said once more, by hosts that have got as far.
-    """
-    over = [day for day in days if day_window(day).end <= newest.as_of - _LATE]
-    if not over or day_window(over[-1]).end <= newest.known_until:
-        return newest, newest.known_until
-    start, end = day_window(days[0]).start, day_window(over[-1]).end
-    newest = await hosts.last(newest, end)
-    if await hosts.knows_all(start, min(end, instrument.expires_at or end)):
-        return newest, end
-    if not hosts.has_archive:
-        raise _odd(instrument, "trades of before yesterday are not told here")
-    return newest, newest.known_until
-
-
-def _odd(instrument: Instrument, reason: str) -> DeribitError:
-    name = instrument.instrument_name
-    return DeribitBadPayload(reason, method=BY_NUMBER, params={"instrument_name": name})
-
-
-async def _cut(hosts: TradeHosts, span: _Span, step: int = 1) -> AsyncGenerator[CutDay]:
+async def _cut(
+    chunks: TradeChunks, per_chunk: int, span: Span, step: int = 1
+) -> AsyncGenerator[CutDay]:
     """The days of the span, each as soon as no later chunk can change it.
 
     Looks further before and after where trades beside the span are on its days.
@@ -147,7 +95,7 @@ async def _cut(hosts: TradeHosts, span: _Span, step: int = 1) -> AsyncGenerator[
     numbers, as_of, is_begun = span.numbers, span.as_of, False
     cutter = DayCutter(span.days, numbers.start)
     while numbers:
-        async with aclosing(_told(hosts, numbers)) as told:
+        async with aclosing(_agreeing(chunks, per_chunk, numbers)) as told:
             async for chunk in told:
                 finished = list(cutter.take(chunk))
                 is_begun = is_begun or cutter.begins_before or chunk.error is not None
@@ -156,14 +104,16 @@ async def _cut(hosts: TradeHosts, span: _Span, step: int = 1) -> AsyncGenerator[
                 as_of = chunk.as_of
                 for day in finished:
                     yield day
-        if not is_begun:
+                if cutter.is_done:
+                    break
+        if not is_begun or cutter.is_done:
             break
         stop = span.last + 1 if not cutter.ends_after else numbers.stop
-        numbers = range(numbers.stop, min(numbers.stop + hosts.per_chunk, stop))
+        numbers = range(numbers.stop, min(numbers.stop + per_chunk, stop))
     if span.numbers and not is_begun:
         first = max(span.numbers.start - MARGIN * 10**step, 1)
         earlier = replace(span, numbers=range(first, span.numbers.stop))
-        async with aclosing(_cut(hosts, earlier, step + 1)) as days:
+        async with aclosing(_cut(chunks, per_chunk, earlier, step + 1)) as days:
             async for day in days:
                 yield day
         return
@@ -171,12 +121,39 @@ async def _cut(hosts: TradeHosts, span: _Span, step: int = 1) -> AsyncGenerator[
         yield day
 
 
-async def _told(hosts: TradeHosts, numbers: range) -> AsyncGenerator[Chunk]:
+async def _agreeing(chunks: TradeChunks, per_chunk: int, numbers: range) -> AsyncGenerator[Chunk]:
+    """The chunks of these numbers, in order. Each is held against the one after it: where they
+    contradict each other, both are requested again. Raises DeribitBadPayload where too many in a
+    row have no trade."""
+    former: Chunk | None = None
+    empty = 0
+    async with aclosing(_fetched_ahead(chunks, per_chunk, numbers)) as fetched:
+        async for chunk in fetched:
+            empty = 0 if count_of(chunk.rows) or chunk.error is not None else empty + 1
+            if empty == _MOST_EMPTY:
+                raise DeribitBadPayload(
+                    f"{empty} responses in a row have no trade, though there should be "
+                    f"{len(numbers):,} up to the number {numbers.stop - 1}",
+                    method=BY_NUMBER,
+                    params={"start_seq": chunk.wanted.start, "end_seq": chunk.wanted.stop - 1},
+                )
+            if former is not None and former.contradicts(chunk):
+                former, chunk = await chunks.confirmed(former), await chunks.confirmed(chunk)
+            if former is not None:
+                yield former
+            former = chunk
+    if former is not None:
+        yield former
+
+
+async def _fetched_ahead(
+    chunks: TradeChunks, per_chunk: int, numbers: range
+) -> AsyncGenerator[Chunk]:
     """The chunks of these numbers, in order, some of them under way ahead of time."""
     under_way: deque[asyncio.Task[Chunk]] = deque()
     try:
-        for wanted in chunks(numbers, hosts.per_chunk):
-            under_way.append(asyncio.create_task(hosts.chunk(wanted)))
+        for wanted in pieces_of(numbers, per_chunk):
+            under_way.append(asyncio.create_task(chunks.chunk(wanted)))
             if len(under_way) == _AHEAD:
                 yield await under_way.popleft()
         while under_way:
@@ -187,10 +164,20 @@ async def _told(hosts: TradeHosts, numbers: range) -> AsyncGenerator[Chunk]:
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-def _fetched(series: str, span: _Span, cut: CutDay) -> FetchedRows | FailedDays:
+def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedRows | FailedDays:
+    cut = witnessed.cut
     if cut.error is not None:
         return FailedDays([cut.day], cut.error)
     numbers = cut.rows["trade_seq"]
     expected = np.union1d(numbers, cut.holes) if len(cut.holes) else numbers
     is_over = day_window(cut.day).end <= span.known_until
-    return FetchedRows(series, cut.day, cut.rows, cut.as_of, expected, is_over=is_over)
+    return FetchedRows(
+        series,
+        cut.day,
+        cut.rows,
+        cut.as_of,
+        expected,
+        is_over=is_over,
+        verdict=witnessed.verdict,
+        cross_check=witnessed.cross_check,
+    )

@@ -8,18 +8,20 @@ import numpy as np
 
 from deribit_pipeline.datasets import VOLATILITY_INDEX
 from deribit_pipeline.deribit import volatility_index
-from deribit_pipeline.deribit.methods import Told
+from deribit_pipeline.deribit.readings import ToldRows
 from deribit_pipeline.domain import END_OF_TIME, TimeWindow
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.sources.pages import Ask
 from deribit_pipeline.operations.sources.windows import Lanes, WindowedSource
+from deribit_pipeline.planning.cadence import Cadence
 from deribit_pipeline.planning.rows import Columns
-from deribit_pipeline.planning.windows import Cadence, Lane
+from deribit_pipeline.planning.windows import Lane
+from deribit_pipeline.planning.witness import HoursOfMinutes
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 ALWAYS = TimeWindow(datetime(1970, 1, 2, tzinfo=UTC), END_OF_TIME)
 LIFE = TimeWindow(datetime(2021, 3, 24, tzinfo=UTC), ALWAYS.end)
-"""Since when the index is told: the day is known, its first hour is not."""
+"""Since when the index is told: the day is known (assumption:dvol-began), its first hour is not."""
 
 
 def _candles_of(seconds: int, most: int = 1_000) -> Cadence:
@@ -33,13 +35,15 @@ def _labelled(cadence: Cadence, candles: Columns) -> Columns:
     return {name: np.full(count, label, object) for name, label in cadence.labels.items()} | candles
 
 
+# A response holds at most 1,000: assumption:dvol-most.
 # Of hours far fewer are asked for at once than an answer holds: so many days as are believed
 # together would be one window, and neighbouring windows that agree are worth more than one alone.
 MINUTES, HOURS = _candles_of(60), _candles_of(3_600, most=120)
 
 
 class VolatilityIndexCandles(WindowedSource):
-    """The candles of a currency at both resolutions: a day is complete with those of both."""
+    """The candles of a currency at both resolutions: a day is complete with those of both. That
+    the hours are made of the minutes is assumption:dvol-sums."""
 
     dataset = VOLATILITY_INDEX
     cadences = (HOURS, MINUTES)
@@ -51,6 +55,7 @@ class VolatilityIndexCandles(WindowedSource):
         """Every day is asked for: the exchange alone knows which currencies have an index."""
         return Lanes(
             ALWAYS,
+            HoursOfMinutes(),
             [
                 (_lane(cadence, series), _ask(exchange, cadence, series))
                 for cadence in self.cadences
@@ -64,7 +69,7 @@ def _lane(cadence: Cadence, currency: str) -> Lane:
 
 
 def _ask(exchange: Exchange, cadence: Cadence, currency: str) -> Ask:
-    async def ask(window: TimeWindow) -> Told[Columns]:
+    async def ask(window: TimeWindow) -> ToldRows:
         told = await exchange.client.get_volatility_index_data(
             currency, cadence.labels["resolution"], window
         )

@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
 
@@ -15,10 +15,13 @@ from deribit_pipeline.domain import TimeWindow, day_window
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.operations.believing import Unproved, together
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.operations.sources.pages import Ask, PageFetcher
+from deribit_pipeline.operations.sources.cross_checks import CrossChecks
+from deribit_pipeline.operations.sources.pages import ENOUGH, Ask, PageFetcher
 from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.cadence import Cadence
 from deribit_pipeline.planning.rows import Columns, FetchedRows, Keys, joined_rows, keys_of, some_of
-from deribit_pipeline.planning.windows import Cadence, Lane, Page, joined_pages
+from deribit_pipeline.planning.windows import Lane, Page, joined_pages
+from deribit_pipeline.planning.witness import Witness
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # How many windows of the finest cadence are believed together, and how many such stretches are
@@ -29,11 +32,13 @@ _STRETCHES = 3
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """How to ask for a series in each cadence, and the time outside of which it does not exist;
-    None where it never does."""
+    """How to ask for a series in each cadence, the time outside of which it does not exist, or
+    None where it never does, and what its rows are held against; for `control` see PageFetcher."""
 
     listed: TimeWindow | None
+    witness: Witness
     ways: Sequence[tuple[Lane, Ask]] = ()
+    control: Ask | None = None
 
     def has(self, day: date) -> bool:
         """Whether the series exists on the day."""
@@ -59,12 +64,11 @@ class WindowedSource(ABC):
 
     def requests(self, series: str, days: Sequence[date]) -> int:
         """How many requests the days take where every answer is to be believed: a window that
-        has fewer than two neighbours is asked for twice."""
+        has fewer than two neighbours is asked for twice. The witness costs none."""
         return sum(
-            count if count > 2 else 2 * count
+            cadence.requests(stretch, ENOUGH)
             for stretch in self._stretches(days)
             for cadence in self.cadences
-            for count in [len(cadence.windows(stretch))]
         )
 
     async def fetch(
@@ -75,11 +79,17 @@ class WindowedSource(ABC):
         listed = [day for day in days if lanes.has(day)]
         for day in sorted(set(days) - set(listed)):
             yield self._unlisted(exchange, series, day)
-        fetchers = [PageFetcher(lane, ask) for lane, ask in lanes.ways]
+        fetchers = [
+            PageFetcher(lane, ask, lanes.control, each_twice=exchange.each_twice)
+            for lane, ask in lanes.ways
+        ]
+        checks = CrossChecks(lanes.witness, fetchers, self.nothing, series)
         under_way: deque[asyncio.Task[list[FetchedRows | FailedDays]]] = deque()
         try:
             for stretch in self._stretches(listed):
-                under_way.append(asyncio.create_task(self._fetched(series, fetchers, stretch)))
+                under_way.append(
+                    asyncio.create_task(self._fetched(series, fetchers, checks, stretch))
+                )
                 if len(under_way) == _STRETCHES:
                     for fetched in await under_way.popleft():
                         yield fetched
@@ -106,22 +116,39 @@ class WindowedSource(ABC):
         return FetchedRows(series, day, self.nothing, as_of, none, none, is_listed=False)
 
     async def _fetched(
-        self, series: str, fetchers: Sequence[PageFetcher], days: Sequence[date]
+        self,
+        series: str,
+        fetchers: Sequence[PageFetcher],
+        checks: CrossChecks,
+        days: Sequence[date],
     ) -> list[FetchedRows | FailedDays]:
-        """The days of a stretch, once all its windows are in and agree."""
+        """The days of a stretch, once all its windows are in and agree, and their rows with their
+        witness."""
         believed = await together(
             fetcher.believed(fetcher.cadence.windows(days)) for fetcher in fetchers
         )
+        checked = await checks.checked(believed)
         fetched: list[FetchedRows | FailedDays] = []
         failed: dict[DeribitError, list[date]] = {}
         for day in days:
             parts = [_parts_of(pieces, day_window(day)) for pieces in believed]
             error = next((p.error for part in parts for p in part if isinstance(p, Unproved)), None)
+            if error is None and (why := checked.unproved(day)):
+                error = fetchers[0].unproved(day, why)
             if error is not None:
                 failed.setdefault(error, []).append(day)
                 continue
-            pages = [joined_pages([p for p in part if isinstance(p, Page)]) for part in parts]
-            fetched.append(self._day(series, day, fetchers, pages))
+            pages = [
+                rows.corrected(joined_pages([p for p in part if isinstance(p, Page)]))
+                for rows, part in zip(checked.rows, parts, strict=True)
+            ]
+            fetched.append(
+                replace(
+                    self._day(series, day, fetchers, pages),
+                    verdict=checked.verdict(day),
+                    cross_check=checked.cross_check(day),
+                )
+            )
         return [*fetched, *(FailedDays(days, error) for error, days in failed.items())]
 
     def _day(

@@ -1,0 +1,68 @@
+"""`ui`: Dagster's UI, schedules and runs, until interrupted."""
+
+import ipaddress
+import os
+import socket
+import time
+from typing import NoReturn
+
+from deribit_pipeline.cli.interrupts import Interrupted, caught
+from deribit_pipeline.cli.terminal import stderr
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.home import prepare_home
+from deribit_pipeline.settings import Settings
+
+# Seconds between two looks at whether all processes run.
+_PAUSE = 0.5
+
+
+def run(host: str, port: int) -> NoReturn:
+    """The command `ui`, which ends by an interruption, or by DeribitPipelineError where one of its
+    processes ends by itself."""
+    settings = Settings.load()
+    host = _address(host)
+    port = _free(host, port)
+    home = prepare_home(settings.dagster_home)
+    # Dagster takes more than a second to import: what was typed wrongly is said before.
+    from deribit_pipeline.defs.runs import recording
+    from deribit_pipeline.defs.services import Services
+
+    with recording(home):
+        pass  # runs whose process was killed have failed, and give their places in the queue back
+    at = f"[{host}]" if ":" in host else host
+    with Services(home) as services:
+        try:
+            services.start(host, port)
+            stderr().print(f"Dagster's UI listens at http://{at}:{port} until interrupted.")
+            while True:
+                services.require_running()
+                time.sleep(_PAUSE)
+        except Interrupted:
+            caught()
+            raise
+
+
+def _address(host: str) -> str:
+    try:
+        return str(ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]")))
+    except ValueError as error:
+        raise InputError(
+            f"--host must be an address of this machine, such as 127.0.0.1, was {host!r}."
+        ) from error
+
+
+def _free(host: str, port: int) -> int:
+    """The port; for 0 any that is free. Raises InputError where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family) as listener:
+            return int(listener.getsockname()[1])
+    except OSError as error:
+        raise InputError(
+            f"--host {host} --port {port} cannot be used ({_reason(error)}): choose another port, "
+            "or 0 for any."
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -1,0 +1,125 @@
+"""The HTTP client of one API root: its proxy, its certificates, and what is wrong with either.
+
+HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY count as curl reads them, except that this machine
+is never reached through a proxy. Certificates come from SSL_CERT_FILE or SSL_CERT_DIR, or else from
+certifi.
+"""
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from deribit_pipeline.addresses import is_loopback
+from deribit_pipeline.errors import SettingsError
+from deribit_pipeline.outside_text import shown
+
+_SCHEMES = ("http", "https", "socks5", "socks5h")
+
+_OF_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_CONF")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy and the variable that names it; its str has no password."""
+
+    url: httpx.URL
+    variable: str
+
+    def __str__(self) -> str:
+        return f"the proxy {self.url.copy_with(userinfo=b'')} ({self.variable})"
+
+
+def proxy_of(root: str) -> Proxy | None:
+    """The proxy that requests to `root` go through. Raises SettingsError where it is malformed."""
+    parts = urlsplit(root)
+    if is_loopback(root) or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxies = getproxies()
+    scheme = next((name for name in (parts.scheme, "all") if proxies.get(name)), None)
+    if scheme is None:
+        return None
+    variable = _variable_of(scheme)
+    text = proxies[scheme]
+    text = text if "://" in text else f"http://{text}"
+    try:
+        url = httpx.URL(text)
+        is_usable = url.scheme in _SCHEMES and url.host and (url.port or 1) < 65_536
+    except httpx.InvalidURL:
+        is_usable = False
+    if not is_usable:
+        raise SettingsError(
+            f"{variable} must be the URL of a proxy such as http://proxy.example:3128, was "
+            f"{_without_password(text)!r}: correct it, or leave it out."
+        )
+    return Proxy(url, variable)
+
+
+def http_client(
+    root: str, proxy: Proxy | None, *, timeout: httpx.Timeout, limits: httpx.Limits
+) -> httpx.AsyncClient:
+    """A client of the API root, which reads no variables itself.
+
+    Raises SettingsError where the proxy or the certificates cannot be used.
+    """
+    with _sentences(proxy):
+        return httpx.AsyncClient(
+            base_url=root,
+            timeout=timeout,
+            limits=limits,
+            verify=_certificates() if root.startswith("https:") else _NO_CERTIFICATES,
+            proxy=httpx.Proxy(proxy.url) if proxy else None,
+            trust_env=False,
+            # No other is undone here, and none without a bound to what it may become.
+            headers={"Accept-Encoding": "gzip"},
+        )
+
+
+# Of a root over plain HTTP nothing is ever encrypted: this context would trust no server.
+_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _certificates() -> ssl.SSLContext:
+    folder = os.environ.get("SSL_CERT_DIR")
+    if folder and not os.environ.get("SSL_CERT_FILE") and not Path(folder).is_dir():
+        raise NotADirectoryError(0, "it is no folder", folder)
+    return httpx.create_ssl_context()
+
+
+@contextmanager
+def _sentences(proxy: Proxy | None) -> Iterator[None]:
+    """What the block raises because of a variable becomes a SettingsError."""
+    try:
+        yield
+    except ImportError as error:  # httpx without its extra
+        raise SettingsError(
+            f"{proxy} speaks SOCKS, which needs a package more: install httpx[socks], or name an "
+            "HTTP proxy."
+        ) from error
+    except (OSError, ValueError) as error:
+        said = [name for name in _OF_CERTIFICATES if os.environ.get(name)]
+        if not said:
+            raise
+        settings = " and ".join(f"{name}={shown(os.environ[name])}" for name in said)
+        reason = shown(getattr(error, "strerror", None) or error)
+        raise SettingsError(
+            f"The certificates to trust cannot be loaded ({reason}): correct or leave out "
+            f"{settings}."
+        ) from error
+
+
+def _variable_of(scheme: str) -> str:
+    """The variable that names the proxy of a scheme; where none does, the system's settings do."""
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+    return next((name for name in names if os.environ.get(name)), "the system's settings")
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return shown(f"{scheme}://{'…@' if '@' in rest else ''}{rest.rpartition('@')[2]}")
