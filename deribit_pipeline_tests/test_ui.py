@@ -221,6 +221,41 @@ def test_the_environment_goes_before_the_file_of_the_folder(ui: Ui) -> None:
     assert all(b"DERIBIT_ENV=sandbox" in each for each in members)
 
 
+_RELOAD = """
+mutation {
+  reloadRepositoryLocation(repositoryLocationName: "deribit_pipeline.definitions") {
+    __typename
+    ... on WorkspaceLocationEntry {
+      locationOrLoadError { __typename ... on PythonError { cause { message } } }
+    }
+  }
+}
+"""
+
+
+def test_a_wrong_setting_is_one_sentence_of_the_code_location_until_it_is_mended(ui: Ui) -> None:
+    def reloaded() -> Any:
+        return ui.dagster.ask(_RELOAD)["reloadRepositoryLocation"]["locationOrLoadError"]
+
+    dotenv = ui.folder / ".env"
+    former = dotenv.read_bytes()
+    try:
+        for content, sentence in (
+            (b"DERIBIT_INSTRUMENT=X\n", "is no setting: did you mean DERIBIT_INSTRUMENTS?"),
+            (b"DERIBIT_ENV testnet\n", "Line 1 of .env is not written as NAME=value."),
+            (b"DERIBIT_BURST=1 # \xe9\n", ".env is not UTF-8 text (line 1): save it as UTF-8."),
+        ):
+            dotenv.write_bytes(content)
+            found = reloaded()
+            assert found["__typename"] == "PythonError"
+            [line] = found["cause"]["message"].strip().splitlines()
+            assert line.startswith("deribit_pipeline.errors.SettingsError: ")
+            assert sentence in line
+    finally:
+        dotenv.write_bytes(former)
+    assert reloaded()["__typename"] == "RepositoryLocation"
+
+
 @pytest.mark.parametrize(
     ("name", "code"), [pytest.param("SIGINT", 130, marks=pytest.mark.torture), ("SIGTERM", 143)]
 )

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,17 +20,17 @@ class Ui:
         self.process = process
         self.port = port
         self.dagster = DagsterUI(f"http://127.0.0.1:{port}")
-        self._folder = folder
+        self.folder = folder
 
     @property
     def said(self) -> str:
         """What it has printed so far."""
-        return (self._folder / "ui.log").read_text()
+        return (self.folder / "ui.log").read_text()
 
     def members(self) -> set[int]:
         """The process and all that it started, and those started in turn: all that are in this
         folder or know of it."""
-        sign = f"_DERIBIT_PIPELINE_FOLDER={self._folder}\0".encode()
+        sign = f"_DERIBIT_PIPELINE_FOLDER={self.folder}\0".encode()
         found = {self.process.pid} if self.process.poll() is None else set()
         for path in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -62,13 +63,16 @@ def _state(path: Path) -> bytes:
 def running_ui(folder: Path, env: dict[str, str]) -> Iterator[Ui]:
     """Start it in a folder and wait until it knows the assets; nothing of it is left running."""
     port = free_port()
-    with (folder / "ui.log").open("ab") as log:
-        process = subprocess.Popen(
-            [str(SCRIPT), "ui", "--port", str(port)], cwd=folder, env=env, stdout=log, stderr=log
-        )
-    ui = Ui(process, port, folder)
-    try:
-        until(ui.is_loaded, "the UI", 0.2)
-        yield ui
-    finally:
-        ui.kill_all()
+    # A folder whose name is short enough for a socket's, and that goes with what is left in it.
+    with tempfile.TemporaryDirectory(prefix="ui-") as temporary:
+        with (folder / "ui.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(SCRIPT), "ui", "--port", str(port)], cwd=folder,
+                env=env | {"TMPDIR": temporary}, stdout=log, stderr=log,
+            )  # fmt: skip
+        ui = Ui(process, port, folder)
+        try:
+            until(ui.is_loaded, "the UI", 0.2)
+            yield ui
+        finally:
+            ui.kill_all()
