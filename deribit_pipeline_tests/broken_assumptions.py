@@ -129,6 +129,27 @@ def expiry(entries: list[Any]) -> None:
     entry["expiration_timestamp"] = 2_000_000_000_000
 
 
+def uncounted_block(responses: ByName) -> None:
+    """A trade is a block trade, and the candle of its hour does not count it."""
+    told: Any = responses["trades"].result
+    trades = sorted(told["trades"], key=lambda trade: trade["trade_seq"])
+    hours = [trade["timestamp"] // HOUR for trade in trades]
+    hour = hours[len(hours) // 2]
+    trade = trades[len(hours) // 2]
+    trade["block_trade_id"] = "BLOCK-7301"
+    chart: Any = responses["hours"].result
+    row = chart["ticks"].index(hour * HOUR)
+    chart["volume"][row] -= trade["amount"] / trade["price"]
+    chart["cost"][row] -= trade["amount"]
+
+
+def close_of_a_traded_hour(responses: ByName) -> None:
+    told: Any = responses["trades"].result
+    moments = sorted(trade["timestamp"] for trade in told["trades"])
+    chart: Any = responses["hours"].result
+    chart["close"][chart["ticks"].index(moments[len(moments) // 2] // HOUR * HOUR)] += 0.5
+
+
 BREAKS: dict[str, Break] = {
     "post-id": body("post", id=None),
     "post-id-archive": body("post-archive", id=7_301),
@@ -186,6 +207,8 @@ BREAKS: dict[str, Break] = {
         "trades", lambda told: [dated(trade, 2 * HOUR) for trade in told], "trades"
     ),
     "trades-archived": rows("trades-archive", without_number, "trades"),
+    "trades-hours": close_of_a_traded_hour,
+    "candles-blocks": uncounted_block,
     "trades-leaks": rows("trades-archive", beside, "trades"),
     "settlements-bound": rows(
         "settlements", lambda told: [dated(told[0], 48 * HOUR), *told[1:]], "settlements"
@@ -197,6 +220,11 @@ BREAKS: dict[str, Break] = {
     "prices-order": rows("prices", lambda told: told[::-1], "data"),
     "prices-total": result(
         "prices", lambda page: page | {"records_total": page["records_total"] + 3}
+    ),
+    "prices-delivered": rows(
+        "settlements-both",
+        lambda told: [one | {"index_price": 2 * one["index_price"]} for one in told],
+        "settlements",
     ),
     "volatility-repeated": rows("volatility", lambda told: told[1:]),
     "volatility-hours": rows("volatility", lambda told: told[100:]),

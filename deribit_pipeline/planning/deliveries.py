@@ -1,7 +1,8 @@
 """What settled, and what an index was at, against the delivery price of the day.
 
 At 08:00 UTC what expires is delivered at the average of its index over half an hour: its settlement
-names the same number. Of everything else the index of that moment is near it.
+names the same number. Of everything else the index of that moment is near it
+(assumption:prices-delivered).
 """
 
 from collections.abc import Mapping, Sequence

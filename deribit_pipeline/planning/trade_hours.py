@@ -1,7 +1,8 @@
-"""Trades beside the exchange's own hourly candles: a witness of one request for 5,000 hours.
+"""Trades beside the exchange's own hourly candles: a witness of one request for 5,000 hours
+(assumption:trades-hours).
 
-Whether the exchange counts block trades and legs of combos in its candles is not verified: a WAY
-says which are counted.
+Whether the exchange counts block trades and legs of combos in its candles is not known
+(assumption:candles-blocks): a WAY says which are counted.
 """
 
 from dataclasses import dataclass

@@ -220,13 +220,4 @@ CANDLES = (
         _expiry,
         is_of_mainnet=True,
     ),
-    Assumption(
-        "candles-blocks",
-        "The exchange's candles count block trades and legs of combos.",
-        Known.OPEN,
-        "",
-        "Candles made of trades differ from the exchange's on days with such trades.",
-        untested="it takes a whole day of trades: backfill `candles_rebuilt`, whose verdict says "
-        "how they compare",
-    ),
 )

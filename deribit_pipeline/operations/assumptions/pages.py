@@ -3,6 +3,7 @@ historical volatility."""
 
 import numpy as np
 
+from deribit_pipeline.datasets import index_of
 from deribit_pipeline.deribit import shapes
 from deribit_pipeline.deribit.account import MOST_ENTRIES, MOST_TRADES
 from deribit_pipeline.deribit.account import MOST_SETTLEMENTS as MOST_SETTLEMENTS_OF_ACCOUNT
@@ -17,6 +18,8 @@ from deribit_pipeline.operations.assumptions.assumption import (
     Responses,
     compared,
 )
+from deribit_pipeline.operations.assumptions.requests import INDEX
+from deribit_pipeline.planning.deliveries import AT_DELIVERY, NEAR
 from deribit_pipeline.planning.rows import Columns
 
 _ONE_DAY = np.timedelta64(1, "D")
@@ -125,6 +128,27 @@ def _measurements(responses: Responses) -> list[tuple[np.datetime64, object]]:
     return [(np.datetime64(ms, "ms"), row[1]) for ms, row in zip(moments, rows, strict=True)]
 
 
+def _delivered(responses: Responses) -> Comparison:
+    """The index of each settlement beside the delivery price of its day."""
+    prices, rows = _prices(responses, "prices"), _page(responses, "settlements-both").rows
+    by_day = dict(zip(prices["delivery_date"], prices["delivery_price"].tolist(), strict=True))
+    counts, wrong = {True: 0, False: 0}, []
+    columns = (rows[name] for name in ("settled_at", "instrument_name", "type", "index_price"))
+    for at, name, kind, index in zip(*columns, strict=True):
+        price = by_day.get(at.astype("datetime64[D]"))
+        if price is None or np.isnan(index) or name.startswith("#") or index_of(name) != INDEX:
+            continue
+        is_exact = kind in AT_DELIVERY
+        counts[is_exact] += 1
+        if abs(index - price) > (0.0 if is_exact else NEAR * price):
+            wrong.append(f"{index} of {name} where {price} was delivered")
+    if not any(counts.values()):
+        raise NotTested("no settlement has a delivery price of its day")
+    found = f"{len(wrong)} of {sum(counts.values())} differ, {counts[True]} of them of what expired"
+    found += f", such as {wrong[0]}" if wrong else ""
+    return compared(f"equal, and within {NEAR:.0%} for what goes on", found, holds=not wrong)
+
+
 def _repeated(responses: Responses) -> Comparison:
     first, second = _measurements(responses)[:2]
     found = f"rows of {first[0]} and {second[0]} come first"
@@ -219,6 +243,16 @@ PAGES = (
         "",
         "Pages of delivery prices are refused, and their days fail. Tell the maintainers.",
         _prices_total,
+    ),
+    Assumption(
+        "prices-delivered",
+        "What expires settles at the delivery price of its index on that day, and the index at "
+        f"which others settle is within {NEAR:.0%} of it.",
+        Known.RECORDED,
+        "recorded pages of one day",
+        "Settlements and delivery prices do not confirm each other: the verdict of each day says "
+        "so.",
+        _delivered,
     ),
     Assumption(
         "volatility-repeated",

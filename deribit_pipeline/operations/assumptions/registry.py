@@ -6,6 +6,7 @@ from deribit_pipeline.operations.assumptions.charts import CHARTS
 from deribit_pipeline.operations.assumptions.listings import LISTINGS
 from deribit_pipeline.operations.assumptions.pages import PAGES
 from deribit_pipeline.operations.assumptions.protocol import PROTOCOL
+from deribit_pipeline.operations.assumptions.trade_candles import TRADE_CANDLES
 from deribit_pipeline.operations.assumptions.trades import TRADES
 from deribit_pipeline.operations.assumptions.windowed import WINDOWED
 
@@ -14,7 +15,7 @@ TOPICS = {
     "Listings and fields": LISTINGS,
     "Candles": CHARTS + CANDLES,
     "Funding and the volatility index": WINDOWED,
-    "Trades": TRADES,
+    "Trades": TRADES + TRADE_CANDLES,
     "Settlements, delivery prices, historical volatility": PAGES,
 }
 

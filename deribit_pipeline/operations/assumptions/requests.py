@@ -80,7 +80,8 @@ async def _charts(asking: Asking) -> None:
     await _chart(asking, "running", "1", overflow, tomorrow)
     await _chart(asking, "day", "1", day, day + ONE_DAY)
     # From within an hour: whether that hour comes shows what becomes of such a start.
-    await _chart(asking, "hours", "60", day + 17 * _MINUTE, day + 31 * _HOUR)
+    # It ends now, so that it has the hours of the trades that both hosts return.
+    await _chart(asking, "hours", "60", day + 17 * _MINUTE, now)
     for resolution in ANCHORED:
         first = day - (10 if resolution == "1D" else 3) * ONE_DAY
         await _chart(asking, f"anchor-{resolution}", resolution, first, day + ONE_DAY / 2)
