@@ -1,5 +1,6 @@
 """`backfill` and `repair`: which days of which dataset, and with what result."""
 
+import logging
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,7 +15,7 @@ from deribit_pipeline.domain import Instrument, days_between
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.operations.estimate import Estimate, Limit, estimate, estimate_rows
 from deribit_pipeline.operations.exchange import Exchange, open_exchange
-from deribit_pipeline.operations.failures import note_outage
+from deribit_pipeline.operations.failures import WRONG_INPUT, note_outage
 from deribit_pipeline.operations.incomplete import (
     NOTHING_LISTED,
     held_names_resting,
@@ -29,6 +30,8 @@ from deribit_pipeline.operations.reach import within_reach
 from deribit_pipeline.operations.relisted import Listings, listed_now
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -63,11 +66,15 @@ def run(
                 others = [name for name in resting if name not in listed]
                 listed |= exchange.run(listed_now(exchange, warehouse, others))
             except DeribitError as error:
-                if not plan:
+                if unsettled and not plan:
                     note_outage(warehouse, dataset, unsettled, error)
-                raise
-            asked = _all(names, *_not_future(first, last, now.date()))
-            unsettled = _unsettled(warehouse, dataset, asked, force, listed)
+                if unsettled or isinstance(error, WRONG_INPUT):
+                    raise
+                # Every day is proved, and stays so without an exchange.
+                logger.warning("Whether the listings still stand is unknown: %s", error.summary)
+            else:
+                asked = _all(names, *_not_future(first, last, now.date()))
+                unsettled = _unsettled(warehouse, dataset, asked, force, listed)
         if plan:
             counted = _estimate(settings, dataset, listed, asked, unsettled, 2 if twice else 1)
             return print_plan(counted, dataset)
