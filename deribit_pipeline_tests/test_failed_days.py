@@ -9,11 +9,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pytest
 
 from deribit_pipeline.cli import making
 from deribit_pipeline.datasets import CANDLES, FUNDING_RATES, Selection
+from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain import Environment, Resolution
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.location import Location
@@ -160,6 +162,9 @@ def test_a_check_names_failed_days_and_verdicts(pipeline: Pipeline, dataset: Any
             assert [row[:2] for row in found.first] == [(BTC, day)]
 
 
+EXPORT = ["export", "--instruments", BTC, *TWO, "--format", "csv", "--to", "out"]
+
+
 def gone(path: Path) -> None:
     path.unlink()
 
@@ -175,7 +180,17 @@ def unmounted(path: Path) -> None:
 
 
 @pytest.mark.parametrize("lose", [gone, dangling, unmounted])
-@pytest.mark.parametrize("line", [["verify"], ["repair"], ["coverage"], ["verify", "--against"]])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["verify"],
+        ["repair"],
+        ["coverage"],
+        [*EXPORT, "--allow-incomplete"],
+        ["verify", "--against"],
+    ],
+    ids=lambda line: "-".join(line[:1] + line[-1:]),
+)
 def test_a_warehouse_that_is_gone_is_no_success(
     command: Command,
     settings: Settings,
@@ -193,6 +208,32 @@ def test_a_warehouse_that_is_gone_is_no_success(
     code, out, err = command(*line)
     assert code in (1, 2)
     assert (out, err.count("\n")) == ("", 1)
+
+
+def test_a_warehouse_behind_a_link_to_a_disk_that_is_not_mounted_is_not_begun_anew(
+    command: Command, settings: Settings, sandbox: SandboxExchange
+) -> None:
+    settings.warehouse.symlink_to("nowhere/warehouse.duckdb")
+    code, _, err = command(*BACKFILL)
+    assert (code, "whose folder does not exist" in err) == (2, True)
+    assert sum(sandbox.requests.values()) == 0
+
+
+def test_a_check_of_a_warehouse_that_is_gone_fails(settings: Settings) -> None:
+    dataset = CANDLES[Resolution.MINUTE_1]
+    gone = Warehouse(settings.warehouse, settings.environment)
+    job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
+    location = dg.Definitions(
+        assets=[dg.AssetSpec(dataset.name)],
+        asset_checks=[dataset_checks(dataset, gone, (BTC,))],
+        jobs=[job],
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = location.resolve_job_def("check").execute_in_process(instance=instance)
+    made = result.get_asset_check_evaluations()
+    assert made
+    assert not any(each.passed for each in made)
+    assert all("does not exist" in str(each.description) for each in made)
 
 
 REPLACED = {

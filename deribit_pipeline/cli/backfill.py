@@ -10,7 +10,7 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.making import make
 from deribit_pipeline.cli.report import print_plan, print_report
 from deribit_pipeline.cli.terminal import stderr, warnings_on
-from deribit_pipeline.datasets import Dataset, Selection, SeriesKind
+from deribit_pipeline.datasets import DATASETS, Dataset, Selection, SeriesKind
 from deribit_pipeline.domain import Instrument, days_between
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.operations.estimate import Estimate, Limit, estimate, estimate_rows
@@ -89,8 +89,11 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
     selection = wanted.selection(settings, first, last)
     for dataset in selection.datasets:
         arguments.require_account(dataset, settings)
-    if not selection.datasets:
+    named = bool(selection.datasets)
+    if not named:
         selection = replace(selection, datasets=within_reach(settings))
+    chosen = () if named else selection.datasets
+    out_of_reach = tuple(each for each in DATASETS.values() if chosen and each not in chosen)
     warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
     warehouse.check()
     warehouse.require_there()
@@ -106,7 +109,15 @@ def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
                 f"Resting: {found.resting:,} gapped days, asked again from "
                 f"{found.due_at:%Y-%m-%d %H:%M} UTC on, or now with --start and --end."
             )
-        elif not found.days:
+        left: list[Dataset] = []
+        if out_of_reach:
+            left += incomplete_days(warehouse, now, replace(selection, datasets=out_of_reach)).days
+        for dataset in left:
+            stderr().print(
+                f"Not requested: days of the {dataset.label}, of your own account, which are not "
+                "complete: no API key is set."
+            )
+        if not (found.resting or found.days or left):
             stderr().print("Nothing to repair: every day that should be complete is.")
         for dataset, days in found.days.items():
             total = make(settings, warehouse, exchange, dataset, days, days, now=now, force=False)

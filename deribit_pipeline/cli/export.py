@@ -28,8 +28,10 @@ def run(
     assert last is not None
     settings, began = Settings.load(), time.monotonic()
     dataset = wanted.dataset()
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse.require_there()
     made = export(
-        Warehouse(settings.warehouse, settings.environment),
+        warehouse,
         dataset,
         wanted.names(dataset, settings),
         first,

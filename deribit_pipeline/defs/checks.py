@@ -58,6 +58,7 @@ def dataset_checks(
                 try:
                     # One by one, so that who wants to write need not wait for all of them. An
                     # older file is read as it is: to look is not to change.
+                    warehouse.require_there()
                     with warehouse.reading(as_it_is=True) as connection:
                         held = days_held(connection, dataset)
                         found = _NOTHING

@@ -1,5 +1,6 @@
 """A warehouse in one DuckDB file: opened late, closed at once."""
 
+import contextlib
 import errno
 import logging
 import os
@@ -83,7 +84,8 @@ class FileStore:
     def _hold(self) -> None:
         """Keep the system from giving the file's number to another one, where it can be kept."""
         if path_only := getattr(os, "O_PATH", 0):  # to close anything else would end DuckDB's lock
-            weakref.finalize(self, os.close, os.open(self.path, path_only))
+            with contextlib.suppress(OSError):
+                weakref.finalize(self, os.close, os.open(self.path, path_only))
 
     def give_up(self) -> None:
         self._given_up.set()
