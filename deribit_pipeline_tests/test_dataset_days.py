@@ -231,9 +231,9 @@ def test_verify_names_each_day_that_no_longer_matches(
     with file.writing() as connection:
         connection.execute(change)
     findings = verify(file).findings
-    assert {(finding.dataset, finding.series, finding.day) for finding in findings} == {
-        (TRADES, NAME, DAY)
-    }
+    assert {
+        (finding.dataset, finding.series, finding.day) for finding in findings if finding.day
+    } == {(TRADES, NAME, DAY)}
     assert any(text.startswith(said) for finding in findings for text in finding.contradictions)
 
 

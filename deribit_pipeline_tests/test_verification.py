@@ -18,7 +18,7 @@ from deribit_pipeline_tests.test_warehouse import FIRST, fetched, file, write
 __all__ = ["file"]
 
 # So far from the first day that it is of another piece.
-FAR = FIRST + timedelta(days=90)
+FAR = FIRST + timedelta(days=150)
 
 
 def told(trades: int) -> FetchedRows:
@@ -55,5 +55,5 @@ def test_two_proofs_of_a_day_are_named_once_wherever_a_piece_ends(
     dataset_rows.write(file, told(3), dataset=TRADES)
     with file.writing() as connection:
         connection.execute("insert into dataset_days from dataset_days")
-    [finding] = verify(file).findings
+    [finding] = [finding for finding in verify(file).findings if finding.day]
     assert (finding.day, finding.contradictions) == (DAY, ["the day has two proofs"])

@@ -22,6 +22,8 @@ from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.location import Location
 from deribit_pipeline.planning.days import FetchedDay, prove
 from deribit_pipeline.warehouse import candle_tables, reads, schema
+from deribit_pipeline.warehouse.dataset_tables import SERIES_PROOFS
+from deribit_pipeline.warehouse.series_proofs import written_sums
 from deribit_pipeline.warehouse.warehouse import Warehouse, migrate
 from deribit_pipeline.warehouse.writes import Provenance, write_days
 from deribit_pipeline_tests.conftest import both_stores
@@ -69,11 +71,12 @@ def rows(file: Warehouse, query: str) -> list[tuple[object, ...]]:
 
 
 def everything(file: Warehouse) -> dict[str, list[tuple[object, ...]]]:
+    """The rows of each table; of the records of series, their sums."""
     with file.reading() as connection:
         return {
             table.name: connection.execute(f"from {table.name} order by all").fetchall()
             for table in schema.TABLES
-        }
+        } | {SERIES_PROOFS.name: list(written_sums(connection).items())}
 
 
 @both_stores

@@ -34,12 +34,14 @@ def run(
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     began = time.monotonic()
     result = verify(warehouse, selection)
+    for problem in result.problems:
+        stdout().print(f"{warehouse}: {problem}", markup=False, soft_wrap=True)
     name_each(result.findings)
     stderr().print(
         f"{result.days:,} days with {result.rows:,} rows recomputed in "
-        f"{time.monotonic() - began:.1f} s; {len(result.findings):,} no longer match."
+        f"{time.monotonic() - began:.1f} s; {result.found:,} no longer match."
     )
-    return 1 if result.findings else 0
+    return 1 if result.found else 0
 
 
 def _against(
@@ -70,8 +72,9 @@ def name_each(findings: Iterable[Finding]) -> None:
     """Name each day and what is found of it, on stdout."""
     console = stdout()
     for finding in findings:
+        day = f" {finding.day}" if finding.day else ""
         console.print(
-            f"{finding.series} {finding.dataset.short_label} {finding.day}: "
+            f"{finding.series} {finding.dataset.short_label}{day}: "
             + "; ".join(finding.contradictions),
             markup=False,
             soft_wrap=True,

@@ -9,19 +9,22 @@ from deribit_pipeline.datasets import CANDLES, DATASETS, Dataset, Selection
 from deribit_pipeline.domain import (
     DatasetProof,
     DayProof,
+    Environment,
     TimeWindow,
     day_window,
+    days_between,
     moment64,
 )
 from deribit_pipeline.planning.days import contradictions
 from deribit_pipeline.planning.rows import contradictions_of_rows, count_of
-from deribit_pipeline.warehouse import datasets, reads
+from deribit_pipeline.warehouse import datasets, reads, structure, unproved
+from deribit_pipeline.warehouse.proof_hashes import Facts, read_facts
 from deribit_pipeline.warehouse.proofs import proofs
 from deribit_pipeline.warehouse.store import Connection
-from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse, empty_warehouse
 
-# Days of candles read at once: 5 MB of one-minute candles.
-_READ_AT_ONCE = timedelta(days=60)
+# Days of candles read at once: 10 MB of one-minute candles.
+_READ_AT_ONCE = timedelta(days=120)
 
 # Of other datasets: rows of at most some 100 bytes.
 _MOST_ROWS, _MOST_DAYS = 300_000, 200
@@ -32,21 +35,28 @@ _EVERYTHING = Selection()
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A day of which two things that should say the same do not, and in what: its stored rows and
-    its proof, or the proofs of two warehouses."""
+    its proof, or the proofs of two warehouses. Without a day it is of the series."""
 
     dataset: Dataset
     series: str
-    day: date
+    day: date | None
     contradictions: list[str]
 
 
 @dataclass(slots=True)
 class Verification:
-    """How much was recomputed, and what no longer matches."""
+    """How much was recomputed, and what no longer matches. `problems` are of no dataset, such as
+    views that are not those of this version, in sentences."""
 
     days: int = 0
     rows: int = 0
     findings: list[Finding] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def found(self) -> int:
+        """How much no longer matches."""
+        return len(self.findings) + len(self.problems)
 
 
 OnVerified = Callable[[Verification], None]
@@ -60,6 +70,12 @@ def verify(
 ) -> Verification:
     """Recompute the proofs of every day that is selected. Reads all of their rows."""
     result = Verification()
+    with warehouse.reading() as connection, empty_warehouse() as made:
+        result.problems += structure.deviations(connection, made)
+        unknown = unproved.unknown_words(connection)
+        if unknown:  # such a proof cannot be read
+            result.problems += unknown
+            return result
     # Piece by piece: nobody can write to a file while a connection is open. Who writes in between
     # changes rows and proofs together, so each piece reads both at one moment.
     with warehouse.reading() as connection:
@@ -69,6 +85,7 @@ def verify(
             for dataset in selection.all_datasets
             for found in _without_proof(connection, dataset, selection)
         ]
+        result.findings += _of_series(connection, selection)
     for dataset, some in held.items():
         if dataset.resolution is not None:
             of_candles = [proof for proof in some if isinstance(proof, DayProof)]
@@ -95,19 +112,21 @@ def _verify_candles(
         with warehouse.reading() as connection:
             proved = reads.proofs(connection, [name], resolution, first, last)
             candles = reads.candles(connection, name, resolution, window)
-            gaps = reads.gaps_by_day(connection, name, resolution, window)
+            dataset = CANDLES[resolution]
+            facts = read_facts(connection, dataset, [name], list(days_between(first, last)))
         result.days += len(proved)
         result.rows += len(candles)
         before = None
         for proof in proved:
             day = day_window(proof.day)
             rows = slice(*candles.opened_at.searchsorted([moment64(day.start), moment64(day.end)]))
-            found = contradictions(proof, candles[rows], gaps.get(proof.day, 0))
+            of_day = facts[name, proof.day]
+            found = contradictions(proof, candles[rows], of_day.named_gaps)
+            found += _unbound(of_day, warehouse.environment)
             if proof.day == before:
                 found.append("the day has two proofs")
             before = proof.day
             if found:
-                dataset = CANDLES[proof.resolution]
                 result.findings.append(Finding(dataset, proof.series, proof.day, found))
         yield
 
@@ -119,7 +138,8 @@ def _verify_rows(
         dataset = DATASETS[piece[0].dataset]
         with warehouse.reading() as connection:
             proved = _proved_now(connection, piece)
-            gaps = _gaps(connection, piece)
+            names = {proof.series for proof in piece}
+            facts = read_facts(connection, dataset, names, {proof.day for proof in piece})
             held = {
                 (series, day): rows
                 for series, some_days in itertools.groupby(proved, lambda proof: proof.series)
@@ -133,7 +153,8 @@ def _verify_rows(
             rows = held[key]
             result.days += 1
             result.rows += count_of(rows)
-            found = contradictions_of_rows(dataset, proof, rows, gaps.get(key, 0))
+            found = contradictions_of_rows(dataset, proof, rows, facts[key].named_gaps)
+            found += _unbound(facts[key], warehouse.environment)
             if key == before:
                 found.append("the day has two proofs")
             before = key
@@ -149,13 +170,25 @@ def _proved_now(connection: Connection, piece: list[DatasetProof]) -> list[Datas
     return [proof for proof in held if (proof.series, proof.day) in days]
 
 
-def _gaps(connection: Connection, piece: list[DatasetProof]) -> dict[tuple[str, date], int]:
-    """How many rows are named as gaps, by series and day."""
-    held = datasets.gaps_of_days(connection, *_bounds(piece))
-    return {
-        (series, day): sum(missing for _, missing, _ in some)
-        for (_, series, day), some in held.items()
-    }
+def _unbound(facts: Facts, environment: Environment) -> list[str]:
+    """In what a day's proof is not the one that was written here."""
+    found = []
+    if facts.is_changed:
+        found.append("the hash of its proof does not cover its proof, gaps, arrivals and revisions")
+    found += [f"its proof is of {other}" for other in facts.environments if other != environment]
+    return found
+
+
+def _of_series(connection: Connection, selection: Selection) -> Iterator[Finding]:
+    """What is wrong with whole series, and with what is noted of days that have no proof."""
+    datasets_wanted = set(selection.all_datasets)
+    for dataset, series, difference in unproved.differing_series(connection):
+        if dataset in datasets_wanted and series in (selection.series or (series,)):
+            yield Finding(dataset, series, None, [difference])
+    for dataset, series, day, table in unproved.noted_without_proof(connection):
+        is_within = (selection.first or day) <= day <= (selection.last or day)
+        if dataset in datasets_wanted and series in (selection.series or (series,)) and is_within:
+            yield Finding(dataset, series, day, [f"{table} has rows of it, and it has no proof"])
 
 
 def _bounds(piece: list[DatasetProof]) -> tuple[set[str], set[str], date, date]:

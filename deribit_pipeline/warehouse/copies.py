@@ -27,7 +27,9 @@ from deribit_pipeline.warehouse.dataset_tables import (
     SERIES_PROOFS,
 )
 from deribit_pipeline.warehouse.datasets import beginning_of, day_of, table_of
+from deribit_pipeline.warehouse.proof_hashes import sum_of
 from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
+from deribit_pipeline.warehouse.series_proofs import Added, add_to_series
 from deribit_pipeline.warehouse.store import SOURCE, Change, Connection
 from deribit_pipeline.warehouse.tables import Table
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -206,21 +208,38 @@ def copy_days(
 
     def copy(connection: Connection) -> None:
         *_, proofs = parts = _parts(dataset)
-        is_held = connection.execute(
-            f"select 1 from {proofs.table.name}, {_SPANS} where {proofs.among} limit 1",
-            proofs.days(dataset, spans),
-        ).fetchall()
+        held = _hashes(connection, dataset, proofs, spans)
         for part in parts:
             table, days = part.table.name, part.days(dataset, spans)
-            if is_held:
+            if held:
                 connection.execute(f"delete from {table} using {_SPANS} where {part.among}", days)
             connection.execute(
                 f"insert into {table} by name "
                 f"select {table}.* from {SOURCE}.{table}, {_SPANS} where {part.among}",
                 days,
             )
+        copied = _hashes(connection, dataset, proofs, spans)
+        added = {}
+        for series in held | copied:
+            (some, total), (former, former_total) = (
+                sums.get(series, (0, 0)) for sums in (copied, held)
+            )
+            added[series] = (some - former, total - former_total)
+        add_to_series(connection, dataset, added, is_merging=bool(held))
 
     _copy(source, target, copy, {span.series for span in spans})
+
+
+def _hashes(
+    connection: Connection, dataset: Dataset, proofs: _Part, spans: Sequence[Span]
+) -> dict[str, Added]:
+    """How many of these days are held of each series, and the sum of their hashes."""
+    found = connection.execute(
+        f"select span.series, list(proof_hash) from {proofs.table.name}, {_SPANS} "
+        f"where {proofs.among} group by all",
+        proofs.days(dataset, spans),
+    ).fetchall()
+    return {series: (len(hashes), sum_of(hashes)) for series, hashes in found}
 
 
 def copy_whole(source: Warehouse, target: Warehouse, table: Table) -> None:

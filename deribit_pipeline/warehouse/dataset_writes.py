@@ -8,9 +8,11 @@ from datetime import date, datetime
 
 import numpy as np
 
-from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.datasets import CANDLES_REBUILT, Dataset
 from deribit_pipeline.domain import DatasetProof
 from deribit_pipeline.warehouse.datasets import Rows, day_parameters, on_day, table_of
+from deribit_pipeline.warehouse.proof_hashes import proof_hash, stored, sum_of
+from deribit_pipeline.warehouse.series_proofs import NO_HASH_YET, add_to_series, hashed_anew
 from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.tables import Column, Table
 from deribit_pipeline.warehouse.writes import Provenance
@@ -37,6 +39,25 @@ def write_days(
 ) -> None:
     """Write whole days of one series: rows, proofs, gaps and revisions. A day about which nothing
     new was said is left alone, but for its gaps, which count one more confirmation."""
+    if not days:
+        return
+    series = days[0].proof.series
+    hashes = {day.proof.day: _hash_of_first(day, provenance) for day in days if day.former is None}
+    known = [day.proof.day for day in days if day.former is not None]
+    with hashed_anew(connection, dataset, series, known):
+        _write_days(connection, dataset, days, hashes, provenance)
+    if hashes:
+        add_to_series(connection, dataset, {series: (len(hashes), sum_of(hashes.values()))})
+
+
+def _write_days(
+    connection: Connection,
+    dataset: Dataset,
+    days: Sequence[WholeDay],
+    hashes: dict[date, str],
+    provenance: Provenance,
+) -> None:
+    """Write whole days with the hashes of those that were never written before."""
     new = [day for day in days if day.proof is not day.former]
     for day in days:
         of_day = _of_day(day.proof)
@@ -51,17 +72,21 @@ def write_days(
     _insert(connection, table_of(dataset), new)
     connection.executemany(
         "insert into dataset_days values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
-        [_proof_row(day.proof, provenance) for day in new],
+        [
+            (*_proof_row(day.proof, provenance), hashes.get(day.proof.day, NO_HASH_YET))
+            for day in new
+        ],
     )
 
 
 def unprove(connection: Connection, dataset: Dataset, series: str, days: Sequence[date]) -> None:
     """Take the proofs of days back: they are open, and will be asked for again."""
-    connection.execute(
-        "update dataset_days set state = 'open' "
-        "where dataset = $dataset and series = $series and day in $days",
-        {"dataset": dataset.name, "series": series, "days": list(days)},
-    )
+    with hashed_anew(connection, dataset, series, days):
+        connection.execute(
+            "update dataset_days set state = 'open' "
+            "where dataset = $dataset and series = $series and day in $days",
+            {"dataset": dataset.name, "series": series, "days": list(days)},
+        )
 
 
 def unprove_candles_of(connection: Connection, series: str, days: Sequence[date]) -> None:
@@ -69,24 +94,20 @@ def unprove_candles_of(connection: Connection, series: str, days: Sequence[date]
     themselves, and of those after them up to the next one with trades, which repeat the last close.
     They are open, and will be made again."""
     made = connection.execute(
-        "select 1 from dataset_days "
-        "where dataset = 'candles_rebuilt' and series = $series and state <> 'open' limit 1",
-        {"series": series},
+        """
+        select distinct made.day from dataset_days as made, (select unnest($days) as day) as changed
+        where made.dataset = 'candles_rebuilt' and made.series = $series and made.state <> 'open'
+          and made.day >= changed.day
+          and not exists (
+              from dataset_days as traded
+              where traded.dataset = 'trades' and traded.series = $series
+                and traded.day > changed.day and traded.day < made.day and traded.received > 0
+          )
+        """,
+        {"series": series, "days": list(days)},
     ).fetchall()
-    for day in days if made else ():  # where nothing is to be changed, others may write beside
-        connection.execute(
-            """
-            update dataset_days set state = 'open'
-            where dataset = 'candles_rebuilt' and series = $series and day >= $day
-              and state <> 'open'
-              and not exists (
-                  from dataset_days as traded
-                  where traded.dataset = 'trades' and traded.series = $series
-                    and traded.day > $day and traded.day < dataset_days.day and traded.received > 0
-              )
-            """,
-            {"series": series, "day": day},
-        )
+    if made:  # where nothing is to be changed, others may write beside
+        unprove(connection, CANDLES_REBUILT, series, [day for (day,) in made])
 
 
 def _of_day(proof: DatasetProof) -> dict[str, object]:
@@ -98,8 +119,15 @@ def _proof_row(proof: DatasetProof, provenance: Provenance) -> tuple[object, ...
         proof.dataset, proof.series, proof.day, str(proof.state), proof.expected, proof.received,
         proof.missing, proof.content_hash, proof.revised, proof.verdict, proof.fetched_at,
         str(provenance.environment), provenance.source, provenance.run_id,
-        str(proof.cross_check), "",
+        str(proof.cross_check),
     )  # fmt: skip
+
+
+def _hash_of_first(day: WholeDay, provenance: Provenance) -> str:
+    """The hash of a day that was never written before, so that nothing else is noted of it."""
+    of_day = _of_day(day.proof).values()
+    gaps = [stored(*of_day, gap, missing, 1, day.as_of) for gap, missing in day.gaps]
+    return proof_hash(stored(*_proof_row(day.proof, provenance)), (gaps, ()))
 
 
 def _insert(connection: Connection, table: Table, days: Sequence[WholeDay]) -> None:

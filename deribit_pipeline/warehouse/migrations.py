@@ -1,7 +1,10 @@
 """What brings the tables of an older file to those of this version."""
 
+HASHED_SINCE = 5
+"""The version since which proofs and series have hashes. Those of older files are made once the
+tables are of this one."""
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
-    # The hashes are filled in afterwards: see `warehouse.proof_hashes`.
     5: (
         """
         create table candle_days_of_5 (

@@ -12,7 +12,8 @@ from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_lin
 from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import REMEDY, FileStore
-from deribit_pipeline.warehouse.migrations import MIGRATIONS
+from deribit_pipeline.warehouse.migrations import HASHED_SINCE, MIGRATIONS
+from deribit_pipeline.warehouse.series_proofs import hash_everything
 from deribit_pipeline.warehouse.store import Change, Connection, Result, Store
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Warehouse:
         One of an older version is brought to this one, unless it is to be left `as_it_is`.
         """
         if not self.exists():
-            with _empty() as connection:
+            with empty_warehouse() as connection:
                 yield connection
             return
         with self._store.reading() as connection:
@@ -136,6 +137,8 @@ class Warehouse:
             )
         elif version < schema.SCHEMA_VERSION:
             migrate(connection, version, MIGRATIONS)
+            if version < HASHED_SINCE:
+                hash_everything(connection)
             self._execute(connection, schema.describing())
             logger.info("Brought %s to version %d", self, schema.SCHEMA_VERSION)
 
@@ -188,7 +191,7 @@ def migrate(
 
 
 @contextmanager
-def _empty() -> Iterator[Connection]:
+def empty_warehouse() -> Iterator[Connection]:
     """A warehouse in memory that holds nothing."""
     try:
         with duckdb.connect() as connection:

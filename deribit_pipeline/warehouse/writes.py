@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets import CANDLES
 from deribit_pipeline.domain import (
     CANDLE_VALUES,
     DayProof,
     Environment,
+    Moments,
     ProvedDay,
     Resolution,
     day_window,
     moment64,
 )
+from deribit_pipeline.warehouse.proof_hashes import proof_hash, stored, sum_of
 from deribit_pipeline.warehouse.reads import SERIES, VALUES, series_parameters
+from deribit_pipeline.warehouse.series_proofs import NO_HASH_YET, add_to_series, hashed_anew
 from deribit_pipeline.warehouse.store import Connection
 
 
@@ -44,6 +48,25 @@ def write_days(
     """
     if not days:
         return
+    first = days[0].proof
+    dataset = CANDLES[first.resolution]
+    known = [day.proof.day for day in days if day.proof.day in former]
+    hashes = _hashes_of_first([day for day in days if day.proof.day not in former], provenance)
+    with hashed_anew(connection, dataset, first.series, known):
+        _write_days(connection, days, former, hashes, provenance)
+    if hashes:
+        added = (len(hashes), sum_of(hashes.values()))
+        add_to_series(connection, dataset, {first.series: added})
+
+
+def _write_days(
+    connection: Connection,
+    days: Sequence[ProvedDay],
+    former: dict[date, DayProof],
+    hashes: dict[date, str],
+    provenance: Provenance,
+) -> None:
+    """Write whole days with the hashes of those that were never written before."""
     new = [day for day in days if day.proof is not former.get(day.proof.day)]
     for day in days:
         if day.proof.day in former:
@@ -56,17 +79,19 @@ def write_days(
             _delete(connection, day.proof)
     _insert_candles(connection, new)
     _insert_arrivals(connection, new, provenance)
-    _insert_proofs(connection, [day.proof for day in new], provenance)
+    _insert_proofs(connection, [day.proof for day in new], hashes, provenance)
 
 
 def unprove(
     connection: Connection, instrument_name: str, resolution: Resolution, days: Iterable[date]
 ) -> None:
     """Take the proofs of days back: they are open, and will be asked for again."""
-    connection.execute(
-        f"update candle_days set state = 'open' where {SERIES} and day in $days",
-        series_parameters(instrument_name, resolution) | {"days": list(days)},
-    )
+    unproved = list(days)
+    with hashed_anew(connection, CANDLES[resolution], instrument_name, unproved):
+        connection.execute(
+            f"update candle_days set state = 'open' where {SERIES} and day in $days",
+            series_parameters(instrument_name, resolution) | {"days": unproved},
+        )
 
 
 def _delete(connection: Connection, proof: DayProof) -> None:
@@ -108,16 +133,7 @@ def _insert_arrivals(
     """Since when the candles that are new are held, a row for each unbroken stretch of them."""
     if not days:
         return
-    step = np.timedelta64(days[0].proof.resolution.duration, "ms")
-    stretches = [
-        (day, stretch)
-        for day in days
-        for stretch in np.split(
-            day.arrived,
-            np.flatnonzero(np.diff(day.arrived) > step) + 1,
-        )
-        if len(stretch)
-    ]
+    stretches = [(day, stretch) for day in days for stretch in _stretches(day)]
     if not stretches:
         return
     incoming = {
@@ -141,19 +157,51 @@ def _insert_arrivals(
         )
 
 
+def _stretches(day: ProvedDay) -> list[Moments]:
+    """The unbroken stretches of the candles that arrived."""
+    if not len(day.arrived):
+        return []
+    step = np.timedelta64(day.proof.resolution.duration, "ms")
+    return np.split(day.arrived, np.flatnonzero(np.diff(day.arrived) > step) + 1)
+
+
+def _proof_row(proof: DayProof, provenance: Provenance) -> tuple[object, ...]:
+    return (
+        proof.instrument_name, proof.resolution.value, proof.day, str(proof.state), proof.expected,
+        proof.received, proof.missing, proof.without_trades, proof.content_hash, proof.revised,
+        proof.fetched_at, str(provenance.environment), provenance.source, provenance.run_id,
+        proof.verdict, str(proof.cross_check),
+    )  # fmt: skip
+
+
+def _hashes_of_first(days: Iterable[ProvedDay], provenance: Provenance) -> dict[date, str]:
+    """The hashes of days that were never written before, so that nothing else is noted of them."""
+    hashes = {}
+    for day in days:
+        proof = day.proof
+        of_series = (proof.instrument_name, proof.resolution.value)
+        gaps = [stored(*of_series, opened_at, 1, day.as_of) for opened_at in day.gaps]
+        arrivals = [
+            stored(
+                *of_series, proof.day, stretch[0], stretch[-1], moment64(day.as_of, "us"),
+                provenance.run_id,
+            )
+            for stretch in _stretches(day)
+        ]  # fmt: skip
+        row = stored(*_proof_row(proof, provenance))
+        hashes[proof.day] = proof_hash(row, (gaps, arrivals, ()))
+    return hashes
+
+
 def _insert_proofs(
-    connection: Connection, proven: Iterable[DayProof], provenance: Provenance
+    connection: Connection,
+    proven: Iterable[DayProof],
+    hashes: dict[date, str],
+    provenance: Provenance,
 ) -> None:
     rows = [
-        (
-            proof.instrument_name, proof.resolution.value, proof.day, str(proof.state),
-            proof.expected, proof.received, proof.missing, proof.without_trades,
-            proof.content_hash, proof.revised, proof.fetched_at,
-            str(provenance.environment), provenance.source, provenance.run_id,
-            proof.verdict, str(proof.cross_check), "",
-        )
-        for proof in proven
-    ]  # fmt: skip
+        (*_proof_row(proof, provenance), hashes.get(proof.day, NO_HASH_YET)) for proof in proven
+    ]
     if rows:
         connection.executemany(
             "insert into candle_days values "

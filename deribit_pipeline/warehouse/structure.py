@@ -1,0 +1,53 @@
+"""What a warehouse's own tables, views and macros are, beside what this version makes."""
+
+from deribit_pipeline.warehouse.store import Connection
+
+_TABLES = """
+    select table_name, list(column_name order by column_index)
+    from duckdb_columns() join duckdb_tables() using (database_name, schema_name, table_name)
+    where database_name = current_database() and schema_name = 'main' and not temporary
+    group by all
+"""
+
+# Until DuckDB has read a view from its file, it quotes types, and not the names of a pivot.
+_QUOTES = str.maketrans("", "", "\"'")
+
+_VIEWS = """
+    select view_name, sql from duckdb_views()
+    where database_name = current_database() and schema_name = 'main' and not internal
+"""
+_MACROS = """
+    select function_name, concat(cast(parameters as varchar), ' ', macro_definition)
+    from duckdb_functions()
+    where database_name = current_database() and schema_name = 'main' and not internal
+"""
+_SHADOWING = """
+    select distinct function_name from duckdb_functions()
+    where database_name = current_database() and not internal and function_name in (
+        select function_name from duckdb_functions() where internal
+    )
+    order by all
+"""
+
+
+def deviations(connection: Connection, made: Connection) -> list[str]:
+    """What the tables, views and macros of a warehouse are that those of a new one are not, in
+    sentences. Views and macros that others added are theirs, unless DuckDB would take them for its
+    own functions."""
+    found = [
+        f"the macro {name} takes the place of DuckDB's own function"
+        for (name,) in connection.execute(_SHADOWING).fetchall()
+    ]
+    for kind, query in (("table", _TABLES), ("view", _VIEWS), ("macro", _MACROS)):
+        ours, theirs = (_defined(each, query) for each in (made, connection))
+        for name, definition in sorted(ours.items()):
+            if name not in theirs:
+                found.append(f"the {kind} {name} is missing")
+            elif theirs[name] != definition:
+                found.append(f"the {kind} {name} is not the one that this version makes")
+    return found
+
+
+def _defined(connection: Connection, query: str) -> dict[str, str]:
+    found = connection.execute(query).fetchall()
+    return {name: str(definition).translate(_QUOTES) for name, definition in found}
