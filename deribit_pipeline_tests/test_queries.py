@@ -134,6 +134,24 @@ def test_each_query_of_the_documents_answers(warehouse: Warehouse, question: str
     assert any(value is not None for value in rows[0])
 
 
+@pytest.mark.parametrize("question", [*QUESTIONS, *EXAMPLES])
+def test_each_query_of_the_documents_answers_the_same_in_any_time_zone(
+    warehouse: Warehouse, question: str
+) -> None:
+    query, answers = (QUESTIONS | EXAMPLES)[question], []
+    with warehouse.reading() as connection:
+        # One sums in parallel, so that the last digits may differ from run to run.
+        for zone in ("America/New_York", "Asia/Kathmandu", "UTC"):
+            connection.execute(f"set TimeZone = '{zone}'")
+            answers.append(connection.execute(query).fetchall())
+    *elsewhere, here = (list(map(rounded, rows)) for rows in answers)
+    assert elsewhere == [here, here]
+
+
+def rounded(row: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple(float(f"{value:.9g}") if isinstance(value, float) else value for value in row)
+
+
 def test_there_are_twenty_questions_and_each_is_one() -> None:
     assert len(QUESTIONS) == 20
     assert all(question.endswith("?") for question in QUESTIONS)

@@ -30,6 +30,17 @@ _BUSY = ("Could not set lock", "different configuration", "Unique file handle co
 # How DuckDB says that the bytes of a file are not those that it wrote: cut short, or changed.
 _DAMAGE = ("Could not read enough bytes", "Corrupt", "Failed to load metadata pointer")
 
+# What else keeps a file from being opened, as DuckDB says it, and what to do then: the file may be
+# sound, so nothing is to be removed.
+_HINDRANCES = {
+    "Permission denied": "let this user read it, or set DERIBIT_WAREHOUSE",
+    "Is a directory": "it is a folder, so set DERIBIT_WAREHOUSE to a file",
+    "version number": "another version of DuckDB wrote it, so upgrade duckdb",
+    "newer version": "a newer version of DuckDB wrote it, so upgrade duckdb",
+    "not a valid DuckDB database file": "another program wrote it, or its beginning is lost, so "
+    "set DERIBIT_WAREHOUSE to another file, or put a backup in its place",
+}
+
 
 class _Busy(Exception):
     """Another process, or a connection of another mode, holds the file at this moment."""
@@ -134,7 +145,7 @@ class FileStore:
 
     @contextmanager
     def attached_to(self, connection: Connection) -> Iterator[None]:
-        path = str(self.path.absolute())
+        path = _as_path(self.path)
         try:
             connection.execute(f"attach {quoted(path)} as {SOURCE} (read_only)")
             yield
@@ -197,7 +208,7 @@ class FileStore:
             # DuckDB would take it for a new database: days that were lost would pass unnoticed.
             raise WarehouseUnusable(f"{self.path} is empty, which no warehouse ever is: {REMEDY}.")
         try:
-            return duckdb.connect(str(path), read_only=read_only)
+            return duckdb.connect(_as_path(path), read_only=read_only)
         except duckdb.Error as error:
             message = first_line(error)
             if DISK_FULL in message:
@@ -205,7 +216,7 @@ class FileStore:
             if any(sign in message for sign in _BUSY):
                 raise _Busy(message) from error
             raise WarehouseUnusable(
-                f"{self.path} cannot be opened as a DuckDB file ({message}): {REMEDY}."
+                f"{self.path} cannot be opened as a DuckDB file ({message}): {_remedy(message)}."
             ) from error
 
     def _failed(self, error: duckdb.Error) -> WarehouseError:
@@ -236,3 +247,19 @@ class FileStore:
             f"The warehouse {self.path} cannot be written ({error.strerror}): make its folder "
             "writable, or set DERIBIT_WAREHOUSE."
         )
+
+
+def _as_path(path: Path) -> str:
+    """The path as DuckDB takes it for one: it reads `~`, `name:…` and `:memory:` at the beginning
+    of a name in ways of its own."""
+    return str(path.absolute())
+
+
+def _remedy(message: str) -> str:
+    """What to do about a file that DuckDB does not open, by what it says of it."""
+    if any(sign in message for sign in _DAMAGE):
+        return REMEDY
+    for sign, remedy in _HINDRANCES.items():
+        if sign in message:
+            return remedy
+    return "see that it can be read, or set DERIBIT_WAREHOUSE to another file"
