@@ -354,6 +354,7 @@ def test_every_command_has_help_with_an_example() -> None:
         "repair",
         "verify",
         "sandbox",
+        "ui",
     }
     for name, info in commands.items():
         assert info.callback
@@ -364,7 +365,7 @@ def test_every_command_has_help_with_an_example() -> None:
 
 def test_help_lists_the_commands_by_name_and_the_datasets(command: Command) -> None:
     listed = re.findall(r"^  ([\w-]+)  +\w", command("--help").out.split("Commands:")[1], re.M)
-    assert len(listed) == 14
+    assert len(listed) == 15
     assert listed == sorted(listed)
     for name in ("backfill", "export"):
         said = " ".join(command(name, "--help").out.split())
