@@ -101,12 +101,14 @@ def test_a_row_that_is_always_repeated_with_equal_values_is_one_row(
 
 
 @each_kind
+@pytest.mark.parametrize("number", [2, 3])
 def test_no_request_is_repeated_with_the_same_bounds(
     opened: Callable[..., Exchange],
     warehouse: Warehouse,
     faults: Faults,
     monkeypatch: pytest.MonkeyPatch,
     kind: Kind,
+    number: int,
 ) -> None:
     """Neither where a short range is requested twice, nor where rows are requested again. What a
     connection that fails makes necessary is no other request."""
@@ -121,10 +123,10 @@ def test_no_request_is_repeated_with_the_same_bounds(
 
     monkeypatch.setattr(exchange.client.rpc, "call", noted)
     fetching = Fetching(exchange, warehouse, kind.source)
-    faults.spoil_where("values_swapped", one_of(kind))
+    faults.spoil_where("values_swapped", one_of(kind, number))
     fetching(kind.series, kind.last - timedelta(days=6), kind.last)
     for fault in ("rows_of_another", "value_2_raised"):
-        faults.spoil_where(fault, one_of(kind))
+        faults.spoil_where(fault, one_of(kind, number))
     fetching(kind.series, kind.first, kind.last - timedelta(days=7))
     assert sorted(bounds for bounds in set(requested) if requested.count(bounds) > 1) == []
 
