@@ -1,6 +1,6 @@
 """Responses of rows on a grid: one bad row costs its day alone, and none is trusted for another."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -14,9 +14,11 @@ from deribit_pipeline.deribit.volatility_index import DATA
 from deribit_pipeline.domain import DayState, day_window, to_ms
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.operations.exchange import Exchange
-from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
+from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
+from deribit_pipeline_tests.fetching import Fetching
 from deribit_pipeline_tests.windowed_rows import (
     BROKEN,
     HOUR_AT,
@@ -99,29 +101,34 @@ def test_a_row_that_is_always_repeated_with_equal_values_is_one_row(
 
 
 @each_kind
+@pytest.mark.parametrize("number", [2, 3])
 def test_no_request_is_repeated_with_the_same_bounds(
-    fetch: Fetch,
-    sandbox: SandboxExchange,
+    opened: Callable[..., Exchange],
+    warehouse: Warehouse,
     faults: Faults,
     monkeypatch: pytest.MonkeyPatch,
     kind: Kind,
+    number: int,
 ) -> None:
-    """Neither where a short range is requested twice, nor where rows are doubted."""
-    requested: list[tuple[str, ...]] = []
-    answer = sandbox.answer
+    """Neither where a short range is requested twice, nor where rows are requested again. What a
+    connection that fails makes necessary is no other request."""
+    exchange = opened()
+    requested: list[tuple[object, ...]] = []
+    call = exchange.client.rpc.call
 
-    def noted(method: str, params: Mapping[str, str], *args: Any, **options: Any) -> Reply:
+    async def noted(method: str, **params: object) -> Any:
         if method == kind.method:
             requested.append(tuple(params.values()))
-        return answer(method, params, *args, **options)
+        return await call(method, **params)
 
-    monkeypatch.setattr(sandbox, "answer", noted)
-    faults.spoil_where("values_swapped", one_of(kind))
-    fetch(replace(kind, first=kind.last - timedelta(days=6)))
+    monkeypatch.setattr(exchange.client.rpc, "call", noted)
+    fetching = Fetching(exchange, warehouse, kind.source)
+    faults.spoil_where("values_swapped", one_of(kind, number))
+    fetching(kind.series, kind.last - timedelta(days=6), kind.last)
     for fault in ("rows_of_another", "value_2_raised"):
-        faults.spoil_where(fault, one_of(kind))
-    fetch(replace(kind, last=kind.last - timedelta(days=7)))
-    assert len(requested) == len(set(requested))
+        faults.spoil_where(fault, one_of(kind, number))
+    fetching(kind.series, kind.first, kind.last - timedelta(days=7))
+    assert sorted(bounds for bounds in set(requested) if requested.count(bounds) > 1) == []
 
 
 @each_kind

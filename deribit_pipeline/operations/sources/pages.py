@@ -62,6 +62,7 @@ class PageFetcher:
         self._control = control
         self._each_twice = each_twice
         self._times = Counter[TimeWindow]()
+        self._requested: set[TimeWindow] = set()
         self._are_newest_told = False
         self._asking_newest = asyncio.Lock()
 
@@ -126,7 +127,9 @@ class PageFetcher:
         return await whole_or_halves(window, ask, self._lane.halves)
 
     async def _page(self, window: TimeWindow, reach: int = 0) -> Page:
-        wide = self.cadence.widened(window, reach)
+        while (wide := self.cadence.widened(window, reach)) in self._requested:
+            reach += 1  # no second opinion has the bounds of the first
+        self._requested.add(wide)
         told = await self._ask(self._lane.asked(wide))
         rows = each_once(self.cadence.at, told.said)
         repeated = count_of(told.said) - count_of(rows)
