@@ -19,8 +19,13 @@ def truth(pipeline: Pipeline, resolution: str = "1", last: date = LAST) -> list[
     return pipeline.told(NAME, resolution, midnight(FIRST), midnight(last + timedelta(days=1)))
 
 
-@pytest.mark.parametrize("number", [0, 4, 8])
-@pytest.mark.parametrize("fault", CHART_CHANGES)
+@pytest.mark.parametrize(
+    ("fault", "number"),
+    [
+        *((fault, 4) for fault in CHART_CHANGES),
+        *((fault, n) for fault in ("close_higher", "low_above_high", "value_null") for n in (0, 8)),
+    ],
+)
 def test_one_spoiled_response_of_nine_over_a_month_of_minutes_stores_nothing_wrong(
     pipeline: Pipeline, faults: Faults, fault: str, number: int
 ) -> None:
