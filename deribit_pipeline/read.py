@@ -90,7 +90,7 @@ def candles(
     left out, what it has changed since is as it was. What is complete is judged by today.
 
     The `attrs` of a pandas frame say, as spans of days, which were `rolled_up` from minutes and
-    which are `incomplete`, and the `verdicts` by day.
+    which are `incomplete`, and where there are any, the `verdicts` by day.
     """
     length = asked.resolution(resolution)
     asked.require_series(CANDLES[length], instrument)
@@ -277,8 +277,7 @@ def _read(
             "series": excerpt.series,
             "rolled_up": _spans(excerpt.rolled_up),
             "incomplete": _spans(excerpt.lacking),
-            "verdicts": verdicts,
-        }
+        } | ({"verdicts": verdicts} if verdicts else {})
     return found
 
 

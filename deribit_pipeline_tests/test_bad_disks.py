@@ -148,10 +148,10 @@ def test_a_name_that_no_disk_takes_is_one_sentence(run: Run, command: list[str])
     assert "cannot be reached" in run(*command, warehouse=Path("w" * 300)).complaint()
 
 
-def test_a_missing_folder_is_made_or_reads_as_empty(run: Run, tmp_path: Path) -> None:
+def test_a_missing_folder_is_made_by_a_backfill_alone(run: Run, tmp_path: Path) -> None:
     missing = tmp_path / "no" / "such" / "w.duckdb"
-    assert run("coverage", warehouse=missing).code == 0
-    assert run("verify", warehouse=missing).code == 0
+    assert "does not exist" in run("coverage", warehouse=missing).complaint()
+    assert "does not exist" in run("verify", warehouse=missing).complaint()
     assert not missing.parent.exists()
     assert run(*WEEK, warehouse=missing).code == 0
     assert run("verify", warehouse=missing).code == 0

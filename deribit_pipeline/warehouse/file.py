@@ -1,11 +1,9 @@
 """A warehouse in one DuckDB file: opened late, closed at once."""
 
-import contextlib
 import errno
 import logging
 import os
 import threading
-import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -82,8 +80,6 @@ class FileStore:
             found = None
         if self._pin is None:
             self._pin = found
-            if found:
-                self._hold()
         elif found != self._pin:
             what = "replaced" if found else "removed"
             raise WarehouseError(
@@ -91,12 +87,6 @@ class FileStore:
                 "written before is not in it, and the same command again goes on from what is "
                 "there now."
             )
-
-    def _hold(self) -> None:
-        """Keep the system from giving the file's number to another one, where it can be kept."""
-        if path_only := getattr(os, "O_PATH", 0):  # to close anything else would end DuckDB's lock
-            with contextlib.suppress(OSError):
-                weakref.finalize(self, os.close, os.open(self.path, path_only))
 
     def give_up(self) -> None:
         self._given_up.set()
