@@ -25,11 +25,10 @@ def run(
     if is_over:
         raise InputError("FROM and TO are one argument each: put a connection string in quotes.")
     began, settings, console = time.monotonic(), Settings.load(), stderr()
-    places = (
-        location(source, source_data),
-        settings.warehouse if target is None else location(target, target_data),
-    )
-    moved, to = (Warehouse(place, settings.environment).pinned() for place in places)
+    place = settings.warehouse if target is None else location(target, target_data)
+    source_place = location(source, source_data)
+    moved = Warehouse(source_place, settings.environment, is_foreign=True).pinned()
+    to = Warehouse(place, settings.environment).pinned()
     with warnings_on(console), _Progress(console) as progress:
         result = migrate(moved, to, progress.copied, progress.verified)
     name_each(result.findings)

@@ -64,9 +64,8 @@ def _against(
     wanted: arguments.Wanted, settings: Settings, place: Location, selection: Selection
 ) -> int:
     """Name each day of which the warehouse and the one at `place` do not say the same."""
-    warehouse, other = (
-        Warehouse(each, settings.environment).pinned() for each in (settings.warehouse, place)
-    )
+    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    other = Warehouse(place, settings.environment, is_foreign=True).pinned()
     warehouse.require_there()
     if not other.exists():
         raise InputError(f"--against {other} does not exist: name a backup of the warehouse.")

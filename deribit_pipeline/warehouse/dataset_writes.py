@@ -10,6 +10,8 @@ import numpy as np
 
 from deribit_pipeline.datasets import CANDLES_REBUILT, Dataset
 from deribit_pipeline.domain import DatasetProof
+from deribit_pipeline.warehouse.connections import insert_rows
+from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS, DATASET_GAPS
 from deribit_pipeline.warehouse.datasets import Rows, day_parameters, on_day, table_of
 from deribit_pipeline.warehouse.proof_hashes import proof_hash, stored, sum_of
 from deribit_pipeline.warehouse.series_proofs import NO_HASH_YET, add_to_series, hashed_anew
@@ -70,8 +72,9 @@ def _write_days(
     if not new:
         return
     _insert(connection, table_of(dataset), new)
-    connection.executemany(
-        "insert into dataset_days values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
+    insert_rows(
+        connection,
+        DATASET_DAYS,
         [
             (*_proof_row(day.proof, provenance), hashes.get(day.proof.day, NO_HASH_YET))
             for day in new
@@ -170,14 +173,14 @@ def _write_gaps(
     )
     if former:
         connection.execute(f"delete from dataset_gaps where {_OF_DAY}", of_day)
-    if gaps:
-        connection.executemany(
-            "insert into dataset_gaps values ($1, $2, $3, $4, $5, $6, $7)",
-            [
-                (*of_day.values(), gap, missing, former.get(gap, 0) + 1, confirmed_at)
-                for gap, missing in gaps
-            ],
-        )
+    insert_rows(
+        connection,
+        DATASET_GAPS,
+        [
+            (*of_day.values(), gap, missing, former.get(gap, 0) + 1, confirmed_at)
+            for gap, missing in gaps
+        ],
+    )
 
 
 def _keep_revisions(

@@ -14,6 +14,7 @@ import tenacity
 
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse.connections import DISK_FULL, committed, interruptible
+from deribit_pipeline.warehouse.foreign import foreign_file
 from deribit_pipeline.warehouse.store import SOURCE, Change, Connection, Result
 from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.whole import require_file, require_room, whole_file
@@ -53,8 +54,9 @@ class FileStore:
 
     layout: tuple[str, ...] = ()
 
-    def __init__(self, path: Path, patience: float) -> None:
+    def __init__(self, path: Path, patience: float, *, is_foreign: bool = False) -> None:
         self.path = path
+        self._is_foreign = is_foreign
         self._patience = patience
         self._given_up = threading.Event()
         self._is_pinned = False
@@ -65,7 +67,7 @@ class FileStore:
         yet, it is the one that is found there first."""
         if self._is_pinned:
             return self
-        made = FileStore(self.path, self._patience)
+        made = FileStore(self.path, self._patience, is_foreign=self._is_foreign)
         made._given_up, made._is_pinned = self._given_up, True
         return made
 
@@ -198,6 +200,8 @@ class FileStore:
             # DuckDB would take it for a new database: days that were lost would pass unnoticed.
             raise WarehouseUnusable(f"{self.path} is empty, which no warehouse ever is: {REMEDY}.")
         try:
+            if self._is_foreign:
+                return foreign_file(_as_path(path))
             return duckdb.connect(_as_path(path), read_only=read_only)
         except duckdb.Error as error:
             message = first_line(error)

@@ -24,17 +24,23 @@ PATIENCE = 120.0
 
 
 class Warehouse:
-    """The warehouse at a location, which belongs to one `environment`.
+    """The warehouse at a location, which belongs to one `environment`. One that `is_foreign`, such
+    as a file of somebody else, is only read, and none of its views and macros are run.
 
     What differs between a file and a lake stands in its store: `warehouse.file`, `warehouse.lake`.
     """
 
     def __init__(
-        self, location: Location, environment: Environment, *, patience: float = PATIENCE
+        self,
+        location: Location,
+        environment: Environment,
+        *,
+        patience: float = PATIENCE,
+        is_foreign: bool = False,
     ) -> None:
         self.location = location
         self.environment = environment
-        self._store = _store_at(location, patience)
+        self._store = _store_at(location, patience, is_foreign=is_foreign)
 
     def __str__(self) -> str:
         return str(self.location)
@@ -224,9 +230,9 @@ def empty_warehouse() -> Iterator[Connection]:
         raise WarehouseError(first_line(error)) from error
 
 
-def _store_at(location: Location, patience: float) -> Store:
+def _store_at(location: Location, patience: float, *, is_foreign: bool) -> Store:
     if not isinstance(location, Lake):
-        return FileStore(location, patience)
+        return FileStore(location, patience, is_foreign=is_foreign)
     # Its driver comes with an extra that the users of a file do not need.
     from deribit_pipeline.warehouse.lake import LakeStore
 

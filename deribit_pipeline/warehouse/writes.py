@@ -20,6 +20,8 @@ from deribit_pipeline.domain import (
     day_window,
     moment64,
 )
+from deribit_pipeline.warehouse.candle_tables import CANDLE_DAYS
+from deribit_pipeline.warehouse.connections import insert_rows
 from deribit_pipeline.warehouse.proof_hashes import proof_hash, stored, sum_of
 from deribit_pipeline.warehouse.reads import SERIES, VALUES, series_parameters
 from deribit_pipeline.warehouse.series_proofs import NO_HASH_YET, add_to_series, hashed_anew
@@ -202,12 +204,7 @@ def _insert_proofs(
     rows = [
         (*_proof_row(proof, provenance), hashes.get(proof.day, NO_HASH_YET)) for proof in proven
     ]
-    if rows:
-        connection.executemany(
-            "insert into candle_days values "
-            "($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)",
-            rows,
-        )
+    insert_rows(connection, CANDLE_DAYS, rows)
 
 
 def _confirm_gaps(connection: Connection, day: ProvedDay) -> None:

@@ -1,0 +1,50 @@
+"""A DuckDB file that somebody else made: its tables are read, and nothing in it is run."""
+
+import duckdb
+
+from deribit_pipeline.errors import WarehouseUnusable
+from deribit_pipeline.warehouse.schema import TABLES
+from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.tables import quoted
+
+_NAME = "held"
+
+# Asked from outside of the file, where none of its macros is found.
+_IN_THE_WAY = f"""
+    select 'view ' || view_name from duckdb_views()
+    where database_name = '{_NAME}' and view_name in $tables
+    union all
+    select 'macro ' || function_name from duckdb_functions()
+    where database_name = '{_NAME}' and not internal and function_name in (
+        select function_name from duckdb_functions() where database_name <> '{_NAME}'
+    )
+    order by all
+"""
+
+
+def foreign_file(path: str) -> Connection:
+    """A connection that reads the tables of the file at an absolute path, without access to
+    anything else, nor to extensions.
+
+    Raises WarehouseUnusable where a view stands in the place of a table, or a macro in that of one
+    of DuckDB's own functions, and duckdb.Error where it cannot be opened.
+    """
+    connection = duckdb.connect(
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    )
+    try:
+        connection.execute(f"attach {quoted(path)} as {_NAME} (type duckdb, read_only)")
+        connection.execute("set enable_external_access = false")
+        found = connection.execute(
+            _IN_THE_WAY, {"tables": [table.name for table in TABLES]}
+        ).fetchall()
+        if found:
+            raise WarehouseUnusable(
+                f"{path} has the {found[0][0]}, which would be run in the place of a table or of a "
+                "function: it is not a warehouse as this program makes it, and is not read."
+            )
+        connection.execute(f"use {_NAME}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
