@@ -39,7 +39,7 @@ def hold_minutes(warehouse: Warehouse, name: str, first: date, prices: np.ndarra
 
 _ANYTHING = {
     "varchar": "x", "json": "[]", "date": date(2024, 1, 1),
-    "timestamptz": datetime(2024, 1, 1, tzinfo=UTC), "cross_check": "none",
+    "timestamptz": datetime(2024, 1, 1, tzinfo=UTC), "cross_check": "none", "verdict": "",
 }  # fmt: skip
 
 

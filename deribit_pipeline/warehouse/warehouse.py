@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from datetime import datetime
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Warehouse:
         """The same, which raises WarehouseError once another file, or none, is in its place."""
         if not isinstance(self._store, FileStore):
             return self
-        made = Warehouse(self.location, self.environment)
+        made = copy(self)
         made._store = self._store.pinned()
         return made
 
