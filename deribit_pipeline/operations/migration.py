@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from deribit_pipeline.datasets import DATASETS, Dataset
+from deribit_pipeline.datasets import DATASETS, Dataset, Group
 from deribit_pipeline.domain import ONE_DAY, days_between
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
 from deribit_pipeline.location import Lake
@@ -98,6 +98,8 @@ def migrate(
     for table in copies.WHOLE:
         if _whole(source, table) != _whole(target, table):
             copies.copy_whole(source, target, table, lists_unchanged)
+    if any(DATASETS[name].group is Group.ACCOUNT for name, *_ in differing):
+        target.keep_private()
     for piece in pieces((key, wanted[key].rows) for key in differing):
         copies.copy_days(source, target, piece.dataset, piece.spans, days_unchanged)
         migration.days += piece.days

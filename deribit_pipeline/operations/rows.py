@@ -9,7 +9,7 @@ from datetime import date
 
 import numpy as np
 
-from deribit_pipeline.datasets import Dataset
+from deribit_pipeline.datasets import Dataset, Group
 from deribit_pipeline.deribit import codes
 from deribit_pipeline.errors import (
     DeribitBadPayload,
@@ -63,6 +63,8 @@ class RowsBackfill(Backfill):
         self._counted = self._sent()
 
     async def _make(self, days: Days) -> None:
+        if self._dataset.group is Group.ACCOUNT:
+            self._warehouse.keep_private()
         if any(self._source.requests(name, sorted(some)) for name, some in days.items()):
             warn_of_clock(await exchange_time(self._client))
         writer = Writer(

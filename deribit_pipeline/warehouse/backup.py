@@ -9,8 +9,9 @@ from pathlib import Path
 import duckdb
 
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable, first_line
-from deribit_pipeline.warehouse import schema
+from deribit_pipeline.warehouse import account_tables, schema
 from deribit_pipeline.warehouse.candle_tables import CANDLE_DAYS, CANDLES
+from deribit_pipeline.warehouse.file import OWNER_ONLY
 from deribit_pipeline.warehouse.poorer import what_is_lost
 from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.tables import quoted
@@ -59,6 +60,8 @@ def back_up(warehouse: Warehouse, to: Path, *, replace: bool = False) -> Backup:
         with whole_file(to, replacing=True, guard=guard) as made:
             with warehouse.reading() as connection:
                 counts = _copy(connection, made, to)
+            if any(counts[table.name] for table in account_tables.TABLES):
+                made.chmod(OWNER_ONLY)
             # Opened once more: what is to be relied on should be seen to open.
             Warehouse(made, warehouse.environment).require()
     except OSError as error:

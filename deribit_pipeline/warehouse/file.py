@@ -41,6 +41,10 @@ _HINDRANCES = {
 }
 
 
+OWNER_ONLY = 0o600
+"""The mode of a file that others must not read."""
+
+
 class _Busy(Exception):
     """Another process, or a connection of another mode, holds the file at this moment."""
 
@@ -57,6 +61,7 @@ class FileStore:
     def __init__(self, path: Path, patience: float, *, is_foreign: bool = False) -> None:
         self.path = path
         self._is_foreign = is_foreign
+        self._is_private = False
         self._patience = patience
         self._given_up = threading.Event()
         self._is_pinned = False
@@ -92,6 +97,14 @@ class FileStore:
 
     def give_up(self) -> None:
         self._given_up.set()
+
+    def keep_private(self) -> None:
+        self._is_private = True
+        try:
+            if self.path.exists():
+                self.path.chmod(OWNER_ONLY)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def takes(self, statement: str) -> bool:
         return True
@@ -155,6 +168,8 @@ class FileStore:
                 whole_file(self.path, replacing=False) as made,
                 self._open(made, read_only=False) as connection,
             ):
+                if self._is_private:
+                    made.chmod(OWNER_ONLY)
                 fill(connection)
                 # Closing would say nothing of a file that could not be finished.
                 connection.execute("checkpoint").fetchall()

@@ -43,6 +43,9 @@ class LakeStore:
     def give_up(self) -> None:
         self._given_up.set()
 
+    def keep_private(self) -> None:
+        pass
+
     def takes(self, statement: str) -> bool:
         return not statement.startswith("comment on macro")  # DuckLake 1.0 keeps none of these
 

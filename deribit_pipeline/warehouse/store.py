@@ -27,6 +27,9 @@ class Store(Protocol):
     def exists(self) -> bool:
         """Whether anything is there. Raises WarehouseError where that cannot be told."""
 
+    def keep_private(self) -> None:
+        """Let this user alone read it, also what is made later; of a lake, its places decide."""
+
     def require_makeable(self) -> None:
         """Raise WarehouseUnusable where nothing is there, and nothing could be made."""
 

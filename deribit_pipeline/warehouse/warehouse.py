@@ -83,6 +83,10 @@ class Warehouse:
         """Bytes."""
         return self._store.size
 
+    def keep_private(self) -> None:
+        """Let this user alone read the file, for it is to hold rows of an account."""
+        self._store.keep_private()
+
     def check(self) -> None:
         """Raise WarehouseError where it cannot serve, or could not be made."""
         if not self.exists():
