@@ -42,7 +42,7 @@ def spoiled(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "advice"),
     [
-        ("a folder", "it is a folder, so set DERIBIT_WAREHOUSE to a file"),
+        ("a folder", "(it is a folder): set DERIBIT_WAREHOUSE to a file"),
         ("another program's", "another program wrote it, or its beginning is lost"),
         ("damaged", "remove it and its .wal"),
     ],

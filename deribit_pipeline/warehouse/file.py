@@ -127,6 +127,7 @@ class FileStore:
 
     def require_makeable(self) -> None:
         try:
+            require_file(self.path)
             require_room(self.path)
         except OSError as error:
             raise self._unwritable(error) from error

@@ -133,7 +133,6 @@ def alone_in(folder: Path) -> Iterator[None]:
 def require_room(path: Path) -> None:
     """Raise OSError where nothing could be made at `path`, nor the folders that it lies in. A link
     is followed to a folder that is there: a disk that is not mounted is not made."""
-    require_file(path)
     if path.is_symlink() and not path.resolve().parent.is_dir():
         raise FileNotFoundError(
             errno.ENOENT, f"it is a link to {path.readlink()}, whose folder does not exist"
