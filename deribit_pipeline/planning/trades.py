@@ -138,8 +138,8 @@ def second_looks(numbers: Numbers, most: int, offset: int) -> Iterator[range]:
     """Pieces of at most `most` numbers that have all of these. Another `offset` cuts them
     elsewhere, so that no look asks for just what a former one asked for."""
     while len(numbers):
-        first = max(int(numbers[0]) - offset, 1)
-        look = range(first, min(first + most, int(numbers[-1]) + 1 + offset))
+        first = int(numbers[0]) - offset
+        look = range(max(first, 1), min(first + most, int(numbers[-1]) + 1 + offset))
         yield look
         numbers = numbers[numbers >= look.stop]
 
