@@ -12,16 +12,31 @@ from deribit_pipeline import datasets
 from deribit_pipeline.deribit import account
 from deribit_pipeline.domain import DayState
 from deribit_pipeline.operations.estimate import Limit, estimate_rows
+from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.outcome import Outcome
+from deribit_pipeline.operations.sources.source import FailedDays
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.exchanged import (
     Spoiler,
     a_billionth_apart,
     exchanging,
     exchanging_lows,
 )
+from deribit_pipeline_tests.fetched_trades import TradesFetched
+from deribit_pipeline_tests.fetching import Fetching
 from deribit_pipeline_tests.spoiled import Backfills, Some
+from deribit_pipeline_tests.windowed_rows import (
+    AT,
+    BROKEN,
+    HOUR_AT,
+    INVERSE,
+    MINUTES,
+    Kind,
+    insist,
+    others,
+)
 
 TRADES = "public/get_last_trades_by_instrument"
 
@@ -149,6 +164,60 @@ def test_what_is_read_twice_in_any_case_takes_no_request_more_with_twice(
     found = backfill(some)
     assert spoiler.spoiled == 1
     assert hashes(found) == hashes(once)
+
+
+@pytest.mark.parametrize("each_twice", [False, True])
+@pytest.mark.parametrize(("kind", "at"), [(MINUTES, AT + 60_000), (INVERSE, HOUR_AT)])
+def test_only_with_twice_a_row_that_no_two_responses_share_fails_its_day_and_no_other(
+    opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange, kind: Kind,
+    at: int, each_twice: bool,
+) -> None:  # fmt: skip
+    times = 0
+
+    def change(row: Any) -> Any:
+        nonlocal times
+        times += 1
+        if isinstance(row, dict):
+            return row | {"interest_1h": row["interest_1h"] + times * 1e-10}
+        return [*row[:3], row[3] + times * 1e-6, row[4]]
+
+    insist(sandbox, kind, at, change)
+    exchange = opened()
+    exchange.each_twice = each_twice
+    brought = Fetching(exchange, warehouse, kind.source)(kind.series, kind.first, kind.last)
+    assert list(brought.failed) == [BROKEN] * each_twice
+    for error in brought.failed.values():
+        assert "no two responses agree on the row of 2024-04-03T12:0" in str(error)
+    assert others(brought) == {("complete", "agrees")}
+
+
+@pytest.mark.parametrize("each_twice", [False, True])
+def test_only_with_twice_a_trade_that_no_two_responses_share_fails_its_day_and_no_other(
+    opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange,
+    each_twice: bool,
+) -> None:  # fmt: skip
+    exchange = opened()
+    exchange.each_twice = each_twice
+    source = TradesFetched(exchange, warehouse, sandbox)
+    day = date(2024, 3, 2)
+    number, heard = source.numbers(day).start + 700, 0
+    former = sandbox._history_methods[TRADES]
+
+    def change(params: Any) -> Any:
+        nonlocal heard
+        result = former(params)
+        for each in result["trades"]:
+            if each["trade_seq"] == number:
+                heard += 1
+                each["mark_price"] += heard
+        return result
+
+    sandbox._history_methods[TRADES] = change
+    pieces = source.fetched(date(2024, 3, 1), date(2024, 3, 3))
+    failed = {day: each.error for day, each in pieces.items() if isinstance(each, FailedDays)}
+    assert list(failed) == [day] * each_twice
+    for error in failed.values():
+        assert f"trade {number}: no two responses have the same of it" in str(error)
 
 
 @pytest.mark.parametrize("each_twice", [False, True])

@@ -82,11 +82,10 @@ class WindowedSource(ABC):
         listed = [day for day in days if lanes.has(day)]
         for day in sorted(set(days) - set(listed)):
             yield self._unlisted(exchange, series, day)
-        fetchers = [
-            PageFetcher(lane, ask, lanes.control, each_twice=exchange.each_twice)
-            for lane, ask in lanes.ways
-        ]
-        checks = CrossChecks(lanes.witness, fetchers, self.nothing, series)
+        fetchers = [PageFetcher(lane, ask, lanes.control) for lane, ask in lanes.ways]
+        checks = CrossChecks(
+            lanes.witness, fetchers, self.nothing, series, each_twice=exchange.each_twice
+        )
         under_way: deque[asyncio.Task[list[FetchedRows | FailedDays]]] = deque()
         try:
             for stretch in self._stretches(listed):
