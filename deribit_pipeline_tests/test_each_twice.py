@@ -6,7 +6,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deribit_pipeline import datasets
 from deribit_pipeline.deribit import account
@@ -15,6 +18,7 @@ from deribit_pipeline.operations.estimate import Limit, estimate_rows
 from deribit_pipeline.operations.exchange import Exchange
 from deribit_pipeline.operations.outcome import Outcome
 from deribit_pipeline.operations.sources.source import FailedDays
+from deribit_pipeline.planning.trades import second_looks
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -27,6 +31,7 @@ from deribit_pipeline_tests.exchanged import (
 from deribit_pipeline_tests.fetched_trades import TradesFetched
 from deribit_pipeline_tests.fetching import Fetching
 from deribit_pipeline_tests.spoiled import Backfills, Some
+from deribit_pipeline_tests.test_command_line import Command, command
 from deribit_pipeline_tests.windowed_rows import (
     AT,
     BROKEN,
@@ -37,6 +42,8 @@ from deribit_pipeline_tests.windowed_rows import (
     insist,
     others,
 )
+
+__all__ = ["command"]  # a fixture
 
 TRADES = "public/get_last_trades_by_instrument"
 
@@ -124,6 +131,15 @@ def backfill(settings: Settings, tmp_path: Path) -> Backfill:
 
 def hashes(outcome: Outcome) -> dict[Any, str]:
     return {key: proof.content_hash for key, proof in outcome.proofs.items()}
+
+
+@given(first=st.integers(1, 60), count=st.integers(1, 2_000), most=st.integers(800, 1_000))
+def test_trades_are_never_requested_again_by_the_same_numbers(
+    first: int, count: int, most: int
+) -> None:
+    numbers = np.arange(first, first + count)
+    looks = [set(second_looks(numbers, most, shift)) for shift in (0, 17, 34)]
+    assert len(set().union(*looks)) == sum(map(len, looks))
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -244,3 +260,19 @@ def planned(some: Some, each_twice: bool) -> int:
     days = some.days(some.few)
     limit = Limit(requests_per_second=20, burst=100)
     return estimate_rows(some.dataset, days, days, limit, each_twice=each_twice).requests
+
+
+@pytest.mark.parametrize(("dataset", "more"), [("trades", 4), ("settlements", 0)])
+def test_the_command_backfill_plans_with_twice_and_says_what_it_covers(
+    command: Command, dataset: str, more: int
+) -> None:
+    asked = ("backfill", "--dataset", dataset, "--start", "2024-04-07", "--end", "2024-04-08")
+
+    def requests(*options: str) -> int:
+        said = command(*asked, "--plan", *options)
+        assert said.code == 0, said.err
+        return int(said.row("requests, about")[0])
+
+    assert requests("--twice") == requests() + more
+    said = " ".join(command("backfill", "--help").out.replace("│", " ").split())
+    assert "Days that are already proved need --force as well." in said

@@ -139,7 +139,9 @@ def second_looks(numbers: Numbers, most: int, offset: int) -> Iterator[range]:
     elsewhere, so that no look asks for just what a former one asked for."""
     while len(numbers):
         first = int(numbers[0]) - offset
-        look = range(max(first, 1), min(first + most, int(numbers[-1]) + 1 + offset))
+        start, stop = max(first, 1), int(numbers[-1]) + 1 + offset
+        # Before the first number of all there is no other start: the end differs there.
+        look = range(start, stop if stop - start <= most else first + most)
         yield look
         numbers = numbers[numbers >= look.stop]
 
