@@ -76,7 +76,13 @@ class Backfills:
         self.warehouse = Warehouse(settings.warehouse, settings.environment)
 
     def __call__(
-        self, some: Some, days: int, *, patience: float = 20.0, timeout: float = 30.0
+        self,
+        some: Some,
+        days: int,
+        *,
+        patience: float = 20.0,
+        timeout: float = 30.0,
+        each_twice: bool = False,
     ) -> list[Outcome]:
         """The outcomes of what they are made of, and of themselves."""
         outcomes = []
@@ -88,6 +94,7 @@ class Backfills:
                     # The log's own limit is the machine's, and a test would wait for it.
                     client.rpc._pools = pools | {account.LOG: pools[""]}
                     client.rpc._sleep = _hurried
+                exchange.each_twice = each_twice
                 here = ForegroundBackfill(exchange, self.warehouse)
                 outcomes.append(here.backfill(dataset, Job("a run", some.days(days))))
         return outcomes

@@ -76,7 +76,7 @@ def run(
                 asked = _all(names, *_not_future(first, last, now.date()))
                 unsettled = _unsettled(warehouse, dataset, asked, force, listed)
         if plan:
-            counted = _estimate(settings, dataset, listed, asked, unsettled, 2 if twice else 1)
+            counted = _estimate(settings, dataset, listed, asked, unsettled, twice)
             return print_plan(counted, dataset)
         total = make(settings, warehouse, exchange, dataset, asked, unsettled, now=now, force=force)
     return print_report(total, dataset, asked, now)
@@ -153,12 +153,13 @@ def _estimate(
     listed: dict[str, Instrument],
     asked: Days,
     unsettled: Days,
-    responses: int,
+    each_twice: bool,
 ) -> Estimate:
     limit = Limit(settings.requests_per_second, settings.burst)
     if dataset.resolution is None:
-        return estimate_rows(dataset, asked, unsettled, limit, responses)
-    return estimate(listed, dataset.resolution, asked, unsettled, limit, responses)
+        return estimate_rows(dataset, asked, unsettled, limit, each_twice=each_twice)
+    resolution = dataset.resolution
+    return estimate(listed, resolution, asked, unsettled, limit, each_twice=each_twice)
 
 
 def _not_future(first: date, last: date | None, today: date) -> tuple[date, date]:

@@ -41,15 +41,17 @@ def estimate(
     asked: Days,
     unsettled: Days,
     limit: Limit,
-    responses: int = 1,
+    *,
+    each_twice: bool = False,
 ) -> Estimate:
     """Count requests and rows of the unsettled days, as the backfill itself would plan them, those
     for coarser candles to compare with included.
 
-    An instrument that one request covers may take another, to have its answer supported.
-    `responses` are requested for each window.
+    An instrument that one request covers may take another, to have its answer supported. With
+    `each_twice`, each window takes two; coarser candles, which only cast doubt, do not.
     """
     plans = [requests(instruments[name], resolution, days) for name, days in unsettled.items()]
+    responses = 2 if each_twice else 1
     charts = sum(responses * len(plan) + len(coarse_requests(plan)) for plan in plans)
     # Each instrument's listing is asked for twice.
     calls = charts + 2 * len(unsettled)
@@ -58,11 +60,14 @@ def estimate(
 
 
 def estimate_rows(
-    dataset: Dataset, asked: Days, unsettled: Days, limit: Limit, responses: int = 1
+    dataset: Dataset, asked: Days, unsettled: Days, limit: Limit, *, each_twice: bool = False
 ) -> Estimate:
     """Count the requests of any other dataset, as far as its source can tell before."""
     source = SOURCES[dataset.name]
-    calls = responses * sum(source.requests(name, sorted(days)) for name, days in unsettled.items())
+    calls = sum(
+        source.requests(name, sorted(days), each_twice=each_twice)
+        for name, days in unsettled.items()
+    )
     return _estimate(asked, unsettled, calls, calls, None, limit)
 
 

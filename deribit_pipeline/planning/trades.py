@@ -138,8 +138,10 @@ def second_looks(numbers: Numbers, most: int, offset: int) -> Iterator[range]:
     """Pieces of at most `most` numbers that have all of these. Another `offset` cuts them
     elsewhere, so that no look asks for just what a former one asked for."""
     while len(numbers):
-        first = max(int(numbers[0]) - offset, 1)
-        look = range(first, min(first + most, int(numbers[-1]) + 1 + offset))
+        first = int(numbers[0]) - offset
+        start, stop = max(first, 1), int(numbers[-1]) + 1 + offset
+        # Before the first number of all there is no other start: the end differs there.
+        look = range(start, stop if stop - start <= most else first + most)
         yield look
         numbers = numbers[numbers >= look.stop]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deribit_pipeline.domain import Moments
-from deribit_pipeline.planning.rows import Columns, joined_rows, some_of
+from deribit_pipeline.planning.rows import Columns, differences, joined_rows, some_of
 from deribit_pipeline.planning.windows import Page
 
 ENOUGH = 2
@@ -29,7 +29,7 @@ class Votes:
         self.rows = some_of(rows, firsts)
         self.is_changed = False
         self._at = at
-        self._confirmed = [page for page in pages if page.is_confirmed]
+        self._confirmed = [page.moments for page in pages if page.is_confirmed]
         self._seen: dict[int, list[bytes]] = {}
         self._wrong = {ms: what for page in pages for ms, what in page.malformed.items()}
 
@@ -58,6 +58,23 @@ class Votes:
         unshared = [ms for ms, seen in self._seen.items() if not _is_shared(seen)]
         return np.array(sorted(unshared), np.int64).astype("datetime64[ms]")
 
+    def compare(self, page: Page, moments: Moments) -> None:
+        """Compare the rows of these moments with a response for another window: those that are
+        not the same in it are doubted, and the others confirmed."""
+        ours = some_of(self.rows, np.isin(self.rows[self._at], moments))
+        at, theirs = ours[self._at], page.rows[self._at]
+        _, one, other = np.intersect1d(at, theirs, assume_unique=True, return_indices=True)
+        is_unlike = differences(some_of(ours, one), some_of(page.rows, other))
+        unlike = np.setdiff1d(at, at[one][~is_unlike], assume_unique=True)
+        self.doubt(unlike)
+        self.add(page, unlike)
+        self._confirmed.append(np.setdiff1d(at, unlike, assume_unique=True))
+
+    def doubt(self, moments: Moments) -> None:
+        """Doubt the rows of these moments until two responses share them."""
+        for moment in moments:
+            self._of(moment)
+
     def add(self, page: Page, moments: Moments) -> None:
         """Add the rows of these moments from a response for another window."""
         rows = page.rows
@@ -78,7 +95,7 @@ class Votes:
     def _of(self, moment: np.datetime64) -> list[bytes]:
         if _ms(moment) not in self._seen:
             value = _values(self.rows, np.searchsorted(self.rows[self._at], moment))
-            is_twice = any(moment in page.moments for page in self._confirmed)
+            is_twice = any(moment in moments for moments in self._confirmed)
             self._seen[_ms(moment)] = [value] * (ENOUGH if is_twice else 1)
         return self._seen[_ms(moment)]
 

@@ -45,7 +45,12 @@ def backfill(
         bool,
         typer.Option(
             "--twice",
-            help="Request each window twice, with different bounds, and compare all rows.",
+            help="Store no row that two responses for different windows do not share, whatever one "
+            "wrong response conserves. Candles, funding rates, volatility index and trades: each "
+            "window is requested twice. Settlements, delivery prices and the account are read "
+            "twice, in different pages, without it too. Historical volatility and index prices "
+            "have no window that could differ: two equal responses, as without it. "
+            "Days that are already proved need --force as well.",
         ),
     ] = False,
 ) -> int:

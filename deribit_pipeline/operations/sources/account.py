@@ -91,7 +91,7 @@ class AccountSource:
             async for piece in self._window(exchange.client, series, first, last):
                 yield piece
 
-    def requests(self, series: str, days: Sequence[date]) -> int:
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """Two answers to each month, however many pages they have."""
         return 2 * self.calls * len(list(windows_of(days)))
 

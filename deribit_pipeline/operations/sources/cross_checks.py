@@ -30,15 +30,23 @@ Doubts = Sequence[Moments]
 
 
 class CrossChecks:
-    """The cross-checks of one series' rows, of one or several cadences."""
+    """The cross-checks of one series' rows, of one or several cadences. With `each_twice`, two
+    responses for different windows must share every row."""
 
     def __init__(
-        self, witness: Witness, fetchers: Sequence[PageFetcher], nothing: Columns, series: str
+        self,
+        witness: Witness,
+        fetchers: Sequence[PageFetcher],
+        nothing: Columns,
+        series: str,
+        *,
+        each_twice: bool = False,
     ) -> None:
         self._witness = witness
         self._fetchers = fetchers
         self._nothing = nothing
         self._series = series
+        self._each_twice = each_twice
         self._given_up: set[str] = set()
         self._confirmed = Counter[str]()
 
@@ -49,6 +57,13 @@ class CrossChecks:
             Votes(fetcher.cadence.at, pages_of(pieces), self._nothing)
             for fetcher, pieces in zip(self._fetchers, believed, strict=True)
         ]
+        if self._each_twice:
+            await together(
+                _each_again(fetcher, some, page)
+                for fetcher, some, pieces in zip(self._fetchers, votes, believed, strict=True)
+                for page in pages_of(pieces)
+                if not page.is_confirmed and len(page.moments)
+            )
         await self._settle(votes, lambda: self._impossible(votes))
         for comparison in self._compared(votes):
             await self._try_out(votes, comparison)
@@ -134,6 +149,18 @@ class CrossChecks:
                 _asked_again(fetcher, some, moments, reach)
                 for fetcher, some, moments in zip(self._fetchers, votes, undecided, strict=True)
             )
+
+
+async def _each_again(fetcher: PageFetcher, votes: Votes, page: Page) -> None:
+    """Request all rows of a page once more, in a window with other bounds, and doubt those that
+    are not the same there."""
+    for window in fetcher.cadence.again(page.window, 1):
+        part = page.part(window)
+        try:
+            votes.compare(await fetcher.look(window, 1), part.moments)
+        except DeribitBadPayload as error:
+            logger.warning("%s; requesting the rows again in another window", error)
+            votes.doubt(part.moments)
 
 
 async def _asked_again(fetcher: PageFetcher, votes: Votes, moments: Moments, reach: int) -> None:

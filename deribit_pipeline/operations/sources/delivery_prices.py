@@ -74,7 +74,7 @@ class DeliveryPricesSource:
                 continue
             yield delivery_checked(price_of_day(prices, series, day), settled.get(day, ()))
 
-    def requests(self, series: str, days: Sequence[date]) -> int:
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """Pages from today's price back to that of the first day, each of them twice."""
         back = (datetime.now(UTC).date() - days[0]).days
         return 2 * (1 + back // self.count)

@@ -50,17 +50,13 @@ class PageFetcher:
     """Fetches the windows of one lane until they can be believed.
 
     `control` asks for the rows of a series that surely has some: where it has the newest ones, the
-    exchange works, and a series without any has none yet. With `each_twice`, two responses for
-    different windows must share every page.
+    exchange works, and a series without any has none yet.
     """
 
-    def __init__(
-        self, lane: Lane, ask: Ask, control: Ask | None = None, *, each_twice: bool = False
-    ) -> None:
+    def __init__(self, lane: Lane, ask: Ask, control: Ask | None = None) -> None:
         self._lane = lane
         self._ask = ask
         self._control = control
-        self._each_twice = each_twice
         self._times = Counter[TimeWindow]()
         self._requested: set[TimeWindow] = set()
         self._are_newest_told = False
@@ -82,11 +78,7 @@ class PageFetcher:
             for piece in some
         ]
         claims = [Claim(page) for page in pages_of(pieces)]
-        enough = ENOUGH
-        if self._each_twice:
-            enough = len(claims) + 1  # no number of neighbours stands for a second response
-            await together(self._ask_again(claim) for claim in claims)
-        settled = await settle(claims, self._ask_again, self._contradiction, enough)
+        settled = await settle(claims, self._ask_again, self._contradiction, ENOUGH)
         return [
             *unproved_of(pieces),
             *(

@@ -25,7 +25,7 @@ class RebuiltCandles:
         for day in days:
             yield await asyncio.to_thread(_made, warehouse, series, day)
 
-    def requests(self, series: str, days: Sequence[date]) -> int:
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """None."""
         return 0
 

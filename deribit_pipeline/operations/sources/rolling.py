@@ -77,7 +77,7 @@ class RollingSource:
                 fetched = index_checked(fetched, delivered.get(day, {}).get(series))
             yield fetched
 
-    def requests(self, series: str, days: Sequence[date]) -> int:
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """Two answers, however many the days are."""
         return 2
 

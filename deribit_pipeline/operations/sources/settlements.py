@@ -97,7 +97,7 @@ class SettlementsSource:
                     failed += len(newest)
                     yield FailedDays(newest, error)
 
-    def requests(self, series: str, days: Sequence[date]) -> int:
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """A day of a large currency is about one page, which is asked for twice; each span needs a
         look before it."""
         return 2 * len(days) + len(spans_of(days))

@@ -33,5 +33,7 @@ class Source(Protocol):
         the series: the days not brought by then have failed.
         """
 
-    def requests(self, series: str, days: Sequence[date]) -> int:
-        """How many requests that takes, as far as it can be told before."""
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
+        """How many requests that takes, as far as it can be told before. With `each_twice`, as
+        many as an exchange takes whose `each_twice` is set: more only where a single response may
+        be believed otherwise."""

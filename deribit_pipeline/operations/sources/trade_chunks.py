@@ -40,10 +40,16 @@ NOT_SHARED = "no two responses have the same of it"
 
 
 class TradeChunks:
-    """The trades of one instrument by their numbers. Methods raise DeribitError."""
+    """The trades of one instrument by their numbers. Methods raise DeribitError.
 
-    def __init__(self, hosts: TradeHosts, *, is_combo: bool) -> None:
-        self._hosts, self._is_combo = hosts, is_combo
+    `per_chunk` is how many numbers a chunk has. With `each_twice`, two responses for different
+    numbers must have the same of every trade.
+    """
+
+    def __init__(self, hosts: TradeHosts, *, is_combo: bool, each_twice: bool = False) -> None:
+        self._hosts, self._is_combo, self._each_twice = hosts, is_combo, each_twice
+        # Few enough that one further request has them all, and some on either side.
+        self.per_chunk = hosts.per_chunk - (2 * _SHIFT if each_twice else 0)
         self._ordered = self._unordered = 0
 
     async def chunk(self, wanted: range) -> Chunk:
@@ -68,7 +74,7 @@ class TradeChunks:
                 if look and len(chunk.missing) == lacking:
                     break
             chunk = replace(chunk, refused=tuple(_refused(chunk, malformed)))
-            if impossible(chunk.rows, is_combo=self._is_combo).any():
+            if self._each_twice or impossible(chunk.rows, is_combo=self._is_combo).any():
                 return await self.confirmed(chunk)
             return await self._in_order(chunk)
         except DeribitBadPayload as error:

@@ -51,7 +51,8 @@ class TradesSource:
         listed = _listed(instrument, days)
         for day in sorted(set(days) - set(listed)):
             yield FetchedRows(series, day, NO_TRADES, hosts.now, is_listed=False)
-        chunks = TradeChunks(hosts, is_combo=instrument.kind.endswith("combo"))
+        is_combo = instrument.kind.endswith("combo")
+        chunks = TradeChunks(hosts, is_combo=is_combo, each_twice=exchange.each_twice)
         client = (exchange.history if instrument.is_archived else None) or exchange.client
         for first, last in spans_of(listed):
             days = list(days_between(first, last))
@@ -61,17 +62,17 @@ class TradesSource:
                 yield FailedDays(days, error)
                 continue
             witness = Witness(client, hosts, chunks, instrument, span)
-            async with aclosing(_cut(chunks, hosts.per_chunk, span)) as cut_days:
+            async with aclosing(_cut(chunks, span)) as cut_days:
                 async for cut in cut_days:
                     yield _fetched(series, span, await witness.beside(cut))
 
-    def requests(self, series: str, days: Sequence[date]) -> int:
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """How many requests the days take, at least: nobody knows before how many trades there
         are. Each unbroken span takes two for each of its ends and those of its hourly candles, and
-        each day one."""
+        each day one, or two with `each_twice`."""
         spans = spans_of(days)
         hours = sum(chart_requests(first, last) for first, last in spans)
-        return 2 + 6 * len(spans) + hours + len(days)
+        return 2 + 6 * len(spans) + hours + (2 if each_twice else 1) * len(days)
 
 
 def _listed(instrument: Instrument, days: Sequence[date]) -> list[date]:
@@ -85,9 +86,7 @@ def _listed(instrument: Instrument, days: Sequence[date]) -> list[date]:
     ]
 
 
-async def _cut(
-    chunks: TradeChunks, per_chunk: int, span: Span, step: int = 1
-) -> AsyncGenerator[CutDay]:
+async def _cut(chunks: TradeChunks, span: Span, step: int = 1) -> AsyncGenerator[CutDay]:
     """The days of the span, each as soon as no later chunk can change it.
 
     Looks further before and after where trades beside the span are on its days.
@@ -95,7 +94,7 @@ async def _cut(
     numbers, as_of, is_begun = span.numbers, span.as_of, False
     cutter = DayCutter(span.days, numbers.start)
     while numbers:
-        async with aclosing(_agreeing(chunks, per_chunk, numbers)) as told:
+        async with aclosing(_agreeing(chunks, numbers)) as told:
             async for chunk in told:
                 finished = list(cutter.take(chunk))
                 is_begun = is_begun or cutter.begins_before or chunk.error is not None
@@ -109,11 +108,11 @@ async def _cut(
         if not is_begun or cutter.is_done:
             break
         stop = span.last + 1 if not cutter.ends_after else numbers.stop
-        numbers = range(numbers.stop, min(numbers.stop + per_chunk, stop))
+        numbers = range(numbers.stop, min(numbers.stop + chunks.per_chunk, stop))
     if span.numbers and not is_begun:
         first = max(span.numbers.start - MARGIN * 10**step, 1)
         earlier = replace(span, numbers=range(first, span.numbers.stop))
-        async with aclosing(_cut(chunks, per_chunk, earlier, step + 1)) as days:
+        async with aclosing(_cut(chunks, earlier, step + 1)) as days:
             async for day in days:
                 yield day
         return
@@ -121,13 +120,13 @@ async def _cut(
         yield day
 
 
-async def _agreeing(chunks: TradeChunks, per_chunk: int, numbers: range) -> AsyncGenerator[Chunk]:
+async def _agreeing(chunks: TradeChunks, numbers: range) -> AsyncGenerator[Chunk]:
     """The chunks of these numbers, in order. Each is held against the one after it: where they
     contradict each other, both are requested again. Raises DeribitBadPayload where too many in a
     row have no trade."""
     former: Chunk | None = None
     empty = 0
-    async with aclosing(_fetched_ahead(chunks, per_chunk, numbers)) as fetched:
+    async with aclosing(_fetched_ahead(chunks, numbers)) as fetched:
         async for chunk in fetched:
             empty = 0 if count_of(chunk.rows) or chunk.error is not None else empty + 1
             if empty == _MOST_EMPTY:
@@ -146,13 +145,11 @@ async def _agreeing(chunks: TradeChunks, per_chunk: int, numbers: range) -> Asyn
         yield former
 
 
-async def _fetched_ahead(
-    chunks: TradeChunks, per_chunk: int, numbers: range
-) -> AsyncGenerator[Chunk]:
+async def _fetched_ahead(chunks: TradeChunks, numbers: range) -> AsyncGenerator[Chunk]:
     """The chunks of these numbers, in order, some of them under way ahead of time."""
     under_way: deque[asyncio.Task[Chunk]] = deque()
     try:
-        for wanted in pieces_of(numbers, per_chunk):
+        for wanted in pieces_of(numbers, chunks.per_chunk):
             under_way.append(asyncio.create_task(chunks.chunk(wanted)))
             if len(under_way) == _AHEAD:
                 yield await under_way.popleft()

@@ -1,6 +1,7 @@
 """Sources whose rows stand on a grid of time: days to windows, and pages to days."""
 
 import asyncio
+import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -62,11 +63,13 @@ class WindowedSource(ABC):
     ) -> Lanes:
         """How to ask for the days of a series. Raises DeribitError."""
 
-    def requests(self, series: str, days: Sequence[date]) -> int:
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """How many requests the days take where every answer is to be believed: a window that
-        has fewer than two neighbours is asked for twice. The witness costs none."""
+        has fewer than two neighbours is asked for twice, or each one. The witness costs
+        none."""
+        enough = sys.maxsize if each_twice else ENOUGH
         return sum(
-            cadence.requests(stretch, ENOUGH)
+            cadence.requests(stretch, enough)
             for stretch in self._stretches(days)
             for cadence in self.cadences
         )
@@ -79,11 +82,10 @@ class WindowedSource(ABC):
         listed = [day for day in days if lanes.has(day)]
         for day in sorted(set(days) - set(listed)):
             yield self._unlisted(exchange, series, day)
-        fetchers = [
-            PageFetcher(lane, ask, lanes.control, each_twice=exchange.each_twice)
-            for lane, ask in lanes.ways
-        ]
-        checks = CrossChecks(lanes.witness, fetchers, self.nothing, series)
+        fetchers = [PageFetcher(lane, ask, lanes.control) for lane, ask in lanes.ways]
+        checks = CrossChecks(
+            lanes.witness, fetchers, self.nothing, series, each_twice=exchange.each_twice
+        )
         under_way: deque[asyncio.Task[list[FetchedRows | FailedDays]]] = deque()
         try:
             for stretch in self._stretches(listed):
