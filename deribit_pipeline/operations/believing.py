@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from deribit_pipeline.domain import TimeWindow
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError
-from deribit_pipeline.planning.agreement import Claim, Told, doubtful, is_torn
+from deribit_pipeline.planning.agreement import Claim, Told, denied_by, doubtful, is_torn
 
 logger = logging.getLogger(__name__)
 
@@ -85,15 +85,16 @@ async def settle(
     odd: Callable[[TimeWindow], DeribitError],
     enough: int,
 ) -> list[Claim[Told] | Unproved]:
-    """The claims that can be believed, after asking again for the others until none is in doubt;
-    unproved where that never comes. `ask_again` tells why no answer comes, where none does, and
-    nothing more is asked for then.
+    """The claims that can be believed, after requesting the others again, and those that
+    contradict them, until none is in doubt; unproved where that never comes. `ask_again` tells
+    why no response comes, where none does, and nothing more is requested then.
     """
     doubts, error = doubtful(claims, enough), None
     for _ in range(_ROUNDS):
         if not doubts or error is not None:
             break
-        errors = await together(ask_again(claim) for claim in doubts)
+        asked = [*doubts, *denied_by(claims, doubts)]
+        errors = await together(ask_again(claim) for claim in asked)
         error = next((one for one in errors if one is not None), None)
         doubts = doubtful(claims, enough)
     return [

@@ -116,6 +116,17 @@ def doubtful(claims: Sequence[Claim[Told]], enough: int) -> list[Claim[Told]]:
     return found
 
 
+def denied_by(claims: Sequence[Claim[Told]], doubts: Sequence[Claim[Told]]) -> list[Claim[Told]]:
+    """Those not in doubt that contradict a neighbour which is: the row between them may be wrong in
+    either, and of one that is wrong in its first row alone nothing else tells."""
+    found: list[Claim[Told]] = []
+    for chain in _chains(claims):
+        for former, claim in pairwise(chain):
+            if not _seam(former.page, claim.page):
+                found += [one for one in (former, claim) if one not in doubts and one not in found]
+    return found
+
+
 def is_torn(pages: Sequence[Told]) -> bool:
     """Whether pages, in the order of time, contradict each other where one follows another."""
     return any(_seam(former, later) is False for former, later in pairwise(pages))
