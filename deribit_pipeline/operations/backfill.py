@@ -10,6 +10,7 @@ from deribit_pipeline.errors import (
     DeribitBadPayload,
     DeribitError,
     DeribitPipelineError,
+    LakeAway,
     WarehouseUnusable,
 )
 from deribit_pipeline.operations.exchange import Exchange
@@ -82,10 +83,14 @@ class Backfill(ABC):
 
     def _recount(self) -> None:
         """What was proved is counted in the warehouse as it is now: another process may have put
-        another file in its place, or withdrawn a proof."""
-        with self._warehouse.reading() as connection:
-            for job in self._jobs:
-                drop_what_is_gone(connection, self._dataset, job.outcome)
+        another file in its place, or withdrawn a proof. A lake that is away for the moment holds
+        what was committed."""
+        try:
+            with self._warehouse.reading() as connection:
+                for job in self._jobs:
+                    drop_what_is_gone(connection, self._dataset, job.outcome)
+        except LakeAway as error:
+            logger.warning("What was proved cannot be counted again: %s", error)
 
     def _note_failures(self) -> None:
         failed = {
