@@ -23,7 +23,11 @@ def truth(pipeline: Pipeline, resolution: str = "1", last: date = LAST) -> list[
     ("fault", "number"),
     [
         *((fault, 4) for fault in CHART_CHANGES),
-        *((fault, n) for fault in ("close_higher", "low_above_high", "value_null") for n in (0, 8)),
+        *(
+            (fault, number)
+            for fault in ("close_higher", "low_above_high", "candle_null")
+            for number in (0, 8)
+        ),
     ],
 )
 def test_one_spoiled_response_of_nine_over_a_month_of_minutes_stores_nothing_wrong(

@@ -47,12 +47,15 @@ def estimate(
     """Count requests and rows of the unsettled days, as the backfill itself would plan them, those
     for coarser candles to compare with included.
 
-    An instrument that one request covers may take another, to have its answer supported. With
-    `each_twice`, each window takes two; coarser candles, which only cast doubt, do not.
+    An instrument that one request covers, and no coarser candles, takes another, unless the candle
+    before it is held. With `each_twice`, each window takes two; coarser candles do not.
     """
     plans = [requests(instruments[name], resolution, days) for name, days in unsettled.items()]
-    responses = 2 if each_twice else 1
-    charts = sum(responses * len(plan) + len(coarse_requests(plan)) for plan in plans)
+    charts = 0
+    for plan in plans:
+        coarse = len(coarse_requests(plan))
+        is_alone = len(plan) == 1 and not coarse
+        charts += (2 if each_twice or is_alone else 1) * len(plan) + coarse
     # Each instrument's listing is asked for twice.
     calls = charts + 2 * len(unsettled)
     rows = sum(request.most for plan in plans for request in plan)

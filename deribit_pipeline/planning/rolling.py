@@ -65,8 +65,11 @@ class RollingWindow:
 
     def is_alike(self, later: "RollingWindow") -> bool:
         """Whether a later answer stands on the same grid, has rolled on by no more than the time
-        that passed, and says the same of what both tell."""
+        that passed, and says the same of what both tell. What cannot be read in it could not be
+        read in this one either: a row that is malformed once costs no day."""
         ours, theirs = self.rows[self.at], later.rows[self.at]
+        if not set(later.malformed) <= set(self.malformed):
+            return False
         if not len(ours) or not len(theirs) or self.step != later.step:
             return False
         most = np.timedelta64(later.as_of - self.as_of, "ms") + self.step

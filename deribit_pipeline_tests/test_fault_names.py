@@ -1,0 +1,19 @@
+"""Each fault of the sandbox has a name of its own."""
+
+from collections import Counter
+
+from deribit_pipeline.sandbox import chart_faults, row_faults, trade_faults, value_faults
+from deribit_pipeline.sandbox.faults import FAULTS
+
+
+def test_no_fault_stands_in_the_place_of_another_of_the_same_name() -> None:
+    """One that did would leave the responses that it is meant for as they are."""
+    groups = (
+        chart_faults.CHART_CHANGES,
+        row_faults.CHANGES,
+        trade_faults.CHANGES,
+        value_faults.VALUE_CHANGES,
+    )
+    named = Counter(name for group in groups for name in group)
+    assert [name for name, times in named.items() if times > 1] == []
+    assert named.keys() <= FAULTS.keys()
