@@ -40,3 +40,19 @@ def test_a_macro_that_hides_itself_and_another_is_named(listing: str, held: Ware
     )
     for macro in ("sum", listing):
         assert f"the macro {macro} takes the place of DuckDB's own function" in sentences(found)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "alter table dataset_days alter day type varchar",
+        "alter table candle_days drop column verdict",
+        "drop table candle_days",
+        "drop table series_proofs",
+    ],
+)
+def test_tables_that_cannot_be_read_are_named_first(statement: str, held: Warehouse) -> None:
+    table = statement.split()[2]
+    found = tampered(held, [statement])
+    assert found.problems[0].startswith(f"the table {table} is ")
+    assert len(found.problems) == 2
