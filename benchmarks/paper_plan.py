@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 
 from deribit_pipeline.domain import Instrument, Resolution, days_between
 from deribit_pipeline.operations.estimate import Limit, estimate
-from deribit_pipeline.planning.cross_check import coarser_of
 
 LIMIT = Limit(requests_per_second=20.0, burst=100)
 BYTES_A_CANDLE, BYTES_A_PROOF = 24, 120
@@ -63,12 +62,9 @@ def cost(kind: Kind, resolution: Resolution) -> Cost:
     instrument = Instrument("ONE", "option", listed, expires)
     days = {"ONE": list(days_between(date(2020, 1, 1), expires.date()))}
     one = estimate({"ONE": instrument}, resolution, days, days, LIMIT)
-    # A response without a neighbour is requested twice, where no coarser candles support it.
-    is_alone = one.requests == 1 and coarser_of(resolution) is None
-    calls = one.calls + is_alone
     rows = one.rows or 0
     of_all = kind.instruments
-    return Cost(kind.name, of_all, one.days * of_all, calls * of_all, rows * of_all)
+    return Cost(kind.name, of_all, one.days * of_all, one.calls * of_all, rows * of_all)
 
 
 def table(resolution: Resolution) -> str:

@@ -5,6 +5,7 @@ on a container's output. And the file, read.
 literally: neither variables nor a folder that does not exist yet would work there.
 """
 
+import errno
 import json
 import logging
 import os
@@ -104,6 +105,8 @@ def lines_of_run(home: Path, run_id: str) -> Iterator[dict[str, Any]]:
     newest_first += [home / "logs" / f"{_NAME}.{number}" for number in range(1, KEPT_FILES + 1)]
     sign = f'"run_id": "{run_id}'  # most lines are of other runs, and need not be parsed
     for file in reversed(newest_first):
+        if file.is_fifo():  # nothing that comes out of it was kept
+            raise OSError(errno.EINVAL, "it is a named pipe", str(file))
         with suppress(FileNotFoundError), file.open(encoding="utf-8", errors="replace") as lines:
             for text in lines:
                 if sign in text and (line := _parsed(text)) is not None:

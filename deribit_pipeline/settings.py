@@ -239,6 +239,6 @@ def _whole(env: Mapping[str, str | None], name: str, default: int, most: int = 1
     text = env.get(name)
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-        raise SettingsError(f"{name} must be a whole number from 1 to {most}, was {text!r}.")
+    if not re.fullmatch("[0-9]{1,20}", text) or not 1 <= int(text) <= most:
+        raise SettingsError(f"{name} must be a whole number from 1 to {most}, was {text[:80]!r}.")
     return int(text)

@@ -99,6 +99,8 @@ def _nearest(name: str, settings: Collection[str]) -> str | None:
 def _text(file: Path) -> str:
     """What the file says; nothing where there is none."""
     try:
+        if file.is_fifo():
+            raise SettingsError(f"{file} is a named pipe: make it a file.")
         data = file.read_bytes()
     except IsADirectoryError:  # an environment of Python's may be called so
         return ""

@@ -17,7 +17,9 @@ def run(run_id: str, *, as_json: bool) -> int:
         for line in lines_of_run(home, run_id):
             count += 1
             console.print(_shown(line, as_json=as_json), markup=False, soft_wrap=True)
-    except PermissionError as error:
+    except OSError as error:
+        if error.filename is None:  # of the output
+            raise
         raise InputError(f"{error.filename} cannot be read ({error.strerror}).") from error
     if not count:
         raise InputError(f"--run {run_id}: no line in {home / 'logs'} is of such a run.")

@@ -5,7 +5,10 @@ proved, days that are not over yet with every closed row stored included; 1 at l
 not be proved; 2 the command line or a setting was wrong; 130 and 143 a signal ended it.
 """
 
+import contextlib
+import errno
 import gc
+import os
 import sys
 
 import typer
@@ -32,6 +35,9 @@ PROVED, NOT_PROVED, WRONG_INPUT = 0, 1, 2
 # What the command line or a setting can mend.
 _WRONG = (InputError, WarehouseUnusable, UnknownInstrument, WrongCredentials, WrongEnvironment)
 
+# Of the disk that stdout or stderr goes to.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def main() -> None:
     """Run the command line and exit."""
@@ -57,8 +63,22 @@ def exit_code(arguments: list[str]) -> int:
     except Interrupted as interruption:
         kept = "what was proved is kept, and the same command goes on from there"
         return _said(f"{interruption}: {kept}.", interruption.exit_code)
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            raise
+        _give_up_stdout()
+        return _said(f"The output cannot be written ({error.strerror}).", NOT_PROVED)
+
+
+def _give_up_stdout() -> None:
+    """Write nothing more to it: what waits to be written would fail again at the exit."""
+    with contextlib.suppress(OSError, ValueError):  # it may have no file, or be closed
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _said(sentence: object, code: int) -> int:
-    typer.echo(f"Error: {masked(str(sentence))}", err=True)
+    with contextlib.suppress(OSError):  # a full disk of the messages; the code says it all the same
+        typer.echo(f"Error: {masked(str(sentence))}", err=True)
     return code

@@ -15,6 +15,7 @@ from deribit_pipeline.domain import (
     days_between,
     moment64,
 )
+from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.planning.days import contradictions
 from deribit_pipeline.planning.rows import contradictions_of_rows, count_of
 from deribit_pipeline.warehouse import datasets, reads, structure, unproved
@@ -68,14 +69,28 @@ def verify(
     selection: Selection = _EVERYTHING,
     on_verified: OnVerified = lambda so_far: None,
 ) -> Verification:
-    """Recompute the proofs of every day that is selected. Reads all of their rows."""
+    """Recompute the proofs of every day that is selected. Reads all of their rows. What cannot be
+    read, where tables are not those of this version, is among the problems."""
     result = Verification()
     with warehouse.reading() as connection, empty_warehouse() as made:
         result.problems += structure.deviations(connection, made)
+    try:
+        _recompute(warehouse, selection, result, on_verified)
+    except WarehouseError as error:
+        if not result.problems:
+            raise
+        result.problems.append(str(error))
+    return result
+
+
+def _recompute(
+    warehouse: Warehouse, selection: Selection, result: Verification, on_verified: OnVerified
+) -> None:
+    with warehouse.reading() as connection:
         unknown = unproved.unknown_words(connection)
         if unknown:  # such a proof cannot be read
             result.problems += unknown
-            return result
+            return
     # Piece by piece: nobody can write to a file while a connection is open. Who writes in between
     # changes rows and proofs together, so each piece reads both at one moment.
     with warehouse.reading() as connection:
@@ -99,7 +114,6 @@ def verify(
         result.findings.append(
             Finding(dataset, series, day, [f"{count} {dataset.rows} have no proof"])
         )
-    return result
 
 
 def _verify_candles(

@@ -3,8 +3,9 @@
 from deribit_pipeline.warehouse.store import Connection
 
 _TABLES = """
-    select table_name, list(column_name order by column_index)
-    from duckdb_columns() join duckdb_tables() using (database_name, schema_name, table_name)
+    select table_name, list((column_name, data_type) order by column_index)
+    from system.main.duckdb_columns()
+    join system.main.duckdb_tables() using (database_name, schema_name, table_name)
     where database_name = current_database() and schema_name = 'main' and not temporary
     group by all
 """
@@ -13,18 +14,18 @@ _TABLES = """
 _QUOTES = str.maketrans("", "", "\"'")
 
 _VIEWS = """
-    select view_name, sql from duckdb_views()
+    select view_name, sql from system.main.duckdb_views()
     where database_name = current_database() and schema_name = 'main' and not internal
 """
 _MACROS = """
     select function_name, concat(cast(parameters as varchar), ' ', macro_definition)
-    from duckdb_functions()
+    from system.main.duckdb_functions()
     where database_name = current_database() and schema_name = 'main' and not internal
 """
 _SHADOWING = """
-    select distinct function_name from duckdb_functions()
+    select distinct function_name from system.main.duckdb_functions()
     where database_name = current_database() and not internal and function_name in (
-        select function_name from duckdb_functions() where internal
+        select function_name from system.main.duckdb_functions() where internal
     )
     order by all
 """

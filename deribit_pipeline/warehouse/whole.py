@@ -45,6 +45,17 @@ def require_file(path: Path) -> None:
         raise OSError(errno.EINVAL, f"it is {_KINDS.get(kind, 'no regular file')}")
 
 
+def require_target(path: Path) -> None:
+    """Raise OSError where `path` is a link that leads in a circle, or to a place in a folder that
+    does not exist: a disk that is not mounted."""
+    with contextlib.suppress(FileNotFoundError):
+        path.stat()
+    if path.is_symlink() and not path.resolve().parent.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT, f"it is a link to {path.readlink()}, whose folder does not exist"
+        )
+
+
 @contextmanager
 def whole_file(path: Path, *, replacing: bool, guard: Guard = nullcontext) -> Iterator[Path]:
     """A name beside `path` to make a file under, which takes its place when the block ends well.
@@ -133,10 +144,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 def require_room(path: Path) -> None:
     """Raise OSError where nothing could be made at `path`, nor the folders that it lies in. A link
     is followed to a folder that is there: a disk that is not mounted is not made."""
-    if path.is_symlink() and not path.resolve().parent.is_dir():
-        raise FileNotFoundError(
-            errno.ENOENT, f"it is a link to {path.readlink()}, whose folder does not exist"
-        )
+    require_target(path)
     folder = next(folder for folder in path.absolute().parents if folder.exists())
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder")

@@ -14,7 +14,7 @@ from deribit_pipeline.operations.exports import freqtrade, manifest, nautilus, t
 from deribit_pipeline.operations.exports.part import Part
 from deribit_pipeline.warehouse.frames import require_extra
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline.warehouse.whole import whole_folder
+from deribit_pipeline.warehouse.whole import require_target, whole_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ def export(
 def _require_place(to: Path) -> None:
     """Raise InputError where `to` is anything but free, empty, or an export and nothing else."""
     try:
+        require_target(to)
         place = manifest.place_of(to.resolve())
         if manifest.is_foreign(to.resolve()):
             raise InputError(
