@@ -1,8 +1,10 @@
 """What goes for every open DuckDB, whatever its tables are in."""
 
+import errno
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 
@@ -13,6 +15,18 @@ logger = logging.getLogger(__name__)
 
 DISK_FULL = "No space left on device"
 """How DuckDB says that a disk is full."""
+
+
+@contextmanager
+def copying_to(file: Path) -> Iterator[None]:
+    """Raise OSError where the disk of a file that DuckDB's `copy` writes is full: it is another
+    than the warehouse's."""
+    try:
+        yield
+    except duckdb.IOException as error:
+        if DISK_FULL in str(error) and str(file) in str(error):
+            raise OSError(errno.ENOSPC, DISK_FULL, str(file)) from error
+        raise
 
 
 @contextmanager

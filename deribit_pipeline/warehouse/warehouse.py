@@ -111,10 +111,21 @@ class Warehouse:
             if version == schema.SCHEMA_VERSION or (as_it_is and version):
                 yield connection
                 return
+        self._require_upgradable(version)
         with self.writing():  # brings it to this version
             pass
         with self._store.reading() as connection:
             yield connection
+
+    def _require_upgradable(self, version: int | None) -> None:
+        try:
+            self._store.require_writable()
+        except WarehouseUnusable as error:
+            raise WarehouseUnusable(
+                f"{self} has version {version} of the tables, must be brought to "
+                f"{schema.SCHEMA_VERSION} before it is read, and cannot be written: let this user "
+                "write it and its folder, or set DERIBIT_WAREHOUSE to a copy of it."
+            ) from error
 
     def require(self) -> None:
         """Raise WarehouseUnusable where this is no warehouse of this environment, and leave it as

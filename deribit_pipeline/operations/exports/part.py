@@ -12,6 +12,7 @@ from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.domain import TimeWindow
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.warehouse import candle_series, frames, series
+from deribit_pipeline.warehouse.connections import copying_to
 from deribit_pipeline.warehouse.series import Excerpt
 from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -39,7 +40,7 @@ class Part:
         """Write the rows, sorted, to a file as DuckDB's `copy` does, with these options of it. Its
         first column is the series, under this name."""
         file.parent.mkdir(exist_ok=True)
-        with self._read() as (connection, excerpt):
+        with self._read() as (connection, excerpt), copying_to(file):
             [(self.count,)] = connection.execute(
                 f"copy (select $copied_series::varchar as {name}, * from ({excerpt.query}) "
                 f"order by {excerpt.order}) to $file ({options})",
