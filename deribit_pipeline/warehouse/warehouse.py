@@ -124,7 +124,7 @@ class Warehouse:
             raise WarehouseUnusable(
                 f"{self} has version {version} of the tables, must be brought to "
                 f"{schema.SCHEMA_VERSION} before it is read, and cannot be written: let this user "
-                "write it and its folder, or set DERIBIT_WAREHOUSE to a copy of it."
+                "write it and its folder, or let DERIBIT_WAREHOUSE name a copy of it."
             ) from error
 
     def require(self) -> None:
