@@ -30,6 +30,6 @@ def test_an_older_version_on_a_read_only_disk_is_said_to_be_one(run: Run, disk: 
     for command in ("coverage", "verify"):
         complaint = run(command, warehouse=held).complaint()
         assert "has version 4 of the tables, must be brought to" in complaint
-        assert "set DERIBIT_WAREHOUSE to a copy of it" in complaint
+        assert "name a duplicate of it in DERIBIT_WAREHOUSE" in complaint
     copy = shutil.copy(held, "copy.duckdb")
     assert run("verify", warehouse=copy).code == 0

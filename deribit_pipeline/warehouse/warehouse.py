@@ -122,9 +122,9 @@ class Warehouse:
             self._store.require_writable()
         except WarehouseUnusable as error:
             raise WarehouseUnusable(
-                f"{self} has version {version} of the tables, must be brought to "
-                f"{schema.SCHEMA_VERSION} before it is read, and cannot be written: let this user "
-                "write it and its folder, or set DERIBIT_WAREHOUSE to a copy of it."
+                f"{self} has version {version} of the tables, must be brought to version "
+                f"{schema.SCHEMA_VERSION} and cannot be written: make it and its folder writable, "
+                "or name a duplicate of it in DERIBIT_WAREHOUSE."
             ) from error
 
     def require(self) -> None:
