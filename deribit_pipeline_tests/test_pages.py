@@ -33,7 +33,7 @@ def test_a_whole_answer_lacks_nothing() -> None:
 
 
 def test_candles_outside_the_window_are_left_out() -> None:
-    page = read_page(request(60), candles_from(START - timedelta(minutes=2), 65), LATER)
+    page = read_page(request(60), candles_from(START - timedelta(minutes=2), 64), LATER)
     assert page.candles.opened_at[0] == moment64(START)
     assert len(page.candles) == 60
 
@@ -62,10 +62,9 @@ def test_a_candle_is_closed_at_the_microsecond_it_ends() -> None:
     ("candles", "sentence"),
     [
         (candles_from(START, 5_001), "5001 candles came, a sign that older ones were dropped"),
-        (candles_from(START, 10)[np.array([0, 1, 1, 2])], "repeated or not in the order of time"),
-        (candles_from(START, 10)[np.array([1, 0, 2])], "repeated or not in the order of time"),
+        (candles_from(START, 10)[np.array([1, 0, 2])], "not in the order of time"),
         (candles_from(START, 10, timedelta(seconds=90)), "did not open every 0:01:00"),
-        (candles_from(LATER + timedelta(minutes=2), 1), "opens at .*, and it was"),
+        (candles_from(LATER + timedelta(minutes=2), 1), "another window than the requested"),
         (candles_from(START + timedelta(hours=1), 1_380), "begins at .*01:00.* as asked"),
     ],
 )

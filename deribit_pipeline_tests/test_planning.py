@@ -140,7 +140,7 @@ def test_requests_cut_no_coarser_candle(
             shared = window.intersection(listed)
             assert shared is None or not len(any_grid(resolution).openings(shared))
     coarse = [request.window for request in coarse_requests(plan)]
-    assert len(coarse) <= 1 + len(plan) // (grid.step // resolution.duration - 1)
+    assert len(coarse) <= len(plan)
     for request in plan:
         assert (
             sum(

@@ -6,12 +6,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from deribit_pipeline.masking import masked
-from deribit_pipeline.operations.jobs import Job
+
+if TYPE_CHECKING:  # help is printed without what jobs need
+    from deribit_pipeline.operations.jobs import Job
 
 # Without a terminal, how many seconds pass between two lines of progress.
 _LINE_EVERY = 5.0
@@ -133,7 +136,7 @@ class BackfillProgress:
     called.
     """
 
-    def __init__(self, console: Console, asked: int, jobs: Sequence[Job], rows: str) -> None:
+    def __init__(self, console: Console, asked: int, jobs: "Sequence[Job]", rows: str) -> None:
         self._rows = rows
         self._outcomes = [job.outcome for job in jobs]
         self._settled = asked - sum(outcome.asked for outcome in self._outcomes)

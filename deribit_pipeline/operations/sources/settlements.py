@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 from typing import TypeVar
@@ -15,6 +15,7 @@ from deribit_pipeline.datasets import SETTLEMENTS
 from deribit_pipeline.deribit.client import DeribitClient
 from deribit_pipeline.deribit.methods import Told
 from deribit_pipeline.deribit.settlements import BY_CURRENCY, MOST_SETTLEMENTS, SettlementsPage
+from deribit_pipeline.deribit.specifications import Listed
 from deribit_pipeline.domain import day_window, days_between, moment64, spans_of
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.malformed import malformed_of
@@ -115,6 +116,8 @@ class _Pages:
     exchange: Exchange
     currency: str
     count: int
+    # What is listed in the currency, once requested: these lists are metered at one a second.
+    lists: list[Told[Listed]] = field(default_factory=list, init=False)
 
     @property
     def client(self) -> DeribitClient:
@@ -227,16 +230,17 @@ class _Pages:
         control = await self.client.get_last_settlements_by_currency(other, count=_FEW)
         if not count_of(control.said.rows):
             return False
-        hosts = [self.client, *filter(None, [self.exchange.history])]
-        lists = await asyncio.gather(
-            *(
-                host.get_specifications(self.currency, is_expired=is_expired)
-                for host in hosts
-                for is_expired in (False, True)
+        if not self.lists:
+            hosts = [self.client, *filter(None, [self.exchange.history])]
+            self.lists[:] = await asyncio.gather(
+                *(
+                    host.get_specifications(self.currency, is_expired=is_expired)
+                    for host in hosts
+                    for is_expired in (False, True)
+                )
             )
-        )
-        listed = [each for told in lists for each in told.said.specifications]
-        return not any(told.said.odd for told in lists) and not any(
+        listed = [each for told in self.lists for each in told.said.specifications]
+        return not any(told.said.odd for told in self.lists) and not any(
             first_settlement(each.listed_at) <= as_of - SETTLING
             for each in listed
             if each.kind in ("future", "option")
