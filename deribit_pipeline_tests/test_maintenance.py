@@ -218,6 +218,10 @@ def test_a_file_needs_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name_warehouse(monkeypatch, tmp_path / "w.duckdb", tmp_path)
+    assert exit_code(["maintain"]) == 1
+    assert "does not exist" in capsys.readouterr().err
+    with Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX).writing():
+        pass
     assert exit_code(["maintain"]) == 0
     assert "is one file, which needs no maintenance" in capsys.readouterr().err
 

@@ -30,7 +30,7 @@ def test_a_backfill_sends_the_requests_of_its_plan(
     instruments = {name: Instrument(name, "future", listed, None) for name in NAMES}
     days = {name: list(days_between(first, last)) for name in NAMES}
     counted = estimate(
-        instruments, Resolution(resolution), days, days, Limit(20.0, 100), 1 + each_twice
+        instruments, Resolution(resolution), days, days, Limit(20.0, 100), each_twice=each_twice
     )
     outcome = pipeline.backfill(first, last, resolution, NAMES, each_twice=each_twice)
     assert outcome.failures == {}

@@ -18,6 +18,7 @@ def run(keep_days: int) -> int:
     settings, began = Settings.load(), time.monotonic()
     warehouse = Warehouse(settings.warehouse, settings.environment)
     if not isinstance(settings.warehouse, Lake):
+        warehouse.require_there()
         stderr().print(
             f"{warehouse} is one file, which needs no maintenance.", markup=False, soft_wrap=True
         )
