@@ -26,8 +26,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
-def test_a_disk_of_the_output_that_is_full_is_one_sentence(folder: Path) -> None:
+def test_a_disk_of_the_output_that_is_full_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with FULL.open("w") as full:
         ended = subprocess.run(
             [SCRIPT, "coverage"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=folder,
@@ -36,8 +40,12 @@ def test_a_disk_of_the_output_that_is_full_is_one_sentence(folder: Path) -> None
         silent = subprocess.run(
             [SCRIPT, "coverage"], stdout=full, stderr=full, cwd=folder, check=False
         )
+        short = subprocess.run(
+            [SCRIPT, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert ended.stderr == "Error: The output cannot be written (No space left on device).\n"
-    assert (ended.returncode, silent.returncode) == (1, 1)
+    assert short.stderr == ended.stderr
+    assert (ended.returncode, silent.returncode, short.returncode) == (1, 1, 1)
 
 
 def test_a_log_that_is_no_file_is_one_sentence(

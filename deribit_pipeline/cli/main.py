@@ -10,6 +10,7 @@ import errno
 import gc
 import os
 import sys
+from typing import TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -52,7 +53,9 @@ def exit_code(arguments: list[str]) -> int:
     try:
         with interruptible():
             arguments = arguments or ["--help"]
-            return app(arguments, prog_name="deribit-pipeline", standalone_mode=False) or PROVED
+            code = app(arguments, prog_name="deribit-pipeline", standalone_mode=False) or PROVED
+            sys.stdout.flush()  # what cannot be written fails here, not at the exit
+            return code
     except _WRONG as error:
         return _said(error, WRONG_INPUT)
     except DeribitPipelineError as error:
@@ -66,19 +69,22 @@ def exit_code(arguments: list[str]) -> int:
     except OSError as error:
         if error.filename is not None or error.errno not in _NO_ROOM:
             raise
-        _give_up_stdout()
+        _give_up(sys.stdout)
         return _said(f"The output cannot be written ({error.strerror}).", NOT_PROVED)
 
 
-def _give_up_stdout() -> None:
+def _give_up(stream: TextIO) -> None:
     """Write nothing more to it: what waits to be written would fail again at the exit."""
     with contextlib.suppress(OSError, ValueError):  # it may have no file, or be closed
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 
 def _said(sentence: object, code: int) -> int:
-    with contextlib.suppress(OSError):  # a full disk of the messages; the code says it all the same
+    try:
         typer.echo(f"Error: {masked(str(sentence))}", err=True)
+        sys.stderr.flush()
+    except OSError:  # a full disk of the messages; the code says it all the same
+        _give_up(sys.stderr)
     return code
