@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 def is_loopback(url: str) -> bool:
     """Whether the host of `url` is this machine: `localhost`, 127.0.0.0/8 or ::1, in any spelling.
 
-    A name that only a resolver could tell is not. Raises ValueError where `url` is malformed.
+    A name that only a resolver could identify is not. Raises ValueError where `url` is malformed.
     """
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):

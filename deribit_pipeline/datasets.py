@@ -148,7 +148,7 @@ where the comparison disagrees."""
 
 
 def warning_of(proof: Proof) -> str:
-    """The verdict that whoever reads the rows of a day should know; empty where there is none."""
+    """The verdict that a reader of the rows of a day should know; empty where there is none."""
     if proof.cross_check is CrossCheck.DISAGREES:
         return proof.verdict or "an independent series of the exchange disagrees"
     return "" if dataset_of(proof) in ALWAYS_JUDGED else proof.verdict

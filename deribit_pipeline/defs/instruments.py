@@ -22,7 +22,7 @@ def _currencies(settings: Settings) -> tuple[str, ...]:
     """Those of today, and those that were seen when the code location was loaded."""
     try:
         return known_currencies(Warehouse(settings.warehouse, settings.environment))
-    except WarehouseError:  # whoever needs the warehouse says so
+    except WarehouseError:  # a command that needs the warehouse reports it
         return CURRENCIES
 
 

@@ -29,7 +29,7 @@ def tags_of_this_process(run_id: str) -> dict[str, str]:
 
 
 def note_process(instance: dg.DagsterInstance, event: EventLogEntry) -> None:
-    """Tag a run with its process where this event says that it has started, which is told by the
+    """Tag a run with its process where this event says that it has started, as reported by the
     process itself."""
     if event.is_dagster_event and event.dagster_event_type is dg.DagsterEventType.RUN_START:
         instance.add_run_tags(event.run_id, tags_of_this_process(event.run_id))

@@ -129,7 +129,7 @@ def _accepts(family: socket.AddressFamily, address: object) -> bool:
 
 
 def _end_with(lifeline: int) -> None:
-    """Wait until whoever holds the other end is gone, and then end this group."""
+    """Wait until the process at the other end is gone, and then end this group."""
     os.read(lifeline, 1)
     os.killpg(0, signal.SIGTERM)
     time.sleep(_GRACE)
