@@ -38,8 +38,8 @@ test: setup ## Run the tests
 	$(BIN)/python -m pytest
 
 torture: setup ## Run the long tests: faults, kills, several processes (10 minutes)
-	$(BIN)/python -m pytest -m torture --ignore deribit_pipeline_tests/test_signals.py
-	$(BIN)/python -m pytest -m torture -n 0 deribit_pipeline_tests/test_signals.py # its seconds count
+	$(BIN)/python -m pytest -m torture --ignore deribit_pipeline_tests/cli/test_signals.py
+	$(BIN)/python -m pytest -m torture -n 0 deribit_pipeline_tests/cli/test_signals.py # its seconds count
 
 cluster: setup ## Run what deploy/compose.yaml runs, all of it (2 minutes)
 	$(BIN)/python -m pytest -n 0 -m cluster
@@ -80,7 +80,7 @@ screenshots: setup ## Take the pictures of the README, with chromium (3 minutes)
 
 docs: setup ## Generate the data dictionary and the page of assumptions
 	$(BIN)/python -m deribit_pipeline.warehouse.schema > docs/data-dictionary.md
-	$(BIN)/python -m deribit_pipeline.operations.assumptions.registry > docs/assumptions.md
+	$(BIN)/python -m deribit_pipeline.assumptions.every_assumption > docs/assumptions.md
 
 clean: ## Remove the environment and caches; data stays
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -24,8 +24,8 @@ from questions import HEALTH, STATS, TICK
 from run import BIN, HERE, Measured, sandbox, timed
 
 from deribit_pipeline.settings import FIRST_DAY
-from deribit_pipeline_tests.browser import browsing
-from deribit_pipeline_tests.dagster_ui import DagsterUI, end, until
+from deribit_pipeline_tests.helpers.browser import browsing
+from deribit_pipeline_tests.helpers.dagster_ui import DagsterUI, end, until
 from deribit_pipeline_tests.test_loopback import free_port
 
 ASSET, LOCATION = "candles_1m", "deribit_pipeline.definitions"

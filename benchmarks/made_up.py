@@ -6,19 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from deribit_pipeline.domain import (
-    Candles,
-    DayProof,
-    DayState,
-    Environment,
-    ProvedDay,
-    Resolution,
-)
-from deribit_pipeline.planning.days import FetchedDay, prove
-from deribit_pipeline.sandbox.listings import LISTINGS
+from deribit_pipeline.datasets.candles.days import FetchedDay, prove
+from deribit_pipeline.datasets.candles.writes import Provenance, write_days
+from deribit_pipeline.domain.candles import Candles, Resolution
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.proofs import DayProof, DayState, ProvedDay
+from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.market import DAY, Market
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline.warehouse.writes import Provenance, write_days
 
 FIRST = date(2018, 8, 14)
 FETCHED_AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,8 +7,10 @@ the truth to whoever asks it. `python -m benchmarks.paper_plan` prints the table
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from deribit_pipeline.domain import Instrument, Resolution, days_between
-from deribit_pipeline.operations.estimate import Limit, estimate
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.estimate import Limit, estimate
 
 LIMIT = Limit(requests_per_second=20.0, burst=100)
 BYTES_A_CANDLE, BYTES_A_PROOF = 24, 120

@@ -19,7 +19,7 @@ from scale_reads import compared, filled
 from scale_workers import Work, curve, faults
 from sections import put
 
-from deribit_pipeline_tests.servers import Postgres, postgres_server
+from deribit_pipeline_tests.helpers.servers import Postgres, postgres_server
 
 WORKERS = (1, 2, 4, 6)
 LATENCY_MS = 250

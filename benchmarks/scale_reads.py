@@ -15,12 +15,12 @@ from run import HERE, OURS, timed
 from scale_history import fill, write_history
 from scale_questions import QUESTIONS
 
-from deribit_pipeline.domain import Environment
-from deribit_pipeline.location import Lake
-from deribit_pipeline.warehouse.maintenance import maintain
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.lake.maintenance import maintain
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.processes import variables_of
-from deribit_pipeline_tests.servers import Postgres
+from deribit_pipeline_tests.helpers.processes import variables_of
+from deribit_pipeline_tests.helpers.servers import Postgres
 
 
 @dataclass(frozen=True)

@@ -19,22 +19,17 @@ import psutil
 from measured import Ended, Received, ended, received
 from run import OURS, sandbox
 
-from deribit_pipeline.domain import (
-    Environment,
-    Resolution,
-    TimeWindow,
-    day_window,
-    days_between,
-    to_ms,
-)
-from deribit_pipeline.location import Lake
+from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.windows import TimeWindow, day_window, days_between, to_ms
+from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.listing import ms_of
-from deribit_pipeline.sandbox.listings import LISTINGS
 from deribit_pipeline.sandbox.market import Market
-from deribit_pipeline.warehouse import reads
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.processes import variables_of
-from deribit_pipeline_tests.servers import Postgres
+from deribit_pipeline_tests.helpers.processes import variables_of
+from deribit_pipeline_tests.helpers.servers import Postgres
 
 FIRST, NOW = date(2024, 1, 1), "2024-03-10T00:00:00"
 LISTED = {

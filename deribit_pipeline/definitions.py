@@ -5,20 +5,20 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from deribit_pipeline.datasets import CANDLES, series_of
+from deribit_pipeline.datasets.registry import CANDLES, series_of
 from deribit_pipeline.defs.assets import dataset_asset
 from deribit_pipeline.defs.checks import dataset_checks
-from deribit_pipeline.defs.exchange import DERIBIT_API, reachability_check
-from deribit_pipeline.defs.instruments import instruments_asset, instruments_schedule
-from deribit_pipeline.defs.maintenance import maintenance_schedule
+from deribit_pipeline.defs.connectivity_check import DERIBIT_API, reachability_check
+from deribit_pipeline.defs.instruments_asset import instruments_asset, instruments_schedule
+from deribit_pipeline.defs.lake_maintenance import maintenance_schedule
 from deribit_pipeline.defs.partitions import series_days, warn_where_slow
 from deribit_pipeline.defs.schedules import CRONS, candles_schedules, rows_schedule
-from deribit_pipeline.domain import Resolution
-from deribit_pipeline.location import Lake
-from deribit_pipeline.operations.exchange import open_exchange
-from deribit_pipeline.operations.foreground import ForegroundBackfill
-from deribit_pipeline.operations.reach import within_reach
-from deribit_pipeline.operations.universe import with_universe
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.reach import within_reach
+from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.instruments.universe import with_universe
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.variables import FOLDER
 from deribit_pipeline.warehouse.warehouse import Warehouse

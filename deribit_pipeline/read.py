@@ -29,16 +29,26 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from deribit_pipeline.datasets import CANDLES, FUNDING_RATES, TRADES, VOLATILITY_INDEX, warning_of
-from deribit_pipeline.domain import ONE_DAY, Resolution, TimeWindow, day_window, spans_of
+from deribit_pipeline.datasets.candles import series as candle_series
+from deribit_pipeline.datasets.candles.known import EVERYTHING, known_at
+from deribit_pipeline.datasets.registry import (
+    CANDLES,
+    FUNDING_RATES,
+    TRADES,
+    VOLATILITY_INDEX,
+    warning_of,
+)
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window, spans_of
+from deribit_pipeline.engine import reader_arguments as asked
+from deribit_pipeline.engine import selected_series as series
+from deribit_pipeline.engine.reader_arguments import Moment
+from deribit_pipeline.engine.selected_series import Excerpt
 from deribit_pipeline.errors import IncompleteDays, InputError, WarehouseError
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse import asked, candle_series, frames, series
-from deribit_pipeline.warehouse.asked import Moment
+from deribit_pipeline.warehouse import frames
 from deribit_pipeline.warehouse.frames import FrameKind
-from deribit_pipeline.warehouse.known import EVERYTHING, known_at
-from deribit_pipeline.warehouse.series import Excerpt
-from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 __all__ = [

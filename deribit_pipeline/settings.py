@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from deribit_pipeline.addresses import is_loopback
-from deribit_pipeline.domain import Environment
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake, Location, location_of
 from deribit_pipeline.errors import InputError, SettingsError
-from deribit_pipeline.instruments import Choice, Selector, choice
-from deribit_pipeline.location import Lake, Location, location_of
 from deribit_pipeline.masking import learn, passwords_of
+from deribit_pipeline.selection import Choice, Selector, choice
 from deribit_pipeline.variables import Noted, require_known, variables
 
 EXCHANGE_URLS = {

@@ -13,21 +13,28 @@ from typing import Any
 import pytest
 from hypothesis import settings as laws
 
-from deribit_pipeline.datasets import CANDLES
-from deribit_pipeline.domain import Environment, Resolution, days_between
-from deribit_pipeline.location import Lake, Location
-from deribit_pipeline.operations.exchange import Exchange, open_exchange
-from deribit_pipeline.operations.foreground import ForegroundBackfill
-from deribit_pipeline.operations.jobs import Job
+from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.exchange.session import Exchange, open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.disks import Disk
-from deribit_pipeline_tests.lakes import copy
-from deribit_pipeline_tests.pipeline import Pipeline
-from deribit_pipeline_tests.servers import ObjectStore, Postgres, object_store, postgres_server
+from deribit_pipeline_tests.helpers.disks import Disk
+from deribit_pipeline_tests.helpers.lakes import copy
+from deribit_pipeline_tests.helpers.pipeline import Pipeline
+from deribit_pipeline_tests.helpers.servers import (
+    ObjectStore,
+    Postgres,
+    object_store,
+    postgres_server,
+)
 
 # Laws are tried on the same examples every time; how long one takes says nothing of them.
 laws.register_profile("same", deadline=None, derandomize=True, max_examples=40)

@@ -11,13 +11,18 @@ from urllib.parse import quote
 
 from playwright.sync_api import Page, expect
 
-from deribit_pipeline.domain import Environment
+from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.browser import CHROMIUM, browsing, show_picture, text_under_pointer
-from deribit_pipeline_tests.dagster_ui import DagsterUI, dagster_dev
-from deribit_pipeline_tests.processes import environment, script
+from deribit_pipeline_tests.helpers.browser import (
+    CHROMIUM,
+    browsing,
+    show_picture,
+    text_under_pointer,
+)
+from deribit_pipeline_tests.helpers.dagster_ui import DagsterUI, dagster_dev
+from deribit_pipeline_tests.helpers.processes import environment, script
 
 BTC, ETH = "BTC-PERPETUAL", "ETH-PERPETUAL"
 ASSETS = ("candles_1m", "candles_1h", "candles_1d")

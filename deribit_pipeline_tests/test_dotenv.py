@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from deribit_pipeline.domain import Environment
+from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import SettingsError
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.processes import DAGSTER, script
-from deribit_pipeline_tests.test_names import HOSTILE
+from deribit_pipeline_tests.cli.test_names import HOSTILE
+from deribit_pipeline_tests.helpers.processes import DAGSTER, script
 
 SECRET = "s3cr3t-half"
 KEY = "DERIBIT_CLIENT_ID=id\nDERIBIT_CLIENT_SECRET="

@@ -11,8 +11,8 @@ import pytest
 
 from deribit_pipeline.logs import json_file_handler, json_stream_handler, lines_of_run
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.disks import Disk
-from deribit_pipeline_tests.processes import environment, script
+from deribit_pipeline_tests.helpers.disks import Disk
+from deribit_pipeline_tests.helpers.processes import environment, script
 
 RUN = "b-the-rest-of-the-id"
 

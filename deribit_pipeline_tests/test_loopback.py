@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.processes import SCRIPT, environment
+from deribit_pipeline_tests.helpers.processes import SCRIPT, environment
 
 ROOT = Path(__file__).parents[1]
 LISTENING = "0A"

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from deribit_pipeline import masking
 from deribit_pipeline.cli.main import exit_code
+from deribit_pipeline.domain.location import LAKE, Lake, ObjectStorage
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.location import LAKE, Lake, ObjectStorage
+from deribit_pipeline.lake.lake_errors import without_secrets
 from deribit_pipeline.logs import JsonFormatter
 from deribit_pipeline.masking import masked, passwords_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.lake_errors import without_secrets
 
 SECRETS = ["s3cret-Word", "p@ss/w:rd?&#%", 'it\'s "quoted" \\ twice', "pässwörd-ü", "${HOME}+b c"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deribit_pipeline.masking import masked
 from deribit_pipeline.outside_text import MOST_SHOWN, shown
-from deribit_pipeline_tests.secrets_search import Search
+from deribit_pipeline_tests.helpers.secrets_search import Search
 
 SECRETS = (
     "s3cret-half-of-the-key",

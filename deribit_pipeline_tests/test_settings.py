@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from deribit_pipeline.domain import Environment
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import LAKE, Lake
 from deribit_pipeline.errors import DeribitPipelineError, SettingsError
-from deribit_pipeline.location import LAKE, Lake
 from deribit_pipeline.settings import Settings, location
 
 ROOT = Path(__file__).parents[1]

@@ -31,7 +31,8 @@ class OfDatasets(TyperCommand):
 
 
 def _names() -> str:
-    from deribit_pipeline.datasets import ROW_DATASETS, Group
+    from deribit_pipeline.datasets.registry import ROW_DATASETS
+    from deribit_pipeline.domain.dataset import Group
 
     own = [dataset.name for dataset in ROW_DATASETS if dataset.group is Group.ACCOUNT]
     told = [dataset.name for dataset in ROW_DATASETS if dataset.name not in own]

@@ -5,21 +5,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from deribit_pipeline.cli import universe
-from deribit_pipeline.datasets import (
-    CANDLES,
-    DATASETS,
-    ROW_DATASETS,
-    Dataset,
-    Group,
-    Selection,
-    SeriesKind,
-    series_of,
-)
-from deribit_pipeline.domain import Resolution
+from deribit_pipeline.cli import instrument_choice as universe
+from deribit_pipeline.datasets.registry import CANDLES, DATASETS, ROW_DATASETS, Selection, series_of
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
+from deribit_pipeline.domain.location import Location
+from deribit_pipeline.domain.specification import INSTRUMENT_NAME
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.instruments import INSTRUMENT_NAME, choice
-from deribit_pipeline.location import Location
+from deribit_pipeline.selection import choice
 from deribit_pipeline.settings import Settings
 
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from deribit_pipeline.cli import arguments
-from deribit_pipeline.cli.making import make
-from deribit_pipeline.cli.report import print_plan, print_report
+from deribit_pipeline.cli.backfill_report import print_plan, print_report
+from deribit_pipeline.cli.dagster_runs import make
 from deribit_pipeline.cli.terminal import stderr, warnings_on
-from deribit_pipeline.datasets import DATASETS, Dataset, Selection, SeriesKind
-from deribit_pipeline.domain import Instrument, days_between
-from deribit_pipeline.errors import DeribitError
-from deribit_pipeline.operations.estimate import Estimate, Limit, estimate, estimate_rows
-from deribit_pipeline.operations.exchange import Exchange, open_exchange
-from deribit_pipeline.operations.failures import WRONG_INPUT, note_outage
-from deribit_pipeline.operations.incomplete import (
+from deribit_pipeline.datasets.registry import DATASETS, Selection
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.estimate import Estimate, Limit, estimate, estimate_rows
+from deribit_pipeline.engine.failures import WRONG_INPUT, note_outage
+from deribit_pipeline.engine.incomplete import (
     NOTHING_LISTED,
     held_names_resting,
     held_series,
@@ -24,10 +24,12 @@ from deribit_pipeline.operations.incomplete import (
     names_resting,
     settled_days,
 )
-from deribit_pipeline.operations.jobs import Days
-from deribit_pipeline.operations.listings import exchange_time, index_names, listings
-from deribit_pipeline.operations.reach import within_reach
-from deribit_pipeline.operations.relisted import Listings, listed_now
+from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.reach import within_reach
+from deribit_pipeline.errors import DeribitError
+from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.instruments.listings import exchange_time, index_names, listings
+from deribit_pipeline.instruments.relisted import Listings, listed_now
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.backup import back_up
+from deribit_pipeline.warehouse.backup_copy import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 

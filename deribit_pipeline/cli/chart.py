@@ -4,19 +4,23 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deribit_pipeline.cli import arguments, pages, universe
-from deribit_pipeline.datasets import CANDLES
-from deribit_pipeline.domain import DayProof, Resolution, TimeWindow, day_window
+from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli import instrument_choice as universe
+from deribit_pipeline.cli import page_files as pages
+from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles.rollup import origin_of, rolled_up
+from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.location import Location
+from deribit_pipeline.domain.proofs import DayProof
+from deribit_pipeline.domain.windows import TimeWindow, day_window
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.location import Location
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse import reads
-from deribit_pipeline.warehouse.rollup import origin_of, rolled_up
-from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from deribit_pipeline.pictures.chart import Series
+    from deribit_pipeline.pages.chart_page import Series
 
 
 def run(instruments: str, start: str | None, end: str | None, resolution: str, html: Path) -> int:
@@ -28,7 +32,7 @@ def run(instruments: str, start: str | None, end: str | None, resolution: str, h
     first, last = arguments.window(start, end)
     pages.require_place(html)
     # The library takes half a second, in which the warehouse need not be held.
-    from deribit_pipeline.pictures.chart import chart_page
+    from deribit_pipeline.pages.chart_page import chart_page
 
     warehouse = Warehouse(settings.warehouse, settings.environment)
     with warehouse.reading() as connection:
@@ -73,7 +77,7 @@ def _series(
     proofs: list[DayProof],
 ) -> "Series":
     """Candles of the length that is wanted, or longer ones, made of those of `resolution`."""
-    from deribit_pipeline.pictures.chart import Series, fitting_length
+    from deribit_pipeline.pages.chart_page import Series, fitting_length
 
     received = sum(proof.received for proof in proofs)
     length = fitting_length(wanted, window, received * resolution.duration // wanted.duration)

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from deribit_pipeline.cli.terminal import stdout
+from deribit_pipeline.engine.connectivity import probes
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.operations.connectivity import probes
 from deribit_pipeline.settings import Settings
 
 
 def run(*, assumptions: bool = False, report: Path | None = None) -> int:
     """The command `check`; answers its exit code."""
     if assumptions:
-        from deribit_pipeline.cli import assumptions as command
+        from deribit_pipeline.cli import assumptions_report as command
 
         return command.run(report)
     if report:

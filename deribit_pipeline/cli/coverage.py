@@ -9,15 +9,19 @@ from typing import TypeVar
 
 from rich.text import Text
 
-from deribit_pipeline.cli import arguments, pages
+from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli import page_files as pages
 from deribit_pipeline.cli.terminal import is_ascii, stderr, stdout
-from deribit_pipeline.datasets import CANDLES, Dataset, Selection, warning_of
-from deribit_pipeline.domain import FAILED, DayState, Proof, spans_of
+from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.registry import CANDLES, Selection, warning_of
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proofs import FAILED, DayState, Proof
+from deribit_pipeline.domain.windows import spans_of
+from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine.failed_days import FailedDay, failed_days
+from deribit_pipeline.engine.proof_reads import proofs
+from deribit_pipeline.engine.selected_series import span
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse import datasets, reads
-from deribit_pipeline.warehouse.failures import FailedDay, failed_days
-from deribit_pipeline.warehouse.proofs import proofs
-from deribit_pipeline.warehouse.series import span
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # A glyph each, so that the picture reads without colours too; the second where only ASCII prints.
@@ -93,7 +97,7 @@ def _write_page(
         runs |= datasets.runs_of_days(connection, series=selection.series)
         for key, named in datasets.gaps_of_days(connection, series=selection.series).items():
             gaps[key] = [gap for gap, *_ in named[:_GAPS_NAMED]]
-    from deribit_pipeline.pictures.coverage import Unproved, coverage_page  # takes a second
+    from deribit_pipeline.pages.coverage_page import Unproved, coverage_page
 
     days: list[Proof | Unproved] = []
     for (dataset, name), (some, failed) in shown.items():

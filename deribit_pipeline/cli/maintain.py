@@ -6,10 +6,10 @@ from datetime import timedelta
 from rich.table import Table
 
 from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.location import Lake
+from deribit_pipeline.lake.maintenance import Maintained, maintain
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.maintenance import Maintained, maintain
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from deribit_pipeline.cli.terminal import ProgressLine, stderr, stdout, warnings_on
 from deribit_pipeline.cli.verify import name_each
+from deribit_pipeline.engine.migration import Migration, migrate
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.operations.migration import Migration, migrate
 from deribit_pipeline.settings import Settings, location
 from deribit_pipeline.warehouse.warehouse import Warehouse
 

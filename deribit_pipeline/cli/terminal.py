@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from deribit_pipeline.masking import masked
 
 if TYPE_CHECKING:  # help is printed without what jobs need
-    from deribit_pipeline.operations.jobs import Job
+    from deribit_pipeline.engine.jobs import Job
 
 # Without a terminal, how many seconds pass between two lines of progress.
 _LINE_EVERY = 5.0

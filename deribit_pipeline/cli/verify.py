@@ -4,16 +4,16 @@ import time
 from collections.abc import Iterable
 
 from deribit_pipeline.cli import arguments
-from deribit_pipeline.cli.report import counted
+from deribit_pipeline.cli.backfill_report import counted
 from deribit_pipeline.cli.terminal import stderr, stdout
-from deribit_pipeline.datasets import Selection
+from deribit_pipeline.datasets.registry import Selection
+from deribit_pipeline.domain.location import Location
+from deribit_pipeline.engine.comparison import compare
+from deribit_pipeline.engine.failed_days import failed_days
+from deribit_pipeline.engine.incomplete import held_series
+from deribit_pipeline.engine.verification import Finding, verify
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.location import Location
-from deribit_pipeline.operations.comparison import compare
-from deribit_pipeline.operations.incomplete import held_series
-from deribit_pipeline.operations.verification import Finding, verify
 from deribit_pipeline.settings import Settings, location
-from deribit_pipeline.warehouse.failures import failed_days
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 

@@ -7,19 +7,21 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from deribit_pipeline.datasets import CANDLES_REBUILT, Dataset
+from deribit_pipeline.datasets.candles.previews import Glance
+from deribit_pipeline.datasets.candles.table import CANDLE_DAYS, CANDLES
+from deribit_pipeline.datasets.registry import CANDLES_REBUILT
 from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
 from deribit_pipeline.defs.schedules import BY_HAND
-from deribit_pipeline.domain import ONE_DAY, Resolution
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.windows import ONE_DAY
+from deribit_pipeline.engine.dataset_reads import table_of
+from deribit_pipeline.engine.jobs import Days, Job
+from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
-from deribit_pipeline.operations.jobs import Days, Job
-from deribit_pipeline.operations.outcome import Outcome
-from deribit_pipeline.operations.sketches import Glance
-from deribit_pipeline.pictures.sketch import Sketch, data_url
-from deribit_pipeline.warehouse.candle_tables import CANDLE_DAYS, CANDLES
-from deribit_pipeline.warehouse.dataset_tables import DATASET_DAYS
-from deribit_pipeline.warehouse.datasets import table_of
+from deribit_pipeline.pages.run_sketch import Sketch, data_url
+from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.tables import Table
 
 # How many failed days a message names before it counts the rest.

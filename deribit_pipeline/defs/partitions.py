@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from deribit_pipeline.datasets import SeriesKind
+from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline.settings import FIRST_DAY
 
 logger = logging.getLogger(__name__)

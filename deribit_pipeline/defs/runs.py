@@ -8,13 +8,13 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
-from deribit_pipeline.datasets import Dataset
 from deribit_pipeline.defs.assets import Backfills, dataset_asset
 from deribit_pipeline.defs.liveness import fail_runs_of_the_dead, tags_of_this_process
 from deribit_pipeline.defs.partitions import partition_key, series_days
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.engine.jobs import Days, Job
+from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.errors import RecordingError, first_line
-from deribit_pipeline.operations.jobs import Days, Job
-from deribit_pipeline.operations.outcome import Key
 
 
 @contextmanager

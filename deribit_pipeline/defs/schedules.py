@@ -10,12 +10,13 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from deribit_pipeline.datasets import CANDLES_REBUILT, ROW_DATASETS, TRADES, Dataset
+from deribit_pipeline.datasets.registry import CANDLES_REBUILT, ROW_DATASETS, TRADES
 from deribit_pipeline.defs.partitions import partition_key
-from deribit_pipeline.domain import spans_of
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.windows import spans_of
+from deribit_pipeline.engine import upkeep
+from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.errors import WarehouseError
-from deribit_pipeline.operations import upkeep
-from deribit_pipeline.operations.jobs import Days
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 

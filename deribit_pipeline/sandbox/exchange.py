@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from deribit_pipeline.sandbox import instruments, private
+from deribit_pipeline.sandbox import instrument_lists as instruments
+from deribit_pipeline.sandbox import private
 from deribit_pipeline.sandbox.account import Account
 from deribit_pipeline.sandbox.funding import Funding
+from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.limits import CreditPool
 from deribit_pipeline.sandbox.listing import Listing
-from deribit_pipeline.sandbox.listings import LISTINGS
 from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS, MINUTE, Market, Rows, rolled_up
 from deribit_pipeline.sandbox.prices import Prices
 from deribit_pipeline.sandbox.refusals import Refusal, invalid, milliseconds, required
 from deribit_pipeline.sandbox.settlements import Settlements
-from deribit_pipeline.sandbox.trades import HISTORY, WWW, Trades
+from deribit_pipeline.sandbox.trade_methods import HISTORY, WWW, Trades
 from deribit_pipeline.sandbox.volatility_index import VolatilityIndex
 
 MOST_CANDLES = 5_001

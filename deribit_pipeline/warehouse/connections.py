@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.tables import Table
 
 logger = logging.getLogger(__name__)

@@ -3,8 +3,8 @@
 import duckdb
 
 from deribit_pipeline.errors import WarehouseUnusable
+from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.schema import TABLES
-from deribit_pipeline.warehouse.store import Connection
 from deribit_pipeline.warehouse.tables import quoted
 
 _NAME = "held"

@@ -3,10 +3,10 @@
 import importlib.util
 from typing import Any, Literal, TypeAlias
 
+from deribit_pipeline.engine.reader_arguments import one_of
+from deribit_pipeline.engine.selected_series import Excerpt
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.warehouse.asked import one_of
-from deribit_pipeline.warehouse.series import Excerpt
-from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.place import Connection
 
 FrameKind: TypeAlias = Literal["pandas", "arrow", "polars"]
 

@@ -4,15 +4,13 @@ No table has a primary key: in DuckDB it makes loading three to ten times slower
 three times larger. One row per key rests on writing days whole in one transaction.
 """
 
-from deribit_pipeline.warehouse import (
-    account_tables,
-    account_views,
-    candle_tables,
-    dataset_tables,
-    funding_views,
-    market_tables,
-    volatility_views,
-)
+from deribit_pipeline.datasets import market_tables
+from deribit_pipeline.datasets.account import table as account_tables
+from deribit_pipeline.datasets.account import views as account_views
+from deribit_pipeline.datasets.candles import table as candle_tables
+from deribit_pipeline.datasets.candles import volatility_views
+from deribit_pipeline.datasets.funding_rates import views as funding_views
+from deribit_pipeline.warehouse import proof_tables as dataset_tables
 from deribit_pipeline.warehouse.tables import Column, Table, View
 
 SCHEMA_VERSION = 5

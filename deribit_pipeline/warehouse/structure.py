@@ -1,6 +1,6 @@
 """What a warehouse's own tables, views and macros are, beside what this version makes."""
 
-from deribit_pipeline.warehouse.store import Connection
+from deribit_pipeline.warehouse.place import Connection
 
 _TABLES = """
     select table_name, list((column_name, data_type) order by column_index)

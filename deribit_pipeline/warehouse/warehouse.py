@@ -9,14 +9,14 @@ from pathlib import Path
 
 import duckdb
 
-from deribit_pipeline.domain import Environment
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.engine.series_proofs import hash_everything
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
-from deribit_pipeline.location import Lake, Location
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import REMEDY, FileStore
 from deribit_pipeline.warehouse.migrations import HASHED_SINCE, MIGRATIONS
-from deribit_pipeline.warehouse.series_proofs import hash_everything
-from deribit_pipeline.warehouse.store import Change, Connection, Result, Store
+from deribit_pipeline.warehouse.place import Change, Connection, Result, Store
 
 logger = logging.getLogger(__name__)
 
@@ -250,6 +250,6 @@ def _store_at(location: Location, patience: float, *, is_foreign: bool) -> Store
     if not isinstance(location, Lake):
         return FileStore(location, patience, is_foreign=is_foreign)
     # Its driver comes with an extra that the users of a file do not need.
-    from deribit_pipeline.warehouse.lake import LakeStore
+    from deribit_pipeline.lake.store import LakeStore
 
     return LakeStore(location, patience)

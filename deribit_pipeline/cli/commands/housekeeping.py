@@ -74,7 +74,7 @@ def logs(
     as_json: Annotated[bool, typer.Option("--json", help="The lines as they are.")] = False,
 ) -> int:
     """Show the lines of the log file that are of one run, the oldest first."""
-    from deribit_pipeline.cli import logs as command
+    from deribit_pipeline.cli import run_logs as command
 
     return command.run(run, as_json=as_json)
 

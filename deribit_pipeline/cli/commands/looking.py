@@ -103,7 +103,7 @@ def export(
     Candles are as the exchange told them, or made of minutes where only those are complete.
     """
     from deribit_pipeline.cli import arguments
-    from deribit_pipeline.cli import export as command
+    from deribit_pipeline.cli import export_files as command
 
     wanted = arguments.Wanted(dataset, resolution, instruments, series)
     return command.run(wanted, start, end, format_name, to, allow_incomplete=allow_incomplete)
@@ -139,7 +139,7 @@ def instruments(
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the exchange first.")] = False,
 ) -> int:
     """List the instruments, as the exchange listed them now or on any day."""
-    from deribit_pipeline.cli import instruments as command
+    from deribit_pipeline.cli import listed_instruments as command
 
     return command.run(as_of, kind, currency, expired=expired, asks=refresh)
 

@@ -1,0 +1,86 @@
+"""Requests by name: each is made once the client's way, and what comes of it is kept."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+
+from deribit_pipeline.assumptions.assumption import Response, Responses
+from deribit_pipeline.errors import (
+    DeribitBadPayload,
+    DeribitError,
+    DeribitRejected,
+    DeribitUnavailable,
+)
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.posting import posted
+from deribit_pipeline.exchange.session import Exchange
+
+MAIN, ARCHIVE = "main host", "archive host"
+
+POSTED_ID = 7_301
+"""The id of a request over POST; any other number would do."""
+
+# A host is given up after so many requests in a row without a response.
+_FAILURES = 2
+
+
+class Asking:
+    """Makes requests to both hosts. `now` is the exchange's clock before the first of them."""
+
+    def __init__(self, exchange: Exchange, now: datetime) -> None:
+        self.now = now
+        self.responses = Responses({})
+        self._clients = {MAIN: exchange.client, ARCHIVE: exchange.history}
+        self._failures = dict.fromkeys(self._clients, 0)
+
+    async def ask(self, name: str, method: str, *, host: str = MAIN, **params: object) -> None:
+        """Call a method, retries included."""
+        asked = Response(host, method, params)
+
+        async def call(client: DeribitClient) -> Response:
+            answer = await client.rpc.call(method, **params)
+            return replace(asked, as_of=answer.as_of, result=answer.result)
+
+        await self._keep(name, asked, call)
+
+    async def post(self, name: str, method: str, *, host: str = MAIN, **params: object) -> None:
+        """POST a request as JSON-RPC; the result is the HTTP status and the whole body."""
+        asked = Response(host, f"POST {method}", params)
+
+        async def call(client: DeribitClient) -> Response:
+            came = await posted(client, method, params, POSTED_ID)
+            result = {"http_status": came.http_status, "body": came.body}
+            return replace(asked, as_of=self.now, result=result)
+
+        await self._keep(name, asked, call)
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Say why a request is not made."""
+        self.responses.absent[name] = why
+
+    async def _keep(
+        self, name: str, asked: Response, call: Callable[[DeribitClient], Awaitable[Response]]
+    ) -> None:
+        client = self._clients[asked.host]
+        if client is None:
+            self.leave_out(name, f"this environment has no {asked.host}")
+        elif self._failures[asked.host] >= _FAILURES:
+            self.leave_out(name, f"the {asked.host} does not respond")
+        else:
+            response = await _outcome(asked, call(client))
+            is_failure = response.is_unreachable
+            self._failures[asked.host] = self._failures[asked.host] + 1 if is_failure else 0
+            self.responses.by_name[name] = response
+
+
+async def _outcome(asked: Response, called: Awaitable[Response]) -> Response:
+    try:
+        return await called
+    except DeribitUnavailable as error:
+        return replace(asked, failure=error.summary, is_unreachable=True)
+    except DeribitRejected as error:
+        return replace(asked, code=error.code, message=error.reason)
+    except DeribitBadPayload as error:
+        return replace(asked, malformed=error.summary)
+    except DeribitError as error:
+        return replace(asked, failure=error.summary)

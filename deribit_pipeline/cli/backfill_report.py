@@ -1,0 +1,123 @@
+"""What a backfill ends with: a table on stdout, and what is not proved on stderr."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+
+from rich.table import Table
+
+from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.datasets.registry import warning_of
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proofs import DayState, Proof
+from deribit_pipeline.domain.windows import spans_of
+from deribit_pipeline.engine.estimate import Estimate
+from deribit_pipeline.engine.incomplete import newest_over
+from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.outcome import Key, Outcome, is_no_longer_told
+from deribit_pipeline.engine.selected_series import span
+
+_VERDICTS = 5  # lines of a summary
+
+
+def counted(count: int, plural: str) -> str:
+    """The number of things in words: `1 request`, `2 entries`."""
+    singular = re.sub("s$", "", re.sub("ies$", "y", plural))
+    return f"{count:,} {singular if count == 1 else plural}"
+
+
+def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | None) -> int:
+    """Print the summary; returns the exit code: 0 where all is proved that can be at `now`, the
+    exchange's time, which is None where nothing had to be fetched."""
+    messages = stderr()
+    proved = {
+        (name, day): total.proofs[name, day]
+        for name, days in asked.items()
+        for day in days
+        if (name, day) in total.proofs and (name, day) not in total.failures
+    }
+    series = dataset.series.label
+    table = Table(title=f"{dataset.label} by {series}-day", title_justify="left")
+    table.add_column(series, no_wrap=True)
+    for heading in (*(str(state).replace("_", " ") for state in DayState), "not proved"):
+        table.add_column(heading, justify="right")
+    for heading in (dataset.rows, "missing", "revised"):
+        table.add_column(heading, justify="right")
+    for name, days in asked.items():
+        proofs = [proved[name, day] for day in days if (name, day) in proved]
+        by_state = [sum(proof.state == state for proof in proofs) for state in DayState]
+        table.add_row(
+            name,
+            *(f"{count:,}" for count in (*by_state, len(days) - len(proofs))),
+            f"{sum(proof.received for proof in proofs):,}",
+            f"{sum(proof.missing for proof in proofs):,}",
+            f"{sum(proof.revised for proof in proofs):,}",
+        )
+    stdout().print(table)
+
+    requests = counted(total.requests, "chart requests" if dataset.resolution else "requests")
+    messages.print(
+        f"{requests}, {counted(total.rows, dataset.rows)} received in {total.seconds:,.1f} s"
+    )
+    last_over = newest_over(dataset, now) if now else date.max
+    is_open = [proof for proof in proved.values() if proof.state is DayState.OPEN]
+    late = [proof for proof in is_open if proof.day <= last_over]
+    if len(is_open) > len(late):
+        messages.print(
+            f"Not over yet: {len(is_open) - len(late):,} of the days, of which all that is closed "
+            "is stored; the same command completes them tomorrow."
+        )
+    if late:
+        messages.print(
+            f"Not proved yet: {len(late):,} of the days are over, and the exchange has not yet "
+            "returned what closes them; repair requests them again."
+        )
+    lost = sum(map(is_no_longer_told, proved.values()))
+    if lost:
+        messages.print(
+            f"No longer told by the exchange: {counted(lost, 'days')}, which "
+            f"{'was' if lost == 1 else 'were'} not polled in time."
+        )
+    for name, sentence, days in _verdicts(proved):
+        messages.print(f"Verdict: {name} {_spans(days)}: {sentence}", markup=False, soft_wrap=True)
+    unproved: dict[tuple[str, str], list[date]] = {}
+    for name, days in asked.items():
+        for day in days:
+            if (name, day) not in proved:
+                reason = total.failures.get((name, day), "its run failed: see Dagster's UI")
+                unproved.setdefault((name, reason), []).append(day)
+    for (name, reason), days in unproved.items():
+        messages.print(f"Not proved: {name} {_spans(days)}: {reason}", markup=False)
+    return 1 if unproved or late else 0
+
+
+def _verdicts(proved: Mapping[Key, Proof]) -> Iterator[tuple[str, str, list[date]]]:
+    """The verdicts that warn of days, each with its series and days; the first of them."""
+    found: dict[tuple[str, str], list[date]] = {}
+    for (name, day), proof in proved.items():
+        verdict = "" if is_no_longer_told(proof) else warning_of(proof)
+        if verdict:
+            found.setdefault((name, verdict), []).append(day)
+    for (name, verdict), days in list(found.items())[:_VERDICTS]:
+        yield name, verdict, days
+    rest = [day for days in list(found.values())[_VERDICTS:] for day in days]
+    if rest:
+        yield "others", f"{counted(len(rest), 'days')} with other verdicts: see coverage", rest
+
+
+def _spans(days: Iterable[date]) -> str:
+    return ", ".join(span(first, last) for first, last in spans_of(days))
+
+
+def print_plan(counted: Estimate, dataset: Dataset) -> int:
+    """Print what a backfill would ask for."""
+    table = Table(title="Plan", title_justify="left", show_header=False)
+    table.add_row(f"{dataset.series.label}-days asked for", f"{counted.days:,}")
+    table.add_row("already proved", f"{counted.proved:,}")
+    requests = "chart requests" if dataset.resolution else "requests, about"
+    table.add_row(requests, f"{counted.requests:,}")
+    if counted.rows is not None:
+        table.add_row("rows, at most", f"{counted.rows:,}")
+    table.add_row("seconds at the rate limit", f"{counted.seconds:,.1f}")
+    stdout().print(table)
+    return 0

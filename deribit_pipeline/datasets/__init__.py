@@ -1,0 +1,1 @@
+"""One folder for each dataset; `registry` lists them."""

@@ -1,0 +1,284 @@
+"""The account's history, which only its owner can ask for: where no API key is set, there is none.
+
+Nobody can count how many entries, trades or settlements there must be. So everything is asked for
+twice, every other time with the days around it, and a day is believed once two answers are alike.
+"""
+
+import itertools
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.datasets.account import wire as methods
+from deribit_pipeline.datasets.account.proof import (
+    Bounds,
+    Heard,
+    are_alike,
+    balance_verdict,
+    bounds_of,
+    of_day,
+    require_page,
+    settled_until,
+    windows_of,
+    with_neighbours,
+)
+from deribit_pipeline.datasets.registry import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
+from deribit_pipeline.datasets.settlements.proof import MOST_A_SECOND
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.malformed import Malformed, malformed_of
+from deribit_pipeline.domain.windows import day_window, days_between, from_ms, to_ms
+from deribit_pipeline.engine.following import Progress, TooManyPages, new_rows, united, with_page
+from deribit_pipeline.engine.repeated_requests import agreed, once
+from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of
+from deribit_pipeline.engine.source import FailedDays, Source
+from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+logger = logging.getLogger(__name__)
+
+# For how long trades are among the recent ones. Of a start before that the answer may be empty, so
+# a little less is asked for.
+_RECENT = timedelta(hours=24)
+_MARGIN = timedelta(minutes=10)
+
+# How many rows an account can have over time: more than any rate limit lets it, and the settlements
+# of every day.
+_ENTRIES_A_SECOND, _TRADES_A_SECOND, _SETTLEMENTS_A_SECOND = 50.0, 50.0, MOST_A_SECOND
+
+# How many windows a crowd of trades takes within few milliseconds, a month halved again and again.
+_HALVINGS = 120
+
+Ask = Callable[[DeribitClient, str, Bounds], Awaitable[Heard]]
+"""Everything that is told of a currency between two bounds. Raises a DeribitError."""
+
+Verdict = Callable[[Columns, str, date], str]
+
+
+def no_verdict(rows: Columns, currency: str, day: date) -> str:
+    """Nothing in these rows speaks of each other."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSource:
+    """Brings one history of the account, a currency's days at a time.
+
+    `ask` follows the pages of one answer to their end; it takes about `calls` calls. `method` is
+    named in errors.
+    """
+
+    dataset: Dataset
+    method: str
+    ask: Ask
+    calls: int = 1
+    verdict: Verdict = no_verdict
+
+    async def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+        """A month at a time; where no two answers to it are alike, day by day."""
+        for first, last in windows_of(days):
+            async for piece in self._window(exchange.client, series, first, last):
+                yield piece
+
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
+        """Two answers to each month, however many pages they have."""
+        return 2 * self.calls * len(list(windows_of(days)))
+
+    async def _window(
+        self, client: DeribitClient, currency: str, first: date, last: date
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+        try:
+            said, around, settled = await self._agreed(client, currency, first, last)
+        except DeribitBadPayload as error:
+            if first == last:
+                yield FailedDays([first], error)
+                return
+            logger.warning("%s; asking for one day at a time", error)
+            for day in days_between(first, last):
+                async for piece in self._window(client, currency, day, day):
+                    yield piece
+            return
+        for day in days_between(first, last):
+            if (why := malformed_of(said.malformed, day)) is not None:
+                yield FailedDays([day], self._odd(why, currency, first, last))
+                continue
+            yield FetchedRows(
+                currency,
+                day,
+                of_day(self.dataset, said.rows, day),
+                said.as_of,
+                is_over=day_window(day).end <= settled,
+                is_confirmed=True,
+                verdict=self.verdict(around, currency, day),
+            )
+
+    async def _agreed(
+        self, client: DeribitClient, currency: str, first: date, last: date
+    ) -> tuple[Heard, Columns, datetime]:
+        """What two answers say alike, with the rows around it that one of them told; and until
+        when no answer can have lacked a row."""
+        neighbours = itertools.cycle((0, 1))
+        settled: list[datetime] = []
+        believed: list[Heard] = []
+
+        async def ask() -> Heard:
+            bounds = bounds_of(first, last, neighbours=next(neighbours))
+            try:
+                told = await self.ask(client, currency, bounds)
+            except TooManyPages as error:
+                raise EndlessPages(
+                    str(error), method=self.method, params=_asked(currency, first, last)
+                ) from error
+            except ValueError as error:
+                raise self._odd(str(error), currency, first, last) from error
+            settled.append(told.settled_until)
+            return told
+
+        def alike(former: Heard, later: Heard) -> bool:
+            is_alike = are_alike(self.dataset, first, last, former, later)
+            believed.extend((former, later) if is_alike else ())
+            return is_alike
+
+        contradiction = "answers contradict each other about which rows there are"
+        said = await agreed(ask, alike, self._odd(contradiction, currency, first, last))
+        malformed = tuple(each for one in believed for each in one.malformed)
+        return replace(said, malformed=malformed), with_neighbours(believed), min(settled)
+
+    def _odd(self, reason: str, currency: str, first: date, last: date) -> DeribitBadPayload:
+        return DeribitBadPayload(reason, method=self.method, params=_asked(currency, first, last))
+
+
+def _asked(currency: str, first: date, last: date) -> dict[str, object]:
+    return {"currency": currency, "days": f"{first} to {last}"}
+
+
+class _Pages:
+    """The pages of one answer: what they told so far, and which entries cannot be read."""
+
+    def __init__(self, dataset: Dataset, page: int, most_a_second: float) -> None:
+        self._dataset = dataset
+        self._progress = Progress(page, most_a_second)
+        self.malformed: tuple[Malformed, ...] = ()
+
+    def read(self, page: methods.AccountPage, bounds: Bounds) -> Columns:
+        """The rows of a page, each once."""
+        rows, torn = once(self._dataset, page.rows)
+        self.malformed += page.malformed + torn
+        return require_page(self._dataset, rows, bounds)
+
+    def joined(self, rows: Columns, page: methods.AccountPage, bounds: Bounds) -> Columns:
+        """What was told so far and what the next page adds, which lies further back in time."""
+        is_last = page.continuation is None
+        told = self.read(page, bounds)
+        added = count_of(new_rows(self._dataset, rows, told))
+        rows = with_page(self._dataset, rows, told, is_last=is_last)
+        if not is_last:
+            self._progress.take(added, np.ptp(rows[self._dataset.at]))
+        return rows
+
+
+async def ask_log(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
+    """The log's entries: page after page, until the exchange says that nothing follows."""
+    told = await client.get_transaction_log(currency, bounds.first, bounds.last)
+    pages = _Pages(TRANSACTION_LOG, methods.MOST_ENTRIES, _ENTRIES_A_SECOND)
+    rows, as_of = pages.read(told.said, bounds), told.as_of
+    while told.said.continuation is not None:
+        told = await client.get_transaction_log(
+            currency, bounds.first, bounds.last, continuation=told.said.continuation
+        )
+        rows = pages.joined(rows, told.said, bounds)
+    return Heard(rows, as_of, settled_until(as_of), pages.malformed)
+
+
+async def ask_trades(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
+    """The trades, both the recent ones and the historical, which lack the newest.
+
+    The recent ones are asked for first: a trade that becomes history meanwhile is told twice, and
+    not never.
+    """
+    as_of = await client.get_time()
+    oldest = as_of - _RECENT
+    recent = Bounds(max(bounds.first, to_ms(oldest + _MARGIN)), bounds.last)
+    if recent.first > recent.last:
+        rows, malformed = await _trades(client, currency, bounds, historical=True)
+        return Heard(rows, as_of, settled_until(as_of), malformed)
+    newest, torn = await _trades(client, currency, recent, historical=False)
+    if client.rpc.as_of is None or client.rpc.as_of > from_ms(recent.first) + _RECENT:
+        raise ValueError("the recent trades were told too late to be all of them")
+    rows, malformed = await _trades(client, currency, bounds, historical=True)
+    settled = settled_until(as_of, new_rows(USER_TRADES, rows, newest)["traded_at"])
+    brink = Bounds(to_ms(oldest), recent.first)
+    if bounds.first < brink.last and not await _is_told(client, currency, rows, brink):
+        settled = min(settled, oldest)
+    # The two may tell the state of an order, and the number of contracts, each in its own way.
+    rows = united(USER_TRADES, rows, newest, but=("told",))
+    return Heard(rows, as_of, settled, malformed + torn)
+
+
+async def _is_told(client: DeribitClient, currency: str, history: Columns, brink: Bounds) -> bool:
+    """Whether no trade can lack that is too old to be asked for as a recent one and may be too new
+    to be history: history reaches further, or the log has none."""
+    if np.any(history["traded_at"].astype(np.int64) >= brink.first):
+        return True
+    log = await ask_log(client, currency, brink)
+    return "trade" not in log.rows["type"]
+
+
+async def _trades(
+    client: DeribitClient, currency: str, bounds: Bounds, *, historical: bool
+) -> tuple[Columns, tuple[Malformed, ...]]:
+    """The trades of one kind, and those that cannot be read: of a window with more than an answer
+    holds, those of its halves."""
+    pages = _Pages(USER_TRADES, methods.MOST_TRADES, _TRADES_A_SECOND)
+    progress = Progress(methods.MOST_TRADES, _TRADES_A_SECOND, free=_HALVINGS)
+
+    async def halved(bounds: Bounds) -> Columns:
+        told = await client.get_user_trades(
+            currency, bounds.first, bounds.last, historical=historical
+        )
+        covered = np.timedelta64(bounds.last - first, "ms")
+        progress.take(count_of(told.said.rows), covered)
+        if not told.said.may_lack:
+            return pages.read(told.said, bounds)
+        halves = bounds.halves()
+        if halves is None:
+            raise ValueError("more trades came of a few milliseconds than an answer holds")
+        return united(USER_TRADES, *[await halved(half) for half in halves])
+
+    first = bounds.first
+    return await halved(bounds), pages.malformed
+
+
+async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
+    """The settlements, newest first, until older ones than those that are wanted were told."""
+    told = await client.get_settlement_history(currency, bounds.last)
+    pages = _Pages(SETTLEMENT_HISTORY, methods.MOST_SETTLEMENTS, _SETTLEMENTS_A_SECOND)
+    rows, as_of = pages.read(told.said, Bounds(0, bounds.last)), told.as_of
+    while told.said.continuation is not None:
+        oldest = int(rows["settled_at"].astype(np.int64).min(initial=bounds.last))
+        if oldest < bounds.first:
+            break
+        told = await client.get_settlement_history(
+            currency, bounds.last, continuation=told.said.continuation
+        )
+        rows = pages.joined(rows, told.said, Bounds(0, oldest))
+    return Heard(rows, as_of, settled_until(as_of), pages.malformed)
+
+
+TRANSACTION_LOG_SOURCE = AccountSource(
+    TRANSACTION_LOG, methods.LOG, ask_log, verdict=balance_verdict
+)
+USER_TRADES_SOURCE = AccountSource(USER_TRADES, methods.TRADES, ask_trades, calls=3)
+SETTLEMENT_HISTORY_SOURCE = AccountSource(SETTLEMENT_HISTORY, methods.SETTLEMENTS, ask_settlements)
+
+ACCOUNT_SOURCES: Mapping[str, Source] = {
+    source.dataset.name: source
+    for source in (TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE)
+}
+"""By the dataset's name."""

@@ -1,0 +1,80 @@
+"""Neighbouring requests of one instrument: fetched one by one, believed together."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from deribit_pipeline.datasets.candles.cross_checking import CoarseCandles, CrossChecks, comparison
+from deribit_pipeline.datasets.candles.fetch import ChartFetcher
+from deribit_pipeline.datasets.candles.pages import Page, agreement
+from deribit_pipeline.datasets.candles.requests import ChartRequest
+from deribit_pipeline.domain.candles import Candles
+from deribit_pipeline.domain.windows import TimeWindow
+from deribit_pipeline.engine.agreement import Claim
+from deribit_pipeline.engine.believing import Unproved, pages_of, unproved_of
+
+# So many answers are held against each other before any is believed: enough that one or two wrong
+# ones stand out, few enough that memory stays small, 3 MB a block.
+_MOST_REQUESTS = 10
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """Neighbouring requests of one instrument, and what has come of them so far.
+
+    `coarse` are the instrument's coarser candles. `held` is what the warehouse holds of the time
+    where they begin; `awaited` counts the requests without an answer.
+    """
+
+    requests: Sequence[ChartRequest]
+    coarse: CoarseCandles
+    held: Candles = field(default_factory=Candles.none)
+    awaited: int = field(init=False)
+    pieces: list[Page | Unproved] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.awaited = len(self.requests)
+
+    @property
+    def instrument_name(self) -> str:
+        return self.requests[0].instrument.instrument_name
+
+    async def believed(
+        self, fetcher: ChartFetcher, checks: CrossChecks, *, each_twice: bool
+    ) -> list[Page | Unproved]:
+        """What is proved by all that came, and what is not."""
+        pieces, self.pieces = self.pieces, []  # the plan outlives the block
+        first, last = self.requests[0], self.requests[-1]
+        window = TimeWindow(first.window.start, last.window.end)
+        others = await checks.coarse(self.coarse, fetcher, window)
+
+        def agrees(page: Page) -> bool | None:
+            is_as_held = agreement(page.told, self.held)
+            found = comparison(first, page, others)
+            if is_as_held is False or found.disagreements:
+                return False
+            is_all_compared = len(found.agreeing) == len(page.candles) > 0
+            return True if is_as_held or is_all_compared else None
+
+        claims = [
+            # What another look brought, it said as well.
+            Claim(page, 2 if page.is_supported else 1, functools.cache(agrees))
+            for page in pages_of(pieces)
+        ]
+        proved: list[Page | Unproved] = [*unproved_of(pieces)]
+        for piece in await fetcher.agreed(first, claims, each_twice=each_twice):
+            if isinstance(piece, Unproved):
+                proved.append(piece)
+            else:
+                request = first.within(piece.window)
+                proved += await checks.checked(fetcher, request, piece, self.coarse)
+        return proved
+
+
+def blocks_of(planned: Sequence[ChartRequest]) -> list[Block]:
+    """Requests of an instrument, in the order of time, in blocks of about the same size."""
+    coarse = CoarseCandles(planned)
+    count = -(-len(planned) // _MOST_REQUESTS)
+    ends = [number * len(planned) // count for number in range(count + 1)] if count else []
+    return [Block(planned[start:end], coarse) for start, end in pairwise(ends)]

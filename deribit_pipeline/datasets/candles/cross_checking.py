@@ -1,0 +1,202 @@
+"""Candles cross-checked with the exchange's coarser ones; those in doubt are requested again."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from deribit_pipeline.datasets.candles.cross_check import (
+    Comparison,
+    are_impossible,
+    compare,
+    impossible_remarks,
+    merged,
+)
+from deribit_pipeline.datasets.candles.fetch import ChartFetcher
+from deribit_pipeline.datasets.candles.grid import life
+from deribit_pipeline.datasets.candles.majority import majority
+from deribit_pipeline.datasets.candles.pages import Page, odd
+from deribit_pipeline.datasets.candles.requests import (
+    ChartRequest,
+    coarse_requests,
+    further_opinions,
+)
+from deribit_pipeline.domain.candles import Candles
+from deribit_pipeline.domain.windows import Moments, TimeWindow, from_moment64, moment64
+from deribit_pipeline.engine.believing import Unproved
+from deribit_pipeline.engine.settling import SETTLING
+from deribit_pipeline.errors import DeribitError
+
+logger = logging.getLogger(__name__)
+
+# How many further responses are requested until two share each candle that is in doubt.
+_MOST_OPINIONS = 4
+
+# Coarser candles are given up where so many pages, and more than half of all, disagree with them
+# although two responses confirm each candle: they are then not made of these candles.
+_GIVEN_UP_AFTER = 3
+
+
+class CoarseCandles:
+    """The coarser candles of an instrument over all that is planned; each response is fetched once,
+    when it is first needed. No candles where there are none to compare with."""
+
+    def __init__(self, planned: Sequence[ChartRequest]) -> None:
+        self._requests = coarse_requests(planned)
+        self._fetching = [asyncio.Lock() for _ in self._requests]
+        self._fetched: dict[int, Candles] = {}
+
+    async def over(self, fetcher: ChartFetcher, window: TimeWindow) -> Candles:
+        """The coarser candles of a window, and of some time around it."""
+        found = Candles.none()
+        for number, request in enumerate(self._requests):
+            if request.window.intersection(window):
+                async with self._fetching[number]:
+                    if number not in self._fetched:
+                        self._fetched[number] = await _fetched(fetcher, [request])
+                found = found.union(self._fetched[number])
+        return found
+
+    async def again(self, fetcher: ChartFetcher, windows: Sequence[TimeWindow]) -> Candles:
+        """What another response has of these windows."""
+        return await _fetched(fetcher, further_opinions(self._requests[0], windows, 1))
+
+
+@dataclass(slots=True)
+class CrossChecks:
+    """The cross-checks of one backfill: `pages` were compared, of which `disagreed` differ from the
+    coarser candles although two responses confirm them. `are_given_up` where most do."""
+
+    pages: int = 0
+    disagreed: int = 0
+    are_given_up: bool = field(default=False, init=False)
+
+    async def coarse(
+        self, coarse: CoarseCandles, fetcher: ChartFetcher, window: TimeWindow
+    ) -> Candles:
+        """The coarser candles of a window; none once they are given up."""
+        return Candles.none() if self.are_given_up else await coarse.over(fetcher, window)
+
+    async def checked(
+        self, fetcher: ChartFetcher, request: ChartRequest, page: Page, coarse: CoarseCandles
+    ) -> list[Page | Unproved]:
+        """The page of a request, in pieces that cover it: candles that are impossible, malformed or
+        differ from the coarser one stand where two responses share them, with a remark; without
+        two, they are unproved."""
+        others = await self.coarse(coarse, fetcher, page.window)
+        found = comparison(request, page, others)
+        if found.disagreements:  # one of the coarser candles may be what is wrong
+            windows = [remark.window for remark in found.disagreements]
+            others = others.union(await coarse.again(fetcher, windows))
+            found = comparison(request, page, others)
+        doubtful = _doubtful(request, page, found)
+        self.pages += len(found.agreeing) > 0 or bool(found.disagreements)
+        if not doubtful:
+            return [replace(page, agreeing=found.agreeing)]
+        try:
+            page, unshared, opinions = await _settled(fetcher, request, page, doubtful)
+        except DeribitError as raised:
+            error = raised
+            return _without(page, doubtful, lambda window: error)
+        found = comparison(request, page, others)
+        self._count(request, found)
+        step = request.resolution.duration
+        wrong = impossible_remarks(page.candles, step, may_be_negative=_may_be_negative(request))
+        page = replace(page, agreeing=found.agreeing, remarks=(*found.disagreements, *wrong))
+        return _without(
+            page,
+            merged(TimeWindow(at, at + step) for at in map(from_moment64, unshared)),
+            lambda window: odd(
+                request.within(window),
+                f"no two of {opinions} responses share the candles from "
+                f"{window.start:%Y-%m-%d %H:%M} on",
+            ),
+        )
+
+    def _count(self, request: ChartRequest, found: Comparison) -> None:
+        self.disagreed += bool(found.disagreements)
+        is_most = 2 * self.disagreed > self.pages
+        if self.disagreed < _GIVEN_UP_AFTER or not is_most or self.are_given_up:
+            return
+        self.are_given_up = True
+        logger.warning(
+            "%d of %d pages of %s candles differ from the exchange's coarser candles although two "
+            "responses confirm them (%s): days are stored without this cross-check from here on",
+            self.disagreed, self.pages, request.resolution.label, found.disagreements[0].what,
+        )  # fmt: skip
+
+
+def comparison(request: ChartRequest, page: Page, coarse: Candles) -> Comparison:
+    """The candles of a page beside the coarser ones."""
+    listed = life(request.instrument, request.resolution)
+    return compare(page.candles, request.resolution, listed, coarse)
+
+
+async def _fetched(fetcher: ChartFetcher, requests: Iterable[ChartRequest]) -> Candles:
+    found = Candles.none()
+    try:
+        for request in requests:
+            for page in await fetcher.look(request):
+                found = found.union(page.candles)
+    except DeribitError as error:
+        logger.warning("No coarser candles to compare with: %s", error)
+    return found
+
+
+def _may_be_negative(request: ChartRequest) -> bool:
+    return request.instrument.kind.endswith("combo")
+
+
+def _doubtful(request: ChartRequest, page: Page, found: Comparison) -> list[TimeWindow]:
+    """The windows of candles that one response does not prove."""
+    step = request.resolution.duration
+    is_wrong = are_impossible(page.candles, may_be_negative=_may_be_negative(request))
+    alone = np.concatenate((page.candles.opened_at[is_wrong], page.malformed))
+    windows = [remark.window for remark in found.disagreements]
+    windows += [TimeWindow(at, at + step) for at in map(from_moment64, alone)]
+    shared = (window.intersection(page.window) for window in merged(windows))
+    return [window for window in shared if window is not None]
+
+
+async def _settled(
+    fetcher: ChartFetcher, request: ChartRequest, page: Page, doubtful: Sequence[TimeWindow]
+) -> tuple[Page, Moments, int]:
+    """The page with the candles that two responses share in the doubtful windows, the openings of
+    those that none do, and how many responses there were."""
+    openings = np.union1d(page.candles.opened_at, page.malformed)
+    bounds = np.array([[moment64(w.start), moment64(w.end)] for w in doubtful])
+    nearest = np.searchsorted(bounds[:, 0], openings, side="right") - 1
+    openings = openings[(nearest >= 0) & (openings < bounds[nearest, 1])]
+    responses = [page.candles]
+    shared, unshared = Candles.none(), openings
+    while len(unshared) and len(responses) <= _MOST_OPINIONS:
+        opinion = Candles.none()
+        for look in further_opinions(request, doubtful, len(responses)):
+            for part in await fetcher.look(look):
+                opinion = opinion.union(part.candles)
+        responses.append(opinion)
+        shared, unshared = majority(responses, openings)
+    kept = page.candles[~np.isin(page.candles.opened_at, openings)]
+    settled = replace(page, candles=kept.union(shared), malformed=openings[:0])
+    # What has just closed is open as long as late trades change it.
+    is_moving = unshared > moment64(page.as_of - SETTLING - request.resolution.duration)
+    settled = replace(settled, unclosed=np.union1d(page.unclosed, unshared[is_moving]))
+    return settled, unshared[~is_moving], len(responses)
+
+
+def _without(
+    page: Page, windows: Sequence[TimeWindow], error_of: Callable[[TimeWindow], DeribitError]
+) -> list[Page | Unproved]:
+    """The page in parts, and in their midst what is unproved of it."""
+    pieces: list[Page | Unproved] = []
+    start = page.window.start
+    for window in windows:
+        if start < window.start:
+            pieces.append(page.part(TimeWindow(start, window.start)))
+        pieces.append(Unproved(window, error_of(window)))
+        start = window.end
+    if start < page.window.end:
+        pieces.append(page.part(TimeWindow(start, page.window.end)) if windows else page)
+    return pieces

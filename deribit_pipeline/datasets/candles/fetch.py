@@ -1,0 +1,189 @@
+"""Requests to pages that can be believed: asked again where an answer is odd, lacks, or stands
+alone."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from deribit_pipeline.datasets.candles.pages import Page, agreement, joined, odd, read_page
+from deribit_pipeline.datasets.candles.requests import ChartRequest, newest, second_looks
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.windows import TimeWindow
+from deribit_pipeline.engine.agreement import Claim
+from deribit_pipeline.engine.believing import (
+    LOOKS,
+    Unproved,
+    hear,
+    pages_of,
+    settle,
+    together,
+    whole_or_halves,
+)
+from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
+from deribit_pipeline.exchange.client import Chart, DeribitClient
+from deribit_pipeline.exchange.session import Exchange
+
+# How often an answer is asked for anew where looks contradict it.
+_TRIES = 2
+
+# So many neighbours that agree support each other: as two answers do where one request covers all.
+_ENOUGH = 2
+
+
+def chart_hosts(exchange: Exchange, instrument: Instrument) -> list[DeribitClient]:
+    """Who tells the candles of an instrument, in the order to ask: of what has expired, the archive
+    host does, once www knows it no more."""
+    as_of = exchange.as_of
+    if exchange.history is None:
+        return [exchange.client]
+    if instrument.is_archived:
+        return [exchange.history]
+    if instrument.expires_at is None or as_of is None or instrument.expires_at > as_of:
+        return [exchange.client]
+    return [exchange.client, exchange.history]
+
+
+class ChartFetcher:
+    """Fetches the pages of requests; `requests` counts what it asked for, whatever it got.
+
+    `hosts` are asked one after the other where one does not know the instrument. `stopped_by` says
+    why nothing more is to be asked for, where that is so.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[DeribitClient],
+        stopped_by: Callable[[], DeribitError | None] = lambda: None,
+    ) -> None:
+        self._client, *self._others = hosts
+        self._stopped_by = stopped_by
+        self.requests = 0
+
+    async def pages(self, request: ChartRequest, tries: int = _TRIES) -> list[Page | Unproved]:
+        """What is to be had of the request's window, in pieces that cover it.
+
+        What an answer lacks is asked for again, in other windows; what then comes is in the pages,
+        and what still lacks is `missing`. Raises DeribitUnavailable or DeribitRejected.
+        """
+        pieces: list[Page | Unproved] = []
+        for piece in await self._believable(request):
+            if isinstance(piece, Unproved) or not len(piece.missing):
+                pieces.append(piece)
+                continue
+            confirmed = await self._confirmed(request, piece)
+            if isinstance(confirmed, Unproved) and tries > 1:
+                pieces += await self.pages(request.within(piece.window), tries - 1)
+            else:
+                pieces.append(confirmed)
+        return pieces
+
+    async def agreed(
+        self, request: ChartRequest, claims: Sequence[Claim[Page]], *, each_twice: bool = False
+    ) -> list[Page | Unproved]:
+        """The pages of claims about the request's instrument, asked for again until none is
+        contradicted or stands alone; unproved where that never comes. With `each_twice`, two
+        responses for different windows must share every page."""
+        opinions: Counter[Claim[Page]] = Counter()
+
+        async def ask_again(claim: Claim[Page]) -> DeribitError | None:
+            stopped_by = self._stopped_by()
+            if stopped_by is not None:
+                return stopped_by
+            opinions[claim] += 1
+            again = request.within(claim.page.window).again(opinions[claim])
+            try:
+                pieces = await self.pages(again)
+            except DeribitError as error:
+                return error
+            step = request.resolution.duration
+            hear(claim, pieces, lambda pages: joined(pages).reconciled(claim.page, step))
+            return None
+
+        def contradiction(window: TimeWindow) -> DeribitError:
+            what = "answers contradict each other about its candles"
+            return odd(request.within(window), what)
+
+        enough = _ENOUGH
+        if each_twice:
+            enough = len(claims) + 1  # no number of neighbours stands for a second response
+            errors = await together(ask_again(claim) for claim in claims)
+            if (error := next(filter(None, errors), None)) is not None:
+                return [Unproved(claim.page.window, error) for claim in claims]
+        settled = await settle(claims, ask_again, contradiction, enough)
+        return [piece if isinstance(piece, Unproved) else piece.page for piece in settled]
+
+    async def look(self, request: ChartRequest) -> list[Page]:
+        """What another response has of the request's window, as far as it is well-formed."""
+        return pages_of(await self._believable(request))
+
+    async def _believable(self, request: ChartRequest) -> list[Page | Unproved]:
+        return await whole_or_halves(
+            request.window,
+            lambda window: self._page(request.within(window)),
+            lambda window: [half.window for half in request.within(window).halves()],
+        )
+
+    async def _page(self, request: ChartRequest) -> Page:
+        asked = request.asked
+        chart = await self._chart(request, asked)
+        if not len(chart.candles) and request.resolution.anchor is None:
+            # Nothing shows on which grid they open; the neighbours may.
+            asked = request.widened
+            chart = await self._chart(request, asked)
+        return read_page(request, chart.candles, chart.as_of, asked)
+
+    async def _chart(self, request: ChartRequest, window: TimeWindow) -> Chart:
+        self.requests += 1
+        name = request.instrument.instrument_name
+        try:
+            return await self._client.get_tradingview_chart_data(name, request.resolution, window)
+        except UnknownInstrument:
+            if not self._others:
+                raise
+        self._client, *self._others = self._others
+        return await self._chart(request, window)
+
+    async def _confirmed(self, request: ChartRequest, page: Page) -> Page | Unproved:
+        """The page, once other windows lack the same; unproved where answers contradict."""
+        try:
+            for _ in range(LOOKS):
+                before, looks = page, await self._looks(request, page)
+                if not len(page.candles) and any(len(look.candles) for look in looks):
+                    raise odd(request, "no candle came where there are some")
+                for look in looks:
+                    # The next look agrees with the last one, where that filled what lacked.
+                    if agreement(page.candles, look.told):
+                        page = page.with_found(look)
+                is_settled = len(page.missing) == len(before.missing)
+                if not len(page.missing):
+                    return page
+                if is_settled and not any(_is_news(page, look) for look in looks):
+                    if not len(page.candles):
+                        await self._require_newest(request, page)
+                    return page
+            raise odd(request, "answers contradict each other about which candles there are")
+        except DeribitBadPayload as error:
+            return Unproved(page.window, error)
+
+    async def _looks(self, request: ChartRequest, page: Page) -> list[Page]:
+        looks: list[Page] = []
+        for look in second_looks(request, page.missing):
+            for piece in await self._believable(look):
+                if isinstance(piece, Unproved):
+                    raise piece.error
+                looks.append(piece)
+        return looks
+
+    async def _require_newest(self, request: ChartRequest, page: Page) -> None:
+        """An exchange that has no candles at all confirms nothing: it may be down."""
+        probe = newest(request, page.as_of)
+        chart = await self._chart(probe, probe.asked)
+        if not len(chart.candles):
+            raise odd(request, "no candles came, and of the newest ones none either")
+
+
+def _is_news(page: Page, look: Page) -> bool:
+    """Whether a look says something else than the page, or has what the page lacks."""
+    found = np.isin(page.missing, look.candles.opened_at)
+    return page.is_contradicted_by(look) or bool(found.any())

@@ -1,0 +1,59 @@
+"""Candles as they were known at a moment: what to read them from."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from deribit_pipeline.warehouse.place import Connection
+
+# Whether a snapshot of a lake holds of an instrument all that was told until a moment, and nothing
+# else. Its time does not say so: that is when its transaction began, and days are written a little
+# after they were told.
+_IS_THE_SAME = """
+    select (
+        select (count(*), count(*) filter (arrived_at <= $as_of))
+        from candle_arrivals at (version => $snapshot) where instrument_name = $instrument_name
+    ) = (
+        select (count(*), count(*))
+        from candle_arrivals where instrument_name = $instrument_name and arrived_at <= $as_of
+    ) and (
+        select (count(*), count(*) filter (replaced_at <= $as_of))
+        from candle_revisions at (version => $snapshot) where instrument_name = $instrument_name
+    ) = (
+        select (count(*), count(*))
+        from candle_revisions where instrument_name = $instrument_name and replaced_at <= $as_of
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What to select candles from, with its parameters; everything, unless said otherwise."""
+
+    source: str = "candles"
+    parameters: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it is all that is held today."""
+        return not self.parameters
+
+
+EVERYTHING = Known()
+
+
+def known_at(
+    connection: Connection, instrument_name: str, moment: datetime, snapshot: int | None
+) -> Known:
+    """The candles of an instrument as they were known at a moment of the exchange's clock.
+
+    They are made of arrivals and revisions; or read from the `snapshot` of a lake that is as old
+    where that says the same, which is ten times faster.
+    """
+    if snapshot is not None:
+        [(is_the_same,)] = connection.execute(
+            _IS_THE_SAME,
+            {"snapshot": snapshot, "instrument_name": instrument_name, "as_of": moment},
+        ).fetchall()
+        if is_the_same:
+            return Known("candles at (version => $snapshot)", {"snapshot": snapshot})
+    return Known("candles_as_of($as_of)", {"as_of": moment})

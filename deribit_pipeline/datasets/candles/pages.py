@@ -1,0 +1,260 @@
+"""One answer, counted against what was expected of it: a page, or an error."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.datasets.candles.cross_check import Remark
+from deribit_pipeline.datasets.candles.grid import LATENCY, grid_of, life
+from deribit_pipeline.datasets.candles.requests import MOST_CANDLES, ChartRequest
+from deribit_pipeline.domain.candles import Candles, Resolution
+from deribit_pipeline.domain.windows import Moments, TimeWindow, moment64, without
+from deribit_pipeline.engine.settling import SETTLING
+from deribit_pipeline.errors import DeribitBadPayload
+
+logger = logging.getLogger(__name__)
+
+# An answer that begins late may have been cut by a limit lower than the one we know. Below this
+# many candles no exchange cuts, and what lacks is a gap.
+_CUT_IS_UNLIKELY = 500
+
+# The exchange may floor a start to the candle that contains it. Candles further outside of what was
+# requested belong to another request, whose response came instead.
+_AROUND = 2
+
+_NONE: Moments = np.empty(0, "datetime64[ms]")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """What is known of the candles that open in `window`, as of one moment of the exchange.
+
+    `expected` are all openings while the instrument is listed, counted on the grid and from
+    nothing that came. `unclosed` are those among them that are not over yet. `candles` are the
+    closed ones that came, in order. `before` are those that came of the time just before, which
+    the answer to an earlier window tells too. `is_supported` tells that another answer said the
+    same of some of them.
+
+    `malformed` are the openings of closed candles that came with values that are no numbers, or
+    with several. `agreeing` are those of candles with which the exchange's coarser candle agrees,
+    and `remarks` what else a cross-check has found.
+    """
+
+    window: TimeWindow
+    expected: Moments
+    unclosed: Moments
+    candles: Candles
+    before: Candles
+    as_of: datetime
+    is_supported: bool = False
+    malformed: Moments = field(default_factory=lambda: _NONE)
+    agreeing: Moments = field(default_factory=lambda: _NONE)
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def moments(self) -> Moments:
+        """When the candles open."""
+        return self.candles.opened_at
+
+    @property
+    def told(self) -> Candles:
+        """Every closed candle that came, those before the window too."""
+        return self.before.union(self.candles)
+
+    @property
+    def missing(self) -> Moments:
+        """What opened, is closed, and did not come."""
+        absent = without(without(self.expected, self.candles.opened_at), self.unclosed)
+        return without(absent, self.malformed)
+
+    def part(self, window: TimeWindow) -> "Page":
+        """What the page says of a window within its own."""
+        bounds = [moment64(window.start), moment64(window.end)]
+
+        def within(moments: Moments) -> slice:
+            return slice(*np.searchsorted(moments, bounds))
+
+        return Page(
+            window,
+            self.expected[within(self.expected)],
+            self.unclosed[within(self.unclosed)],
+            self.candles[within(self.candles.opened_at)],
+            Candles.none(),
+            self.as_of,
+            malformed=self.malformed[within(self.malformed)],
+            agreeing=self.agreeing[within(self.agreeing)],
+            remarks=tuple(
+                remark for remark in self.remarks if remark.window.intersection(window) is not None
+            ),
+        )
+
+    def with_found(self, look: "Page") -> "Page":
+        """The page with what it lacked and another look brought, which agrees with it."""
+        found = look.candles[np.isin(look.candles.opened_at, self.missing)]
+        return replace(self, candles=self.candles.union(found), is_supported=True)
+
+    def is_contradicted_by(self, look: "Page") -> bool:
+        """Whether another look lacks candles that this page has, or says something else of one:
+        it then confirms nothing."""
+        ours = self.part(look.window).candles
+        lost = without(ours.opened_at, look.candles.opened_at)
+        lost = without(without(lost, look.malformed), look.unclosed)
+        return len(lost) > 0 or agreement(ours, look.candles) is False
+
+    def reconciled(self, other: "Page", step: timedelta) -> "Page":
+        """The page, for which a candle that has just closed is open where the other page has other
+        values: late trades may still change it, which is no contradiction. A candle lasts `step`.
+        """
+        ours, theirs = in_common(self.candles, other.candles)
+        differs = (ours.values != theirs.values).any(axis=1)
+        settled = moment64(min(self.as_of, other.as_of) - SETTLING - step)
+        moving = ours.opened_at[differs & (ours.opened_at > settled)]
+        if not len(moving):
+            return self
+        return replace(
+            self,
+            candles=self.candles[~np.isin(self.candles.opened_at, moving)],
+            unclosed=np.union1d(self.unclosed, moving),
+        )
+
+    def agrees_with_next(self, later: "Page") -> bool | None:
+        """Whether the next page says the same of the candle that both tell; None where both tell
+        none."""
+        return agreement(self.candles, later.before)
+
+
+def joined(pages: Sequence[Page]) -> Page:
+    """Pages whose windows follow one another, as one."""
+    first, last = pages[0], pages[-1]
+    return Page(
+        TimeWindow(first.window.start, last.window.end),
+        np.concatenate([page.expected for page in pages]),
+        np.concatenate([page.unclosed for page in pages]),
+        Candles(
+            np.concatenate([page.candles.opened_at for page in pages]),
+            np.concatenate([page.candles.values for page in pages]),
+        ),
+        first.before,
+        min(page.as_of for page in pages),
+        malformed=np.concatenate([page.malformed for page in pages]),
+        agreeing=np.concatenate([page.agreeing for page in pages]),
+        remarks=tuple(dict.fromkeys(remark for page in pages for remark in page.remarks)),
+    )
+
+
+def read_page(
+    request: ChartRequest, candles: Candles, as_of: datetime, asked: TimeWindow | None = None
+) -> Page:
+    """Count the candles of an answer. `as_of` is the exchange's clock when the
+    request came in: what was over then was over when the answer was put together. `asked` is the
+    window that was requested, where it is not the request's own.
+
+    Raises DeribitBadPayload for an answer that breaks an expectation: more candles than fit in
+    one, candles not in order, off the grid, from the future, of another window, or beginning late.
+    """
+    if len(candles) > MOST_CANDLES:
+        raise odd(request, f"{len(candles)} candles came, a sign that older ones were dropped")
+    candles = _once(request, candles)
+    opened_at = candles.opened_at
+    _require_window(request, opened_at, asked or request.asked)
+    if len(candles) and opened_at[-1] > moment64(as_of) + LATENCY:
+        raise odd(request, f"a candle opens at {opened_at[-1]}, and it was {as_of}")
+    grid = grid_of(request.resolution, opened_at)
+    if grid is None:
+        raise odd(request, "no candle came, and only a candle shows when they open")
+    step = np.timedelta64(request.resolution.duration, "ms")
+    if not grid.has(opened_at) or _is_of_another_resolution(opened_at, step):
+        raise odd(request, f"candles did not open every {request.resolution.duration}")
+
+    window = request.window
+    listed = window.intersection(life(request.instrument, request.resolution))
+    expected = grid.openings(listed) if listed else opened_at[:0]
+    # Compared in microseconds: the clock's own unit, in which a candle is over or is not.
+    now = moment64(as_of, "us")
+    unclosed = expected[(expected + step).astype("datetime64[us]") > now]
+    inside = (opened_at >= moment64(window.start)) & (opened_at < moment64(window.end))
+    is_malformed = np.isnan(candles.values).any(axis=1)
+    is_before = (opened_at < moment64(window.start)) & ((opened_at + step) <= now)
+    if len(without(opened_at[inside], expected)):
+        raise odd(request, "candles came of a time at which the instrument is not listed")
+    is_closed = inside & ~np.isin(opened_at, unclosed)
+    closed, before = candles[is_closed & ~is_malformed], candles[is_before & ~is_malformed]
+    malformed = opened_at[is_closed & is_malformed]
+    page = Page(window, expected, unclosed, closed, before, as_of, malformed=malformed)
+    missing, came = page.missing, page.candles.opened_at
+    begins_late = len(missing) and len(came) and missing[0] < came[0]
+    if begins_late and len(expected) > _CUT_IS_UNLIKELY:
+        raise odd(request, f"the answer begins at {came[0]}, not at {expected[0]} as asked")
+    return page
+
+
+def _once(request: ChartRequest, candles: Candles) -> Candles:
+    """The candles, each once: those that came twice with the same values are one, with a warning;
+    one that came with several values is malformed."""
+    apart = np.diff(candles.opened_at)
+    if np.any(apart < np.timedelta64(0)):
+        raise odd(request, "candles were not in the order of time")
+    is_again = np.concatenate(([False], apart == np.timedelta64(0)))
+    if not is_again.any():
+        return candles
+    again = candles.opened_at[is_again]
+    is_other = is_again[1:] & (candles.values[1:] != candles.values[:-1]).any(axis=1)
+    values = candles.values.copy()
+    values[np.isin(candles.opened_at, candles.opened_at[1:][is_other])] = np.nan
+    logger.warning(
+        "%s: %d candles came more than once, the first at %s; %s",
+        request.instrument.instrument_name, len(again), again[0],
+        "some with several values" if is_other.any() else "each counts as one",
+    )  # fmt: skip
+    return Candles(candles.opened_at[~is_again], values[~is_again])
+
+
+def _require_window(request: ChartRequest, opened_at: Moments, asked: TimeWindow) -> None:
+    around = np.timedelta64(_AROUND * request.resolution.duration, "ms")
+    start, end = moment64(asked.start) - around, moment64(asked.end) + around
+    if len(opened_at) and (opened_at[0] < start or opened_at[-1] >= end):
+        raise odd(
+            request,
+            f"the response has candles from {opened_at[0]} to {opened_at[-1]}, which is another "
+            f"window than the requested {asked}",
+        )
+
+
+def _is_of_another_resolution(opened_at: Moments, step: np.timedelta64) -> bool:
+    """Whether the candles are as far apart as those of a longer resolution."""
+    apart = np.diff(opened_at)
+    if len(apart) < 2 or apart[0] <= step or np.any(apart != apart[0]):
+        return False
+    return apart[0].item() in {resolution.duration for resolution in Resolution}
+
+
+def agreement(one: Candles, other: Candles) -> bool | None:
+    """Whether they say the same of the candles that both have; None where they share none."""
+    ours, theirs = in_common(one, other)
+    return bool((ours.values == theirs.values).all()) if len(ours) else None
+
+
+def in_common(one: Candles, other: Candles) -> tuple[Candles, Candles]:
+    """What each says of the candles that both have, row beside row."""
+    if np.array_equal(one.opened_at, other.opened_at):
+        return one, other
+    _, ours, theirs = np.intersect1d(
+        one.opened_at, other.opened_at, assume_unique=True, return_indices=True
+    )
+    return one[ours], other[theirs]
+
+
+def odd(request: ChartRequest, what: str) -> DeribitBadPayload:
+    """The error of an answer that breaks an expectation."""
+    return DeribitBadPayload(
+        what,
+        method="candles",
+        params={
+            "instrument_name": request.instrument.instrument_name,
+            "resolution": request.resolution.value,
+            "window": request.window,
+        },
+    )

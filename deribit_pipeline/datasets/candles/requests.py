@@ -1,0 +1,211 @@
+"""Instrument-days to requests: the fewest windows that cover every day that is wanted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.datasets.candles.cross_check import coarse_grid, coarser_of
+from deribit_pipeline.datasets.candles.grid import Grid, life
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.windows import Moments, TimeWindow, day_window, from_moment64
+
+MOST_CANDLES = 5_000
+"""The most candles that a request may be answered with: the exchange sends 5,001 newest ones and
+drops the rest silently, so 5,001 is already a sign of loss (assumption:candles-most,
+assumption:candles-kept-end)."""
+
+# A request asks from one candle earlier than it wants, because an aligned start was once reported
+# to be skipped (assumption:candles-start), and the exchange may include the candle that contains
+# the start, which opened earlier still (assumption:candles-unaligned). A further opinion asks for a
+# candle more on either side each time, so that no two requests are the same.
+_MOST_OPINIONS = 9
+_MOST_WANTED = MOST_CANDLES - 2 - 2 * _MOST_OPINIONS
+
+# How many candles to look around for, where only their presence is the question.
+_NEWEST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRequest:
+    """A request for the candles of one instrument that open in `window`.
+
+    `opinion` counts the requests for the same candles that were made before: each has other bounds,
+    so that neither a cache nor an edge gives the same response to two of them.
+    """
+
+    instrument: Instrument
+    resolution: Resolution
+    window: TimeWindow
+    opinion: int = 0
+
+    @property
+    def asked(self) -> TimeWindow:
+        """The window to ask the exchange for, so that `window` is surely in the answer."""
+        more = self.opinion % (_MOST_OPINIONS + 1) * self.resolution.duration
+        return TimeWindow(
+            self.window.start - self.resolution.duration - more, self.window.end + more
+        )
+
+    @property
+    def widened(self) -> TimeWindow:
+        """A wider window to ask for: it may hold candles where the asked one holds none."""
+        return TimeWindow(
+            self.window.start - _NEWEST * self.resolution.duration,
+            self.window.end + _NEWEST * self.resolution.duration,
+        )
+
+    @property
+    def most(self) -> int:
+        """How many candles can open in the window."""
+        return -(-self.window.duration // self.resolution.duration)
+
+    def within(self, window: TimeWindow) -> "ChartRequest":
+        """A request of the same instrument and resolution for another window."""
+        return replace(self, window=window)
+
+    def again(self, opinion: int) -> "ChartRequest":
+        """A request for the same candles, for the `opinion`-th time after the first."""
+        return replace(self, opinion=opinion)
+
+    def halves(self) -> list["ChartRequest"]:
+        """The same in two requests; only itself where it is for a single candle."""
+        if self.most < 2:
+            return [self]
+        middle = self.window.start + self.most // 2 * self.resolution.duration
+        return [
+            self.within(TimeWindow(self.window.start, middle)),
+            self.within(TimeWindow(middle, self.window.end)),
+        ]
+
+
+def wanted(instrument: Instrument, resolution: Resolution, day: date) -> TimeWindow | None:
+    """The window in which the day's candles open; None where none is expected."""
+    listed = day_window(day).intersection(life(instrument, resolution))
+    return listed and _openings_window(listed, resolution)
+
+
+def _openings_window(window: TimeWindow, resolution: Resolution) -> TimeWindow | None:
+    """From the first candle that opens in the window to the end of the last; the window itself
+    where the anchor is not known. None where no candle opens in it."""
+    if resolution.anchor is None:
+        return window
+    openings = Grid(resolution.duration, resolution.anchor).openings(window)
+    if not len(openings):
+        return None
+    last = from_moment64(openings[-1])
+    return TimeWindow(from_moment64(openings[0]), last + resolution.duration)
+
+
+def is_clipped(instrument: Instrument, resolution: Resolution, day: date) -> bool:
+    """Whether the listing leaves out a part of the day."""
+    listed, window = life(instrument, resolution), day_window(day)
+    return window.start < listed.start or listed.end < window.end
+
+
+def requests(
+    instrument: Instrument, resolution: Resolution, days: Iterable[date]
+) -> list[ChartRequest]:
+    """The fewest requests that cover the days, in the order of time.
+
+    Each begins where something wanted is not yet covered and reaches as far as a request may.
+    Days between wanted ones are covered along where that saves a request. Where the resolution has
+    a coarser one to be compared with, no request ends within a candle of that.
+    """
+    grid = coarse_grid(resolution)
+    windows = [
+        _whole(instrument, resolution, window, grid)
+        for day in sorted(set(days))
+        if (window := wanted(instrument, resolution, day))
+    ]
+    covers = cover(windows, _MOST_WANTED * resolution.duration, grid)
+    return [ChartRequest(instrument, resolution, window) for window in covers]
+
+
+def coarse_requests(planned: Sequence[ChartRequest]) -> list[ChartRequest]:
+    """The fewest requests for the coarser candles of all that an instrument's requests cover; none
+    where the resolution has no coarser one."""
+    if not planned or (grid := coarse_grid(planned[0].resolution)) is None:
+        return []
+    instrument, coarser = planned[0].instrument, coarser_of(planned[0].resolution)
+    assert coarser is not None, "what has a coarser grid has a coarser resolution"
+    windows = [grid.widened(request.window) for request in planned]
+    covers = cover(windows, _MOST_WANTED * coarser.duration)
+    return [ChartRequest(instrument, coarser, window) for window in covers]
+
+
+def _whole(
+    instrument: Instrument, resolution: Resolution, window: TimeWindow, grid: Grid | None
+) -> TimeWindow:
+    """The window with all candles, while the instrument is listed, of the coarser ones it needs."""
+    if grid is None or (widened := grid.widened(window)) == window:
+        return window
+    shared = widened.intersection(life(instrument, resolution))
+    return (shared and _openings_window(shared, resolution)) or window
+
+
+def second_looks(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
+    """Requests that ask again for what an answer lacked, in other windows than its own.
+
+    They begin two candles before what is missing and end two after it, as far as the instrument
+    was listed: an exchange that cuts or skips at an edge then does it elsewhere, and one that
+    lacks the neighbours too confirms nothing. They are less than half as long.
+    """
+    step, listed = request.resolution.duration, life(request.instrument, request.resolution)
+    breaks = np.flatnonzero(np.diff(missing) > np.timedelta64(step, "ms")) + 1
+    spans = [
+        TimeWindow(from_moment64(run[0]) - 2 * step, from_moment64(run[-1]) + 3 * step)
+        for run in np.split(missing, breaks)
+    ]
+    within = [shared for span in spans if (shared := span.intersection(listed))]
+    covers = cover(within, (_MOST_WANTED // 2 - 1) * step)
+    return [request.within(window) for window in covers]
+
+
+def further_opinions(
+    request: ChartRequest, windows: Iterable[TimeWindow], opinion: int
+) -> list[ChartRequest]:
+    """Requests for candles in doubt, in windows that no earlier opinion had: a little wider each
+    time, as far as the instrument was listed, and less than half as long as windows may be."""
+    around = 2 * opinion * request.resolution.duration
+    listed = life(request.instrument, request.resolution)
+    wider = (TimeWindow(window.start - around, window.end + around) for window in windows)
+    within = [shared for window in wider if (shared := window.intersection(listed))]
+    covers = cover(within, _MOST_WANTED // 2 * request.resolution.duration)
+    return [request.within(window) for window in covers]
+
+
+def newest(request: ChartRequest, as_of: datetime) -> ChartRequest:
+    """A request for the newest candles of the same instrument: what an exchange that works
+    has."""
+    step = request.resolution.duration
+    end = min(as_of, life(request.instrument, request.resolution).end)
+    return request.within(TimeWindow(end - _NEWEST * step, end))
+
+
+def cover(
+    windows: list[TimeWindow], longest: timedelta, grid: Grid | None = None
+) -> list[TimeWindow]:
+    """The fewest windows of at most `longest` that together cover the given, sorted ones. Where a
+    given window is cut, it is cut on the grid."""
+
+    def reached(start: datetime, end: datetime) -> datetime:
+        if start + longest >= end:
+            return end
+        return grid.floored(start + longest) if grid else start + longest
+
+    covers: list[TimeWindow] = []
+    for window in windows:
+        start = max(window.start, covers[-1].end) if covers else window.start
+        if covers and window.end > start:
+            end = reached(covers[-1].start, window.end)
+            if start < end:  # what is left of the last one's length
+                covers[-1] = TimeWindow(covers[-1].start, end)
+                start = end
+        while start < window.end:
+            end = reached(start, window.end)
+            covers.append(TimeWindow(start, end))
+            start = end
+    return covers

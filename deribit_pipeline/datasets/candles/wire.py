@@ -1,0 +1,118 @@
+"""Answers to values: pure functions that raise ValueError on an odd shape.
+
+The one place where the exchange's names become ours.
+"""
+
+import re
+import reprlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.domain.candles import Candles
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.exchange import shapes
+from deribit_pipeline.exchange.auth import Token
+
+CHART_ARRAYS = ("open", "high", "low", "close", "volume", "cost")
+"""The arrays of a chart in the order of CANDLE_VALUES: `volume` is the amount in base currency,
+`cost` the value in quote currency (assumption:candles-volume)."""
+
+
+def candles(chart: object) -> Candles:
+    """The candles of `public/get_tradingview_chart_data`, in the order they came.
+
+    `ticks` are opening times in UTC milliseconds. A window without candles answers `no_data`,
+    with arrays empty or absent. Where single values are no finite numbers, they are NaN: what is
+    wrong with one candle says nothing of the others.
+    """
+    chart = shapes.mapping(chart)
+    status = chart.get("status")
+    if status not in ("ok", "no_data"):
+        raise ValueError(f"`status` must be ok or no_data, was {reprlib.repr(status)}")
+    names = ("ticks", *CHART_ARRAYS)
+    if status == "no_data":
+        if any(chart.get(name) not in (None, []) for name in names):
+            raise ValueError("`status` was no_data, yet there were candles")
+        return Candles.none()
+    arrays = [shapes.numbers("ticks", chart.get("ticks"))]
+    arrays += [_numbers_or_malformed(name, chart.get(name)) for name in CHART_ARRAYS]
+    lengths = {name: len(array) for name, array in zip(names, arrays, strict=True)}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"the arrays differ in length: {lengths}")
+    ticks, *values = arrays
+    if np.any(ticks != np.floor(ticks)) or np.any((ticks < 0) | (ticks >= shapes.NEVER)):
+        raise ValueError("`ticks` must be UTC milliseconds")
+    return Candles(
+        ticks.astype(np.int64).astype("datetime64[ms]"),
+        np.ascontiguousarray(np.column_stack(values)),
+    )
+
+
+def _numbers_or_malformed(name: str, values: object) -> NDArray[np.float64]:
+    """A JSON array of numbers; NaN for values that are none. Raises ValueError where these are as
+    many as the others: the array is then not what it should be."""
+    try:
+        return shapes.numbers(name, values)
+    except ValueError:
+        if not isinstance(values, list):
+            raise
+        numbers = np.array([_number(value) for value in values], np.float64)
+        if 2 * np.count_nonzero(np.isnan(numbers)) >= len(numbers):
+            raise
+        return numbers + 0.0  # as shapes.numbers has it
+
+
+def _number(value: object) -> float:
+    # A JSON true is an int to Python, and JSON knows integers that no double can hold.
+    if type(value) not in (int, float):
+        return np.nan
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return np.nan
+    return number if np.isfinite(number) else np.nan
+
+
+def instrument(answer: object) -> Instrument:
+    """The instrument of `public/get_instrument`."""
+    fields = shapes.mapping(answer)
+    times = ("creation_timestamp", "expiration_timestamp")
+    created, expires = (shapes.milliseconds(name, fields.get(name)) for name in times)
+    if not created < min(expires, shapes.NEVER):
+        raise ValueError(f"an instrument must expire after it is created, was {created}, {expires}")
+    return Instrument(
+        instrument_name=shapes.text("instrument_name", fields.get("instrument_name")),
+        kind=shapes.text("kind", fields.get("kind")),
+        listed_at=from_ms(created),
+        expires_at=from_ms(expires) if expires < shapes.NEVER else None,
+    )
+
+
+def locked(answer: object) -> str | None:
+    """What `public/status` says is locked: None, `partial` or `true`.
+
+    The documentation shows a boolean; recorded answers hold a string.
+    """
+    said = str(shapes.mapping(answer).get("locked")).lower()
+    if said not in ("true", "partial", "false"):
+        raise ValueError(f"`locked` must be true, partial or false, was {reprlib.repr(said)}")
+    return None if said == "false" else said
+
+
+def grant(answer: object) -> Token:
+    """The token of `public/auth`. Its errors show nothing of the answer, which holds the token."""
+    fields = shapes.mapping(answer)
+    token, expires_in = fields.get("access_token"), fields.get("expires_in")
+    # It becomes a header: whatever is not visible ASCII would be refused, and shown, there.
+    if not isinstance(token, str) or not re.fullmatch("[!-~]+", token):
+        raise ValueError("`access_token` must be a text of visible ASCII")
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
+        raise ValueError("`expires_in` must be a number of seconds")
+    if not 0 < expires_in < shapes.NEVER:
+        raise ValueError("`expires_in` must be above 0 and end one day")
+    scope = fields.get("scope")
+    if not isinstance(scope, str | None):
+        raise ValueError("`scope` must be a text")
+    return Token(token, float(expires_in), scope or "")

@@ -1,0 +1,62 @@
+"""What came before a day of trades, as far as the proofs of other days tell: its first candles
+repeat the close of the last trade before it."""
+
+from datetime import date, datetime, timedelta
+
+from deribit_pipeline.domain.windows import day_window, from_ms
+from deribit_pipeline.warehouse.place import Connection
+
+_FORMER_DAY = """
+select coalesce(max(day), cast($day as date))
+from dataset_days
+where dataset = 'trades' and series = $instrument_name and day < $day
+  and state = 'complete' and received > 0"""
+
+_KNOWN_AT = f"""
+select max(epoch_us(fetched_at))
+from dataset_days
+where dataset = 'trades' and series = $instrument_name and day <= $day and day >= ({_FORMER_DAY})"""
+
+# The first trade has the number 1. Where it is not held, days without a trade must reach back to
+# when the instrument was not listed yet.
+_IS_FIRST = """
+with former as (
+    select max(day) as unlisted
+    from dataset_days
+    where dataset = 'trades' and series = $instrument_name and day < $day and state = 'not_listed'
+)
+select exists (
+    from trades
+    where instrument_name = $instrument_name and trade_seq = 1 and traded_at >= $start
+) or exists (
+    from former
+    where cast($day as date) - unlisted = (
+        select count(*) from dataset_days
+        where dataset = 'trades' and series = $instrument_name and day > unlisted and day <= $day
+          and state = 'complete' and received = 0
+    )
+)"""
+
+
+def former_day(connection: Connection, instrument_name: str, day: date) -> date:
+    """The day from whose last trade on nothing lacks, if such a day is held at all, or the day
+    itself."""
+    wanted = {"instrument_name": instrument_name, "day": day}
+    former: date
+    [(former,)] = connection.execute(_FORMER_DAY, wanted).fetchall()
+    return former
+
+
+def known_at(connection: Connection, instrument_name: str, day: date) -> datetime:
+    """The exchange's clock when it last said something new of the trades of a proved day, or of
+    those since the former one."""
+    wanted = {"instrument_name": instrument_name, "day": day}
+    [(known_us,)] = connection.execute(_KNOWN_AT, wanted).fetchall()
+    return from_ms(0) + timedelta(microseconds=known_us)
+
+
+def is_first(connection: Connection, instrument_name: str, day: date) -> bool:
+    """Whether it is proved that no trade came before the day."""
+    wanted = {"instrument_name": instrument_name, "day": day, "start": day_window(day).start}
+    [(is_proved,)] = connection.execute(_IS_FIRST, wanted).fetchall()
+    return bool(is_proved)

@@ -1,0 +1,86 @@
+"""The source of candles that are made here: of complete days' trades, without any request."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from datetime import date
+
+from deribit_pipeline.datasets.candles_rebuilt import former_trades
+from deribit_pipeline.datasets.candles_rebuilt import rules as rebuilt
+from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
+from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine.rows import FetchedRows, count_of, some_of
+from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.errors import IncompleteTrades
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+
+class RebuiltCandles:
+    """Makes the one-minute candles of an instrument's days, and says in each day's verdict how
+    they compare with those that the exchange told."""
+
+    async def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+        """See Source. Days whose trades are not complete have failed, with IncompleteTrades."""
+        for day in days:
+            yield await asyncio.to_thread(_made, warehouse, series, day)
+
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
+        """None."""
+        return 0
+
+
+def _made(warehouse: Warehouse, name: str, day: date) -> FetchedRows | FailedDays:
+    with warehouse.reading() as connection:
+        proofs = datasets.proofs(connection, [TRADES.name], [name], day, day)
+        proof = proofs[0] if proofs else None
+        if proof is None or not proof.is_settled:
+            return FailedDays([day], _incomplete(name, day, proof))
+        made = rebuilt.made_candles(connection, name, day)
+        if proof.state is DayState.NOT_LISTED:
+            nothing = some_of(made, slice(0, 0))
+            return FetchedRows(name, day, nothing, proof.fetched_at, is_listed=False)
+        # Minutes before the first trade that is known are expected too, unless none came before
+        # it: they repeat a close that is not held here.
+        is_first = former_trades.is_first(connection, name, day)
+        expected = made["opened_at"] if is_first else rebuilt.minutes(connection, name, day)
+        compared = rebuilt.comparison(connection, name, day)
+        as_of = former_trades.known_at(connection, name, day)
+    return FetchedRows(
+        name,
+        day,
+        made,
+        as_of,
+        expected,
+        verdict=_verdict(compared),
+        cross_check=_cross_check(compared, count_of(made)),
+    )
+
+
+def _cross_check(compared: rebuilt.Comparison, made: int) -> CrossCheck:
+    if compared.differing:
+        return CrossCheck.DISAGREES
+    return CrossCheck.AGREES if 0 < made == compared.compared else CrossCheck.NONE
+
+
+def _verdict(compared: rebuilt.Comparison) -> str:
+    if not compared.compared:
+        return "no candles held to compare"
+    if not compared.differing:
+        return f"agrees with {compared.compared:,} candles"
+    minute, differences = compared.differing[0]
+    return (
+        f"differs from the exchange's in {len(compared.differing):,} of {compared.compared:,} "
+        f"candles: first {minute}, {differences}"
+    )
+
+
+def _incomplete(name: str, day: date, proof: DatasetProof | None) -> IncompleteTrades:
+    state = f"are {proof.state}" if proof else "were never asked for"
+    return IncompleteTrades(
+        f"its trades {state}: `deribit-pipeline backfill --dataset {TRADES.name}` first",
+        method="candles of trades",
+        params={"instrument_name": name, "day": day},
+    )

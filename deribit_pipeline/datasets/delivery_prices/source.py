@@ -1,0 +1,132 @@
+"""Delivery prices of an index: pages by offset, from the newest price back."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from itertools import cycle
+
+import numpy as np
+
+from deribit_pipeline.datasets.delivery_prices.proof import (
+    DeliveryPrices,
+    are_alike,
+    following,
+    price_of_day,
+    prices_of,
+    require_page,
+    require_total,
+)
+from deribit_pipeline.datasets.registry import DELIVERY_PRICES
+from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES
+from deribit_pipeline.datasets.settlements.delivered import settled_at
+from deribit_pipeline.datasets.settlements.deliveries import delivery_checked
+from deribit_pipeline.domain.malformed import Malformed, malformed_of
+from deribit_pipeline.engine.repeated_requests import agreed, expectations, insisted, once
+from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of, joined_rows
+from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+METHOD = "public/get_delivery_prices"
+
+# Indexes that surely have delivery prices.
+_OLDEST = ("btc_usd", "eth_usd")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPricesSource:
+    """Brings one price for each day since the oldest one that the exchange has.
+
+    Nothing in an answer names its index, so all are asked for twice, in pages that end elsewhere.
+    `count` is how many prices a page holds, two at least.
+    """
+
+    count: int = MOST_DELIVERY_PRICES
+
+    async def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+        """All days follow from the same answers, or have failed."""
+        counts = cycle((self.count, self._fewer(1), self._fewer(2)))
+
+        def odd(reason: str) -> DeribitBadPayload:
+            return DeribitBadPayload(reason, method=METHOD, params={"index_name": series})
+
+        try:
+            prices = await agreed(
+                lambda: self._prices(exchange.client, series, days[0], next(counts)),
+                partial(are_alike, since=days[0]),
+                odd("answers contradict each other"),
+            )
+            if not prices.total and not await self._is_new(exchange.client, series):
+                raise odd("the exchange has no delivery price of the index")
+        except DeribitBadPayload as error:
+            yield FailedDays(days, error)
+            return
+        settled = await asyncio.to_thread(_settled_at, warehouse, series, days)
+        for day in days:
+            if (why := malformed_of(prices.malformed, day)) is not None:
+                yield FailedDays([day], odd(why))
+                continue
+            yield delivery_checked(price_of_day(prices, series, day), settled.get(day, ()))
+
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
+        """Pages from today's price back to that of the first day, each of them twice."""
+        back = (datetime.now(UTC).date() - days[0]).days
+        return 2 * (1 + back // self.count)
+
+    async def _is_new(self, client: DeribitClient, index_name: str) -> bool:
+        """Whether an index of which no price is told has none yet: the exchange names it, and tells
+        prices of another one, as one that is down does not."""
+        names = (await insisted(client.get_index_price_names)).said
+        other = next(name for name in _OLDEST if name != index_name)
+        control = await client.get_delivery_prices(other, count=2)
+        return index_name in names and control.said.records_total > 0
+
+    def _fewer(self, tenths: int) -> int:
+        """How many prices a page holds that is to end elsewhere."""
+        return max(2, self.count * (10 - tenths) // 10)
+
+    async def _prices(
+        self, client: DeribitClient, index_name: str, since: date, count: int
+    ) -> DeliveryPrices:
+        """Every price since a day, or all that there are."""
+        first = await client.get_delivery_prices(index_name, count=count)
+        page, total, pages, offset = first.said, first.said.records_total, list[Columns](), 0
+        malformed: list[Malformed] = []
+        with expectations(METHOD, index_name=index_name):
+            # Pages end: each but the last is full, and a total is bound by the days there were.
+            require_total(total, page.rows, first.as_of)
+            while True:
+                rows, torn = once(DELIVERY_PRICES, page.rows)
+                repeated = count_of(page.rows) - count_of(rows)
+                require_page(
+                    rows,
+                    entries=page.entries,
+                    repeated=repeated,
+                    offset=offset,
+                    count=count,
+                    total=total,
+                )
+                unreadable = (*page.malformed, *torn)
+                malformed += unreadable
+                pages.append(following(pages[-1], rows, unreadable) if pages else rows)
+                offset += min(count, total - offset) - 1
+                is_all = offset + 1 >= total
+                if is_all or rows["delivery_date"][-1] <= np.datetime64(since):
+                    return prices_of(joined_rows(pages), total, first.as_of, malformed)
+                told = await client.get_delivery_prices(index_name, offset=offset, count=count)
+                page = told.said
+                if page.records_total != total:
+                    raise ValueError("a delivery price was added between two pages")
+
+
+def _settled_at(
+    warehouse: Warehouse, index_name: str, days: Sequence[date]
+) -> dict[date, list[float]]:
+    with warehouse.reading() as connection:
+        return settled_at(connection, index_name, min(days), max(days))

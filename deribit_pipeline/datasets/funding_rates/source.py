@@ -1,0 +1,80 @@
+"""Funding of perpetuals, hour by hour."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+
+from deribit_pipeline.datasets.funding_rates import wire as funding
+from deribit_pipeline.datasets.registry import FUNDING_RATES
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow, day_window
+from deribit_pipeline.engine.cadence import Cadence
+from deribit_pipeline.engine.grid_windows import Lane
+from deribit_pipeline.engine.windowed_source import Lanes, WindowedSource
+from deribit_pipeline.engine.witness import EightHours
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.instruments.listings import agreed_listing, listings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
+"""The end of the first hour of which the exchange tells BTC-PERPETUAL's funding
+(assumption:funding-began)."""
+
+_CONTROL = "BTC-PERPETUAL"
+_HISTORY = TimeWindow(BEGAN, END_OF_TIME)
+_MILLISECOND = timedelta(milliseconds=1)
+
+# A row stands at the end of its hour: the hour is over then. At most 744 come, of a longer window
+# the newest: assumption:funding-most, assumption:funding-kept-end.
+# A request begins with the seven hours that make the first one's `interest_8h` with it.
+HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744, lead=7)
+
+
+class FundingRates(WindowedSource):
+    """The hours of a perpetual. No other instrument has funding: its days are not listed."""
+
+    dataset = FUNDING_RATES
+    cadences = (HOURS,)
+    nothing = funding.rates([])
+
+    async def lanes(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> Lanes:
+        """The hours of which a part was within the listing, since the exchange tells any."""
+        instrument = await _listing(exchange, warehouse, series, days)
+        witness = EightHours(is_linear="_" in series)
+        # The first hour ends after the listing, the last one with the delisting.
+        listed = TimeWindow(
+            instrument.listed_at + _MILLISECOND,
+            instrument.expires_at + _MILLISECOND if instrument.expires_at else _HISTORY.end,
+        )
+        life = listed.intersection(_HISTORY)
+        if not _is_perpetual(instrument) or life is None:
+            return Lanes(None, witness)
+        lane = Lane(HOURS, life, funding.HISTORY, {"instrument_name": series})
+
+        ask = partial(exchange.client.get_funding_rate_history, series)
+        control = partial(exchange.client.get_funding_rate_history, _CONTROL)
+        return Lanes(listed, witness, [(lane, ask)], None if series == _CONTROL else control)
+
+
+def _is_perpetual(instrument: Instrument) -> bool:
+    """Whether it has funding; a perpetual that was delisted has an expiry like any other."""
+    is_named_so = instrument.instrument_name.endswith("-PERPETUAL")
+    return instrument.kind == "future" and (instrument.expires_at is None or is_named_so)
+
+
+async def _listing(
+    exchange: Exchange, warehouse: Warehouse, name: str, days: Sequence[date]
+) -> Instrument:
+    """The instrument as it is listed; asked for until two answers say the same, where days would
+    not be asked for because of it."""
+
+    found, _ = await listings(exchange, warehouse, [name])
+    instrument = found[name]
+    is_whole = instrument.listed_at < day_window(days[0]).start and (
+        instrument.expires_at is None or day_window(days[-1]).end <= instrument.expires_at
+    )
+    if is_whole and _is_perpetual(instrument):
+        return instrument
+    return await agreed_listing(exchange, warehouse, name)

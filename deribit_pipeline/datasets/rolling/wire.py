@@ -1,0 +1,144 @@
+"""Prices of indexes, and what is measured of them: delivery prices, charts, volatility."""
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from deribit_pipeline.domain.malformed import Malformed
+from deribit_pipeline.domain.windows import day_window, to_ms
+from deribit_pipeline.exchange import shapes
+from deribit_pipeline.exchange.entries import Rows, readable
+from deribit_pipeline.exchange.methods import Methods, Told
+
+MOST_DELIVERY_PRICES = 1_000
+"""How many delivery prices an answer holds at most (assumption:pages-most)."""
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """The rows of one answer in the order they came, by the table's columns, and those that cannot
+    be read."""
+
+    rows: Rows
+    malformed: tuple[Malformed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeliveryPage:
+    """The delivery prices of one answer, newest first; of its `entries` some may be malformed. And
+    how many the exchange has in all."""
+
+    rows: Rows
+    records_total: int
+    entries: int
+    malformed: tuple[Malformed, ...] = ()
+
+
+class Prices(Methods):
+    """The methods that tell prices."""
+
+    async def get_delivery_prices(
+        self, index_name: str, *, offset: int = 0, count: int = MOST_DELIVERY_PRICES
+    ) -> Told[DeliveryPage]:
+        """`public/get_delivery_prices`: all but the newest `offset`. A price that is added
+        between two calls moves what an offset means."""
+        return await self.told(
+            delivery_prices,
+            "public/get_delivery_prices",
+            index_name=index_name,
+            offset=offset,
+            count=count,
+        )
+
+    async def get_historical_volatility(self, currency: str) -> Told[Readings]:
+        """`public/get_historical_volatility`: the hours of the last 16 days, the first one said
+        twice."""
+        return await self.told(
+            historical_volatility, "public/get_historical_volatility", currency=currency
+        )
+
+    async def get_index_chart_data(self, index_name: str, reach: str) -> Told[Readings]:
+        """`public/get_index_chart_data`: the last `1h`, `1d`, `2d`, `1m`, `1y` or `all`, each in
+        steps of its own."""
+        return await self.told(
+            index_chart, "public/get_index_chart_data", index_name=index_name, range=reach
+        )
+
+    async def get_index_price_names(self) -> Told[list[str]]:
+        """`public/get_index_price_names`: every index that the exchange has."""
+        return await self.told(index_price_names, "public/get_index_price_names")
+
+
+def delivery_prices(answer: object) -> DeliveryPage:
+    """The page of `public/get_delivery_prices`."""
+    fields = shapes.mapping(answer)
+    entries = shapes.array(fields.get("data"))
+    rows, malformed = readable(entries, _deliveries, _delivered_ms)
+    (total,) = shapes.numbers("records_total", [fields.get("records_total")])
+    if total < 0 or total != int(total):
+        raise ValueError(f"`records_total` must be a count, was {total}")
+    by_day = tuple(each.on_grid(_DAY_MS) for each in malformed)
+    return DeliveryPage(rows, int(total), len(entries), by_day)
+
+
+def historical_volatility(answer: object) -> Readings:
+    """The hours of `public/get_historical_volatility`, in percent a year."""
+    return _pairs("measured_at", "volatility", answer)
+
+
+def index_chart(answer: object) -> Readings:
+    """The points of `public/get_index_chart_data`, in quote currency."""
+    return _pairs("priced_at", "price", answer)
+
+
+def index_price_names(answer: object) -> list[str]:
+    """The names of `public/get_index_price_names`."""
+    return [shapes.text("name", name) for name in shapes.array(answer)]
+
+
+def _deliveries(entries: Sequence[Any]) -> Rows:
+    found: list[Mapping[str, Any]] = [shapes.mapping(entry) for entry in entries]
+    days = [_day(entry.get("date")) for entry in found]
+    prices = [entry.get("delivery_price") for entry in found]
+    return {
+        "delivery_date": np.array(days, "datetime64[D]"),
+        "delivery_price": shapes.numbers("delivery_price", prices),
+    }
+
+
+def _delivered_ms(entry: Any) -> int:
+    return to_ms(day_window(_day(shapes.mapping(entry).get("date"))).start)
+
+
+def _pairs(at: str, name: str, answer: object) -> Readings:
+    """Rows of a moment and a number each."""
+
+    def read(rows: Sequence[Any]) -> Rows:
+        moments = [_moment(row) for row in rows]
+        numbers = shapes.numbers("value", [row[1] for row in rows])
+        return {at: np.array(moments, "datetime64[ms]"), name: numbers}
+
+    return Readings(*readable(shapes.array(answer), read, _moment))
+
+
+def _moment(row: Any) -> int:
+    if not isinstance(row, list) or len(row) != 2:
+        raise ValueError("each row must be a moment and a number")
+    return shapes.milliseconds("timestamp", row[0])
+
+
+def _day(text: object) -> date:
+    """A date as the exchange writes it: `2026-09-20`."""
+    try:
+        day = date.fromisoformat(shapes.text("date", text))
+    except ValueError:
+        day = None
+    if day is None or str(day) != text:
+        raise ValueError(f"`date` must be a date, was {reprlib.repr(text)}")
+    return day

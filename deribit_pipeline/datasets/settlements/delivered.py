@@ -1,0 +1,48 @@
+"""What is held of the prices at which contracts were delivered, for comparisons of the two tables
+that name them."""
+
+from datetime import date
+
+from deribit_pipeline.datasets.candles.reads import has_table
+from deribit_pipeline.datasets.market_tables import DELIVERY_PRICES, SETTLEMENTS
+from deribit_pipeline.warehouse.place import Connection
+
+INDEX_OF = """lower(split_part(instrument_name, '-', 1)
+    || if(contains(split_part(instrument_name, '-', 1), '_'), '', '_usd'))"""
+"""The price index of an instrument, by its name: btc_usd of BTC-25SEP26."""
+
+
+def delivery_prices(
+    connection: Connection, first: date, last: date
+) -> dict[date, dict[str, float]]:
+    """The delivery prices of days from first to last, by day and index."""
+    found: dict[date, dict[str, float]] = {}
+    if has_table(connection, DELIVERY_PRICES.name):
+        rows = connection.execute(
+            "select delivery_date, index_name, delivery_price from delivery_prices "
+            "where delivery_date between ? and ?",
+            [first, last],
+        ).fetchall()
+        for day, index, price in rows:
+            found.setdefault(day, {})[index] = price
+    return found
+
+
+def settled_at(
+    connection: Connection, index_name: str, first: date, last: date
+) -> dict[date, list[float]]:
+    """The prices of an index that settlements of what expired name, by day, each once."""
+    if not has_table(connection, SETTLEMENTS.name):
+        return {}
+    rows = connection.execute(
+        f"""
+        select cast(timezone('UTC', settled_at) as date) as day, list(distinct index_price)
+        from settlements
+        where type in ('delivery', 'exercise') and index_price is not null
+          and {INDEX_OF} = $index_name
+          and cast(timezone('UTC', settled_at) as date) between $first and $last
+        group by day
+        """,
+        {"index_name": index_name, "first": first, "last": last},
+    ).fetchall()
+    return {day: sorted(prices) for day, prices in rows}

@@ -1,0 +1,120 @@
+"""Settlements: of every instrument of a currency, newest first."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.domain.malformed import Malformed
+from deribit_pipeline.exchange import shapes
+from deribit_pipeline.exchange.entries import Rows, readable
+from deribit_pipeline.exchange.methods import Methods, Told
+
+BY_CURRENCY = "public/get_last_settlements_by_currency"
+
+MOST_SETTLEMENTS = 1_000
+"""How many settlements an answer holds at most (assumption:pages-most)."""
+
+_AMOUNTS = (
+    "position", "mark_price", "index_price", "funding", "profit_loss", "session_profit_loss",
+    "funded", "session_bankruptcy", "session_tax", "session_tax_rate", "socialized",
+)  # fmt: skip
+
+# Fields that the exchange also spelled in another way: old bankruptcies say `session_bankrupcy`.
+_SPELLINGS = {"session_bankruptcy": ("session_bankruptcy", "session_bankrupcy")}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SettlementsPage:
+    """The settlements of one answer in the order they came, by the table's columns, and the token
+    that asks for older ones; None where there are none. Of its `entries` some may be malformed."""
+
+    rows: Rows
+    continuation: str | int | None
+    entries: int
+    malformed: tuple[Malformed, ...] = ()
+
+
+class Settlements(Methods):
+    """The methods that tell settlements."""
+
+    async def get_last_settlements_by_currency(
+        self,
+        currency: str,
+        *,
+        count: int = MOST_SETTLEMENTS,
+        search_start_timestamp: int | None = None,
+        continuation: str | int | None = None,
+    ) -> Told[SettlementsPage]:
+        """`public/get_last_settlements_by_currency`: the newest up to a moment, in UTC
+        milliseconds, or what follows a token. Despite its name the moment is an upper bound
+        (assumption:settlements-bound)."""
+        return await self.told(
+            settlements,
+            BY_CURRENCY,
+            currency=currency,
+            count=count,
+            search_start_timestamp=search_start_timestamp,
+            continuation=continuation,
+        )
+
+
+def settlements(answer: object) -> SettlementsPage:
+    """The page of `public/get_last_settlements_by_currency`."""
+    fields = shapes.mapping(answer)
+    entries = shapes.array(fields.get("settlements"))
+    rows, malformed = readable(entries, _rows, _settled_ms)
+    token = shapes.continuation(fields.get("continuation"))
+    return SettlementsPage(rows, token, len(entries), malformed)
+
+
+def _rows(answer: Sequence[Any]) -> Rows:
+    entries = [shapes.mapping(entry) for entry in answer]
+    rows: Rows = {
+        "settled_at": np.array([_settled_ms(entry) for entry in entries], "datetime64[ms]"),
+        "instrument_name": instrument_names(entries),
+        "type": np.array([shapes.text("type", entry.get("type")) for entry in entries], object),
+    }
+    return rows | {name: _amounts(name, entries) for name in _AMOUNTS}
+
+
+def _settled_ms(entry: Any) -> int:
+    return shapes.milliseconds("timestamp", shapes.mapping(entry).get("timestamp"))
+
+
+def instrument_names(entries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
+    """The instrument of each entry. A bankruptcy, which is of an account, names none: in its place
+    stands a mark that its own values make, so that two of one millisecond are told apart on
+    whatever pages they come."""
+    names = [
+        _mark(entry)
+        if entry.get("type") == "bankruptcy" and not entry.get("instrument_name")
+        else shapes.text("instrument_name", entry.get("instrument_name"))
+        for entry in entries
+    ]
+    return np.array(names, object)
+
+
+def _mark(bankruptcy: Mapping[str, Any]) -> str:
+    """`#` and eight digits, of the documented amounts alone, in the documented spelling: others may
+    be added any day, and a mark never changes."""
+    amounts = [shapes.numbers_or_null(name, [bankruptcy.get(name)]) for name in _AMOUNTS]
+    told = np.concatenate(amounts).astype("<f8").tobytes()
+    return f"#{hashlib.blake2b(told, digest_size=4).hexdigest()}"
+
+
+def _amounts(name: str, entries: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    return shapes.numbers_or_null(name, [_told(name, entry) for entry in entries])
+
+
+def _told(name: str, entry: Mapping[str, Any]) -> Any:
+    """A field's value, in whichever way it is spelled. Raises ValueError where two spellings have
+    two values."""
+    spellings = _SPELLINGS.get(name, (name,))
+    values = [entry[each] for each in spellings if entry.get(each) is not None]
+    if any(value != values[0] for value in values):
+        raise ValueError(f"{' and '.join(f'`{each}`' for each in spellings)} have two values")
+    return values[0] if values else None

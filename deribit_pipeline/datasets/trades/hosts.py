@@ -1,0 +1,236 @@
+"""Both hosts that publish trades, asked as one: the archive, which has them all but the newest, and
+www, which keeps the newest for about a day."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.datasets.trades.calls import BY_NUMBER
+from deribit_pipeline.datasets.trades.proof import NO_TRADES
+from deribit_pipeline.datasets.trades.values import unique_rows
+from deribit_pipeline.datasets.trades.wire import TradesPage
+from deribit_pipeline.domain.windows import ONE_DAY, from_moment64, from_ms, moment64
+from deribit_pipeline.engine.repeated_requests import insisted
+from deribit_pipeline.engine.rows import Columns, count_of, joined_rows, some_of
+from deribit_pipeline.errors import DeribitBadPayload, UnknownInstrument
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.session import Exchange
+
+MOST_TRADES, MOST_TRADES_OF_ARCHIVE = 1_000, 10_000
+"""How many trades a response of each host holds at most: assumption:trades-most and
+assumption:trades-most-archive."""
+
+LEAKS = 100
+"""How many rows of an answer may lie beside the numbers that were asked for: the trade before them,
+and what leaks in (assumption:trades-leaks). They count among the most that an answer holds."""
+
+KEPT = timedelta(hours=23)
+"""How long www is trusted to keep trades: about a day (assumption:trades-kept)."""
+
+LOOKS = 3
+"""How often what lacks is asked for again."""
+
+HINTS = 50
+"""How many trades of a moment are requested, of which one would do."""
+
+
+# How many answers may each bring newer trades of before a moment, before they are no longer read.
+_MOST_NEWER = 100
+
+# An instrument that is traded every minute: how far the archive has got, its newest trade shows.
+_BUSIEST = "BTC-PERPETUAL"
+
+_NEVER = from_ms(0)
+
+_Ask = Callable[[DeribitClient], Awaitable[Told[TradesPage]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host, and how many trades it answers with at most."""
+
+    client: DeribitClient
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest trade: its number, None where there is none, and the exchange's clock then.
+    No more trades can come of before `known_until`, as far as it shows. `rows` are it and some
+    before it."""
+
+    number: int | None
+    known_until: datetime
+    as_of: datetime
+    rows: Columns
+
+
+class TradeHosts:
+    """The trades of one instrument, as both hosts publish them. Methods raise DeribitError.
+
+    `hosts` are those that there are, the one with most first; `per_chunk` is how many numbers are
+    best asked for at once; `has_archive` tells whether trades are had that are older than a day.
+    """
+
+    def __init__(self, exchange: Exchange, instrument_name: str) -> None:
+        self._name = instrument_name
+        self._www = Host(exchange.client, MOST_TRADES)
+        archive = exchange.history
+        self._archive = Host(archive, MOST_TRADES_OF_ARCHIVE) if archive else None
+        self.hosts = [host for host in (self._archive, self._www) if host]
+        self.per_chunk = self.hosts[0].most - LEAKS
+        self.has_archive = self._archive is not None
+        self._is_known = False
+        self._unknown: UnknownInstrument | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The exchange's clock in the newest answer of either host."""
+        return max(
+            host.client.rpc.as_of for host in self.hosts if host.client.rpc.as_of is not None
+        )
+
+    async def newest(self) -> Newest:
+        """The newest trade; that there is none at all, both hosts must say again and again, and
+        one of them must know the instrument."""
+        found = Newest(None, _NEVER, _NEVER, NO_TRADES)
+        malformed: list[str] = []
+        for _ in range(LOOKS):
+            for host in self.hosts:
+                told = await self._asked(
+                    host, lambda client: client.get_newest_trades(self._name, HINTS)
+                )
+                found = _newer(found, told)
+                malformed += [trade.reason for trade in told.said.malformed]
+            if found.number is not None:
+                break
+        if self._unknown is not None:
+            raise self._unknown
+        if found.number is None and malformed:
+            raise self.unproved(f"the newest trade cannot be read: {malformed[0]}")
+        return found
+
+    async def last(self, newest: Newest, until: datetime) -> Newest:
+        """The trade after which neither host tells any with a higher number, or one that was not
+        traded before `until`."""
+        for _ in range(_MOST_NEWER):
+            if newest.known_until >= until:
+                return newest
+            former = newest.number
+            for host in self.hosts:
+                next_number = (newest.number or 0) + 1
+                beyond = range(next_number, next_number + host.most - LEAKS)
+                newest = _newer(newest, await self.numbered(host, beyond))
+            if newest.number == former:
+                return newest
+        raise self.unproved(
+            f"{_MOST_NEWER} responses in a row each had newer trades of before {until}, "
+            f"up to the number {newest.number}"
+        )
+
+    async def last_before(
+        self, moment: datetime, since: datetime, now: datetime, count: int = HINTS
+    ) -> Columns:
+        """About the last `count` trades between `since` and `moment`, sorted by number; none where
+        none are told.
+
+        A hint: right or wrong, it shows itself when the trades with the numbers around are there.
+        """
+        return await self._hints(
+            lambda client: client.get_trades_before(self._name, since, moment, count),
+            lambda times: times < moment64(moment),
+            is_new=moment > now - ONE_DAY,
+        )
+
+    async def first_from(
+        self,
+        moment: datetime,
+        now: datetime,
+        until: datetime | None = None,
+        count: int = HINTS,
+    ) -> Columns:
+        """About the first `count` trades from `moment` on, and before `until`, sorted by number;
+        none where none are told."""
+        end = until or max(now, moment) + ONE_DAY
+        return await self._hints(
+            lambda client: client.get_trades_from(self._name, moment, end, count),
+            lambda times: times >= moment64(moment),
+            is_new=moment > now - ONE_DAY,
+        )
+
+    async def has(self, number: int) -> bool:
+        """Whether a request by number, on either host, brings the trade."""
+        wanted = range(max(number - HINTS, 1), number + 1)
+        for host in self.hosts:
+            told = await self.numbered(host, wanted)
+            if number in told.said.rows["trade_seq"]:
+                return True
+        return False
+
+    async def knows_all(self, start: datetime, end: datetime) -> bool:
+        """Whether what neither host tells of [start, end) does not exist: www keeps a day, and the
+        archive has what it got by now (assumption:trades-archived)."""
+        kept_since = self.now - KEPT
+        if start >= kept_since:
+            return True
+        if self._archive is None:
+            return False
+        told = await insisted(lambda: self._archived(_BUSIEST))
+        return bool(np.any(told.said.rows["traded_at"] >= moment64(min(end, kept_since))))
+
+    def unproved(self, reason: str) -> DeribitBadPayload:
+        """The error of responses that prove nothing of the instrument."""
+        return DeribitBadPayload(reason, method=BY_NUMBER, params={"instrument_name": self._name})
+
+    async def _archived(self, instrument_name: str) -> Told[TradesPage]:
+        assert self._archive
+        return await self._archive.client.get_newest_trades(instrument_name, HINTS)
+
+    async def _hints(
+        self, ask: _Ask, fits: Callable[[NDArray[Any]], NDArray[Any]], *, is_new: bool
+    ) -> Columns:
+        rows = NO_TRADES
+        for look in range(LOOKS):
+            for host in self.hosts if is_new or look else self.hosts[:1]:
+                told = (await self._asked(host, ask)).said.rows
+                rows = joined_rows([rows, some_of(told, fits(told["traded_at"]))])
+            if count_of(rows):
+                break
+        return unique_rows(rows)
+
+    async def numbered(self, host: Host, wanted: range) -> Told[TradesPage]:
+        """The trades that a host has with these numbers, and what leaks in."""
+        return await self._asked(
+            host,
+            lambda client: client.get_trades(
+                self._name, wanted.start, wanted.stop - 1, min(len(wanted) + LEAKS, host.most)
+            ),
+        )
+
+    async def _asked(self, host: Host, ask: _Ask) -> Told[TradesPage]:
+        """What a host tells; nothing where it does not know the instrument, or not any more."""
+        try:
+            told = await insisted(lambda: ask(host.client))
+        except UnknownInstrument as error:
+            if not self._is_known:
+                self._unknown = error
+            return Told(TradesPage(NO_TRADES), self.now)
+        self._is_known, self._unknown = True, None
+        return told
+
+
+def _newer(newest: Newest, told: Told[TradesPage]) -> Newest:
+    """The newest trade, of those told too. One that is malformed counts as far as its number."""
+    rows, former = told.said.rows, newest.number or 0
+    number = int(rows["trade_seq"][-1]) if count_of(rows) else 0
+    if number > former:
+        traded_at = from_moment64(rows["traded_at"].max())
+        newest = Newest(number, traded_at, told.as_of, rows)
+    malformed = [trade.number for trade in told.said.malformed if trade.number is not None]
+    highest = max([*malformed, newest.number or 0])
+    return replace(newest, number=highest or None, as_of=told.as_of)

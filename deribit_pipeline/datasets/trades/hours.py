@@ -1,0 +1,149 @@
+"""Trades beside the exchange's own hourly candles: a witness of one request for 5,000 hours
+(assumption:trades-hours).
+
+Whether the exchange counts block trades and legs of combos in its candles is not known
+(assumption:candles-blocks): a WAY says which are counted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.domain.candles import CANDLE_VALUES, Candles
+from deribit_pipeline.domain.specification import is_inverse
+from deribit_pipeline.domain.windows import Moments
+from deribit_pipeline.engine.rows import Columns, count_of, some_of
+
+Way = tuple[bool, bool]
+"""Whether block trades are counted, and whether legs of combos are."""
+
+WAYS: tuple[Way, ...] = ((True, True), (False, True), (True, False), (False, False))
+
+_HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
+_OPEN, _HIGH, _LOW, _VOLUMES = 0, 1, 2, slice(4, None)  # of CANDLE_VALUES
+
+# Each minute of an hour is rounded by the exchange, to so many base and quote currency.
+_ROUNDING = 32 * np.array([1e-8, 1e-4])
+
+# What the order of adding up makes of a million amounts.
+_SUMMING = 1e-11
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What amounts of an instrument are in, and whether its price may be 0 or negative."""
+
+    is_inverse: bool
+    is_combo: bool
+
+
+def kind_of(instrument_name: str, kind: str) -> Kind:
+    """What amounts of an instrument are in, by its name and its kind."""
+    return Kind(is_inverse(instrument_name), kind.endswith("combo"))
+
+
+def hour_of(times: Moments) -> NDArray[np.int64]:
+    """The hour in which each trade was traded, counted from 1970."""
+    hours: NDArray[np.int64] = times.astype(np.int64) // _HOUR_MS
+    return hours
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hours:
+    """The candles that trades make of the hours in which there are some. `begin_idle` tells of
+    each whether its first minute has no trade: the exchange then opens it at the last close."""
+
+    candles: Candles
+    begin_idle: NDArray[np.bool_]
+
+
+def hourly(rows: Columns, kind: Kind, way: Way = WAYS[0]) -> Hours:
+    """The hours that the trades, sorted by number, make. Volumes of a combo are NaN: value over
+    price says nothing where the price may be 0."""
+    has_blocks, has_combos = way
+    if not has_blocks:
+        rows = some_of(rows, rows["block_trade_id"] == None)  # noqa: E711
+    if not has_combos:
+        rows = some_of(rows, rows["combo_id"] == None)  # noqa: E711
+    if not count_of(rows):
+        return Hours(Candles.none(), np.empty(0, bool))
+    times, price, amount = rows["traded_at"].astype(np.int64), rows["price"], rows["amount"]
+    hours = times // _HOUR_MS
+    if np.any(hours[1:] < hours[:-1]):
+        order = np.argsort(hours, kind="stable")
+        times, hours, price, amount = times[order], hours[order], price[order], amount[order]
+    firsts = np.flatnonzero(np.diff(hours, prepend=hours[0] - 1))
+    lasts = np.append(firsts[1:], len(hours)) - 1
+    with np.errstate(all="ignore"):  # an impossible price has a verdict of its own
+        value = amount / price if kind.is_inverse else amount * price
+        base, quote = (value, amount) if kind.is_inverse else (amount, value)
+        volumes = [np.add.reduceat(one, firsts) for one in (base, quote)]
+    if kind.is_combo:
+        volumes = [np.full(len(firsts), np.nan)] * 2
+    values = np.column_stack(
+        [
+            price[firsts],
+            np.maximum.reduceat(price, firsts),
+            np.minimum.reduceat(price, firsts),
+            price[lasts],
+            *volumes,
+        ]
+    )
+    opened_at = hours[firsts] * _HOUR_MS
+    begin_idle = np.minimum.reduceat(times, firsts) - opened_at >= _MINUTE_MS
+    return Hours(Candles(opened_at.astype("datetime64[ms]"), values), begin_idle)
+
+
+def disagreeing(hours: Hours, published: Candles) -> dict[np.datetime64, str]:
+    """The hours of which the exchange's candle is not the one that the trades make, in order, and
+    what differs. An hour without trades needs a candle without volume. One that begins idle may
+    open at the last close, which its high and low then may be too."""
+    made = hours.candles
+    at = np.searchsorted(made.opened_at, published.opened_at)
+    is_made = at < len(made)
+    is_made[is_made] = made.opened_at[at[is_made]] == published.opened_at[is_made]
+    found = {
+        hour: f"volume_base {volume}, and no trade"
+        for hour, volume in zip(
+            published.opened_at[~is_made], published.values[~is_made, _VOLUMES.start], strict=True
+        )
+        if volume
+    }
+    ours, theirs = made.values[at[is_made]], published.values[is_made]
+    idle = hours.begin_idle[at[is_made]]
+    unlike = ours != theirs
+    opens = theirs[:, _OPEN]
+    unlike[:, _OPEN] &= ~idle
+    for column, furthest in ((_HIGH, np.maximum), (_LOW, np.minimum)):
+        unlike[:, column] &= ~idle | (furthest(ours[:, column], opens) != theirs[:, column])
+    tolerance = _ROUNDING + _SUMMING * np.abs(theirs[:, _VOLUMES])
+    unlike[:, _VOLUMES] = np.abs(ours[:, _VOLUMES] - theirs[:, _VOLUMES]) > tolerance
+    opened_at = published.opened_at[is_made]
+    for row in np.flatnonzero(unlike.any(axis=1)).tolist():
+        found[opened_at[row]] = "; ".join(
+            f"{name} {theirs[row, column]}, of trades {ours[row, column]}"
+            for column, name in enumerate(CANDLE_VALUES)
+            if unlike[row, column]
+        )
+    return dict(sorted(found.items()))
+
+
+def unknown_hours(rows: Columns, holes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The hours, counted from 1970, in which a trade could be whose number is missing: those from
+    the trade before it to the one after it."""
+    if not len(holes):
+        return np.empty(0, np.int64)
+    hours = hour_of(rows["traded_at"])
+    if not len(hours):
+        return np.empty(0, np.int64)
+    after = np.unique(np.searchsorted(rows["trade_seq"], holes))
+    first_hour, last_hour = hours[0] // 24 * 24, hours[0] // 24 * 24 + 23
+    spans = [
+        np.arange(
+            hours[place - 1] if place else first_hour,
+            (hours[place] if place < len(hours) else last_hour) + 1,
+        )
+        for place in after.tolist()
+    ]
+    return np.unique(np.concatenate(spans))

@@ -1,0 +1,173 @@
+"""Which numbers the trades of unbroken days have: from a trade before them to one after them.
+
+The numbers are found by time, from a few trades beside the days. A wrong one shows itself when the
+trades around it are there; until then it must not cost more than a small multiple of the days.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from deribit_pipeline.datasets.trades.hosts import HINTS, Newest, TradeHosts
+from deribit_pipeline.datasets.trades.proof import NO_TRADES
+from deribit_pipeline.datasets.trades.values import MARGIN, out_of_order, unique_rows
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.windows import day_window, from_moment64
+from deribit_pipeline.engine.rows import Columns, count_of, joined_rows
+
+LATE = timedelta(minutes=1)
+"""How long after midnight trades of the day before may still be published for the first time."""
+
+_ROUNDS = 3  # how often trades beside the days are requested until their numbers follow time
+
+# A plan of more chunks than these is followed only where a second, different request confirms the
+# trades that it rests on.
+_MUCH = 20
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Unbroken days of an instrument, and the numbers in which all trades of them are.
+
+    `last` is the newest number of all; `as_of` is the exchange's clock when it was told, and
+    `known_until` the moment before which no more trades can come.
+    """
+
+    days: Sequence[date]
+    numbers: range
+    last: int
+    as_of: datetime
+    known_until: datetime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Beside:
+    """Trades before the days, after them, and the newest of all, each sorted by number."""
+
+    before: Columns
+    after: Columns
+    newest: Newest
+
+    @property
+    def first(self) -> int | None:
+        return int(self.before["trade_seq"][-1]) if count_of(self.before) else None
+
+    @property
+    def last(self) -> int | None:
+        return int(self.after["trade_seq"][0]) if count_of(self.after) else None
+
+    @property
+    def most(self) -> int:
+        """The highest number of all."""
+        return max(filter(None, (self.newest.number, self.first, self.last)), default=0)
+
+    @property
+    def contradiction(self) -> str | None:
+        """What of the numbers runs against time; None where nothing does."""
+        rows = unique_rows(joined_rows([self.before, self.after, self.newest.rows]))
+        numbers, times = rows["trade_seq"], rows["traded_at"]
+        late = out_of_order(numbers, times)
+        if len(late):
+            former = np.argmax(times[: late[0]])
+            return (
+                f"trade numbers run against time: {numbers[former]} is of {times[former]}Z, and "
+                f"{numbers[late[0]]} of {times[late[0]]}Z"
+            )
+        return None
+
+
+async def planned(hosts: TradeHosts, instrument: Instrument, days: Sequence[date]) -> Span:
+    """The numbers in which the trades of the days are, some before and after them included.
+
+    Raises DeribitBadPayload where trades beside the days have numbers that cannot be consecutive,
+    or come once and not again.
+    """
+    start, end = day_window(days[0]).start, day_window(days[-1]).end
+    for left in reversed(range(_ROUNDS)):
+        beside = await _beside(hosts, instrument, start, end)
+        reason = beside.contradiction
+        if reason is None and _is_much(hosts, beside):
+            beside, reason = await _confirmed(hosts, beside, start, end)
+        if reason is None:
+            break
+        if not left:
+            raise hosts.unproved(reason)
+    newest, known_until = beside.newest, end
+    if beside.last is None:
+        newest, known_until = await _ending(hosts, instrument, days, newest)
+        beside = _Beside(beside.before, beside.after, newest)
+    last, first = beside.most, 1
+    if beside.first is not None:
+        first = max(beside.first - 2 * MARGIN, 1)
+    elif last:
+        rows = await hosts.first_from(start, newest.as_of)
+        if count_of(rows) and rows["trade_seq"][0] > hosts.per_chunk:
+            raise hosts.unproved(f"no trade before the number {rows['trade_seq'][0]} is told")
+    stop = last + 1 if beside.last is None else min(beside.last + 2 * MARGIN, last) + 1
+    known_until = min(known_until, newest.as_of - LATE)
+    return Span(days, range(first, stop), last, newest.as_of, known_until)
+
+
+async def _beside(
+    hosts: TradeHosts, instrument: Instrument, start: datetime, end: datetime
+) -> _Beside:
+    newest = await hosts.newest()
+    before = after = NO_TRADES
+    if start > instrument.listed_at:
+        before = await hosts.last_before(start, instrument.listed_at, newest.as_of)
+    if end <= newest.as_of:
+        after = await hosts.first_from(end, newest.as_of)
+    return _Beside(before, after, newest)
+
+
+def _is_much(hosts: TradeHosts, beside: _Beside) -> bool:
+    stop = beside.most if beside.last is None else beside.last
+    return stop - (beside.first or 0) > _MUCH * hosts.per_chunk
+
+
+async def _confirmed(
+    hosts: TradeHosts, beside: _Beside, start: datetime, end: datetime
+) -> tuple[_Beside, str | None]:
+    """The trades beside the days as other requests have them: of windows that begin and end with
+    these trades, and nothing may be nearer to the days. And what contradicts them, if anything."""
+    before, after, now = beside.before, beside.after, beside.newest.as_of
+    if count_of(before):
+        since = from_moment64(before["traded_at"].min())
+        again = await hosts.last_before(start, since, now, 2 * HINTS)
+        if beside.first not in again["trade_seq"]:
+            return beside, f"trade {beside.first} before {start} came once and not again"
+        before = unique_rows(joined_rows([again, before]))
+    if count_of(after):
+        until = from_moment64(after["traded_at"].max()) + _MILLISECOND
+        again = await hosts.first_from(end, now, until, 2 * HINTS)
+        if beside.last not in again["trade_seq"]:
+            return beside, f"trade {beside.last} after {end} came once and not again"
+        after = unique_rows(joined_rows([again, after]))
+    elif beside.newest.number is not None and not await hosts.has(beside.newest.number):
+        return beside, f"trade {beside.newest.number} came as the newest and not by its number"
+    found = _Beside(before, after, beside.newest)
+    return found, found.contradiction
+
+
+async def _ending(
+    hosts: TradeHosts, instrument: Instrument, days: Sequence[date], newest: Newest
+) -> tuple[Newest, datetime]:
+    """The newest trade where none is told after the days, and until when none can come.
+
+    Days that are over may have no trade after them. What proves that nothing follows is that
+    nothing comes: it must be said once more, by hosts that have got as far.
+    """
+    over = [day for day in days if day_window(day).end <= newest.as_of - LATE]
+    if not over or day_window(over[-1]).end <= newest.known_until:
+        return newest, newest.known_until
+    start, end = day_window(days[0]).start, day_window(over[-1]).end
+    newest = await hosts.last(newest, end)
+    if await hosts.knows_all(start, min(end, instrument.expires_at or end)):
+        return newest, end
+    if not hosts.has_archive:
+        raise hosts.unproved("trades of before yesterday are not told here")
+    return newest, newest.known_until

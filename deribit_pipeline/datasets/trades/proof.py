@@ -1,0 +1,296 @@
+"""Trades by their numbers: which are asked for, which lack, and on which days they are.
+
+An instrument's trades are numbered without a hole (assumption:trades-numbers), so a day is proved
+by the numbers from some way before it to some way after. Times follow the numbers but for a few
+places: so many trades on either side of a day must all be on the other side of midnight.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.datasets.trades.values import MARGIN as MARGIN
+from deribit_pipeline.datasets.trades.values import are_in_order
+from deribit_pipeline.domain.windows import ONE_DAY
+from deribit_pipeline.engine.rows import Columns, count_of, differences, joined_rows, some_of
+from deribit_pipeline.errors import DeribitBadPayload, DeribitError
+
+NO_TRADES: Columns = {
+    "trade_seq": np.empty(0, np.int64),
+    "trade_id": np.empty(0, object),
+    "traded_at": np.empty(0, "datetime64[ms]"),
+    "direction": np.empty(0, object),
+    "tick_direction": np.empty(0, np.int64),
+    "price": np.empty(0),
+    "mark_price": np.empty(0),
+    "index_price": np.empty(0),
+    "amount": np.empty(0),
+    "contracts": np.empty(0),
+    "iv": np.empty(0),
+    "liquidation": np.empty(0, object),
+    "block_trade_id": np.empty(0, object),
+    "combo_id": np.empty(0, object),
+}
+
+Numbers = NDArray[np.int64]
+"""Numbers of trades, sorted and each once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refused:
+    """Trades that came and are not proved: each is malformed, or no two responses have the same of
+    it. `traded_at` is when the only one of them was traded, None where that is not known."""
+
+    numbers: Numbers
+    reason: str
+    traded_at: np.datetime64 | None = None
+
+    @property
+    def day(self) -> date | None:
+        """The UTC day on which it was traded."""
+        return None if self.traded_at is None else self.traded_at.astype("datetime64[D]").item()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """What came of the trades with the numbers `wanted`: `rows` are sorted by number.
+
+    What lacks was asked for again in vain; where an `error` says why no answer could be believed,
+    nothing is known of it. `as_of` is the exchange's clock in the oldest answer. `before` is the
+    trade with the number before them, which the chunk before this one has too. `refused` are
+    trades that came and are not among the rows. `is_confirmed` tells that two responses have the
+    same of every row.
+    """
+
+    wanted: range
+    rows: Columns
+    as_of: datetime
+    error: DeribitError | None = None
+    before: Columns = field(default_factory=lambda: NO_TRADES)
+    refused: tuple[Refused, ...] = ()
+    is_confirmed: bool = False
+
+    @property
+    def missing(self) -> Numbers:
+        """The numbers that lack."""
+        return missing(self.wanted, self.rows["trade_seq"])
+
+    def with_found(self, rows: Columns, as_of: datetime) -> "Chunk":
+        """The chunk with what another answer has of it, and this one had not."""
+        found = within(rows, self.wanted)
+        found = some_of(found, ~np.isin(found["trade_seq"], self.rows["trade_seq"]))
+        joined = joined_rows([self.rows, found])
+        order = np.argsort(joined["trade_seq"], kind="stable")
+        return replace(self, rows=some_of(joined, order), as_of=min(self.as_of, as_of))
+
+    def contradicts(self, later: "Chunk") -> bool:
+        """Whether the next chunk has something else of the trade that both have, or from one to the
+        other numbers run against time."""
+        _, ours, theirs = np.intersect1d(
+            self.rows["trade_seq"][-1:], later.before["trade_seq"], return_indices=True
+        )
+        last = some_of(self.rows, slice(-1, None))
+        if np.any(differences(some_of(last, ours), some_of(later.before, theirs))):
+            return True
+        both = joined_rows([_timed(self.rows), _timed(later.rows)])
+        return not are_in_order(**both) and all(
+            are_in_order(**_timed(chunk.rows)) for chunk in (self, later)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CutDay:
+    """All that came of a day. `holes` are the numbers that lack and could be of this day."""
+
+    day: date
+    rows: Columns
+    holes: Numbers
+    as_of: datetime
+    error: DeribitError | None = None
+
+
+def within(rows: Columns, wanted: range) -> Columns:
+    """Those rows, sorted by number, whose numbers were wanted: others leak into answers."""
+    first, end = np.searchsorted(rows["trade_seq"], (wanted.start, wanted.stop))
+    return some_of(rows, slice(int(first), int(end)))
+
+
+def missing(wanted: range, numbers: Numbers) -> Numbers:
+    """The numbers wanted that did not come."""
+    if len(numbers) == len(wanted):  # nearly always: they are unique, and all are wanted
+        return np.empty(0, np.int64)
+    return np.setdiff1d(np.arange(wanted.start, wanted.stop), numbers, assume_unique=True)
+
+
+def chunks(wanted: range, most: int) -> Iterator[range]:
+    """Numbers in pieces of at most `most`, in order."""
+    return (
+        range(first, min(first + most, wanted.stop))
+        for first in range(wanted.start, wanted.stop, most)
+    )
+
+
+def second_looks(numbers: Numbers, most: int, offset: int) -> Iterator[range]:
+    """Pieces of at most `most` numbers that have all of these. Another `offset` cuts them
+    elsewhere, so that no look asks for just what a former one asked for."""
+    while len(numbers):
+        first = int(numbers[0]) - offset
+        start, stop = max(first, 1), int(numbers[-1]) + 1 + offset
+        # Before the first number of all there is no other start: the end differs there.
+        look = range(start, stop if stop - start <= most else first + most)
+        yield look
+        numbers = numbers[numbers >= look.stop]
+
+
+class DayCutter:
+    """Cuts chunks, taken in the order of their numbers, into the days of an unbroken span.
+
+    `first` is the first number asked for. What lacks between two trades could be of the days of
+    both and of those between; before the very first trade, of any day up to its own. A chunk with
+    a trade of a day that was cut before is not believed, and what was given of that day neither.
+    """
+
+    def __init__(self, days: Sequence[date], first: int) -> None:
+        self._left = list(days)
+        self._days = days[0], days[-1]
+        self._start, self._end = midnight(days[0]), midnight(days[-1] + ONE_DAY)
+        self._first = first
+        self._last: tuple[int, date] | None = (0, days[0]) if first == 1 else None
+        self._head = self._tail = np.empty(0, "datetime64[ms]")
+        self._error: DeribitError | None = None
+        self._refused: list[Refused] = []
+        self._parts: dict[date, list[Columns]] = defaultdict(list)
+        self._holes: dict[date, list[Numbers]] = defaultdict(list)
+        self._errors: dict[date, DeribitError] = {}
+        self._as_of: dict[date, datetime] = {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no later chunk changes anything."""
+        return not self._left and self.ends_after
+
+    @property
+    def begins_before(self) -> bool:
+        """Whether the first trades are all before the span, or the first there ever were."""
+        return self._first == 1 or bool(len(self._head) and np.all(self._head < self._start))
+
+    @property
+    def ends_after(self) -> bool:
+        """Whether the last trades are all after the span."""
+        return len(self._tail) == MARGIN and bool(np.all(self._tail >= self._end))
+
+    def take(self, chunk: Chunk) -> Iterator[CutDay]:
+        """Take the next chunk; gives the days that no later one should change."""
+        if chunk.error is not None:
+            self._error = chunk.error
+            return
+        self._refused += chunk.refused
+        rows = chunk.rows
+        if count_of(rows):
+            numbers, times = rows["trade_seq"], rows["traded_at"]
+            days = times.astype("datetime64[D]")
+            late = self._late(days)
+            if len(late):
+                self._error = _out_of_order(numbers[late[0]], days[late[0]])
+                for day in np.unique(days[late]):
+                    yield self._cut(day.item(), chunk.as_of, self._error)
+                return
+            self._note_holes(numbers, days)
+            is_of_one_day = bool(np.all(days == days[0]))
+            for day in days[:1] if is_of_one_day else np.unique(days):
+                part = rows if is_of_one_day else some_of(rows, days == day)
+                self._parts[day.item()].append(part)
+                self._note_time(day.item(), chunk.as_of)
+            self._head = np.concatenate((self._head, times[numbers < self._first + MARGIN]))
+            self._tail = np.concatenate((self._tail, times))[-MARGIN:]
+        while (
+            self._left
+            and len(self._tail) == MARGIN
+            and self._tail.min() >= midnight(self._left[0] + ONE_DAY)
+        ):
+            yield self._cut(self._left.pop(0), chunk.as_of)
+        for day in [day for day in self._parts if not self._left or day < self._left[0]]:
+            del self._parts[day]  # before the span, or after it
+
+    def rest(self, end: int, as_of: datetime) -> Iterator[CutDay]:
+        """The days left, where no number from `end` on is asked for any more."""
+        last, day = self._last or (self._first - 1, self._days[0])
+        if last + 1 < end:
+            self._note_hole(np.arange(last + 1, end), day, self._days[1])
+        while self._left:
+            yield self._cut(self._left.pop(0), as_of)
+
+    def _late(self, days: NDArray[np.datetime64]) -> NDArray[np.intp]:
+        """Where trades are of days that were cut already."""
+        left = self._left[0] if self._left else self._days[1] + ONE_DAY
+        return np.flatnonzero((days >= np.datetime64(self._days[0])) & (days < np.datetime64(left)))
+
+    def _note_holes(self, numbers: Numbers, days: NDArray[np.datetime64]) -> None:
+        first_day: date = days[0].item()
+        last, day = self._last or (self._first - 1, min(self._days[0], first_day))
+        if last + 1 < numbers[0]:
+            self._note_hole(np.arange(last + 1, numbers[0]), day, first_day)
+        self._error = None
+        for place in np.flatnonzero(np.diff(numbers) > 1):
+            hole = np.arange(numbers[place] + 1, numbers[place + 1])
+            self._note_hole(hole, days[place].item(), days[place + 1].item())
+        self._last = int(numbers[-1]), days[-1].item()
+
+    def _note_hole(self, numbers: Numbers, one: date, other: date) -> None:
+        """What lacks between a trade of one day and one of the other."""
+        between = [day for day in self._left if min(one, other) <= day <= max(one, other)]
+        for refused in self._refused:
+            here = np.isin(numbers, refused.numbers)
+            if not np.any(here):
+                continue
+            is_timed = refused.day is not None and min(one, other) <= refused.day <= max(one, other)
+            for day in between:
+                if not is_timed or day == refused.day:
+                    self._errors[day] = refused_error(refused)
+            numbers = numbers[~here]
+        for day in between if len(numbers) else ():
+            self._holes[day].append(numbers)
+            if self._error is not None:
+                self._errors[day] = self._error
+
+    def _note_time(self, day: date, as_of: datetime) -> None:
+        self._as_of[day] = min(self._as_of.get(day, as_of), as_of)
+
+    def _cut(self, day: date, as_of: datetime, error: DeribitError | None = None) -> CutDay:
+        parts, holes = self._parts.pop(day, None), self._holes.pop(day, None)
+        return CutDay(
+            day,
+            joined_rows(parts) if parts else NO_TRADES,
+            np.concatenate(holes) if holes else np.empty(0, np.int64),
+            self._as_of.pop(day, as_of),
+            self._errors.pop(day, error),
+        )
+
+
+def _out_of_order(number: int, day: np.datetime64) -> DeribitBadPayload:
+    return _error(f"a trade of {day} has a number from after it: {number}")
+
+
+def refused_error(refused: Refused) -> DeribitBadPayload:
+    """Why the day of refused trades is not proved."""
+    first, count = refused.numbers[0], len(refused.numbers)
+    more = f" and {count - 1:,} more" if count > 1 else ""
+    when = f" of {refused.traded_at}Z" if refused.traded_at is not None else ""
+    return _error(f"trade {first}{more}{when}: {refused.reason}")
+
+
+def _timed(rows: Columns) -> Columns:
+    return {"numbers": rows["trade_seq"], "times": rows["traded_at"]}
+
+
+def _error(reason: str) -> DeribitBadPayload:
+    return DeribitBadPayload(reason, method="trades by their numbers", params={})
+
+
+def midnight(day: date) -> np.datetime64:
+    """When the day begins."""
+    return np.datetime64(day, "ms")

@@ -1,0 +1,181 @@
+"""The source of trades: by their numbers, and never by time."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+
+from deribit_pipeline.datasets.trades.calls import BY_NUMBER
+from deribit_pipeline.datasets.trades.chunks import TradeChunks
+from deribit_pipeline.datasets.trades.hosts import TradeHosts
+from deribit_pipeline.datasets.trades.hourly_candles import Witness, Witnessed, chart_requests
+from deribit_pipeline.datasets.trades.plan import Span, planned
+from deribit_pipeline.datasets.trades.proof import MARGIN, NO_TRADES, Chunk, CutDay, DayCutter
+from deribit_pipeline.datasets.trades.proof import chunks as pieces_of
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.windows import day_window, days_between, spans_of
+from deribit_pipeline.engine.rows import FetchedRows, count_of
+from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.instruments.listings import agreed_listing, listings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+# How many chunks are under way at the same time: enough for 20 calls a second that take most of a
+# second each, and 16 times 10,000 trades are what waits for the one before.
+_AHEAD = 16
+
+# Chunks in a row of which not one trade came, each requested several times, after which no more
+# is requested.
+_MOST_EMPTY = 50
+
+
+class TradesSource:
+    """Brings the trades of an instrument's days.
+
+    Raises DeribitError; where only a part of the numbers cannot be believed, its days have failed.
+    """
+
+    async def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+        """See Source."""
+        hosts = TradeHosts(exchange, series)
+        found, _ = await listings(exchange, warehouse, [series])
+        instrument = found[series]
+        if len(_listed(instrument, days)) < len(days):
+            instrument = await agreed_listing(exchange, warehouse, series)
+        listed = _listed(instrument, days)
+        for day in sorted(set(days) - set(listed)):
+            yield FetchedRows(series, day, NO_TRADES, hosts.now, is_listed=False)
+        is_combo = instrument.kind.endswith("combo")
+        chunks = TradeChunks(hosts, is_combo=is_combo, each_twice=exchange.each_twice)
+        client = (exchange.history if instrument.is_archived else None) or exchange.client
+        for first, last in spans_of(listed):
+            days = list(days_between(first, last))
+            try:
+                span = await planned(hosts, instrument, days)
+            except DeribitBadPayload as error:
+                yield FailedDays(days, error)
+                continue
+            witness = Witness(client, hosts, chunks, instrument, span)
+            async with aclosing(_cut(chunks, span)) as cut_days:
+                async for cut in cut_days:
+                    yield _fetched(series, span, await witness.beside(cut))
+
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
+        """How many requests the days take, at least: nobody knows before how many trades there
+        are. Each unbroken span takes two for each of its ends and those of its hourly candles, and
+        each day one, or two with `each_twice`."""
+        spans = spans_of(days)
+        hours = sum(chart_requests(first, last) for first, last in spans)
+        return 2 + 6 * len(spans) + hours + (2 if each_twice else 1) * len(days)
+
+
+def _listed(instrument: Instrument, days: Sequence[date]) -> list[date]:
+    """The days on which the instrument was listed."""
+    windows = ((day, day_window(day)) for day in days)
+    return [
+        day
+        for day, window in windows
+        if instrument.listed_at < window.end
+        and (instrument.expires_at is None or window.start < instrument.expires_at)
+    ]
+
+
+async def _cut(chunks: TradeChunks, span: Span, step: int = 1) -> AsyncGenerator[CutDay]:
+    """The days of the span, each as soon as no later chunk can change it.
+
+    Looks further before and after where trades beside the span are on its days.
+    """
+    numbers, as_of, is_begun = span.numbers, span.as_of, False
+    cutter = DayCutter(span.days, numbers.start)
+    while numbers:
+        async with aclosing(_agreeing(chunks, numbers)) as told:
+            async for chunk in told:
+                finished = list(cutter.take(chunk))
+                is_begun = is_begun or cutter.begins_before or chunk.error is not None
+                if not is_begun:
+                    break
+                as_of = chunk.as_of
+                for day in finished:
+                    yield day
+                if cutter.is_done:
+                    break
+        if not is_begun or cutter.is_done:
+            break
+        stop = span.last + 1 if not cutter.ends_after else numbers.stop
+        numbers = range(numbers.stop, min(numbers.stop + chunks.per_chunk, stop))
+    if span.numbers and not is_begun:
+        first = max(span.numbers.start - MARGIN * 10**step, 1)
+        earlier = replace(span, numbers=range(first, span.numbers.stop))
+        async with aclosing(_cut(chunks, earlier, step + 1)) as days:
+            async for day in days:
+                yield day
+        return
+    for day in cutter.rest(max(numbers.start, span.numbers.stop), as_of):
+        yield day
+
+
+async def _agreeing(chunks: TradeChunks, numbers: range) -> AsyncGenerator[Chunk]:
+    """The chunks of these numbers, in order. Each is held against the one after it: where they
+    contradict each other, both are requested again. Raises DeribitBadPayload where too many in a
+    row have no trade."""
+    former: Chunk | None = None
+    empty = 0
+    async with aclosing(_fetched_ahead(chunks, numbers)) as fetched:
+        async for chunk in fetched:
+            empty = 0 if count_of(chunk.rows) or chunk.error is not None else empty + 1
+            if empty == _MOST_EMPTY:
+                raise DeribitBadPayload(
+                    f"{empty} responses in a row have no trade, though there should be "
+                    f"{len(numbers):,} up to the number {numbers.stop - 1}",
+                    method=BY_NUMBER,
+                    params={"start_seq": chunk.wanted.start, "end_seq": chunk.wanted.stop - 1},
+                )
+            if former is not None and former.contradicts(chunk):
+                former, chunk = await chunks.confirmed(former), await chunks.confirmed(chunk)
+            if former is not None:
+                yield former
+            former = chunk
+    if former is not None:
+        yield former
+
+
+async def _fetched_ahead(chunks: TradeChunks, numbers: range) -> AsyncGenerator[Chunk]:
+    """The chunks of these numbers, in order, some of them under way ahead of time."""
+    under_way: deque[asyncio.Task[Chunk]] = deque()
+    try:
+        for wanted in pieces_of(numbers, chunks.per_chunk):
+            under_way.append(asyncio.create_task(chunks.chunk(wanted)))
+            if len(under_way) == _AHEAD:
+                yield await under_way.popleft()
+        while under_way:
+            yield await under_way.popleft()
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedRows | FailedDays:
+    cut = witnessed.cut
+    if cut.error is not None:
+        return FailedDays([cut.day], cut.error)
+    numbers = cut.rows["trade_seq"]
+    expected = np.union1d(numbers, cut.holes) if len(cut.holes) else numbers
+    is_over = day_window(cut.day).end <= span.known_until
+    return FetchedRows(
+        series,
+        cut.day,
+        cut.rows,
+        cut.as_of,
+        expected,
+        is_over=is_over,
+        verdict=witnessed.verdict,
+        cross_check=witnessed.cross_check,
+    )

@@ -1,0 +1,219 @@
+"""Responses with trades to columns. A response holds up to 10,000: nothing here is done row by row,
+unless one of them is malformed."""
+
+import reprlib
+from dataclasses import dataclass
+from itertools import repeat
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.exchange import shapes
+
+Columns = dict[str, NDArray[Any]]
+"""Rows by column, named as in the table `trades`; the instrument is not among them."""
+
+_OPTIONAL_TEXTS = ("liquidation", "block_trade_id", "combo_id")
+_OPTIONAL = ("mark_price", "index_price", "contracts", "iv", *_OPTIONAL_TEXTS)
+_REQUIRED = {
+    name: itemgetter(name)
+    for name in (
+        "instrument_name", "trade_seq", "trade_id", "timestamp", "direction", "tick_direction",
+        "price", "amount",
+    )
+}  # fmt: skip
+
+FIELDS = (*_REQUIRED, *_OPTIONAL)
+"""The fields of a trade that are read; of others see assumption:fields-known."""
+
+# Trades of which each field is read before the next trades: so many stay in a processor's cache.
+_TOGETHER = 500
+
+# Of more trades than these not all can be malformed: the response is.
+_FEW = 10
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedTrade:
+    """A trade that cannot be read, and why. Its number and its time in UTC milliseconds are None
+    where these cannot be read either."""
+
+    number: int | None
+    traded_ms: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TradesPage:
+    """The trades of a response, sorted by `trade_seq`, those that are malformed, and how many came
+    a second time, equal in every column."""
+
+    rows: Columns
+    malformed: tuple[MalformedTrade, ...] = ()
+    repeated: int = 0
+
+
+def trades(answer: object, instrument_name: str, most: int) -> Columns:
+    """As `trades_page`, of a response without malformed trades. Raises ValueError also for any."""
+    page = trades_page(answer, instrument_name, most)
+    if page.malformed:
+        raise ValueError(page.malformed[0].reason)
+    return page.rows
+
+
+def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
+    """The trades of a response about one instrument.
+
+    `timestamp` is in UTC milliseconds; absent numbers are NaN, absent texts None. Different trades
+    with one number are malformed. Raises ValueError where a trade is of another instrument, more
+    than `most` came, or every one of many is malformed.
+    """
+    rows = shapes.array(shapes.mapping(answer).get("trades"))
+    if len(rows) > most:
+        raise ValueError(f"at most {most} trades were asked for, and {len(rows)} came")
+    malformed: list[MalformedTrade] = []
+    try:
+        columns = _columns(rows, instrument_name)
+    except ValueError:
+        _refuse_others(rows, instrument_name)
+        sound = []
+        for row in rows:
+            try:
+                _columns([row], instrument_name)
+            except ValueError as error:
+                malformed.append(_malformed(row, str(error)))
+            else:
+                sound.append(row)
+        if not sound and len(rows) > _FEW:
+            raise
+        columns = _columns(sound, instrument_name)
+    return _unique(columns, malformed)
+
+
+def _refuse_others(rows: list[Any], instrument_name: str) -> None:
+    """Raise ValueError where a trade is of another instrument."""
+    for row in rows:
+        name = row.get("instrument_name") if isinstance(row, dict) else None
+        if isinstance(name, str) and name != instrument_name:
+            raise ValueError(f"a trade was not of {instrument_name}, but of {reprlib.repr(name)}")
+
+
+def _columns(rows: list[Any], instrument_name: str) -> Columns:
+    """The trades by column, sorted by `trade_seq`. Raises ValueError."""
+    if not set(map(type, rows)) <= {dict}:
+        raise ValueError("`trades` must be objects")
+    fields = _fields(rows)
+    names = fields["instrument_name"]
+    if not set(map(type, names)) <= {str} or not set(names) <= {instrument_name}:
+        raise ValueError("`instrument_name` must be a text")
+    columns: Columns = {
+        "trade_seq": _integers("trade_seq", fields["trade_seq"], 1, 2**53),
+        "trade_id": _texts("trade_id", fields["trade_id"]),
+        "traded_at": _moments("timestamp", fields["timestamp"]),
+        "direction": _words("direction", fields["direction"], ("buy", "sell")),
+        "tick_direction": _integers("tick_direction", fields["tick_direction"], 0, 4),
+        "price": shapes.numbers("price", fields["price"]),
+        "mark_price": shapes.numbers_or_null("mark_price", fields["mark_price"]),
+        "index_price": shapes.numbers_or_null("index_price", fields["index_price"]),
+        "amount": shapes.numbers("amount", fields["amount"]),
+        "contracts": shapes.numbers_or_null("contracts", fields["contracts"]),
+        "iv": shapes.numbers_or_null("iv", fields["iv"]),
+    } | {name: _optional_texts(name, fields[name]) for name in _OPTIONAL_TEXTS}
+    order = np.argsort(columns["trade_seq"], kind="stable")
+    return {name: values[order] for name, values in columns.items()}
+
+
+def _malformed(row: Any, reason: str) -> MalformedTrade:
+    row = row if isinstance(row, dict) else {}
+    number, traded_ms = (
+        int(value)
+        if type(value) in (int, float) and 0 <= value < end and value == int(value)
+        else None
+        for value, end in ((row.get("trade_seq"), 2**53), (row.get("timestamp"), shapes.NEVER))
+    )
+    return MalformedTrade(number or None, traded_ms, reason)
+
+
+def _unique(columns: Columns, malformed: list[MalformedTrade]) -> TradesPage:
+    """Each trade once: those equal in every column are one, and different ones with one number are
+    malformed."""
+    numbers = columns["trade_seq"]
+    again = np.flatnonzero(np.diff(numbers) == 0) + 1
+    if not len(again):
+        return TradesPage(columns, tuple(malformed))
+    is_unlike = np.zeros(len(again), bool)
+    for values in columns.values():
+        one, other = values[again - 1], values[again]
+        unlike = one != other
+        if values.dtype.kind == "f":
+            unlike &= ~(np.isnan(one) & np.isnan(other))
+        is_unlike |= unlike
+    torn = np.unique(numbers[again[is_unlike]])
+    times = columns["traded_at"].astype(np.int64)
+    malformed += [
+        MalformedTrade(
+            number,
+            int(times[np.searchsorted(numbers, number)]),
+            "different trades came with one `trade_seq`",
+        )
+        for number in torn.tolist()
+    ]
+    is_kept = np.ones(len(numbers), bool)
+    is_kept[again] = False
+    is_kept &= ~np.isin(numbers, torn)
+    repeated = int(np.count_nonzero(~np.isin(numbers[again], torn)))
+    kept = {name: values[is_kept] for name, values in columns.items()}
+    return TradesPage(kept, tuple(malformed), repeated)
+
+
+def _fields(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Each field of the trades; None where one is not told that need not be."""
+    fields: dict[str, list[Any]] = {name: [] for name in (*_REQUIRED, *_OPTIONAL)}
+    try:
+        for place in range(0, len(rows), _TOGETHER):
+            some = rows[place : place + _TOGETHER]
+            for name, told in _REQUIRED.items():
+                fields[name].extend(map(told, some))
+            for name in _OPTIONAL:
+                fields[name].extend(map(dict.get, some, repeat(name)))
+    except KeyError as error:
+        raise ValueError(f"every trade must have `{error.args[0]}`") from error
+    return fields
+
+
+def _integers(name: str, values: list[Any], least: int, end: int) -> NDArray[np.int64]:
+    numbers = shapes.numbers(name, values)
+    if np.any((numbers < least) | (numbers >= end) | (numbers != np.floor(numbers))):
+        raise ValueError(f"`{name}` must be integers from {least} to {end - 1}")
+    return numbers.astype(np.int64)
+
+
+def _moments(name: str, values: list[Any]) -> NDArray[np.datetime64]:
+    return _integers(name, values, 0, shapes.NEVER).astype("datetime64[ms]")
+
+
+def _texts(name: str, values: list[Any]) -> NDArray[np.object_]:
+    if not set(map(type, values)) <= {str} or "" in values:
+        raise ValueError(f"`{name}` must be texts")
+    return _objects(values)
+
+
+def _words(name: str, values: list[Any], words: tuple[str, ...]) -> NDArray[np.object_]:
+    """One of a few texts for each row; each text is held once, however many rows there are."""
+    known = {word: word for word in words}
+    try:
+        return _objects([known[value] for value in values])
+    except (KeyError, TypeError) as error:  # what is no text may not even be looked up
+        raise ValueError(f"`{name}` must be {' or '.join(words)}") from error
+
+
+def _optional_texts(name: str, values: list[Any]) -> NDArray[np.object_]:
+    if not set(map(type, values)) <= {str, type(None)}:
+        raise ValueError(f"`{name}` must be texts or absent")
+    return _objects(values)
+
+
+def _objects(values: list[Any]) -> NDArray[np.object_]:
+    return np.fromiter(values, object, len(values))

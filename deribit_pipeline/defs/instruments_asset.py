@@ -1,0 +1,98 @@
+"""The asset `instruments`: what the exchange lists and ever listed, by currency."""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from deribit_pipeline.datasets.market_tables import INSTRUMENTS
+from deribit_pipeline.defs.assets import column_schema
+from deribit_pipeline.defs.schedules import CRONS, default_status
+from deribit_pipeline.domain.specification import CURRENCIES
+from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
+from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.instruments.refresh import Refreshed, refresh, told_currencies
+from deribit_pipeline.instruments.universe import known_currencies
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+_SCHEDULE = "instruments_daily"
+
+
+def _currencies(settings: Settings) -> tuple[str, ...]:
+    """Those of today, and those that were seen when the code location was loaded."""
+    try:
+        return known_currencies(Warehouse(settings.warehouse, settings.environment))
+    except WarehouseError:  # a command that needs the warehouse reports it
+        return CURRENCIES
+
+
+def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
+    """The asset; each of its partitions asks for the lists of one currency, so that a failure costs
+    one of them. A currency that is new is listed at once, and has its partition after a reload."""
+    partitions = dg.StaticPartitionsDefinition(list(_currencies(settings)))
+
+    @dg.asset(
+        name=INSTRUMENTS.name,
+        partitions_def=partitions,
+        deps=["deribit_api"],
+        group_name="reference",
+        kinds={"deribit", "duckdb"},
+        owners=["team:market-data"],
+        description="**Instruments**: every one that the exchange lists, and those expired, with "
+        f"the history of its specification.\n\n{INSTRUMENTS.description}\n\n"
+        + "\n".join(f"- {warning}" for warning in INSTRUMENTS.warnings),
+        metadata={
+            "dagster/column_schema": column_schema(INSTRUMENTS),
+            "dagster/table_name": INSTRUMENTS.name,
+        },
+    )
+    def instruments(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        warehouse = Warehouse(settings.warehouse, settings.environment)
+        try:
+            with open_exchange(settings) as exchange:
+                told = refresh(exchange, warehouse, context.partition_key, context.run.run_id)
+                if context.partition_key == CURRENCIES[0]:
+                    known = set(known_currencies(warehouse))
+                    for new in sorted(set(told_currencies(exchange)) - known):
+                        refresh(exchange, warehouse, new, context.run.run_id)
+        except DeribitPipelineError as error:
+            raise dg.Failure(str(error)) from error
+        return dg.MaterializeResult(metadata=_metadata(told))
+
+    return instruments
+
+
+def instruments_schedule(
+    settings: Settings, asset: dg.AssetsDefinition, crons: Mapping[str, str] = CRONS
+) -> dg.ScheduleDefinition:
+    """The schedule `instruments_daily`: every currency once a day."""
+
+    @dg.schedule(
+        name=_SCHEDULE,
+        cron_schedule=crons[_SCHEDULE],
+        execution_timezone="UTC",
+        target=dg.AssetSelection.assets(asset.key),
+        default_status=default_status(is_on=settings.schedules),
+        description="What the exchange lists, of every currency: new instruments, and changed "
+        "specifications.",
+    )
+    def ticks(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        for currency in asset.partitions_def.get_partition_keys() if asset.partitions_def else ():
+            yield dg.RunRequest(
+                run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M} {currency}",
+                partition_key=currency,
+            )
+
+    return ticks
+
+
+def _metadata(told: Refreshed) -> dict[str, dg.MetadataValue]:
+    return {
+        "new": dg.MetadataValue.int(told.new),
+        "changed": dg.MetadataValue.int(len(told.changed)),
+        "unchanged": dg.MetadataValue.int(told.unchanged),
+        "unconfirmed": dg.MetadataValue.int(len(told.unconfirmed)),
+        "not_understood": dg.MetadataValue.int(len(told.odd)),
+        "lists_that_failed": dg.MetadataValue.int(len(told.failed)),
+        "as_of": dg.MetadataValue.text(f"{told.as_of:%Y-%m-%d %H:%M:%S} UTC"),
+    }

@@ -1,0 +1,1 @@
+"""Pure values that every layer shares. All time is UTC."""

@@ -1,0 +1,103 @@
+"""Candles: their resolutions, and OHLCV rows as arrays."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.domain.windows import ONE_DAY, Moments
+
+
+class Resolution(enum.Enum):
+    """A candle's length, in Deribit's spelling for charts: minutes, or `1D`."""
+
+    MINUTE_1 = "1"
+    MINUTE_3 = "3"
+    MINUTE_5 = "5"
+    MINUTE_10 = "10"
+    MINUTE_15 = "15"
+    MINUTE_30 = "30"
+    HOUR_1 = "60"
+    HOUR_2 = "120"
+    HOUR_3 = "180"
+    HOUR_6 = "360"
+    HOUR_12 = "720"
+    DAY_1 = "1D"
+
+    @property
+    def duration(self) -> timedelta:
+        """How long a candle lasts."""
+        return ONE_DAY if self is Resolution.DAY_1 else timedelta(minutes=int(self.value))
+
+    @property
+    def candles_per_day(self) -> int:
+        """How many candles open on a UTC day."""
+        return ONE_DAY // self.duration
+
+    @property
+    def label(self) -> str:
+        """The length as people write it: `1m`, `12h`, `1d`. It ends the asset's name."""
+        minutes = self.duration // timedelta(minutes=1)
+        if self is Resolution.DAY_1:
+            return "1d"
+        return f"{minutes // 60}h" if minutes >= 60 else f"{minutes}m"
+
+    @property
+    def anchor(self) -> timedelta | None:
+        """How long after midnight UTC a candle opens; None where it is not known.
+
+        `1D` opens at 08:00 (assumption:candles-anchor-1d). A resolution that divides eight hours
+        opens at midnight whether it is counted from 00:00 or from 08:00
+        (assumption:candles-anchor-120). For 180, 360 and 720 the two differ and no source decides
+        between them (assumption:candles-anchor-180, assumption:candles-anchor-360,
+        assumption:candles-anchor-720).
+        """
+        eight = timedelta(hours=8)
+        if self is Resolution.DAY_1:
+            return eight
+        return None if eight % self.duration else timedelta(0)
+
+
+CANDLE_VALUES = ("open", "high", "low", "close", "volume_base", "volume_quote")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candles:
+    """OHLCV rows of one instrument and resolution, in the order of time unless said otherwise.
+
+    `opened_at` has shape (n,); `values` has shape (n, 6), its columns named by CANDLE_VALUES:
+    prices in quote currency, `volume_base` in base and `volume_quote` in quote currency.
+    """
+
+    opened_at: Moments
+    values: NDArray[np.float64]
+
+    @classmethod
+    def none(cls) -> Candles:
+        """No candles."""
+        return cls(np.empty(0, "datetime64[ms]"), np.empty((0, len(CANDLE_VALUES))))
+
+    def __len__(self) -> int:
+        return len(self.opened_at)
+
+    def __getitem__(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Candles:
+        return Candles(self.opened_at[rows], self.values[rows])
+
+    @property
+    def without_trades(self) -> int:
+        """How many candles nobody traded in: the exchange fills these itself, with volume 0
+        (assumption:candles-fillers)."""
+        return int(np.count_nonzero(self.values[:, CANDLE_VALUES.index("volume_base")] == 0.0))
+
+    def union(self, other: Candles) -> Candles:
+        """The candles of both in the order of time; where both have one, `other` has the word."""
+        if not len(self) or np.array_equal(self.opened_at, other.opened_at):
+            return other
+        kept = self[~np.isin(self.opened_at, other.opened_at)]
+        opened_at = np.concatenate((kept.opened_at, other.opened_at))
+        order = np.argsort(opened_at, kind="stable")
+        return Candles(opened_at[order], np.concatenate((kept.values, other.values))[order])

@@ -1,0 +1,65 @@
+"""Specifications of instruments, and the form of names of instruments and currencies."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+KINDS = ("future", "option", "spot", "future_combo", "option_combo")
+
+CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
+"""The currencies by which the exchange lists instruments of today: those that they settle in
+(assumption:currencies-settled, assumption:currencies-listed). SOL was one in 2022, and others may
+come: the warehouse knows those that were seen."""
+
+CURRENCY = re.compile(r"[A-Z][A-Z0-9]{1,11}")
+
+# Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
+# partition keys, where "|" and "..." have a meaning of their own.
+INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+INVERSE = r"^[A-Z0-9]+-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}|FS-.*)$"
+"""Names of what has amounts in USD: inverse futures and spreads of two. Others' are in coins."""
+
+COMBO = r"^[A-Z0-9_]+-[A-Z]+-"
+"""Names of combos, whose price is a difference of prices and may be 0 or negative."""
+
+
+def is_inverse(instrument_name: str) -> bool:
+    """Whether amounts of an instrument are in USD."""
+    return re.match(INVERSE, instrument_name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """Everything that the exchange says of an instrument; None where it does not say it.
+
+    The fields are the columns of the table `instruments`, in its order. `listed_at` and
+    `expires_at` (None: never) are the instrument's own; the others may change while it trades.
+    `tick_size_steps` is JSON.
+    """
+
+    instrument_name: str
+    instrument_id: int | None
+    kind: str
+    instrument_type: str | None
+    base_currency: str
+    quote_currency: str
+    counter_currency: str | None
+    settlement_currency: str | None
+    settlement_period: str | None
+    listed_at: datetime
+    expires_at: datetime | None
+    strike: float | None
+    option_type: str | None
+    price_index: str | None
+    contract_size: float
+    tick_size: float
+    tick_size_steps: str
+    min_trade_amount: float
+    maker_commission: float | None
+    taker_commission: float | None
+    max_leverage: float | None
+
+    def is_expired(self, moment: datetime) -> bool:
+        """Whether it no longer trades at a moment."""
+        return self.expires_at is not None and self.expires_at <= moment

@@ -1,0 +1,1 @@
+"""Plan, fetch, cross-check, prove, store, verify and repair days, of any dataset."""

@@ -1,0 +1,78 @@
+"""How the rows of a series stand on a grid of time, and the windows that ask for its days."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from deribit_pipeline.datasets.candles.requests import cover
+from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """Rows that stand at every `step` from midnight UTC on, each of them over `lasts` later.
+
+    `at` is the column of a row's moment; `labels` are columns that say the same in every row.
+    An answer holds at most `most` rows and drops the others without a word, so that as many as
+    that are already a sign of loss. A request begins `lead` rows before its window.
+    """
+
+    at: str
+    step: timedelta
+    lasts: timedelta
+    most: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    lead: int = 1
+
+    @property
+    def before(self) -> int:
+        """How many rows may come before a window: an exchange that floors its bounds adds one."""
+        return self.lead + 1
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a window may be, so that no answer is cut."""
+        return (self.most - self.before - 1) * self.step
+
+    @property
+    def rows_per_day(self) -> int:
+        """How many rows a UTC day has."""
+        return ONE_DAY // self.step
+
+    def windows(self, days: Iterable[date]) -> list[TimeWindow]:
+        """The fewest windows that cover the days, in the order of time.
+
+        Days between wanted ones are covered along where that saves a window. Windows are of equal
+        length where that costs none, which leaves room to request them again with other bounds.
+        """
+        wanted = [day_window(day) for day in sorted(set(days))]
+        covers = cover(wanted, self.longest)
+        if not covers:
+            return covers
+        total = sum((window.duration for window in covers), timedelta(0))
+        even = cover(wanted, -(-total // (len(covers) * self.step)) * self.step)
+        return even if len(even) == len(covers) else covers
+
+    def widened(self, window: TimeWindow, reach: int) -> TimeWindow:
+        """The window with `reach` rows more on each side."""
+        return TimeWindow(window.start - reach * self.step, window.end + reach * self.step)
+
+    def again(self, window: TimeWindow, reach: int) -> list[TimeWindow]:
+        """The window, or two parts of it, to request once more with `reach` rows more on each
+        side: no request has the bounds of an earlier one, and no answer is cut."""
+        rows = window.duration // self.step
+        if rows < 2 or self.widened(window, reach).duration <= self.longest:
+            return [window]
+        middle = window.start + min(rows // 2 + reach, rows - 1) * self.step
+        return [TimeWindow(window.start, middle), TimeWindow(middle, window.end)]
+
+    def requests(self, days: Iterable[date], enough: int) -> int:
+        """How many requests the windows of the days take: those with fewer than `enough`
+        neighbours are requested twice."""
+        chains: list[list[TimeWindow]] = []
+        for window in self.windows(days):
+            if not chains or chains[-1][-1].end != window.start:
+                chains.append([])
+            chains[-1].append(window)
+        twice = [window for chain in chains if len(chain) < enough for window in chain]
+        return sum(map(len, chains)) + sum(len(self.again(window, 1)) for window in twice)

@@ -1,0 +1,283 @@
+"""Days of one warehouse into another: which differ, and each piece of them copied whole.
+
+A dataset's days are more than its rows: proofs, gaps, revisions and arrivals belong to them. Within
+one DuckDB that has both warehouses open, millions of rows a second go from one to the other.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any
+
+from deribit_pipeline.datasets.candles.table import (
+    CANDLE_ARRIVALS,
+    CANDLE_DAYS,
+    CANDLE_GAPS,
+    CANDLE_REVISIONS,
+    CANDLES,
+)
+from deribit_pipeline.datasets.registry import CANDLES as CANDLES_OF
+from deribit_pipeline.datasets.registry import DATASETS
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.windows import ONE_DAY
+from deribit_pipeline.engine.dataset_reads import beginning_of, day_of, table_of
+from deribit_pipeline.engine.proof_hashes import sum_of
+from deribit_pipeline.engine.series_proofs import Added, add_to_series
+from deribit_pipeline.warehouse.place import SOURCE, Change, Connection
+from deribit_pipeline.warehouse.proof_tables import (
+    DATASET_DAYS,
+    DATASET_GAPS,
+    DATASET_REVISIONS,
+    SERIES_PROOFS,
+)
+from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
+from deribit_pipeline.warehouse.tables import Table
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+DatasetDay = tuple[str, str, date]
+"""A dataset by its name, one of its series and a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDay:
+    """What is held of a series' day: how many rows, a sum over all that is noted of them, which
+    changes with any of it, and when the exchange last told something, in microseconds since 1970.
+    """
+
+    rows: int
+    mark: int
+    told_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days of a series from `first` to `last`, both included."""
+
+    series: str
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A table that holds something of a dataset's days: the column of the series, and the one that
+    says on which day a row is. `told_at` is when the exchange told it, in tables of what is noted
+    of rows; `of` is what holds of the rows of a dataset, whose parameter is `name`."""
+
+    table: Table
+    series: str
+    at: str
+    told_at: str = ""
+    of: str = ""
+
+    @property
+    def among(self) -> str:
+        """What holds of the rows of some days, in a statement that names the table, and the
+        spans beside it; its parameters are those of `days`."""
+        name = self.table.name
+        return f"""
+            {name}.{self.series} = span.series
+            and {name}.{self.at} >= span.begin and {name}.{self.at} < span.until
+            and {name}.{self.series} between $lowest and $highest
+            and {name}.{self.at} >= $begin and {name}.{self.at} < $until
+            {f"and {name}.{self.of}" if self.of else ""}
+        """
+
+    def days(self, dataset: Dataset, spans: Sequence[Span]) -> dict[str, object]:
+        """The days as `among` wants them, also all between their ends: these find the files and
+        row groups that may have some of them."""
+        begins = partial(beginning_of, self.table, self.at)
+        return {
+            "spans": [
+                {
+                    "series": span.series,
+                    "begin": begins(span.first),
+                    "until": begins(span.last + ONE_DAY),
+                }
+                for span in spans
+            ],
+            "lowest": min(span.series for span in spans),
+            "highest": max(span.series for span in spans),
+            "begin": begins(min(span.first for span in spans)),
+            "until": begins(max(span.last for span in spans) + ONE_DAY),
+        } | ({"name": _name(dataset)} if self.of else {})
+
+
+_SPANS = "(select unnest($spans, recursive := true)) as span"
+
+_OF_CANDLES = tuple(
+    _Part(table, "instrument_name", at, told_at, "resolution = $name")
+    for table, at, told_at in (
+        (CANDLES, "opened_at", ""),
+        (CANDLE_GAPS, "opened_at", "confirmed_at"),
+        (CANDLE_REVISIONS, "opened_at", "replaced_at"),
+        (CANDLE_ARRIVALS, "day", "arrived_at"),
+        (CANDLE_DAYS, "day", "fetched_at"),
+    )
+)
+_OF_ROWS = tuple(
+    _Part(table, "series", "day", told_at, "dataset = $name")
+    for table, told_at in (
+        (DATASET_GAPS, "confirmed_at"),
+        (DATASET_REVISIONS, "replaced_at"),
+        (DATASET_DAYS, "fetched_at"),
+    )
+)
+
+
+def _parts(dataset: Dataset) -> tuple[_Part, ...]:
+    """The tables that hold something of the dataset's days, that of the proofs last."""
+    if dataset.resolution is not None:
+        return _OF_CANDLES
+    table = table_of(dataset)
+    return (_Part(table, table.key[0], dataset.at), *_OF_ROWS)
+
+
+def _name(dataset: Dataset) -> str:
+    return dataset.resolution.value if dataset.resolution else dataset.name
+
+
+_BY_DAY = {part.table.name for dataset in DATASETS.values() for part in _parts(dataset)}
+
+_NOT_WHOLE = {*_BY_DAY, WAREHOUSE_INFO.name, SERIES_PROOFS.name}
+
+WHOLE = tuple(table for table in TABLES if table.name not in _NOT_WHOLE)
+"""The tables that are of no dataset, and so are copied whole."""
+
+
+def held_days(connection: Connection) -> dict[DatasetDay, HeldDay]:
+    """All that is held, by the name of its dataset, series and day, in this order."""
+    names = {resolution.value: dataset.name for resolution, dataset in CANDLES_OF.items()}
+    found = {
+        (names[resolution], series, day): HeldDay(*held)
+        for resolution, series, day, *held in _noted(connection, "resolution", _OF_CANDLES)
+    }
+    found |= {
+        (dataset, series, day): HeldDay(*held)
+        for dataset, series, day, *held in _noted(connection, "dataset", _OF_ROWS)
+    }
+    return dict(sorted(found.items()))
+
+
+def _noted(connection: Connection, dataset: str, parts: Sequence[_Part]) -> list[tuple[Any, ...]]:
+    """What is noted of rows, by the column that says of which dataset they are, series and day."""
+    tables = " union all ".join(
+        f"""
+        select {dataset} as dataset, {part.series} as series, {day_of(part.table, part.at)} as day,
+               {"received" if part.table in (CANDLE_DAYS, DATASET_DAYS) else 0} as rows,
+               hash('{part.table.name}', {_columns(part.table)}) as mark,
+               epoch_us({part.told_at}) as told_us
+        from {part.table.name}
+        """
+        for part in parts
+        if part.told_at
+    )
+    return connection.execute(
+        f"""
+        select dataset, series, day, sum(rows)::bigint, sum(mark), max(told_us)
+        from ({tables}) group by all
+        """
+    ).fetchall()
+
+
+def held_whole(connection: Connection, table: Table) -> tuple[int, int]:
+    """How many rows a table has, and a sum over all that is in them."""
+    [found] = connection.execute(
+        f"select count(*), coalesce(sum(hash({_columns(table)})), 0) from {table.name}"
+    ).fetchall()
+    rows, mark = found
+    return int(rows), int(mark)
+
+
+def row_counts(connection: Connection) -> dict[str, int]:
+    """How many rows each table has."""
+    return {
+        table.name: connection.execute(f"select count(*) from {table.name}").fetchall()[0][0]
+        for table in TABLES
+    }
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(column.name for column in table.columns)
+
+
+def copy_days(
+    source: Warehouse,
+    target: Warehouse,
+    dataset: Dataset,
+    spans: Sequence[Span],
+    require: Change[None] = lambda connection: None,
+) -> None:
+    """Make all that `target` holds of these days what `source` does, in one transaction, which
+    begins with `require`: it raises where `target` holds something else by then."""
+
+    def copy(connection: Connection) -> None:
+        require(connection)
+        *_, proofs = parts = _parts(dataset)
+        held = _hashes(connection, dataset, proofs, spans)
+        for part in parts:
+            table, days = part.table.name, part.days(dataset, spans)
+            if held:
+                connection.execute(f"delete from {table} using {_SPANS} where {part.among}", days)
+            connection.execute(
+                f"insert into {table} by name "
+                f"select {table}.* from {SOURCE}.{table}, {_SPANS} where {part.among}",
+                days,
+            )
+        copied = _hashes(connection, dataset, proofs, spans)
+        added = {}
+        for series in held | copied:
+            (some, total), (former, former_total) = (
+                sums.get(series, (0, 0)) for sums in (copied, held)
+            )
+            added[series] = (some - former, total - former_total)
+        add_to_series(connection, dataset, added, is_merging=bool(held))
+
+    _copy(source, target, copy, {span.series for span in spans})
+
+
+def _hashes(
+    connection: Connection, dataset: Dataset, proofs: _Part, spans: Sequence[Span]
+) -> dict[str, Added]:
+    """How many of these days are held of each series, and the sum of their hashes."""
+    found = connection.execute(
+        f"select span.series, list(proof_hash) from {proofs.table.name}, {_SPANS} "
+        f"where {proofs.among} group by all",
+        proofs.days(dataset, spans),
+    ).fetchall()
+    return {series: (len(hashes), sum_of(hashes)) for series, hashes in found}
+
+
+def copy_whole(
+    source: Warehouse,
+    target: Warehouse,
+    table: Table,
+    require: Change[None] = lambda connection: None,
+) -> None:
+    """Make all that `target` holds of a table what `source` does, in one transaction, which begins
+    with `require`."""
+
+    def copy(connection: Connection) -> None:
+        require(connection)
+        connection.execute(f"delete from {table.name}")
+        connection.execute(f"insert into {table.name} by name from {SOURCE}.{table.name}")
+
+    _copy(source, target, copy, {table.name})
+
+
+def _copy(
+    source: Warehouse, target: Warehouse, copy: Change[None], series: Collection[str]
+) -> None:
+    def change(connection: Connection) -> None:
+        try:
+            with source.attached_to(connection):
+                copy(connection)
+        finally:
+            # The DuckDB that a lake is attached to lives on, and would keep the source open; a
+            # transaction that failed could not let go of it.
+            with connection.cursor() as another:
+                another.execute(f"detach database if exists {SOURCE}")
+
+    with source.reading():
+        target.write(change, series)

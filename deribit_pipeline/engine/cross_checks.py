@@ -1,0 +1,181 @@
+"""Rows that contradict themselves or their witness: requested again until two responses share
+them."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from deribit_pipeline.domain.windows import Moments
+from deribit_pipeline.engine.believing import Unproved, pages_of, together
+from deribit_pipeline.engine.checked import Checked, checked
+from deribit_pipeline.engine.grid_windows import Page
+from deribit_pipeline.engine.rows import Columns
+from deribit_pipeline.engine.votes import Votes
+from deribit_pipeline.engine.window_pages import PageFetcher
+from deribit_pipeline.engine.witness import Comparison, Disagreement, Witness
+from deribit_pipeline.errors import DeribitBadPayload
+
+logger = logging.getLogger(__name__)
+
+# How often rows are requested again: a response may fail, and what one corrects may show more.
+_ROUNDS = 6
+
+# So many disagreements are confirmed before a witness that most rows disagree with is given up.
+_SAMPLE = 5
+
+Doubts = Sequence[Moments]
+"""Rows to request again, of each cadence."""
+
+
+class CrossChecks:
+    """The cross-checks of one series' rows, of one or several cadences. With `each_twice`, two
+    responses for different windows must share every row."""
+
+    def __init__(
+        self,
+        witness: Witness,
+        fetchers: Sequence[PageFetcher],
+        nothing: Columns,
+        series: str,
+        *,
+        each_twice: bool = False,
+    ) -> None:
+        self._witness = witness
+        self._fetchers = fetchers
+        self._nothing = nothing
+        self._series = series
+        self._each_twice = each_twice
+        self._given_up: set[str] = set()
+        self._confirmed = Counter[str]()
+
+    async def checked(self, believed: Sequence[Sequence[Page | Unproved]]) -> Checked:
+        """The pieces of each cadence after their rows were compared, and requested again where
+        they contradict each other or cannot be. Raises DeribitError as a request does."""
+        votes = [
+            Votes(fetcher.cadence.at, pages_of(pieces), self._nothing)
+            for fetcher, pieces in zip(self._fetchers, believed, strict=True)
+        ]
+        if self._each_twice:
+            await together(
+                _each_again(fetcher, some, page)
+                for fetcher, some, pieces in zip(self._fetchers, votes, believed, strict=True)
+                for page in pages_of(pieces)
+                if not page.is_confirmed and len(page.moments)
+            )
+        await self._settle(votes, lambda: self._impossible(votes))
+        for comparison in self._compared(votes):
+            await self._try_out(votes, comparison)
+        await self._settle(votes, lambda: self._disagreeing(votes))
+        self._weigh_hints(votes)
+        cadences = [fetcher.cadence for fetcher in self._fetchers]
+        return checked(cadences, votes, self._witness, frozenset(self._given_up))
+
+    def _compared(self, votes: Sequence[Votes]) -> Sequence[Comparison]:
+        return self._witness.compared([some.rows for some in votes])
+
+    def _impossible(self, votes: Sequence[Votes]) -> Doubts:
+        return [
+            np.concatenate(
+                [
+                    some.malformed,
+                    *(
+                        some.rows[fetcher.cadence.at][flags]
+                        for flags in self._witness.impossible(some.rows).values()
+                    ),
+                ]
+            )
+            for some, fetcher in zip(votes, self._fetchers, strict=True)
+        ]
+
+    def _disagreeing(self, votes: Sequence[Votes]) -> Doubts:
+        """Rows that are impossible, and those that disagree with a witness not given up."""
+        found = [
+            disagreement
+            for comparison in self._compared(votes)
+            if comparison.what not in self._given_up
+            for disagreement in comparison.disagreements
+        ]
+        return [
+            np.concatenate(parts)
+            for parts in zip(self._impossible(votes), _rows_of(found, len(votes)), strict=True)
+        ]
+
+    async def _try_out(self, votes: Sequence[Votes], comparison: Comparison) -> None:
+        """Where most rows disagree with a witness, confirm a few first: where none of these
+        changes, the witness is not what it is taken for, and no more requests are spent."""
+        denied = comparison.disagreements
+        if comparison.is_hint or comparison.what in self._given_up or len(denied) < _SAMPLE:
+            return
+        if not comparison.is_mostly_denied:
+            return
+        some = denied[:: len(denied) // _SAMPLE][:_SAMPLE]
+        await self._settle(votes, lambda: _rows_of(some, len(votes)))
+        still = {
+            disagreement.moment
+            for again in self._compared(votes)
+            if again.what == comparison.what
+            for disagreement in again.disagreements
+        }
+        is_news = comparison.what not in self._given_up  # another stretch may have been faster
+        if is_news and still.issuperset(disagreement.moment for disagreement in some):
+            self._given_up.add(comparison.what)
+            logger.warning(
+                "Of %s, most %s disagree, and further responses confirm them: such rows are "
+                "stored with a verdict and not requested again",
+                self._series,
+                comparison.what,
+            )
+
+    def _weigh_hints(self, votes: Sequence[Votes]) -> None:
+        """Give a hint up that was confirmed to be wrong often enough."""
+        for comparison in self._compared(votes):
+            if comparison.is_hint:
+                self._confirmed[comparison.what] += len(comparison.disagreements)
+                if self._confirmed[comparison.what] >= _SAMPLE:
+                    self._given_up.add(comparison.what)
+
+    async def _settle(self, votes: Sequence[Votes], doubts: Callable[[], Doubts]) -> None:
+        """Request rows again, each time in other windows, until each is confirmed or given up."""
+        for reach in range(1, _ROUNDS + 1):
+            undecided = [
+                some.undecided(np.concatenate([moments, some.unshared]))
+                for some, moments in zip(votes, doubts(), strict=True)
+            ]
+            if not any(map(len, undecided)):
+                return
+            await together(
+                _asked_again(fetcher, some, moments, reach)
+                for fetcher, some, moments in zip(self._fetchers, votes, undecided, strict=True)
+            )
+
+
+async def _each_again(fetcher: PageFetcher, votes: Votes, page: Page) -> None:
+    """Request all rows of a page once more, in a window with other bounds, and doubt those that
+    are not the same there."""
+    for window in fetcher.cadence.again(page.window, 1):
+        part = page.part(window)
+        try:
+            votes.compare(await fetcher.look(window, 1), part.moments)
+        except DeribitBadPayload as error:
+            logger.warning("%s; requesting the rows again in another window", error)
+            votes.doubt(part.moments)
+
+
+async def _asked_again(fetcher: PageFetcher, votes: Votes, moments: Moments, reach: int) -> None:
+    """Request these rows in other windows."""
+    for window in fetcher.looks(moments):
+        try:
+            votes.add(await fetcher.look(window, reach), moments)
+        except DeribitBadPayload as error:
+            logger.warning("%s; requesting the rows again in another window", error)
+
+
+def _rows_of(found: Sequence[Disagreement], cadences: int) -> Doubts:
+    """The rows, of each cadence, that may be wrong where these disagree."""
+    nothing = np.empty(0, "datetime64[ms]")
+    return [
+        np.concatenate([nothing, *(disagreement.rows[number] for disagreement in found)])
+        for number in range(cadences)
+    ]

@@ -1,0 +1,37 @@
+"""Rows that came twice: alike they are one row, and otherwise none of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.malformed import Malformed
+from deribit_pipeline.engine.rows import Columns, count_of, differences, keys_of, some_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distinct:
+    """The rows in the order they came, each key once. `repeated` counts those that came again equal
+    in every column; `malformed` are those of one key with different values, all left out."""
+
+    rows: Columns
+    repeated: int = 0
+    malformed: tuple[Malformed, ...] = ()
+
+
+def distinct(dataset: Dataset, rows: Columns) -> Distinct:
+    """Each row of a response once."""
+    keys = keys_of(dataset, rows)
+    _, firsts, which = np.unique(keys, return_index=True, return_inverse=True)
+    if len(firsts) == len(keys):
+        return Distinct(rows)
+    is_other = differences(rows, some_of(rows, firsts[which]))
+    torn = np.unique(which[is_other])
+    is_first = np.zeros(len(keys), bool)
+    is_first[np.delete(firsts, torn)] = True
+    moments = rows[dataset.at][firsts[torn]].astype("datetime64[ms]").astype(np.int64).tolist()
+    return Distinct(
+        some_of(rows, is_first),
+        count_of(rows) - len(firsts) - int(np.count_nonzero(is_other)),
+        tuple(Malformed(at, at, "it came twice, with different values") for at in moments),
+    )

@@ -1,0 +1,180 @@
+"""Which days are settled, and which should be and are not."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.registry import Selection
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proofs import DayState, Proof
+from deribit_pipeline.domain.windows import days_between, spans_of
+from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine.failed_days import failed_days
+from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.proof_reads import proofs, proofs_of
+from deribit_pipeline.instruments.relisted import Listings, unknown_to, unsupported
+from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+# A break of up to a month in what is held was hardly meant.
+_BRIDGED_DAYS = 31
+
+# An exchange that fills a gap does so within the hour, or much later: until then a gap is asked
+# for each time.
+_YOUNG = timedelta(hours=1)
+
+_EVERYTHING = Selection()
+
+NOTHING_LISTED: Listings = {}
+
+
+@dataclass(slots=True)
+class Incomplete:
+    """The days to ask for again, by dataset and series; `resting` counts gapped days that
+    are not due yet, the first of them `due_at`."""
+
+    days: dict[Dataset, dict[str, list[date]]] = field(default_factory=dict)
+    resting: int = 0
+    due_at: datetime | None = None
+
+
+def incomplete_days(
+    warehouse: Warehouse,
+    now: datetime,
+    selection: Selection = _EVERYTHING,
+    listed: Listings = NOTHING_LISTED,
+) -> Incomplete:
+    """What to ask for again at `now`.
+
+    Of each dataset and series that is held, or failed, every day that is over should be settled:
+    those that were ever requested, and those of a break of up to a month between them. Days that
+    were requested and failed are due at once, the running one too. A gapped day rests for
+    as long as its gaps had been known when they were last asked for, so that it is asked at
+    growing distances. A day that rests on a listing is asked for again once the listing is no
+    longer as it was, by `listed` or by the table `instruments`. With a first or last day, every day
+    from or to it is asked for now.
+    """
+    first, last = selection.first, selection.last
+    found = Incomplete()
+    with warehouse.reading() as connection:
+        held = proofs(connection, replace(selection, first=None, last=None))
+        confirmed = {
+            dataset: _gaps_last_confirmed(connection, dataset, selection.series) for dataset in held
+        }
+        relisted = {
+            dataset: unsupported(connection, some, listed) for dataset, some in held.items()
+        }
+        failed = failed_days(connection, replace(selection, first=None, last=None))
+    due_now: dict[Dataset, dict[str, set[date]]] = {}
+    for each in failed:
+        if each.day <= now.date():
+            due_now.setdefault(each.dataset, {}).setdefault(each.series, set()).add(each.day)
+    for dataset in dict.fromkeys([*held, *due_now]):
+        some, due = held.get(dataset, ()), due_now.get(dataset, {})
+        asked = {name: set(days) for name, days in due.items()}
+        done: dict[str, set[date]] = {}
+        for proof in some:
+            asked.setdefault(proof.series, set()).add(proof.day)
+            if (proof.series, proof.day) in relisted[dataset]:
+                continue
+            if proof.is_settled:
+                done.setdefault(proof.series, set()).add(proof.day)
+            elif (
+                proof.state is DayState.GAPPED
+                and not (first or last)
+                and proof.day not in due.get(proof.series, ())
+            ):
+                key = (proof.series, proof.day)
+                due_at = gap_due_at(proof.fetched_at, confirmed[dataset].get(key, proof.fetched_at))
+                if due_at > now:
+                    done.setdefault(proof.series, set()).add(proof.day)
+                    found.resting += 1
+                    found.due_at = min(due_at, found.due_at or due_at)
+        newest = newest_over(dataset, now)
+        for name, days in asked.items():
+            spans = spans_of(days, bridging=_BRIDGED_DAYS)
+            if first or last:
+                spans = [(first or min(days), min(last or newest, newest))]
+            settled = done.get(name, set())
+            wanted = {
+                day
+                for begin, end in spans
+                for day in days_between(begin, min(end, newest))
+                if day not in settled
+            }
+            wanted |= {
+                day
+                for day in due.get(name, ())
+                if (first is None or day >= first) and (last is None or day <= last)
+            }
+            if wanted:
+                found.days.setdefault(dataset, {})[name] = sorted(wanted)
+    return found
+
+
+def _gaps_last_confirmed(
+    connection: Connection, dataset: Dataset, series: Collection[str]
+) -> dict[tuple[str, date], datetime]:
+    """When the gaps of a day were last asked for in vain, by series and day."""
+    if dataset.resolution is not None:
+        of_candles = reads.gaps_last_confirmed(connection, series, dataset.resolution)
+        return {(name, day): moment for (name, _, day), moment in of_candles.items()}
+    gaps = datasets.gaps_of_days(connection, [dataset.name], series)
+    return {
+        (name, day): max(confirmed_at for *_, confirmed_at in some)
+        for (_, name, day), some in gaps.items()
+    }
+
+
+def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
+    """When to ask again for gaps that were noticed, and last confirmed, at these times."""
+    known_for = confirmed_at - noticed_at
+    return confirmed_at + (known_for if known_for >= _YOUNG else timedelta(0))
+
+
+def newest_over(dataset: Dataset, now: datetime) -> date:
+    """The newest day whose last row is over at `now`, whatever the grid of its candles."""
+    resolution = dataset.resolution
+    if resolution is None:
+        return now.date() - timedelta(days=1)
+    overhang = resolution.duration if resolution.anchor is None else resolution.anchor
+    return (now - overhang).date() - timedelta(days=1)
+
+
+def settled_days(
+    connection: Connection, dataset: Dataset, days: Days, listed: Listings = NOTHING_LISTED
+) -> list[Proof]:
+    """The proofs of those days about which nothing more need be asked: not of those that rest on a
+    listing which is no longer as it was, by `listed` or by the table `instruments`."""
+    wanted = {(name, day) for name, some in days.items() for day in some}
+    if not wanted:
+        return []
+    first, last = min(day for _, day in wanted), max(day for _, day in wanted)
+    found = proofs_of(connection, dataset, list(days), first, last)
+    settled = [proof for proof in found if proof.is_settled and (proof.series, proof.day) in wanted]
+    relisted = unsupported(connection, settled, listed)
+    return [proof for proof in settled if (proof.series, proof.day) not in relisted]
+
+
+def names_resting(warehouse: Warehouse, dataset: Dataset, days: Days) -> list[str]:
+    """The instruments with settled days that rest on a listing, of which no newer one is held."""
+    with warehouse.reading() as connection:
+        return unknown_to(connection, settled_days(connection, dataset, days))
+
+
+def held_names_resting(warehouse: Warehouse, selection: Selection) -> list[str]:
+    """The same, of all days that are held."""
+    with warehouse.reading() as connection:
+        held = proofs(connection, selection)
+        return unknown_to(connection, [proof for some in held.values() for proof in some])
+
+
+def held_series(warehouse: Warehouse, selection: Selection = _EVERYTHING) -> set[str]:
+    """The instruments, currencies and indices of which any day was ever requested."""
+    with warehouse.reading(as_it_is=True) as connection:
+        held = proofs(connection, Selection(selection.datasets))
+        failed = failed_days(connection, Selection(selection.datasets))
+    return {proof.series for some in held.values() for proof in some} | {
+        each.series for each in failed
+    }

@@ -1,0 +1,56 @@
+"""Days of series in pieces that one Dagster run each makes, and what becomes of them."""
+
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from deribit_pipeline.domain.windows import days_between, spans_of
+from deribit_pipeline.engine.outcome import Key, Outcome
+
+Days = Mapping[str, Collection[date]]
+"""The days of each series: of an instrument, a currency, an index."""
+
+# A run costs as much as some thirty of its days, so days already proved are recorded again rather
+# than a run broken in two.
+_BRIDGED_DAYS = 30
+
+# Dagster's memory grows with the days of a run, and it records them when the run ends: small runs
+# are recorded while the next ones are fetched.
+_MOST_DAYS = 400
+
+
+@dataclass(slots=True)
+class Job:
+    """The days of one Dagster run, and what has become of them so far."""
+
+    run_id: str
+    days: Days
+    outcome: Outcome = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.outcome = Outcome(asked=len(self.series_days()))
+
+    def series_days(self) -> set[Key]:
+        """Each series' day once."""
+        return {(name, day) for name, wanted in self.days.items() for day in wanted}
+
+
+def jobs_of(days: Days, most: int = _MOST_DAYS) -> list[Job]:
+    """The days as jobs: each is a span of days, the same of one or more series.
+
+    What lies between two wanted days may be in a job too, where the span goes on soon after.
+    """
+    alike: dict[tuple[date, date], list[str]] = {}
+    for name, wanted in days.items():
+        for span in spans_of(wanted, bridging=_BRIDGED_DAYS):
+            alike.setdefault(span, []).append(name)
+    made = []
+    for (first, last), names in sorted(alike.items()):
+        together = max(1, most // ((last - first).days + 1))
+        for n in range(0, len(names), together):
+            for start in days_between(first, last, step=most):
+                stretch = list(days_between(start, min(last, start + timedelta(days=most - 1))))
+                of_names = dict.fromkeys(names[n : n + together], stretch)
+                made.append(Job(str(uuid.uuid4()), of_names))
+    return made

@@ -1,0 +1,45 @@
+"""What would be lost if one warehouse took the place of another."""
+
+from deribit_pipeline.datasets.registry import Selection, dataset_of
+from deribit_pipeline.domain.proofs import Proof
+from deribit_pipeline.engine.proof_reads import proofs
+from deribit_pipeline.instruments.history import asked_at
+from deribit_pipeline.warehouse.place import Connection
+
+
+def what_is_lost(there: Connection, here: Connection) -> list[str]:
+    """What the warehouse that is `there` holds and the one from `here` does not, each in words,
+    such as `BTC-PERPETUAL 1m 2024-01-31 (complete)`; none where nothing is lost.
+
+    These are days that are not held here, are proved there alone, have more rows or revisions
+    there, or of which the exchange said something else later there; and lists of instruments that
+    are newer there. Both may be of an older version.
+    """
+    ours = {_place(proof): proof for some in proofs(here, Selection()).values() for proof in some}
+    lost = [
+        f"{proof.series} {dataset_of(proof).short_label} {proof.day} "
+        f"({proof.state.replace('_', ' ')})"
+        for some in proofs(there, Selection()).values()
+        for proof in some
+        if _is_richer(proof, ours.get(_place(proof)))
+    ]
+    asked = asked_at(here)
+    return lost + [
+        f"the instruments of {currency}"
+        for currency, at in asked_at(there).items()
+        if currency not in asked or at > asked[currency]
+    ]
+
+
+def _place(proof: Proof) -> tuple[str, object]:
+    return dataset_of(proof).name, (proof.series, proof.day)
+
+
+def _is_richer(theirs: Proof, ours: Proof | None) -> bool:
+    """Whether their day says what ours does not."""
+    if ours is None or (theirs.is_settled and not ours.is_settled):
+        return True
+    if theirs.received > ours.received or theirs.revised > ours.revised:
+        return True
+    differs = (theirs.state, theirs.content_hash) != (ours.state, ours.content_hash)
+    return differs and theirs.fetched_at > ours.fetched_at

@@ -1,0 +1,228 @@
+"""What binds a proof: one hash for each day over all that the tables say of it, and for each series
+the sum of these.
+
+`content_hash` covers a day's rows; `proof_hash` covers that hash, everything else in the proof, and
+all that is noted of the day: gaps, arrivals, revisions. `warehouse.series_proofs` keeps them true.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+
+from deribit_pipeline.datasets.candles.table import (
+    CANDLE_ARRIVALS,
+    CANDLE_DAYS,
+    CANDLE_GAPS,
+    CANDLE_REVISIONS,
+)
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS, DATASET_GAPS, DATASET_REVISIONS
+from deribit_pipeline.warehouse.tables import Column, Table
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MODULUS = 1 << 128
+
+
+Row = Sequence[object]
+"""A row of a table, as `stored` makes it of values and `read_facts` reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A table of what is noted of days' rows; `at` says on which day a row is."""
+
+    table: Table
+    at: str
+
+    @property
+    def day(self) -> str:
+        """The UTC day of a row."""
+        return self.at if self.at == "day" else f"cast(timezone('UTC', {self.at}) as date)"
+
+
+@dataclass(frozen=True, slots=True)
+class ProofTables:
+    """The tables that hold proofs: of each row, `group` is the column that says of which dataset it
+    is, and `series` that of the series."""
+
+    days: Table
+    group: str
+    series: str
+    notes: tuple[Noted, ...]
+
+
+OF_CANDLES = ProofTables(
+    CANDLE_DAYS,
+    "resolution",
+    "instrument_name",
+    (
+        Noted(CANDLE_GAPS, "opened_at"),
+        Noted(CANDLE_ARRIVALS, "day"),
+        Noted(CANDLE_REVISIONS, "opened_at"),
+    ),
+)
+OF_ROWS = ProofTables(
+    DATASET_DAYS, "dataset", "series", (Noted(DATASET_GAPS, "day"), Noted(DATASET_REVISIONS, "day"))
+)
+
+
+def _place(table: Table, name: str) -> int:
+    return [column.name for column in table.columns].index(name)
+
+
+_OPENED_AT, _MISSING = _place(CANDLE_GAPS, "opened_at"), _place(DATASET_GAPS, "missing")
+
+
+def tables_of(dataset: Dataset) -> ProofTables:
+    """The tables that hold the proofs of a dataset."""
+    return OF_CANDLES if dataset.resolution else OF_ROWS
+
+
+def group_of(dataset: Dataset) -> str:
+    """What the column `group` of these tables says of the dataset's rows."""
+    return dataset.resolution.value if dataset.resolution else dataset.name
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that the tables say of a day: its proofs (one, unless something is wrong), and what is
+    noted of it, by table in the order of `ProofTables.notes`."""
+
+    tables: ProofTables
+    notes: tuple[list[Row], ...]
+    proofs: list[Row] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+
+    def hash_of(self, proof: Row) -> str:
+        """The hash that the proof must have."""
+        return proof_hash(proof, self.notes)
+
+    @property
+    def named_gaps(self) -> int:
+        """How many rows are named as missing, each once."""
+        gaps = self.notes[0]
+        if self.tables is OF_CANDLES:
+            return len({row[_OPENED_AT] for row in gaps})
+        return sum(int(str(row[_MISSING])) for row in gaps)
+
+    @property
+    def environments(self) -> list[str]:
+        """What its proofs are of: mainnet, testnet or sandbox."""
+        place = _place(self.tables.days, "environment")
+        return [str(proof[place]) for proof in self.proofs]
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether any of it was changed since its hash was written."""
+        return list(map(self.hash_of, self.proofs)) != self.hashes
+
+
+def proof_hash(proof: Row, notes: Sequence[Sequence[Row]]) -> str:
+    """The hash of a day's proof and notes, in hex: 128 bits of BLAKE2b.
+
+    Over the proof's row without its hash, then for each table of notes the number of its rows and
+    the rows, sorted. Each value is written with its kind and its length.
+    """
+    digest = hashlib.blake2b(_encoded(proof), digest_size=16)
+    for rows in notes:
+        digest.update(b"%d;" % len(rows))
+        for row in sorted(map(_encoded, rows)):
+            digest.update(row)
+    return digest.hexdigest()
+
+
+def _encoded(row: Row) -> bytes:
+    values = (
+        f"f{value.hex()}" if isinstance(value, float) else f"{type(value).__name__[0]}{value}"
+        for value in row
+    )
+    texts = [value.encode("utf-8", "surrogateescape") for value in values]
+    return b"".join(b"%d:%b" % (len(text), text) for text in texts)
+
+
+def stored(*values: object) -> Row:
+    """The values of a row as they are hashed: days and instants as numbers since 1970, instants in
+    microseconds."""
+    return tuple(map(_stored, values))
+
+
+def _stored(value: Any) -> object:
+    if isinstance(value, datetime):
+        since = value - _EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    if isinstance(value, date):
+        return (value - _EPOCH.date()).days
+    if isinstance(value, np.datetime64):
+        return int(value.astype("datetime64[us]").astype(np.int64))
+    return value
+
+
+def _as_stored(column: Column) -> str:
+    casts = {
+        "timestamptz": f"epoch_us({column.name})",
+        "date": f"{column.name} - date '1970-01-01'",
+        "json": f"cast({column.name} as varchar)",
+    }
+    return casts.get(column.type, column.name)
+
+
+def read_facts(
+    connection: Connection,
+    dataset: Dataset,
+    series: Collection[str],
+    days: Collection[date] = (),
+) -> dict[tuple[str, date], Facts]:
+    """All that the tables say of these series, by series and day: of these days, of all where none
+    is named."""
+    tables = tables_of(dataset)
+    wanted = set(days)
+    parameters: dict[str, object] = {"name": group_of(dataset), "series": list(series)}
+    if wanted:
+        parameters |= {"first": min(wanted), "last": max(wanted)}
+    found: dict[tuple[str, date], Facts] = {}
+
+    def facts(key: tuple[str, date]) -> Facts:
+        return found.setdefault(key, Facts(tables, tuple([] for _ in tables.notes)))
+
+    def rows(table: Table, day: str) -> Iterator[tuple[tuple[str, date], Row]]:
+        columns = [_as_stored(column) for column in table.columns]
+        within = f"and {day} between $first and $last" if wanted else ""
+        for name, at, *row in connection.execute(
+            f"""
+            select {tables.series}, {day}, {", ".join(columns)} from {table.name}
+            where {tables.group} = $name and {tables.series} in $series {within}
+            """,
+            parameters,
+        ).fetchall():
+            if not wanted or at in wanted:
+                yield (name, at), row
+
+    for key, (*proof, hashed) in rows(tables.days, "day"):
+        facts(key).proofs.append(proof)
+        facts(key).hashes.append(str(hashed))
+    for place, noted in enumerate(tables.notes):
+        for key, row in rows(noted.table, noted.day):
+            facts(key).notes[place].append(row)
+    return found
+
+
+def sum_of(hashes: Iterable[str]) -> int:
+    """The sum of hashes, as far as it is told apart."""
+    return sum(map(_number, hashes)) % _MODULUS
+
+
+def hex_of(total: int) -> str:
+    """A sum as `series_proofs` holds it."""
+    return f"{total % _MODULUS:032x}"
+
+
+def _number(hashed: str) -> int:
+    try:
+        return int(hashed, 16)
+    except ValueError:  # of a proof that something else wrote
+        return int.from_bytes(hashlib.blake2b(hashed.encode(), digest_size=16).digest())

@@ -1,0 +1,14 @@
+"""Which datasets can be asked for at all."""
+
+from deribit_pipeline.datasets.registry import DATASETS
+from deribit_pipeline.domain.dataset import Dataset, Group
+from deribit_pipeline.settings import Settings
+
+
+def within_reach(settings: Settings) -> tuple[Dataset, ...]:
+    """Every dataset; those of an account only where one is set."""
+    return tuple(
+        dataset
+        for dataset in DATASETS.values()
+        if dataset.group is not Group.ACCOUNT or settings.client_id
+    )

@@ -1,0 +1,131 @@
+"""What to read of a series over a window: a query for its rows, and the proofs it rests on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.proofs import DayState, Proof
+from deribit_pipeline.domain.windows import TimeWindow, days_between, spans_of
+from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.errors import IncompleteDays
+from deribit_pipeline.warehouse.place import Connection
+
+# So many spans of days an error names; of the rest it counts the days.
+_SPANS_NAMED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Rows of a series, to be read on the connection that they were selected on.
+
+    `query` answers them with its `parameters`, in no order; `at` is its column of instants, and
+    `order` what to sort by. `proofs` are all that the rows rest on. `lacking` says, of each day
+    that is not proved, what is known of it. Candles that open on the days `rolled_up` are made of
+    minutes.
+    """
+
+    dataset: Dataset
+    series: str
+    query: str
+    parameters: Mapping[str, object]
+    at: str
+    order: str
+    proofs: Sequence[Proof]
+    lacking: Mapping[date, str]
+    rolled_up: Sequence[date] = ()
+
+    def require_complete(self) -> None:
+        """Raise IncompleteDays where a day is not proved, or where the series was listed on none:
+        an answer without a row would pass for one."""
+        if self.lacking:
+            raise _incomplete(self.dataset, self.series, self.lacking)
+        if all(proof.state is DayState.NOT_LISTED for proof in self.proofs):
+            unlisted = {proof.day: _known_of(proof) for proof in self.proofs}
+            raise _incomplete(self.dataset, self.series, unlisted)
+
+
+def rows(
+    connection: Connection,
+    dataset: Dataset,
+    series: str,
+    window: TimeWindow,
+    only: Mapping[str, str] | None = None,
+) -> Excerpt:
+    """The rows, of any dataset but candles, whose instant is in the window.
+
+    `only` names values of columns, such as a resolution: these columns are left out.
+    """
+    table, only = datasets.table_of(dataset), only or {}
+    columns = [column.name for column in table.columns_but(table.key[0]) if column.name not in only]
+    days = days_of(window)
+    proofs: dict[date, Proof] = {
+        proof.day: proof
+        for proof in datasets.proofs(connection, (dataset.name,), (series,), days[0], days[-1])
+    }
+    return Excerpt(
+        dataset,
+        series,
+        f"select {', '.join(columns)} from {table.name} where {table.key[0]} = $series "
+        f"and {dataset.at} >= $start and {dataset.at} < $end"
+        + "".join(f" and {name} = ${name}" for name in only),
+        {"series": series, "start": window.start, "end": window.end, **only},
+        dataset.at,
+        ", ".join(name for name in dataset.key if name not in only),
+        list(proofs.values()),
+        lacking({day: proofs.get(day) for day in days}),
+    )
+
+
+def days_of(window: TimeWindow) -> list[date]:
+    """Every UTC day that the window touches."""
+    return list(days_between(window.start.date(), (window.end - timedelta.resolution).date()))
+
+
+def lacking(days: Mapping[date, Proof | None]) -> dict[date, str]:
+    """The days that are not proved, and what is known of each."""
+    return {
+        day: _known_of(proof)
+        for day, proof in days.items()
+        if proof is None or not proof.is_settled
+    }
+
+
+def span(first: date, last: date) -> str:
+    """Unbroken days in a sentence."""
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _known_of(proof: Proof | None) -> str:
+    if proof is None:
+        return "never asked for"
+    if proof.state is DayState.GAPPED:
+        return f"gapped, {proof.missing:,} missing"
+    return proof.state.replace("_", " ")
+
+
+def _incomplete(dataset: Dataset, series: str, days: Mapping[date, str]) -> IncompleteDays:
+    spans = [
+        (first, last, known)
+        for known in dict.fromkeys(days.values())
+        for first, last in spans_of(day for day, said in days.items() if said == known)
+    ]
+    spans.sort()
+    named = [f"{span(first, last)} ({known})" for first, last, known in spans[:_SPANS_NAMED]]
+    more = sum((last - first).days + 1 for first, last, _ in spans[_SPANS_NAMED:])
+    message = f"{series} has no complete {dataset.label} of {', '.join(named)}" + (
+        f" and {more:,} more days" if more else ""
+    )
+    wanting = [day for day, known in days.items() if known != "not listed"]
+    if wanting:
+        what, whose = f"--dataset {dataset.name}", "--series"
+        if dataset.resolution:
+            what = f"--resolution {dataset.resolution.value}"
+        if dataset.series is SeriesKind.INSTRUMENT:
+            whose = "--instruments"
+        message += (
+            f": run deribit-pipeline backfill {what} {whose} {series} --start {min(wanting)} "
+            f"--end {max(wanting)}, or take what is held with complete_only=False "
+            "(--allow-incomplete)"
+        )
+    return IncompleteDays(f"{message}.", series=series, days=days)

@@ -1,0 +1,86 @@
+"""What is held that no proof speaks of, and what was proved and is not held; of all datasets."""
+
+from collections.abc import Iterator
+from datetime import date
+
+from deribit_pipeline.datasets.candles.table import CANDLES as CANDLES_TABLE
+from deribit_pipeline.datasets.registry import CANDLES, DATASETS
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proofs import CrossCheck, DayState
+from deribit_pipeline.engine.proof_hashes import OF_CANDLES, OF_ROWS, group_of, sum_of
+from deribit_pipeline.engine.series_proofs import written_sums
+from deribit_pipeline.warehouse.place import Connection
+
+_ALL = (OF_CANDLES, OF_ROWS)
+_DATASETS = {
+    **{(OF_CANDLES, group_of(dataset)): dataset for dataset in CANDLES.values()},
+    **{
+        (OF_ROWS, dataset.name): dataset
+        for dataset in DATASETS.values()
+        if dataset.resolution is None
+    },
+}
+
+
+def unknown_words(connection: Connection) -> list[str]:
+    """What proofs, and what belongs to them, say that no version says, in sentences."""
+    found = []
+    for tables in _ALL:
+        groups = [group for of, group in _DATASETS if of is tables]
+        names = [tables.days.name, *(noted.table.name for noted in tables.notes)]
+        if tables is OF_CANDLES:
+            names.append(CANDLES_TABLE.name)
+        for name in names:
+            found += _unknown(connection, name, tables.group, groups)
+        found += _unknown(connection, tables.days.name, "state", list(DayState))
+        found += _unknown(connection, tables.days.name, "cross_check", list(CrossCheck))
+    return found + _unknown(connection, "series_proofs", "dataset", list(DATASETS))
+
+
+def differing_series(connection: Connection) -> Iterator[tuple[Dataset, str, str]]:
+    """The series of which other days are held than were written, and in what they differ."""
+    written = written_sums(connection)
+    held: dict[tuple[str, str], list[str]] = {}
+    for tables in _ALL:
+        for group, series, hashed in connection.execute(
+            f"select {tables.group}, {tables.series}, proof_hash from {tables.days.name}"
+        ).fetchall():
+            held.setdefault((_DATASETS[tables, group].name, series), []).append(hashed)
+    for key in sorted(held.keys() | written.keys()):
+        hashes, (days, total) = held.get(key, []), written.get(key, (0, 0))
+        dataset, series = DATASETS[key[0]], key[1]
+        if len(hashes) != days:
+            yield dataset, series, f"{len(hashes):,} days are held, {days:,} were written"
+        elif sum_of(hashes) != total:
+            yield dataset, series, "other days are held, or other proofs of them, than were written"
+
+
+def noted_without_proof(connection: Connection) -> Iterator[tuple[Dataset, str, date, str]]:
+    """Dataset, series, day and table of gaps, arrivals and revisions of days without a proof."""
+    for tables in _ALL:
+        for noted in tables.notes:
+            for group, series, day in connection.execute(
+                f"""
+                with noted as (
+                    select distinct {tables.group} as of, {tables.series} as series,
+                           {noted.day} as day
+                    from {noted.table.name}
+                )
+                from noted
+                where not exists (
+                    from {tables.days.name} as proved
+                    where proved.{tables.group} = noted.of
+                      and proved.{tables.series} = noted.series and proved.day = noted.day
+                )
+                order by all
+                """
+            ).fetchall():
+                yield _DATASETS[tables, group], series, day, noted.table.name
+
+
+def _unknown(connection: Connection, table: str, column: str, known: list[str]) -> list[str]:
+    found = connection.execute(
+        f"select distinct {column} from {table} where {column} not in $known order by all",
+        {"known": list(map(str, known))},
+    ).fetchall()
+    return [f"{table} says {column} {word}, which no version writes" for (word,) in found]

@@ -1,0 +1,76 @@
+"""What keeps a warehouse up to date without anybody asking: which days, and when again."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from deribit_pipeline.datasets.registry import Selection
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.incomplete import incomplete_days, settled_days
+from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+_WEEK = 7
+
+
+def unsettled_of_last_week(
+    warehouse: Warehouse, series: Sequence[str], dataset: Dataset, today: date
+) -> dict[str, list[date]]:
+    """The days of the week before `today` that are not settled, by series."""
+    days = list(days_between(today - timedelta(days=_WEEK), today - timedelta(days=1)))
+    with warehouse.reading() as connection:
+        proofs = settled_days(connection, dataset, dict.fromkeys(series, days))
+    settled = {(proof.series, proof.day) for proof in proofs}
+    found = {name: [day for day in days if (name, day) not in settled] for name in series}
+    return _some(found)
+
+
+def proved_yesterday(
+    warehouse: Warehouse, series: Sequence[str], dataset: Dataset, today: date
+) -> dict[str, list[date]]:
+    """The day that was proved complete the day before `today`, to be looked at once more."""
+    day = today - timedelta(days=2)
+    return _complete(warehouse, series, dataset, day, day)
+
+
+def proved_last_week(
+    warehouse: Warehouse, series: Sequence[str], dataset: Dataset, today: date
+) -> dict[str, list[date]]:
+    """The complete days that were proved seven to thirteen days before `today`, to be looked at
+    once more: a week in which this is asked for once a week leaves none out."""
+    last = today - timedelta(days=_WEEK + 1)
+    return _complete(warehouse, series, dataset, last - timedelta(days=_WEEK - 1), last)
+
+
+def due_for_repair(
+    warehouse: Warehouse, series: Sequence[str], dataset: Dataset, now: datetime
+) -> dict[str, list[date]]:
+    """The days that `repair` would ask for at `now`."""
+    if not series:  # to a selection, no series are all
+        return {}
+    selection = Selection((dataset,), tuple(series))
+    return incomplete_days(warehouse, now, selection).days.get(dataset, {})
+
+
+def _complete(
+    warehouse: Warehouse,
+    series: Sequence[str],
+    dataset: Dataset,
+    first: date,
+    last: date,
+) -> dict[str, list[date]]:
+    if not series:
+        return {}
+    with warehouse.reading() as connection:
+        proofs = proofs_of(connection, dataset, series, first, last)
+    found: dict[str, list[date]] = {name: [] for name in series}
+    for proof in proofs:
+        if proof.state is DayState.COMPLETE:
+            found[proof.series].append(proof.day)
+    return _some(found)
+
+
+def _some(days: Days) -> dict[str, list[date]]:
+    return {name: list(some) for name, some in days.items() if some}

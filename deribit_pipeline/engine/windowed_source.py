@@ -1,0 +1,195 @@
+"""Sources whose rows stand on a grid of time: days to windows, and pages to days."""
+
+import asyncio
+import sys
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import ClassVar
+
+import numpy as np
+
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.windows import TimeWindow, day_window
+from deribit_pipeline.engine.believing import Unproved, together
+from deribit_pipeline.engine.cadence import Cadence
+from deribit_pipeline.engine.cross_checks import CrossChecks
+from deribit_pipeline.engine.grid_windows import Lane, Page, joined_pages
+from deribit_pipeline.engine.rows import Columns, FetchedRows, Keys, joined_rows, keys_of, some_of
+from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.window_pages import ENOUGH, Ask, PageFetcher
+from deribit_pipeline.engine.witness import Witness
+from deribit_pipeline.errors import DeribitError
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+# How many windows of the finest cadence are believed together, and how many such stretches are
+# under way at the same time.
+_WINDOWS = 30
+_STRETCHES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """How to ask for a series in each cadence, the time outside of which it does not exist, or
+    None where it never does, and what its rows are held against; for `control` see PageFetcher."""
+
+    listed: TimeWindow | None
+    witness: Witness
+    ways: Sequence[tuple[Lane, Ask]] = ()
+    control: Ask | None = None
+
+    def has(self, day: date) -> bool:
+        """Whether the series exists on the day."""
+        return self.listed is not None and day_window(day).intersection(self.listed) is not None
+
+
+class WindowedSource(ABC):
+    """A source of rows that stand on one grid of time, or on several.
+
+    `nothing` is no rows of the dataset. What is expected neither of the listing nor of the known
+    beginning of history is asked for all the same, and kept where it comes.
+    """
+
+    dataset: ClassVar[Dataset]
+    cadences: ClassVar[tuple[Cadence, ...]]
+    nothing: ClassVar[Columns]
+
+    @abstractmethod
+    async def lanes(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> Lanes:
+        """How to ask for the days of a series. Raises DeribitError."""
+
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
+        """How many requests the days take where every answer is to be believed: a window that
+        has fewer than two neighbours is asked for twice, or each one. The witness costs
+        none."""
+        enough = sys.maxsize if each_twice else ENOUGH
+        return sum(
+            cadence.requests(stretch, enough)
+            for stretch in self._stretches(days)
+            for cadence in self.cadences
+        )
+
+    async def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+        """See Source."""
+        lanes = await self.lanes(exchange, warehouse, series, days)
+        listed = [day for day in days if lanes.has(day)]
+        for day in sorted(set(days) - set(listed)):
+            yield self._unlisted(exchange, series, day)
+        fetchers = [PageFetcher(lane, ask, lanes.control) for lane, ask in lanes.ways]
+        checks = CrossChecks(
+            lanes.witness, fetchers, self.nothing, series, each_twice=exchange.each_twice
+        )
+        under_way: deque[asyncio.Task[list[FetchedRows | FailedDays]]] = deque()
+        try:
+            for stretch in self._stretches(listed):
+                under_way.append(
+                    asyncio.create_task(self._fetched(series, fetchers, checks, stretch))
+                )
+                if len(under_way) == _STRETCHES:
+                    for fetched in await under_way.popleft():
+                        yield fetched
+            while under_way:
+                for fetched in await under_way.popleft():
+                    yield fetched
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _stretches(self, days: Sequence[date]) -> list[Sequence[date]]:
+        """The days in stretches that are believed together."""
+        length = min(
+            _WINDOWS * cadence.longest // (cadence.rows_per_day * cadence.step)
+            for cadence in self.cadences
+        )
+        return [days[first : first + length] for first in range(0, len(days), length)]
+
+    def _unlisted(self, exchange: Exchange, series: str, day: date) -> FetchedRows:
+        as_of = exchange.as_of
+        assert as_of is not None  # the listing was asked for
+        none = keys_of(self.dataset, self.nothing)
+        return FetchedRows(series, day, self.nothing, as_of, none, none, is_listed=False)
+
+    async def _fetched(
+        self,
+        series: str,
+        fetchers: Sequence[PageFetcher],
+        checks: CrossChecks,
+        days: Sequence[date],
+    ) -> list[FetchedRows | FailedDays]:
+        """The days of a stretch, once all its windows are in and agree, and their rows with their
+        witness."""
+        believed = await together(
+            fetcher.believed(fetcher.cadence.windows(days)) for fetcher in fetchers
+        )
+        checked = await checks.checked(believed)
+        fetched: list[FetchedRows | FailedDays] = []
+        failed: dict[DeribitError, list[date]] = {}
+        for day in days:
+            parts = [_parts_of(pieces, day_window(day)) for pieces in believed]
+            error = next((p.error for part in parts for p in part if isinstance(p, Unproved)), None)
+            if error is None and (why := checked.unproved(day)):
+                error = fetchers[0].unproved(day, why)
+            if error is not None:
+                failed.setdefault(error, []).append(day)
+                continue
+            pages = [
+                rows.corrected(joined_pages([p for p in part if isinstance(p, Page)]))
+                for rows, part in zip(checked.rows, parts, strict=True)
+            ]
+            fetched.append(
+                replace(
+                    self._day(series, day, fetchers, pages),
+                    verdict=checked.verdict(day),
+                    cross_check=checked.cross_check(day),
+                )
+            )
+        return [*fetched, *(FailedDays(days, error) for error, days in failed.items())]
+
+    def _day(
+        self, series: str, day: date, fetchers: Sequence[PageFetcher], pages: Sequence[Page]
+    ) -> FetchedRows:
+        cadences = [fetcher.cadence for fetcher in fetchers]
+        rows = joined_rows([page.rows for page in pages])
+        as_of = min(page.as_of for page in pages)
+        expected = [page.expected for page in pages]
+        return FetchedRows(
+            series,
+            day,
+            some_of(rows, np.argsort(keys_of(self.dataset, rows), kind="stable")),
+            as_of,
+            self._keys(cadences, expected),
+            self._keys(cadences, [page.unclosed for page in pages]),
+            is_over=day_window(day).end <= as_of,
+            is_listed=any(len(moments) > 0 for moments in expected),
+            is_confirmed=all(page.is_confirmed for page in pages),
+        )
+
+    def _keys(self, cadences: Sequence[Cadence], moments: Sequence[Keys]) -> Keys:
+        """The keys of rows that stand at these moments, of each cadence, sorted."""
+        keys = [
+            keys_of(
+                self.dataset,
+                {name: np.full(len(these), label, object) for name, label in cadence.labels.items()}
+                | {cadence.at: these},
+            )
+            for cadence, these in zip(cadences, moments, strict=True)
+        ]
+        return np.sort(np.concatenate(keys))
+
+
+def _parts_of(pieces: Iterable[Page | Unproved], window: TimeWindow) -> list[Page | Unproved]:
+    """What pieces say of a window, in the order of time."""
+    parts: list[Page | Unproved] = []
+    for piece in sorted(pieces, key=lambda piece: piece.window):
+        shared = piece.window.intersection(window)
+        if shared:
+            parts.append(piece.part(shared) if isinstance(piece, Page) else piece)
+    return parts

@@ -1,0 +1,192 @@
+"""The writer of a backfill: proves what was fetched and writes it, many days in a transaction."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Generic, Protocol, TypeVar
+
+from deribit_pipeline.domain.proofs import Proof
+from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.engine.outcome import Key
+from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+# DuckDB's commit and the closing of its file take 80 ms, for one day as for many: days are written
+# together once there are so many, or the first has waited so many seconds.
+_WRITTEN_TOGETHER, _GATHERING = 120, 1.5
+
+# Seconds between attempts to interrupt a write: what is no statement at the moment goes on.
+_INTERRUPTING = 0.05
+
+OnWritten = Callable[[Job, Sequence[Proof]], None]
+"""Told of the days that were just written, by job, from the thread that writes."""
+
+
+class Fetched(Protocol):
+    """A day as it was fetched."""
+
+    @property
+    def series(self) -> str: ...
+
+    @property
+    def day(self) -> date: ...
+
+
+Day = TypeVar("Day", bound=Fetched)
+
+Confirm = Callable[[Day], Awaitable[Day | None]]
+"""Asks the exchange about a day again; None where that failed, and was said."""
+
+
+@dataclass(slots=True)
+class Written(Generic[Day]):
+    """What became of days of one series and job: the proofs that stand, the days that must be
+    confirmed first, and why others have failed. `rows` came, `revised` changed what was held."""
+
+    proofs: list[Proof] = field(default_factory=list)
+    doubted: list[Day] = field(default_factory=list)
+    failures: dict[Key, str] = field(default_factory=dict)
+    rows: int = 0
+    revised: int = 0
+
+
+class Book(Protocol[Day]):
+    """Proves days and writes them, in the transaction that is open."""
+
+    def write(
+        self, connection: Connection, run_id: str, series: str, days: Sequence[Day]
+    ) -> Written[Day]: ...
+
+
+class Writer(Generic[Day]):
+    """Takes fetched days in any order and writes each whole, as soon as it is proved.
+
+    What is held is not replaced on the word of one answer: `confirm` asks for another first. At
+    most `most_waiting` days wait, which bounds the memory whatever the range. Where a day
+    `is_bulky`, an interruption does not wait for it.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        book: Book[Day],
+        job_of: Mapping[Key, Job],
+        *,
+        confirm: Confirm[Day],
+        on_written: OnWritten,
+        most_waiting: int,
+        is_bulky: bool = False,
+    ) -> None:
+        self._warehouse = warehouse
+        self._book = book
+        self._job_of = job_of
+        self._confirm = confirm
+        self._on_written = on_written
+        self._is_bulky = is_bulky
+        self._together = min(most_waiting, _WRITTEN_TOGETHER)
+        self._connection: Connection | None = None
+        self._began = time.monotonic()
+        self._fetched: asyncio.Queue[Day | None] = asyncio.Queue(most_waiting)
+        self._gathered: list[Day | None] = []
+
+    async def put(self, day: Day) -> None:
+        """Hand over a day; waits while too many others do."""
+        await self._fetched.put(day)
+
+    async def end(self) -> None:
+        """Say that no more days come."""
+        await self._fetched.put(None)
+
+    async def run(self) -> None:
+        """Write what has come in one transaction, again and again until the end.
+
+        Cancelled, it still writes what has come whole, where that takes but a moment.
+        """
+        is_over = False
+        try:
+            while not is_over:
+                is_over = await self._gather()
+                doubted = await self._write_gathered()
+                confirmed = await asyncio.gather(*map(self._confirm, doubted))
+                self._gathered += [day for day in confirmed if day is not None]
+                await self._write_gathered()
+        except asyncio.CancelledError:
+            while not (self._is_bulky or self._fetched.empty()):
+                self._gathered.append(self._fetched.get_nowait())
+            if not self._is_bulky:
+                await self._write_gathered()
+            raise
+
+    async def _gather(self) -> bool:
+        """Gather the days to write together; whether the end has come.
+
+        A commit is durable, so it costs the same for one day or many.
+        """
+        self._gathered.append(await self._fetched.get())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GATHERING):
+                while self._gathered[-1] is not None and len(self._gathered) < self._together:
+                    self._gathered.append(await self._fetched.get())
+        return self._gathered[-1] is None
+
+    async def _write_gathered(self) -> list[Day]:
+        """Write what was gathered; the days that must be confirmed first are left."""
+        days = [day for day in self._gathered if day is not None]
+        self._gathered = []
+        if not days:
+            return []
+        writing = asyncio.ensure_future(asyncio.to_thread(self._write, days))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await self._end(writing)
+            raise
+
+    async def _end(self, writing: asyncio.Future[list[Day]]) -> None:
+        """Wait for the thread that writes: it cannot be cancelled, and only one may write. What it
+        is at in DuckDB can be, and a bulky day takes seconds: it is undone."""
+        while self._is_bulky and not writing.done():
+            if self._connection is not None:
+                self._connection.interrupt()
+            await asyncio.wait([writing], timeout=_INTERRUPTING)
+        with contextlib.suppress(WarehouseError) if self._is_bulky else contextlib.nullcontext():
+            await writing
+
+    def _write(self, days: Sequence[Day]) -> list[Day]:
+        together: dict[tuple[str, str], list[Day]] = {}
+        for day in days:
+            job = self._job_of[day.series, day.day]
+            together.setdefault((job.run_id, day.series), []).append(day)
+
+        def write(connection: Connection) -> list[tuple[Day, Written[Day]]]:
+            self._connection = connection
+            try:
+                return [
+                    (some[0], self._book.write(connection, run_id, series, some))
+                    for (run_id, series), some in together.items()
+                ]
+            finally:
+                self._connection = None
+
+        written = self._warehouse.write(write, {day.series for day in days})
+        for first, result in written:
+            self._report(self._job_of[first.series, first.day], result)
+        return [day for _, result in written for day in result.doubted]
+
+    def _report(self, job: Job, written: Written[Day]) -> None:
+        """Count what is durable now."""
+        outcome = job.outcome
+        outcome.failures |= written.failures
+        outcome.rows += written.rows
+        outcome.revised += written.revised
+        for proof in written.proofs:
+            key = (proof.series, proof.day)
+            outcome.proofs[key] = proof
+            outcome.failures.pop(key, None)
+        outcome.seconds = time.monotonic() - self._began
+        if written.proofs:
+            self._on_written(job, written.proofs)

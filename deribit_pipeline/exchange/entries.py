@@ -1,0 +1,55 @@
+"""The entries of a response, one by one: what one of them cannot say costs the others nothing."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from deribit_pipeline.domain.malformed import Malformed
+
+Rows = dict[str, NDArray[Any]]
+
+
+def readable(
+    entries: Sequence[Any], read: Callable[[Sequence[Any]], Rows], at: Callable[[Any], int]
+) -> tuple[Rows, tuple[Malformed, ...]]:
+    """The rows of the entries that `read` can read, in the order they came, and what is wrong with
+    the others. `at` is an entry's moment in UTC milliseconds; both raise ValueError.
+
+    Raises ValueError where no entry can be read, or where nothing shows when one stands.
+    """
+    try:
+        return read(entries), ()
+    except ValueError as error:
+        whole = error
+    moments = [_moment(at, entry) for entry in entries]
+    sound, malformed = [], []
+    for number, entry in enumerate(entries):
+        try:
+            read([entry])
+        except ValueError as error:
+            malformed.append(Malformed(*_between(moments, number, error), str(error)))
+        else:
+            sound.append(entry)
+    if not sound:
+        raise whole
+    return read(sound), tuple(malformed)
+
+
+def _moment(at: Callable[[Any], int], entry: Any) -> int | None:
+    try:
+        return at(entry)
+    except ValueError:
+        return None
+
+
+def _between(moments: Sequence[int | None], number: int, error: ValueError) -> tuple[int, int]:
+    """The entry's own moment, twice, or those of its readable neighbours."""
+    own = moments[number]
+    if own is not None:
+        return own, own
+    before = next((at for at in moments[number::-1] if at is not None), None)
+    after = next((at for at in moments[number:] if at is not None), None)
+    if before is None or after is None:
+        raise ValueError(f"{error}, of a row at the edge, which may be of any day") from error
+    return min(before, after), max(before, after)

@@ -1,0 +1,185 @@
+"""How a method is requested, and how a response is known to belong to the request.
+
+A call is a POST with an `id` that must come back (assumption:post-id): no cache answers a POST, and
+no response is taken for another request's. A host that takes no POST, or does not send the `id`
+back, is called over GET (assumption:post-id-archive), by a URL that no cache has. Nothing in such a
+response says what was requested, but a copy of an earlier one shows by its times (see
+`envelope.Stamp`), and is requested again.
+"""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import httpx
+import orjson
+
+from deribit_pipeline.errors import DeribitError, DeribitRejected, DeribitUnavailable
+from deribit_pipeline.exchange import envelope
+from deribit_pipeline.exchange.auth import Token
+from deribit_pipeline.exchange.envelope import Body, Stamps
+from deribit_pipeline.exchange.transport import Call, Received, Root
+
+logger = logging.getLogger(__name__)
+
+# How often a host may refuse a POST before it gets no more of them: one may be a passing fault. Of
+# the archive host it is expected.
+_REFUSALS, _REFUSALS_OF_ARCHIVE = 2, 1
+
+Send = Callable[[httpx.Request, Call], Awaitable[Received]]
+"""Sends a request when it may be sent, and waits for the whole response. Raises a DeribitError."""
+
+
+class UnusablePost(Exception):
+    """The host takes no POST, or does not say which it answers: `error` is what that comes to, and
+    `answered` the response where it is one of JSON-RPC all the same."""
+
+    def __init__(self, error: DeribitError, answered: tuple[Received, Body] | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.answered = answered
+
+
+@dataclass(slots=True)
+class Attempts:
+    """What the attempts at one call know of the former ones."""
+
+    call: Call
+    # A copy of another response came: the next request must not have the same URL.
+    met_a_copy: bool = False
+    # A response's time did not fit what is known of the exchange's clock.
+    met_a_doubt: bool = False
+
+
+class Requests:
+    """The requests to one host. `ids` are their numbers, which no other client's should share:
+    by default they begin anywhere."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, root: Root, send: Send, ids: Iterator[int] | None = None
+    ) -> None:
+        self._http, self._root, self._send = http, root, send
+        self._ids = ids or itertools.count(secrets.randbits(48))
+        self._stamps = Stamps()
+        self._more_posts = _REFUSALS_OF_ARCHIVE if root.is_archive else _REFUSALS
+        self._first_is_over: asyncio.Event | None = None
+        self._is_correlated = self._has_answered = self._has_said = False
+
+    async def exchanged(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
+        """A response to this call and no other, as far as the host lets that be known."""
+        if self._first_is_over is not None:
+            # The first shows how the host is called, which the others need not find out again.
+            await self._first_is_over.wait()
+            return await self._by_either(attempts, token)
+        self._first_is_over = asyncio.Event()
+        try:
+            return await self._by_either(attempts, token)
+        finally:
+            self._first_is_over.set()
+
+    async def _by_either(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
+        if not self._is_correlated and self._more_posts <= 0:
+            return await self._by_get(attempts, token)
+        try:
+            return await self.by_post(attempts.call, token)
+        except UnusablePost as error:
+            if self._is_correlated:
+                raise error.error from error
+            refused = error
+        # A response without an id is worth as much as one to a GET.
+        if refused.answered is None:
+            answered = await self._by_get(attempts, token)
+        else:
+            answered = self._no_copy(*refused.answered, attempts)
+        self._more_posts -= 1
+        self._say(refused.error.reason)
+        return answered
+
+    async def by_post(
+        self, call: Call, token: Token | None, beside: Mapping[str, str] | None = None
+    ) -> tuple[Received, Body]:
+        """The response with the request's own `id`; `beside` are parameters that no error shows.
+        Raises UnusablePost, or a DeribitError."""
+        number = next(self._ids)
+        params = {**call.params, **(beside or {})}
+        content = {"jsonrpc": "2.0", "id": number, "method": call.method, "params": params}
+        request = self._http.build_request(
+            "POST",
+            self._root.url,
+            content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
+            headers={"Content-Type": "application/json", **_authorization(token)},
+        )
+        response = await self._send(request, call)
+        try:
+            body = self._opened(response, call)
+        except DeribitError as error:
+            if envelope.refuses_post(response):
+                raise UnusablePost(error) from error
+            raise
+        uncorrelated = envelope.correlated(body, number, response.status, call, self._root)
+        if uncorrelated is not None:
+            raise UnusablePost(uncorrelated, (response, body))
+        self._is_correlated = True
+        return response, body
+
+    async def _by_get(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
+        call = attempts.call
+        query = {name: _query_value(value) for name, value in call.params.items()}
+        # The exchange ignores parameters that it does not know. Of the archive host that is not
+        # documented: it gets one only where a copy came.
+        if attempts.met_a_copy or not self._root.is_archive:
+            query["nocache"] = str(next(self._ids))
+        headers = {"Cache-Control": "no-cache", **_authorization(token)}
+        request = self._http.build_request("GET", call.method, params=query, headers=headers)
+        response = await self._send(request, call)
+        return self._no_copy(response, self._opened(response, call), attempts)
+
+    def _no_copy(self, response: Received, body: Body, attempts: Attempts) -> tuple[Received, Body]:
+        """The response; raises DeribitUnavailable where it is a copy of an earlier one."""
+        call, stamp = attempts.call, envelope.stamp_of(body)
+        if stamp is not None and not self._stamps.is_new(stamp):
+            attempts.met_a_copy = True
+            raise DeribitUnavailable(
+                f"the response is a copy of an earlier one (`usIn` {stamp[0]}, `usOut` "
+                f"{stamp[1]}), which something between here and {self._root} keeps",
+                method=call.method,
+                params=call.params,
+            )
+        return response, body
+
+    def _opened(self, response: Received, call: Call) -> Body:
+        """The envelope. A host that has answered before is tried again, whatever page it shows."""
+        try:
+            body = envelope.opened(response, call, self._root)
+        except DeribitRejected as error:
+            if not self._has_answered:
+                raise
+            raise DeribitUnavailable(
+                error.reason, method=call.method, params=call.params
+            ) from error
+        self._has_answered = True
+        return body
+
+    def _say(self, reason: str) -> None:
+        """Say once that the host is called over GET: of the archive host, that is expected."""
+        level = logging.INFO if self._root.is_archive else logging.WARNING
+        if not self._has_said:
+            logger.log(
+                level,
+                "%s is called over GET, because it does not answer JSON-RPC over POST with the id "
+                "of the request (%s): copies of other responses are then known by their times",
+                self._root,
+                reason,
+            )
+        self._has_said = True
+
+
+def _authorization(token: Token | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token.access_token}"} if token else {}
+
+
+def _query_value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

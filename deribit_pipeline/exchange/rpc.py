@@ -1,0 +1,240 @@
+"""One JSON-RPC call over HTTP: pacing, authentication, retries, the exchange's time, typed errors.
+
+Knows nothing of what the methods mean. How a response is known to belong to its request:
+see `requests`.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from deribit_pipeline.datasets.candles import wire as parse
+from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.errors import (
+    CreditsUnavailable,
+    DeribitBadPayload,
+    DeribitError,
+    DeribitRateLimited,
+    DeribitRejected,
+    DeribitUnavailable,
+)
+from deribit_pipeline.exchange import codes, envelope
+from deribit_pipeline.exchange.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
+from deribit_pipeline.exchange.credits import Credits, MeterUnreachable
+from deribit_pipeline.exchange.envelope import Body, Stamp
+from deribit_pipeline.exchange.exchange_clock import ExchangeClock, Fit, Reading, Witness
+from deribit_pipeline.exchange.http_requests import Attempts, Requests, UnusablePost
+from deribit_pipeline.exchange.retries import PATIENCE, Retries
+from deribit_pipeline.exchange.transport import Bounds, Call, Received, Root, received
+
+logger = logging.getLogger(__name__)
+
+# How long every process rests after a refusal for want of credits: Deribit states no wait. In a
+# second the pool refills by 20 calls.
+_RATE_LIMIT_PAUSE = 1.0
+
+AUTH, TIME = "public/auth", "public/get_time"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A `result`, the exchange's clock when the request came in (`usIn`), and the seconds it took.
+
+    The answer was put together between `usIn` and `usOut`: only what was over at `usIn` is over in
+    it for sure. `as_of` is `usIn` to the microsecond, or earlier where that is in doubt (see
+    `exchange_clock`). `stamp` is `usIn` and `usOut` as they came, in microseconds: two answers of a
+    host that have it in common are one.
+    """
+
+    result: Any
+    as_of: datetime
+    latency: float
+    http_status: int
+    stamp: Stamp
+
+
+class Rpc:
+    """Calls methods of one exchange. At most `concurrency` requests are in flight.
+
+    `pools` holds the credits by method, and `bounds` what a response may take; the entry ""
+    serves every method without its own. `is_testnet` is what each answer must say of itself.
+    `ids` are the numbers of requests, which no other client's should share. `requests` counts what
+    was sent. `as_of` is the exchange's clock in the newest answer; None before the first.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        is_testnet: bool,
+        concurrency: int,
+        pools: Mapping[str, Credits],
+        credentials: Credentials | None = None,
+        patience: float = PATIENCE,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        root: Root | None = None,
+        bounds: Mapping[str, Bounds] | None = None,
+        ids: Iterator[int] | None = None,
+        clock: ExchangeClock | None = None,
+    ) -> None:
+        self._http = http
+        self._root = root or Root(str(http.base_url).rstrip("/"))
+        self._is_testnet = is_testnet
+        self.concurrency = concurrency
+        self._slots = asyncio.Semaphore(concurrency)
+        self._pools = pools
+        self._bounds = {"": Bounds(), **(bounds or {})}
+        self._credentials = credentials
+        self._tokens = TokenKeeper(self.authenticate) if credentials else None
+        self._sleep = sleep
+        self._retries = Retries(patience)
+        self._requests = Requests(http, self._root, self._sent, ids)
+        self._clock = clock or ExchangeClock()
+        self.requests: Counter[str] = Counter()
+        self.as_of: datetime | None = None
+        self._warned_of_clock = False
+
+    async def call(self, method: str, **params: object) -> Answer:
+        """Call `method`, again while that may help. Raises a DeribitError, the last one met."""
+        attempts = Attempts(Call(method, params))
+        return await self._retries.run(
+            attempts.call, lambda: self._authorized(attempts), self._sleep
+        )
+
+    async def authenticate(self) -> Token:
+        """Ask for an access token. The credentials travel in a body, for a URL is logged."""
+        key = self._credentials
+        if key is None:
+            raise DeribitRejected(codes.REMEDIES[10000], method=AUTH, params={})
+        params = {"grant_type": "client_credentials", "scope": SCOPE}
+        call = Call(AUTH, params, (key.client_secret,))
+        secret = {"client_id": key.client_id, "client_secret": key.client_secret}
+        async with self._slowing(call):
+            try:
+                response, body = await self._requests.by_post(call, None, secret)
+            except UnusablePost as refused:
+                raise refused.error from refused
+            granted, _ = self._result(response, body, call)
+        try:
+            token = parse.grant(granted)
+        except ValueError as error:
+            raise DeribitBadPayload(str(error), method=AUTH, params=params) from error
+        warn_of_writes(token)
+        return token
+
+    async def _authorized(self, attempts: Attempts) -> Answer:
+        if self._tokens is None:
+            return await self._got(attempts, None)
+        token = await self._tokens.token()
+        try:
+            return await self._got(attempts, token)
+        except DeribitRejected as error:
+            if error.code != codes.UNAUTHORIZED:
+                raise
+            self._tokens.forget(token)
+            return await self._got(attempts, await self._tokens.token())
+
+    async def _got(self, attempts: Attempts, token: Token | None) -> Answer:
+        if token is not None and self._credentials is not None:
+            hidden = (token.access_token, self._credentials.client_secret)
+            attempts.call = replace(attempts.call, secrets=hidden)
+        async with self._slowing(attempts.call):
+            response, body = await self._requests.exchanged(attempts, token)
+            result, stamp = self._result(response, body, attempts.call)
+        _moment(stamp[0], attempts.call)
+        us_in = await self._trusted_time(stamp[0], response, attempts)
+        as_of = _moment(us_in, attempts.call)
+        self._retries.has_answered, self.as_of = True, as_of
+        latency = response.came_at - response.sent_at
+        return Answer(result, as_of, latency, response.status, stamp)
+
+    async def _sent(self, request: httpx.Request, call: Call) -> Received:
+        """Send a request when the rate limit allows it, and wait for its whole response."""
+        pool = self._pools.get(call.method, self._pools[""])
+        bounds = self._bounds.get(call.method, self._bounds[""])
+        try:
+            async with self._slots:
+                wait = await pool.take()
+                if wait > 0:
+                    await self._sleep(wait)
+                self.requests[call.method] += 1
+                return await received(self._http, request, call, self._root, bounds)
+        except MeterUnreachable as error:
+            raise CreditsUnavailable(
+                f"nothing was sent, for {error}", method=call.method, params=call.params
+            ) from error
+
+    def _result(self, response: Received, body: Body, call: Call) -> tuple[Any, Stamp]:
+        return envelope.result_of(
+            body, response.status, call, self._root, is_testnet=self._is_testnet
+        )
+
+    async def _trusted_time(self, us_in: int, response: Received, attempts: Attempts) -> int:
+        """`usIn`, or an earlier time where it is in doubt, in microseconds: see `exchange_clock`.
+        Raises DeribitUnavailable where the response is to be requested again."""
+        reading = Reading(us_in, response.sent_at, response.came_at)
+        fit = await self._clock.settled(reading, self._witness)
+        if fit is Fit.WELL:
+            return us_in
+        call, latest = attempts.call, self._clock.latest(response.came_at)
+        apart = abs(us_in - latest) / 1e6
+        if fit is Fit.BEHIND or not (attempts.met_a_doubt or self._warned_of_clock):
+            attempts.met_a_doubt = True
+            attempts.met_a_copy |= fit is Fit.BEHIND
+            raise DeribitUnavailable(
+                f"the response's time (`usIn` {us_in}) is {apart:,.0f} s {fit} the exchange's, as "
+                f"its former responses or this machine's clock show it, and {TIME} does not "
+                "confirm it",
+                method=call.method,
+                params=call.params,
+            )
+        if not self._warned_of_clock:
+            self._warned_of_clock = True
+            logger.warning(
+                "Responses of %s are of a time that is %s s ahead of what can be confirmed: what "
+                "is over only by that time stays open",
+                self._root,
+                f"{apart:,.0f}",
+            )
+        return min(us_in, latest)
+
+    async def _witness(self) -> Witness | None:
+        """What the exchange's clock shows by another response; None where there is none."""
+        attempts = Attempts(Call(TIME, {}), met_a_copy=True)
+        try:
+            response, body = await self._requests.exchanged(attempts, None)
+        except DeribitError as error:
+            logger.info("The exchange's time could not be confirmed: %s", error)
+            return None
+        stamp, result = envelope.stamp_of(body), body.get("result")
+        if stamp is None or (body.get("error") is None and type(result) is not int):
+            return None
+        reading = Reading(stamp[0], response.sent_at, response.came_at)
+        return Witness(reading, result if type(result) is int else None)
+
+    @asynccontextmanager
+    async def _slowing(self, call: Call) -> AsyncIterator[None]:
+        """Let all who share the rate limit pause where a response in the block says so."""
+        try:
+            yield
+        except DeribitRateLimited:
+            # A meter that is out of reach stops whoever tries again, which is more than a pause.
+            with suppress(MeterUnreachable):
+                await self._pools.get(call.method, self._pools[""]).exhaust(_RATE_LIMIT_PAUSE)
+            raise
+
+
+def _moment(us_in: int, call: Call) -> datetime:
+    try:
+        return from_ms(0) + timedelta(microseconds=us_in)
+    except OverflowError as error:
+        raise DeribitBadPayload(
+            f"`usIn` is beyond all calendars: {us_in}", method=call.method, params=call.params
+        ) from error

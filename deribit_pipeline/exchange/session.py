@@ -1,0 +1,139 @@
+"""The configured exchange, reachable from synchronous code for as long as a block lasts."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
+from datetime import datetime
+from typing import Any, TypeVar
+
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.exchange.auth import Credentials
+from deribit_pipeline.exchange.client import TIMEOUT, DeribitClient, deribit_client
+from deribit_pipeline.exchange.credits import Meters, file_meter
+from deribit_pipeline.exchange.retries import PATIENCE
+from deribit_pipeline.settings import EXCHANGE_URLS, HISTORY_URLS, Settings
+
+Result = TypeVar("Result")
+
+
+class Exchange:
+    """A client and the event loop it lives on; `source` is where its answers come from.
+
+    `history` is a client of the archive host, which has the trades that are older than a day and
+    wants no account; None where the environment has no such host. `each_twice` tells to trust no
+    response over a window before one to another window has the same rows.
+    """
+
+    def __init__(
+        self,
+        client: DeribitClient,
+        source: str,
+        runner: asyncio.Runner,
+        history: DeribitClient | None = None,
+    ) -> None:
+        self.client = client
+        self.history = history
+        self.source = source
+        self.each_twice = False
+        self._runner = runner
+        self._task: asyncio.Task[Any] | None = None
+        self._is_cancelled = False
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The exchange's clock in the newest answer of its hosts; None before the first."""
+        hosts = [self.client] if self.history is None else [self.client, self.history]
+        return max((host.rpc.as_of for host in hosts if host.rpc.as_of), default=None)
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run asynchronous work with this client to its end."""
+
+        async def noted() -> Result:
+            self._task = asyncio.current_task()
+            if self._is_cancelled:
+                work.close()
+                raise asyncio.CancelledError
+            return await work
+
+        return self._runner.run(noted())
+
+    def cancel(self) -> None:
+        """End, from another thread, the work that `run` is at, and take no more."""
+        self._is_cancelled = True
+        if self._task is not None:
+            self._runner.get_loop().call_soon_threadsafe(self._task.cancel)
+
+
+@contextmanager
+def open_exchange(
+    settings: Settings, patience: float = PATIENCE, timeout: float = TIMEOUT
+) -> Iterator[Exchange]:
+    """The exchange that the settings name. The sandbox is started, unless they say where it is.
+
+    `patience` is how many seconds a failing request is tried for, `timeout` how many an answer is
+    waited for.
+    """
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        try:
+            url = settings.base_url or EXCHANGE_URLS.get(settings.environment)
+            if url is None:
+                url = stack.enter_context(_sandbox())
+            credentials = (
+                Credentials(settings.client_id, settings.client_secret)
+                if settings.client_id and settings.client_secret
+                else None
+            )
+            meters = stack.enter_context(_meters_beside(settings.warehouse))
+
+            def opened(
+                url: str, host: str, credentials: Credentials | None = None
+            ) -> DeribitClient:
+                client = deribit_client(
+                    url,
+                    settings.environment,
+                    requests_per_second=settings.requests_per_second,
+                    burst=settings.burst,
+                    concurrency=settings.concurrency,
+                    credentials=credentials,
+                    timeout=timeout,
+                    patience=patience,
+                    host=host,
+                    meters=meters,
+                )
+                return runner.run(stack.enter_async_context(client))
+
+            archive = settings.history_url or _archive_of(settings, url)
+            yield Exchange(
+                opened(url, "www", credentials),
+                settings.source,
+                runner,
+                opened(archive, "history") if archive else None,
+            )
+        finally:
+            runner.run(stack.aclose())
+
+
+def _archive_of(settings: Settings, url: str) -> str | None:
+    """The archive host that belongs to an API root; never the real one of another's."""
+    if settings.base_url or settings.environment is Environment.SANDBOX:
+        return url.replace("/api/v2", "/history/api/v2")
+    return HISTORY_URLS.get(settings.environment)
+
+
+def _meters_beside(warehouse: Location) -> AbstractContextManager[Meters]:
+    """The rate limit of those who write the warehouse: one machine, or the machines of a lake."""
+    if not isinstance(warehouse, Lake):
+        return nullcontext(file_meter)
+    # Its driver comes with an extra that the users of a file do not need.
+    from deribit_pipeline.lake.shared_credits import shared_meters
+
+    return shared_meters(warehouse.catalog)
+
+
+def _sandbox() -> Any:
+    # The sandbox brings a web server, which only its users should wait for.
+    from deribit_pipeline.sandbox.server import serving
+
+    return serving()

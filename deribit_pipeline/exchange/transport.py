@@ -1,0 +1,151 @@
+"""One HTTP request and its whole response: within a time, within a size, or a typed error.
+
+Knows nothing of JSON. A server may send a byte a second for ever, or a few kilobytes that become
+gigabytes when they are decompressed.
+"""
+
+import asyncio
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from deribit_pipeline.errors import DeribitBadPayload, DeribitUnavailable
+from deribit_pipeline.exchange.proxies import Proxy
+from deribit_pipeline.masking import masked
+from deribit_pipeline.outside_text import MOST_READ, MOST_SHOWN, shown
+
+MEBIBYTE = 1 << 20
+
+# JSON of numbers is compressed to a fifth and less.
+_PACKED_PART = 4
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of the exchange and its parameters, as errors name them: never with a secret.
+    `secrets` are what is sent beside them, and no error repeats."""
+
+    method: str
+    params: Mapping[str, object]
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def said(self, text: object, most: int = MOST_SHOWN) -> str:
+        """What came back from outside, as an error may repeat it."""
+        return shown(masked(str(text)[:MOST_READ], self.secrets), most)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a response may take: seconds from the request to its last byte, and bytes when it is
+    decompressed; compressed, a quarter of these."""
+
+    seconds: float = 30.0
+    most_bytes: int = 32 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """An API root, whether it is the archive host's, and the proxy on the way to it."""
+
+    url: str
+    is_archive: bool = False
+    proxy: Proxy | None = None
+
+    @property
+    def variable(self) -> str:
+        """The setting that names it."""
+        return "DERIBIT_HISTORY_URL" if self.is_archive else "DERIBIT_BASE_URL"
+
+    def __str__(self) -> str:
+        name = f"the archive host {self.url} ({self.variable})" if self.is_archive else self.url
+        return f"{name} through {self.proxy}" if self.proxy else name
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A whole response, decompressed. The request left at `sent_at` and the last byte came at
+    `came_at`, in seconds of the monotonic clock."""
+
+    status: int
+    content: bytes
+    sent_at: float
+    came_at: float
+
+
+class _TooMuch(Exception):
+    """The body is larger than it may be; the message says how."""
+
+
+class _Damaged(Exception):
+    """The body cannot be decompressed; the message says why."""
+
+
+async def received(
+    http: httpx.AsyncClient, request: httpx.Request, call: Call, root: Root, bounds: Bounds
+) -> Received:
+    """Send the request and read its whole response.
+
+    Raises DeribitUnavailable where it does not come, or not in time, and DeribitBadPayload where
+    it is larger than `bounds` allow.
+    """
+    sent_at = time.monotonic()
+    try:
+        async with asyncio.timeout(bounds.seconds):
+            response = await http.send(request, stream=True)
+            try:
+                content = await _body(response, bounds.most_bytes)
+            finally:
+                await response.aclose()
+    except _TooMuch as error:
+        raise DeribitBadPayload(str(error), method=call.method, params=call.params) from error
+    except (httpx.RequestError, TimeoutError, _Damaged) as error:
+        reason = f"{root} cannot be reached: {_reason(error, call, bounds)}"
+        if isinstance(error, _Damaged):
+            reason = str(error)
+        raise DeribitUnavailable(reason, method=call.method, params=call.params) from error
+    return Received(response.status_code, content, sent_at, time.monotonic())
+
+
+async def _body(response: httpx.Response, most: int) -> bytes:
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise _Damaged(f"the body is encoded as {shown(encoding, 40)}, which was not requested")
+    is_packed = "gzip" in encoding
+    allowed = most // _PACKED_PART if is_packed else most
+    parts, size = [], 0
+    async for part in response.aiter_raw():
+        size += len(part)
+        if size > allowed:
+            raise _TooMuch(f"the body is larger than {allowed:,} bytes: reading it was given up")
+        parts.append(part)
+    content = b"".join(parts)
+    return _unpacked(content, most) if is_packed and content else content
+
+
+def _unpacked(content: bytes, most: int) -> bytes:
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        unpacked = unpacking.decompress(content, most + 1)
+    except zlib.error as error:
+        raise _Damaged(f"the body is not the gzip that it is said to be ({error})") from error
+    if len(unpacked) > most:
+        raise _TooMuch(
+            f"{len(content):,} bytes become more than {most:,} when they are decompressed: "
+            "decompressing them was given up"
+        )
+    if not unpacking.eof:
+        raise _Damaged("the compressed body was cut short")
+    return unpacked
+
+
+def _reason(error: Exception, call: Call, bounds: Bounds) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer in time ({type(error).__name__})"
+    if isinstance(error, TimeoutError):
+        return f"no whole answer within {bounds.seconds:g} s"
+    return call.said(str(error) or type(error).__name__)

@@ -1,0 +1,90 @@
+"""What a format is given to write: a series over a window, read when the format asks for it."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from deribit_pipeline.datasets.candles import series as candle_series
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.windows import TimeWindow
+from deribit_pipeline.engine import selected_series as series
+from deribit_pipeline.engine.selected_series import Excerpt
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.warehouse import frames
+from deribit_pipeline.warehouse.connections import copying_to
+from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+
+@dataclass(slots=True)
+class Part:
+    """A series over a window. Once read, `excerpt` says what its `count` rows rest on."""
+
+    warehouse: Warehouse
+    dataset: Dataset
+    series: str
+    window: TimeWindow
+    is_incomplete_allowed: bool = False
+    excerpt: Excerpt | None = None
+    count: int = 0
+
+    def require_complete(self) -> None:
+        """Raise IncompleteDays, as the part's excerpt does, unless that is allowed."""
+        with self._read() as (_, excerpt):
+            if not self.is_incomplete_allowed:
+                excerpt.require_complete()
+
+    def copy(self, file: Path, name: str, options: str) -> None:
+        """Write the rows, sorted, to a file as DuckDB's `copy` does, with these options of it. Its
+        first column is the series, under this name."""
+        file.parent.mkdir(exist_ok=True)
+        with self._read() as (connection, excerpt), copying_to(file):
+            [(self.count,)] = connection.execute(
+                f"copy (select $copied_series::varchar as {name}, * from ({excerpt.query}) "
+                f"order by {excerpt.order}) to $file ({options})",
+                {**excerpt.parameters, "file": str(file), "copied_series": self.series},
+            ).fetchall()
+
+    def frame(self) -> Any:
+        """The rows as a pandas frame, sorted and indexed by their instants."""
+        with self._read() as (connection, excerpt):
+            found = frames.frame(connection, "pandas", excerpt)
+        self.count = len(found)
+        return found
+
+    @contextmanager
+    def _read(self) -> Iterator[tuple[Connection, Excerpt]]:
+        with self.warehouse.reading() as connection:
+            if self.dataset.resolution:
+                excerpt = candle_series.candles(
+                    connection, self.series, self.dataset.resolution, self.window
+                )
+            else:
+                excerpt = series.rows(connection, self.dataset, self.series, self.window)
+            if excerpt.lacking and not self.is_incomplete_allowed:
+                excerpt.require_complete()  # it changed since the whole window was looked at
+            self.excerpt = excerpt
+            yield connection, excerpt
+
+
+def require_finite(frame: Any, columns: Collection[str], part: Part, program: str) -> None:
+    """Raise InputError for a number in these columns that the program cannot have: none, or one
+    that is not finite."""
+    for column in columns:
+        odd = ~np.isfinite(frame[column].to_numpy(dtype=np.float64, na_value=np.nan))
+        if odd.any():
+            refuse(frame, column, int(odd.argmax()), part, program)
+
+
+def refuse(frame: Any, column: str, row: int, part: Part, program: str) -> NoReturn:
+    """Raise InputError for the number of a row, which the program cannot have."""
+    value = frame[column].iloc[row]
+    said = "missing" if value is None or value != value else f"{value}"
+    raise InputError(
+        f"{column} of {part.series} at {frame.index[row]:%Y-%m-%d %H:%M} is {said}, which "
+        f"{program} cannot have: nothing is written; export it as parquet or csv."
+    )

@@ -1,0 +1,292 @@
+"""What the exchange lists, kept as a history of specifications; on a connection that somebody else
+opened.
+
+An instrument has one row for each specification that it had. The last of them has no `valid_to`,
+whether it trades or has expired: an expiry is no change. What an answer lacks is no statement.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.datasets.candles.reads import has_table
+from deribit_pipeline.datasets.market_tables import INSTRUMENT_LISTS, INSTRUMENTS
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.specification import Specification
+from deribit_pipeline.domain.windows import from_ms, moment64
+from deribit_pipeline.selection import Selector
+from deribit_pipeline.warehouse.place import Connection
+
+_TYPES = {column.name: column.type for column in INSTRUMENTS.columns}
+_FIELDS = tuple(field.name for field in fields(Specification))
+_LISTING = ("listed_at", "expires_at")
+_TERMS = tuple(name for name in _FIELDS if name not in ("instrument_name", *_LISTING))
+
+
+def _differ(names: Sequence[str]) -> str:
+    return "(" + " or ".join(f"told.{name} is distinct from held.{name}" for name in names) + ")"
+
+
+_NAMES = ", ".join(_FIELDS)
+_CAST = ", ".join(
+    f"nullif({name}, '') as {name}"
+    if _TYPES[name] == "varchar"
+    else f"{name}::{_TYPES[name]} as {name}"
+    for name in _FIELDS
+)
+_READ = ", ".join(
+    f"epoch_ms({name})" if _TYPES[name] == "timestamptz" else name for name in _FIELDS
+)
+_IS_LISTED_OTHERWISE = _differ(_LISTING)
+_IS_SPECIFIED_OTHERWISE = _differ(_TERMS)
+
+SETTLES_IN = """coalesce(settlement_currency, if(
+    kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
+))"""
+"""The currency whose list an instrument stands in. Lists of before October 2021 do not say what a
+future settles in, but each name begins with it: BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair, which
+settles in nothing, stands for the currency of its price."""
+
+# What is told of each instrument, beside the row that stands of it.
+_TOLD = f"""
+    select told.*, {_IS_LISTED_OTHERWISE} as is_listed_otherwise, case
+        when held.instrument_name is null then 'new'
+        when held.last_seen_at >= $as_of then 'older'
+        when {_IS_SPECIFIED_OTHERWISE} and coalesce(told.expires_at > $as_of, true) then 'changed'
+        else 'unchanged'
+    end as outcome
+    from (select {_CAST} from incoming) as told
+    left join (from instruments where valid_to is null) as held using (instrument_name)
+"""
+
+# The rows that a selector chooses of a time, by listing.
+_CHOSEN = f"""
+    from instruments
+    where ($kind is null or kind = $kind)
+      and ($currency is null or {SETTLES_IN} = $currency)
+      and ($base is null or base_currency = $base)
+      and ($expiry is null or cast(timezone('UTC', expires_at) as date) = $expiry)
+      and (not $is_perpetual or coalesce(settlement_period = 'perpetual', false))
+      and listed_at <= $last
+      and ($is_with_expired or expires_at is null or expires_at > $first)
+      and valid_from <= $last and (valid_to is null or valid_to > $last)
+    order by listed_at, instrument_name
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What an answer did to the table: how many instruments are new, which have another
+    specification since, and how many are as they were."""
+
+    new: int
+    changed: tuple[str, ...]
+    unchanged: int
+
+
+def write_specifications(
+    connection: Connection,
+    specifications: Sequence[Specification],
+    as_of: datetime,
+    run_id: str,
+) -> Written:
+    """Write what the exchange told at `as_of`, each instrument once.
+
+    A specification that differs from the one that stands ends it at `as_of`. Nothing changes what
+    has expired, or what was told later by another answer. The listing, `listed_at` and
+    `expires_at`, is the instrument's own: where it changes, it does in each of its rows.
+    """
+    moment = {"as_of": as_of}
+    with _told(connection, specifications, as_of):
+        connection.execute(
+            """
+            update instruments as held
+            set valid_from = if(held.valid_from = held.listed_at, told.listed_at, held.valid_from),
+                listed_at = told.listed_at,
+                expires_at = told.expires_at
+            from told
+            where told.instrument_name = held.instrument_name
+              and told.is_listed_otherwise and told.outcome in ('changed', 'unchanged')
+            """
+        )
+        connection.execute(
+            """
+            update instruments as held
+            set last_seen_at = if(told.outcome = 'unchanged', $as_of, held.last_seen_at),
+                valid_to = if(told.outcome = 'changed', $as_of, null)
+            from told
+            where told.instrument_name = held.instrument_name and held.valid_to is null
+              and told.outcome in ('changed', 'unchanged')
+            """,
+            moment,
+        )
+        connection.execute(
+            f"""
+            insert into instruments by name
+            select {_NAMES}, if(outcome = 'new', listed_at, $as_of) as valid_from,
+                   null as valid_to, $as_of as first_seen_at, $as_of as last_seen_at,
+                   $run_id as run_id
+            from told where outcome in ('new', 'changed')
+            order by listed_at, instrument_name
+            """,
+            moment | {"run_id": run_id},
+        )
+        outcomes = connection.execute(
+            "select outcome, instrument_name from told order by instrument_name"
+        ).fetchall()
+    new = sum(outcome == "new" for outcome, _ in outcomes)
+    changed = tuple(name for outcome, name in outcomes if outcome == "changed")
+    return Written(new, changed, len(outcomes) - new - len(changed))
+
+
+def told_otherwise(
+    connection: Connection, specifications: Sequence[Specification], as_of: datetime
+) -> set[str]:
+    """The instruments that are told otherwise than they are held, listing or specification."""
+    with _told(connection, specifications, as_of):
+        found = connection.execute(
+            """
+            select instrument_name from told
+            where outcome = 'changed' or (outcome = 'unchanged' and is_listed_otherwise)
+            """
+        ).fetchall()
+    return {name for (name,) in found}
+
+
+def write_asked(connection: Connection, currency: str, as_of: datetime) -> None:
+    """Write when the exchange was asked for the instruments of a currency, whatever it told."""
+    newest = max(as_of, asked_at(connection).get(currency, as_of))
+    connection.execute("delete from instrument_lists where currency = ?", [currency])
+    connection.execute("insert into instrument_lists values (?, ?)", [currency, newest])
+
+
+def seen_currencies(connection: Connection) -> list[str]:
+    """The currencies whose lists were asked for, and those that anything held settles in."""
+    found = list(asked_at(connection))
+    if has_table(connection, INSTRUMENTS.name):
+        rows = connection.execute(
+            f"select distinct {SETTLES_IN} as currency from instruments order by currency"
+        ).fetchall()
+        found += [currency for (currency,) in rows]
+    return list(dict.fromkeys(found))
+
+
+def asked_at(connection: Connection) -> dict[str, datetime]:
+    """When the exchange was last asked for the instruments of each currency."""
+    if not has_table(connection, INSTRUMENT_LISTS.name):
+        return {}
+    query = "select currency, epoch_ms(asked_at) from instrument_lists"
+    return {name: from_ms(asked_ms) for name, asked_ms in connection.execute(query).fetchall()}
+
+
+def known_at(connection: Connection) -> datetime | None:
+    """When the exchange last told anything of its instruments; None before it ever did."""
+    if not has_table(connection, INSTRUMENTS.name):
+        return None
+    [(told_ms,)] = connection.execute(
+        "select epoch_ms(max(last_seen_at)) from instruments"
+    ).fetchall()
+    return None if told_ms is None else from_ms(told_ms)
+
+
+def universe(
+    connection: Connection, selector: Selector, first: datetime, last: datetime
+) -> list[Specification]:
+    """The instruments that were listed at some moment from `first` to `last`, with the
+    specification that was valid last, by listing.
+
+    With expired ones where the selector says so.
+    """
+    rows = connection.execute(
+        f"select {_READ} {_CHOSEN}", _parameters(selector, first, last)
+    ).fetchall()
+    return [_specification(dict(zip(_FIELDS, row, strict=True))) for row in rows]
+
+
+def listed_names(connection: Connection, selector: Selector) -> list[str]:
+    """The instruments that the selector chooses, as of when the exchange last told."""
+    moment = known_at(connection)
+    if moment is None:
+        return []
+    rows = connection.execute(
+        f"select instrument_name {_CHOSEN}", _parameters(selector, moment, moment)
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def listings(connection: Connection, names: Collection[str]) -> dict[str, Instrument]:
+    """When each of these instruments was listed and expires, of those that are held."""
+    rows = connection.execute(
+        """
+        select instrument_name, kind, epoch_ms(listed_at), epoch_ms(expires_at)
+        from instruments where valid_to is null and instrument_name in $names
+        """,
+        {"names": list(names)},
+    ).fetchall()
+    return {
+        name: Instrument(name, kind, from_ms(listed), None if ends is None else from_ms(ends))
+        for name, kind, listed, ends in rows
+    }
+
+
+def listings_since(
+    connection: Connection, moments: Mapping[str, datetime]
+) -> dict[str, Instrument]:
+    """The listings of those instruments that the exchange told after the moment of each."""
+    if not moments or not has_table(connection, INSTRUMENTS.name):
+        return {}
+    rows = connection.execute(
+        """
+        select instrument_name, epoch_us(last_seen_at)
+        from instruments where valid_to is null and instrument_name in $names
+        """,
+        {"names": list(moments)},
+    ).fetchall()
+    seen = {name: from_ms(0) + timedelta(microseconds=told_us) for name, told_us in rows}
+    newer = [name for name, told_at in seen.items() if told_at > moments[name]]
+    return listings(connection, newer) if newer else {}
+
+
+def _parameters(selector: Selector, first: datetime, last: datetime) -> dict[str, object]:
+    return {field.name: getattr(selector, field.name) for field in fields(selector)} | {
+        "first": first,
+        "last": last,
+    }
+
+
+def _specification(row: dict[str, Any]) -> Specification:
+    times = {name: None if row[name] is None else from_ms(row[name]) for name in _LISTING}
+    return Specification(**row | times)
+
+
+@contextmanager
+def _told(
+    connection: Connection, specifications: Sequence[Specification], as_of: datetime
+) -> Iterator[None]:
+    """What is told as the temporary table `told`."""
+    columns = {
+        name: _array(name, [getattr(each, name) for each in specifications]) for name in _FIELDS
+    }
+    connection.register("incoming", columns)
+    try:
+        connection.execute(f"create temp table told as {_TOLD}", {"as_of": as_of})
+    finally:
+        connection.unregister("incoming")
+    try:
+        yield
+    finally:
+        connection.execute("drop table told")
+
+
+def _array(name: str, values: list[Any]) -> NDArray[Any]:
+    """The values as DuckDB reads them fast: no time and no number are null, no text is empty."""
+    if _TYPES[name] == "timestamptz":
+        return np.array([None if at is None else moment64(at) for at in values], "datetime64[ms]")
+    if _TYPES[name] in ("double", "bigint"):
+        return np.array(values, dtype=np.float64)
+    return np.array([value or "" for value in values], dtype=object)

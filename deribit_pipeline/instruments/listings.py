@@ -1,0 +1,105 @@
+"""What the exchange says of itself before a backfill begins: its listings and its clock."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import eq
+
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.engine.repeated_requests import agreed, insisted
+from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.instruments.history import listings as held_listings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+logger = logging.getLogger(__name__)
+
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""How far this machine's clock may be from the exchange's without a word."""
+
+
+async def exchange_time(client: DeribitClient) -> datetime:
+    """The exchange's clock."""
+    return await insisted(client.get_time)
+
+
+async def index_names(client: DeribitClient) -> list[str]:
+    """Every price index that the exchange has."""
+    return (await insisted(client.get_index_price_names)).said
+
+
+async def listings(
+    exchange: Exchange, warehouse: Warehouse, names: Collection[str]
+) -> tuple[dict[str, Instrument], datetime]:
+    """When each of these instruments was listed and expires, and the exchange's clock.
+
+    Of what expired long ago, which www knows no more, the archive host tells, or else the table
+    `instruments`. Raises UnknownInstrument for one that the exchange does not list.
+    """
+    found = await asyncio.gather(
+        *(_listing(exchange, warehouse, name) for name in names), return_exceptions=True
+    )
+    instruments = {}
+    for name, instrument in zip(names, found, strict=True):
+        if isinstance(instrument, BaseException):
+            raise instrument
+        instruments[name] = instrument
+    return instruments, exchange.as_of or await exchange_time(exchange.client)
+
+
+async def agreed_listing(exchange: Exchange, warehouse: Warehouse, name: str) -> Instrument:
+    """As `listings`, of one instrument, asked for until two answers say the same: for where days
+    would not be asked for because of it."""
+    contradiction = DeribitBadPayload(
+        "answers contradict each other about the listing",
+        method="public/get_instrument",
+        params={"instrument_name": name},
+    )
+    return await agreed(partial(_listing, exchange, warehouse, name), eq, contradiction)
+
+
+async def _listing(exchange: Exchange, warehouse: Warehouse, name: str) -> Instrument:
+    try:
+        return await insisted(partial(exchange.client.get_instrument, name))
+    except UnknownInstrument as unknown:
+        instrument = await _archived(exchange, name) or await asyncio.to_thread(
+            _held, warehouse, name
+        )
+        # What trades, www knows: that it does not say so for once is no reason to ask the archive.
+        if instrument is None or instrument.expires_at is None:
+            raise unknown
+        if instrument.expires_at > (exchange.as_of or await exchange_time(exchange.client)):
+            raise unknown
+        return replace(instrument, is_archived=True)
+
+
+async def _archived(exchange: Exchange, name: str) -> Instrument | None:
+    if exchange.history is None:
+        return None
+    try:
+        return await insisted(partial(exchange.history.get_instrument, name))
+    except UnknownInstrument:
+        return None
+    except DeribitError as error:
+        logger.warning("Whether %s expired long ago, the archive cannot say: %s", name, error)
+        return None
+
+
+def _held(warehouse: Warehouse, name: str) -> Instrument | None:
+    with warehouse.reading() as connection:
+        return held_listings(connection, [name]).get(name)
+
+
+def warn_of_clock(as_of: datetime) -> None:
+    """Say when this machine's clock is wrong. Nothing depends on it: closed is what the exchange
+    calls closed."""
+    difference = datetime.now(UTC) - as_of
+    if abs(difference) > CLOCK_TOLERANCE:
+        logger.warning(
+            "This machine's clock differs from the exchange's by %.0f s; the exchange's is used",
+            difference.total_seconds(),
+        )

@@ -1,0 +1,111 @@
+"""Days that rest on an instrument's listing, and those that the listing of now no longer supports.
+
+A listing is a single statement of the exchange, and a wrong one makes days `not_listed`, or too
+short, that nothing else would ever request again. So they are held against the listing whenever one
+is known that is newer: that of the table `instruments`, or one requested for the purpose.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+
+from deribit_pipeline.datasets.candles.requests import wanted
+from deribit_pipeline.datasets.funding_rates.source import BEGAN
+from deribit_pipeline.datasets.registry import FUNDING_RATES, TRADES, dataset_of
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.proofs import DayState, Proof
+from deribit_pipeline.domain.windows import day_window
+from deribit_pipeline.errors import DeribitError
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.instruments.history import listings_since
+from deribit_pipeline.instruments.listings import listings
+from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+logger = logging.getLogger(__name__)
+
+Listings = Mapping[str, Instrument]
+
+_HOUR = timedelta(hours=1)
+
+
+def rests_on_listing(proof: Proof) -> bool:
+    """Whether fewer rows were expected of a settled day than of others, because the instrument was
+    not listed for all of it."""
+    dataset = dataset_of(proof)
+    if not proof.is_settled:
+        return False
+    if dataset.resolution is not None:
+        return proof.expected < dataset.resolution.candles_per_day
+    if dataset is FUNDING_RATES:
+        return proof.expected < 24
+    return dataset is TRADES and proof.state is DayState.NOT_LISTED
+
+
+def is_supported(proof: Proof, instrument: Instrument) -> bool:
+    """Whether a listing expects no more rows of a settled day than its proof does."""
+    if not rests_on_listing(proof):
+        return True
+    return _least_expected(dataset_of(proof), instrument, proof.day) <= proof.expected
+
+
+def unsupported(
+    connection: Connection, proofs: Iterable[Proof], listed: Listings
+) -> set[tuple[str, date]]:
+    """The series' days that rest on a listing which no longer stands: by `listed`, or else by the
+    table `instruments`, where it was written after the day."""
+    resting = [proof for proof in proofs if rests_on_listing(proof)]
+    known = dict(listed) | _known(connection, (p for p in resting if p.series not in listed))
+    return {
+        (proof.series, proof.day)
+        for proof in resting
+        if proof.series in known and not is_supported(proof, known[proof.series])
+    }
+
+
+def unknown_to(connection: Connection, proofs: Iterable[Proof]) -> list[str]:
+    """The instruments of days that rest on a listing, of which no newer one is held."""
+    resting = [proof for proof in proofs if rests_on_listing(proof)]
+    names = dict.fromkeys(proof.series for proof in resting)
+    return [name for name in names if name not in _known(connection, resting)]
+
+
+async def listed_now(exchange: Exchange, warehouse: Warehouse, names: Iterable[str]) -> Listings:
+    """The instruments as they are listed now; without those of which no listing is to be had, whose
+    days stay as they are."""
+
+    async def one(name: str) -> Listings:
+        try:
+            return (await listings(exchange, warehouse, [name]))[0]
+        except DeribitError as error:
+            logger.warning("Whether the listing of %s still stands is unknown: %s", name, error)
+            return {}
+
+    found = await asyncio.gather(*(one(name) for name in names))
+    return {name: instrument for each in found for name, instrument in each.items()}
+
+
+def _known(connection: Connection, resting: Iterable[Proof]) -> dict[str, Instrument]:
+    """The instruments whose listing the table `instruments` has from after all of these days."""
+    newest: dict[str, Proof] = {}
+    for proof in resting:
+        former = newest.setdefault(proof.series, proof)
+        if proof.fetched_at > former.fetched_at:
+            newest[proof.series] = proof
+    return listings_since(connection, {name: proof.fetched_at for name, proof in newest.items()})
+
+
+def _least_expected(dataset: Dataset, instrument: Instrument, day: date) -> int:
+    """How many rows a day has at least, by a listing."""
+    window = day_window(day)
+    if dataset.resolution is not None:
+        opening = wanted(instrument, dataset.resolution, day)
+        return opening.duration // dataset.resolution.duration if opening else 0
+    start = max(window.start, instrument.listed_at + timedelta(milliseconds=1))
+    end = min(window.end, instrument.expires_at or window.end)
+    if dataset is FUNDING_RATES:
+        is_perpetual = instrument.instrument_name.endswith("-PERPETUAL")
+        return max(0, (end - max(start, BEGAN)) // _HOUR) if is_perpetual else 0
+    return int(start < end)

@@ -1,0 +1,178 @@
+"""What is listed, and what was: the lists of instruments, with their specifications."""
+
+import json
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deribit_pipeline.domain.specification import CURRENCY, INSTRUMENT_NAME, KINDS, Specification
+from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.exchange import shapes
+from deribit_pipeline.exchange.methods import Methods, Told
+
+INSTRUMENTS = "public/get_instruments"
+CURRENCIES = "public/get_currencies"
+
+ANY_CURRENCY = "any"
+"""Names all currencies at once (assumption:instruments-any)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The instruments of one list. `odd` says of each entry that is not understood why."""
+
+    specifications: tuple[Specification, ...]
+    odd: tuple[str, ...] = ()
+
+
+class Specifications(Methods):
+    """The lists of instruments."""
+
+    async def get_specifications(
+        self, currency: str, *, is_expired: bool = False, kind: str | None = None
+    ) -> Told[Listed]:
+        """`public/get_instruments`: what trades, or what has expired. Metered apart, at one call a
+        second.
+
+        Of what has expired, www tells the newest only; the archive host tells all
+        (assumption:instruments-archived).
+        """
+        params = {"currency": currency, "expired": is_expired} | ({"kind": kind} if kind else {})
+        return await self.told(listed, INSTRUMENTS, **params)
+
+    async def get_currencies(self) -> Told[list[str]]:
+        """`public/get_currencies`: every currency that the exchange has at the moment."""
+        return await self.told(currencies, CURRENCIES)
+
+
+def currencies(answer: object) -> list[str]:
+    """The currencies of `public/get_currencies`. Those that cannot be read say nothing."""
+    names = [entry.get("currency") for entry in shapes.array(answer) if isinstance(entry, Mapping)]
+    return [name for name in names if isinstance(name, str) and CURRENCY.fullmatch(name)]
+
+
+def listed(answer: object) -> Listed:
+    """The entries of `public/get_instruments`.
+
+    Each names its instrument and stands for itself: one that is odd leaves the others as they are.
+    """
+    specifications, odd = [], []
+    for entry in shapes.array(answer):
+        try:
+            specifications.append(specification(entry))
+        except ValueError as error:
+            name = entry.get("instrument_name") if isinstance(entry, Mapping) else entry
+            odd.append(f"{reprlib.repr(name)}: {error}")
+    return Listed(tuple(specifications), tuple(odd))
+
+
+def specification(answer: object) -> Specification:
+    """The specification that an entry tells. Raises ValueError.
+
+    What the documentation says is always there is required: names, kind, base currency, times,
+    amounts (assumption:instruments-readable). The rest is None where it is absent, as it is of some
+    kinds and of old instruments; a quote currency that is absent follows from the name.
+    """
+    fields = shapes.mapping(answer)
+    listed_at, expires_at = (
+        shapes.milliseconds(name, fields.get(name))
+        for name in ("creation_timestamp", "expiration_timestamp")
+    )
+    if not listed_at < min(expires_at, shapes.NEVER):
+        raise ValueError(
+            f"an instrument must expire after it is created, was {listed_at}, {expires_at}"
+        )
+    return Specification(
+        instrument_name=_name(fields),
+        instrument_id=_whole(fields, "instrument_id"),
+        kind=_kind(fields),
+        instrument_type=_text(fields, "instrument_type"),
+        base_currency=shapes.text("base_currency", fields.get("base_currency")),
+        quote_currency=_text(fields, "quote_currency") or _quote_currency(fields),
+        counter_currency=_text(fields, "counter_currency"),
+        settlement_currency=_text(fields, "settlement_currency"),
+        settlement_period=_text(fields, "settlement_period"),
+        listed_at=from_ms(listed_at),
+        expires_at=from_ms(expires_at) if expires_at < shapes.NEVER else None,
+        strike=_number(fields, "strike"),
+        option_type=_text(fields, "option_type"),
+        price_index=_text(fields, "price_index"),
+        contract_size=_positive(fields, "contract_size"),
+        tick_size=_positive(fields, "tick_size"),
+        tick_size_steps=_steps(fields.get("tick_size_steps")),
+        min_trade_amount=_positive(fields, "min_trade_amount"),
+        maker_commission=_number(fields, "maker_commission"),
+        taker_commission=_number(fields, "taker_commission"),
+        max_leverage=_number(fields, "max_leverage"),
+    )
+
+
+def _name(fields: Mapping[str, Any]) -> str:
+    name = shapes.text("instrument_name", fields.get("instrument_name"))
+    if not INSTRUMENT_NAME.fullmatch(name):
+        raise ValueError("`instrument_name` must be letters, digits, '-' and '_'")
+    return name
+
+
+def _kind(fields: Mapping[str, Any]) -> str:
+    kind = shapes.text("kind", fields.get("kind"))
+    if kind not in KINDS:
+        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, was {reprlib.repr(kind)}")
+    return kind
+
+
+def _quote_currency(fields: Mapping[str, Any]) -> str:
+    """The currency that a price is in, of an entry that does not say it: `USDC` of `SOL_USDC-…`;
+    of what is inverse, USD for futures and the coin itself for options."""
+    base, _, quote = _name(fields).partition("-")[0].partition("_")
+    return quote or (base if _kind(fields).startswith("option") else "USD")
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    return None if value in (None, "") else shapes.text(name, value)
+
+
+def _number(fields: Mapping[str, Any], name: str) -> float | None:
+    value = fields.get(name)
+    return None if value is None else _double(name, value)
+
+
+def _whole(fields: Mapping[str, Any], name: str) -> int | None:
+    number = _number(fields, name)
+    if number is None:
+        return None
+    if number != int(number) or not 0 <= number < 2**53:
+        raise ValueError(f"`{name}` must be a whole number, was {number!r}")
+    return int(number)
+
+
+def _positive(fields: Mapping[str, Any], name: str) -> float:
+    number = _double(name, fields.get(name))
+    if number <= 0:
+        raise ValueError(f"`{name}` must be above 0, was {number!r}")
+    return number
+
+
+def _double(name: str, value: object) -> float:
+    # A JSON true is an int to Python, and a JSON integer may be beyond all doubles.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"`{name}` must be a number, was {reprlib.repr(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"`{name}` must be finite")
+    return number + 0.0
+
+
+def _steps(value: object) -> str:
+    """Prices and the tick sizes above them, by price; none where the list is absent."""
+    steps = [
+        {name: _positive(shapes.mapping(step), name) for name in ("above_price", "tick_size")}
+        for step in shapes.array([] if value is None else value)
+    ]
+    return json.dumps(sorted(steps, key=lambda step: step["above_price"]))

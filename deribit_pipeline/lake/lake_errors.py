@@ -1,0 +1,84 @@
+"""What DuckDB says of a lake, as errors of this project: worth another try, or what to do."""
+
+import re
+
+import duckdb
+
+from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.errors import (
+    Conflict,
+    LakeAway,
+    WarehouseError,
+    WarehouseUnusable,
+    first_line,
+)
+from deribit_pipeline.lake import catalog_connection as catalog
+from deribit_pipeline.masking import masked
+from deribit_pipeline.warehouse.connections import DISK_FULL
+
+# How DuckDB says that a commit came after another's that it does not go with.
+_CONFLICT = "Transaction conflict"
+
+# How it says that PostgreSQL or the object store was away for a moment.
+_AWAY = (
+    "Unable to connect", "Failed to execute query", "Failed to query", "server closed",
+    "terminating connection", "HTTP", "Could not establish connection", "Failed to commit",
+    "from DuckLake: Current transaction is aborted",
+)  # fmt: skip
+
+# How the object store says that asking again would not help.
+_REFUSED = re.compile("HTTP (code )?40[134]|Secret Validation Failure")
+
+
+def away(lake: Lake, reason: str) -> LakeAway:
+    """The error of a lake that is out of reach."""
+    return LakeAway(
+        f"{lake} cannot be reached ({without_secrets(lake, reason)}): see that its PostgreSQL "
+        "runs, and its object store where it has one."
+    )
+
+
+def conflict(lake: Lake, reason: str) -> Conflict:
+    """The error of somebody who came after others."""
+    return Conflict(
+        f"{lake} was being written by others too ({reason}): the same command goes on from what "
+        "is kept."
+    )
+
+
+def without_secrets(lake: Lake, message: str) -> str:
+    """What may be shown of a message that repeats the connection string or the store's keys."""
+    return masked(
+        catalog.without_secrets(lake.catalog, lake.shown, message),
+        (lake.storage.secret, lake.storage.token),
+    )
+
+
+def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
+    """The error that says what DuckDB said, without the passwords in it."""
+    said, message = str(error), without_secrets(lake, first_line(error))
+    if _CONFLICT in said:
+        return conflict(lake, message)
+    if DISK_FULL in said:
+        return WarehouseError(
+            f"{lake} cannot be written, the disk of {lake.data} is full ({message}): "
+            "make room, and the same command goes on from what is kept."
+        )
+    if "does not match existing data path" in said:
+        return WarehouseUnusable(
+            f"{lake} keeps its files elsewhere than DERIBIT_WAREHOUSE_DATA says "
+            f"({message}): set it to where they are."
+        )
+    if "catalog version mismatch" in said:
+        return WarehouseUnusable(
+            f"{lake} is of another version of DuckLake than duckdb {duckdb.__version__} "
+            f"knows ({message}): see that all machines run the same version of it."
+        )
+    if _REFUSED.search(said):
+        return WarehouseUnusable(
+            f"{lake}: the store of {lake.data} refuses ({message}): see that its "
+            "bucket is there, and that the key of AWS_ACCESS_KEY_ID may read and write it."
+        )
+    if any(sign in said for sign in _AWAY):
+        return away(lake, message)
+    return WarehouseError(f"{lake}: {message}")

@@ -1,0 +1,88 @@
+"""Who may write to a lake at this moment: advisory locks of the catalog's PostgreSQL.
+
+DuckLake settles two commits at once by itself where both add rows, so it would keep a day that two
+workers wrote twice; and of two that delete from one file it can lose the first's deletions
+(measured on DuckLake 1.0, duckdb 1.5.5: a file that had deletions before held its rows twice
+afterwards). So those who only add write beside each other, each alone in its series; whoever
+deletes, changes or compacts is alone in the lake. A lock ends with its connection, so that no dead
+worker holds one for longer than PostgreSQL takes to notice.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from psycopg2.errors import LockNotAvailable
+from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
+
+from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.lake.catalog import answered, connected
+
+_LOCK = "select pg_advisory_lock(%s)"
+_LOCK_SHARED = "select pg_advisory_lock_shared(%s)"
+_UNLOCK_SHARED = "select pg_advisory_unlock_shared(%s)"
+
+# Seconds after which a wait looks up, to see whether it should go on.
+_LOOKING_UP = 1
+
+# A worker whose machine is gone is noticed after 25 s, instead of PostgreSQL's two hours.
+_OPTIONS = (
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 "
+    f"-c lock_timeout={_LOOKING_UP}s"
+)
+
+
+class Locks:
+    """The locks of one lake. Waits `patience` seconds for each."""
+
+    def __init__(self, lake: Lake, patience: float, given_up: threading.Event) -> None:
+        self._lake = lake
+        self._patience = patience
+        self._given_up = given_up
+
+    @contextmanager
+    def alone(self) -> Iterator[Callable[[], None]]:
+        """Alone in the lake for as long as the block lasts; call what it yields to hear that this
+        is still so. Raises LakeAway, also there, and WarehouseError when patience ends."""
+        with connected(self._lake, _OPTIONS) as connection:
+            # Nobody else comes in meanwhile, or those who come and go would keep us out for good.
+            self._take(connection, _LOCK, "gate")
+            self._take(connection, _LOCK, "lake")
+            yield lambda: _require_alive(connection)
+
+    @contextmanager
+    def beside(self, series: Collection[str]) -> Iterator[Callable[[], None]]:
+        """Alone in the series, beside others in the lake; as `alone` otherwise."""
+        with connected(self._lake, _OPTIONS) as connection:
+            self._take(connection, _LOCK_SHARED, "gate")
+            self._take(connection, _LOCK_SHARED, "lake")
+            answered(connection, _UNLOCK_SHARED, _key("gate"))
+            for name in sorted(series):  # in one order, so that no two wait for each other
+                self._take(connection, _LOCK, f"series {name}")
+            yield lambda: _require_alive(connection)
+
+    def _take(self, connection: PostgresConnection, statement: str, what: str) -> None:
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                answered(connection, statement, _key(what))
+                return
+            except LockNotAvailable as error:
+                if self._given_up.is_set() or time.monotonic() > until:
+                    raise WarehouseError(
+                        f"{self._lake} was held by other workers for {self._patience:.0f} s: the "
+                        "same command goes on from what is kept."
+                    ) from error
+
+
+def _require_alive(connection: PostgresConnection) -> None:
+    answered(connection, "select 1")
+
+
+def _key(what: str) -> int:
+    """The number that PostgreSQL knows a lock by; its locks are a database's own."""
+    digest = hashlib.blake2b(f"deribit-pipeline {what}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

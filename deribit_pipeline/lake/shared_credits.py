@@ -1,0 +1,134 @@
+"""The rate limit of several machines: meters as rows of one PostgreSQL table.
+
+They stand beside the catalog of the warehouse that the machines write together, on that server's
+clock, so that machines whose clocks differ agree.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psycopg2
+from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
+
+from deribit_pipeline.errors import SettingsError, first_line
+from deribit_pipeline.exchange.credits import Meters, MeterUnreachable
+from deribit_pipeline.lake.catalog_connection import CatalogUnreachable, connect
+
+TABLE = "public.deribit_pipeline_credits"
+"""In the schema that DuckLake's own tables are in, whatever the search path of a user."""
+
+# Of tables that several make at once, PostgreSQL makes one and fails the others: so they queue.
+_MAKE = f"""
+select pg_advisory_xact_lock(hashtext('{TABLE}'));
+create table if not exists {TABLE} (
+    source text,
+    pool text,
+    full_at timestamptz not null,
+    primary key (source, pool)
+)
+"""
+
+# One statement, so that its lock on the row lasts for no round trip, even to a machine that dies
+# meanwhile. The clock is read under that lock; `greatest` passes over a null.
+_ADVANCE = f"""
+insert into {TABLE} as held (source, pool, full_at)
+values (%(source)s, %(pool)s, clock_timestamp() + make_interval(secs => %(at_least)s + %(by)s))
+on conflict (source, pool) do update
+set full_at = make_interval(secs => %(by)s) + greatest(
+    case
+        when held.full_at <= clock_timestamp() + make_interval(secs => %(at_most)s)
+        then held.full_at
+    end,
+    clock_timestamp() + make_interval(secs => %(at_least)s)
+)
+returning cast(extract(epoch from full_at - clock_timestamp()) as double precision)
+"""
+
+# A session that somebody forgot may hold the row for good; a signal does not wait for longer.
+_PATIENCE = "set statement_timeout = '2s'"
+
+
+@contextmanager
+def shared_meters(catalog: str) -> Iterator[Meters]:
+    """Meters in the database that the libpq connection string `catalog` names.
+
+    They share one connection, opened when it is first needed and anew after it was lost.
+    """
+    database = _Database(catalog)
+    try:
+        yield lambda source, pool: _RowMeter(database, source, pool)
+    finally:
+        database.close()
+
+
+class _RowMeter:
+    """The meter of a source's pool in a database."""
+
+    def __init__(self, database: "_Database", source: str, pool: str) -> None:
+        self._database = database
+        self._row: dict[str, object] = {"source": source, "pool": pool}
+
+    async def advance(self, *, at_least: float, by: float, at_most: float) -> float:
+        """See `Meter`. Raises SettingsError where the string is none, or its user may not make or
+        write the table."""
+        change: dict[str, object] = {"at_least": at_least, "by": by, "at_most": at_most}
+        return await self._database.advanced(self._row | change)
+
+
+class _Database:
+    """A connection, and the thread that it lives on, so that no event loop waits for a network."""
+
+    def __init__(self, catalog: str) -> None:
+        self._catalog = catalog
+        self._connection: PostgresConnection | None = None
+        self._thread = ThreadPoolExecutor(1, "credits")
+
+    async def advanced(self, values: dict[str, object]) -> float:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._advanced, values)
+
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
+        self._disconnect()
+
+    def _advanced(self, values: dict[str, object]) -> float:
+        try:
+            with self._connected().cursor() as cursor:
+                try:
+                    cursor.execute(_ADVANCE, values)
+                except psycopg2.errors.UndefinedTable:
+                    cursor.execute(_MAKE)
+                    cursor.execute(_ADVANCE, values)
+                [(full_in,)] = cursor.fetchall()
+                return float(full_in)
+        except psycopg2.ProgrammingError as error:
+            raise SettingsError(
+                f"The rate limit's table {TABLE} cannot be used ({first_line(error)}): let the "
+                "user of DERIBIT_WAREHOUSE make it, read it and write it."
+            ) from error
+        except psycopg2.Error as error:
+            self._disconnect()
+            raise _unreachable(first_line(error)) from error
+        except CatalogUnreachable as error:
+            raise _unreachable(str(error)) from None
+
+    def _connected(self) -> PostgresConnection:
+        if self._connection is None:
+            connection = connect(self._catalog)
+            with connection.cursor() as cursor:
+                cursor.execute(_PATIENCE)
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _unreachable(reason: str) -> MeterUnreachable:
+    return MeterUnreachable(
+        f"DERIBIT_WAREHOUSE's PostgreSQL, which keeps the rate limit, is out of reach: {reason}"
+    )

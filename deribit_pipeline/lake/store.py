@@ -1,0 +1,306 @@
+"""A warehouse in a DuckLake: catalog in PostgreSQL, Parquet in a folder or on object storage."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+import duckdb
+import tenacity
+
+from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.errors import Conflict, LakeAway, WarehouseError, WarehouseUnusable
+from deribit_pipeline.lake.attached import NAME, attach_to, attachable, attached, forget
+from deribit_pipeline.lake.catalog import answered, connected
+from deribit_pipeline.lake.lake_errors import conflict, error_of, without_secrets
+from deribit_pipeline.lake.locks import Locks
+from deribit_pipeline.warehouse.connections import committed, interruptible, roll_back
+from deribit_pipeline.warehouse.place import SOURCE, Change, Connection, Result
+from deribit_pipeline.warehouse.whole_files import require_room
+
+logger = logging.getLogger(__name__)
+
+_AGAIN = "Trying again: %s"
+
+_FIRST_PATIENCE = 15.0  # before PostgreSQL has answered anything: the address may be wrong
+
+
+class LakeStore:
+    """The DuckLake that `lake` names. Any number of processes write to it at once."""
+
+    def __init__(self, lake: Lake, patience: float) -> None:
+        self._lake = lake
+        self._patience = patience
+        self._given_up = threading.Event()
+        self._is_made = False
+        self._locks = Locks(lake, patience, self._given_up)
+
+    def give_up(self) -> None:
+        self._given_up.set()
+
+    def keep_private(self) -> None:
+        pass
+
+    def takes(self, statement: str) -> bool:
+        return not statement.startswith("comment on macro")  # DuckLake 1.0 keeps none of these
+
+    layout = (
+        # An instrument's days stand together, and no number of instruments makes more files.
+        "alter table candles set partitioned by (bucket(32, instrument_name))",
+        "alter table candles set sorted by (instrument_name, resolution, opened_at)",
+        "alter table trades set partitioned by (bucket(32, instrument_name))",
+        "alter table trades set sorted by (instrument_name, trade_seq)",
+        "alter table candles_rebuilt set sorted by (instrument_name, opened_at)",
+        # Half the bytes of the default, for the same time to read.
+        f"call {NAME}.set_option('parquet_compression', 'zstd')",
+        f"call {NAME}.set_option('parquet_version', 2)",
+    )
+
+    def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
+        # Of `lake.snapshots()`, DuckDB would read each one with all that it changed.
+        [(snapshot,)] = connection.execute(
+            f"select max(snapshot_id) from __ducklake_metadata_{NAME}.ducklake_snapshot "
+            "where snapshot_time <= $moment",
+            {"moment": moment},
+        ).fetchall()
+        return None if snapshot is None else int(snapshot)
+
+    @property
+    def size(self) -> int:
+        with self.reading() as connection:
+            [(size,)] = connection.execute(
+                f"select coalesce(sum(file_size_bytes + delete_file_size_bytes), 0) "
+                f"from ducklake_table_info('{NAME}')"
+            ).fetchall()
+        return int(size)
+
+    @property
+    def identity(self) -> str:
+        with self.reading() as connection:
+            [(uuid,)] = connection.execute(
+                f"select table_uuid from ducklake_table_info('{NAME}') "
+                f"where table_name = 'warehouse_info'"
+            ).fetchall()
+        return str(uuid)
+
+    def exists(self) -> bool:
+        # Asked before each write, which itself waits while PostgreSQL is away: what was there once
+        # is not asked for again.
+        if not self._is_made:
+            self._is_made = self._trying(LakeAway)(self._is_there)
+        return self._is_made
+
+    def _is_there(self) -> bool:
+        with connected(self._lake) as connection:
+            [(is_there,)] = answered(
+                connection, "select to_regclass('ducklake_metadata') is not null"
+            )
+        return bool(is_there)
+
+    def require_makeable(self) -> None:
+        if not self._lake.is_on_object_storage:
+            try:
+                require_room(Path(self._lake.data) / "main")  # where DuckLake puts the tables
+            except OSError as error:
+                raise self._unmakeable(error) from error
+        self._require_own_place()
+
+    def require_writable(self) -> None:
+        with self._opened() as connection:
+            self._require_data(connection)
+
+    def make(self, fill: Change[None]) -> None:
+        def attempt() -> None:
+            self._require_own_place()
+            with self.writing() as connection:
+                fill(connection)
+
+        self._make_folder()
+        self._trying(LakeAway)(attempt)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with ExitStack() as stack:
+            yield self._trying(LakeAway)(lambda: stack.enter_context(self._opened()))
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        with self._transaction(self._locks.alone()) as connection:
+            yield connection
+
+    def write(self, change: Change[Result], series: Collection[str]) -> Result:
+        try:
+            with self._transaction(self._locks.beside(series)) as connection:
+                return change(cast(Connection, _OnlyAdding(connection, self._lake)))
+        except Conflict:
+            pass
+        except LakeAway as error:
+            logger.warning(_AGAIN, error)
+
+        def alone() -> Result:
+            with self.writing() as connection:
+                return change(connection)
+
+        return self._trying(Conflict, LakeAway)(alone)
+
+    @contextmanager
+    def attached_to(self, connection: Connection) -> Iterator[None]:
+        with self._named():
+            attach_to(connection, self._lake, SOURCE)
+        try:
+            yield
+        except duckdb.Error as error:
+            if without_secrets(self._lake, str(error)) != str(error):
+                raise error_of(self._lake, error) from None
+            raise
+
+    def _trying(self, *again: type[WarehouseError]) -> tenacity.Retrying:
+        """What calls something until it raises none of these, or patience ends."""
+        patience = self._patience if self._is_made else min(self._patience, _FIRST_PATIENCE)
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(again),
+            stop=tenacity.stop_after_delay(patience) | tenacity.stop_when_event_set(self._given_up),
+            sleep=tenacity.sleep_using_event(self._given_up),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=5.0),
+            before_sleep=_say_why,
+            reraise=True,
+        )
+
+    @contextmanager
+    def _transaction(
+        self, lock: AbstractContextManager[Callable[[], None]]
+    ) -> Iterator[Connection]:
+        """A transaction under a lock, which is known to be held until the commit begins."""
+        with lock as require_held, self._opened() as connection, committed(connection):
+            yield connection
+            require_held()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Connection]:
+        """A connection with a transaction begun, which whoever wants it kept must commit."""
+        with self._named(), attached(self._lake).cursor() as connection:
+            try:
+                connection.begin()
+                connection.execute(f"use {NAME}")  # the first that asks PostgreSQL
+                connection.execute("set TimeZone = 'UTC'")
+                yield connection
+            finally:
+                # DuckDB 1.5.5 ends the process when a connection is closed with a transaction open
+                # whose connection to PostgreSQL is gone.
+                roll_back(connection)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Raise what DuckDB raises as this project's errors, without the passwords in it."""
+        try:
+            with interruptible():
+                yield
+        except duckdb.Error as error:
+            named = error_of(self._lake, error)
+            is_dead = isinstance(error, duckdb.FatalException | duckdb.InternalException)
+            if is_dead or isinstance(named, WarehouseUnusable):
+                # A dead DuckDB answers nothing more; keys that are not taken are looked for anew.
+                forget()
+            raise named from None
+
+    def _require_data(self, connection: Connection) -> None:
+        """Raise WarehouseUnusable where the place of the Parquet files is out of reach."""
+        if self._lake.is_on_object_storage:
+            _has_files(connection, f"{self._lake.data}.probe/*")
+        elif not os.access(self._lake.data, os.W_OK):
+            raise WarehouseUnusable(
+                f"The folder {self._lake.data} is not there or read-only: set "
+                "DERIBIT_WAREHOUSE_DATA to the one that all machines share."
+            )
+
+    def _require_own_place(self) -> None:
+        """Raise WarehouseUnusable where the Parquet files of another lake are, or would be below
+        those of one: maintenance would take either's for left over, and remove them.
+
+        Asked before DuckLake notes the place in the catalog, which can name no other afterwards.
+        """
+        with self._named(), attachable(self._lake) as connection:
+            taken = self._taken(connection)
+        if taken is not None and not self._is_there():  # made by somebody else meanwhile
+            raise WarehouseUnusable(
+                f"{taken} holds files of another lake: set DERIBIT_WAREHOUSE_DATA to an empty "
+                "place that is not within it."
+            )
+
+    def _taken(self, connection: Connection) -> str | None:
+        """The lake's own place or one above it, where files are in it, as far as can be seen."""
+        for place, files in _places(self._lake):
+            try:
+                if _has_files(connection, files):
+                    return place
+            except duckdb.HTTPException as error:
+                if place == self._lake.data or error.status_code != HTTPStatus.FORBIDDEN:
+                    raise
+                logger.warning(
+                    "The key may not list %s: whether that is another lake's place, which would "
+                    "take the files in %s for left over, cannot be seen.",
+                    place, self._lake.data,
+                )  # fmt: skip
+                break  # nor can what that lies in
+        return None
+
+    def _make_folder(self) -> None:
+        if self._lake.is_on_object_storage:
+            return
+        try:
+            Path(self._lake.data).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unmakeable(error) from error
+
+    def _unmakeable(self, error: OSError) -> WarehouseUnusable:
+        return WarehouseUnusable(
+            f"The folder {self._lake.data} cannot be made ({error.strerror}): set "
+            "DERIBIT_WAREHOUSE_DATA to one that can."
+        )
+
+
+class _OnlyAdding:
+    """A connection of somebody who writes beside others, and so may add rows and nothing else."""
+
+    def __init__(self, connection: Connection, lake: Lake) -> None:
+        self._connection = connection
+        self._lake = lake
+
+    def execute(self, statement: str, *rest: Any) -> Connection:
+        self._require_adding(statement)
+        return self._connection.execute(statement, *rest)
+
+    def executemany(self, statement: str, *rest: Any) -> Connection:
+        self._require_adding(statement)
+        return self._connection.executemany(statement, *rest)
+
+    def _require_adding(self, statement: str) -> None:
+        if statement.split(None, 1)[0].lower() in ("delete", "update", "merge"):
+            raise conflict(self._lake, "rows were to be replaced")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def _places(lake: Lake) -> Iterator[tuple[str, str]]:
+    """The lake's own place and all that it lies in, each with the files that would be a lake's."""
+    yield lake.data, f"{lake.data}**/*.parquet"
+    scheme, separator, rest = lake.data.rpartition("://")
+    for parent in PurePosixPath(rest).parents:
+        place = f"{scheme}{separator}{str(parent).rstrip('/')}/"
+        if parent.name:
+            yield place, f"{place}main/*/**/*.parquet"
+
+
+def _has_files(connection: Connection, pattern: str) -> bool:
+    return bool(connection.execute("from glob($1) limit 1", [pattern]).fetchall())
+
+
+def _say_why(state: tenacity.RetryCallState) -> None:
+    if state.outcome is not None:
+        logger.warning(_AGAIN, state.outcome.exception())

@@ -1,1 +1,0 @@
-"""What the pipeline does: exchange, planning and warehouse together. Knows nothing of Dagster."""

@@ -1,1 +1,0 @@
-"""How the days of each dataset are fetched: one module for each kind of paging."""

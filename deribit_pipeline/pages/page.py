@@ -1,0 +1,182 @@
+"""The page around every picture: colours for light and dark, legend, and the library inside it.
+
+Vega draws, from specifications that Altair checks; vl-convert has Vega's own code at hand, so
+that a page needs no other host. What is drawn is the other modules' business.
+"""
+
+import csv
+import functools
+import html
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from deribit_pipeline.domain.proofs import FAILED, DayState
+
+Specification = dict[str, Any]
+"""A view in Vega-Lite's words, as Altair's `to_dict` answers it."""
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+
+# Okabe and Ito's colours, which people tell apart who see fewer of them.
+LIGHT = {
+    "background": "#ffffff",
+    "text": "#1f2328",
+    "muted": "#59636e",
+    "line": "#d1d9e0",
+    "track": "#eef1f4",
+    "complete": "#009e73",
+    "open": "#56b4e9",
+    "gapped": "#e08a00",
+    "not_listed": "#8c959f",
+    "not_proved": "#cc79a7",
+    "rising": "#0072b2",
+    "falling": "#d55e00",
+}
+DARK = LIGHT | {
+    "background": "#0d1117",
+    "text": "#e6edf3",
+    "muted": "#9198a1",
+    "line": "#30363d",
+    "track": "#1b2129",
+    "complete": "#12a67c",
+    "gapped": "#f0a81e",
+    "not_listed": "#768390",
+    "rising": "#56b4e9",
+    "falling": "#e8743b",
+}
+HEIGHTS: dict[str, float] = {
+    DayState.COMPLETE: 0.72,
+    DayState.OPEN: 0.36,
+    DayState.GAPPED: 1.0,
+    DayState.NOT_LISTED: 0.12,
+    FAILED: 0.54,
+}
+"""How much of its row's height a day takes: states differ without colours too."""
+
+NEVER_ASKED = "never asked for"
+
+
+def page(title: str, introduction: Sequence[str], body: str, views: Sequence[Specification]) -> str:
+    """The whole page. `title` and the lines of `introduction` are text; `body` is HTML that has
+    a place (`place(n)`) for each of the views."""
+    pictures = {
+        "themes": {"light": _theme(LIGHT), "dark": _theme(DARK)},
+        "views": views,
+    }
+    # Data must not end the script that it stands in.
+    as_json = json.dumps(pictures, separators=(",", ":")).replace("<", "\\u003c")
+    return Template(_TEMPLATE.read_text()).substitute(
+        title=html.escape(title),
+        introduction="\n".join(f"<p>{html.escape(line)}</p>" for line in introduction),
+        body=body,
+        pictures=as_json,
+        library=_library(),
+        light_colours=_variables(LIGHT),
+        dark_colours=_variables(DARK),
+    )
+
+
+def place(number: int) -> str:
+    """Where the view of that number, counted from 0, is drawn."""
+    return f'<div class="view" id="view-{number}"></div>'
+
+
+def heading(title: str, note: str) -> str:
+    """Above a view: what it is of, and a line of what it shows."""
+    return f"<h2>{html.escape(title)}</h2>\n<p>{html.escape(note)}</p>"
+
+
+def legend(shown: Iterable[tuple[str, str, float, float]]) -> str:
+    """A swatch and words for each; `shown` are words, a colour's name, height and opacity."""
+    items = (
+        f'<li><span class="swatch"><i style="--colour: var(--{colour}); --tall: {height:.0%}; '
+        f'opacity: {opacity}"></i></span>{html.escape(said)}</li>'
+        for said, colour, height, opacity in shown
+    )
+    return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
+    """A table of words, left, and numbers, right."""
+
+    def line(tag: str, cells: Sequence[str | int], like: Sequence[str | int]) -> str:
+        return "".join(
+            f"<{tag}{' class=words' if isinstance(kind, str) else ''}>"
+            f"{html.escape(cell) if isinstance(cell, str) else f'{cell:,}'}</{tag}>"
+            for cell, kind in zip(cells, like, strict=True)
+        )
+
+    rows = list(rows)
+    lines = "".join(f"<tr>{line('td', row, row)}</tr>" for row in rows)
+    head = line("th", header, rows[0])
+    return f'<div class="wide"><table class="totals"><tr>{head}</tr>{lines}</table></div>'
+
+
+def csv_data(header: Sequence[str], rows: Iterable[Sequence[object]]) -> alt.InlineData:
+    """Rows for a view, a third as long as with every name repeated in every row. Whether a column
+    is of numbers its first row says."""
+    rows = list(rows)
+    numbers = [
+        n for n, value in zip(header, rows[0], strict=True) if isinstance(value, (int, float))
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return alt.InlineData(
+        values=text.getvalue(),
+        format=alt.CsvDataFormat(type="csv", parse=dict.fromkeys(numbers, "number")),
+    )
+
+
+def words(state: str) -> str:
+    """A state as people read it."""
+    return state.replace("_", " ")
+
+
+def state_colour() -> alt.Color:
+    """The colour of a row's `state`, which the theme decides."""
+    return alt.Color("state:N", scale=alt.Scale(domain=[*DayState, FAILED]), legend=None)
+
+
+def _theme(colours: dict[str, str]) -> dict[str, Any]:
+    """What Vega needs to draw in these colours."""
+    font = 'system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif'
+    return {
+        "background": colours["background"],
+        "font": font,
+        "view": {"stroke": None},
+        "range": {"category": [colours[state] for state in (*DayState, FAILED)]},
+        "axis": {
+            "labelColor": colours["muted"],
+            "titleColor": colours["muted"],
+            "titleFontWeight": "normal",
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "gridColor": colours["line"],
+            "tickColor": colours["line"],
+            "domainColor": colours["line"],
+        },
+        # Specifications name these colours by expressions.
+        "params": [{"name": name, "value": colour} for name, colour in colours.items()],
+    }
+
+
+def _variables(colours: dict[str, str]) -> str:
+    return " ".join(f"--{name}: {value};" for name, value in colours.items())
+
+
+@functools.cache
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, of the version that Altair writes for."""
+    version = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
+    script = str(vl_convert.javascript_bundle(vl_version=version))  # type: ignore[call-arg]
+    return re.sub("</(?=script)", r"<\\/", script, flags=re.IGNORECASE)

@@ -1,0 +1,146 @@
+"""Instruments from text: names and selectors, as the command line and the settings have them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY, INSTRUMENT_NAME, KINDS
+from deribit_pipeline.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Some of the instruments, written as `kind=option currency=BTC expiry=2024-03-29 expired`.
+
+    Everything that is said must be the case. `currency` is the one that an instrument settles in,
+    of a spot pair the one that its price is in. What has expired is selected only where
+    `is_with_expired` says so.
+    """
+
+    kind: str | None = None
+    currency: str | None = None
+    base: str | None = None
+    expiry: date | None = None
+    is_perpetual: bool = False
+    is_with_expired: bool = False
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The currencies of today whose lists may tell an instrument that is selected."""
+        return self.lists_among(CURRENCIES)
+
+    def lists_among(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Those of the currencies whose lists may tell an instrument that is selected; of a spot
+        pair, those of either of its currencies (assumption:spot-lists)."""
+        may_be_spot = self.kind in (None, "spot") and not (self.is_perpetual or self.expiry)
+        if self.currency is None:
+            return tuple(known)
+        return tuple(dict.fromkeys((*known, self.currency))) if may_be_spot else (self.currency,)
+
+    def with_expired(self) -> "Selector":
+        """The same, and those that have expired too."""
+        return replace(self, is_with_expired=True)
+
+    def __str__(self) -> str:
+        said = {name: getattr(self, name) for name in _TERMS}
+        terms = [f"{name}={value}" for name, value in said.items() if value is not None]
+        words = zip(_WORDS, (self.is_perpetual, self.is_with_expired), strict=True)
+        return " ".join([*terms, *(word for word, is_said in words if is_said)])
+
+
+_TERMS = ("kind", "currency", "base", "expiry")
+
+_WORDS = ("perpetual", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Instruments that somebody wants: by name, and by selector."""
+
+    names: tuple[str, ...] = ()
+    selectors: tuple[Selector, ...] = ()
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The currencies of today whose lists may tell what the selectors choose."""
+        return self.lists_among(CURRENCIES)
+
+    def lists_among(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Those of the currencies whose lists may tell what the selectors choose."""
+        wanted = [name for each in self.selectors for name in each.lists_among(known)]
+        return tuple(dict.fromkeys((*(name for name in known if name in wanted), *wanted)))
+
+
+def choice(text: str, whose: str) -> Choice:
+    """What a comma-separated list of names and selectors chooses, each kept once.
+
+    `whose` says in an error where it stands. Raises InputError.
+    """
+    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not parts:
+        raise InputError(f"{whose} names no instrument: write it like BTC-PERPETUAL,ETH-PERPETUAL.")
+    selectors = [selector(part, whose) for part in parts if _is_selector(part)]
+    names = [part for part in parts if not _is_selector(part)]
+    for name in names:
+        if not INSTRUMENT_NAME.fullmatch(name):
+            raise InputError(
+                f"{whose} holds {name!r}, which cannot be an instrument: Deribit's names are "
+                "letters, digits, '-' and '_', such as BTC-PERPETUAL, and a selector is like "
+                "kind=option currency=BTC."
+            )
+    return Choice(tuple(names), tuple(dict.fromkeys(selectors)))
+
+
+def selector(text: str, whose: str) -> Selector:
+    """The selector, from terms such as `kind=future` and the words `perpetual` and `expired`."""
+    said: dict[str, str] = {}
+    words: set[str] = set()
+    for term in text.split():
+        name, has_value, value = term.partition("=")
+        if not has_value and term in _WORDS:
+            words.add(term)
+        elif has_value and value and name in _TERMS and name not in said:
+            said[name] = value
+        else:
+            raise InputError(
+                f"{whose} holds the selector {text!r}, of which {term!r} is not understood: it is "
+                f"made of {', '.join(f'{each}=…' for each in _TERMS)}, each once, and the words "
+                f"{' and '.join(_WORDS)}."
+            )
+    _require(text, whose, "kind", said.get("kind"), KINDS)
+    if "currency" in said and not CURRENCY.fullmatch(said["currency"]):
+        raise InputError(
+            f"{whose} holds the selector {text!r}: currency must be one of {', '.join(CURRENCIES)},"
+            " or another that the exchange lists, in capitals."
+        )
+    return Selector(
+        kind=said.get("kind"),
+        currency=said.get("currency"),
+        base=said.get("base"),
+        expiry=_day(text, whose, said["expiry"]) if "expiry" in said else None,
+        is_perpetual="perpetual" in words,
+        is_with_expired="expired" in words,
+    )
+
+
+def _is_selector(part: str) -> bool:
+    return re.match(r"[a-z]+=", part) is not None or part.split()[0] in _WORDS
+
+
+def _require(text: str, whose: str, name: str, value: str | None, choices: Sequence[str]) -> None:
+    if value is not None and value not in choices:
+        raise InputError(
+            f"{whose} holds the selector {text!r}: {name} must be one of {', '.join(choices)}."
+        )
+
+
+def _day(text: str, whose: str, value: str) -> date:
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+            raise ValueError(value)
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise InputError(
+            f"{whose} holds the selector {text!r}: expiry must be a day such as 2024-03-29."
+        ) from error

@@ -1,0 +1,395 @@
+"""The command line as a user runs it: what it prints, what it leaves, how it exits."""
+
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from deribit_pipeline.cli.main import app, exit_code
+from deribit_pipeline.datasets.registry import ROW_DATASETS
+from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
+from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.settings import Settings
+from deribit_pipeline_tests.conftest import Clock, recorded
+
+CHART = "public/get_tradingview_chart_data"
+WEEK = (
+    "--instruments",
+    "BTC-PERPETUAL,ETH-PERPETUAL",
+    "--start",
+    "2024-01-01",
+    "--end",
+    "2024-01-07",
+)
+
+
+class Said:
+    """What a command printed and how it exited."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    def row(self, instrument: str) -> list[str]:
+        """The cells of the summary's row."""
+        line = next(line for line in self.out.splitlines() if instrument in line)
+        return [cell.strip() for cell in line.strip("│ ").split("│")][1:]
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """Runs a command line in an empty folder, with an environment that points at the sandbox."""
+    for name in [name for name in os.environ if name.startswith(("DERIBIT_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    env = {
+        "DERIBIT_ENV": "sandbox",
+        "DERIBIT_BASE_URL": str(settings.base_url),
+        "DERIBIT_WAREHOUSE": str(settings.warehouse),
+        "DERIBIT_REQUESTS_PER_SECOND": "1000000",
+        "DAGSTER_HOME": str(settings.dagster_home),
+    }
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str, **changed: str) -> Said:
+        for name, value in changed.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        code = exit_code(list(arguments))
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+def rows(settings: Settings, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_backfill_is_proved_summed_up_and_shown_in_dagster(
+    command: Command, settings: Settings
+) -> None:
+    said = command("backfill", *WEEK)
+    assert said.code == 0
+    for name in ("BTC-PERPETUAL", "ETH-PERPETUAL"):
+        assert said.row(name) == ["7", "0", "0", "0", "0", "10,080", "0", "0"]
+    assert "14 of 14 days" in said.err
+    assert re.search(r"8 chart requests, 20,160 candles received in \d", said.err)
+    assert rows(settings, "select count(*) from complete_candles") == [(20_160,)]
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        assert len(instance.get_materialized_partitions(dg.AssetKey("candles_1m"))) == 14
+        [run] = instance.get_runs()
+        assert run.is_success
+        assert rows(settings, "select distinct run_id from candle_days") == [(run.run_id,)]
+
+
+def test_the_same_again_asks_the_exchange_for_nothing(
+    command: Command, sandbox: SandboxExchange
+) -> None:
+    command("backfill", *WEEK)
+    before = sandbox.requests.copy()
+    said = command("backfill", *WEEK)
+    assert (said.code, sandbox.requests) == (0, before)
+    assert said.row("BTC-PERPETUAL")[0] == "7"
+
+
+def test_days_that_dagster_has_not_seen_are_shown_to_it_without_asking(
+    command: Command, settings: Settings, sandbox: SandboxExchange, tmp_path: Path
+) -> None:
+    command("backfill", *WEEK)
+    before = sandbox.requests.copy()
+    assert command("backfill", *WEEK, DAGSTER_HOME=str(tmp_path / "new_home")).code == 0
+    assert sandbox.requests == before
+    with dg.DagsterInstance.from_config(str(tmp_path / "new_home")) as instance:
+        assert len(instance.get_materialized_partitions(dg.AssetKey("candles_1m"))) == 14
+
+
+def test_a_plan_counts_and_does_nothing(
+    command: Command, settings: Settings, sandbox: SandboxExchange
+) -> None:
+    quarter = ("--start", "2024-01-01", "--end", "2024-03-31", "--plan")
+    said = command("backfill", *quarter, DERIBIT_REQUESTS_PER_SECOND="20", DERIBIT_BURST="10")
+    assert said.code == 0
+    counts = dict(re.findall(r"│ ([a-z, -]+?) +│ ([\d,.]+) +│", said.out))
+    assert counts == {
+        "instrument-days asked for": "182",
+        "already proved": "0",
+        "chart requests": "56",
+        "rows, at most": "262,080",
+        "seconds at the rate limit": "2.5",
+    }
+    assert sandbox.requests[CHART] == 0
+    assert not settings.warehouse.exists()
+
+
+def test_a_plan_of_what_is_proved_is_empty(command: Command, sandbox: SandboxExchange) -> None:
+    command("backfill", *WEEK)
+    before = sandbox.requests.copy()
+    said = command("backfill", *WEEK, "--plan")
+    assert re.search(r"already proved +│ 14 ", said.out)
+    assert re.search(r"chart requests +│ 0 ", said.out)
+    assert sandbox.requests == before
+
+
+def test_force_asks_again(command: Command, sandbox: SandboxExchange) -> None:
+    command("backfill", *WEEK)
+    before = sandbox.requests[CHART]
+    assert command("backfill", *WEEK, "--force").code == 0
+    assert sandbox.requests[CHART] == 2 * before
+
+
+def test_a_range_without_an_end_ends_today_and_all_that_is_closed_is_proved(
+    command: Command, clock: Clock, settings: Settings
+) -> None:
+    today = clock.now.date()
+    said = command("backfill", "--start", str(today - timedelta(days=1)))
+    assert said.code == 0
+    assert said.row("BTC-PERPETUAL") == ["1", "1", "0", "0", "0", "2,160", "0", "0"]
+    assert (
+        "Not over yet: 2 of the days, of which all that is closed is stored; the same command "
+        "completes them tomorrow" in said.err
+    )
+    clock.forward(timedelta(days=1))
+    said = command("backfill", "--start", str(today - timedelta(days=1)), "--end", str(today))
+    assert said.code == 0
+    assert said.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
+
+
+def test_an_instrument_outside_the_universe_works_by_name(command: Command) -> None:
+    said = command(
+        "backfill", "--instruments", "SOL_USDC-PERPETUAL", "--start", "2022-03-14",
+        "--end", "2022-03-16", "--resolution", "60",
+    )  # fmt: skip
+    assert said.code == 0
+    assert said.row("SOL_USDC-PERPETUAL") == ["2", "0", "0", "1", "0", "35", "0", "0"]
+
+
+def test_a_range_before_the_grid_of_the_ui_works(command: Command) -> None:
+    said = command("backfill", "--start", "2017-12-30", "--end", "2018-01-02")
+    assert (said.code, said.row("BTC-PERPETUAL")[3]) == (0, "4")
+
+
+def test_a_gapped_day_is_proved(
+    command: Command, sandbox: SandboxExchange, settings: Settings
+) -> None:
+    sandbox.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    said = command("backfill", *WEEK)
+    assert said.code == 0
+    assert said.row("BTC-PERPETUAL") == ["6", "0", "1", "0", "0", "10,079", "1", "0"]
+
+
+def test_what_is_not_proved_is_named_with_the_reason(command: Command, faults: Faults) -> None:
+    faults.spoil_where("off_grid", lambda method, reply: method == CHART)
+    said = command("backfill", *WEEK)
+    assert said.code == 1
+    assert said.row("BTC-PERPETUAL")[4] == "7"
+    assert re.search(
+        r"Not proved: BTC-PERPETUAL 2024-01-01 to .*did not open every 0:01:00", said.err
+    )
+    assert "Traceback" not in said.err + said.out
+
+
+def test_repair_finds_what_is_not_complete_and_asks_again(
+    command: Command, sandbox: SandboxExchange, clock: Clock
+) -> None:
+    clock.now = datetime(2024, 1, 10, 12, tzinfo=UTC)
+    sandbox.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    command("backfill", *WEEK)
+    assert command("backfill", "--start", "2024-01-09", "--end", "2024-01-09").code == 0
+    sandbox.find("BTC-PERPETUAL")
+    said = command("repair")
+    assert said.code == 0
+    assert said.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
+    assert said.row("ETH-PERPETUAL") == ["1", "0", "0", "0", "0", "1,440", "0", "0"]
+    said = command("repair")
+    assert (said.code, said.err) == (
+        0,
+        "Nothing to repair: every day that should be complete is.\n",
+    )
+
+
+def test_coverage_shows_a_cell_for_each_day(command: Command, sandbox: SandboxExchange) -> None:
+    sandbox.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
+    command("backfill", *WEEK)
+    command("backfill", "--instruments", "SOL_USDC-PERPETUAL", "--start", "2022-03-13",
+            "--end", "2022-03-16", "--resolution", "1D")  # fmt: skip
+    said = command("coverage")
+    assert said.code == 0
+    assert "BTC-PERPETUAL 1m   6 complete, 1 gapped; 10,079 candles\n2024-01 █▒█████\n" in said.out
+    assert "SOL_USDC-PERPETUAL 1d   2 complete, 2 not listed; 2 candles" in said.out
+    assert f"2022-03 {' ' * 12}··██" in said.out
+    only = command("coverage", "--instruments", "ETH-PERPETUAL", "--resolution", "1").out
+    assert "ETH-PERPETUAL" in only
+    assert "BTC" not in only
+
+
+def test_verify_finds_nothing_and_then_what_was_changed(
+    command: Command, settings: Settings
+) -> None:
+    command("backfill", *WEEK)
+    said = command("verify")
+    assert (said.code, said.out) == (0, "")
+    assert "14 days with 20,160 rows recomputed" in said.err
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        connection.execute("delete from candles where opened_at = '2024-01-03 00:07:00+00'")
+    said = command("verify")
+    assert said.code == 1
+    assert said.out.splitlines()[0].startswith(
+        "BTC-PERPETUAL 1m 2024-01-03: received is 1439, the proof says 1440; "
+    )
+    assert command("verify", "--end", "2024-01-02").code == 0
+
+
+def test_check_prints_a_line_a_probe(command: Command, clock: Clock) -> None:
+    clock.now = datetime.now(UTC)
+    right = {"DERIBIT_CLIENT_ID": CLIENT_ID, "DERIBIT_CLIENT_SECRET": CLIENT_SECRET}
+    said = command("check", **right)
+    assert said.code == 0
+    probes = [line.split()[:2] for line in said.out.splitlines()]
+    names = ["reachable", "environment", "clock", "platform", "limits", "credentials", "warehouse"]
+    assert probes == [["ok", name] for name in names]
+    assert CLIENT_SECRET not in said.out + said.err
+
+
+def test_check_says_what_to_do(command: Command) -> None:
+    said = command("check", DERIBIT_BASE_URL="http://127.0.0.1:9/api/v2")
+    assert said.code == 1
+    assert said.out.startswith("FAIL reachable")
+    assert "Check DERIBIT_BASE_URL" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--start 2024-01-01 --resolution 7", "--resolution must be one of 1, .*, 1D, was '7'"),
+        ("--start 2024-01-02 --end 2024-01-01", "--end 2024-01-01 is before --start 2024-01-02"),
+        ("--start 2024-02-30", "--start must be a day such as 2024-01-31, was '2024-02-30'"),
+        ("--start 0001-01-01 --end 0001-01-02", "--start 0001-01-01 is before 1970"),
+        ("--start yesterday", "--start must be a day such as 2024-01-31, was 'yesterday'"),
+        ("--start 20240101", "--start must be a day such as 2024-01-31, was '20240101'"),
+        ("--start 2024-01-01 --end 2999-01-01", "--end 2999-01-01 is in the future: today is"),
+        ("--start 2024-04-11", "--start 2024-04-11 is in the future: today is 2024-04-10"),
+        ("--start 2024-04-10 --end 2024-04-11", "--end 2024-04-11 is in the future"),
+        ("--start 2024-01-01 --instruments ,", "--instruments names no instrument"),
+        ("--start 2024-01-01 --instruments=", "--instruments names no instrument"),
+        ("--start 2024-01-01 --instruments BTC|X", "'BTC|X', which cannot be an instrument"),
+        (
+            "--start 2024-01-01 --instruments BTC-PERPETUAL,NOPE",
+            "The exchange lists no instrument NOPE",
+        ),
+        ("", "Missing option '--start'"),
+        ("--start 2024-01-01 --nonsense", "No such option.*--nonsense"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_exit_2(
+    command: Command, settings: Settings, arguments: str, sentence: str
+) -> None:
+    assert_wrong(command("backfill", *arguments.split()), sentence)
+    assert not settings.warehouse.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("DERIBIT_BASE_URL", "not a url", "DERIBIT_BASE_URL must be an API root"),
+        ("DERIBIT_ENV", "moon", "DERIBIT_ENV must be one of mainnet, testnet, sandbox"),
+        ("DERIBIT_ENV", "testnet", "testnet=False where True was expected"),
+        ("DERIBIT_WAREHOUSE", "/proc/nowhere/w.duckdb", "cannot be (made|written)"),
+        ("DERIBIT_WAREHOUSE", __file__, "cannot be opened as a DuckDB file"),
+        ("DAGSTER_HOME", "/proc/nowhere", "DAGSTER_HOME /proc/nowhere cannot be used"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_and_exit_2(
+    command: Command, name: str, value: str, sentence: str
+) -> None:
+    assert_wrong(command("backfill", *WEEK, **{name: value}), sentence)
+
+
+def assert_wrong(said: Said, sentence: str) -> None:
+    assert said.code == 2
+    assert re.match(rf"Error: .*{sentence}", said.err), said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_a_warehouse_of_another_environment_is_refused(
+    command: Command, settings: Settings
+) -> None:
+    command("backfill", *WEEK)
+    before = settings.warehouse.read_bytes()
+    said = command("backfill", *WEEK, DERIBIT_ENV="mainnet")
+    assert said.code == 2
+    assert "is the warehouse of sandbox, and DERIBIT_ENV is mainnet" in said.err
+    assert settings.warehouse.read_bytes() == before
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    commands = {info.callback.__name__: info for info in app.registered_commands if info.callback}
+    assert set(commands) == {
+        "backfill",
+        "backup",
+        "chart",
+        "check",
+        "coverage",
+        "export",
+        "instruments",
+        "logs",
+        "maintain",
+        "migrate_warehouse",
+        "prune",
+        "repair",
+        "verify",
+        "sandbox",
+        "ui",
+    }
+    for name, info in commands.items():
+        assert info.callback
+        assert info.callback.__doc__
+        spelled = name.replace("_", "-")
+        assert re.search(rf"Example: .*deribit-pipeline {spelled}", info.epilog or "")
+
+
+def test_help_lists_the_commands_by_name_and_the_datasets(command: Command) -> None:
+    listed = re.findall(r"^  ([\w-]+)  +\w", command("--help").out.split("Commands:")[1], re.M)
+    assert len(listed) == 15
+    assert listed == sorted(listed)
+    for name in ("backfill", "export"):
+        said = " ".join(command(name, "--help").out.split())
+        assert "--dataset NAME candles, funding_rates, volatility_index, trades" in said
+        for dataset in ROW_DATASETS:
+            assert dataset.name in said
+
+
+def test_the_recorded_chart_ends_in_the_warehouse(
+    command: Command, settings: Settings, sandbox: SandboxExchange, clock: Clock
+) -> None:
+    # As of its recording the eighth candle was still open.
+    clock.now = datetime(2026, 9, 20, 21, 17, tzinfo=UTC)
+    sandbox.replay("public/get_instrument", recorded("instrument"))
+    sandbox.replay(CHART, recorded("tradingview_chart"))
+    said = command("backfill", "--instruments", "BTC-PERPETUAL", "--start", "2026-09-13",
+                   "--end", "2026-09-20", "--resolution", "1D")  # fmt: skip
+    assert said.code == 0  # today is not over
+    assert said.row("BTC-PERPETUAL") == ["7", "1", "0", "0", "0", "7", "0", "0"]
+    chart = recorded("tradingview_chart")
+    names = ("ticks", "open", "high", "low", "close", "volume", "cost")
+    query = (
+        "select epoch_ms(opened_at), columns(* exclude (instrument_name, resolution, opened_at))"
+    )
+    assert rows(settings, f"{query} from candles order by 1") == list(
+        zip(*(chart[name][:7] for name in names), strict=True)
+    )

@@ -1,0 +1,223 @@
+"""Every dataset from the command line, as candles are: backfill, coverage, verify, repair."""
+
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from deribit_pipeline.cli.backfill_report import counted
+from deribit_pipeline.datasets.registry import ROW_DATASETS, SETTLEMENTS
+from deribit_pipeline.domain.dataset import Dataset, Group
+from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
+from deribit_pipeline.settings import Settings
+from deribit_pipeline_tests.cli.test_command_line import Command, command, rows
+from deribit_pipeline_tests.conftest import Clock
+
+__all__ = ["command"]
+
+KEY = {"DERIBIT_CLIENT_ID": CLIENT_ID, "DERIBIT_CLIENT_SECRET": CLIENT_SECRET}
+TWO_DAYS = ("--start", "2024-04-07", "--end", "2024-04-08")
+
+
+def asked(dataset: Dataset) -> tuple[str, ...]:
+    return ("backfill", "--dataset", dataset.name, *TWO_DAYS)
+
+
+@pytest.mark.parametrize("dataset", ROW_DATASETS, ids=lambda dataset: dataset.name)
+def test_a_dataset_is_backfilled_shown_recorded_and_verified(
+    command: Command, settings: Settings, dataset: Dataset
+) -> None:
+    key = KEY if dataset.group is Group.ACCOUNT else {}
+    if dataset.name == "candles_rebuilt":
+        assert command("backfill", "--dataset", "trades", *TWO_DAYS).code == 0
+    said = command(*asked(dataset), **key)
+    assert said.code == 0, said.err
+    series = {
+        row[0]
+        for row in rows(
+            settings, f"select series from dataset_days where dataset = '{dataset.name}'"
+        )
+    }
+    held = rows(
+        settings,
+        f"select state, count(*) from dataset_days where dataset = '{dataset.name}' group by all",
+    )
+    states = dict(held)
+    assert sum(states.values()) == 2 * len(series)
+    if not dataset.is_rolling:  # what the exchange no longer tells is gapped
+        # Nothing has ever settled in some currencies.
+        assert set(states) - {"complete"} == ({"not_listed"} if dataset is SETTLEMENTS else set())
+    shown = command("coverage", "--dataset", dataset.name)
+    for name in series:
+        assert f"{name} {dataset.label}" in shown.out
+    verified = command("verify", "--dataset", dataset.name)
+    assert (verified.code, verified.out) == (0, "")
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        recorded = instance.get_materialized_partitions(dg.AssetKey(dataset.name))
+    assert recorded == {f"{name}|2024-04-0{day}" for name in series for day in (7, 8)}
+
+
+def test_the_same_again_asks_the_exchange_for_nothing(command: Command) -> None:
+    first = command("backfill", "--dataset", "funding_rates", *TWO_DAYS)
+    again = command("backfill", "--dataset", "funding_rates", *TWO_DAYS)
+    assert (first.code, again.code) == (0, 0)
+    assert again.err.splitlines()[-1].startswith("0 requests, 0 hours received in")
+    assert first.row("BTC-PERPETUAL") == again.row("BTC-PERPETUAL")
+
+
+def test_a_plan_counts_and_does_nothing(command: Command, settings: Settings) -> None:
+    said = command(
+        "backfill", "--dataset", "funding_rates", "--start", "2023-01-01", "--end", "2023-12-31",
+        "--plan",
+    )  # fmt: skip
+    assert said.code == 0
+    cells = [line.strip("│ ").split("│") for line in said.out.splitlines() if "│" in line]
+    plan = {name.strip(): value.strip() for name, value in cells}
+    assert plan["instrument-days asked for"] == "730"
+    assert 24 <= int(plan["requests, about"]) <= 60  # 744 hours an answer
+    assert not settings.warehouse.exists()
+
+
+def test_series_are_named_by_what_they_are(command: Command, settings: Settings) -> None:
+    assert (
+        command("backfill", "--dataset", "volatility_index", "--series", "ETH", *TWO_DAYS).code == 0
+    )
+    assert rows(settings, "select distinct currency from volatility_index") == [("ETH",)]
+    assert (
+        command("backfill", "--dataset", "delivery_prices", "--series", "sol_usdc", *TWO_DAYS).code
+        == 0
+    )
+    assert rows(settings, "select distinct index_name from delivery_prices") == [("sol_usdc",)]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--dataset", "ticks"), "--dataset must be one of candles, funding_rates, "),
+        (("--dataset", "trades", "--resolution", "60"), "--resolution is of candles"),
+        (("--dataset", "trades", "--series", "BTC"), "trades are by instrument: name them by"),
+        (("--dataset", "settlements", "--instruments", "BTC-PERPETUAL"), "by --series"),
+        (("--dataset", "volatility_index", "--series", "SOL"), "--series names SOL"),
+        (("--dataset", "settlements", "--series", "BTC,SOL,XRP"),
+         "--series names SOL, XRP: --dataset settlements has BTC, ETH, USDC, USDT, EURR."),
+        (("--dataset", "delivery_prices", "--series", "btc_usd,nope_usd"),
+         "--series names nope_usd: the exchange has no such index."),
+        (("--dataset", "index_prices", "--series", "BTC_USD"), "--series names BTC_USD"),
+        (("--dataset", "delivery_prices", "--series", "a b"), "--series holds 'a b'"),
+        (("--dataset", "settlements", "--series", ","), "--series names nothing"),
+        (("--dataset", "funding_rates", "--instruments", "BTC-29MAR24"),
+         "Funding rates are of perpetuals alone, and BTC-29MAR24 is none."),
+        (("--dataset", "funding_rates", "--instruments", "BTC-PERPETUAL,BTC-29MAR24,SOL_USDC"),
+         "Funding rates are of perpetuals alone, and BTC-29MAR24, SOL_USDC are none."),
+        (("--dataset", "trades", "--instruments", "NOPE"), "lists no instrument NOPE"),
+        (("--dataset", "user_trades"), "is of your own account: set DERIBIT_CLIENT_ID"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_sentence_and_exit_2(
+    command: Command, options: tuple[str, ...], said: str
+) -> None:
+    found = command("backfill", *TWO_DAYS, *options)
+    assert found.code == 2
+    assert said in found.err
+    assert len(found.err.splitlines()) == 1
+    assert found.out == ""
+
+
+def test_selectors_may_choose_more_than_perpetuals(command: Command, settings: Settings) -> None:
+    futures = ("--instruments", "kind=future currency=BTC expired")
+    assert command("backfill", "--dataset", "funding_rates", *futures, *TWO_DAYS).code == 0
+    assert rows(settings, "select distinct series from dataset_days") == [("BTC-PERPETUAL",)]
+    said = command("backfill", "--dataset", "funding_rates", "--instruments",
+                   "kind=option currency=BTC expired", *TWO_DAYS)  # fmt: skip
+    assert said.code == 2
+    assert said.err.endswith("of perpetuals alone, and --instruments selects none.\n")
+
+
+def test_currencies_need_no_instrument(command: Command, settings: Settings) -> None:
+    said = command(*asked(SETTLEMENTS), DERIBIT_INSTRUMENTS="kind=option expiry=2020-01-01")
+    assert said.code == 0, said.err
+    found = rows(settings, "select distinct series from dataset_days order by all")
+    assert found == [("BTC",), ("ETH",), ("EURR",), ("USDC",), ("USDT",)]
+
+
+def test_an_index_of_which_days_are_held_need_not_be_named_by_the_exchange(
+    command: Command, sandbox: SandboxExchange
+) -> None:
+    days = ("--dataset", "delivery_prices", "--series", "sol_usdc")
+    assert command("backfill", *days, *TWO_DAYS).code == 0
+    sandbox.replay("public/get_index_price_names", ["btc_usd"])
+    assert command("backfill", *days, "--start", "2024-04-05", "--end", "2024-04-06").code == 0
+
+
+@pytest.mark.parametrize("looking", ["coverage", "verify", "repair"])
+def test_what_is_not_held_is_said_of_what_was_named(
+    command: Command, settings: Settings, looking: str
+) -> None:
+    days = ("--resolution", "60", "--start", "2024-04-07", "--end", "2024-04-07")
+    assert command("backfill", *days).code == 0
+    for options, nothing in (
+        (("--series", "DOGE"), "nothing of DOGE"),
+        (("--instruments", "DOGE"), "nothing of DOGE"),
+        (("--dataset", "trades", "--instruments", "BTC-PERPETUAL"), "no trades of BTC-PERPETUAL"),
+        (("--dataset", "candles", "--instruments", "X"), "no candles of X"),
+        (("--resolution", "1", "--instruments", "ETH-PERPETUAL"), "no 1m candles of ETH-PERPETUAL"),
+    ):
+        said = command(looking, *options)
+        *_, option, name = options
+        sentence = f"Error: {option} names {name}: {settings.warehouse} holds {nothing}.\n"
+        assert (said.code, said.err) == (2, sentence)
+
+
+def test_old_days_of_what_the_exchange_forgets_are_said_to_be_lost(command: Command) -> None:
+    said = command(
+        "backfill", "--dataset", "index_prices", "--start", "2024-01-01", "--end", "2024-01-02"
+    )
+    assert said.code == 0
+    lost = "No longer told by the exchange: 4 days, which were not polled in time.\n"
+    assert said.err.endswith(lost)
+
+
+def test_counts_agree_with_what_they_count() -> None:
+    assert counted(1, "requests") == "1 request"
+    assert counted(1, "entries") == "1 entry"
+    assert counted(0, "chart requests") == "0 chart requests"
+    assert counted(1_000, "entries") == "1,000 entries"
+
+
+def test_a_day_without_its_trades_cannot_be_rebuilt(command: Command) -> None:
+    said = command("backfill", "--dataset", "candles_rebuilt", *TWO_DAYS)
+    assert said.code == 1
+    assert "Not proved: BTC-PERPETUAL 2024-04-07 to 2024-04-08" in said.err
+    assert "trades" in said.err.splitlines()[-1]
+
+
+def test_repair_asks_for_running_days_of_every_dataset_once_they_are_over(
+    command: Command, settings: Settings, clock: Clock
+) -> None:
+    for name in ("funding_rates", "trades"):
+        said = command("backfill", "--dataset", name, "--start", "2024-04-09")
+        assert said.code == 0
+        assert "Not over yet: 2 of the days" in said.err
+    clock.forward(timedelta(days=1))
+    assert command("repair").code == 0
+    assert rows(settings, "select state, count(*) from dataset_days group by all") == [
+        ("complete", 8)
+    ]
+    said = command("repair", "--dataset", "trades")
+    assert said.err.startswith("Nothing to repair")
+
+
+def test_what_the_exchange_no_longer_tells_is_gapped_and_polled_rows_stay(
+    command: Command, settings: Settings, clock: Clock
+) -> None:
+    days = ("--dataset", "historical_volatility", "--start", "2024-04-09", "--end", "2024-04-10")
+    command("backfill", *days)
+    clock.forward(timedelta(days=40))
+    assert command("backfill", *days).code == 0
+    [kept, lost] = rows(
+        settings,
+        "select state, received, missing, verdict from dataset_days where series = 'BTC' "
+        "order by day",
+    )
+    assert kept == ("complete", 24, 0, "")
+    assert lost == ("gapped", 12, 12, "no longer told")

@@ -1,0 +1,178 @@
+"""Names from outside: refused where they are typed, and data, never SQL or a path, where told."""
+
+import ast
+import re
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles import wire as parse
+from deribit_pipeline.datasets.candles.days import FetchedDay, prove
+from deribit_pipeline.datasets.candles.writes import Provenance, write_days
+from deribit_pipeline.domain.candles import Candles, Resolution
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.windows import TimeWindow, day_window, moment64
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.selection import choice
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import recorded
+from deribit_pipeline_tests.helpers.mutations import examples, hold
+
+WAREHOUSE = Path(__file__).parents[2] / "deribit_pipeline" / "warehouse"
+HOSTILE = (
+    "'; drop table candles; --", "../../x", "A|B", "A...B", "/etc/passwd", "A B", "A%00", "A?b=c",
+    "A#b", "A\n", "-x", "--help", "É", "A" * 65, "A/B", "A\\B", "$instrument_name", "{VALUES}",
+)  # fmt: skip
+
+texts = st.one_of(
+    st.text(max_size=80),
+    st.text(alphabet="AZaz09-_|./\\'\"; \n\x00", max_size=70),
+    st.sampled_from(HOSTILE),
+    st.builds("{},{}".format, st.just("BTC-PERPETUAL"), st.sampled_from(HOSTILE)),
+)
+
+
+@examples(quick=150, tortured=2_000)
+def test_any_text_is_names_of_safe_letters_or_refused(count: int) -> None:
+    def law(text: str) -> None:
+        try:
+            names = choice(text, "--instruments").names
+        except InputError:
+            return
+        safe = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+        assert names
+        for name in names:
+            assert set(name) <= safe
+            assert len(name) <= 64
+            assert name[0] not in "-_"
+        assert list(names) == list(dict.fromkeys(part.strip() for part in text.split(",")
+                                                 if part.strip()))  # fmt: skip
+
+    hold(law, count, texts)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_is_refused_wherever_it_is_set(name: str) -> None:
+    if name != name.strip():
+        name += "x"
+    with pytest.raises(InputError, match="cannot be an instrument"):
+        choice(name, "--instruments")
+    with pytest.raises(InputError, match="cannot be an instrument"):
+        Settings.from_env({"DERIBIT_INSTRUMENTS": f"BTC-PERPETUAL,{name}"})
+
+
+@pytest.mark.parametrize("half", ["DERIBIT_CLIENT_ID", "DERIBIT_CLIENT_SECRET"])
+@pytest.mark.parametrize("odd", ["s3cret\n", "s3cret\udce9", "s3crét", "s3 cret"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(half: str, odd: str) -> None:
+    key = {"DERIBIT_CLIENT_ID": "id", "DERIBIT_CLIENT_SECRET": "right"} | {half: odd}
+    with pytest.raises(InputError, match="must be letters, digits and signs") as caught:
+        Settings.from_env(key)
+    assert "s3" not in str(caught.value)
+
+
+# A file for each costs a quarter of a second: those that mean something to SQL or to a folder.
+@pytest.mark.parametrize("name", [*HOSTILE[:3], "$instrument_name"])
+def test_a_name_that_the_exchange_tells_is_data_to_the_warehouse(name: str, tmp_path: Path) -> None:
+    listed = parse.instrument(recorded("instrument") | {"instrument_name": name})
+    assert listed.instrument_name == name
+    hours = moment64(datetime(2024, 1, 1, tzinfo=UTC)) + np.arange(24) * np.timedelta64(1, "h")
+    day, series = date(2024, 1, 1), (name, Resolution.HOUR_1)
+    told = FetchedDay(
+        *series, day, hours, hours[:0], Candles(hours[1:], np.ones((23, 6))),
+        datetime(2024, 2, 1, tzinfo=UTC),
+    )  # fmt: skip
+    other = prove(replace(told, instrument_name="BTC-PERPETUAL"))
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb", Environment.SANDBOX)
+    source = Provenance(Environment.SANDBOX, "sandbox", "run")
+    first = prove(told)
+    changed = replace(told, candles=Candles(hours[1:], np.full((23, 6), 2.0)))
+    second = prove(changed, first.candles, first.proof)
+    with warehouse.writing() as connection:
+        write_days(connection, [other], {}, source)
+        write_days(connection, [first], {}, source)
+    with warehouse.writing() as connection:
+        write_days(connection, [second], {day: first.proof}, source)
+    window = TimeWindow(day_window(day).start, day_window(day).end)
+    with warehouse.reading() as connection:
+        assert reads.proofs(connection, instrument_names=[name]) == [second.proof]
+        assert reads.proofs(connection, instrument_names=["BTC-PERPETUAL"]) == [other.proof]
+        assert reads.candles(connection, *series, window).values[:, 0].tolist() == [2.0] * 23
+        assert reads.gaps_by_day(connection, *series, window) == {day: 1}
+        assert len(reads.proofs(connection)) == 2
+        assert reads.days_without_proof(connection) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["warehouse.duckdb"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_stays_within_its_parameter_of_a_url(name: str) -> None:
+    root = httpx.AsyncClient(base_url="http://exchange/api/v2")
+    request = root.build_request("GET", "public/get_instrument", params={"instrument_name": name})
+    assert request.url.path == "/api/v2/public/get_instrument"
+    assert dict(request.url.params) == {"instrument_name": name}
+    assert not request.url.fragment
+
+
+def pasted(source: str) -> list[str]:
+    """What is pasted into SQL, other than constants of a module, which nobody outside decides."""
+    tree = ast.parse(source)
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        text = "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+        if not re.search(r"\b(select|insert into|update|delete from|create|attach|copy)\b", text):
+            continue
+        pieces = [part.value for part in node.values if isinstance(part, ast.FormattedValue)]
+        found += [ast.unparse(piece) for piece in pieces if not is_said_by_us(piece)]
+    return found
+
+
+def is_said_by_us(piece: ast.expr) -> bool:
+    """A constant, what is quoted as SQL wants it, what a table or a dataset of ours is called, or
+    what is made of these alone."""
+    match piece:
+        case ast.Constant():
+            return True
+        case ast.Name(id=name):
+            return name.isupper()
+        case ast.Attribute(value=ast.Name(id=name)):
+            return name.isupper() or name in ("table", "dataset")
+        case ast.Subscript(value=value, slice=ast.Constant()):
+            return is_said_by_us(value)
+        case ast.Call(func=ast.Name(id="quoted")):
+            return True
+        case ast.Call(func=ast.Name(), args=arguments):
+            return all(map(is_said_by_us, arguments))
+        case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="join"), args=[argument]):
+            return is_said_by_us(argument)
+    return False
+
+
+# These write DDL, copy whole tables, and read and write any of them: by the names that the tables
+# say, column by column. And what is attached is attached under a name of ours.
+OF_THE_SCHEMA = {
+    "attached.py", "copies.py", "schema.py", "tables.py", "backup.py", "datasets.py",
+    "dataset_writes.py", "series.py", "frames.py", "proof_hashes.py", "series_proofs.py",
+    "unproved.py",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(WAREHOUSE.glob("*.py")) if path.name not in OF_THE_SCHEMA],
+    ids=lambda path: path.name,
+)
+def test_nothing_but_constants_is_pasted_into_sql(path: Path) -> None:
+    assert pasted(path.read_text()) == []
+
+
+def test_a_name_that_is_pasted_into_sql_is_seen() -> None:
+    wrong = "connection.execute(f\"select * from candles where {SERIES} and n = '{name}'\")"
+    assert pasted(wrong) == ["name"]

@@ -1,0 +1,162 @@
+"""Candles as they were known at a moment: the same from a file and from a lake, whose snapshots are
+read where they say so."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deribit_pipeline import read
+from deribit_pipeline.datasets.candles.days import FetchedDay
+from deribit_pipeline.datasets.candles.known import known_at
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.helpers.lake_days import day, hold, write
+from deribit_pipeline_tests.helpers.processes import name_warehouse
+from deribit_pipeline_tests.warehouse.test_warehouse import NAME
+
+Rows = list[tuple[object, ...]]
+COLUMNS = "opened_at, open, high, low, close, volume_base, volume_quote"
+
+
+@pytest.fixture
+def warehouse(location: Location, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Warehouse:
+    """The warehouse that the environment names."""
+    name_warehouse(monkeypatch, location, tmp_path)
+    return Warehouse(location, Environment.SANDBOX)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def told_now(number: int, price: float = 1 / 3, lacking: int = 0) -> FetchedDay:
+    """A day that the exchange, whose clock is right, tells at this moment."""
+    told = day(number, price=price)
+    return replace(told, as_of=now(), candles=told.candles[lacking:])
+
+
+def history(warehouse: Warehouse) -> list[datetime]:
+    """Write what is told, filled and revised; the moments between."""
+    moments = []
+    for told in (
+        lambda: told_now(0, lacking=2),
+        lambda: told_now(1),
+        lambda: told_now(0),
+        lambda: told_now(0, price=0.5),
+        lambda: told_now(2),
+    ):
+        hold(warehouse, told())
+        moments.append(now())
+    return moments
+
+
+def by_macro(warehouse: Warehouse, moment: datetime) -> Rows:
+    query = f"select {COLUMNS} from candles_as_of($moment) order by 1"
+    return selected(warehouse, query, moment)
+
+
+def by_snapshot(warehouse: Warehouse, moment: datetime) -> Rows:
+    query = f"select {COLUMNS} from candles at (timestamp => $moment) order by 1"
+    return selected(warehouse, query, moment)
+
+
+def selected(warehouse: Warehouse, query: str, moment: datetime) -> Rows:
+    with warehouse.reading() as connection:
+        return connection.execute(query, {"moment": moment}).fetchall()
+
+
+def by_reader(moment: datetime) -> Rows:
+    frame = read.candles(NAME, "2024-01-01", "2024-01-03", as_of=moment, frame="arrow")
+    return [tuple(row.values()) for row in frame.to_pylist()]
+
+
+def source(warehouse: Warehouse, moment: datetime) -> str:
+    """What the reader reads."""
+    with warehouse.reading() as connection:
+        snapshot = warehouse.snapshot_at(connection, moment)
+        return known_at(connection, NAME, moment, snapshot).source
+
+
+@both_stores
+def test_the_reader_says_what_the_macro_says_of_every_moment(
+    warehouse: Warehouse, location: Location
+) -> None:
+    before = now()
+    moments = history(warehouse)
+    told = [by_macro(warehouse, moment) for moment in moments]
+    assert [len(rows) for rows in told] == [1_438, 2_878, 2_880, 2_880, 4_320]
+    assert [sum(row[1] == 0.5 for row in rows) for rows in told] == [0, 0, 0, 1_440, 1_440]
+    for moment, rows in zip(moments, told, strict=True):
+        assert by_reader(moment) == rows
+        if isinstance(location, Lake):
+            assert by_snapshot(warehouse, moment) == rows
+            assert source(warehouse, moment) == "candles at (version => $snapshot)"
+    assert by_reader(before) == by_macro(warehouse, before) == []
+
+
+@both_stores
+def test_a_candle_is_made_of_minutes_only_where_all_were_known(warehouse: Warehouse) -> None:
+    moments = history(warehouse)
+    opened = [
+        read.candles(NAME, "2024-01-01", "2024-01-01", "60", as_of=moment).index.hour.tolist()
+        for moment in moments
+    ]
+    assert opened[0] == opened[1] == list(range(1, 24))
+    assert opened[2] == opened[3] == list(range(24))
+
+
+@pytest.fixture
+def on_a_lake(lake: Lake) -> Warehouse:
+    warehouse = Warehouse(lake, Environment.SANDBOX)
+    with warehouse.writing():
+        pass
+    return warehouse
+
+
+def test_what_was_told_before_a_moment_and_written_after_it_was_known_then(
+    on_a_lake: Warehouse,
+) -> None:
+    hold(on_a_lake, told_now(0))
+    told = told_now(1)
+    moment = now()
+    hold(on_a_lake, told)
+    assert len(by_snapshot(on_a_lake, moment)) == 1_440
+    assert len(by_macro(on_a_lake, moment)) == 2_880
+    assert source(on_a_lake, moment) == "candles_as_of($as_of)"
+
+
+def test_what_was_told_after_a_moment_is_never_known_then(on_a_lake: Warehouse) -> None:
+    """A snapshot's time is when its transaction began."""
+    moments: list[datetime] = []
+
+    def change(connection: Connection) -> None:
+        moments.append(now())
+        write(connection, told_now(0))
+
+    on_a_lake.write(change, {NAME})
+    [moment] = moments
+    assert len(by_snapshot(on_a_lake, moment)) == 1_440
+    assert by_macro(on_a_lake, moment) == []
+    assert source(on_a_lake, moment) == "candles_as_of($as_of)"
+
+
+def test_moments_before_the_first_snapshot_are_known_from_arrivals(on_a_lake: Warehouse) -> None:
+    """As in a lake that was copied from a file, or whose snapshots have expired."""
+    hold(on_a_lake, day(0))  # told in 2024
+    moment = day(0).as_of + timedelta(seconds=1)
+    assert len(by_macro(on_a_lake, moment)) == 1_440
+    assert source(on_a_lake, moment) == "candles_as_of($as_of)"
+
+
+@pytest.mark.parametrize("as_of", ["soon", 7, now() + timedelta(days=9)])
+def test_a_moment_that_is_none_is_one_sentence(warehouse: Warehouse, as_of: object) -> None:
+    ask: Callable[..., object] = read.candles
+    with pytest.raises(InputError, match="as_of "):
+        ask(NAME, "2024-01-01", "2024-01-01", as_of=as_of)

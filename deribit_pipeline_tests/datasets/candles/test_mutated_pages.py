@@ -1,0 +1,235 @@
+"""Whatever candles come, a page is exactly right or an error; counted again one by one, in ints."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import strategies as st
+
+from deribit_pipeline.datasets.candles.days import Assembly, contradictions, prove
+from deribit_pipeline.datasets.candles.pages import Page, read_page
+from deribit_pipeline.datasets.candles.requests import ChartRequest, wanted
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.windows import TimeWindow, from_ms, to_ms
+from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline_tests.helpers.mutations import examples, hold
+from deribit_pipeline_tests.helpers.series import (
+    BASE,
+    DAY,
+    MINUTE,
+    OPERATIONS,
+    SOME,
+    Series,
+    candles_of,
+    mutated,
+    operations,
+    series,
+    ticks_of,
+)
+
+LATENCY_US = 60_000_000
+FEW = st.integers(1, 40)
+LONG = (499, 501, 520, 4_998, 5_003)
+
+Changes = list[tuple[str, int, int]]
+
+
+def is_flawed(told: Series, request: ChartRequest, came: list[int], expected: list[int]) -> bool:
+    """Whether what came shows by itself that it cannot be believed."""
+    start, end = to_ms(request.window.start), to_ms(request.window.end)
+    earliest = to_ms(request.asked.start) - 2 * told.step
+    latest = to_ms(request.asked.end) + 2 * told.step
+    inside = [tick for tick in came if start <= tick < end]
+    closed = [tick for tick in inside if told.is_closed(tick)]
+    late = [tick for tick in expected if told.is_closed(tick) and closed and tick < closed[0]]
+    return bool(
+        len(came) > 5_000
+        or any(later < tick for tick, later in pairwise(came))
+        or any(not earliest <= tick < latest for tick in came)
+        or any((tick - came[0]) % told.step for tick in came)
+        or any(tick * 1_000 > told.now_us // 1_000 * 1_000 + LATENCY_US for tick in came)
+        or set(inside) - set(expected)
+        or (late and len(expected) > 500)
+    )
+
+
+@st.composite
+def asked(draw: st.DrawFn, lengths: st.SearchStrategy[int] = FEW) -> tuple[Series, ChartRequest]:
+    """A series, and a window that is asked for, not always from where a candle opens."""
+    length, resolution = draw(lengths), draw(st.sampled_from(SOME))
+    told = draw(series(length, resolution))
+    start = BASE + draw(st.sampled_from((0, 0, 1, MINUTE, told.step // 2)))
+    if told.resolution.anchor is not None:
+        start += told.phase
+    end = start + length * told.step - draw(st.sampled_from((0, 0, 1, told.step - 1)))
+    window = TimeWindow(from_ms(start), from_ms(end))
+    return told, ChartRequest(told.instrument, told.resolution, window)
+
+
+def page_is_right_or_refused(case: tuple[Series, ChartRequest], changes: Changes) -> None:
+    """Raises nothing but DeribitBadPayload, and that never about an answer that lacks nothing."""
+    told, request = case
+    truth = told.told(request.asked)
+    came = mutated(truth, changes, told.step)
+    candles = candles_of(came)
+    start, end = to_ms(request.window.start), to_ms(request.window.end)
+    phase = told.phase
+    if told.resolution.anchor is None:
+        phase = came[0] % told.step if came else phase
+    expected = told.openings(start, end, phase)
+    try:
+        page = read_page(request, candles, told.as_of)
+    except DeribitBadPayload:
+        is_blank = not came and told.resolution.anchor is None
+        assert came != truth or len(came) > 5_000 or is_blank
+        return
+    assert not is_flawed(told, request, came, expected)
+    kept = [
+        n
+        for n, tick in enumerate(came)
+        if start <= tick < end and told.is_closed(tick) and came.count(tick) == 1
+    ]
+    twice = {tick for tick in came if came.count(tick) > 1 and start <= tick < end}
+    malformed = sorted(tick for tick in twice if told.is_closed(tick))  # each time another value
+    assert ticks_of(page.malformed) == malformed
+    assert ticks_of(page.candles.opened_at) == [came[n] for n in kept]
+    assert page.candles.values.tolist() == candles.values[kept].tolist()
+    assert ticks_of(page.expected) == expected
+    unclosed = [tick for tick in expected if not told.is_closed(tick)]
+    assert ticks_of(page.unclosed) == unclosed
+    known = {*unclosed, *malformed, *(came[n] for n in kept)}
+    named = [tick for tick in expected if tick not in known]
+    assert ticks_of(page.missing) == named
+    assert (page.window, page.as_of) == (request.window, told.as_of)
+
+
+@examples(quick=150, tortured=4_000)
+def test_a_page_is_exactly_right_or_refused(count: int) -> None:
+    hold(page_is_right_or_refused, count, asked(), operations())
+
+
+@examples(quick=4, tortured=60)
+def test_a_page_of_thousands_is_exactly_right_or_refused(count: int) -> None:
+    hold(page_is_right_or_refused, count, asked(st.sampled_from(LONG)), operations())
+
+
+@st.composite
+def days_cut(draw: st.DrawFn) -> tuple[Series, list[TimeWindow]]:
+    """Four days, and windows that cover them, cut where candles open."""
+    resolution = draw(st.sampled_from((Resolution.HOUR_1, Resolution.HOUR_2, Resolution.DAY_1)))
+    told = draw(series(4 * resolution.candles_per_day, resolution))
+    inner = draw(st.sets(st.integers(-12, 110), max_size=5))
+    bounds = sorted({-24, *inner, 130})
+    moments = [from_ms(BASE + told.phase + n * 3_600_000 // told.step * told.step) for n in bounds]
+    moments = sorted(set(moments))
+    return told, [TimeWindow(a, b) for a, b in pairwise(moments)]
+
+
+@examples(quick=40, tortured=700)
+def test_days_put_together_from_any_pages_count_what_came_and_name_what_did_not(
+    count: int,
+) -> None:
+    def law(
+        case: tuple[Series, list[TimeWindow]],
+        changes: list[Changes],
+        luck: Random,
+    ) -> None:
+        told, windows = case
+        days = [date(2024, 1, 1) + timedelta(days=n) for n in range(4)]
+        pages: list[Page] = []
+        for number, window in enumerate(windows):
+            request = ChartRequest(told.instrument, told.resolution, window)
+            came = mutated(told.told(request.asked), changes[number % len(changes)], told.step)
+            try:
+                pages.append(read_page(request, candles_of(came), told.as_of))
+            except DeribitBadPayload:
+                continue
+        luck.shuffle(pages)
+        assembly = Assembly(told.instrument, told.resolution, days)
+        out = {day.day: prove(day) for page in pages for day in assembly.add(page)}
+        closed: dict[int, list[float]] = {}
+        for page in pages:
+            rows = page.candles.values.tolist()
+            closed |= zip(ticks_of(page.candles.opened_at), rows, strict=True)
+        for day, proved in out.items():
+            midnight = BASE + (day - days[0]).days * DAY
+            expected = told.openings(midnight, midnight + DAY)
+            held = [tick for tick in expected if tick in closed]
+            gaps = [tick for tick in expected if told.is_closed(tick) and tick not in closed]
+            assert ticks_of(proved.candles.opened_at) == held
+            assert proved.candles.values.tolist() == [closed[tick] for tick in held]
+            assert ticks_of(proved.gaps) == gaps
+            proof = proved.proof
+            counts = (proof.expected, proof.received, proof.missing)
+            assert counts == (len(expected), len(held), len(gaps))
+            is_complete = proof.state is DayState.COMPLETE
+            assert is_complete == (bool(expected) and held == expected)
+            assert contradictions(proof, proved.candles, len(gaps)) == []
+        if len(pages) == len(windows):
+            listed = {day for day in days if wanted(told.instrument, told.resolution, day)}
+            assert set(out) == listed
+
+    hold(
+        law,
+        count,
+        days_cut(),
+        st.lists(operations(), min_size=1, max_size=4),
+        st.randoms(use_true_random=False),
+    )
+
+
+@examples(quick=30, tortured=500)
+def test_another_look_only_adds_what_was_missing(count: int) -> None:
+    def law(
+        case: tuple[Series, ChartRequest],
+        first: Changes,
+        second: Changes,
+    ) -> None:
+        told, request = case
+        truth = told.told(request.asked)
+        try:
+            page, look = (
+                read_page(request, candles_of(mutated(truth, changes, told.step)), told.as_of)
+                for changes in (first, second)
+            )
+        except DeribitBadPayload:
+            return
+        found = page.with_found(look)
+        before, after = ticks_of(page.candles.opened_at), ticks_of(found.candles.opened_at)
+        seen, missing = ticks_of(look.candles.opened_at), ticks_of(page.missing)
+        assert after == sorted({*before, *({*seen} & {*missing})})
+        rows = dict(zip(after, found.candles.values.tolist(), strict=True))
+        assert [rows[tick] for tick in before] == page.candles.values.tolist()
+        assert ticks_of(found.missing) == [tick for tick in missing if tick not in seen]
+        assert found.as_of == page.as_of
+        if {*before} - {*seen}:
+            assert page.is_contradicted_by(look)
+
+    hold(law, count, asked(), operations(), operations())
+
+
+def test_the_oracle_would_notice_a_page_that_lost_a_candle() -> None:
+    told = Series(
+        Instrument("X", "future", from_ms(BASE - DAY)), Resolution.MINUTE_1, 0,
+        (BASE + DAY) * 1_000,
+    )  # fmt: skip
+    window = TimeWindow(from_ms(BASE), from_ms(BASE + 10 * MINUTE))
+    request = ChartRequest(told.instrument, told.resolution, window)
+    page = read_page(request, candles_of(told.told(request.asked)), told.as_of)
+    assert ticks_of(page.expected) == told.openings(BASE, BASE + 10 * MINUTE)
+    lost = replace(page, candles=page.candles[1:])
+    assert ticks_of(lost.missing) == [BASE]
+
+
+def test_the_changes_are_many_and_each_does_something() -> None:
+    ticks = [BASE + n * MINUTE for n in range(10)]
+    for change in OPERATIONS:
+        assert mutated(ticks, [(change, 3, 2)], MINUTE) != ticks, change
+    window = TimeWindow(from_ms(BASE), from_ms(BASE + 10 * MINUTE))
+    request = ChartRequest(Instrument("X", "future", from_ms(BASE)), Resolution.MINUTE_1, window)
+    with pytest.raises(DeribitBadPayload, match="not in the order of time"):
+        read_page(request, candles_of(ticks[::-1]), from_ms(BASE + DAY))

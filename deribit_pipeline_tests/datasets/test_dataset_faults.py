@@ -1,0 +1,182 @@
+"""Faults of the exchange, mixed and one by one: every dataset holds its rows, or no proof."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.engine.outcome import Outcome
+from deribit_pipeline.engine.verification import verify
+from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
+from deribit_pipeline.sandbox.faults import FAULTS, Faults, Where
+from deribit_pipeline.sandbox.row_faults import CHANGES, is_rows
+from deribit_pipeline.sandbox.server import serving
+from deribit_pipeline.settings import Settings
+from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
+from deribit_pipeline_tests.helpers.spoiled import SOME, Backfills, Some, contradictions
+
+SHARE = 0.2
+Truth = Callable[[Some, int], Path]
+
+COUNTED = ("funding_rates", "trades", "candles_rebuilt")
+"""Datasets whose answers are held against neighbours and numbers, however often one is wrong."""
+
+TOLD_ONCE = ("trades", "candles_rebuilt")
+"""Datasets each of whose numbers one answer tells: a time that may be is held as it is told."""
+
+each_dataset = pytest.mark.parametrize("name", SOME)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
+    """Makes warehouses of what the exchange tells when nothing goes wrong."""
+    made: dict[tuple[str, int], Path] = {}
+
+    def make(some: Some, days: int) -> Path:
+        key = (some.dataset.name, days)
+        if key not in made:
+            path = tmp_path_factory.mktemp("truth") / "warehouse.duckdb"
+            with serving(SandboxExchange(Clock(HELD_UNTIL), per_second=0)) as url:
+                backfills = Backfills(
+                    Settings(
+                        Environment.SANDBOX, url, warehouse=path, requests_per_second=1_000_000.0
+                    )
+                )
+                for outcome in backfills(some, days):
+                    assert_all_is_settled(outcome)
+            made[key] = path
+        return made[key]
+
+    return make
+
+
+def assert_all_is_settled(outcome: Outcome) -> None:
+    assert outcome.failures == {}
+    assert len(outcome.proofs) == outcome.asked
+    assert DayState.OPEN not in outcome.days_by_state
+
+
+def survives(settings: Settings, truth: Truth, faults: Faults, name: str, days: int) -> None:
+    """Backfill under the faults, and once more without them."""
+    some, backfills = SOME[name], Backfills(settings)
+    true = truth(some, days)
+    steps = [dataset.name for dataset in some.steps]
+    outcomes = backfills(some, days, timeout=1.0)
+    faults.mend()
+    for outcome in outcomes:
+        asked = {(series, day) for series, wanted in some.days(days).items() for day in wanted}
+        assert outcome.proofs.keys() | outcome.failures.keys() == asked
+        assert not outcome.proofs.keys() & outcome.failures.keys()
+        assert all(outcome.failures.values())
+    assert contradictions(settings.warehouse, true, *steps) == []
+    assert verify(backfills.warehouse).findings == []
+    for outcome in backfills(some, days):
+        assert_all_is_settled(outcome)
+    assert contradictions(settings.warehouse, true, *steps) == []
+    assert contradictions(true, settings.warehouse, *steps) == []
+    assert verify(backfills.warehouse).findings == []
+
+
+def every_fifth_of_a_method() -> Where:
+    """The first answer of a method and each fifth after it, so never two in a row: that a mix-up
+    comes twice and looks alike, nobody notices who asks twice."""
+    answers = Counter[str]()
+
+    def where(method: str, _: Reply) -> bool:
+        answers[method] += 1
+        return answers[method] % 5 == 1
+
+    return where
+
+
+@each_dataset
+def test_faults_mixed_leave_nothing_wrong_and_nothing_unsaid(
+    settings: Settings, truth: Truth, faults: Faults, name: str
+) -> None:
+    quick = ["503_html", "502", "reset", "truncated", "other_listing", *CHANGES]
+    rates = dict.fromkeys(quick, SHARE / len(quick))
+    faults.spoil_shares(rates, seed=1)
+    survives(settings, truth, faults, name, SOME[name].few)
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "fault", "is_spoiled"),
+    [
+        # Its first point may tell only a part of its span, however often it comes.
+        ("index_prices", 3, "rows_repeated", lambda rows: len(rows) > 500),
+        # Of weeks the hours are more than one window, whose neighbours do not agree with it.
+        ("volatility_index", 20, "rows_of_another", lambda rows: is_hourly(rows)),
+    ],
+    ids=["index_prices", "volatility_index"],
+)
+def test_a_fault_that_comes_twice_in_a_row(
+    settings: Settings,
+    truth: Truth,
+    faults: Faults,
+    name: str,
+    days: int,
+    fault: str,
+    is_spoiled: Callable[[Any], bool],
+) -> None:
+    firsts = list[float]()
+
+    def twice(_: str, reply: Reply) -> bool:
+        """Two answers to the first window of each of the two series."""
+        rows = rows_of(reply)
+        if not rows or not is_spoiled(rows):
+            return False
+        stamps = [row[0] for row in rows]  # the second answer is to a wider window
+        if firsts and firsts[0] not in stamps:
+            return False
+        firsts.append(stamps[0])
+        return len(firsts) <= 4
+
+    faults.spoil_where(fault, twice)
+    survives(settings, truth, faults, name, days)
+    assert len(firsts) >= 4
+
+
+def is_hourly(rows: list[list[float]]) -> bool:
+    return len(rows) > 48 and rows[1][0] - rows[0][0] == 3_600_000
+
+
+def rows_of(reply: Reply) -> list[list[float]]:
+    """The rows of an answer, if they are arrays."""
+    result = reply.body.get("result")
+    rows = result.get("data") if isinstance(result, dict) else result
+    return rows if is_rows(rows) and isinstance(rows[0], list) else []
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        (name, fault)
+        for name in SOME
+        for fault in ("truncated", "testnet", "other_listing", *CHANGES)
+        if not (name in TOLD_ONCE and fault == "rows_off_grid")
+    ],
+)
+def test_a_fault_that_spoils_a_fifth_of_the_answers(
+    settings: Settings, truth: Truth, faults: Faults, name: str, fault: str
+) -> None:
+    if fault in CHANGES and name not in COUNTED:
+        faults.spoil_where(fault, every_fifth_of_a_method())
+    else:
+        faults.spoil_shares({fault: SHARE}, seed=0)
+    survives(settings, truth, faults, name, SOME[name].many)
+
+
+@pytest.mark.torture
+@each_dataset
+@pytest.mark.parametrize("seed", range(4))
+def test_all_faults_mixed_spoil_a_fifth_of_the_answers(
+    settings: Settings, truth: Truth, faults: Faults, name: str, seed: int
+) -> None:
+    rates = dict.fromkeys(FAULTS, SHARE / len(FAULTS))
+    faults.spoil_shares(rates, seed)
+    survives(settings, truth, faults, name, SOME[name].many)

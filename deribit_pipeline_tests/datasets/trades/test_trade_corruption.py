@@ -1,0 +1,79 @@
+"""One wrong response among many over a long range leaves no wrong trade in a complete day."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from deribit_pipeline.engine.rows import FetchedRows, rows_hash
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
+from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.sandbox.trade_faults import CHANGES
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.helpers.fetched_trades import NAME, TradesFetched
+
+FIRST, LAST = date(2024, 3, 1), date(2024, 3, 20)
+LONG = 5_000
+"""Responses with so many trades are of a chunk, and not of a few beside the days."""
+
+
+@pytest.fixture
+def source(
+    opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange
+) -> TradesFetched:
+    return TradesFetched(opened(patience=2.0), warehouse, sandbox)
+
+
+@pytest.fixture(scope="module")
+def true_days() -> dict[str, dict[date, str]]:
+    return {}
+
+
+def trades_of(reply: Reply) -> list[dict[str, Any]]:
+    result = reply.body.get("result")
+    return result.get("trades") or [] if isinstance(result, dict) else []
+
+
+def one_response(place: int, count: int = 1) -> Callable[[str, Reply], bool]:
+    """The chunk at a place in the order of requests, as often as `count` says."""
+    chunks: list[int] = []
+
+    def where(method: str, reply: Reply) -> bool:
+        if len(trades_of(reply)) < LONG:
+            return False
+        chunks.append(1)
+        return place < len(chunks) <= place + count
+
+    return where
+
+
+def true_hashes(source: TradesFetched, cache: dict[str, dict[date, str]]) -> dict[date, str]:
+    if NAME not in cache:
+        cache[NAME] = {
+            day: rows_hash(piece.rows)
+            for day, piece in source.fetched(FIRST, LAST).items()
+            if isinstance(piece, FetchedRows)
+        }
+        assert len(cache[NAME]) == 20
+    return cache[NAME]
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("fault", CHANGES)
+def test_one_spoiled_response_leaves_no_wrong_trade(
+    source: TradesFetched,
+    faults: Faults,
+    true_days: dict[str, dict[date, str]],
+    fault: str,
+    place: int,
+) -> None:
+    truth = true_hashes(source, true_days)
+    faults.spoil_where(fault, one_response(place))
+    fetched = source.fetched(FIRST, LAST)
+    assert fetched.keys() == truth.keys()
+    for day, piece in fetched.items():
+        assert isinstance(piece, FetchedRows), (day, piece)
+        assert rows_hash(piece.rows) == truth[day], day
+        assert piece.verdict == ""

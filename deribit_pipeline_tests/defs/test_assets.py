@@ -1,0 +1,316 @@
+"""The assets through Dagster: ranges, failures that keep what they proved, the guard, the check."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from deribit_pipeline.datasets.candles.previews import Glance
+from deribit_pipeline.datasets.registry import CANDLES, ROW_DATASETS
+from deribit_pipeline.definitions import build_definitions
+from deribit_pipeline.defs.assets import dataset_asset
+from deribit_pipeline.defs.partitions import days_by_series, partition_key, series_days
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.dataset import Group, SeriesKind
+from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.outcome import Outcome
+from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.sandbox.exchange import CLIENT_ID, Reply, SandboxExchange
+from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import Clock
+
+CHART = "public/get_tradingview_chart_data"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+@pytest.fixture
+def universe(settings: Settings) -> Settings:
+    return replace(settings, instruments=("BTC-PERPETUAL", "ETH-PERPETUAL", "SOL_USDC-PERPETUAL"))
+
+
+@pytest.fixture
+def instance() -> Iterable[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def run(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    asset: str = "candles_1m",
+    *,
+    key: str | None = None,
+    tags: dict[str, str] | None = None,
+    config: dict[str, Any] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Materialize one asset of the code location, as Dagster's own launchers do."""
+    definitions = build_definitions(settings)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(asset)],
+        partition_key=key,
+        tags=tags,
+        run_config=QUIET | (config or {}),
+        raise_on_error=False,
+    )
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> tuple[str, dict[str, Any]]:
+    """What the failed step says: its sentence, and its metadata."""
+    failure = result.failure_data_for_node("candles_1m")
+    assert failure is not None, "the step did not fail"
+    assert failure.user_failure_data is not None, failure.error.to_string()
+    return str(failure.user_failure_data.description), dict(failure.user_failure_data.metadata)
+
+
+def materialized(instance: dg.DagsterInstance, asset: str = "candles_1m") -> list[str]:
+    return sorted(instance.get_materialized_partitions(dg.AssetKey(asset)))
+
+
+def states(settings: Settings) -> list[tuple[Any, ...]]:
+    with Warehouse(settings.warehouse, settings.environment).reading() as connection:
+        return connection.execute(
+            "select instrument_name || '|' || day, state from candle_days order by all"
+        ).fetchall()
+
+
+def test_the_code_location_loads_and_has_the_assets_of_the_contract(settings: Settings) -> None:
+    definitions = build_definitions(settings)
+    dg.Definitions.validate_loadable(definitions)
+    graph = definitions.resolve_asset_graph()
+    names = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    lengths = ["1m", "3m", "5m", "10m", "15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d"]
+    candles = {f"candles_{length}" for length in lengths}
+    market = {dataset.name for dataset in ROW_DATASETS if dataset.group is Group.MARKET}
+    assert names == candles | market | {"deribit_api", "instruments"}
+    for resolution in Resolution:
+        node = graph.get(dg.AssetKey(f"candles_{resolution.label}"))
+        assert node.description
+        assert node.partitions_def.has_partition_key("BTC-PERPETUAL|2024-01-31")
+        assert node.backfill_policy == dg.BackfillPolicy.single_run()
+        assert node.metadata["dagster/column_schema"].columns[4].name == "high"
+
+
+def test_an_asset_says_where_its_rows_come_from_and_what_keeps_them(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    said = {
+        name: graph.get(dg.AssetKey(name)).description or ""
+        for name in ("trades", "candles_rebuilt", "funding_rates", "candles_5m")
+    }
+    by_hand = "Its schedule is off until somebody switches it on"
+    assert by_hand in said["candles_rebuilt"]
+    assert "made of the trades that are held: one partition" in said.pop("candles_rebuilt")
+    assert all("as the exchange tells them" in text for text in said.values())
+    assert by_hand in said["trades"]
+    assert by_hand not in said["funding_rates"]
+    assert "Kept up to date by the schedules" in said["funding_rates"]
+    assert "no schedule keeps it" in said["candles_5m"]
+
+
+def test_no_job_over_these_assets_can_be_launched_by_partition(settings: Settings) -> None:
+    # Dagster's job backfills lose partitions of ranged runs (dagster-io/dagster#28861).
+    assert list(build_definitions(settings).jobs or []) == []
+
+
+def test_a_key_names_the_instrument_first() -> None:
+    grid = series_days(SeriesKind.INSTRUMENT, ["B", "A"])
+    assert grid.get_partition_keys()[0] == "B|2018-08-01"
+    assert partition_key("A", date(2024, 1, 31)) == "A|2024-01-31"
+    assert days_by_series(["A|2024-01-31", "B|2024-01-01", "A|2024-02-01"]) == {
+        "A": [date(2024, 1, 31), date(2024, 2, 1)],
+        "B": [date(2024, 1, 1)],
+    }
+
+
+def test_one_key_is_one_day(settings: Settings, instance: dg.DagsterInstance) -> None:
+    result = run(settings, instance, key="BTC-PERPETUAL|2024-01-31")
+    assert result.success
+    assert states(settings) == [("BTC-PERPETUAL|2024-01-31", "complete")]
+    [event] = result.asset_materializations_for_node("candles_1m")
+    metadata = {name: value.value for name, value in event.metadata.items()}
+    assert metadata["days_by_state"] == {"complete": 1}
+    assert (metadata["candles"], metadata["requests"], metadata["revised"]) == (1_440, 2, 0)
+    assert metadata["seconds"] > 0
+
+
+def test_a_range_is_one_run_and_few_requests(
+    settings: Settings, instance: dg.DagsterInstance, sandbox: SandboxExchange
+) -> None:
+    tags = {START: "BTC-PERPETUAL|2024-01-01", END: "ETH-PERPETUAL|2024-01-07"}
+    assert run(settings, instance, "candles_5m", tags=tags).success
+    assert len(materialized(instance, "candles_5m")) == 14
+    assert sandbox.requests[CHART] == 4  # one of each instrument, and once more
+    assert {state for _, state in states(settings)} == {"complete"}
+
+
+def test_the_newest_day_of_a_run_shows_a_picture_and_each_day_the_counts(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    tags = {START: "BTC-PERPETUAL|2024-01-01", END: "ETH-PERPETUAL|2024-01-03"}
+    result = run(settings, instance, tags=tags)
+    made = result.asset_materializations_for_node("candles_1m")
+    assert [one.partition for one in made if "picture" in one.metadata] == [
+        "BTC-PERPETUAL|2024-01-03"
+    ]
+    for one in made:
+        assert one.metadata["days_by_state"].value == {"complete": 6}
+        assert {
+            "candles",
+            "missing",
+            "revised",
+            "requests",
+            "seconds",
+            "candles_per_second",
+        } <= set(one.metadata)
+
+
+class WithoutGlances(ForegroundBackfill):
+    """Cannot read what it has written: somebody keeps the file."""
+
+    def glances(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Glance]:
+        raise WarehouseError("the file was held by another process")
+
+
+def test_days_stand_without_a_picture_too(
+    settings: Settings, instance: dg.DagsterInstance, opened: Callable[..., Exchange]
+) -> None:
+    deribit = WithoutGlances(opened(), Warehouse(settings.warehouse, settings.environment))
+    asset = dataset_asset(
+        CANDLES[Resolution.MINUTE_1], series_days(SeriesKind.INSTRUMENT, settings.instruments)
+    )
+    location = dg.Definitions(assets=[asset], resources={"deribit": deribit})
+    result = location.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, partition_key="BTC-PERPETUAL|2024-01-01", run_config=QUIET
+    )
+    [made] = result.asset_materializations_for_node("candles_1m")
+    assert made.metadata["days_by_state"].value == {"complete": 1}
+    assert "picture" not in made.metadata
+
+
+def test_a_day_across_instruments_is_fetched_together(
+    universe: Settings, instance: dg.DagsterInstance
+) -> None:
+    tags = {START: "BTC-PERPETUAL|2024-01-01", END: "SOL_USDC-PERPETUAL|2024-01-01"}
+    assert run(universe, instance, tags=tags).success
+    assert [key for key, _ in states(universe)] == materialized(instance)
+    assert len(materialized(instance)) == 3
+
+
+def test_force_is_a_setting_of_the_run(
+    settings: Settings, instance: dg.DagsterInstance, sandbox: SandboxExchange
+) -> None:
+    key = "BTC-PERPETUAL|2024-01-31"
+    force = {"ops": {"candles_1m": {"config": {"force": True}}}}
+    for config, requests in (({}, 2), ({}, 2), (force, 4)):  # one of two is for hours
+        assert run(settings, instance, key=key, config=config).success
+        assert sandbox.requests[CHART] == requests
+
+
+def test_a_failing_range_records_what_it_proved(
+    settings: Settings, instance: dg.DagsterInstance, faults: Faults
+) -> None:
+    def tells_of_late_january(method: str, reply: Reply) -> bool:
+        ticks = reply.body["result"]["ticks"] if method == CHART else np.empty(0)
+        return bool(np.any(ticks >= 1_706_140_800_000))  # 2024-01-25
+
+    faults.spoil_where("off_grid", tells_of_late_january)
+    tags = {START: "BTC-PERPETUAL|2024-01-01", END: "BTC-PERPETUAL|2024-01-31"}
+    result = run(settings, instance, tags=tags)
+    assert not result.success
+    proved = [key for key, _ in states(settings)]
+    assert 10 < len(proved) < 31
+    assert materialized(instance) == proved
+    sentence, metadata = failure_of(result)
+    assert "days are not proved: BTC-PERPETUAL|2024-01-" in sentence
+    by_state = metadata["days_by_state"].value
+    assert by_state == {"complete": len(proved), "not proved": 31 - len(proved)}
+
+    faults.mend()
+    assert run(settings, instance, tags=tags).success
+    assert len(materialized(instance)) == 31
+
+
+def test_an_unlisted_instrument_fails_with_one_sentence(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    nope = replace(settings, instruments=("NOPE",))
+    result = run(nope, instance, key="NOPE|2024-01-31")
+    sentence, _ = failure_of(result)
+    assert "The exchange lists no instrument NOPE" in sentence
+
+
+def test_a_run_in_which_dagster_would_lose_partitions_fails(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    # What a job's backfill sends: the range's tags, and the first key's own beside them.
+    tags = {
+        START: "BTC-PERPETUAL|2024-01-01",
+        END: "BTC-PERPETUAL|2024-01-05",
+        "dagster/partition/instrument": "BTC-PERPETUAL",
+        "dagster/partition/utc_day": "2024-01-01",
+    }
+    result = run(settings, instance, tags=tags)
+    assert not result.success
+    assert materialized(instance) == []
+    assert "launch the backfill from the asset's page" in failure_of(result)[0]
+
+
+def test_a_reversed_range_fails(settings: Settings, instance: dg.DagsterInstance) -> None:
+    tags = {START: "BTC-PERPETUAL|2024-01-05", END: "BTC-PERPETUAL|2024-01-01"}
+    result = run(settings, instance, tags=tags)
+    assert not result.success
+    assert materialized(instance) == []
+    assert "is the range reversed?" in failure_of(result)[0]
+
+
+def check(settings: Settings) -> dg.AssetCheckEvaluation:
+    definitions = build_definitions(settings)
+    selection = dg.AssetSelection.checks_for_assets("deribit_api")
+    job = dg.define_asset_job("check", selection=selection)
+    with dg.DagsterInstance.ephemeral() as instance:
+        location = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
+        checking = location.resolve_job_def("check")
+        result = checking.execute_in_process(instance=instance, run_config=QUIET)
+    [evaluation] = result.get_asset_check_evaluations()
+    return evaluation
+
+
+def test_the_check_passes_where_all_is_at_hand(settings: Settings) -> None:
+    evaluation = check(settings)
+    assert (evaluation.asset_key, evaluation.check_name) == (
+        dg.AssetKey("deribit_api"), "is_reachable"
+    )  # fmt: skip
+    assert evaluation.passed
+    assert {"reachable", "clock", "environment", "platform", "limits", "warehouse"} == set(
+        evaluation.metadata
+    )
+
+
+def test_the_check_fails_with_what_to_do(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "no.duckdb").write_text("something else")
+    wrong = replace(
+        settings, warehouse=tmp_path / "no.duckdb", client_id=CLIENT_ID, client_secret="wrong"
+    )
+    evaluation = check(wrong)
+    assert not evaluation.passed
+    assert evaluation.description is not None
+    assert "check DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET" in evaluation.description
+    assert "cannot be opened as a DuckDB file" in evaluation.description
+
+
+def test_the_grid_reaches_the_running_day_and_the_exchanges(clock: Clock) -> None:
+    ahead = clock.now.date() + timedelta(days=4_000)
+    grid = series_days(SeriesKind.INSTRUMENT, ["A"], date(2016, 1, 1), ahead)
+    assert grid.has_partition_key(f"A|{ahead}")
+    assert grid.has_partition_key("A|2016-01-01")

@@ -1,0 +1,157 @@
+"""The checks that Dagster makes of the warehouse's rules."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from deribit_pipeline.datasets.candles.rules import RULES
+from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.definitions import build_definitions
+from deribit_pipeline.defs.checks import dataset_checks
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
+from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
+from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.defs.test_assets import QUIET
+from deribit_pipeline_tests.warehouse.test_warehouse import forget_datasets
+
+NAMES_OF_RULES = {rule.name for rule in RULES}
+
+
+def evaluations(warehouse: Warehouse, resolution: Resolution) -> dict[str, dg.AssetCheckEvaluation]:
+    checks = dataset_checks(CANDLES[resolution], warehouse, NAMES, lambda: NOW)
+    asset = dg.AssetSpec(CANDLES[resolution].name)
+    job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
+    location = dg.Definitions(assets=[asset], asset_checks=[checks], jobs=[job])
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = location.resolve_job_def("check").execute_in_process(
+            instance=instance, run_config=QUIET
+        )
+    return {each.check_name: each for each in result.get_asset_check_evaluations()}
+
+
+def test_every_candles_asset_has_every_check_that_fits(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    for resolution in Resolution:
+        asset = dg.AssetKey(CANDLES[resolution].name)
+        names = {key.name for key in graph.get_check_keys_for_assets({asset})}
+        coarse = {"agrees_with_minutes"} if resolution.label in ("1h", "1d") else set()
+        assert names == NAMES_OF_RULES - {"agrees_with_minutes"} | coarse
+
+
+@both_stores
+def test_where_all_is_sound_every_check_passes(sound: Warehouse) -> None:
+    for resolution in ("1", "1D"):
+        for each in evaluations(sound, Resolution(resolution)).values():
+            assert each.passed, each
+            assert each.description == "Holds for all 8 instrument-days that are held."
+            assert each.metadata["rows"].value == 0
+
+
+def test_a_file_of_an_older_version_is_checked_as_it_is(sound: Warehouse) -> None:
+    with sound.writing() as connection:
+        forget_datasets(connection)
+        connection.execute("update warehouse_info set schema_version = 2")
+    for each in evaluations(sound, Resolution.DAY_1).values():
+        assert each.passed, each
+    with duckdb.connect(str(sound.location), read_only=True) as connection:
+        query = "select schema_version from warehouse_info"
+        assert connection.execute(query).fetchall() == [(2,)]
+
+
+@both_stores
+def test_a_failed_check_says_how_many_which_and_how_it_was_found(
+    sound: Warehouse, plant: Callable[[str], None]
+) -> None:
+    plant("update candles set high = low - 1 where resolution = '60'")
+    plant("update candle_days set state = 'open' where resolution = '60' and day = '2024-04-08'")
+    made = evaluations(sound, Resolution.HOUR_1)
+    assert {name for name, each in made.items() if not each.passed} == {
+        "past_days_are_settled", "prices_are_in_range", "volumes_are_possible",
+        "agrees_with_minutes",
+    }  # fmt: skip
+    prices, days = made["prices_are_in_range"], made["past_days_are_settled"]
+    assert prices.severity is dg.AssetCheckSeverity.WARN
+    assert days.severity is dg.AssetCheckSeverity.ERROR
+    assert days.description is not None
+    assert days.description.startswith(
+        "2 rows break this rule, first BTC-PERPETUAL, day 2024-04-08, state open, expected 24"
+    )
+    metadata: dict[str, Any] = {name: value.value for name, value in prices.metadata.items()}
+    assert metadata["rows"] == 168
+    assert "where resolution = '60'" in metadata["sql"]
+    assert metadata["sql"].startswith("```sql\n")
+    table = prices.metadata["first_rows"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert len(table.records) == 10
+    assert table.records[0].data["opened_at"] == "2024-04-07 00:00:00+00"
+    assert [column.name for column in table.schema.columns][:3] == [
+        "instrument_name", "opened_at", "open"
+    ]  # fmt: skip
+
+
+def test_a_run_that_materializes_an_asset_checks_it(settings: Settings) -> None:
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    tags = {
+        "dagster/asset_partition_range_start": "BTC-PERPETUAL|2024-01-01",
+        "dagster/asset_partition_range_end": "BTC-PERPETUAL|2024-01-03",
+    }
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey("candles_1h")], tags=tags,
+            run_config=QUIET,
+        )  # fmt: skip
+    made = {each.check_name: each for each in result.get_asset_check_evaluations()}
+    assert set(made) == NAMES_OF_RULES
+    # By this machine's clock, January 2024 is long ago.
+    assert {name for name, each in made.items() if not each.passed} == {"is_fresh"}
+
+
+def test_one_check_can_be_asked_alone(settings: Settings, warehouse: Warehouse) -> None:
+    with warehouse.writing():
+        pass
+    job = dg.define_asset_job(
+        "check",
+        selection=dg.AssetSelection.checks(
+            dg.AssetCheckKey(dg.AssetKey("candles_1m"), "has_no_gaps")
+        ),
+    )
+    location = dg.Definitions.merge(build_definitions(settings), dg.Definitions(jobs=[job]))
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = location.resolve_job_def("check").execute_in_process(
+            instance=instance, run_config=QUIET
+        )
+    [made] = result.get_asset_check_evaluations()
+    assert (made.check_name, made.passed) == ("has_no_gaps", True)
+
+
+def test_where_nothing_is_held_the_checks_pass_and_say_so(
+    settings: Settings, warehouse: Warehouse
+) -> None:
+    for each in evaluations(warehouse, Resolution.DAY_1).values():
+        assert (each.passed, "does not exist" in str(each.description)) == (False, True)
+    with warehouse.writing():
+        pass
+    for each in evaluations(warehouse, Resolution.DAY_1).values():
+        assert each.passed
+        assert each.description == "Nothing is held of 1d candles."
+
+
+def test_a_file_that_cannot_be_read_fails_the_checks_with_one_sentence(settings: Settings) -> None:
+    busy = Warehouse(settings.warehouse, Environment.SANDBOX, patience=0.05)
+    with busy.writing():
+        pass
+    with duckdb.connect(str(settings.warehouse)):
+        for each in evaluations(busy, Resolution.DAY_1).values():
+            assert not each.passed
+            assert each.severity is dg.AssetCheckSeverity.ERROR
+            assert "was held by another process" in str(each.description)
+    settings.warehouse.write_text("something else")
+    for each in evaluations(busy, Resolution.DAY_1).values():
+        assert "cannot be opened as a DuckDB file" in str(each.description)
+        assert "\n" not in str(each.description)

@@ -1,0 +1,205 @@
+"""Schedules ask for the days that need it, each as a function of the time and of what is held."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from deribit_pipeline.definitions import build_definitions
+from deribit_pipeline.defs.schedules import CRONS, stretches
+from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
+from deribit_pipeline.settings import Settings
+from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline, ms
+
+NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
+START, END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
+
+
+class Ticks:
+    """Evaluates schedules at a moment, and runs what they ask for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._location = build_definitions(settings)
+
+    def at(self, name: str, now: datetime) -> list[dg.RunRequest]:
+        schedule = self._location.resolve_schedule_def(name)
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_schedule_context(instance, scheduled_execution_time=now)
+            asked = list(schedule(context))
+        assert len(asked) == 1 or not any(isinstance(one, dg.SkipReason) for one in asked)
+        return [one for one in asked if isinstance(one, dg.RunRequest)]
+
+    def run(self, requests: Sequence[dg.RunRequest]) -> None:
+        job = self._location.resolve_implicit_global_asset_job_def()
+        for request in requests:
+            with dg.DagsterInstance.ephemeral() as instance:
+                result = job.execute_in_process(
+                    instance=instance,
+                    asset_selection=[dg.AssetKey("candles_1m")],
+                    tags=request.tags,
+                    run_config={**request.run_config, "loggers": QUIET},
+                )
+            assert result.success
+
+
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+
+
+@pytest.fixture
+def ticks(settings: Settings) -> Ticks:
+    return Ticks(settings)
+
+
+def ranges(requests: Sequence[dg.RunRequest]) -> list[tuple[str, str, bool]]:
+    """The first and last key of each run, and whether settled days are asked for again."""
+    found = []
+    for request in requests:
+        [op] = request.run_config["ops"].values()
+        found.append((request.tags[START], request.tags[END], op["config"]["force"]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("now", "today"),
+    [
+        (datetime(2024, 3, 1, 0, 10, tzinfo=UTC), "2024-03-01"),
+        (datetime(2024, 2, 29, 23, 10, tzinfo=UTC), "2024-02-29"),
+        (datetime(2024, 1, 1, 0, 10, tzinfo=UTC), "2024-01-01"),
+        (datetime(2023, 12, 31, 23, 10, tzinfo=UTC), "2023-12-31"),
+    ],
+)
+def test_every_hour_today_is_asked_for(ticks: Ticks, now: datetime, today: str) -> None:
+    [run] = ticks.at("candles_hourly", now)
+    assert ranges([run]) == [(f"BTC-PERPETUAL|{today}", f"ETH-PERPETUAL|{today}", False)]
+    assert run.run_key != ticks.at("candles_hourly", now + timedelta(hours=1))[0].run_key
+
+
+@pytest.mark.parametrize(
+    ("now", "first", "last"),
+    [
+        (datetime(2024, 3, 1, 0, 20, tzinfo=UTC), "2024-02-23", "2024-02-29"),
+        (datetime(2024, 1, 3, 0, 20, tzinfo=UTC), "2023-12-27", "2024-01-02"),
+        (datetime(2023, 3, 1, 0, 20, tzinfo=UTC), "2023-02-22", "2023-02-28"),
+    ],
+)
+def test_every_day_the_last_week_is_asked_for_where_nothing_is_held(
+    ticks: Ticks, now: datetime, first: str, last: str
+) -> None:
+    asked = ranges(ticks.at("candles_daily", now))
+    assert asked == [(f"BTC-PERPETUAL|{first}", f"ETH-PERPETUAL|{last}", False)]
+
+
+def test_every_day_what_is_complete_is_left_out_and_the_day_before_looked_at_again(
+    ticks: Ticks, pipeline: Pipeline, sandbox: SandboxExchange
+) -> None:
+    sandbox.lack("ETH-PERPETUAL", ms(date(2024, 4, 6), 0), ms(date(2024, 4, 6), 5))
+    pipeline.backfill(date(2024, 4, 1), date(2024, 4, 8), names=NAMES)
+    asked = ranges(ticks.at("candles_daily", datetime(2024, 4, 10, 0, 20, tzinfo=UTC)))
+    assert asked == [
+        ("ETH-PERPETUAL|2024-04-06", "ETH-PERPETUAL|2024-04-06", False),
+        ("BTC-PERPETUAL|2024-04-09", "ETH-PERPETUAL|2024-04-09", False),
+        ("BTC-PERPETUAL|2024-04-08", "ETH-PERPETUAL|2024-04-08", True),
+    ]
+
+
+def test_every_week_the_days_proved_a_week_ago_are_looked_at_again_and_none_left_out(
+    ticks: Ticks, pipeline: Pipeline
+) -> None:
+    pipeline.backfill(date(2024, 3, 1), date(2024, 4, 9), names=NAMES)
+    looked_at = []
+    for week in range(3):
+        now = datetime(2024, 4, 1, 1, 40, tzinfo=UTC) + timedelta(weeks=week)
+        [(start, end, is_again)] = ranges(ticks.at("candles_weekly", now))
+        assert is_again
+        looked_at.append((start, end))
+    assert looked_at == [
+        ("BTC-PERPETUAL|2024-03-18", "ETH-PERPETUAL|2024-03-24"),
+        ("BTC-PERPETUAL|2024-03-25", "ETH-PERPETUAL|2024-03-31"),
+        ("BTC-PERPETUAL|2024-04-01", "ETH-PERPETUAL|2024-04-07"),
+    ]
+
+
+def test_every_week_what_should_be_complete_is_repaired(
+    ticks: Ticks, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
+) -> None:
+    sandbox.lack("BTC-PERPETUAL", ms(date(2024, 1, 2), 0), ms(date(2024, 1, 2), 5))
+    pipeline.backfill(date(2024, 1, 1), date(2024, 1, 3), names=["BTC-PERPETUAL"])
+    week_later = clock.now + timedelta(days=7)
+    day = "BTC-PERPETUAL|2024-01-02"
+    assert ranges(ticks.at("candles_weekly", week_later)) == [(day, day, False)]
+
+
+def test_days_before_the_partitions_begin_are_left_to_the_command_line(
+    settings: Settings, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
+) -> None:
+    for day in (2, 4):
+        sandbox.lack("BTC-PERPETUAL", ms(date(2024, 1, day), 0), ms(date(2024, 1, day), 5))
+    pipeline.backfill(date(2024, 1, 1), date(2024, 1, 5), names=["BTC-PERPETUAL"])
+    week_later = clock.now + timedelta(days=7)
+    asked = {
+        since: ranges(
+            Ticks(replace(settings, partitions_since=since)).at("candles_weekly", week_later)
+        )
+        for since in (date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 5))
+    }
+    second, fourth = ((f"BTC-PERPETUAL|2024-01-0{day}",) * 2 + (False,) for day in (2, 4))
+    assert list(asked.values()) == [[second, fourth], [fourth], []]
+
+
+def test_what_is_looked_at_again_is_revised_where_the_exchange_changed_its_mind(
+    ticks: Ticks, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
+) -> None:
+    clock.now = datetime(2024, 4, 9, 0, 20, 30, tzinfo=UTC)
+    ticks.run(ticks.at("candles_daily", clock.now))
+    sandbox.revise("BTC-PERPETUAL", ms(date(2024, 4, 8), 7), 77.0)
+    clock.forward(timedelta(days=1))
+    ticks.run(ticks.at("candles_daily", clock.now))
+    query = "select instrument_name, day, revised from candle_days where revised > 0"
+    assert pipeline.rows(query) == [("BTC-PERPETUAL", date(2024, 4, 8), 1)]
+
+
+def test_two_ticks_that_overlap_do_no_harm(
+    ticks: Ticks, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
+) -> None:
+    now = clock.now.replace(hour=0, minute=20)
+    first, second = ticks.at("candles_daily", now), ticks.at("candles_daily", now)
+    ticks.run(first)
+    asked = sandbox.requests[CHART]
+    ticks.run(second)
+    assert sandbox.requests[CHART] == asked
+    states = pipeline.rows("select state, count(*) from candle_days group by all")
+    assert states == [(DayState.COMPLETE, 14)]
+    assert pipeline.rows(
+        "select count(*), count(distinct (instrument_name, opened_at)) from candles"
+    ) == [(14 * 1_440, 14 * 1_440)]
+
+
+def test_a_warehouse_that_cannot_be_read_is_left_to_the_next_tick(settings: Settings) -> None:
+    settings.warehouse.write_text("no database")
+    assert Ticks(settings).at("candles_daily", datetime(2024, 4, 10, 0, 20, tzinfo=UTC)) == []
+
+
+def test_instruments_that_do_not_stand_side_by_side_are_runs_of_their_own() -> None:
+    day = date(2024, 4, 9)
+    span = (day, day)
+    found = stretches(("A", "B", "C", "D"), {"A": [day], "C": [day], "D": [day]})
+    assert found == [(["A"], span), (["C", "D"], span)]
+
+
+@pytest.mark.parametrize(("is_on", "status"), [(False, "STOPPED"), (True, "RUNNING")])
+def test_schedules_run_where_the_settings_say_so(
+    settings: Settings, is_on: bool, status: str
+) -> None:
+    account = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    lake = Lake("host=nowhere", "/nowhere/")  # which has a schedule more than a file
+    location = build_definitions(replace(settings, schedules=is_on, warehouse=lake, **account))
+    for name, cron in CRONS.items():
+        schedule = location.resolve_schedule_def(name)
+        expected = "STOPPED" if name in ("trades_daily", "candles_rebuilt_daily") else status
+        assert (schedule.default_status.value, schedule.cron_schedule) == (expected, cron)
+        assert schedule.description

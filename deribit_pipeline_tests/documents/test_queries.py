@@ -1,0 +1,206 @@
+"""Every query of the documents runs as it stands, and finds something where there is something."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deribit_pipeline.datasets import market_tables
+from deribit_pipeline.datasets.candles import table as candle_tables
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.warehouse import proof_tables as dataset_tables
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.helpers.held import hold, hold_minutes
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def asked(name: str) -> dict[str, str]:
+    """The queries of a document, by the heading above them."""
+    parts = re.split(r"^#+ ", (DOCS / name).read_text(), flags=re.MULTILINE)[1:]
+    return {
+        part.partition("\n")[0]: query
+        for part in parts
+        for query in re.findall(r"```sql\n(.*?)```", part, re.DOTALL)
+    }
+
+
+QUESTIONS = asked("queries.md")
+EXAMPLES = asked("volatility.md")
+NOON = datetime(2024, 4, 20, 12, tzinfo=UTC)
+HOUR, A_MINUTE = timedelta(hours=1), 0.75 / (365 * 1_440) ** 0.5
+FIRST, DAYS, BTC = date(2024, 3, 1), 70, "BTC-PERPETUAL"
+LIQUIDATIONS = (
+    ("T", "sell"),
+    ("T", "buy"),
+    ("M", "sell"),
+    ("M", "buy"),
+    ("MT", "buy"),
+    (None, "buy"),
+)
+
+
+@pytest.fixture(scope="module", params=["file", "lake"])
+def warehouse(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Warehouse:
+    """A little of each table, made up: seventy days to 10 May 2024."""
+    folder = tmp_path_factory.mktemp("q")
+    location: Location = folder / "w.duckdb"
+    if request.param == "lake":
+        location = Lake(request.getfixturevalue("_postgres").database(), f"{folder}/lake/")
+    made = Warehouse(location, Environment.SANDBOX)
+    chance = np.random.default_rng(1)
+    for name, first, days, price in (
+        ("BTC-PERPETUAL", FIRST, DAYS, 60_000), ("ETH-PERPETUAL", FIRST, 3, 3_000),
+        ("BTC-28JUN24", date(2024, 5, 7), 2, 61_000), ("BTC-27DEC24", date(2024, 5, 7), 2, 65_000),
+        ("BTC-26APR24", date(2024, 4, 26), 1, 60_500),
+    ):  # fmt: skip
+        closes = price * np.exp(np.cumsum(A_MINUTE * chance.standard_normal(days * 1_440)))
+        opens = np.roll(closes, 1)
+        opens[0] = price
+        highs, lows = np.maximum(opens, closes) * 1.0001, np.minimum(opens, closes) * 0.9999
+        hold_minutes(made, name, first, np.column_stack([opens, highs, lows, closes]))
+
+    for table, *rows in (
+        (market_tables.INSTRUMENTS, *(
+            {"instrument_name": name, "kind": "future", "price_index": "btc_usd",
+             "expires_at": expires, "taker_commission": 0.0005}
+            for name, expires in (
+                ("BTC-PERPETUAL", None), ("BTC-26APR24", datetime(2024, 4, 26, 8, tzinfo=UTC)),
+                ("BTC-28JUN24", datetime(2024, 6, 28, 8, tzinfo=UTC)),
+                ("BTC-27DEC24", datetime(2024, 12, 27, 8, tzinfo=UTC)),
+            )
+        )),
+        (candle_tables.CANDLE_DAYS,
+         {"instrument_name": BTC, "resolution": "60", "day": NOON.date(), "state": "gapped"}),
+        (candle_tables.CANDLE_GAPS,
+         {"instrument_name": BTC, "resolution": "60", "opened_at": NOON}),
+        (candle_tables.CANDLE_REVISIONS,
+         {"instrument_name": BTC, "resolution": "1", "opened_at": NOON, "close": 61_000,
+          "held_from": NOON + HOUR, "replaced_at": NOON + 48 * HOUR}),
+        (candle_tables.CANDLE_ARRIVALS,
+         {"instrument_name": BTC, "resolution": "1", "day": NOON.date(), "first_opened_at": NOON,
+          "last_opened_at": NOON, "arrived_at": NOON + HOUR}),
+        (market_tables.FUNDING_RATES, *(
+            {"instrument_name": BTC, "funded_at": NOON + n * HOUR, "interest_1h": 1e-5 * n}
+            for n in range(-3, 4)
+        )),
+        (market_tables.VOLATILITY_INDEX, *(
+            {"currency": "BTC", "resolution": "3600", "opened_at": NOON - n * 24 * HOUR + 19 * HOUR,
+             "close": 55 + n}
+            for n in range(40)
+        )),
+        (market_tables.TRADES, *(
+            {"instrument_name": BTC, "trade_seq": n, "traded_at": NOON, "amount": 10 ** n,
+             "liquidation": liquidation, "direction": direction}
+            for n, (liquidation, direction) in enumerate(LIQUIDATIONS)
+        )),
+        (market_tables.DELIVERY_PRICES,
+         {"index_name": "btc_usd", "delivery_date": date(2024, 4, 26), "delivery_price": 64_000}),
+        (market_tables.HISTORICAL_VOLATILITY, {"currency": "BTC", "measured_at": NOON}),
+        (market_tables.INDEX_PRICES, *(
+            {"index_name": "btc_usd", "priced_at": NOON + n * timedelta(seconds=288),
+             "price": 60_000}
+            for n in range(26)
+        )),
+        (dataset_tables.DATASET_DAYS,
+         {"dataset": "funding_rates", "series": BTC, "day": NOON.date(), "state": "complete"},
+         {"dataset": "trades", "series": BTC, "day": NOON.date(), "state": "gapped"}),
+        (dataset_tables.DATASET_GAPS,
+         {"dataset": "trades", "series": BTC, "day": NOON.date(), "confirmed": 3}),
+    ):  # fmt: skip
+        hold(made, table, *rows)
+    with made.writing() as connection:
+        connection.execute(
+            f"""
+            insert into candles_rebuilt
+            select instrument_name, opened_at, if(opened_at = $noon, open + 1, open), high, low,
+                   close, volume_base, volume_quote, 1
+            from candles
+            where instrument_name = '{BTC}' and opened_at between $noon and $noon + interval 1 hour
+            """,
+            {"noon": NOON},
+        )
+    return made
+
+
+@pytest.mark.parametrize("question", [*QUESTIONS, *EXAMPLES])
+def test_each_query_of_the_documents_answers(warehouse: Warehouse, question: str) -> None:
+    with warehouse.reading() as connection:
+        rows = connection.execute((QUESTIONS | EXAMPLES)[question]).fetchall()
+    assert rows
+    assert any(value is not None for value in rows[0])
+
+
+@pytest.mark.parametrize("question", [*QUESTIONS, *EXAMPLES])
+def test_each_query_of_the_documents_answers_the_same_in_any_time_zone(
+    warehouse: Warehouse, question: str
+) -> None:
+    query, answers = (QUESTIONS | EXAMPLES)[question], []
+    with warehouse.reading() as connection:
+        # One sums in parallel, so that the last digits may differ from run to run.
+        for zone in ("America/New_York", "Asia/Kathmandu", "UTC"):
+            connection.execute(f"set TimeZone = '{zone}'")
+            answers.append(connection.execute(query).fetchall())
+    *elsewhere, here = (list(map(rounded, rows)) for rows in answers)
+    assert elsewhere == [here, here]
+
+
+def rounded(row: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple(float(f"{value:.9g}") if isinstance(value, float) else value for value in row)
+
+
+def test_there_are_twenty_questions_and_each_is_one() -> None:
+    assert len(QUESTIONS) == 20
+    assert all(question.endswith("?") for question in QUESTIONS)
+    assert (DOCS / "queries.md").read_text().count("\n### ") == 20
+
+
+def answer(warehouse: Warehouse, start: str) -> list[tuple[object, ...]]:
+    """The answer to the question that starts so."""
+    [query] = [query for question, query in QUESTIONS.items() if question.startswith(start)]
+    with warehouse.reading() as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_liquidation_is_of_the_side_whose_order_it_was(warehouse: Warehouse) -> None:
+    [(_, _, longs, shorts, trades)] = answer(warehouse, "How much was liquidated")
+    assert (longs, shorts, trades) == (1 + 1_000 + 10_000, 10 + 100 + 10_000, 5)
+
+
+def test_each_value_of_the_index_meets_the_minute_that_was_just_over(
+    warehouse: Warehouse,
+) -> None:
+    found = answer(warehouse, "How far was the perpetual")
+    # At 12:00:00, 12:04:48, …, 13:55:12 and 14:00:00.
+    assert [row[3] for row in found] == [1, 12, 13]
+    with warehouse.reading() as connection:
+        [(close,)] = connection.execute(
+            f"select close from candles where instrument_name = '{BTC}' "
+            "and opened_at = '2024-04-20 13:59:00+00'"
+        ).fetchall()
+    assert found[0][1] == pytest.approx(10_000 * (close / 60_000 - 1))
+
+
+def test_a_rebuilt_minute_that_opens_elsewhere_differs(warehouse: Warehouse) -> None:
+    assert answer(warehouse, "Do the trades make") == [(BTC, NOON.date(), 61, 1)]
+
+
+def test_a_hedge_costs_what_the_option_brought_where_volatility_is_as_implied(
+    warehouse: Warehouse,
+) -> None:
+    [(premium, payoff, hedge, fees, funding, total)] = answer(warehouse, "What would it have cost")
+    with warehouse.reading() as connection:
+        [(price,)] = connection.execute(
+            f"select close from candles where instrument_name = '{BTC}' "
+            "and opened_at = '2024-04-01 07:59:00+00'"
+        ).fetchall()
+    # Brenner and Subrahmanyam's rule for options at the money.
+    assert premium == pytest.approx(0.4 * price * 0.75 * (30 / 365) ** 0.5, rel=0.01)
+    assert payoff <= 0 > fees
+    assert premium + payoff + hedge == pytest.approx(0, abs=0.15 * premium)
+    assert total == pytest.approx(premium + payoff + hedge + fees + funding)

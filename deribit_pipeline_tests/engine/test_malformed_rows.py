@@ -1,0 +1,225 @@
+"""A row that cannot be read costs its own day its proof, and no other, and its time is named."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from deribit_pipeline.datasets.account import wire as methods
+from deribit_pipeline.datasets.registry import (
+    DELIVERY_PRICES,
+    HISTORICAL_VOLATILITY,
+    INDEX_PRICES,
+    SETTLEMENT_HISTORY,
+    SETTLEMENTS,
+    TRANSACTION_LOG,
+    USER_TRADES,
+)
+from deribit_pipeline.datasets.sources import SOURCES
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.rows import FetchedRows, rows_hash
+from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.helpers.owner import owner_of
+from deribit_pipeline_tests.helpers.priced import CHART, DELIVERIES, VOLATILITY
+from deribit_pipeline_tests.helpers.settled import BY_CURRENCY
+
+Row = Any
+Change = Callable[[Row], Row]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A dataset's days, one of which has a row that is spoiled; and how its rows are found."""
+
+    dataset: Dataset
+    method: str
+    series: str
+    first: date
+    last: date
+    spoiled: date
+    name: str = ""  # of the list of rows in a result; empty: the result is the list
+
+    @property
+    def days(self) -> list[date]:
+        return list(days_between(self.first, self.last))
+
+
+KINDS = [
+    Kind(SETTLEMENTS, BY_CURRENCY, "BTC", date(2024, 3, 25), date(2024, 4, 4),
+         date(2024, 3, 29), "settlements"),
+    Kind(DELIVERY_PRICES, DELIVERIES, "btc_usd", date(2024, 3, 25), date(2024, 4, 4),
+         date(2024, 3, 29), "data"),
+    Kind(HISTORICAL_VOLATILITY, VOLATILITY, "BTC", date(2024, 3, 27), date(2024, 4, 9),
+         date(2024, 4, 2)),
+    Kind(INDEX_PRICES, CHART, "btc_usd", date(2024, 4, 8), date(2024, 4, 10), date(2024, 4, 9)),
+    Kind(TRANSACTION_LOG, methods.LOG, "BTC", date(2024, 3, 13), date(2024, 3, 18),
+         date(2024, 3, 15), "logs"),
+    Kind(USER_TRADES, methods.TRADES, "BTC", date(2024, 3, 8), date(2024, 3, 13),
+         date(2024, 3, 10), "trades"),
+    Kind(SETTLEMENT_HISTORY, methods.SETTLEMENTS, "BTC", date(2024, 3, 5), date(2024, 3, 13),
+         date(2024, 3, 10), "settlements"),
+]  # fmt: skip
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.dataset.name)
+
+
+@pytest.fixture
+def fetched(
+    settings: Settings, sandbox: SandboxExchange, warehouse: Warehouse
+) -> Iterator[Callable[[Kind], dict[date, FetchedRows | str]]]:
+    """The days of a kind, or why they failed."""
+    with owner_of(settings, sandbox) as owner:
+        yield lambda kind: owner.exchange.run(brought(owner.exchange, warehouse, kind))
+
+
+async def brought(
+    exchange: Exchange, warehouse: Warehouse, kind: Kind
+) -> dict[date, FetchedRows | str]:
+    found: dict[date, FetchedRows | str] = {}
+    source = SOURCES[kind.dataset.name]
+    async for piece in source.fetch(exchange, warehouse, kind.series, kind.days):
+        if isinstance(piece, FailedDays):
+            found |= dict.fromkeys(piece.days, str(piece.error))
+        else:
+            found[piece.day] = piece
+    assert sorted(found) == kind.days
+    return found
+
+
+def day_of(row: Row) -> date:
+    if isinstance(row, dict) and "date" in row:
+        return date.fromisoformat(row["date"])
+    at = row["timestamp"] if isinstance(row, dict) else row[0]
+    return datetime.fromtimestamp(at / 1000, UTC).date()
+
+
+def spoil(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequence[Row]]) -> None:
+    """In each answer that tells it, the second row of the day becomes what `change` makes of it."""
+    found: list[Row] = []
+
+    def spoiled(result: Any) -> Any:
+        rows = list(result[kind.name] if kind.name else result)
+        of_day = [n for n, row in enumerate(rows) if day_of(row) == kind.spoiled]
+        same = [n for n in of_day if not found or rows[n] == found[0]]
+        if len(of_day) > 1 and not found:
+            same = of_day[1:]
+        for n in same[:1]:
+            found[:] = [rows[n]]
+            most = len(rows)
+            rows[n : n + 1] = change(rows[n])
+            if kind.dataset is SETTLEMENTS:  # a page holds no more; what it loses, the next tells
+                rows = rows[:most]
+        return result | {kind.name: rows} if kind.name else rows
+
+    sandbox.amend(kind.method, spoiled)
+
+
+def value_is(value: object) -> Change:
+    """The row's first number is another value."""
+
+    def change(row: Row) -> Row:
+        if isinstance(row, list):
+            return [row[0], value]
+        for name in ("index_price", "delivery_price", "change"):
+            if name in row:
+                return row | {name: value}
+        raise AssertionError(row)
+
+    return change
+
+
+@each_kind
+@pytest.mark.parametrize(
+    "change",
+    [value_is("soon"), value_is(True), value_is([]), lambda row: None, lambda row: "row"],
+    ids=["text", "boolean", "list", "null", "no-row"],
+)
+def test_a_malformed_row_costs_its_own_day_alone_and_is_named(
+    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind,
+    change: Change,
+) -> None:  # fmt: skip
+    sound = fetched(kind)
+    spoil(sandbox, kind, lambda row: [change(row)])
+    days = fetched(kind)
+    why = days.pop(kind.spoiled)
+    assert isinstance(why, str)
+    assert "is malformed: " in why
+    if kind.dataset is SETTLEMENT_HISTORY and change({"change": 0}) in (None, "row"):
+        # Nothing shows when it was, but that it was between those of the days beside it.
+        assert {day for day, piece in days.items() if isinstance(piece, str)} == {
+            kind.spoiled - timedelta(days=1), kind.spoiled + timedelta(days=1)
+        }  # fmt: skip
+        return
+    assert f"{kind.spoiled}T" in why
+    for day, piece in days.items():
+        assert isinstance(piece, FetchedRows), piece
+        former = sound[day]
+        assert isinstance(former, FetchedRows)
+        assert rows_hash(piece.rows) == rows_hash(former.rows)
+
+
+@each_kind
+def test_rows_that_are_equal_in_every_field_are_one_row_with_a_warning(
+    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    sound = fetched(kind)
+    assert "came again" not in caplog.text
+    spoil(sandbox, kind, lambda row: [row, row])
+    for day, piece in fetched(kind).items():
+        former = sound[day]
+        assert isinstance(piece, FetchedRows), piece
+        assert isinstance(former, FetchedRows)
+        assert rows_hash(piece.rows) == rows_hash(former.rows)
+    assert f"1 {kind.dataset.rows} of {kind.dataset.name} came again, equal" in caplog.text
+
+
+@each_kind
+def test_rows_of_one_key_with_different_values_are_refused(
+    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind
+) -> None:
+    spoil(sandbox, kind, lambda row: [row, value_is(7.0)(row)])
+    days = fetched(kind)
+    why = days.pop(kind.spoiled)
+    assert isinstance(why, str)
+    assert "is malformed: it came twice, with different values" in why
+    assert all(isinstance(piece, FetchedRows) for piece in days.values())
+
+
+@pytest.mark.parametrize("kind", [KINDS[1], KINDS[2], KINDS[3]], ids=lambda kind: kind.method)
+def test_a_value_that_is_null_because_it_is_not_there_yet_leaves_the_day_open(
+    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind,
+    clock: Clock,
+) -> None:  # fmt: skip
+    clock.now = datetime(2024, 4, 10, 7, 30, 20, tzinfo=UTC)
+
+    def with_null(result: Any) -> Any:
+        if isinstance(result, list):
+            return [*result[:-1], [result[-1][0], None]]
+        today = {"date": "2024-04-10", "delivery_price": None}
+        rows = [today, *result["data"]]
+        if len(rows) > 800:  # a page holds no more
+            rows = rows[:-1]
+        return result | {"data": rows, "records_total": result["records_total"] + 1}
+
+    sandbox.amend(kind.method, with_null)
+    today = replace(kind, first=date(2024, 4, 9), last=date(2024, 4, 10))
+    for day, piece in fetched(today).items():
+        assert isinstance(piece, FetchedRows), piece
+        assert piece.is_over == (day.day == 9)
+
+
+@each_kind
+def test_a_row_that_is_malformed_once_costs_nothing(
+    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind
+) -> None:
+    turns = iter([lambda row: [None]])
+    spoil(sandbox, kind, lambda row: next(turns, lambda row: [row])(row))
+    assert all(isinstance(piece, FetchedRows) for piece in fetched(kind).values())

@@ -1,0 +1,107 @@
+"""The verdict and the cross-check of a day: kept in its proof and wherever the day goes."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from deribit_pipeline.datasets.candles.days import FetchedDay, prove
+from deribit_pipeline.datasets.registry import CANDLES, FUNDING_RATES, Selection
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.proofs import CrossCheck, Proof
+from deribit_pipeline.engine import migration
+from deribit_pipeline.engine.proof_reads import proofs
+from deribit_pipeline.engine.rows import FetchedRows, prove_rows
+from deribit_pipeline.warehouse.backup_copy import back_up
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.helpers import dataset_rows
+from deribit_pipeline_tests.helpers.dataset_rows import CAME, DAY, NAME, any_rows
+from deribit_pipeline_tests.warehouse.test_warehouse import fetched, file, write
+
+__all__ = ["file"]
+
+VERDICT = "the hour of 10:00 has volume 5, its minutes 4"
+LATER = timedelta(minutes=1)
+
+Day = FetchedDay | FetchedRows
+
+
+def proved(day: Day, former: Proof | None = None) -> Proof:
+    """The proof of a day of which the rows of `former` are held."""
+    if isinstance(day, FetchedDay):
+        return prove(day, day.candles if former else None, former).proof  # type: ignore[arg-type]
+    return prove_rows(FUNDING_RATES, day, day.rows if former else None, former).proof  # type: ignore[arg-type]
+
+
+def days() -> list[Day]:
+    return [fetched(), FetchedRows(NAME, DAY, any_rows(FUNDING_RATES, 24), CAME)]
+
+
+@pytest.mark.parametrize("day", days(), ids=["candles", "rows"])
+def test_a_verdict_and_a_cross_check_are_part_of_the_proof(day: Day) -> None:
+    first = proved(replace(day, verdict=VERDICT, cross_check=CrossCheck.DISAGREES))
+    assert (first.verdict, first.cross_check) == (VERDICT, CrossCheck.DISAGREES)
+    assert (proved(day).verdict, proved(day).cross_check) == ("", CrossCheck.NONE)
+
+
+@pytest.mark.parametrize("day", days(), ids=["candles", "rows"])
+@pytest.mark.parametrize("by", [LATER, -LATER], ids=["later", "older"])
+def test_the_same_rows_without_a_comparison_keep_the_former_verdict(
+    day: Day, by: timedelta
+) -> None:
+    former = proved(replace(day, verdict=VERDICT, cross_check=CrossCheck.DISAGREES))
+    assert proved(replace(day, as_of=day.as_of + by), former) is former
+
+
+@pytest.mark.parametrize("day", days(), ids=["candles", "rows"])
+def test_an_older_response_changes_no_verdict(day: Day) -> None:
+    former = proved(replace(day, cross_check=CrossCheck.AGREES))
+    older = replace(day, as_of=day.as_of - LATER, verdict=VERDICT, cross_check=CrossCheck.DISAGREES)
+    assert proved(older, former) is former
+
+
+@pytest.mark.parametrize("day", days(), ids=["candles", "rows"])
+def test_a_later_comparison_is_kept_though_the_rows_are_the_same(day: Day) -> None:
+    former = proved(day)
+    later = replace(day, as_of=day.as_of + LATER, cross_check=CrossCheck.AGREES)
+    assert proved(later, former) == replace(
+        former, fetched_at=later.as_of, cross_check=CrossCheck.AGREES
+    )
+
+
+def test_other_candles_do_not_keep_the_former_verdict() -> None:
+    day = replace(fetched(), verdict=VERDICT, cross_check=CrossCheck.DISAGREES)
+    former = prove(day)
+    other = prove(fetched(price=0.5), former.candles, former.proof).proof
+    assert (other.verdict, other.cross_check) == ("", CrossCheck.NONE)
+
+
+def held(warehouse: Warehouse) -> list[tuple[str, str, CrossCheck]]:
+    """Dataset, verdict and cross-check of each day."""
+    with warehouse.reading() as connection:
+        found = proofs(connection, Selection((CANDLES[Resolution.MINUTE_1], FUNDING_RATES)))
+    return [
+        (dataset.name, proof.verdict, proof.cross_check)
+        for dataset, some in found.items()
+        for proof in some
+    ]
+
+
+@both_stores
+def test_verdicts_are_written_copied_and_backed_up(file: Warehouse, tmp_path: Path) -> None:
+    write(file, replace(fetched(), verdict=VERDICT, cross_check=CrossCheck.DISAGREES))
+    rows = FetchedRows(NAME, DAY, any_rows(FUNDING_RATES, 24), CAME, verdict="all is well")
+    dataset_rows.write(file, replace(rows, cross_check=CrossCheck.AGREES))
+    expected = [
+        ("candles_1m", VERDICT, CrossCheck.DISAGREES),
+        ("funding_rates", "all is well", CrossCheck.AGREES),
+    ]
+    assert held(file) == expected
+    back_up(file, tmp_path / "backup.duckdb")
+    assert held(Warehouse(tmp_path / "backup.duckdb", Environment.SANDBOX)) == expected
+    target = Warehouse(tmp_path / "target.duckdb", Environment.SANDBOX)
+    assert migration.migrate(file, target).is_proved
+    assert held(target) == expected

@@ -1,0 +1,245 @@
+"""Rows on a grid of time: windows cover and never overflow, answers are counted and compared."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deribit_pipeline.domain.windows import TimeWindow, day_window, moment64
+from deribit_pipeline.engine.agreement import Claim, doubtful
+from deribit_pipeline.engine.believing import hear
+from deribit_pipeline.engine.cadence import Cadence
+from deribit_pipeline.engine.grid_windows import Lane, Page, joined_pages, read_page
+from deribit_pipeline.engine.rows import Columns, some_of
+from deribit_pipeline.errors import DeribitBadPayload
+
+HOUR = timedelta(hours=1)
+START = datetime(2024, 1, 1, tzinfo=UTC)
+LATER = START + timedelta(days=100)
+LIFE = TimeWindow(datetime(2020, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
+HOURS = Cadence("at", HOUR, lasts=timedelta(0), most=744)
+LANE = Lane(HOURS, LIFE, "rates", {"series": "X"})
+TRUE, WRONG = 1.0, 3.0
+
+days = st.sets(st.dates(date(2021, 1, 1), date(2022, 6, 1)), min_size=1, max_size=60)
+cadences = st.builds(
+    Cadence,
+    at=st.just("at"),
+    step=st.sampled_from([timedelta(minutes=1), timedelta(minutes=30), HOUR]),
+    lasts=st.just(timedelta(0)),
+    most=st.integers(100, 1_500),
+)
+
+
+def window(first: int, last: int) -> TimeWindow:
+    """From one hour after START to another."""
+    return TimeWindow(START + first * HOUR, START + last * HOUR)
+
+
+def rows(first: int, last: int, value: float = TRUE, without: tuple[int, ...] = ()) -> Columns:
+    """A row for each hour of [first, last)."""
+    hours = np.array([hour for hour in range(first, last) if hour not in without], np.int64)
+    moments = moment64(START) + hours * np.timedelta64(HOUR, "ms")
+    return {"at": moments, "rate": hours * value}
+
+
+def page(first: int, last: int, value: float = TRUE, without: tuple[int, ...] = ()) -> Page:
+    told = rows(first - 1, last, value, without)
+    return read_page(LANE, window(first, last), told, LATER)
+
+
+@given(cadences, days)
+def test_every_day_is_covered_by_windows_that_no_answer_can_overflow(
+    cadence: Cadence, wanted: set[date]
+) -> None:
+    windows = cadence.windows(wanted)
+    assert windows == sorted(windows)
+    for day in wanted:
+        covered = [shared for one in windows if (shared := one.intersection(day_window(day)))]
+        assert sum((part.duration for part in covered), timedelta(0)) == timedelta(days=1)
+    lane = Lane(cadence, LIFE, "rates", {})
+    for one in windows:
+        asked = lane.asked(one)
+        assert asked.start == one.start - cadence.step
+        # Even where the exchange floors the start, and includes a row at it.
+        assert asked.duration // cadence.step + 1 < cadence.most
+
+
+@given(days)
+def test_windows_of_unbroken_days_are_neighbours_that_share_a_row(wanted: set[date]) -> None:
+    first, last = min(wanted), max(wanted)
+    span = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    windows = HOURS.windows(span)
+    for former, later in pairwise(windows):
+        assert former.end == later.start
+        assert LANE.asked(later).start == former.end - HOUR
+
+
+@given(st.integers(1, 741))
+def test_halves_are_the_whole(hours: int) -> None:
+    whole = window(0, hours)
+    halves = LANE.halves(whole)
+    assert (halves[0].start, halves[-1].end) == (whole.start, whole.end)
+    assert sum((half.duration for half in halves), timedelta(0)) == whole.duration
+
+
+@given(st.sets(st.integers(0, 740), min_size=1, max_size=40))
+def test_a_second_look_begins_and_ends_elsewhere(missing: set[int]) -> None:
+    lacking = rows(0, 741, without=tuple(set(range(741)) - missing))["at"]
+    looks = LANE.second_looks(lacking)
+    for hour in missing:
+        moment = START + hour * HOUR
+        assert any(look.start <= moment < look.end for look in looks)
+        assert any(look.start <= moment - HOUR < look.end for look in looks)
+        assert any(look.start <= moment + HOUR < look.end for look in looks)
+    assert all(LANE.asked(look).duration < HOURS.most // 2 * HOUR + 2 * HOUR for look in looks)
+
+
+def test_an_answer_is_counted() -> None:
+    found = page(0, 24, without=(3, 4))
+    assert len(found.expected) == 24
+    assert found.moments.tolist() == rows(0, 24, without=(3, 4))["at"].tolist()
+    assert found.before["at"].tolist() == rows(-1, 0)["at"].tolist()
+    assert found.missing.tolist() == rows(3, 5)["at"].tolist()
+
+
+def test_rows_that_are_not_over_are_unclosed_and_not_kept() -> None:
+    candles = Lane(Cadence("at", HOUR, lasts=HOUR, most=744), LIFE, "candles", {})
+    noon = START + 12 * HOUR + timedelta(minutes=30)
+    found = read_page(candles, window(0, 24), rows(-1, 13), noon)
+    assert found.moments[-1] == moment64(START + 11 * HOUR)
+    assert found.unclosed.tolist() == rows(12, 24)["at"].tolist()
+    assert not len(found.missing)
+
+
+def test_a_row_may_be_told_a_little_late() -> None:
+    just_after = START + 12 * HOUR + timedelta(minutes=4)
+    found = read_page(LANE, window(0, 24), rows(-1, 12), just_after)
+    assert not len(found.missing)
+    late = read_page(LANE, window(0, 24), rows(-1, 12), START + 12 * HOUR + timedelta(minutes=6))
+    assert late.missing.tolist() == rows(12, 13)["at"].tolist()
+
+
+def test_rows_before_the_beginning_are_kept_and_not_expected() -> None:
+    lane = Lane(HOURS, TimeWindow(START + 10 * HOUR, LIFE.end), "rates", {})
+    found = read_page(lane, window(0, 24), rows(7, 24), LATER)
+    assert len(found.expected) == 14
+    assert len(found.moments) == 17
+    assert not len(found.missing)
+
+
+def _changed(change: Callable[[np.ndarray[Any, Any]], Any]) -> Columns:
+    told = rows(-1, 240)
+    told["at"] = change(told["at"].copy())
+    return told
+
+
+def _shifted(moments: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    moments[5] += np.timedelta64(1_000, "ms")
+    return moments
+
+
+def _repeated(moments: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    moments[5] = moments[4]
+    return moments
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (rows(-1, 743), "744 rows came, a sign that others were dropped"),
+        (_changed(lambda moments: moments[::-1]), "repeated or not in the order of time"),
+        (_changed(_repeated), "repeated or not in the order of time"),
+        (_changed(_shifted), "did not stand every 1:00:00"),
+        (some_of(rows(0, 240), slice(None, None, 8)), "did not stand every 1:00:00"),
+        (rows(-3, 240), "rows came of 2023-12-31T21"),
+        (rows(-1, 241), "rows came of .* to 2024-01-11T00"),
+        (rows(64, 240), "lacks 64 rows at an end"),
+        (rows(-1, 170), "lacks 70 rows at an end"),
+    ],
+)
+def test_an_odd_answer_is_an_error(told: Columns, sentence: str) -> None:
+    with pytest.raises(DeribitBadPayload, match=sentence):
+        read_page(LANE, window(0, 240), told, LATER)
+
+
+def test_a_row_from_the_future_is_an_error() -> None:
+    with pytest.raises(DeribitBadPayload, match="a row stands at 2024-01-01T23"):
+        read_page(LANE, window(0, 24), rows(-1, 24), START + 12 * HOUR)
+
+
+@given(st.sets(st.integers(1, 199), max_size=6))
+def test_the_whole_is_its_parts(cuts: set[int]) -> None:
+    whole = page(0, 200, without=(7, 100))
+    edges = [0, *sorted(cuts), 200]
+    parts = [whole.part(window(a, b)) for a, b in pairwise(edges)]
+    again = joined_pages(parts)
+    assert again.missing.tolist() == whole.missing.tolist()
+    assert again.moments.tolist() == whole.moments.tolist()
+    assert (again.rows["rate"] == whole.rows["rate"]).all()
+
+
+def claims(*values: float) -> list[Claim[Page]]:
+    return [Claim(page(10 * n + 1, 10 * n + 11, value)) for n, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("values", "doubted"),
+    [
+        ([TRUE] * 3, []),
+        ([TRUE] * 2, [0, 1]),
+        ([TRUE], [0]),
+        ([WRONG, TRUE, TRUE, TRUE], [0]),
+        ([TRUE, TRUE, WRONG, TRUE, TRUE, TRUE], [0, 1, 2]),
+        ([WRONG, WRONG, TRUE, TRUE], [0, 1, 2, 3]),
+        ([TRUE, WRONG], [0, 1]),
+    ],
+)
+def test_the_longest_stretch_that_agrees_has_the_word(
+    values: list[float], doubted: list[int]
+) -> None:
+    told = claims(*values)
+    assert [told.index(claim) for claim in doubtful(told, enough=3)] == doubted
+
+
+def test_an_answer_that_stands_alone_is_believed_when_it_is_said_twice() -> None:
+    [claim] = claims(TRUE)
+    claim.hear(page(1, 11))
+    assert doubtful([claim], enough=3) == []
+    assert claim.page.rows["rate"][-1] == 10.0
+
+
+def test_what_was_denied_must_be_said_two_times_more() -> None:
+    [claim] = claims(WRONG)
+    for _ in range(2):
+        claim.hear(page(1, 11))
+        assert doubtful([claim], enough=3) == [claim]
+    claim.hear(page(1, 11))
+    assert doubtful([claim], enough=3) == []
+    assert claim.page.rows["rate"][-1] == 10.0
+
+
+def test_a_window_without_rows_has_nothing_to_disagree_about() -> None:
+    assert doubtful([Claim(page(1, 11, without=tuple(range(11))))], enough=3) == []
+
+
+def test_halves_of_two_series_are_an_answer_of_neither() -> None:
+    [claim] = claims(TRUE)
+    hear(claim, [page(1, 6), page(6, 11, WRONG)], joined_pages)
+    assert (claim.answers, claim.is_settled) == (1, False)
+    hear(claim, [page(1, 6), page(6, 11)], joined_pages)
+    assert (claim.answers, claim.is_settled) == (2, True)
+
+
+def test_a_later_answer_may_have_what_was_not_over_before() -> None:
+    noon = START + 12 * HOUR
+    early = read_page(LANE, window(0, 24), rows(-1, 12), noon)
+    claim = Claim(early)
+    claim.hear(read_page(LANE, window(0, 24), rows(-1, 13), noon + timedelta(minutes=1)))
+    assert claim.answers == 2
+    assert len(claim.page.moments) == 13

@@ -1,0 +1,244 @@
+"""The rate limit is one for all who share it, wherever its meter stands: in a file of the machine,
+or in the database of several machines."""
+
+import asyncio
+import multiprocessing
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from deribit_pipeline.errors import SettingsError
+from deribit_pipeline.exchange.credits import (
+    Credits,
+    FileMeter,
+    Meter,
+    MeterUnreachable,
+    file_meter,
+)
+from deribit_pipeline.lake.shared_credits import TABLE, shared_meters
+from deribit_pipeline.sandbox.limits import CreditPool
+from deribit_pipeline_tests.helpers.metered import APART, pool_of, waits
+
+
+class InFiles:
+    """Meters in a folder, and the clock that they go by."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._now = folder, 1_000.0
+
+    def meter(self, pool: str = "calls") -> Meter:
+        return FileMeter(self._folder / pool, lambda: self._now)
+
+    def spoil(self, full_at: float) -> None:
+        (self._folder / "calls").write_bytes(struct.pack("<d", full_at))
+
+    def forward(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class InADatabase:
+    """Meters in a database, whose rows are put back where time is to pass."""
+
+    def __init__(self, database: str, stack: ExitStack) -> None:
+        self._meters = stack.enter_context(shared_meters(database))
+        self._connection = stack.enter_context(closing(psycopg2.connect(database)))
+        self._connection.autocommit = True
+
+    def meter(self, pool: str = "calls") -> Meter:
+        return self._meters("an exchange", pool)
+
+    def spoil(self, full_at: float) -> None:
+        self._execute("full_at = to_timestamp(%s)", full_at)
+
+    def forward(self, seconds: float) -> None:
+        self._execute("full_at = full_at - make_interval(secs => %s)", seconds)
+
+    def _execute(self, change: str, value: float) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"update {TABLE} set {change}", [value])
+
+
+Place = InFiles | InADatabase
+
+
+@pytest.fixture(params=["files", "a database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "files":
+        yield InFiles(tmp_path)
+        return
+    with ExitStack() as stack:
+        yield InADatabase(request.getfixturevalue("database"), stack)
+
+
+def test_a_burst_does_not_wait_and_then_calls_are_evenly_apart(place: Place) -> None:
+    # Five of a hundred are held back for what the network bunches up.
+    assert waits(pool_of(place.meter()), calls=98) == [0.0] * 95 + [1.0, 2.0, 3.0]
+
+
+def test_credits_refill_with_time(place: Place) -> None:
+    pool = pool_of(place.meter())
+    waits(pool, calls=95)
+    place.forward(20 * APART)
+    assert waits(pool, calls=21) == [0.0] * 20 + [1.0]
+
+
+def test_two_pools_of_one_meter_are_one_pool(place: Place) -> None:
+    pools = [pool_of(place.meter()) for _ in range(2)]
+    assert waits(*pools, calls=97) == [0.0] * 95 + [1.0, 2.0]
+
+
+def test_pools_of_other_names_are_apart(place: Place) -> None:
+    pools = [pool_of(place.meter(name)) for name in ("calls", "instruments")]
+    assert waits(*pools, calls=190) == [0.0] * 190
+
+
+def test_an_empty_pool_makes_everyone_wait(place: Place) -> None:
+    pools = [pool_of(place.meter()) for _ in range(2)]
+    asyncio.run(pools[0].exhaust(2 * APART))
+    assert waits(pools[1], calls=1) == [3.0]
+
+
+@pytest.mark.parametrize("full_at", [float("inf"), float("-inf"), 0.0, 4e9])
+def test_a_moment_that_cannot_be_does_not_stop_anyone(place: Place, full_at: float) -> None:
+    pool = pool_of(place.meter())
+    waits(pool, calls=97)
+    place.spoil(full_at)
+    assert waits(pool, calls=96) == [0.0] * 95 + [1.0]
+
+
+def test_the_exchange_grants_what_the_pool_spends(place: Place) -> None:
+    # Neither knows the other's code: the client's credits must fit into the exchange's.
+    now = 0.0
+    ours = pool_of(place.meter())
+    theirs = CreditPool(1 / APART, 100, clock=lambda: now)
+
+    async def take(calls: int) -> None:
+        nonlocal now
+        for _ in range(calls):
+            wait = await ours.take()
+            place.forward(wait)
+            now += wait
+            assert theirs.take()
+
+    asyncio.run(take(150))
+
+
+class Slow:
+    """A meter that lies a network away: it answers when it is let, or fails."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.questions = 0
+        self.lets = asyncio.Event()
+        self.fails = False
+
+    async def advance(self, *, at_least: float, by: float, at_most: float) -> float:
+        self.questions += 1
+        await self.lets.wait()
+        if self.fails:
+            raise MeterUnreachable("it is away")
+        return await self._meter.advance(at_least=at_least, by=by, at_most=at_most)
+
+
+async def in_flight(pool: Credits, calls: int) -> list[asyncio.Task[float]]:
+    """Calls that all wait for the meter."""
+    tasks = [asyncio.create_task(pool.take()) for _ in range(calls)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+def test_calls_in_flight_ask_a_slow_meter_together(place: Place) -> None:
+    async def asked() -> tuple[int, list[float]]:
+        meter = Slow(place.meter())
+        pool = pool_of(meter)
+        tasks = await in_flight(pool, 1) + await in_flight(pool, 60) + await in_flight(pool, 36)
+        meter.lets.set()
+        taken = await asyncio.gather(*tasks)
+        return meter.questions, [round(wait / APART, 1) for wait in taken]
+
+    # The first asks for itself, and all who come meanwhile with the second question.
+    assert asyncio.run(asked()) == (2, [0.0] * 95 + [1.0, 2.0])
+
+
+def test_a_cancelled_call_gives_nobody_its_credits(place: Place) -> None:
+    async def taken() -> float:
+        meter = Slow(place.meter())
+        pool = pool_of(meter)
+        cancelled = await in_flight(pool, 95)
+        for task in cancelled:
+            task.cancel()
+        [last] = await in_flight(pool, 1)
+        meter.lets.set()
+        wait = await last
+        assert all(task.cancelled() for task in cancelled)
+        return round(wait / APART, 1)
+
+    assert asyncio.run(taken()) == 1.0
+
+
+def test_a_meter_that_is_away_lets_nobody_call_until_it_is_back(place: Place) -> None:
+    async def taken() -> list[float]:
+        meter = Slow(place.meter())
+        pool = pool_of(meter)
+        meter.fails = True
+        tasks = await in_flight(pool, 3)
+        meter.lets.set()
+        said = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(each) for each in said] == [MeterUnreachable] * 3
+        meter.fails = False
+        return [await pool.take() for _ in range(2)]
+
+    assert asyncio.run(taken()) == [0.0, 0.0]
+
+
+def _take_many(where: Path | str, queue: "multiprocessing.SimpleQueue[float]") -> None:
+    """In a process of its own: take fifty credits, and tell the longest wait."""
+    with ExitStack() as stack:
+        meter: Meter = (
+            FileMeter(where)
+            if isinstance(where, Path)
+            else stack.enter_context(shared_meters(where))("an exchange", "calls")
+        )
+        queue.put(max(waits(pool_of(meter), calls=50)))
+
+
+@pytest.mark.parametrize("is_file", [True, False], ids=["file", "database"])
+def test_processes_never_take_the_same_credit(
+    is_file: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    where = tmp_path / "calls" if is_file else request.getfixturevalue("database")
+    context = multiprocessing.get_context("spawn")
+    queue: multiprocessing.SimpleQueue[float] = context.SimpleQueue()
+    others = [context.Process(target=_take_many, args=(where, queue)) for _ in range(4)]
+    for other in others:
+        other.start()
+    longest = max(queue.get() for _ in others)
+    for other in others:
+        other.join()
+    # Of two hundred calls 95 are free.
+    assert longest == 105.0
+
+
+def test_a_file_that_is_cut_short_does_not_stop_anyone(tmp_path: Path) -> None:
+    path = tmp_path / "calls"
+    for content in (b"", b"xyz", b"\xff" * 8):
+        path.write_bytes(content)
+        assert waits(pool_of(FileMeter(path)), calls=1) == [0.0]
+
+
+def test_a_file_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    pool = pool_of(FileMeter(tmp_path / "no" / "folder"))
+    with pytest.raises(
+        SettingsError, match="rate limit's file .* cannot be used .*XDG_RUNTIME_DIR"
+    ):
+        waits(pool, calls=1)
+
+
+def test_the_files_of_different_exchanges_are_apart() -> None:
+    pools = [pool_of(file_meter(source, "calls")) for source in ("one", "another")]
+    assert waits(*pools, calls=190) == [0.0] * 190

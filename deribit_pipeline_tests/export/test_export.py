@@ -1,0 +1,230 @@
+"""Exports: what other programs read, whole or not at all, and what proves it."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from deribit_pipeline import read
+from deribit_pipeline.cli.main import exit_code
+from deribit_pipeline.datasets.registry import ROW_DATASETS
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.engine.dataset_reads import table_of
+from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.helpers.held import hold, hold_minutes
+from deribit_pipeline_tests.helpers.processes import name_warehouse
+
+BTC, SOL = "BTC-PERPETUAL", "SOL_USDC-PERPETUAL"
+DAYS = ("--start", "2024-04-07", "--end", "2024-04-09")  # what `filled` holds complete
+
+Export = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def export(
+    sound: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Export:
+    """Runs `export`; answers its exit code and what it said."""
+    name_warehouse(monkeypatch, sound.location, sound.location.parent)
+
+    def run(*arguments: str, to: Path | str = "out", name: str = "parquet") -> tuple[int, str]:
+        capsys.readouterr()
+        code = exit_code(["export", *arguments, "--format", name, "--to", str(to)])
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def manifest() -> Any:
+    return json.loads(Path("out.manifest.json").read_text())
+
+
+def everything(folder: str) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in Path(folder).rglob("*")
+        if file.is_file()
+    }
+
+
+def test_parquet_holds_what_the_reader_reads(export: Export) -> None:
+    names = f"{BTC},{SOL}"
+    code, said = export("--instruments", names, *DAYS, "--resolution", "60")
+    assert code == 0
+    assert re.search(
+        r"out holds 144 candles in 2 files of parquet, \d+ kB, written in \d\.\d s\.$", said
+    )
+    assert set(everything("out")) == {f"{name}/candles_1h-2024-04.parquet" for name in (BTC, SOL)}
+    for name in (BTC, SOL):
+        with duckdb.connect() as connection:
+            rows = connection.execute(
+                "select epoch_ms(opened_at), * exclude (opened_at, instrument_name) "
+                "from read_parquet('out/**/*.parquet') "
+                "where instrument_name = $name",
+                {"name": name},
+            ).fetchall()
+        told = read.candles(name, "2024-04-07", "2024-04-09", "60")
+        assert [row[0] for row in rows] == told.index.as_unit("ms").asi8.tolist()
+        assert [list(row[1:]) for row in rows] == told.to_numpy().tolist()
+
+
+def test_a_month_is_a_file(export: Export, sound: Warehouse) -> None:
+    hold_minutes(sound, "ETH-PERPETUAL", date(2023, 12, 30), np.full((4 * 1_440, 4), 2_000.0))
+    days = ("--start", "2023-12-30", "--end", "2024-01-02")
+    assert export("--instruments", "ETH-PERPETUAL", *days, "--resolution", "720")[0] == 0
+    files = {file.name: pq.ParquetFile(file) for file in Path("out").rglob("*.parquet")}
+    assert {name: file.metadata.num_rows for name, file in files.items()} == {
+        "candles_12h-2023-12.parquet": 4,
+        "candles_12h-2024-01.parquet": 4,
+    }
+    assert manifest()["rolled_up"] == [
+        {"series": "ETH-PERPETUAL", "first": "2023-12-30", "last": "2023-12-31"},
+        {"series": "ETH-PERPETUAL", "first": "2024-01-01", "last": "2024-01-02"},
+    ]
+
+
+def test_csv_says_instants_in_utc(export: Export) -> None:
+    assert export("--instruments", BTC, *DAYS, name="csv")[0] == 0
+    [file] = Path("out").rglob("*.csv")
+    with file.open() as lines:
+        header, first = next(lines), next(lines)
+    assert header == "instrument_name,opened_at,open,high,low,close,volume_base,volume_quote\n"
+    assert first.startswith("BTC-PERPETUAL,2024-04-07T00:00:00.000Z,")
+    found = pd.read_csv(file, index_col="opened_at", parse_dates=True)
+    told = read.candles(BTC, "2024-04-07", "2024-04-09")
+    assert found.drop(columns="instrument_name").to_numpy().tolist() == told.to_numpy().tolist()
+    assert found.index.as_unit("us").equals(told.index)
+
+
+def test_the_manifest_says_what_proves_each_day_and_each_file(
+    export: Export, sound: Warehouse
+) -> None:
+    assert export("--instruments", BTC, *DAYS, "--resolution", "5")[0] == 0
+    said = manifest()
+    with sound.reading() as connection:
+        proved = connection.execute(
+            "select content_hash from candle_days "
+            f"where instrument_name = '{BTC}' and resolution = '1' and state = 'complete' "
+            "order by day"
+        ).fetchall()
+    assert [(each["content_hash"],) for each in said["proofs"]] == proved
+    assert said["proofs"][0].items() >= {
+        "dataset": "candles_1m", "series": BTC, "day": "2024-04-07", "state": "complete",
+        "rows": 1_440, "missing": 0,
+    }.items()  # fmt: skip
+    assert said["rolled_up"] == [{"series": BTC, "first": "2024-04-07", "last": "2024-04-09"}]
+    assert (said["environment"], said["dataset"], said["rows"]) == ("sandbox", "candles_5m", 864)
+    assert said["incomplete"] == []
+    assert set(said["versions"]) == {"deribit-pipeline", "duckdb", "schema"}
+    [file] = said["files"]
+    content = Path("out", file["path"]).read_bytes()
+    assert file["bytes"] == len(content)
+    assert file["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_the_same_again_replaces_the_export_with_the_same(export: Export) -> None:
+    export("--instruments", f"{BTC},{SOL}", *DAYS)
+    export("--instruments", BTC, *DAYS)
+    before = everything("out")
+    assert not any("SOL" in name for name in before)
+    assert export("--instruments", BTC, *DAYS)[0] == 0
+    assert everything("out") == before
+    assert not list(Path().glob(".out*"))
+
+
+def test_an_export_that_fails_leaves_the_former_one(export: Export) -> None:
+    export("--instruments", BTC, *DAYS)
+    before = everything("out")
+    killed = Path(f".out.part-{os.getpid()}@0-1/data")  # a process of this number that is no more
+    killed.mkdir(parents=True)
+    assert export("--instruments", BTC, *DAYS, "--resolution", "1D", name="freqtrade")[0] == 2
+    assert everything("out") == before
+    assert not list(Path().glob(".out*"))
+
+
+def test_incomplete_days_are_refused_before_anything_is_written(export: Export) -> None:
+    export("--instruments", BTC, *DAYS)
+    before = everything("out")
+    code, said = export("--instruments", BTC, "--start", "2024-04-07", "--end", "2024-04-10")
+    assert (code, everything("out")) == (1, before)
+    assert said.startswith("Error: BTC-PERPETUAL has no complete 1m candles of 2024-04-10 (open): ")
+
+
+def test_incomplete_days_that_are_allowed_are_named_in_the_manifest(export: Export) -> None:
+    days = ("--start", "2024-04-06", "--end", "2024-04-10")
+    code, said = export("--instruments", BTC, *days, "--allow-incomplete")
+    assert code == 0
+    assert re.search(r" in 1 file of parquet, \d+ kB, written in \d\.\d s; 2 days are not c", said)
+    assert manifest()["incomplete"] == [
+        {"series": BTC, "day": "2024-04-06", "known": "never asked for"},
+        {"series": BTC, "day": "2024-04-10", "known": "open"},
+    ]
+    assert manifest()["rows"] == 3 * 1_440 + 720
+
+
+def test_a_folder_with_anything_else_in_it_is_left_alone(export: Export, sound: Warehouse) -> None:
+    Path("out").mkdir()
+    Path("out/notes.txt").write_text("mine")
+    code, said = export("--instruments", BTC, *DAYS)
+    assert (code, everything("out")) == (2, {"notes.txt": b"mine"})
+    assert "holds notes.txt, which no export wrote there" in said
+    Path("out/notes.txt").unlink()
+    assert export("--instruments", BTC, *DAYS)[0] == 0
+    Path("out/mine.parquet").touch()
+    assert "holds mine.parquet" in export("--instruments", BTC, *DAYS)[1]
+    assert "is a file: name a folder" in export("--instruments", BTC, *DAYS, to=sound.location)[1]
+    assert export("--instruments", BTC, *DAYS, to=Path("new") / "and" / "deep")[0] == 0
+
+
+def test_what_cannot_be_exported_is_one_sentence(export: Export) -> None:
+    assert export("--instruments", BTC, *DAYS, name="excel") == (
+        2,
+        "Error: --format must be one of parquet, csv, freqtrade, nautilus, was 'excel'.\n",
+    )
+    code, said = export("--instruments", BTC, *DAYS, "--resolution", "1D", name="freqtrade")
+    assert (code, Path("out").exists()) == (2, False)
+    assert "do not open at multiples of their length from 00:00 UTC" in said
+
+
+def prove(warehouse: Warehouse, dataset: str, series: str) -> None:
+    """Say that the 1st of January 2024 is complete."""
+    proof = {"dataset": dataset, "series": series, "day": date(2024, 1, 1), "state": "complete"}
+    hold(warehouse, DATASET_DAYS, proof)
+
+
+NEW_YEAR = ("--start", "2024-01-01", "--end", "2024-01-01")
+
+
+@pytest.mark.parametrize("dataset", ROW_DATASETS, ids=lambda dataset: dataset.name)
+def test_any_dataset_is_exported_by_its_series(
+    export: Export, sound: Warehouse, dataset: Dataset
+) -> None:
+    option, column, series = {
+        SeriesKind.INSTRUMENT: ("--instruments", "instrument_name", BTC),
+        SeriesKind.CURRENCY: ("--series", "currency", "BTC"),
+        SeriesKind.INDEX: ("--series", "index_name", "btc_usd"),
+    }[dataset.series]
+    table = table_of(dataset)
+    hold(sound, table, {column: series})
+    prove(sound, dataset.name, series)
+    asked = ("--dataset", dataset.name, option, series, *NEW_YEAR)
+    assert export(*asked)[0] == 0
+    file = pq.ParquetFile(f"out/{series}/{dataset.name}-2024-01.parquet")
+    assert file.schema.names == [column, *(each.name for each in table.columns_but(column))]
+    assert file.metadata.num_rows == manifest()["rows"] == 1
+    code, said = export(*asked, name="nautilus")
+    assert (code, "--format nautilus is for candles: export other" in said) == (2, True)
+    if dataset.name != "funding_rates":
+        code, said = export(*asked, name="freqtrade")
+        assert (code, "--format freqtrade is for candles and funding rates" in said) == (2, True)

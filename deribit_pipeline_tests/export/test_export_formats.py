@@ -1,0 +1,135 @@
+"""Exports for freqtrade and nautilus_trader: files as these programs read them."""
+
+import importlib.util
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from deribit_pipeline import read
+from deribit_pipeline.datasets.market_tables import FUNDING_RATES
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.export.test_export import (
+    BTC,
+    DAYS,
+    NEW_YEAR,
+    SOL,
+    Export,
+    everything,
+    export,
+    prove,
+)
+from deribit_pipeline_tests.helpers.held import hold, hold_minutes
+
+__all__ = ["export"]  # a fixture
+
+
+def test_what_a_format_has_no_place_for_is_refused_before_anything_is_read(
+    export: Export, sound: Warehouse
+) -> None:
+    sound.location.write_text("what cannot be opened")
+    for dataset, name in (("trades", "freqtrade"), ("funding_rates", "nautilus")):
+        asked = ("--dataset", dataset, "--instruments", BTC, *NEW_YEAR)
+        assert "is for candles" in export(*asked, name=name)[1]
+    asked = ("--instruments", f"{BTC},BTC-27DEC24-50000-C", *NEW_YEAR)
+    assert "is an option or a combo" in export(*asked, name="freqtrade")[1]
+
+
+def test_freqtrade_is_given_its_pairs(export: Export) -> None:
+    assert (
+        export("--instruments", f"{BTC},{SOL}", *DAYS, "--resolution", "5", name="freqtrade")[0]
+        == 0
+    )
+    assert set(everything("out")) == {
+        "futures/BTC_USD_BTC-5m-futures.feather",
+        "futures/SOL_USDC_USDC-5m-futures.feather",
+    }
+    found = pd.read_feather("out/futures/BTC_USD_BTC-5m-futures.feather")
+    told = read.candles(BTC, "2024-04-07", "2024-04-09", "5")
+    assert list(found.columns) == ["date", "open", "high", "low", "close", "volume"]
+    assert str(found["date"].dtype) == "datetime64[ms, UTC]"
+    assert (found["date"].dt.as_unit("us").array == told.index.array).all()
+    assert found["volume"].tolist() == told["volume_base"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("BTC-27DEC24", "futures/BTC_USD_BTC-241227-1h-futures.feather"),
+        ("ETH_USDC-5JAN24", "futures/ETH_USDC_USDC-240105-1h-futures.feather"),
+        ("ETH_USDC", "ETH_USDC-1h.feather"),
+    ],
+)
+def test_freqtrade_names_futures_and_spot_as_ccxt_does(
+    export: Export, sound: Warehouse, name: str, file: str
+) -> None:
+    hold_minutes(sound, name, date(2024, 1, 1), np.full((1_440, 4), 2_000.0))
+    assert export("--instruments", name, *NEW_YEAR, "--resolution", "60", name="freqtrade")[0] == 0
+    assert set(everything("out")) == {file}
+
+
+def test_freqtrade_knows_no_options(export: Export, sound: Warehouse) -> None:
+    hold_minutes(sound, "BTC-27DEC24-50000-C", date(2024, 1, 1), np.full((1_440, 4), 0.05))
+    code, said = export("--instruments", "BTC-27DEC24-50000-C", *NEW_YEAR, name="freqtrade")
+    assert (code, "is an option or a combo" in said, Path("out").exists()) == (2, True, False)
+
+
+def test_freqtrade_is_given_hourly_funding(export: Export, sound: Warehouse) -> None:
+    hours = [datetime(2024, 1, 1, hour, tzinfo=UTC) for hour in range(3)]
+    rows = [
+        {"instrument_name": BTC, "funded_at": hour, "interest_1h": hour.hour / 1e6}
+        for hour in hours
+    ]
+    hold(sound, FUNDING_RATES, *rows)
+    prove(sound, "funding_rates", BTC)
+    said = export("--dataset", "funding_rates", "--instruments", BTC, *NEW_YEAR, name="freqtrade")
+    assert said[0] == 0
+    found = pd.read_feather("out/futures/BTC_USD_BTC-1h-funding_rate.feather")
+    assert found["funding_rate"].tolist() == [0.0, 1e-6, 2e-6]
+    assert found["date"].tolist() == hours
+
+
+def test_nautilus_is_given_bars_stamped_with_their_end(export: Export) -> None:
+    assert export("--instruments", BTC, *DAYS, "--resolution", "60", name="nautilus")[0] == 0
+    bar_type = "BTC-PERPETUAL.DERIBIT-1-HOUR-LAST-EXTERNAL"
+    [file] = Path(f"out/data/bar/{bar_type}").iterdir()
+    assert file.name == "2024-04-07T01-00-00-000000000Z_2024-04-10T00-00-00-000000000Z.parquet"
+    table = pq.read_table(file)
+    told = read.candles(BTC, "2024-04-07", "2024-04-09", "60")
+    said = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    assert said == {
+        "bar_type": bar_type, "instrument_id": "BTC-PERPETUAL.DERIBIT", "price_precision": "1",
+        "size_precision": "8",
+    }  # fmt: skip
+    for name, values in (("open", told["open"]), ("volume", told["volume_base"].round(8))):
+        raw = [int.from_bytes(each, "little", signed=True) for each in table[name].to_pylist()]
+        assert raw == [round(value * 1e8) * 10**8 for value in values]
+    ended_ns = (told.index + pd.Timedelta(hours=1)).as_unit("ns").asi8.tolist()
+    assert table["ts_event"].to_pylist() == table["ts_init"].to_pylist() == ended_ns
+    assert [str(each.type) for each in table.schema][:5] == ["fixed_size_binary[16]"] * 5
+    assert not any(each.nullable for each in table.schema)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("nautilus_trader"), reason="is not installed")
+def test_nautilus_reads_its_catalog(export: Export) -> None:
+    from nautilus_trader.persistence.catalog import ParquetDataCatalog
+
+    export("--instruments", BTC, *DAYS, "--resolution", "60", name="nautilus")
+    bars = ParquetDataCatalog("out").bars()
+    told = read.candles(BTC, "2024-04-07", "2024-04-09", "60")
+    assert [float(bar.close) for bar in bars] == told["close"].tolist()
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("freqtrade"), reason="is not installed")
+def test_freqtrade_reads_its_files(export: Export) -> None:
+    from freqtrade.data.history.datahandlers import get_datahandler
+    from freqtrade.enums import CandleType
+
+    export("--instruments", BTC, *DAYS, "--resolution", "5", name="freqtrade")
+    handler = get_datahandler(Path("out"), "feather")
+    told = read.candles(BTC, "2024-04-07", "2024-04-09", "5")
+    found = handler.ohlcv_load("BTC/USD:BTC", "5m", CandleType.FUTURES)
+    assert found["close"].tolist() == told["close"].tolist()

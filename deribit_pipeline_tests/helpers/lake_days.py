@@ -1,0 +1,36 @@
+"""Days of candles in a lake: told, written as a backfill does, and held once."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from deribit_pipeline.datasets.candles.days import FetchedDay
+from deribit_pipeline.engine.books import CandleBook
+from deribit_pipeline.engine.verification import verify
+from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.warehouse.test_warehouse import FIRST, FROM, MINUTES, fetched, rows
+
+HELD = "select count(*), count(distinct (instrument_name, opened_at)) from candles"
+
+
+def day(number: int, name: str = "BTC-PERPETUAL", price: float = 1 / 3) -> FetchedDay:
+    """A day as it was fetched, on the word of two answers."""
+    told = fetched(FIRST + timedelta(days=number), price=price)
+    return replace(told, instrument_name=name, is_confirmed=True)
+
+
+def write(connection: Connection, *days: FetchedDay) -> None:
+    """Write days of one instrument as a backfill does."""
+    CandleBook(MINUTES, lambda _: FROM, lambda: None).write(
+        connection, "run-1", days[0].series, days
+    )
+
+
+def hold(lake: Warehouse, *days: FetchedDay) -> None:
+    lake.write(lambda connection: write(connection, *days), {days[0].series})
+
+
+def assert_each_is_held_once(lake: Warehouse, days: int) -> None:
+    verification = verify(lake)
+    assert (verification.days, verification.findings) == (days, [])
+    assert rows(lake, HELD) == [(days * 1_440, days * 1_440)]

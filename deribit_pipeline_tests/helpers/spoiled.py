@@ -1,0 +1,123 @@
+"""Backfills of any dataset under faults, and what it comes to without them."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+
+from deribit_pipeline.datasets import registry as datasets
+from deribit_pipeline.datasets.account import wire as account
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.engine.outcome import Outcome
+from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+LAST = date(2024, 4, 9)
+"""The day before the one that the sandbox's clock shows."""
+
+WAITING = 0.02
+"""How much of each pause after a failure is really waited for."""
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some days of a dataset's series, which end on the last day that is over: `few` take a
+    handful of requests, `many` dozens. `before` is what they are made of."""
+
+    dataset: Dataset
+    series: tuple[str, ...]
+    few: int
+    many: int
+    before: Dataset | None = None
+
+    def days(self, count: int) -> dict[str, list[date]]:
+        first = LAST - timedelta(days=count - 1)
+        return {name: list(days_between(first, LAST)) for name in self.series}
+
+    @property
+    def steps(self) -> tuple[Dataset, ...]:
+        return (self.before, self.dataset) if self.before else (self.dataset,)
+
+
+_INSTRUMENTS, _CURRENCIES = ("BTC-PERPETUAL", "ETH-PERPETUAL"), ("BTC", "ETH")
+_INDEXES = ("btc_usd", "eth_usd")
+
+SOME = {
+    some.dataset.name: some
+    for some in (
+        Some(datasets.FUNDING_RATES, _INSTRUMENTS, 62, 300),
+        Some(datasets.VOLATILITY_INDEX, _CURRENCIES, 4, 30),
+        Some(datasets.TRADES, _INSTRUMENTS, 3, 25),
+        Some(datasets.CANDLES_REBUILT, _INSTRUMENTS, 2, 20, before=datasets.TRADES),
+        Some(datasets.SETTLEMENTS, _CURRENCIES, 6, 25),
+        Some(datasets.DELIVERY_PRICES, _INDEXES, 30, 1_500),
+        Some(datasets.HISTORICAL_VOLATILITY, _CURRENCIES, 20, 25),
+        Some(datasets.INDEX_PRICES, _INDEXES, 3, 3),
+        Some(datasets.TRANSACTION_LOG, _CURRENCIES, 20, 90),
+        Some(datasets.USER_TRADES, _CURRENCIES, 20, 90),
+        Some(datasets.SETTLEMENT_HISTORY, _CURRENCIES, 20, 90),
+    )
+}
+"""By the dataset's name."""
+
+
+class Backfills:
+    """Backfills some days from the sandbox into a warehouse."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = replace(settings, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
+        self.warehouse = Warehouse(settings.warehouse, settings.environment)
+
+    def __call__(
+        self,
+        some: Some,
+        days: int,
+        *,
+        patience: float = 20.0,
+        timeout: float = 30.0,
+        each_twice: bool = False,
+    ) -> list[Outcome]:
+        """The outcomes of what they are made of, and of themselves."""
+        outcomes = []
+        for dataset in some.steps:
+            with open_exchange(self._settings, patience, timeout) as exchange:
+                for client in (exchange.client, exchange.history):
+                    assert client is not None
+                    pools = dict(client.rpc._pools)
+                    # The log's own limit is the machine's, and a test would wait for it.
+                    client.rpc._pools = pools | {account.LOG: pools[""]}
+                    client.rpc._sleep = _hurried
+                exchange.each_twice = each_twice
+                here = ForegroundBackfill(exchange, self.warehouse)
+                outcomes.append(here.backfill(dataset, Job("a run", some.days(days))))
+        return outcomes
+
+
+async def _hurried(seconds: float) -> None:
+    await asyncio.sleep(seconds * WAITING)
+
+
+def contradictions(held: Path, true: Path, *names: str) -> list[tuple[object, ...]]:
+    """Of datasets the settled days of which another warehouse tells something else, and the rows
+    that it does not have."""
+    found: list[tuple[object, ...]] = []
+    days = (
+        "select series, day, state, expected, received, missing, content_hash "
+        "from {}.dataset_days where dataset = $name and state in ('complete', 'not_listed')"
+    )
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{held}' as held (read_only)")
+        connection.execute(f"attach '{true}' as truth (read_only)")
+        for name in names:
+            found += connection.execute(
+                f"{days.format('held')} except {days.format('truth')}", {"name": name}
+            ).fetchall()
+            found += connection.execute(f"from held.{name} except from truth.{name}").fetchall()
+    return found

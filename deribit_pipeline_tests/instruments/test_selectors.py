@@ -1,0 +1,349 @@
+"""Instruments are wanted by name and by selector; what is chosen is as of the last refresh."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dagster as dg
+import pytest
+
+from deribit_pipeline.cli.main import exit_code
+from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.definitions import build_definitions
+from deribit_pipeline.defs.instruments_asset import instruments_asset, instruments_schedule
+from deribit_pipeline.defs.schedules import CRONS
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.specification import CURRENCIES
+from deribit_pipeline.errors import InputError, UnknownInstrument
+from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.instruments.listings import listings
+from deribit_pipeline.instruments.refresh import refresh
+from deribit_pipeline.instruments.universe import chosen, chosen_of_held, with_universe
+from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.selection import Choice, Selector, choice
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.helpers.pipeline import Pipeline
+from deribit_pipeline_tests.helpers.processes import environment
+from deribit_pipeline_tests.warehouse.test_warehouse import forget_datasets
+
+BTC_FUTURES = Selector(kind="future", currency="BTC")
+
+
+@pytest.fixture(autouse=True)
+def _credits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of instruments is metered at one call a second after fifty, whatever is set."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def known(opened: Callable[..., Exchange], warehouse: Warehouse, clock: Clock) -> Warehouse:
+    """A warehouse that knows what BTC's instruments were at the start of 2024."""
+    clock.now = datetime(2024, 1, 2, tzinfo=UTC)
+    refresh(opened(), warehouse, "BTC")
+    return warehouse
+
+
+class Said(NamedTuple):
+    """What a command printed and how it exited."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def names(self) -> list[str]:
+        """The first cell of each row."""
+        return [line.split()[1] for line in self.out.splitlines() if line.startswith("│")]
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """Runs a command line with an environment that points at the sandbox."""
+    for name in [name for name in os.environ if name.startswith(("DERIBIT_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Said:
+        capsys.readouterr()
+        code = exit_code(list(arguments))
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("BTC-PERPETUAL, SOL_USDC", Choice(("BTC-PERPETUAL", "SOL_USDC"))),
+        ("perpetual", Choice((), (Selector(is_perpetual=True),))),
+        (
+            "BTC-PERPETUAL, kind=future  currency=BTC, perpetual,BTC-PERPETUAL",
+            Choice(("BTC-PERPETUAL",), (BTC_FUTURES, Selector(is_perpetual=True))),
+        ),
+        (
+            "kind=option currency=ETH expiry=2024-03-29 expired",
+            Choice((), (Selector("option", "ETH", None, date(2024, 3, 29), False, True),)),
+        ),
+        ("expired base=XRP", Choice((), (Selector(base="XRP", is_with_expired=True),))),
+    ],
+)
+def test_names_and_selectors_are_told_apart(text: str, found: Choice) -> None:
+    assert choice(text, "DERIBIT_INSTRUMENTS") == found
+    assert choice(", ".join([*found.names, *map(str, found.selectors)]), "again") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("kind=swap", "'kind=swap': kind must be one of future, option, spot"),
+        ("currency=btc", "currency must be one of BTC, ETH, USDC"),
+        ("expiry=29MAR24", "expiry must be a day such as 2024-03-29"),
+        ("kind=future old", "of which 'old' is not understood"),
+        ("strike=7", "of which 'strike=7' is not understood"),
+        ("kind=", "of which 'kind=' is not understood"),
+        ("kind=future kind=spot", "of which 'kind=spot' is not understood"),
+        ("BTC-PERPETUAL ETH-PERPETUAL", "cannot be an instrument"),
+    ],
+)
+def test_an_odd_selector_is_one_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=f"DERIBIT_INSTRUMENTS holds .*{sentence}") as caught:
+        Settings.from_env({"DERIBIT_INSTRUMENTS": f"BTC-PERPETUAL,{text}"})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_settings_keep_names_and_selectors_apart() -> None:
+    settings = Settings.from_env({"DERIBIT_INSTRUMENTS": "ETH-PERPETUAL,kind=future currency=BTC"})
+    assert settings.instruments == ("ETH-PERPETUAL",)
+    assert settings.selectors == (BTC_FUTURES,)
+
+
+def test_selectors_add_to_the_names_what_trades(known: Warehouse) -> None:
+    found = chosen(known, Choice(("SOL_USDC",), (BTC_FUTURES,)))
+    assert found == (
+        "SOL_USDC", "BTC-PERPETUAL", "BTC-29MAR24", "BTC-26JAN24", "BTC-5JAN24",
+    )  # fmt: skip
+
+
+def test_what_has_expired_is_chosen_only_by_the_word(
+    known: Warehouse, opened: Callable[..., Exchange], clock: Clock
+) -> None:
+    clock.now = datetime(2024, 1, 6, tzinfo=UTC)
+    refresh(opened(), known, "BTC")
+    assert "BTC-5JAN24" not in chosen(known, Choice((), (BTC_FUTURES,)))
+    assert "BTC-5JAN24" in chosen(known, Choice((), (BTC_FUTURES.with_expired(),)))
+
+
+def test_the_universe_is_the_names_and_what_the_selectors_find(
+    settings: Settings, known: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = replace(settings, instruments=("ETH-PERPETUAL",), selectors=(BTC_FUTURES,))
+    assert with_universe(wanted, known).instruments[:2] == ("ETH-PERPETUAL", "BTC-PERPETUAL")
+    assert with_universe(settings, known) is settings
+    assert not caplog.records
+
+
+def test_a_code_location_loads_without_the_table_and_says_what_to_do(
+    settings: Settings, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = replace(settings, instruments=("ETH-PERPETUAL",), selectors=(BTC_FUTURES,))
+    assert with_universe(wanted, warehouse).instruments == ("ETH-PERPETUAL",)
+    assert "kind=future currency=BTC" in caplog.text
+    assert "materialize the asset instruments, then reload" in caplog.text
+    dg.Definitions.validate_loadable(build_definitions(replace(wanted, instruments=())))
+
+
+def test_a_currency_that_was_never_asked_for_is_named(
+    settings: Settings, known: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    selectors = (Selector(is_perpetual=True, currency="BTC"), Selector("future", "USDC"))
+    found = with_universe(replace(settings, selectors=selectors), known)
+    assert "BTC-PERPETUAL" in found.instruments
+    assert "the exchange was never asked for instruments of USDC: materialize" in caplog.text
+
+
+def test_a_file_of_an_older_version_knows_no_instrument(
+    settings: Settings, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    with warehouse.writing() as connection:
+        forget_datasets(connection)
+        connection.execute("update warehouse_info set schema_version = 2")
+    wanted = replace(settings, instruments=("ETH-PERPETUAL",), selectors=(BTC_FUTURES,))
+    assert with_universe(wanted, warehouse).instruments == ("ETH-PERPETUAL",)
+    assert "the exchange was never asked for instruments of BTC: materialize" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "lists"),
+    [
+        ("perpetual", CURRENCIES),
+        ("kind=option currency=ETH", ("ETH",)),
+        ("kind=option currency=ETH, currency=BTC expiry=2024-03-29", ("BTC", "ETH")),
+        ("kind=spot currency=USDC", CURRENCIES),
+        ("expired currency=USDC", CURRENCIES),
+        ("BTC-PERPETUAL", ()),
+    ],
+)
+def test_a_selector_needs_the_lists_that_may_tell_what_it_selects(
+    text: str, lists: tuple[str, ...]
+) -> None:
+    assert choice(text, "--instruments").lists == lists
+
+
+def test_the_asset_makes_the_partitions_that_the_selectors_mean(
+    settings: Settings, warehouse: Warehouse, clock: Clock
+) -> None:
+    clock.now = datetime(2024, 1, 2, tzinfo=UTC)
+    wanted = replace(settings, instruments=(), selectors=(BTC_FUTURES,))
+    job = build_definitions(wanted).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = job.execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey("instruments")], partition_key="BTC"
+        )
+        [event] = instance.fetch_materializations(dg.AssetKey("instruments"), limit=1).records
+    assert made.success
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    assert (metadata["new"].value, metadata["changed"].value) == (65, 0)
+    assert rows(warehouse, "select distinct run_id from instruments") == [(made.run_id,)]
+    grid = build_definitions(wanted).resolve_assets_def("candles_1m").partitions_def
+    assert isinstance(grid, dg.MultiPartitionsDefinition)
+    assert "BTC-5JAN24|2024-01-02" in grid.get_partition_keys()
+
+
+def test_the_schedule_asks_for_every_currency(settings: Settings) -> None:
+    schedule = instruments_schedule(settings, instruments_asset(settings))
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2024, 1, 2, 8, 25))
+    ticked: Any = schedule(context)
+    assert [request.partition_key for request in ticked] == list(CURRENCIES)
+    assert schedule.cron_schedule == CRONS["instruments_daily"]
+
+
+def test_what_www_has_forgotten_the_archive_lists(
+    opened: Callable[..., Exchange], warehouse: Warehouse
+) -> None:
+    exchange = opened()
+    found, _ = exchange.run(listings(exchange, warehouse, ["BTC-29MAR24", "BTC-PERPETUAL"]))
+    assert found["BTC-29MAR24"].expires_at == datetime(2024, 3, 29, 8, tzinfo=UTC)
+    assert (found["BTC-29MAR24"].is_archived, found["BTC-PERPETUAL"].is_archived) == (True, False)
+    with pytest.raises(UnknownInstrument, match="The exchange lists no instrument NOPE"):
+        exchange.run(listings(exchange, warehouse, ["NOPE"]))
+
+
+def test_what_the_archive_does_not_say_the_table_does(
+    settings: Settings, known: Warehouse, clock: Clock
+) -> None:
+    clock.now = datetime(2024, 4, 10, tzinfo=UTC)
+    nowhere = replace(settings, history_url="http://127.0.0.1:9/api/v2")
+    with open_exchange(nowhere, patience=0.05) as exchange:
+        found, _ = exchange.run(listings(exchange, known, ["BTC-29MAR24"]))
+        assert found["BTC-29MAR24"].is_archived
+        with pytest.raises(UnknownInstrument):
+            exchange.run(listings(exchange, known, ["ETH-29MAR24"]))
+
+
+def test_candles_of_what_expired_long_ago_come_from_the_archive(
+    pipeline: Pipeline, sandbox: SandboxExchange, known: Warehouse, clock: Clock
+) -> None:
+    clock.now = datetime(2024, 4, 10, tzinfo=UTC)
+    name = "BTC-29MAR24-42000-C"
+    assert not sandbox.is_remembered(next(
+        each for each in sandbox.listings() if each.instrument_name == name
+    ))  # fmt: skip
+    outcome = pipeline.backfill(date(2024, 3, 28), date(2024, 3, 30), "60", [name])
+    assert not outcome.failures
+    assert {day.day: str(proof.state) for (_, day), proof in outcome.proofs.items()} == {
+        28: "complete", 29: "complete", 30: "not_listed",
+    }  # fmt: skip
+    assert len(pipeline.held(name, "60")) == 32
+    options = Choice((), (Selector(kind="option"),))
+    assert chosen_of_held(known, options) == (name,)
+    assert chosen_of_held(known, options, (CANDLES[Resolution.MINUTE_1],)) == ()
+
+
+def test_the_command_lists_the_instruments_of_a_day(command: Command) -> None:
+    said = command("instruments", "--as-of", "2024-01-02", "--kind", "future", "--currency", "BTC")
+    assert said.code == 0
+    assert said.names == ["BTC-PERPETUAL", "BTC-29MAR24", "BTC-26JAN24", "BTC-5JAN24"]
+    assert "4 instruments (4 future)" in said.err
+    assert "Instruments of BTC" in said.err
+    again = command("instruments", "--currency", "BTC", "--kind", "future")
+    assert "Instruments of" not in again.err
+    assert again.names == ["BTC-PERPETUAL"]
+    assert again.err.startswith("1 instrument (1 future)")
+    assert "BTC-5JAN24" in command("instruments", "--currency", "BTC", "--expired").out
+    assert "Instruments of BTC: 0 new" in command("instruments", "--refresh").err
+
+
+def test_what_was_never_asked_for_is_asked_for_before_it_is_called_nothing(
+    command: Command,
+) -> None:
+    said = command("instruments", "--refresh", "--currency", "BTC")
+    assert "Instruments of USDC" not in said.err
+    never = "Never asked for instruments of {}: deribit-pipeline instruments --refresh does.\n"
+    assert said.err.endswith(never.format("ETH, USDC, USDT, EURR"))
+    said = command("coverage", "--instruments", "perpetual currency=ETH")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert said.err.endswith(never.format("ETH"))
+    said = command("instruments", "--currency", "USDC", "--kind", "future")
+    assert re.findall("Instruments of ([A-Z]+):", said.err) == ["USDC"]
+    assert "SOL_USDC-PERPETUAL" in said.names
+    assert "Never" not in said.err
+    day = ("--start", "2024-01-02", "--end", "2024-01-02", "--resolution", "60")
+    said = command("backfill", "--instruments", "perpetual currency=ETH", *day)
+    assert re.findall("Instruments of ([A-Z]+):", said.err) == ["ETH"]
+    assert (said.code, said.out.count("ETH-PERPETUAL")) == (0, 1)
+    # A currency in which nothing is listed was asked for all the same.
+    for _ in range(2):
+        said = command("instruments")
+    assert "Instruments of" not in said.err
+
+
+def test_the_command_line_takes_selectors(command: Command) -> None:
+    day = ("--start", "2024-01-02", "--end", "2024-01-02", "--resolution", "60")
+    said = command("backfill", "--instruments", "kind=future currency=BTC expired", *day)
+    assert said.code == 0
+    assert "BTC-5JAN24" in said.out
+    covered = command("coverage", "--instruments", "kind=future expiry=2024-01-05")
+    assert "BTC-5JAN24 1h" in covered.out
+    assert "BTC-26JAN24" not in covered.out
+    assert command("verify", "--instruments", "perpetual currency=BTC").code == 0
+    nothing = command("backfill", "--instruments", "kind=option currency=BTC", *day)
+    assert (nothing.code, nothing.err.count("\n")) == (2, 1)
+    assert "selects no instrument that trades" in nothing.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--kind", "swap"), "--kind must be one of future, option"),
+        (("--currency", "btc"), "--currency must be one of BTC, ETH"),
+        (("--as-of", "yesterday"), "--as-of must be a day such as 2024-01-31"),
+        (("--as-of", "2999-01-01"), "--as-of 2999-01-01 is in the future: today is"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(
+    command: Command, arguments: tuple[str, ...], sentence: str
+) -> None:
+    said = command("instruments", *arguments)
+    assert (said.code, said.err.startswith(f"Error: {sentence}")) == (2, True)
+
+
+def rows(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
+    with warehouse.reading() as connection:
+        return connection.execute(query).fetchall()

@@ -1,0 +1,69 @@
+"""The batched event log in PostgreSQL says to the row what Dagster's own says."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ClassVar
+
+import dagster as dg
+import psycopg2
+import pytest
+
+from deribit_pipeline.defs import postgres_storage as books
+from deribit_pipeline_tests.defs.test_event_log import QUERIES, candles, run_all, without_identity
+from deribit_pipeline_tests.helpers.deployment import books_in
+from deribit_pipeline_tests.helpers.servers import Postgres
+
+
+def stock(url: str) -> dict[str, Any]:
+    """What a `dagster.yaml` says of Dagster's own storage."""
+    return {"storage": {"postgres": {"postgres_url": url}}}
+
+
+def written(home: Path, url: str, overrides: dict[str, Any]) -> Iterator[list[tuple[Any, ...]]]:
+    """What the tables hold after the runs, query by query."""
+    run_all(home, overrides)
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        for query in QUERIES:
+            cursor.execute(query)
+            yield [tuple(without_identity(value) for value in row) for row in cursor.fetchall()]
+
+
+def test_it_holds_the_rows_of_the_stock_storage(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "16")
+    url = postgres.database()
+    expected = list(written(tmp_path / "stock", url, stock(url)))
+    url = postgres.database()
+    assert list(written(tmp_path / "ours", url, books_in(url))) == expected
+    events = [row[0] for row in expected[0]]
+    assert events.count("ASSET_MATERIALIZATION") == 42
+    assert events.count("ASSET_MATERIALIZATION_PLANNED") == 45
+
+
+class Counting(books.SharedPostgresEventLogStorage):
+    """Counts its connections: each is one transaction."""
+
+    opened: ClassVar[int] = 0
+
+    def _connect(self) -> Any:
+        Counting.opened += 1
+        return super()._connect()
+
+
+def test_a_batch_is_one_transaction(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "16")
+    monkeypatch.setattr(books, "SharedPostgresEventLogStorage", Counting)
+    tags = {
+        "dagster/asset_partition_range_start": "A|2024-01-01",
+        "dagster/asset_partition_range_end": "B|2024-01-20",
+    }
+    overrides = books_in(database) | {"telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+        Counting.opened = 0
+        assert dg.materialize([candles], instance=instance, tags=tags).success
+    # Forty planned and forty materialized events in batches of sixteen, and the run's own.
+    assert 0 < Counting.opened < 40

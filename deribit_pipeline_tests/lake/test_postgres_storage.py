@@ -1,0 +1,66 @@
+"""Dagster's books in PostgreSQL: made by whoever comes first, whole for everyone else."""
+
+import multiprocessing
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import dagster as dg
+import psycopg2
+
+from deribit_pipeline.defs import postgres_storage as postgres
+from deribit_pipeline_tests.helpers.deployment import books_in
+from deribit_pipeline_tests.helpers.lakes import asked, locks
+
+TOGETHER = 4
+
+
+def _open(home: Path, database: str) -> None:
+    home.mkdir()
+    overrides = books_in(database) | {"telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as instance:
+        assert instance.get_runs() == []
+
+
+def _open_together(home: Path, database: str, start: Barrier) -> None:
+    start.wait()
+    _open(home, database)
+
+
+def test_processes_that_open_an_empty_database_at_once_all_start(
+    tmp_path: Path, database: str
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(TOGETHER, timeout=60)
+    openers = [
+        context.Process(target=_open_together, args=(tmp_path / str(number), database, start))
+        for number in range(TOGETHER)
+    ]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join()
+    assert [opener.exitcode for opener in openers] == [0] * TOGETHER
+
+
+def test_whoever_opens_waits_for_the_one_that_makes_the_tables(
+    tmp_path: Path, database: str
+) -> None:
+    """Together they collide now and then only: here one holds the lock until another waits."""
+    is_there = "select to_regclass('runs') is not null"
+    with (
+        ThreadPoolExecutor(1) as thread,
+        closing(psycopg2.connect(database)) as maker,
+        maker.cursor() as cursor,
+    ):
+        cursor.execute(postgres._LOCK.text)
+        other = thread.submit(_open, tmp_path / "home", database)
+        while not locks(database, granted=False) and not other.done():
+            time.sleep(0.01)
+        assert len(locks(database, granted=False)) == 1
+        assert asked(database, is_there) == [(False,)]
+        maker.rollback()
+        other.result()
+        assert asked(database, is_there) == [(True,)]

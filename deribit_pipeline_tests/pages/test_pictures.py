@@ -1,0 +1,229 @@
+"""Pages to look at: every day with its proof, candles rolled up, nothing from another host."""
+
+import csv
+import io
+import json
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles.rollup import rolled_up
+from deribit_pipeline.domain.candles import Candles, Resolution
+from deribit_pipeline.domain.proofs import DayProof, DayState
+from deribit_pipeline.domain.windows import TimeWindow, day_window
+from deribit_pipeline.pages.chart_page import MOST_CANDLES, Series, chart_page, fitting_length
+from deribit_pipeline.pages.coverage_page import coverage_page
+from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.cli.test_command_line import WEEK, Command, assert_wrong, command, rows
+
+__all__ = ["command"]  # a fixture
+
+MINUTE = Resolution.MINUTE_1
+NEW_YEAR = date(2024, 1, 1)
+ODD = "</script><b>&\"',\n"
+
+
+def proof(
+    day: date, state: DayState = DayState.COMPLETE, name: str = "BTC", **more: Any
+) -> DayProof:
+    counts = {"expected": 1440, "received": 1440, "missing": 0, "without_trades": 2, "revised": 0}
+    return DayProof(
+        name, MINUTE, day, state, content_hash="00", fetched_at=datetime(2024, 5, 1, tzinfo=UTC),
+        **counts | more,
+    )  # fmt: skip
+
+
+def views(page: str) -> list[dict[str, Any]]:
+    """What the page hands to Vega."""
+    found = re.search(r'<script type="application/json" id="pictures">(.*?)</script>', page)
+    assert found
+    return list(json.loads(found[1])["views"])
+
+
+def data(page: str) -> list[dict[str, str]]:
+    """The rows of every table in the page's views."""
+    tables = [table for view in views(page) for table in view["datasets"].values()]
+    return [row for table in tables for row in csv.DictReader(io.StringIO(table))]
+
+
+def cells(page: str) -> dict[str, dict[str, str]]:
+    return {row["day"]: row for row in data(page) if "run_id" in row}
+
+
+def a_series(proofs: list[DayProof], days: int = 1, name: str = "BTC") -> Series:
+    opened_at = np.array(["2024-01-01T00:00", "2024-01-01T12:00"], "datetime64[ms]")
+    values = np.array([[1.0, 3.0, 0.5, 2.0, 10.0, 20.0], [2.0, 2.5, 1.0, 1.5, 5.0, 7.5]])
+    window = TimeWindow(day_window(NEW_YEAR).start, day_window(NEW_YEAR).start + timedelta(days))
+    return Series(
+        name, MINUTE, window, timedelta(hours=12), Candles(opened_at, values), np.array([720, 700]),
+        {proof.day: proof for proof in proofs},
+    )  # fmt: skip
+
+
+def test_each_held_day_is_a_cell_with_its_proof(
+    command: Command, sandbox: SandboxExchange, settings: Settings, tmp_path: Path
+) -> None:
+    sandbox.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
+    command("backfill", *WEEK)
+    page = tmp_path / "coverage.html"
+    said = command("coverage", "--instruments", "BTC-PERPETUAL", "--html", str(page))
+    assert said.code == 0
+    assert "6 complete, 1 gapped" in said.out
+    held = cells(page.read_text())
+    assert len(held) == 7
+    gapped = held["2024-01-02"]
+    assert (gapped["state"], gapped["expected"], gapped["missing"]) == ("gapped", "1440", "1")
+    assert gapped["gaps"] == "00:00"
+    assert [(gapped["run_id"],)] == rows(settings, "select distinct run_id from candle_days")
+    assert [path.name for path in tmp_path.glob("*.html*")] == ["coverage.html"]
+
+
+def test_gaps_beyond_those_named_are_counted() -> None:
+    key = ("candles_1m", "BTC", NEW_YEAR)
+    gaps = {key: ["03:00", "03:01"]}
+    page = coverage_page([proof(NEW_YEAR, DayState.GAPPED, missing=1200)], {}, gaps, "w.duckdb")
+    assert cells(page)["2024-01-01"]["gaps"] == "03:00, 03:01 and 1,198 more"
+
+
+def test_a_long_history_has_a_row_for_each_year() -> None:
+    days = [date(2022, 2, 28), date(2023, 7, 1), date(2024, 2, 29)]
+    page = coverage_page([proof(day) for day in days], {}, {}, "w.duckdb")
+    assert [cell["row"] for cell in cells(page).values()] == ["0", "1", "2"]
+    [view] = views(page)
+    [labels] = [one["value"] for one in view["params"] if one["name"] == "labels"]
+    assert labels == ["BTC 1m   2022", "2023", "2024"]
+    assert [cell["days"] for cell in cells(page).values()] == ["2", "1", "1"]  # no 29th in 2022
+
+
+def test_a_page_loads_nothing_from_elsewhere() -> None:
+    for page in (
+        coverage_page([proof(NEW_YEAR)], {}, {}, "w.duckdb"),
+        chart_page([a_series([proof(NEW_YEAR)])], "w.duckdb"),
+    ):
+        own = page.replace(re.findall(r"<script>.*?</script>", page, re.DOTALL)[0], "")
+        assert not re.search(r"https?://", re.sub(r'"\$schema":"[^"]*"', "", own))
+        assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
+        assert not re.search(r"""(import|url)\s*\(?\s*["']?https?://""", page)
+        assert "default-src 'none'" in page  # and the browser sees to it
+
+
+def test_odd_names_stay_text() -> None:
+    covered = coverage_page([proof(NEW_YEAR, name=ODD)], {}, {}, ODD)
+    drawn = chart_page([a_series([proof(NEW_YEAR)], name=ODD)], ODD)
+    for page in (covered, drawn):
+        assert "<b>" not in page.split("<script>")[0]
+        assert len(views(page)) == 1
+    assert cells(covered)["2024-01-01"]["series"] == f"{ODD} 1m"
+
+
+def test_days_that_are_not_complete_are_marked() -> None:
+    days = [NEW_YEAR + timedelta(n) for n in range(5)]
+    page = chart_page(
+        [a_series([proof(days[0]), proof(days[1], DayState.GAPPED, missing=3),
+                   proof(days[2], DayState.GAPPED, missing=4), proof(days[4], DayState.OPEN)], 5)],
+        "w.duckdb",
+    )  # fmt: skip
+    marked = {row["days"]: (row["words"], row["missing"]) for row in data(page) if "words" in row}
+    assert marked == {
+        "2024-01-02 to 2024-01-03": ("gapped", "7"),
+        "2024-01-04": ("never asked for", "0"),
+        "2024-01-05": ("open", "0"),
+    }
+    assert "days: 1 complete, 1 open, 2 gapped, 1 never asked for" in page
+
+
+@pytest.mark.parametrize(
+    ("resolution", "days", "minutes"),
+    [
+        ("1", 2, 1),
+        ("1", 3, 3),
+        ("1", 22, 15),
+        ("1", 365, 180),
+        ("60", 851, 720),
+        ("1D", 3001, 2880),
+    ],
+)
+def test_more_candles_than_a_screen_shows_are_rolled_up(
+    resolution: str, days: int, minutes: int
+) -> None:
+    length = Resolution(resolution)
+    window = TimeWindow(day_window(NEW_YEAR).start, day_window(NEW_YEAR).start + timedelta(days))
+    drawn = fitting_length(length, window, days * length.candles_per_day)
+    assert drawn == timedelta(minutes=minutes)
+    assert window.duration / drawn <= MOST_CANDLES
+
+
+def test_a_longer_candle_is_made_of_those_that_open_in_it(
+    command: Command, warehouse: Warehouse
+) -> None:
+    command("backfill", *WEEK)
+    window = day_window(NEW_YEAR)
+    with warehouse.reading() as connection:
+        minutes = reads.candles(connection, "BTC-PERPETUAL", MINUTE, window)
+        hours, held = rolled_up(connection, "BTC-PERPETUAL", MINUTE, window, timedelta(hours=1))
+    by_hour = minutes.values.reshape(24, 60, 6)
+    assert hours.opened_at.tolist() == minutes.opened_at[::60].tolist()
+    assert hours.values[:, :4].tolist() == np.column_stack(
+        (by_hour[:, 0, 0], by_hour[:, :, 1].max(1), by_hour[:, :, 2].min(1), by_hour[:, -1, 3])
+    ).tolist()  # fmt: skip
+    assert hours.values[:, 4:] == pytest.approx(by_hour[:, :, 4:].sum(1))
+    assert held.tolist() == [60] * 24
+
+
+def test_a_chart_says_that_it_is_rolled_up(command: Command, tmp_path: Path) -> None:
+    command("backfill", *WEEK)
+    page = tmp_path / "chart.html"
+    said = command("chart", *WEEK, "--html", str(page))
+    assert (said.code, said.out) == (0, "")
+    assert "5m candles, rolled up from 10,080 candles of 1m" in page.read_text()
+    assert len([row for row in data(page.read_text()) if "volume_base" in row]) >= 2 * 7 * 288
+
+
+@pytest.mark.parametrize(
+    ("resolution", "candles", "opens"),
+    [("60", 48, "2024-01-01T00:00"), ("1D", 3, "2023-12-31T08:00")],
+)
+def test_where_only_minutes_are_held_a_chart_is_made_of_them(
+    command: Command, tmp_path: Path, resolution: str, candles: int, opens: str
+) -> None:
+    command("backfill", *WEEK)
+    page = tmp_path / "chart.html"
+    days = ("--instruments", "BTC-PERPETUAL", "--start", "2024-01-01", "--end", "2024-01-02")
+    said = command("chart", *days, "--resolution", resolution, "--html", str(page))
+    assert said.code == 0
+    label = Resolution(resolution).label
+    assert f"{label} candles, rolled up from 2,880 candles of 1m." in page.read_text()
+    drawn = [row for row in data(page.read_text()) if "volume_base" in row]
+    assert len(drawn) == candles
+    assert np.datetime64(int(drawn[0]["opened"]), "ms") == np.datetime64(opens)
+    assert drawn[1]["held"] == drawn[1]["expected"]
+
+
+def test_what_cannot_be_drawn_or_written_is_one_sentence(
+    command: Command, settings: Settings, tmp_path: Path
+) -> None:
+    command("backfill", *WEEK)
+    page = str(tmp_path / "page.html")
+    assert_wrong(
+        command("chart", "--instruments", "SOL_USDC-PERPETUAL", "--html", page),
+        "holds no 1m candle of SOL_USDC-PERPETUAL",
+    )
+    late = ("--start", "2024-02-01", "--html", page)
+    assert_wrong(
+        command("chart", "--instruments", "BTC-PERPETUAL", *late),
+        "holds no 1m candle of BTC-PERPETUAL from 2024-02-01",
+    )
+    hourly = ("--instruments", "ETH_USDC-PERPETUAL", "--resolution", "60", "--html", page)
+    assert_wrong(command("chart", *hourly), "holds no 1h or 1m candle of ETH_USDC-PERPETUAL.")
+    assert_wrong(command("coverage", "--html", f"{tmp_path}/none/x.html"), "is no folder")
+    assert_wrong(command("coverage", "--html", str(tmp_path)), "is a folder")
+    before = settings.warehouse.read_bytes()
+    assert_wrong(command("coverage", "--html", str(settings.warehouse)), "is no page")
+    assert settings.warehouse.read_bytes() == before

@@ -1,0 +1,140 @@
+"""A small warehouse of the version of today, with days of every dataset, from the sandbox.
+
+    python -m deribit_pipeline_tests.warehouse.golden.make FOLDER
+
+writes `version_N.duckdb.xz` and `version_N.csv`, the hashes of its days, into the folder.
+"""
+
+import csv
+import lzma
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from deribit_pipeline.datasets.registry import CANDLES, DATASETS, ROW_DATASETS
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.instruments.refresh import refresh
+from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
+from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.sandbox.server import serving
+from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.schema import SCHEMA_VERSION
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+DAYS = list(days_between(date(2024, 4, 7), date(2024, 4, 10)))
+"""The last of them is not over yet."""
+
+NOW = datetime(2024, 4, 10, 2, 0, 30, tzinfo=UTC)
+FUTURE = "BTC-5JAN24"
+FUTURE_DAYS = list(days_between(date(2024, 1, 2), date(2024, 1, 6)))
+"""It expires on the last but one of them."""
+
+PAIR = ("BTC-PERPETUAL", "ETH-PERPETUAL")
+
+_MINUTES, _HOURS, _THREE_HOURS, _DAILY = (
+    CANDLES[resolution]
+    for resolution in (
+        Resolution.MINUTE_1, Resolution.HOUR_1, Resolution.HOUR_3, Resolution.DAY_1
+    )
+)  # fmt: skip
+_SERIES = {
+    SeriesKind.INSTRUMENT: PAIR,
+    SeriesKind.CURRENCY: ("BTC",),
+    SeriesKind.INDEX: ("btc_usd",),
+}
+
+
+def make(folder: Path) -> None:
+    """Make the warehouse and the list of its days."""
+    name = f"version_{SCHEMA_VERSION}"
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "warehouse.duckdb"
+        _fill(path)
+        (folder / f"{name}.duckdb.xz").write_bytes(lzma.compress(path.read_bytes(), preset=9))
+        days = hashes(Warehouse(path, Environment.SANDBOX))
+    with (folder / f"{name}.csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(days)
+
+
+def hashes(warehouse: Warehouse) -> list[tuple[str, ...]]:
+    """Dataset, series, day, state, rows expected, received and missing, and content hash of each
+    day."""
+    candles = " ".join(f"when '{res.value}' then '{it.name}'" for res, it in CANDLES.items())
+    with warehouse.reading(as_it_is=True) as connection:
+        found = connection.execute(
+            f"""
+            select case resolution {candles} end, instrument_name, day, state, expected, received,
+                   missing, content_hash
+            from candle_days
+            union all
+            select dataset, series, day, state, expected, received, missing, content_hash
+            from dataset_days
+            order by all
+            """
+        ).fetchall()
+    return [tuple(map(str, row)) for row in found]
+
+
+def _fill(path: Path) -> None:
+    sandbox = SandboxExchange(NOW.timestamp, per_second=0)
+    with serving(sandbox, Faults()) as url:
+        settings = Settings(
+            Environment.SANDBOX, url, warehouse=path, requests_per_second=1_000_000.0,
+            client_id=CLIENT_ID, client_secret=CLIENT_SECRET,
+        )  # fmt: skip
+        warehouse = Warehouse(path, Environment.SANDBOX)
+        with open_exchange(settings) as exchange:
+            refresh(exchange, warehouse, "BTC", "run 0")
+            _lose(sandbox)
+            for dataset in (_MINUTES, _HOURS, _THREE_HOURS, _DAILY):
+                _backfill(exchange, warehouse, dataset, PAIR, DAYS)
+            _backfill(exchange, warehouse, _HOURS, [FUTURE], FUTURE_DAYS)
+            for dataset in ROW_DATASETS:
+                if dataset.name in ("trades", "candles_rebuilt"):
+                    _backfill(exchange, warehouse, dataset, [FUTURE], FUTURE_DAYS)
+                else:
+                    _backfill(exchange, warehouse, dataset, _SERIES[dataset.series], DAYS)
+            _revise(sandbox)
+            _backfill(exchange, warehouse, _MINUTES, PAIR, DAYS[:1], force=True)
+            funding = DATASETS["funding_rates"]
+            _backfill(exchange, warehouse, funding, PAIR, DAYS[:1], force=True)
+
+
+def _lose(sandbox: SandboxExchange) -> None:
+    """Gaps of candles and of funding rates on the second day."""
+    start = ms_of(DAYS[1])
+    sandbox.lack("ETH-PERPETUAL", start + 60_000 * 600, start + 60_000 * 607)
+    sandbox.funding.lack("ETH-PERPETUAL", start + 3_600_000 * 5, start + 3_600_000 * 6)
+
+
+def _revise(sandbox: SandboxExchange) -> None:
+    """Other values of a candle and of a funding rate of the first day."""
+    start = ms_of(DAYS[0])
+    sandbox.revise("BTC-PERPETUAL", start + 60_000 * 5, 77.0)
+    sandbox.funding.revise("BTC-PERPETUAL", start + 3_600_000 * 5, 0.25)
+
+
+def _backfill(
+    exchange: Exchange, warehouse: Warehouse, dataset: Dataset, series: Sequence[str],
+    days: Sequence[date], *, force: bool = False,
+) -> None:  # fmt: skip
+    job = Job(f"run of {dataset.name}", {name: list(days) for name in series})
+    outcome = ForegroundBackfill(exchange, warehouse).backfill(dataset, job, force=force)
+    assert not outcome.failures, outcome.failures
+
+
+def ms_of(day: date) -> int:
+    """When a day begins, as the exchange writes it."""
+    return (day - date(1970, 1, 1)) // timedelta(milliseconds=1)
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))
