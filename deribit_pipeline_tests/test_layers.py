@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 
 LAYERS = (
-    ("__init__", "addresses", "log_file", "masking", "outside_text", "processes"),
+    ("addresses", "log_file", "masking", "outside_text", "processes", "version"),
     ("errors",),
     ("domain", "logs", "sandbox"),
     ("home", "selection", "variables"),
@@ -18,7 +18,9 @@ LAYERS = (
     ("engine",),
     ("lake",),
     ("datasets",),
+    ("reader",),
     ("assumptions", "export", "pages", "read"),
+    ("__init__",),
     ("defs",),
     ("definitions",),
     ("cli",),
@@ -58,9 +60,9 @@ THIRD_PARTY = {
     "concurrent_log_handler": {"log_file"},
     "dotenv": {"variables"},
     "tenacity": {"exchange", "lake", "warehouse"},
-    "pandas": {"engine", "warehouse"},
-    "polars": {"warehouse"},
-    "pyarrow": {"export"},
+    "pandas": {"engine", "reader"},
+    "polars": {"reader"},
+    "pyarrow": {"export", "reader"},
     "psycopg2": {"lake"},
 }
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

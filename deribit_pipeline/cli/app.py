@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from deribit_pipeline import __version__
+from deribit_pipeline.version import __version__
 
 DATASETS = "{datasets}"
 """In the help of an option: the names of all datasets."""
