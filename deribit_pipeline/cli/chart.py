@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli import instrument_choice as universe
 from deribit_pipeline.cli import page_files as pages
-from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.candles.rollup import origin_of, rolled_up
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.location import Location
 from deribit_pipeline.domain.proofs import DayProof

@@ -12,8 +12,8 @@ from rich.text import Text
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli import page_files as pages
 from deribit_pipeline.cli.terminal import is_ascii, stderr, stdout
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.registry import CANDLES, Selection, warning_of
+from deribit_pipeline.datasets.candles import CANDLES, reads
+from deribit_pipeline.datasets.registry import Selection, warning_of
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FAILED, DayState, Proof
 from deribit_pipeline.domain.windows import spans_of

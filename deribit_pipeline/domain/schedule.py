@@ -32,16 +32,12 @@ class Schedule:
     again: Again | None = None
 
 
-def hourly(
-    minute: int, due: Due = Due.TODAY | Due.LAST_WEEK | Due.REPAIR
-) -> Schedule:
+def hourly(minute: int, due: Due = Due.TODAY | Due.LAST_WEEK | Due.REPAIR) -> Schedule:
     """Every hour, at this minute. Raises ValueError for a minute that no hour has."""
     return Schedule("hourly", f"{time(minute=minute).minute} * * * *", due)
 
 
-def daily(
-    at: str, due: Due = Due.LAST_WEEK | Due.REPAIR, again: Again | None = None
-) -> Schedule:
+def daily(at: str, due: Due = Due.LAST_WEEK | Due.REPAIR, again: Again | None = None) -> Schedule:
     """Every day at a time such as "00:12". Raises ValueError for what is no time of day."""
     moment = time.fromisoformat(at)
     return Schedule("daily", f"{moment.minute} {moment.hour} * * *", due, again)

@@ -7,7 +7,7 @@ from datetime import datetime
 from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.candles.days import FetchedDay, prove
 from deribit_pipeline.datasets.candles.writes import Provenance, write_days
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import day_window

@@ -11,9 +11,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.grid import LATENCY, Grid
+from deribit_pipeline.datasets.candles.grid import Grid
 from deribit_pipeline.datasets.candles.requests import cover
 from deribit_pipeline.domain.windows import (
+    LATENCY,
     Moments,
     TimeWindow,
     from_moment64,

@@ -56,7 +56,7 @@ def rows(
 
     `only` names values of columns, such as a resolution: these columns are left out.
     """
-    table, only = datasets.table_of(dataset), only or {}
+    table, only = dataset.table, only or {}
     columns = [column.name for column in table.columns_but(table.key[0]) if column.name not in only]
     days = days_of(window)
     proofs: dict[date, Proof] = {

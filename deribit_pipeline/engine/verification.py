@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.candles.days import contradictions
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS, Selection
+from deribit_pipeline.datasets.registry import DATASETS, Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DatasetProof, DayProof

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from deribit_pipeline.datasets.market_tables import INSTRUMENTS
-from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS, TRADES
+from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import LAKE, Lake, ObjectStorage
@@ -34,6 +34,7 @@ from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxE
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.proof_tables import DATASET_REVISIONS, FAILED_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import date
 
 from deribit_pipeline.datasets.candles_rebuilt import former_trades
-from deribit_pipeline.datasets.candles_rebuilt import rules as rebuilt
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.candles_rebuilt import made as rebuilt
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
 from deribit_pipeline.engine import dataset_reads as datasets
 from deribit_pipeline.engine.rows import FetchedRows, count_of, some_of
@@ -84,3 +84,6 @@ def _incomplete(name: str, day: date, proof: DatasetProof | None) -> IncompleteT
         method="candles of trades",
         params={"instrument_name": name, "day": day},
     )
+
+
+SOURCE = RebuiltCandles()

@@ -179,3 +179,6 @@ def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedRows | Fai
         verdict=witnessed.verdict,
         cross_check=witnessed.cross_check,
     )
+
+
+SOURCE = TradesSource()

@@ -7,7 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from deribit_pipeline.datasets.registry import CANDLES_REBUILT, TRADES
+from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.specification import COMBO, INVERSE
 from deribit_pipeline.domain.windows import days_between

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets.funding_rates.source import FundingRates
+from deribit_pipeline.datasets.funding_rates.table import TABLE as FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates.wire import rates
-from deribit_pipeline.datasets.market_tables import FUNDING_RATES
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import to_ms
 from deribit_pipeline.engine.rows import Columns, count_of

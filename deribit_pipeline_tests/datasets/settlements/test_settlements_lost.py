@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.datasets.registry import SETTLEMENTS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.source import SettlementsSource
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import days_between

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades import hosts as trade_hosts
 from deribit_pipeline.datasets.trades.hours import hourly, kind_of
 from deribit_pipeline.datasets.trades.source import TradesSource

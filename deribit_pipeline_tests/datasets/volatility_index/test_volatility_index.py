@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.market_tables import VOLATILITY_INDEX
 from deribit_pipeline.datasets.volatility_index.source import VolatilityIndexCandles
+from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY_INDEX
 from deribit_pipeline.datasets.volatility_index.wire import DATA, index_page
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import TimeWindow, to_ms
