@@ -4,7 +4,7 @@ settlements, prices."""
 from dataclasses import replace
 
 from deribit_pipeline.datasets.candles.table import INSTRUMENT, OPENED_AT, VALUES
-from deribit_pipeline.warehouse.tables import Column, Table, View
+from deribit_pipeline.domain.tables import Column, Table, View
 
 _CURRENCY = Column("currency", "varchar", "The currency, by Deribit's own name.")
 _INDEX_NAME = Column("index_name", "varchar", "The price index, by Deribit's own name.")

@@ -20,6 +20,7 @@ from deribit_pipeline.datasets.candles.table import (
 from deribit_pipeline.datasets.registry import CANDLES as CANDLES_OF
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.dataset_reads import beginning_of, day_of, table_of
 from deribit_pipeline.engine.proof_hashes import sum_of
@@ -32,7 +33,6 @@ from deribit_pipeline.warehouse.proof_tables import (
     SERIES_PROOFS,
 )
 from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
-from deribit_pipeline.warehouse.tables import Table
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 DatasetDay = tuple[str, str, date]

@@ -13,9 +13,9 @@ from deribit_pipeline.datasets.account import table as account_tables
 from deribit_pipeline.datasets.candles.reads import days_with_verdict
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
+from deribit_pipeline.domain.tables import Column, Table
 from deribit_pipeline.domain.windows import ONE_DAY, day_window
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import Column, Table
 
 Rows = dict[str, NDArray[Any]]
 """Rows by column in the table's order, without that of the series: float64 (NaN for null), int64,

@@ -10,12 +10,12 @@ import duckdb
 
 from deribit_pipeline.datasets.account import table as account_tables
 from deribit_pipeline.datasets.candles.table import CANDLE_DAYS, CANDLES
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.engine.poorer import what_is_lost
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import OWNER_ONLY
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole_files import keep_beside, require_file, whole_file
 

@@ -1,6 +1,6 @@
 """The tables of one's own account, filled only where an API key is set."""
 
-from deribit_pipeline.warehouse.tables import Column, Table
+from deribit_pipeline.domain.tables import Column, Table
 
 _CURRENCY = Column("currency", "varchar", "The currency, by Deribit's own name.")
 _TOLD = Column("told", "json", "The whole entry as the exchange told it, its names sorted.")

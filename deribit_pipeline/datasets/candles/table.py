@@ -1,6 +1,6 @@
 """The tables and views of candles."""
 
-from deribit_pipeline.warehouse.tables import CROSS_CHECK, PROOF_HASH, Column, Table, View
+from deribit_pipeline.domain.tables import CROSS_CHECK, PROOF_HASH, Column, Table, View
 
 _CHART = "public/get_tradingview_chart_data"
 
