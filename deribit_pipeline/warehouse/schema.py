@@ -10,8 +10,8 @@ from deribit_pipeline.datasets.account import views as account_views
 from deribit_pipeline.datasets.candles import table as candle_tables
 from deribit_pipeline.datasets.candles import volatility_views
 from deribit_pipeline.datasets.funding_rates import views as funding_views
+from deribit_pipeline.domain import proof_tables as dataset_tables
 from deribit_pipeline.domain.tables import Column, Table, View
-from deribit_pipeline.warehouse import proof_tables as dataset_tables
 
 SCHEMA_VERSION = 5
 

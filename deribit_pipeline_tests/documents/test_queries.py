@@ -9,9 +9,9 @@ import pytest
 
 from deribit_pipeline.datasets import market_tables
 from deribit_pipeline.datasets.candles import table as candle_tables
+from deribit_pipeline.domain import proof_tables as dataset_tables
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
-from deribit_pipeline.warehouse import proof_tables as dataset_tables
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.held import hold, hold_minutes
 

@@ -19,8 +19,8 @@ from deribit_pipeline.datasets.registry import (
 )
 from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rows import FetchedRows, rows_hash
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, rows_hash
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange

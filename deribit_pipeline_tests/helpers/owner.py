@@ -11,8 +11,8 @@ import numpy as np
 
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.source import ACCOUNT_SOURCES, AccountSource
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange, open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange

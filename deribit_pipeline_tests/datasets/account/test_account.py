@@ -19,9 +19,9 @@ from deribit_pipeline.datasets.account.source import (
 )
 from deribit_pipeline.datasets.registry import USER_TRADES
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.dataset_reads import table_of
-from deribit_pipeline.engine.rows import FetchedRows, count_of, prove_rows
+from deribit_pipeline.engine.row_reads import table_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.sandbox.exchange import TOKEN_LIFE, SandboxExchange
 from deribit_pipeline.sandbox.market import DAY, MINUTE

@@ -19,8 +19,8 @@ from deribit_pipeline.datasets.registry import (
 from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows, rows_hash
 from deribit_pipeline.engine.plausible import with_impossible
-from deribit_pipeline.engine.rows import FetchedRows, ProvedRows, prove_rows, rows_hash
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse

@@ -10,8 +10,8 @@ from deribit_pipeline.datasets.delivery_prices.source import DeliveryPricesSourc
 from deribit_pipeline.datasets.registry import DELIVERY_PRICES
 from deribit_pipeline.datasets.rolling import source as rolling
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import count_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline_tests.conftest import Clock

@@ -13,7 +13,7 @@ from deribit_pipeline.datasets.registry import DELIVERY_PRICES, HISTORICAL_VOLAT
 from deribit_pipeline.datasets.rolling import wire as prices
 from deribit_pipeline.datasets.rolling.proof import read_window
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.rows import count_of
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
