@@ -17,7 +17,7 @@ from deribit_pipeline.datasets.registry import Selection, warning_of
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FAILED, DayState, Proof
 from deribit_pipeline.domain.windows import spans_of
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.failed_days import FailedDay, failed_days
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.engine.selected_series import span

@@ -12,13 +12,13 @@ from deribit_pipeline.datasets.candles.table import CANDLE_DAYS
 from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.pages.run_sketch import Sketch, data_url
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
 
 # How many failed days a message names before it counts the rest.
 _NAMED = 10

@@ -20,18 +20,18 @@ from deribit_pipeline.datasets.candles.table import (
 )
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.tables import Table
-from deribit_pipeline.domain.windows import ONE_DAY
-from deribit_pipeline.engine.dataset_reads import beginning_of, day_of
-from deribit_pipeline.engine.proof_hashes import sum_of
-from deribit_pipeline.engine.series_proofs import Added, add_to_series
-from deribit_pipeline.warehouse.place import SOURCE, Change, Connection
-from deribit_pipeline.warehouse.proof_tables import (
+from deribit_pipeline.domain.proof_tables import (
     DATASET_DAYS,
     DATASET_GAPS,
     DATASET_REVISIONS,
     SERIES_PROOFS,
 )
+from deribit_pipeline.domain.tables import Table
+from deribit_pipeline.domain.windows import ONE_DAY
+from deribit_pipeline.engine.proof_hashes import sum_of
+from deribit_pipeline.engine.row_reads import beginning_of, day_of
+from deribit_pipeline.engine.series_proofs import Added, add_to_series
+from deribit_pipeline.warehouse.place import SOURCE, Change, Connection
 from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
 from deribit_pipeline.warehouse.warehouse import Warehouse
 

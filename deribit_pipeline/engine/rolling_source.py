@@ -8,10 +8,10 @@ from datetime import date, timedelta
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import malformed_of
 from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.engine.dataset_reads import proofs, rows_of
+from deribit_pipeline.domain.rows import FetchedRows, Keys, count_of
 from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
 from deribit_pipeline.engine.rolling_window import RollingWindow, read_window
-from deribit_pipeline.engine.rows import FetchedRows, Keys, count_of
+from deribit_pipeline.engine.row_reads import proofs, rows_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient

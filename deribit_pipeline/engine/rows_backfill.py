@@ -10,11 +10,11 @@ from datetime import date
 import numpy as np
 
 from deribit_pipeline.domain.dataset import Dataset, Group
+from deribit_pipeline.domain.rows import Columns, FetchedRows, differences, keys_of, some_of
 from deribit_pipeline.engine.backfill import Backfill, reason_of
 from deribit_pipeline.engine.books import RowBook
-from deribit_pipeline.engine.dataset_writes import unprove
+from deribit_pipeline.engine.day_writes import unprove
 from deribit_pipeline.engine.jobs import Days, Job
-from deribit_pipeline.engine.rows import Columns, FetchedRows, differences, keys_of, some_of
 from deribit_pipeline.engine.source import FailedDays, source_of
 from deribit_pipeline.engine.writing import OnWritten, Writer
 from deribit_pipeline.errors import (

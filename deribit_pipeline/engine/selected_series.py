@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, days_between, spans_of
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.errors import IncompleteDays
 from deribit_pipeline.warehouse.place import Connection
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Protocol, cast
 
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.rows import FetchedRows
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse

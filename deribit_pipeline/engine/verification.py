@@ -11,12 +11,12 @@ from deribit_pipeline.datasets.registry import DATASETS, Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DatasetProof, DayProof
+from deribit_pipeline.domain.rows import contradictions_of_rows, count_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, days_between, moment64
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine import unproved
 from deribit_pipeline.engine.proof_hashes import Facts, read_facts
 from deribit_pipeline.engine.proof_reads import proofs
-from deribit_pipeline.engine.rows import contradictions_of_rows, count_of
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse import structure
 from deribit_pipeline.warehouse.place import Connection

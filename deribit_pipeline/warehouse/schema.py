@@ -5,8 +5,9 @@ three times larger. One row per key rests on writing days whole in one transacti
 """
 
 from deribit_pipeline.datasets import registry
+from deribit_pipeline.domain import proof_tables
 from deribit_pipeline.domain.tables import Column, Table, View
-from deribit_pipeline.warehouse import instrument_tables, proof_tables
+from deribit_pipeline.warehouse import instrument_tables
 
 SCHEMA_VERSION = 5
 

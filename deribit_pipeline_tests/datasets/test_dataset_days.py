@@ -24,8 +24,7 @@ from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.engine.incomplete import incomplete_days
-from deribit_pipeline.engine.rows import (
+from deribit_pipeline.domain.rows import (
     Columns,
     FetchedRows,
     count_of,
@@ -33,6 +32,7 @@ from deribit_pipeline.engine.rows import (
     prove_rows,
     some_of,
 )
+from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.dataset_rows import (

@@ -14,9 +14,9 @@ from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILIT
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
+from deribit_pipeline.domain import proof_tables as dataset_tables
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
-from deribit_pipeline.warehouse import proof_tables as dataset_tables
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.held import hold, hold_minutes

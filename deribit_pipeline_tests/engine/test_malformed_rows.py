@@ -14,8 +14,8 @@ from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILIT
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rows import FetchedRows, rows_hash
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, rows_hash
 from deribit_pipeline.engine.source import FailedDays, source_of
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange

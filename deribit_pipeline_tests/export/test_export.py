@@ -19,7 +19,7 @@ from deribit_pipeline import read
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.held import hold, hold_minutes
 from deribit_pipeline_tests.helpers.processes import name_warehouse

@@ -9,9 +9,9 @@ from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.domain.rows import Columns, FetchedRows, keys_of, rows_hash, some_of
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.books import RowBook
-from deribit_pipeline.engine.rows import Columns, FetchedRows, keys_of, rows_hash, some_of
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 DAY, NAME = date(2024, 1, 1), "BTC-PERPETUAL"

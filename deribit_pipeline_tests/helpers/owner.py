@@ -12,8 +12,8 @@ import numpy as np
 from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.source import AccountSource
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange, open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange

@@ -18,6 +18,7 @@ from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import LAKE, Lake, ObjectStorage
+from deribit_pipeline.domain.proof_tables import DATASET_REVISIONS, FAILED_DAYS
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine import copies, migration
 from deribit_pipeline.engine.copies import Span, held_days
@@ -36,7 +37,6 @@ from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.proof_tables import DATASET_REVISIONS, FAILED_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
 from deribit_pipeline_tests.helpers.commands import Command, commands

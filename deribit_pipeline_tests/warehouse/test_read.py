@@ -15,8 +15,8 @@ from deribit_pipeline.datasets.funding_rates.table import TABLE as FUNDING_RATES
 from deribit_pipeline.datasets.trades.table import TABLE as TRADES
 from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY_INDEX
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.errors import IncompleteDays, InputError
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers.held import hold

@@ -16,12 +16,12 @@ from deribit_pipeline.datasets.candles.writes import Provenance, write_days
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Location
+from deribit_pipeline.domain.proof_tables import SERIES_PROOFS
 from deribit_pipeline.domain.proofs import ProvedDay
 from deribit_pipeline.domain.windows import day_window, moment64
 from deribit_pipeline.engine.series_proofs import written_sums
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.warehouse import schema
-from deribit_pipeline.warehouse.proof_tables import SERIES_PROOFS
 from deribit_pipeline.warehouse.warehouse import Warehouse, migrate
 from deribit_pipeline_tests.conftest import both_stores
 

@@ -29,10 +29,10 @@ from deribit_pipeline.datasets.account.proof import (
 from deribit_pipeline.datasets.settlements.proof import MOST_A_SECOND
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
+from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of
 from deribit_pipeline.domain.windows import day_window, days_between, from_ms, to_ms
 from deribit_pipeline.engine.following import Progress, TooManyPages, new_rows, united, with_page
 from deribit_pipeline.engine.repeated_requests import agreed, once
-from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient

@@ -23,8 +23,8 @@ from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES
 from deribit_pipeline.datasets.settlements.delivered import settled_at
 from deribit_pipeline.datasets.settlements.deliveries import delivery_checked
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
+from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of, joined_rows
 from deribit_pipeline.engine.repeated_requests import agreed, expectations, insisted, once
-from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of, joined_rows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.settlements.delivered import delivery_prices
 from deribit_pipeline.datasets.settlements.deliveries import index_checked
+from deribit_pipeline.domain.rows import some_of
 from deribit_pipeline.engine.rolling_source import Check, RollingSource
-from deribit_pipeline.engine.rows import some_of
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.entries import Readings
 from deribit_pipeline.exchange.methods import Told

@@ -18,8 +18,8 @@ from deribit_pipeline.datasets.account.source import (
     ask_trades,
 )
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.sandbox.exchange import TOKEN_LIFE, SandboxExchange
 from deribit_pipeline.sandbox.market import DAY, MINUTE

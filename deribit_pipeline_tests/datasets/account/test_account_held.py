@@ -16,8 +16,8 @@ from deribit_pipeline.datasets.account.source import (
 )
 from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.engine.books import RowBook
-from deribit_pipeline.engine.rows import count_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.settings import Settings

@@ -10,8 +10,8 @@ from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.delivery_prices.source import DeliveryPricesSource
 from deribit_pipeline.datasets.index_prices import source as index_prices
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import count_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline_tests.conftest import Clock

@@ -12,9 +12,9 @@ from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILIT
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.rolling import wire as prices
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.rolling_window import read_window
-from deribit_pipeline.engine.rows import count_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded

@@ -10,9 +10,9 @@ import pytest
 from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates.views import VIEWS
 from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
 from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.helpers.pipeline import ms
 

@@ -13,12 +13,12 @@ from deribit_pipeline.datasets.historical_volatility import source as historical
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.index_prices import source as index_prices
 from deribit_pipeline.domain.proofs import DatasetProof, DayState
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rolling_source import RollingSource
 from deribit_pipeline.engine.rolling_window import NO_LONGER_TOLD
-from deribit_pipeline.engine.rows import count_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange

@@ -11,9 +11,9 @@ from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.proof import settlement_currency
 from deribit_pipeline.datasets.settlements.wire import settlements
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import FetchedRows, prove_rows
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.breaches import breaches
-from deribit_pipeline.engine.rows import FetchedRows, prove_rows
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.settlements import Cut
 from deribit_pipeline.warehouse.warehouse import Warehouse

@@ -22,8 +22,8 @@ from deribit_pipeline.datasets.trades.proof import (
 )
 from deribit_pipeline.datasets.trades.table import TABLE as TABLE
 from deribit_pipeline.datasets.trades.wire import trades
+from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import Columns
 from deribit_pipeline.errors import DeribitBadPayload
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 3)

@@ -11,14 +11,14 @@ import numpy as np
 from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS, DATASET_GAPS
 from deribit_pipeline.domain.proofs import DatasetProof
 from deribit_pipeline.domain.tables import Column, Table
-from deribit_pipeline.engine.dataset_reads import Rows, day_parameters, on_day
 from deribit_pipeline.engine.proof_hashes import proof_hash, stored, sum_of
+from deribit_pipeline.engine.row_reads import Rows, day_parameters, on_day
 from deribit_pipeline.engine.series_proofs import NO_HASH_YET, add_to_series, hashed_anew
 from deribit_pipeline.warehouse.connections import insert_rows
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS, DATASET_GAPS
 
 _OF_DAY = "dataset = $dataset and series = $series and day = $day"
 
