@@ -14,9 +14,9 @@ from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILIT
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.plausible import with_impossible
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows, rows_hash
-from deribit_pipeline.engine.plausible import with_impossible
 from deribit_pipeline.engine.source import source_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
