@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 
 LAYERS = (
-    ("__init__", "addresses", "log_file", "masking", "outside_text", "processes"),
+    ("__init__", "addresses", "masking", "outside_text", "processes"),
     ("errors",),
     ("domain", "logs", "sandbox"),
     ("home", "selection", "variables"),
@@ -55,7 +55,7 @@ THIRD_PARTY = {
     "vl_convert": {"pages"},
     "starlette": {"defs", "sandbox"},
     "uvicorn": {"sandbox"},
-    "concurrent_log_handler": {"log_file"},
+    "concurrent_log_handler": {"logs"},
     "dotenv": {"variables"},
     "tenacity": {"exchange", "lake", "warehouse"},
     "pandas": {"engine", "warehouse"},

@@ -10,8 +10,10 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+from typer.main import get_command
 
-from deribit_pipeline.cli.main import app, exit_code
+from deribit_pipeline.cli.app import COMMANDS, Commands, app
+from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -338,8 +340,9 @@ def test_a_warehouse_of_another_environment_is_refused(
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    commands = {info.callback.__name__: info for info in app.registered_commands if info.callback}
-    assert set(commands) == {
+    group = get_command(app)
+    assert isinstance(group, Commands)
+    assert set(COMMANDS) == {
         "backfill",
         "backup",
         "chart",
@@ -349,18 +352,17 @@ def test_every_command_has_help_with_an_example() -> None:
         "instruments",
         "logs",
         "maintain",
-        "migrate_warehouse",
+        "migrate-warehouse",
         "prune",
         "repair",
         "verify",
         "sandbox",
         "ui",
     }
-    for name, info in commands.items():
-        assert info.callback
-        assert info.callback.__doc__
-        spelled = name.replace("_", "-")
-        assert re.search(rf"Example: .*deribit-pipeline {spelled}", info.epilog or "")
+    for name in COMMANDS:
+        made = group.get_command(None, name)
+        assert made.help
+        assert re.search(rf"Example: .*deribit-pipeline {name}", made.epilog or "")
 
 
 def test_help_lists_the_commands_by_name_and_the_datasets(command: Command) -> None:
