@@ -188,7 +188,7 @@ def test_a_range_before_the_grid_of_the_ui_works(command: Command) -> None:
 def test_a_gapped_day_is_proved(
     command: Command, sandbox: SandboxExchange, settings: Settings
 ) -> None:
-    sandbox.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
     said = command("backfill", *WEEK)
     assert said.code == 0
     assert said.row("BTC-PERPETUAL") == ["6", "0", "1", "0", "0", "10,079", "1", "0"]
@@ -209,10 +209,10 @@ def test_repair_finds_what_is_not_complete_and_asks_again(
     command: Command, sandbox: SandboxExchange, clock: Clock
 ) -> None:
     clock.now = datetime(2024, 1, 10, 12, tzinfo=UTC)
-    sandbox.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
     command("backfill", *WEEK)
     assert command("backfill", "--start", "2024-01-09", "--end", "2024-01-09").code == 0
-    sandbox.find("BTC-PERPETUAL")
+    sandbox.charts.find("BTC-PERPETUAL")
     said = command("repair")
     assert said.code == 0
     assert said.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
@@ -225,7 +225,7 @@ def test_repair_finds_what_is_not_complete_and_asks_again(
 
 
 def test_coverage_shows_a_cell_for_each_day(command: Command, sandbox: SandboxExchange) -> None:
-    sandbox.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
+    sandbox.charts.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
     command("backfill", *WEEK)
     command("backfill", "--instruments", "SOL_USDC-PERPETUAL", "--start", "2022-03-13",
             "--end", "2022-03-16", "--resolution", "1D")  # fmt: skip
