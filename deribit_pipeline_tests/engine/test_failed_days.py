@@ -295,7 +295,7 @@ def test_a_backfill_whose_warehouse_is_taken_away_does_not_end_well(
 def test_everything_prints_where_only_ascii_does(
     command: Command, settings: Settings, sandbox: SandboxExchange, line: list[str]
 ) -> None:
-    sandbox.lack(BTC, 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.lack(BTC, 1_704_067_200_000, 1_704_067_260_000)
     assert command(*BACKFILL)[0] == 0
     program = "import sys; from deribit_pipeline.cli.main import main; main()"
     run = [sys.executable, "-c", program]
