@@ -33,7 +33,7 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, both_stores
-from deribit_pipeline_tests.helpers.commands import Command, commands
+from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline
 from deribit_pipeline_tests.helpers.processes import environment
 

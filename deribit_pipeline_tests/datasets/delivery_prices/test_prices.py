@@ -18,7 +18,7 @@ from deribit_pipeline.engine.rolling_window import read_window
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
-from deribit_pipeline_tests.helpers.priced import CHART, DELIVERIES, VOLATILITY, answer
+from deribit_pipeline_tests.helpers.fetched_prices import CHART, DELIVERIES, VOLATILITY, answer
 from deribit_pipeline_tests.sandbox.test_sandbox import shape
 
 
