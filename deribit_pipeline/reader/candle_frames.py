@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, overload
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import series as candle_series
 from deribit_pipeline.datasets.candles.known import EVERYTHING, known_at
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 from deribit_pipeline.engine.selected_series import SelectedRows

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, overload
 
-from deribit_pipeline.datasets.registry import DATASETS, FUNDING_RATES, TRADES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.registry import DATASETS
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.engine import selected_series as series
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.reader import reader_arguments as arguments

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, overload
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import series as candle_series
-from deribit_pipeline.datasets.registry import CANDLES, VOLATILITY_INDEX
+from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine import selected_series as series

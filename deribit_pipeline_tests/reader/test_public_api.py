@@ -11,12 +11,12 @@ from hatchling.builders.wheel import WheelBuilder
 
 import deribit_pipeline
 from deribit_pipeline import read
-from deribit_pipeline.datasets.market_tables import DELIVERY_PRICES
+from deribit_pipeline.datasets.delivery_prices.table import TABLE as DELIVERY_PRICES
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.held import hold
+from deribit_pipeline_tests.helpers.inserted_rows import hold
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 
 ROOT = Path(__file__).parents[2]
