@@ -11,7 +11,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 import deribit_pipeline
 from deribit_pipeline import read
-from deribit_pipeline.datasets.delivery_prices.table import TABLE as DELIVERY_PRICES
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.errors import InputError
@@ -117,7 +117,7 @@ def test_rows_of_every_dataset_are_read_by_its_name(
     warehouse = Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX)
     name_warehouse(monkeypatch, warehouse.location, tmp_path)
     price = {"index_name": "btc_usd", "delivery_date": date(2024, 1, 1), "delivery_price": 42.0}
-    hold(warehouse, DELIVERY_PRICES, price)
+    hold(warehouse, DELIVERY_PRICES.table, price)
     proof = {"dataset": "delivery_prices", "series": "btc_usd", "day": date(2024, 1, 1)}
     hold(warehouse, DATASET_DAYS, proof | {"state": "complete"})
     found = read.rows("delivery_prices", "btc_usd", "2024-01-01", "2024-01-01")
