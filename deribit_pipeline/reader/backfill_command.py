@@ -1,0 +1,23 @@
+"""The command that fetches the days that a reader found incomplete."""
+
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.errors import IncompleteDays
+
+
+def with_command(error: IncompleteDays, dataset: Dataset, otherwise: str) -> IncompleteDays:
+    """The error, advising to run a backfill of its days, or else to do `otherwise`; unchanged where
+    the series was not listed on any of them."""
+    not_listed = DayState.NOT_LISTED.replace("_", " ")
+    days = [day for day, known in error.days.items() if known != not_listed]
+    if not days:
+        return error
+    what, whose = f"--dataset {dataset.name}", "--series"
+    if dataset.resolution:
+        what = f"--resolution {dataset.resolution.value}"
+    if dataset.series is SeriesKind.INSTRUMENT:
+        whose = "--instruments"
+    return error.advising(
+        f"run deribit-pipeline backfill {what} {whose} {error.series} --start {min(days)} "
+        f"--end {max(days)}, or {otherwise}"
+    )
