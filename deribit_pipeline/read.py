@@ -45,6 +45,7 @@ from deribit_pipeline.engine import selected_series as series
 from deribit_pipeline.engine.reader_arguments import Moment
 from deribit_pipeline.engine.selected_series import Excerpt
 from deribit_pipeline.errors import IncompleteDays, InputError, WarehouseError
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse import frames
 from deribit_pipeline.warehouse.frames import FrameKind
@@ -265,7 +266,7 @@ def _read(
             f"warehouse must be the path of a file, or ducklake:postgres:…, was {place!r}."
         )
     settings = Settings.load(None if place is None else os.fspath(place))
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     if not warehouse.exists():
         raise InputError(f"{warehouse} does not exist: nothing was backfilled into it yet.")
     with warehouse.reading() as connection:

@@ -13,7 +13,7 @@ from deribit_pipeline.assumptions.assumption import Finding, Response, Responses
 from deribit_pipeline.assumptions.every_assumption import ASSUMPTIONS
 from deribit_pipeline.assumptions.probe_requests import responses_of
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.settings import Settings
 
 COMMAND = "deribit-pipeline check --assumptions"

@@ -13,8 +13,8 @@ from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.export import export_folder
 from deribit_pipeline.export.export_folder import FORMATS
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command(
@@ -54,7 +54,7 @@ def export(
     assert last is not None
     settings, began = Settings.load(), time.monotonic()
     dataset = wanted.dataset()
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
     made = export_folder.export(
         warehouse,

@@ -17,8 +17,8 @@ from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine import upkeep
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # Minutes past the hour at which nobody else begins, and of a day that has surely ended; what is
 # made of trades after the trades.
@@ -77,7 +77,7 @@ def candles_schedules(
     crons: Mapping[str, str] = CRONS,
 ) -> list[dg.ScheduleDefinition]:
     """The schedules of one candles asset, running by themselves where the settings say so."""
-    warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
+    warehouse = warehouse_of(settings, patience=_PATIENCE)
     runs = functools.partial(_runs, universe, asset, settings.partitions_since)
 
     def hourly(now: datetime) -> _Ticks:
@@ -122,7 +122,7 @@ def rows_schedule(
 ) -> dg.ScheduleDefinition:
     """The schedule of any other dataset's asset: what is not settled of the last week, gaps at
     growing distances, and today so far of what the exchange forgets."""
-    warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
+    warehouse = warehouse_of(settings, patience=_PATIENCE)
     runs = functools.partial(_runs, universe, asset, settings.partitions_since)
 
     def polled(now: datetime) -> _Ticks:

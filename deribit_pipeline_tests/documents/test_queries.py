@@ -11,6 +11,7 @@ from deribit_pipeline.datasets import market_tables
 from deribit_pipeline.datasets.candles import table as candle_tables
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse import proof_tables as dataset_tables
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.held import hold, hold_minutes
@@ -52,7 +53,7 @@ def warehouse(
     location: Location = folder / "w.duckdb"
     if request.param == "lake":
         location = Lake(request.getfixturevalue("_postgres").database(), f"{folder}/lake/")
-    made = Warehouse(location, Environment.SANDBOX)
+    made = warehouse_at(location, Environment.SANDBOX)
     chance = np.random.default_rng(1)
     for name, first, days, price in (
         ("BTC-PERPETUAL", FIRST, DAYS, 60_000), ("ETH-PERPETUAL", FIRST, 3, 3_000),

@@ -14,6 +14,7 @@ from deribit_pipeline import read
 from deribit_pipeline.datasets.market_tables import FUNDING_RATES, TRADES, VOLATILITY_INDEX
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import IncompleteDays, InputError
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
@@ -193,7 +194,7 @@ def test_reading_changes_nothing_and_lets_a_writer_in_at_once(sound: Warehouse) 
     before = sound.location.read_bytes()
     read.candles(BTC, FIRST, LAST)
     assert sound.location.read_bytes() == before
-    with Warehouse(sound.location, Environment.SANDBOX, patience=0).writing() as connection:
+    with warehouse_at(sound.location, Environment.SANDBOX, patience=0).writing() as connection:
         connection.execute("delete from candles")
 
 
