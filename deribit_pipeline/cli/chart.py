@@ -11,9 +11,8 @@ from deribit_pipeline.cli import instrument_choice as universe
 from deribit_pipeline.cli import page_files as pages
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.options import FirstHeld, LastHeld, OneResolution
-from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.candles.rollup import origin_of, rolled_up
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.location import Location
 from deribit_pipeline.domain.proofs import DayProof

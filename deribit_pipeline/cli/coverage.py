@@ -15,12 +15,12 @@ from deribit_pipeline.cli import page_files as pages
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.options import DatasetHeld, InstrumentsHeld, ResolutionHeld, SeriesHeld
 from deribit_pipeline.cli.terminal import is_ascii, stderr, stdout
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.registry import CANDLES, Selection, warning_of
+from deribit_pipeline.datasets.candles import CANDLES, reads
+from deribit_pipeline.datasets.registry import Selection, warning_of
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FAILED, DayState, Proof
 from deribit_pipeline.domain.windows import spans_of
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.failed_days import FailedDay, failed_days
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.engine.selected_series import span

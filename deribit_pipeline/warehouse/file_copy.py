@@ -5,10 +5,10 @@ from pathlib import Path
 
 import duckdb
 
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.errors import WarehouseError, first_line
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import quoted
 
 
 def copy_to_file(connection: Connection, made: Path, shown_as: Path) -> dict[str, int]:

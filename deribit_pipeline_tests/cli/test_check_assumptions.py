@@ -18,7 +18,7 @@ from deribit_pipeline.cli.assumptions_report import print_findings
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.helpers.commands import Command, commands
+from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.processes import environment
 
 ASSUMED = ("check", "--assumptions")

@@ -11,11 +11,11 @@ import psycopg2
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.lake.attached import attachable
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import quoted
 
 
 def copy(file: Path, lake: Lake) -> None:

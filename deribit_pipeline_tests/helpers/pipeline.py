@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import wire as parse
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill

@@ -11,8 +11,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import day_window, days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill

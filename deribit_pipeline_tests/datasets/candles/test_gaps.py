@@ -2,7 +2,8 @@
 
 from datetime import date, timedelta
 
-from deribit_pipeline.datasets.registry import CANDLES, Selection
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.engine.incomplete import incomplete_days

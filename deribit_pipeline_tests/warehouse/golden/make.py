@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS, ROW_DATASETS
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.environment import Environment
