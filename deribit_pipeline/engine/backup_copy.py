@@ -8,7 +8,7 @@ from pathlib import Path
 from deribit_pipeline.datasets import registry
 from deribit_pipeline.domain.dataset import Group
 from deribit_pipeline.engine.poorer import what_is_lost
-from deribit_pipeline.errors import InputError, WarehouseUnusable
+from deribit_pipeline.errors import InputError, WarehouseUnusable, WouldLose
 from deribit_pipeline.warehouse.file import OWNER_ONLY
 from deribit_pipeline.warehouse.file_copy import copy_to_file
 from deribit_pipeline.warehouse.place import Connection
@@ -113,7 +113,7 @@ def _no_backup(warehouse: Warehouse, to: Path, what: str = "") -> InputError:
 
 def _poorer(warehouse: Warehouse, to: Path, lost: Sequence[str]) -> InputError:
     more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
-    return InputError(
+    return WouldLose(
         f"{to} holds what {warehouse} does not: {lost[0]}{more}. It is left as it is: name another "
-        "file, or replace it with --replace, which keeps the former one beside it."
+        "file."
     )
