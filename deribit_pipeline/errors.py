@@ -135,10 +135,14 @@ class RecordingError(DeribitPipelineError):
 
 class IncompleteDays(DeribitPipelineError):
     """Days of a series were to be read that are not proved complete: `days` says of each what is
-    known of it, such as `open` or `never asked for`."""
+    known of it, such as `open` or `never requested`. `dataset` is named as in `dataset_days`, and
+    candles as their asset is."""
 
-    def __init__(self, message: str, *, series: str, days: Mapping[date, str]) -> None:
+    def __init__(
+        self, message: str, *, dataset: str, series: str, days: Mapping[date, str]
+    ) -> None:
         super().__init__(message)
+        self.dataset = dataset
         self.series = series
         self.days = dict(days)
 
