@@ -24,6 +24,7 @@ from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.failed_days import FailedDay, failed_days
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.engine.selected_series import span
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -66,7 +67,7 @@ def coverage(
     selection = wanted.selection(settings)
     if html:
         pages.require_place(html)
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
     with warehouse.reading() as connection:
         held = proofs(connection, selection)

@@ -13,9 +13,9 @@ from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.export import export_folder
 from deribit_pipeline.export.export_folder import FORMATS
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.reader.backfill_command import with_command
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command(
@@ -55,7 +55,7 @@ def export(
     assert last is not None
     settings, began = Settings.load(), time.monotonic()
     dataset = wanted.dataset()
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
     try:
         made = export_folder.export(
@@ -70,7 +70,7 @@ def export(
         )
     except IncompleteDays as error:
         otherwise = "export what is held with --allow-incomplete"
-        raise with_command(error, dataset, otherwise) from None
+        raise with_command(error, otherwise) from None
     lacking = ""
     if made.incomplete:
         days = "1 day is" if made.incomplete == 1 else f"{made.incomplete:,} days are"

@@ -116,6 +116,7 @@ def _incomplete(dataset: Dataset, series: str, days: Mapping[date, str]) -> Inco
     others = f" and {more:,} more days" if more else ""
     return IncompleteDays(
         f"{series} has no complete {dataset.label} of {', '.join(named)}{others}.",
+        dataset=dataset.name,
         series=series,
         days=days,
     )

@@ -14,6 +14,7 @@ from deribit_pipeline.datasets.registry import warning_of
 from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine.selected_series import SelectedRows, span
 from deribit_pipeline.errors import IncompleteDays, InputError
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.reader.backfill_command import with_command
 from deribit_pipeline.reader.reader_arguments import one_of
 from deribit_pipeline.settings import Settings
@@ -58,7 +59,7 @@ def read_frame(
             f"warehouse must be the path of a file, or ducklake:postgres:…, was {place!r}."
         )
     settings = Settings.load(None if place is None else os.fspath(place))
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     if not warehouse.exists():
         raise InputError(f"{warehouse} does not exist: nothing was backfilled into it yet.")
     with warehouse.reading() as connection:
@@ -107,7 +108,7 @@ def _require_complete(selected: SelectedRows) -> None:
         selected.require_complete()
     except IncompleteDays as error:
         otherwise = "read what is held with complete_only=False"
-        raise with_command(error, selected.dataset, otherwise) from None
+        raise with_command(error, otherwise) from None
 
 
 def _verdict(series: str, verdicts: Mapping[str, str]) -> str:

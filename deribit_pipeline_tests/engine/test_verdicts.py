@@ -15,8 +15,8 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import CrossCheck, Proof
 from deribit_pipeline.domain.rows import FetchedRows, prove_rows
 from deribit_pipeline.engine import migration
+from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.proof_reads import proofs
-from deribit_pipeline.warehouse.backup_copy import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers import dataset_rows

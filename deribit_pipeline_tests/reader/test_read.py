@@ -16,6 +16,7 @@ from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.errors import IncompleteDays, InputError
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers.inserted_rows import hold
@@ -194,7 +195,7 @@ def test_reading_changes_nothing_and_lets_a_writer_in_at_once(sound: Warehouse) 
     before = sound.location.read_bytes()
     read.candles(BTC, FIRST, LAST)
     assert sound.location.read_bytes() == before
-    with Warehouse(sound.location, Environment.SANDBOX, patience=0).writing() as connection:
+    with warehouse_at(sound.location, Environment.SANDBOX, patience=0).writing() as connection:
         connection.execute("delete from candles")
 
 
