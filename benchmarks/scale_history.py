@@ -14,9 +14,9 @@ import duckdb
 from made_up import FIRST, SOURCE, fetched_day
 
 from deribit_pipeline.datasets.candles import table as candle_tables
-from deribit_pipeline.datasets.candles.days import prove
-from deribit_pipeline.datasets.candles.writes import write_days
 from deribit_pipeline.domain.tables import quoted
+from deribit_pipeline.engine.day_writes import write_days
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.market import Market
 from deribit_pipeline.warehouse import schema

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+from deribit_pipeline.datasets.candles.proof import rules_of
+from deribit_pipeline.datasets.candles.proof_tables import OF_CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
-from deribit_pipeline.domain.proofs import CrossCheck, DayProof, Proof
+from deribit_pipeline.domain.proofs import CrossCheck, Proof
 from deribit_pipeline.domain.specification import CURRENCIES
 
 
@@ -20,6 +22,10 @@ def _candles(resolution: Resolution) -> Dataset:
         key=("opened_at",),
         group=Group.CANDLES,
         resolution=resolution,
+        proved_in=OF_CANDLES,
+        proof_rules=rules_of(resolution),
+        constants=(("resolution", resolution.value),),
+        overhang=resolution.duration if resolution.anchor is None else resolution.anchor,
     )
 
 
@@ -45,7 +51,7 @@ TRADES = Dataset(
 
 CANDLES_REBUILT = Dataset(
     name="candles_rebuilt", label="rebuilt 1m candles", rows="candles",
-    series=SeriesKind.INSTRUMENT, at="opened_at", key=("opened_at",),
+    series=SeriesKind.INSTRUMENT, at="opened_at", key=("opened_at",), made_of="trades",
 )  # fmt: skip
 
 SETTLEMENTS = Dataset(
@@ -110,8 +116,6 @@ def warning_of(proof: Proof) -> str:
 
 def dataset_of(proof: Proof) -> Dataset:
     """The dataset that a proof is of."""
-    if isinstance(proof, DayProof):
-        return CANDLES[proof.resolution]
     return DATASETS[proof.dataset]
 
 

@@ -4,9 +4,12 @@ The day of a series is fetched, proved, stored and recorded as one.
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.proof_rules import ProofRules
+from deribit_pipeline.domain.proof_tables import OF_ROWS, ProofTables
 
 
 class SeriesKind(enum.StrEnum):
@@ -40,6 +43,11 @@ class Dataset:
     the exchange keeps only the newest rows: a day that was not asked for in time is lost.
     `is_bulky` tells that a day may have a million rows. Of instruments it may have perpetuals
     alone; `currencies` are those that it has.
+
+    Its proofs are in the tables `proved_in`; `constants` are columns that have one value in all of
+    its rows and proofs, where others share its tables. `proof_rules` say what is special about
+    proving its days. Its last row of a day is over `overhang` after midnight. Its rows are made of
+    those of the dataset `made_of`, if of any.
     """
 
     name: str
@@ -54,6 +62,16 @@ class Dataset:
     is_of_perpetuals: bool = False
     currencies: tuple[str, ...] = ()
     resolution: Resolution | None = None
+    proved_in: ProofTables = field(default=OF_ROWS, compare=False)
+    proof_rules: ProofRules = field(default_factory=ProofRules, compare=False)
+    constants: tuple[tuple[str, str], ...] = ()
+    overhang: timedelta = timedelta(0)
+    made_of: str = ""
+
+    @property
+    def proved_as(self) -> str:
+        """What the tables of proofs call it."""
+        return dict(self.constants).get(self.proved_in.group, self.name)
 
     @property
     def short_label(self) -> str:

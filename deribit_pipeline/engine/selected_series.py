@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, days_between, spans_of
-from deribit_pipeline.engine import row_reads as datasets
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.engine.row_reads import table_of
 from deribit_pipeline.errors import IncompleteDays
 from deribit_pipeline.warehouse.place import Connection
 
@@ -56,12 +57,11 @@ def rows(
 
     `only` names values of columns, such as a resolution: these columns are left out.
     """
-    table, only = datasets.table_of(dataset), only or {}
+    table, only = table_of(dataset), only or {}
     columns = [column.name for column in table.columns_but(table.key[0]) if column.name not in only]
     days = days_of(window)
     proofs: dict[date, Proof] = {
-        proof.day: proof
-        for proof in datasets.proofs(connection, (dataset.name,), (series,), days[0], days[-1])
+        proof.day: proof for proof in proofs_of(connection, dataset, (series,), days[0], days[-1])
     }
     return Excerpt(
         dataset,

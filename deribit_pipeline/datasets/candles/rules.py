@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-from deribit_pipeline.datasets.candles.reads import has_table
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.place import Connection
 
 PRICE_TOLERANCE = 1e-3

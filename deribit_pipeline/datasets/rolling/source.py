@@ -12,10 +12,11 @@ from deribit_pipeline.datasets.settlements.delivered import delivery_prices
 from deribit_pipeline.datasets.settlements.deliveries import index_checked
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import malformed_of
-from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import FetchedRows, Keys, count_of, some_of
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.rows import Keys, count_of, some_of
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
-from deribit_pipeline.engine.row_reads import proofs, rows_of
+from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
@@ -42,7 +43,7 @@ class RollingSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """All days follow from the same answers, or have failed."""
 
         at = self.dataset.at
@@ -67,12 +68,13 @@ class RollingSource:
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
             return
-        complete, delivered = await asyncio.to_thread(self._held, warehouse, series, days)
+        held, delivered = await asyncio.to_thread(self._held, warehouse, series, days)
         for day in days:
             if (why := malformed_of(window.malformed, day)) is not None:
                 yield FailedDays([day], odd(why))
                 continue
-            fetched = window.day(series, day, complete.get(day))
+            moments, state = held.get(day, (None, DayState.OPEN))
+            fetched = window.day(series, day, moments, is_complete=state is DayState.COMPLETE)
             if self.dataset is datasets.INDEX_PRICES:
                 fetched = index_checked(fetched, delivered.get(day, {}).get(series))
             yield fetched
@@ -83,17 +85,20 @@ class RollingSource:
 
     def _held(
         self, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> tuple[dict[date, Keys], dict[date, dict[str, float]]]:
-        """The held moments of those days that are complete, and the delivery prices of all."""
+    ) -> tuple[dict[date, tuple[Keys, DayState]], dict[date, dict[str, float]]]:
+        """The held moments of the days and their states, and the delivery prices."""
         with warehouse.reading() as connection:
-            held = proofs(connection, [self.dataset.name], [series], min(days), max(days))
+            proved = proofs_of(connection, self.dataset, [series], min(days), max(days))
             delivered = delivery_prices(connection, min(days), max(days))
-            complete = {
-                proof.day: rows_of(connection, self.dataset, series, proof.day)[self.dataset.at]
-                for proof in held
-                if proof.state is DayState.COMPLETE and proof.day in days
+            held = {
+                proof.day: (
+                    rows_of(connection, self.dataset, series, proof.day)[self.dataset.at],
+                    proof.state,
+                )
+                for proof in proved
+                if proof.day in days
             }
-            return complete, delivered
+            return held, delivered
 
 
 async def _index_chart(client: DeribitClient, index_name: str) -> Told[Readings]:

@@ -3,8 +3,8 @@ that name them."""
 
 from datetime import date
 
-from deribit_pipeline.datasets.candles.reads import has_table
 from deribit_pipeline.datasets.market_tables import DELIVERY_PRICES, SETTLEMENTS
+from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.place import Connection
 
 INDEX_OF = """lower(split_part(instrument_name, '-', 1)

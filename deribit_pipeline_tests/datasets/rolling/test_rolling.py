@@ -10,12 +10,12 @@ import pytest
 
 from deribit_pipeline.datasets.registry import HISTORICAL_VOLATILITY, INDEX_PRICES
 from deribit_pipeline.datasets.rolling import source as rolling
-from deribit_pipeline.datasets.rolling.proof import NO_LONGER_TOLD
-from deribit_pipeline.domain.proofs import DatasetProof, DayState
+from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.engine.verdicts import NO_LONGER_TOLD
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -86,12 +86,12 @@ def test_polls_of_index_prices_add_up_to_whole_days(fetch: Fetch, clock: Clock) 
     ]
 
 
-def polled(exchange: Exchange, warehouse: Warehouse, day: date) -> DatasetProof:
+def polled(exchange: Exchange, warehouse: Warehouse, day: date) -> Proof:
     """The proof of a day of index prices after another poll, asked for even where it is settled."""
     backfill = ForegroundBackfill(exchange, warehouse)
     outcome = backfill.backfill(INDEX_PRICES, Job("a run", {"btc_usd": [day]}), force=True)
     (proof,) = outcome.proofs.values()
-    assert isinstance(proof, DatasetProof)
+    assert isinstance(proof, Proof)
     return proof
 
 
