@@ -3,7 +3,6 @@ a query for the rows that break it. No query has parameters."""
 
 from collections.abc import Mapping
 
-from deribit_pipeline.datasets.candles.rules import Rule
 from deribit_pipeline.datasets.registry import (
     DELIVERY_PRICES,
     HISTORICAL_VOLATILITY,
@@ -11,6 +10,7 @@ from deribit_pipeline.datasets.registry import (
     SETTLEMENTS,
 )
 from deribit_pipeline.datasets.settlements.delivered import INDEX_OF
+from deribit_pipeline.engine.rules import Rule
 from deribit_pipeline.instruments.history import SETTLES_IN
 
 # Nobody can count settlements. Of a perpetual there is one a day all the same.

@@ -3,8 +3,8 @@ it. No query has parameters."""
 
 from collections.abc import Mapping
 
-from deribit_pipeline.datasets.candles.rules import Rule
 from deribit_pipeline.datasets.registry import FUNDING_RATES, VOLATILITY_INDEX
+from deribit_pipeline.engine.rules import Rule
 
 FUNDING_TOLERANCE = 1e-7
 """How far `interest_8h` may be from what eight `interest_1h` make: of 17 recorded hours of

@@ -13,6 +13,7 @@ from deribit_pipeline.domain.specification import CURRENCIES
 
 
 def _candles(resolution: Resolution) -> Dataset:
+    overhang = resolution.duration if resolution.anchor is None else resolution.anchor
     return Dataset(
         name=f"candles_{resolution.label}",
         label=f"{resolution.label} candles",
@@ -25,7 +26,8 @@ def _candles(resolution: Resolution) -> Dataset:
         proved_in=OF_CANDLES,
         proof_rules=rules_of(resolution),
         constants=(("resolution", resolution.value),),
-        overhang=resolution.duration if resolution.anchor is None else resolution.anchor,
+        overhang=overhang,
+        settled_after=overhang,
     )
 
 
@@ -52,6 +54,7 @@ TRADES = Dataset(
 CANDLES_REBUILT = Dataset(
     name="candles_rebuilt", label="rebuilt 1m candles", rows="candles",
     series=SeriesKind.INSTRUMENT, at="opened_at", key=("opened_at",), made_of="trades",
+    is_always_judged=True,
 )  # fmt: skip
 
 SETTLEMENTS = Dataset(
@@ -79,7 +82,7 @@ INDEX_PRICES = Dataset(
 TRANSACTION_LOG = Dataset(
     name="transaction_log", label="transaction log", rows="entries",
     series=SeriesKind.CURRENCY, at="logged_at", key=("id",), group=Group.ACCOUNT,
-    currencies=CURRENCIES,
+    currencies=CURRENCIES, is_always_judged=True,
 )  # fmt: skip
 
 USER_TRADES = Dataset(
@@ -102,16 +105,12 @@ ROW_DATASETS = (
 
 DATASETS = {dataset.name: dataset for dataset in (*CANDLES.values(), *ROW_DATASETS)}
 
-ALWAYS_JUDGED = (CANDLES_REBUILT, TRANSACTION_LOG)
-"""The datasets whose every day has a verdict, which says how it compares; it warns of the day only
-where the comparison disagrees."""
-
 
 def warning_of(proof: Proof) -> str:
     """The verdict that a reader of the rows of a day should know; empty where there is none."""
     if proof.cross_check is CrossCheck.DISAGREES:
         return proof.verdict or "an independent series of the exchange disagrees"
-    return "" if dataset_of(proof) in ALWAYS_JUDGED else proof.verdict
+    return "" if dataset_of(proof).is_always_judged else proof.verdict
 
 
 def dataset_of(proof: Proof) -> Dataset:

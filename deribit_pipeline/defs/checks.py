@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from deribit_pipeline.datasets.candles.rules import Breaches, Rule, breaches
 from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.proof_reads import days_held
+from deribit_pipeline.engine.rules import Breaches, Rule, breaches
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse.warehouse import Warehouse
 

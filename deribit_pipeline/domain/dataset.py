@@ -10,6 +10,7 @@ from datetime import timedelta
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proof_rules import ProofRules
 from deribit_pipeline.domain.proof_tables import OF_ROWS, ProofTables
+from deribit_pipeline.domain.windows import ONE_DAY
 
 
 class SeriesKind(enum.StrEnum):
@@ -46,8 +47,10 @@ class Dataset:
 
     Its proofs are in the tables `proved_in`; `constants` are columns that have one value in all of
     its rows and proofs, where others share its tables. `proof_rules` say what is special about
-    proving its days. Its last row of a day is over `overhang` after midnight. Its rows are made of
-    those of the dataset `made_of`, if of any.
+    proving its days. Its last row of a day is over `overhang` after midnight, and a day should be
+    settled `settled_after`. Its rows are made of those of the dataset `made_of`, if of any. Where
+    it `is_always_judged`, every day has a verdict, which says how it compares; it warns of the day
+    only where the comparison disagrees.
     """
 
     name: str
@@ -66,6 +69,8 @@ class Dataset:
     proof_rules: ProofRules = field(default_factory=ProofRules, compare=False)
     constants: tuple[tuple[str, str], ...] = ()
     overhang: timedelta = timedelta(0)
+    settled_after: timedelta = ONE_DAY
+    is_always_judged: bool = False
     made_of: str = ""
 
     @property

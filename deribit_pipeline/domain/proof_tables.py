@@ -39,7 +39,8 @@ class ProofTables:
     In each of the tables the column `group` names the dataset and `series` the series; these two
     come first. `gap_rows` makes the rows of a day's gaps, without those two columns and the last
     two, which count confirmations; `gap_name` is what such a row is called, in SQL, and `missing`
-    the column that counts it, where it may be more than one row. `arrival_rows` makes the rows of
+    the column that counts it, where it may be more than one row; several are shown as `gap_title`,
+    with a `gap_separator`. `arrival_rows` makes the rows of
     what a day has received, without the first two columns and the last, which is the run's.
 
     `revised` is what a revision keeps of a former row, in SQL: `{dataset}`, `{series}`, `{day}` and
@@ -57,6 +58,8 @@ class ProofTables:
     gap_name: str
     revised: str
     missing: str = ""
+    gap_title: str = "gaps"
+    gap_separator: str = "; "
     held_since: str = "$held_from"
     arrivals: Noted | None = None
     arrival_rows: Callable[[ProvedDay], list[Row]] = _no_rows

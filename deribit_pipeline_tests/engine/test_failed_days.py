@@ -14,7 +14,6 @@ import duckdb
 import pytest
 
 from deribit_pipeline.cli import dagster_runs as making
-from deribit_pipeline.datasets.candles.rules import breaches
 from deribit_pipeline.datasets.registry import CANDLES, FUNDING_RATES, Selection
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.candles import Resolution
@@ -25,6 +24,7 @@ from deribit_pipeline.engine.failures import note_failures
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.engine.rules import breaches
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults

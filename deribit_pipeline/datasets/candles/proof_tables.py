@@ -45,6 +45,8 @@ OF_CANDLES = ProofTables(
     revisions=Noted(CANDLE_REVISIONS, "opened_at", "replaced_at"),
     gap_rows=_gap_rows,
     gap_name="strftime(timezone('UTC', opened_at), '%H:%M')",
+    gap_title="opening_times",
+    gap_separator=" ",
     revised="whole.*",
     held_since="""(
         select min(arrived_at) from candle_arrivals as arrival

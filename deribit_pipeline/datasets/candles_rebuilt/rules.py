@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets.candles.rules import BASE_ROUNDING, QUOTE_ROUNDING, Rule
+from deribit_pipeline.datasets.candles.rules import BASE_ROUNDING, QUOTE_ROUNDING
 from deribit_pipeline.datasets.candles_rebuilt.former_trades import former_day
 from deribit_pipeline.domain.candles import CANDLE_VALUES
 from deribit_pipeline.domain.specification import COMBO, INVERSE
 from deribit_pipeline.domain.windows import day_window
+from deribit_pipeline.engine.rules import Rule
 from deribit_pipeline.warehouse.place import Connection
 
 # A dated instrument expires at 08:00 UTC on the day that its name ends with, or has before the

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.candles.rules import breaches
 from deribit_pipeline.datasets.candles_rebuilt import rules as rebuilt
 from deribit_pipeline.datasets.registry import CANDLES_REBUILT, TRADES
 from deribit_pipeline.datasets.trades.wire import trades
@@ -18,6 +17,7 @@ from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.proved_days import DayWriter
+from deribit_pipeline.engine.rules import breaches
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline_tests.conftest import Clock, recorded

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets import price_rules
-from deribit_pipeline.datasets.candles.rules import breaches
 from deribit_pipeline.datasets.registry import DELIVERY_PRICES, HISTORICAL_VOLATILITY, INDEX_PRICES
 from deribit_pipeline.datasets.rolling import wire as prices
 from deribit_pipeline.datasets.rolling.proof import read_window
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.engine.rules import breaches
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded

@@ -8,10 +8,10 @@ import duckdb
 import pytest
 
 from deribit_pipeline.datasets import market_tables
-from deribit_pipeline.datasets.candles.rules import breaches
 from deribit_pipeline.datasets.funding_rates.views import VIEWS
 from deribit_pipeline.datasets.rate_rules import RULES
 from deribit_pipeline.domain.proof_tables import DATASET_DAYS
+from deribit_pipeline.engine.rules import breaches
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.helpers.pipeline import ms

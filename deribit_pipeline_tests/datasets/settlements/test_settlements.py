@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets import price_rules
-from deribit_pipeline.datasets.candles.rules import breaches
 from deribit_pipeline.datasets.registry import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.proof import settlement_currency
 from deribit_pipeline.datasets.settlements.wire import settlements
 from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.proving import prove
+from deribit_pipeline.engine.rules import breaches
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.settlements import Cut
 from deribit_pipeline.warehouse.warehouse import Warehouse
