@@ -144,7 +144,9 @@ def test_a_transaction_that_fails_leaves_nothing(file: Warehouse) -> None:
 
     def half() -> None:
         with file.writing() as connection:
-            write_days(connection, [prove(fetched(FIRST + timedelta(days=1)))], {}, FROM)
+            write_days(
+                connection, DATASET, [prove(DATASET, fetched(FIRST + timedelta(days=1)))], FROM
+            )
             connection.execute("select * from nothing")
 
     with pytest.raises(WarehouseError, match="nothing does not exist"):
