@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof, ProvedDay, Provenance

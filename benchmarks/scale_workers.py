@@ -19,8 +19,7 @@ import psutil
 from measured import Ended, Received, ended, received
 from run import OURS, sandbox
 
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake

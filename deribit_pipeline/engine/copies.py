@@ -17,7 +17,7 @@ from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.proof_hashes import sum_of
 from deribit_pipeline.engine.proof_reads import LAYOUTS, DatasetDay
-from deribit_pipeline.engine.row_reads import beginning_of, day_of, series_of, table_of
+from deribit_pipeline.engine.row_reads import beginning_of, day_of, series_of
 from deribit_pipeline.engine.series_proofs import Added, add_to_series
 from deribit_pipeline.warehouse.place import SOURCE, Change, Connection
 from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
@@ -103,7 +103,7 @@ def _proof_parts(tables: ProofTables) -> list[_Part]:
 
 def _parts(dataset: Dataset) -> list[_Part]:
     """The tables that hold something of the dataset's days, that of the proofs last."""
-    table, tables = table_of(dataset), dataset.proved_in
+    table, tables = dataset.table, dataset.proved_in
     of = f"{tables.group} = $name" if tables.group in dict(dataset.constants) else ""
     return [_Part(table, series_of(dataset), dataset.at, "", of), *_proof_parts(tables)]
 

@@ -21,7 +21,6 @@ from deribit_pipeline.engine.row_reads import (
     of_series,
     on_day,
     series_of,
-    table_of,
 )
 from deribit_pipeline.engine.series_proofs import NO_HASH_YET, add_to_series, hashed_anew
 from deribit_pipeline.warehouse.connections import insert_rows
@@ -153,7 +152,7 @@ def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay])
     values = ", ".join(["$series", *(f"${name}" for name in same), *map(_as_stored, columns)])
     with registered(connection, "incoming", rows):
         connection.execute(
-            f"insert into {table_of(dataset).name} ({names}) select {values} from incoming",
+            f"insert into {dataset.table.name} ({names}) select {values} from incoming",
             {"series": days[0].proof.series} | same,
         )
 
@@ -176,8 +175,7 @@ def _delete(connection: Connection, dataset: Dataset, series: str, days: Collect
     """Delete the rows and proofs of days."""
     for day in days:
         connection.execute(
-            f"delete from {table_of(dataset).name} where {of_series(dataset)} "
-            f"and {on_day(dataset)}",
+            f"delete from {dataset.table.name} where {of_series(dataset)} and {on_day(dataset)}",
             {"series": series} | day_parameters(dataset, day),
         )
     if days:
@@ -220,7 +218,7 @@ def _keep_revisions(
     """Keep the rows that the day replaces, as they are held, with the time over which they were."""
     if day.former is None or not count_of(day.replaced):
         return
-    table, tables = table_of(dataset), dataset.proved_in
+    table, tables = dataset.table, dataset.proved_in
     revisions = tables.revisions.table
     typed = ", ".join(_as_stored(table.column(name)) for name in dataset.key)
     key = ", ".join(dataset.key)

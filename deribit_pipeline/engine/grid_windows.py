@@ -11,10 +11,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.grid import LATENCY, Grid
+from deribit_pipeline.datasets.candles.grid import Grid
 from deribit_pipeline.datasets.candles.requests import cover
 from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_rows, some_of
 from deribit_pipeline.domain.windows import (
+    LATENCY,
     Moments,
     TimeWindow,
     from_moment64,

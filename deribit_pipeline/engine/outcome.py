@@ -8,7 +8,7 @@ from datetime import date
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof
-from deribit_pipeline.engine.verdicts import NO_LONGER_TOLD
+from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.plausible import with_impossible
 from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof, ProvedDay
 from deribit_pipeline.domain.rows import (
     Columns,
@@ -18,8 +19,7 @@ from deribit_pipeline.domain.rows import (
     keys_of,
     some_of,
 )
-from deribit_pipeline.engine.plausible import with_impossible
-from deribit_pipeline.engine.verdicts import with_standing_verdict
+from deribit_pipeline.domain.verdicts import with_standing_verdict
 from deribit_pipeline.errors import DeribitBadPayload
 
 

@@ -8,35 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets import market_tables
-from deribit_pipeline.datasets.account import table as account_tables
-from deribit_pipeline.datasets.candles.table import CANDLES as CANDLES_TABLE
-from deribit_pipeline.datasets.registry import CANDLES, Selection
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.tables import Column, Table, quoted
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 from deribit_pipeline.warehouse.place import Connection
 
-_TABLES = {dataset.name: CANDLES_TABLE for dataset in CANDLES.values()} | {
-    table.name: table for table in (*market_tables.TABLES, *account_tables.TABLES)
-}
-
-
-def table_of(dataset: Dataset) -> Table:
-    """The table that holds a dataset's rows; its first key column is the series."""
-    return _TABLES[dataset.name]
-
 
 def columns_of(dataset: Dataset) -> tuple[Column, ...]:
     """The columns of its rows: neither that of the series, nor one that is the same in all."""
     left_out = {series_of(dataset), *dict(dataset.constants)}
-    return tuple(column for column in table_of(dataset).columns if column.name not in left_out)
+    return tuple(column for column in dataset.table.columns if column.name not in left_out)
 
 
 def series_of(dataset: Dataset) -> str:
     """The column that names the series of a row."""
-    return table_of(dataset).key[0]
+    return dataset.table.key[0]
 
 
 def of_series(dataset: Dataset) -> str:
@@ -74,7 +62,7 @@ def rows_within(
 def _rows(
     connection: Connection, dataset: Dataset, series: str, window: dict[str, object]
 ) -> Columns:
-    table, columns = table_of(dataset), columns_of(dataset)
+    table, columns = dataset.table, columns_of(dataset)
     order = (
         dataset.key if dataset.key[0] == dataset.at else (day_of(table, dataset.at), *dataset.key)
     )
@@ -94,7 +82,7 @@ def days_without_proof(
     connection: Connection, dataset: Dataset, selection: Selection
 ) -> list[tuple[str, date, int]]:
     """Series and day of rows that no proof speaks of, and how many."""
-    table, tables, series = table_of(dataset), dataset.proved_in, series_of(dataset)
+    table, tables, series = dataset.table, dataset.proved_in, series_of(dataset)
     same = "".join(f" and {name} = {quoted(value)}" for name, value in dataset.constants)
     return connection.execute(
         f"""
@@ -128,7 +116,7 @@ def on_day(dataset: Dataset) -> str:
 
 def day_parameters(dataset: Dataset, day: date, last: date | None = None) -> dict[str, object]:
     """The day, or those to the last one, as `on_day` wants them."""
-    table, end = table_of(dataset), (last or day) + ONE_DAY
+    table, end = dataset.table, (last or day) + ONE_DAY
     return {
         "start": beginning_of(table, dataset.at, day),
         "end": beginning_of(table, dataset.at, end),

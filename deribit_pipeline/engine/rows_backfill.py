@@ -9,7 +9,6 @@ from datetime import date
 
 import numpy as np
 
-from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset, Group
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, differences, keys_of, some_of
@@ -17,7 +16,7 @@ from deribit_pipeline.engine.backfill import Backfill, reason_of
 from deribit_pipeline.engine.day_writes import invalidate
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.proved_days import DayWriter
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, source_of
 from deribit_pipeline.engine.writing import OnWritten, Writer
 from deribit_pipeline.errors import (
     DeribitBadPayload,
@@ -58,7 +57,7 @@ class RowsBackfill(Backfill):
         on_written: OnWritten = lambda job, proofs: None,
     ) -> None:
         super().__init__(exchange, warehouse, dataset, jobs, force=force, on_written=on_written)
-        self._source = SOURCES[dataset.name]
+        self._source = source_of(dataset)
         self._stopped_by: DeribitError | None = None
         self._withdrawn: list[tuple[str, FailedDays]] = []
         self._counted = self._sent()

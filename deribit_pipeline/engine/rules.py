@@ -1,98 +1,23 @@
-"""Rules of what is held: each a query for the rows that break it, and those of every dataset.
+"""The rules of every dataset: each a query for what breaks it in the tables of proofs."""
 
-A query names its parameters: `$dataset`, `$series` (those that are kept up to date), `$today` (the
-day in UTC) and those that its rule gives.
-"""
-
-import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Literal
+from collections.abc import Collection
+from datetime import timedelta
 
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.verdicts import NO_LONGER_TOLD
-from deribit_pipeline.warehouse.connections import has_table
-from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.domain.rule import Rule
+from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
 
 _NAMED = 24  # gaps in a row
-
-_PARAMETER = re.compile(r"\$(\w+)")
 _MINUTE = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule over the rows of a dataset. A breach is an ERROR where only this side is at fault and
-    a WARN where the exchange may be: `because` says why. `given` are parameters of the query. A
-    file of an older version without the `table` breaks none."""
-
-    name: str
-    description: str
-    severity: Literal["ERROR", "WARN"]
-    because: str
-    query: str
-    table: str = ""
-    given: tuple[tuple[str, object], ...] = ()
-
-    def parameters(self, dataset: Dataset, series: Sequence[str], today: date) -> dict[str, object]:
-        """The parameters that the query names; `series` are those that are kept up to date."""
-        values: dict[str, object] = {
-            "dataset": dataset.name,
-            "series": list(series),
-            "today": today,
-        } | dict(self.given)
-        return {
-            name: list(value) if isinstance(value := values[name], tuple) else value
-            for name in _PARAMETER.findall(self.query)
-        }
-
-    def sql(self, parameters: Mapping[str, object]) -> str:
-        """The query with its parameters written out, to be read and to be run by hand."""
-        return _PARAMETER.sub(lambda found: _literal(parameters[found[1]]), self.query).strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Breaches:
-    """The rows that break a rule: how many, and the first of them, their values as text."""
-
-    columns: tuple[str, ...]
-    first: list[tuple[str, ...]]
-    count: int
-
-
-def breaches(
-    connection: Connection, rule: Rule, parameters: Mapping[str, object], first: int = 10
-) -> Breaches:
-    """The rows that break a rule."""
-    if rule.table and not has_table(connection, rule.table):
-        return Breaches((), [], 0)
-    found = connection.sql(rule.query, params=dict(parameters))
-    rows = found.project("columns(*)::varchar").limit(first + 1).fetchall()
-    # Where all fit, which is nearly always, nothing need be run again to count them.
-    count = len(rows) if len(rows) <= first else found.aggregate("count(*)").fetchall()[0][0]
-    texts = [tuple("" if value is None else value for value in row) for row in rows[:first]]
-    return Breaches(tuple(found.columns), texts, count)
-
-
-def _literal(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
-    if isinstance(value, date):
-        return f"date '{value}'"
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
 def shared_rules(dataset: Dataset, together: Collection[Dataset]) -> tuple[Rule, ...]:
     """The rules of every dataset, in the tables that hold its proofs. What the exchange said last
     of any of those `together` is what was last heard."""
     given = (
-        ("name", dataset.proved_as),
         ("together", tuple(other.proved_as for other in together)),
         ("settled_after", dataset.settled_after // _MINUTE),
-        ("is_judged", dataset.is_always_judged),
+        ("is_judged", dataset.has_verdicts),
     )
     return tuple(
         rule(dataset, given) for rule in (_settled, _gaps, _fresh, _failed, _has_no_verdicts)

@@ -8,7 +8,6 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DayState
 from deribit_pipeline.engine.proof_hashes import sum_of
 from deribit_pipeline.engine.proof_reads import LAYOUTS
-from deribit_pipeline.engine.row_reads import table_of
 from deribit_pipeline.engine.series_proofs import written_sums
 from deribit_pipeline.warehouse.place import Connection
 
@@ -22,7 +21,7 @@ def unknown_words(connection: Connection) -> list[str]:
         groups = [group for of, group in _DATASETS if of is tables]
         names = [tables.days.name, *(noted.table.name for noted in tables.notes)]
         rows = {
-            table_of(dataset).name
+            dataset.table.name
             for (of, _), dataset in _DATASETS.items()
             if of is tables and dataset.constants
         }

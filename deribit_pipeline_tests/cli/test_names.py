@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.candles import wire as parse
-from deribit_pipeline.datasets.registry import CANDLES, Selection
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import FetchedDay, Provenance

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.checks import dataset_checks

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.registry import CANDLES, FUNDING_RATES
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.engine import verification
 from deribit_pipeline.engine.verification import Verification, verify

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import date
 from typing import Any
 
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.source import TradesSource
 from deribit_pipeline.domain.proofs import FetchedDay, ProvedDay
 from deribit_pipeline.domain.windows import days_between

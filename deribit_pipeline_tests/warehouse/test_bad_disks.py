@@ -10,7 +10,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from deribit_pipeline.cli.main import exit_code
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.verification import verify

@@ -10,9 +10,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.candles import table as candle_tables
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Location
@@ -263,7 +261,7 @@ def forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
         kind = "macro table" if view.parameters else "view"
         connection.execute(f"drop {kind} if exists {view.name}")
     for table in schema.TABLES:
-        if table not in candle_tables.TABLES and table is not schema.WAREHOUSE_INFO:
+        if table not in CANDLES[Resolution.MINUTE_1].tables and table is not schema.WAREHOUSE_INFO:
             connection.execute(f"drop table {table.name}")
 
 

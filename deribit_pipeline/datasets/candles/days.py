@@ -8,8 +8,8 @@ from deribit_pipeline.datasets.candles.requests import wanted
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck, FetchedDay
+from deribit_pipeline.domain.verdicts import verdict_of
 from deribit_pipeline.domain.windows import TimeWindow
-from deribit_pipeline.engine.verdicts import verdict_of
 
 
 class Assembly:

@@ -1,6 +1,6 @@
 """Candles that the warehouse holds, read on a connection that somebody else opened."""
 
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import CANDLE_VALUES, Candles, Resolution
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.row_reads import rows_within

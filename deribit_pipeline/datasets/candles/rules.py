@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from deribit_pipeline.domain.candles import Resolution
-from deribit_pipeline.engine.rules import Rule
+from deribit_pipeline.domain.rule import Rule
 
 PRICE_TOLERANCE = 1e-3
 """How far, relative to the price, volume_quote / volume_base may lie outside [low, high]. Amounts

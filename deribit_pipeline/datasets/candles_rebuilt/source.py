@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import date
 
 from deribit_pipeline.datasets.candles_rebuilt import former_trades
-from deribit_pipeline.datasets.candles_rebuilt import rules as rebuilt
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.candles_rebuilt import made as rebuilt
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck, DayState, FetchedDay, Proof
 from deribit_pipeline.domain.rows import count_of, some_of
 from deribit_pipeline.engine.proof_reads import proofs_of
@@ -86,3 +86,6 @@ def _incomplete(name: str, day: date, proof: Proof | None) -> IncompleteTrades:
         method="candles of trades",
         params={"instrument_name": name, "day": day},
     )
+
+
+SOURCE = RebuiltCandles()

@@ -9,6 +9,7 @@ from itertools import cycle
 
 import numpy as np
 
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.delivery_prices.proof import (
     DeliveryPrices,
     are_alike,
@@ -18,7 +19,6 @@ from deribit_pipeline.datasets.delivery_prices.proof import (
     require_page,
     require_total,
 )
-from deribit_pipeline.datasets.registry import DELIVERY_PRICES
 from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES
 from deribit_pipeline.datasets.settlements.delivered import settled_at
 from deribit_pipeline.datasets.settlements.deliveries import delivery_checked
@@ -131,3 +131,6 @@ def _settled_at(
 ) -> dict[date, list[float]]:
     with warehouse.reading() as connection:
         return settled_at(connection, index_name, min(days), max(days))
+
+
+SOURCE = DeliveryPricesSource()

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from deribit_pipeline.datasets.registry import SETTLEMENTS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.delivered import delivery_prices
 from deribit_pipeline.datasets.settlements.deliveries import settlements_checked
 from deribit_pipeline.datasets.settlements.proof import (
@@ -282,3 +282,6 @@ def _smaller(count: int) -> int:
 def _fewer(count: int) -> int:
     """How many settlements a page holds that is to end elsewhere."""
     return max(1, count * 9 // 10)
+
+
+SOURCE = SettlementsSource()

@@ -182,3 +182,6 @@ def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedDay | Fail
         verdict=witnessed.verdict,
         cross_check=witnessed.cross_check,
     )
+
+
+SOURCE = TradesSource()

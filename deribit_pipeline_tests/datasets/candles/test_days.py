@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.days import unlisted_day
 from deribit_pipeline.datasets.candles.proof import content_hash
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.rows import count_of

@@ -8,18 +8,17 @@ from random import Random
 import pytest
 from hypothesis import strategies as st
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.days import Assembly
 from deribit_pipeline.datasets.candles.pages import Page, read_page
 from deribit_pipeline.datasets.candles.requests import ChartRequest, wanted
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import TimeWindow, from_ms, to_ms
 from deribit_pipeline.engine.proving import contradictions, prove
 from deribit_pipeline.errors import DeribitBadPayload
-from deribit_pipeline_tests.helpers.mutations import examples, hold
-from deribit_pipeline_tests.helpers.series import (
+from deribit_pipeline_tests.helpers.candle_series import (
     BASE,
     DAY,
     MINUTE,
@@ -32,6 +31,7 @@ from deribit_pipeline_tests.helpers.series import (
     series,
     ticks_of,
 )
+from deribit_pipeline_tests.helpers.mutations import examples, hold
 
 LATENCY_US = 60_000_000
 FEW = st.integers(1, 40)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.cross_check import coarse_grid
 from deribit_pipeline.datasets.candles.days import Assembly
 from deribit_pipeline.datasets.candles.grid import Grid, grid_of, life
@@ -23,7 +24,6 @@ from deribit_pipeline.datasets.candles.requests import (
     second_looks,
     wanted,
 )
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import DayState, ProvedDay

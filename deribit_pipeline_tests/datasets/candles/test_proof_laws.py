@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 from hypothesis import strategies as st
 
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.proofs import DayState, FetchedDay, ProvedDay
 from deribit_pipeline.domain.rows import Columns, count_of

@@ -5,10 +5,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.domain.candles import Resolution
-from deribit_pipeline.engine.rules import Breaches, Rule, breaches
+from deribit_pipeline.domain.rule import Rule
+from deribit_pipeline.engine.breaches import Breaches, breaches
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_RESOLUTIONS as SOME
@@ -28,7 +29,7 @@ def found(
 ) -> Breaches:
     dataset = CANDLES[Resolution(resolution)]
     rule = next(rule for rule in rules_of(dataset) if rule.name == name)
-    parameters = rule.parameters(dataset, instruments, today)
+    parameters = rule.parameters(dataset.rule_values(instruments, today))
     with warehouse.reading() as connection:
         return breaches(connection, rule, parameters)
 
@@ -270,7 +271,8 @@ def test_the_first_ten_rows_come_with_the_number_of_all(
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_the_sql_that_is_shown_can_be_run_as_it_stands(sound: Warehouse, rule: Rule) -> None:
-    sql = rule.sql(rule.parameters(CANDLES[Resolution.HOUR_1], ("O'NEILL",), TODAY))
+    dataset = CANDLES[Resolution.HOUR_1]
+    sql = rule.sql(rule.parameters(dataset.rule_values(("O'NEILL",), TODAY)))
     assert "$" not in sql
     with sound.reading() as connection:
         assert len(connection.execute(sql).fetchall()) == (rule.name == "is_fresh")

@@ -7,7 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from deribit_pipeline.datasets.registry import CANDLES_REBUILT, TRADES, Selection
+from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
+from deribit_pipeline.datasets.registry import Selection
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.specification import COMBO, INVERSE
 from deribit_pipeline.domain.windows import days_between
@@ -19,7 +21,7 @@ from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.given_trades import every_minute
+from deribit_pipeline_tests.helpers.made_up_trades import every_minute
 from deribit_pipeline_tests.warehouse.golden.held import golden
 
 DAY = date(2024, 3, 2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.datasets.registry import SETTLEMENTS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.source import SettlementsSource
 from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.rows import count_of
@@ -19,7 +19,7 @@ from deribit_pipeline.errors import DeribitRejected
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline_tests.conftest import recorded
-from deribit_pipeline_tests.helpers.settled import (
+from deribit_pipeline_tests.helpers.fetched_settlements import (
     BY_CURRENCY,
     EPOCH,
     SPRING,

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill, backfill_of
