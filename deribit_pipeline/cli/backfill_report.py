@@ -8,6 +8,7 @@ from rich.table import Table
 
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.datasets.registry import warning_of
+from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import spans_of
@@ -55,7 +56,7 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | 
         )
     stdout().print(table)
 
-    requests = counted(total.requests, "chart requests" if dataset.resolution else "requests")
+    requests = counted(total.requests, SOURCES[dataset.name].requests_label)
     messages.print(
         f"{requests}, {counted(total.rows, dataset.rows)} received in {total.seconds:,.1f} s"
     )
@@ -114,8 +115,9 @@ def print_plan(counted: Estimate, dataset: Dataset) -> int:
     table = Table(title="Plan", title_justify="left", show_header=False)
     table.add_row(f"{dataset.series.label}-days asked for", f"{counted.days:,}")
     table.add_row("already proved", f"{counted.proved:,}")
-    requests = "chart requests" if dataset.resolution else "requests, about"
-    table.add_row(requests, f"{counted.requests:,}")
+    # What cannot count its rows before, cannot count all of its requests.
+    about = ", about" if counted.rows is None else ""
+    table.add_row(SOURCES[dataset.name].requests_label + about, f"{counted.requests:,}")
     if counted.rows is not None:
         table.add_row("rows, at most", f"{counted.rows:,}")
     table.add_row("seconds at the rate limit", f"{counted.seconds:,.1f}")

@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.candles.days import FetchedDay, prove
 from deribit_pipeline.datasets.candles.writes import Provenance, write_days
+from deribit_pipeline.datasets.candles.writes import unprove as unprove_candles
 from deribit_pipeline.datasets.registry import TRADES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import day_window
 from deribit_pipeline.engine import dataset_reads as datasets
-from deribit_pipeline.engine.dataset_writes import WholeDay, unprove_candles_of
+from deribit_pipeline.engine.dataset_writes import WholeDay, unprove, unprove_candles_of
 from deribit_pipeline.engine.dataset_writes import write_days as write_rows
 from deribit_pipeline.engine.rows import FetchedRows, count_of, prove_rows
-from deribit_pipeline.engine.writing import Written
+from deribit_pipeline.engine.writing import Book, Written
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.warehouse.place import Connection
 
@@ -24,6 +26,21 @@ Clock = Callable[[], datetime | None]
 
 From = Callable[[str], Provenance]
 """Where the rows of a run come from, by its id."""
+
+
+def book_of(dataset: Dataset, provenance: From, clock: Clock) -> Book[Any]:
+    """What proves and writes the days of a dataset."""
+    if dataset.resolution is not None:
+        return CandleBook(dataset.resolution, provenance, clock)
+    return RowBook(dataset, provenance)
+
+
+def invalidate(connection: Connection, dataset: Dataset, series: str, days: Sequence[date]) -> None:
+    """Invalidate the proofs of these days: they are open, and will be requested again."""
+    if dataset.resolution is not None:
+        unprove_candles(connection, series, dataset.resolution, days)
+    else:
+        unprove(connection, dataset, series, days)
 
 
 class CandleBook:

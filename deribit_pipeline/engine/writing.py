@@ -19,6 +19,10 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 # together once there are so many, or the first has waited so many seconds.
 _WRITTEN_TOGETHER, _GATHERING = 120, 1.5
 
+# Fetched days that may wait for the writer: 80 kB each at one minute, a million rows of a bulky
+# dataset.
+_MOST_WAITING, _MOST_BULKY_WAITING = 400, 1
+
 # Seconds between attempts to interrupt a write: what is no statement at the moment goes on.
 _INTERRUPTING = 0.05
 
@@ -65,9 +69,8 @@ class Book(Protocol[Day]):
 class Writer(Generic[Day]):
     """Takes fetched days in any order and writes each whole, as soon as it is proved.
 
-    What is held is not replaced on the word of one answer: `confirm` asks for another first. At
-    most `most_waiting` days wait, which bounds the memory whatever the range. Where a day
-    `is_bulky`, an interruption does not wait for it.
+    No single response replaces what is held: `confirm` requests another first. A bounded number of
+    days waits, whatever the range. Where a day `is_bulky`, an interruption does not wait for it.
     """
 
     def __init__(
@@ -78,8 +81,7 @@ class Writer(Generic[Day]):
         *,
         confirm: Confirm[Day],
         on_written: OnWritten,
-        most_waiting: int,
-        is_bulky: bool = False,
+        is_bulky: bool,
     ) -> None:
         self._warehouse = warehouse
         self._book = book
@@ -87,6 +89,7 @@ class Writer(Generic[Day]):
         self._confirm = confirm
         self._on_written = on_written
         self._is_bulky = is_bulky
+        most_waiting = _MOST_BULKY_WAITING if is_bulky else _MOST_WAITING
         self._together = min(most_waiting, _WRITTEN_TOGETHER)
         self._connection: Connection | None = None
         self._began = time.monotonic()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,6 +17,9 @@ from deribit_pipeline.instruments.history import listings as held_listings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
+
+Listings = Mapping[str, Instrument]
+"""Instruments by name, as the exchange lists them."""
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far this machine's clock may be from the exchange's without a word."""

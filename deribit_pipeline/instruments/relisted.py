@@ -7,7 +7,7 @@ is known that is newer: that of the table `instruments`, or one requested for th
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 from deribit_pipeline.datasets.candles.requests import wanted
@@ -20,13 +20,11 @@ from deribit_pipeline.domain.windows import day_window
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.history import listings_since
-from deribit_pipeline.instruments.listings import listings
+from deribit_pipeline.instruments.listings import Listings, listings
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
-
-Listings = Mapping[str, Instrument]
 
 _HOUR = timedelta(hours=1)
 

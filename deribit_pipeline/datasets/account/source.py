@@ -33,7 +33,7 @@ from deribit_pipeline.domain.windows import day_window, days_between, from_ms, t
 from deribit_pipeline.engine.following import Progress, TooManyPages, new_rows, united, with_page
 from deribit_pipeline.engine.repeated_requests import agreed, once
 from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of
-from deribit_pipeline.engine.source import FailedDays, Source
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.session import Exchange
@@ -65,7 +65,7 @@ def no_verdict(rows: Columns, currency: str, day: date) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountSource:
+class AccountSource(SeriesSource):
     """Brings one history of the account, a currency's days at a time.
 
     `ask` follows the pages of one answer to their end; it takes about `calls` calls. `method` is
@@ -277,7 +277,7 @@ TRANSACTION_LOG_SOURCE = AccountSource(
 USER_TRADES_SOURCE = AccountSource(USER_TRADES, methods.TRADES, ask_trades, calls=3)
 SETTLEMENT_HISTORY_SOURCE = AccountSource(SETTLEMENT_HISTORY, methods.SETTLEMENTS, ask_settlements)
 
-ACCOUNT_SOURCES: Mapping[str, Source] = {
+ACCOUNT_SOURCES: Mapping[str, SeriesSource] = {
     source.dataset.name: source
     for source in (TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE)
 }

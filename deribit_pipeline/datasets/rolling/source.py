@@ -16,7 +16,7 @@ from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.engine.dataset_reads import proofs, rows_of
 from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
 from deribit_pipeline.engine.rows import FetchedRows, Keys, count_of, some_of
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import Told
@@ -27,7 +27,7 @@ Ask = Callable[[DeribitClient, str], Awaitable[Told[Readings]]]
 
 
 @dataclass(frozen=True, slots=True)
-class RollingSource:
+class RollingSource(SeriesSource):
     """Brings what one answer tells, as two say it alike: nothing in it names its series.
 
     `step` and `reach` are as in `read_window`. Of days before those that are told, all rows are
