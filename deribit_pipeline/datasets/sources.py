@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from deribit_pipeline.datasets import registry as datasets
 from deribit_pipeline.datasets.account.source import ACCOUNT_SOURCES
-from deribit_pipeline.datasets.candles.source import CandlesSource
+from deribit_pipeline.datasets.candles.source import SOURCE as CANDLES
 from deribit_pipeline.datasets.candles_rebuilt.source import RebuiltCandles
 from deribit_pipeline.datasets.delivery_prices.source import DeliveryPricesSource
 from deribit_pipeline.datasets.funding_rates.source import FundingRates
@@ -15,7 +15,7 @@ from deribit_pipeline.datasets.volatility_index.source import VolatilityIndexCan
 from deribit_pipeline.engine.source import Source
 
 SOURCES: Mapping[str, Source] = {
-    **{dataset.name: CandlesSource(resolution) for resolution, dataset in datasets.CANDLES.items()},
+    **dict.fromkeys((dataset.name for dataset in datasets.CANDLES.values()), CANDLES),
     datasets.FUNDING_RATES.name: FundingRates(),
     datasets.VOLATILITY_INDEX.name: VolatilityIndexCandles(),
     datasets.TRADES.name: TradesSource(),

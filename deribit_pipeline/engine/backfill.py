@@ -14,7 +14,14 @@ from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset, Group
 from deribit_pipeline.domain.proofs import Proof
 from deribit_pipeline.engine.books import book_of, invalidate
-from deribit_pipeline.engine.failures import WRONG_INPUT, drop_what_is_gone, note_failures
+from deribit_pipeline.engine.failures import (
+    INTERRUPTED,
+    WRONG_INPUT,
+    drop_what_is_gone,
+    ending_of,
+    note_failures,
+    reason_of,
+)
 from deribit_pipeline.engine.incomplete import Known, known_of
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Key, Outcome, added_up, log_progress
@@ -36,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 # How often days are fetched again because a listing changed meanwhile.
 _MOST_LISTINGS = 3
-
-_INTERRUPTED = "the backfill was interrupted"
 
 Wrong = tuple[str, Sequence[date], str]
 """A series, days of it that were delivered and must not stand, and why."""
@@ -73,7 +78,7 @@ def make_complete(
     except (*WRONG_INPUT, WarehouseUnusable):
         raise  # nothing was requested
     except BaseException as error:
-        backfill.fail_the_rest(_reason(error))
+        backfill.fail_the_rest(ending_of(error))
         raise
     finally:
         backfill.note_failures()
@@ -98,7 +103,7 @@ class ForegroundBackfill:
 
     def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Sequence[Preview]:
         """See Source."""
-        return SOURCES[dataset.name].previews(self.warehouse, days, outcome)
+        return SOURCES[dataset.name].previews(dataset, self.warehouse, days, outcome)
 
 
 class _Backfill:
@@ -252,7 +257,7 @@ class _Backfill:
             key: (reason, job.run_id)
             for job in self._jobs
             for key, reason in job.outcome.failures.items()
-            if reason != _INTERRUPTED
+            if reason != INTERRUPTED
         }
         if not failed and any(job.outcome.failures for job in self._jobs):
             return
@@ -290,18 +295,3 @@ class _Backfill:
         for client in (self._exchange.client, self._exchange.history):
             sent += client.rpc.requests if client is not None else Counter()
         return sent[self._source.counted_method] if self._source.counted_method else sent.total()
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, DeribitError):
-        return error.summary
-    if isinstance(error, DeribitPipelineError):
-        return str(error)
-    if isinstance(error, Exception):
-        return f"the backfill broke off ({type(error).__name__})"
-    return _INTERRUPTED
-
-
-def reason_of(error: DeribitError) -> str:
-    """Without what was requested, so that days that failed alike can be named together."""
-    return error.reason if isinstance(error, DeribitBadPayload) else error.summary

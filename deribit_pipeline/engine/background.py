@@ -82,7 +82,7 @@ class BackgroundBackfill:
 
     def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Sequence[Preview]:
         """See Source."""
-        return SOURCES[dataset.name].previews(self._warehouse, days, outcome)
+        return SOURCES[dataset.name].previews(dataset, self._warehouse, days, outcome)
 
     def _follow(self, job: Job) -> Iterator[Sequence[Proof]]:
         """The days of the job as they are written."""

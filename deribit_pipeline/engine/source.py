@@ -159,11 +159,15 @@ class Source(ABC):
         clock of the exchange are available."""
 
     @abstractmethod
-    def planned(self, days: Days, listed: Listings, *, each_twice: bool = False) -> Planned:
+    def planned(
+        self, dataset: Dataset, days: Days, listed: Listings, *, each_twice: bool = False
+    ) -> Planned:
         """Count the requests of a backfill of these days. With `each_twice`, those of an exchange
         whose `each_twice` is set: more only where a single response may be trusted otherwise."""
 
-    def previews(self, warehouse: Warehouse, days: Days, outcome: Outcome) -> Sequence[Preview]:
+    def previews(
+        self, dataset: Dataset, warehouse: Warehouse, days: Days, outcome: Outcome
+    ) -> Sequence[Preview]:
         """What is stored of these days, small enough to be drawn; nothing where that says little.
         Raises WarehouseError."""
         return ()
@@ -178,7 +182,9 @@ class SeriesSource(Source):
             warn_of_clock(await exchange_time(context.exchange.client))
         return SeriesSession(self, context)
 
-    def planned(self, days: Days, listed: Listings, *, each_twice: bool = False) -> Planned:
+    def planned(
+        self, dataset: Dataset, days: Days, listed: Listings, *, each_twice: bool = False
+    ) -> Planned:
         """See Source."""
         requests = sum(
             self.requests(name, sorted(some), each_twice=each_twice) for name, some in days.items()

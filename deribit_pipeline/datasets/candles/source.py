@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 from deribit_pipeline.datasets.candles import reads
@@ -21,6 +21,8 @@ from deribit_pipeline.datasets.candles.requests import (
     wanted,
 )
 from deribit_pipeline.domain.candles import Candles, Resolution
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.agreement import Claim
 from deribit_pipeline.engine.believing import Unproved, pages_of
@@ -42,15 +44,16 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
+# Listings of an instrument that was not listed for all of the days: two before they are fetched, and
+# one in the end.
+_LISTINGS_OF_CLIPPED = 3
+
 # How often a listing is requested, before days are fetched, until two responses agree on it.
 _MOST_LISTINGS = 3
 
 
-@dataclass(frozen=True, slots=True)
 class CandlesSource(Source):
-    """The candles of one resolution."""
-
-    resolution: Resolution
+    """Candles of any resolution."""
 
     counted_method = CHART
     requests_label = "chart requests"
@@ -61,40 +64,51 @@ class CandlesSource(Source):
         listed = dict(context.listed)
         if unlisted:
             listed |= (await listings(context.exchange, context.warehouse, unlisted))[0]
-        session = CandlesSession(context, self.resolution, listed)
+        session = CandlesSession(context, listed)
         warn_of_clock(session.listed_at)
         for _ in range(_MOST_LISTINGS):
             if not await session.relisted(days):
                 break
         return session
 
-    def planned(self, days: Days, listed: Listings, *, each_twice: bool = False) -> Planned:
+    def planned(
+        self, dataset: Dataset, days: Days, listed: Listings, *, each_twice: bool = False
+    ) -> Planned:
         """See Source. Requests for coarser candles to compare with are included.
 
         An instrument that one request covers, and no coarser candles, takes another, unless the
         candle before it is held. With `each_twice`, each window takes two; coarser candles do not.
         """
-        plans = [requests(listed[name], self.resolution, some) for name, some in days.items()]
+        resolution = _resolution_of(dataset)
+        plans = [requests(listed[name], resolution, some) for name, some in days.items()]
         charts = 0
         for plan in plans:
             coarse = len(coarse_requests(plan))
             is_alone = len(plan) == 1 and not coarse
             charts += (2 if each_twice or is_alone else 1) * len(plan) + coarse
         rows = sum(request.most for plan in plans for request in plan)
-        # Each instrument's listing is requested twice.
-        return Planned(charts, charts + 2 * len(days), rows)
+        listings_requested = sum(
+            _LISTINGS_OF_CLIPPED if _are_clipped(listed[name], resolution, some) else 1
+            for name, some in days.items()
+        )
+        return Planned(charts, charts + listings_requested, rows)
 
-    def previews(self, warehouse: Warehouse, days: Days, outcome: Outcome) -> Sequence[Preview]:
+    def previews(
+        self, dataset: Dataset, warehouse: Warehouse, days: Days, outcome: Outcome
+    ) -> Sequence[Preview]:
         """See Source."""
-        return previews(warehouse, self.resolution, days, outcome)
+        return previews(warehouse, _resolution_of(dataset), days, outcome)
+
+
+SOURCE = CandlesSource()
 
 
 class CandlesSession(Session):
     """A backfill of candles: its requests are planned across the days of an instrument."""
 
-    def __init__(self, context: Context, resolution: Resolution, listed: Listings) -> None:
+    def __init__(self, context: Context, listed: Listings) -> None:
         super().__init__(context, context.exchange.client.rpc.concurrency)
-        self._resolution = resolution
+        self._resolution = _resolution_of(context.dataset)
         self._instruments = dict(listed)
         self.listed_at = self._now()
         self._assemblies: dict[str, Assembly] = {}
@@ -114,7 +128,7 @@ class CandlesSession(Session):
         clipped = [
             name
             for name, some in days.items()
-            if any(is_clipped(self._instruments[name], self._resolution, day) for day in some)
+            if _are_clipped(self._instruments[name], self._resolution, some)
         ]
         if self.context.stops.everything is not None or not clipped:
             return {}
@@ -222,3 +236,13 @@ class CandlesSession(Session):
                 raise piece.error
         again = fetched_day(name, self._resolution, day.day, joined(pages_of(pieces)))
         return replace(again, is_confirmed=True)
+
+
+def _are_clipped(instrument: Instrument, resolution: Resolution, days: Collection[date]) -> bool:
+    """Whether the listing leaves out a part of one of the days."""
+    return any(is_clipped(instrument, resolution, day) for day in days)
+
+
+def _resolution_of(dataset: Dataset) -> Resolution:
+    assert dataset.resolution is not None, "candles have one"
+    return dataset.resolution
