@@ -15,7 +15,7 @@ from deribit_pipeline.defs.partitions import series_days, warn_where_slow
 from deribit_pipeline.defs.schedules import CRONS, candles_schedules, rows_schedule
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.location import Lake
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.reach import within_reach
 from deribit_pipeline.exchange.session import open_exchange
 from deribit_pipeline.instruments.universe import with_universe

@@ -9,7 +9,7 @@ from typing import Self
 from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import Proof
-from deribit_pipeline.engine.backfill import make_complete
+from deribit_pipeline.engine.backfill_days import make_complete
 from deribit_pipeline.engine.incomplete import Known
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome, log_progress

@@ -15,7 +15,7 @@ from deribit_pipeline.datasets.funding_rates import wire as funding
 from deribit_pipeline.datasets.registry import FUNDING_RATES, TRADES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import days_between, to_ms
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import settled_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key

@@ -16,7 +16,7 @@ from deribit_pipeline.defs.assets import dataset_asset
 from deribit_pipeline.defs.partitions import days_by_series, partition_key, series_days
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Group, SeriesKind
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.source import Preview

@@ -11,7 +11,7 @@ from deribit_pipeline.datasets import registry as datasets
 from deribit_pipeline.datasets.account import wire as account
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.exchange.session import open_exchange

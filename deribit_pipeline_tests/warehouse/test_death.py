@@ -15,7 +15,7 @@ from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import day_window, days_between
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import settled_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key

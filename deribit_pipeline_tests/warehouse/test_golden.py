@@ -11,7 +11,7 @@ from deribit_pipeline.datasets.candles.days import content_hash
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.windows import day_window
 from deribit_pipeline.engine import dataset_reads as datasets
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rows import rows_hash
 from deribit_pipeline.engine.verification import verify

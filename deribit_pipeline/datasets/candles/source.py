@@ -44,8 +44,8 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
-# Listings of an instrument that was not listed for all of the days: two before they are fetched, and
-# one in the end.
+# Listings of an instrument that was not listed for all of the days: two before they are fetched,
+# and one in the end.
 _LISTINGS_OF_CLIPPED = 3
 
 # How often a listing is requested, before days are fetched, until two responses agree on it.

@@ -15,7 +15,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DatasetProof
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine import dataset_reads as datasets
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.books import RowBook
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job

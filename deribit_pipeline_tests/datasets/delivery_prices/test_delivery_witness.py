@@ -11,7 +11,7 @@ from deribit_pipeline.datasets.candles.rules import breaches
 from deribit_pipeline.datasets.registry import DELIVERY_PRICES, INDEX_PRICES, SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange

@@ -13,7 +13,7 @@ from deribit_pipeline.datasets.rolling import source as rolling
 from deribit_pipeline.datasets.rolling.proof import NO_LONGER_TOLD
 from deribit_pipeline.domain.proofs import DatasetProof, DayState
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rows import count_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected

@@ -15,7 +15,7 @@ from deribit_pipeline.datasets.trades.source import TradesSource
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine import dataset_reads as datasets
-from deribit_pipeline.engine.backfill import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays

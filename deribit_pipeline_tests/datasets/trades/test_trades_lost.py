@@ -11,7 +11,7 @@ from deribit_pipeline.datasets.registry import TRADES
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine import dataset_reads as datasets
-from deribit_pipeline.engine.backfill import ForegroundBackfill, make_complete
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill, make_complete
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays
