@@ -7,7 +7,7 @@ the truth to whoever asks it. `python -m benchmarks.paper_plan` prints the table
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import days_between

@@ -10,7 +10,6 @@ from datetime import date
 from functools import partial
 
 from deribit_pipeline.datasets.candles.writes import Provenance
-from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset, Group
 from deribit_pipeline.domain.proofs import Proof
 from deribit_pipeline.engine.books import book_of, invalidate
@@ -25,7 +24,7 @@ from deribit_pipeline.engine.failures import (
 from deribit_pipeline.engine.incomplete import Known, known_of
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Key, Outcome, added_up, log_progress
-from deribit_pipeline.engine.source import Context, FailedDays, Pieces, Preview, Session
+from deribit_pipeline.engine.source import Context, FailedDays, Pieces, Preview, Session, source_of
 from deribit_pipeline.engine.writing import Fetched, OnWritten, Writer
 from deribit_pipeline.errors import (
     DeribitBadPayload,
@@ -103,7 +102,7 @@ class ForegroundBackfill:
 
     def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Sequence[Preview]:
         """See Source."""
-        return SOURCES[dataset.name].previews(dataset, self.warehouse, days, outcome)
+        return source_of(dataset).previews(dataset, self.warehouse, days, outcome)
 
 
 class _Backfill:
@@ -120,7 +119,7 @@ class _Backfill:
         self._exchange = exchange
         self._warehouse = warehouse.pinned()
         self._dataset = dataset
-        self._source = SOURCES[dataset.name]
+        self._source = source_of(dataset)
         self._jobs = jobs
         self._on_written = on_written
         self._job_of = {key: job for job in jobs for key in job.series_days()}

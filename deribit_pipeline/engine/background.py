@@ -6,14 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import Proof
 from deribit_pipeline.engine.backfill_days import make_complete
 from deribit_pipeline.engine.incomplete import Known
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome, log_progress
-from deribit_pipeline.engine.source import Preview
+from deribit_pipeline.engine.source import Preview, source_of
 from deribit_pipeline.engine.writing import OnWritten
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -82,7 +81,7 @@ class BackgroundBackfill:
 
     def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Sequence[Preview]:
         """See Source."""
-        return SOURCES[dataset.name].previews(dataset, self._warehouse, days, outcome)
+        return source_of(dataset).previews(dataset, self._warehouse, days, outcome)
 
     def _follow(self, job: Job) -> Iterator[Sequence[Proof]]:
         """The days of the job as they are written."""

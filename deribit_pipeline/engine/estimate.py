@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.source import source_of
 from deribit_pipeline.instruments.listings import Listings
 
 
@@ -44,7 +44,7 @@ def estimate(
 ) -> Estimate:
     """Count the requests and rows of the unsettled days, as far as the dataset's source can tell
     before. `listed` are the instruments among the series; for `each_twice` see `Source.planned`."""
-    planned = SOURCES[dataset.name].planned(dataset, unsettled, listed, each_twice=each_twice)
+    planned = source_of(dataset).planned(dataset, unsettled, listed, each_twice=each_twice)
     days, left = (sum(map(len, some.values())) for some in (wanted, unsettled))
     return Estimate(
         days=days,

@@ -1,22 +1,23 @@
 """What a dataset gives to the one backfill: a source, and what it fetches in one backfill."""
 
 import logging
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import Columns, FetchedRows, differences, keys_of, some_of
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
-from deribit_pipeline.engine.rows import Columns, FetchedRows, differences, keys_of, some_of
 from deribit_pipeline.errors import (
     DeribitBadPayload,
     DeribitError,
@@ -271,3 +272,8 @@ def _agree(dataset: Dataset, one: Columns, other: Columns) -> bool:
     if len(ours) < min(len(keys), len(others)):
         return False
     return not differences(some_of(one, ours), some_of(other, theirs)).any()
+
+
+def source_of(dataset: Dataset) -> Source:
+    """The source of a dataset, which is imported now."""
+    return cast(Source, pkgutil.resolve_name(dataset.source))

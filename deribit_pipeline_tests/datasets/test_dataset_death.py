@@ -11,8 +11,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates import wire as funding
-from deribit_pipeline.datasets.registry import FUNDING_RATES, TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import days_between, to_ms
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
@@ -28,6 +29,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.cli.test_signals import assert_it_ends
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
+from deribit_pipeline_tests.helpers.dataset_backfills import contradictions
 from deribit_pipeline_tests.helpers.processes import (
     SCRIPT,
     environment,
@@ -36,7 +38,6 @@ from deribit_pipeline_tests.helpers.processes import (
     started,
     wait_until,
 )
-from deribit_pipeline_tests.helpers.spoiled import contradictions
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FIRST, LAST = date(2024, 4, 8), date(2024, 4, 15)

@@ -2,7 +2,8 @@
 
 from datetime import UTC, date, datetime
 
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import days_between

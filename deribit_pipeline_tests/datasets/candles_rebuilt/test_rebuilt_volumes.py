@@ -7,11 +7,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from deribit_pipeline.datasets.registry import CANDLES_REBUILT, TRADES
+from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.specification import COMBO, INVERSE
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.verification import verify
@@ -19,7 +20,7 @@ from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.given_trades import every_minute
+from deribit_pipeline_tests.helpers.made_up_trades import every_minute
 from deribit_pipeline_tests.warehouse.golden.held import golden
 
 DAY = date(2024, 3, 2)

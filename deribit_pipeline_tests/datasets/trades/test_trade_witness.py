@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades import hosts as trade_hosts
 from deribit_pipeline.datasets.trades.hours import hourly, kind_of
 from deribit_pipeline.datasets.trades.source import TradesSource
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.refusals import Refusal
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.fetched_trades import NAME, TODAY, TradesFetched, ms
-from deribit_pipeline_tests.helpers.given_trades import every_minute
+from deribit_pipeline_tests.helpers.made_up_trades import every_minute
 
 CHART = "public/get_tradingview_chart_data"
 BY_NUMBER = "public/get_last_trades_by_instrument"

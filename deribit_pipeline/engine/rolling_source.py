@@ -1,0 +1,102 @@
+"""What the exchange tells of the last days only, in one answer: each poll has to be in time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.malformed import malformed_of
+from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import FetchedRows, Keys, count_of
+from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
+from deribit_pipeline.engine.rolling_window import RollingWindow, read_window
+from deribit_pipeline.engine.row_reads import proofs, rows_of
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
+from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.entries import Readings
+from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+Ask = Callable[[DeribitClient, str], Awaitable[Told[Readings]]]
+
+Check = Callable[[FetchedRows], FetchedRows]
+"""Holds a day against what another dataset says of it."""
+
+Witness = Callable[[Connection, str, Sequence[date]], Check]
+"""Reads what another dataset says of the days of a series."""
+
+
+def no_witness(connection: Connection, series: str, days: Sequence[date]) -> Check:
+    """Nothing else says anything of the days."""
+    return lambda fetched: fetched
+
+
+@dataclass(frozen=True, slots=True)
+class RollingSource(SeriesSource):
+    """Brings what one answer tells, as two say it alike: nothing in it names its series.
+
+    `step` and `reach` are as in `read_window`. Of days before those that are told, all rows are
+    missing that were not polled in time. `witness` is what the days are held against.
+    """
+
+    dataset: Dataset
+    method: str
+    ask: Ask
+    step: timedelta | None = None
+    reach: timedelta | None = None
+    witness: Witness = no_witness
+
+    async def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+        """All days follow from the same answers, or have failed."""
+
+        at = self.dataset.at
+
+        async def ask() -> RollingWindow:
+            told = await self.ask(exchange.client, series)
+            rows, malformed = told.said.rows, told.said.malformed
+            # Of a day that is told to begin with, the first row comes twice.
+            is_twice = count_of(rows) > 1 and rows[at][0] == rows[at][1]
+            rows, torn = once(self.dataset, rows, expected=int(is_twice))
+            with expectations(self.method, series=series):
+                return read_window(
+                    at, rows, told.as_of,
+                    reach=self.reach, step=self.step, malformed=malformed + torn,
+                )  # fmt: skip
+
+        def odd(reason: str) -> DeribitBadPayload:
+            return DeribitBadPayload(reason, method=self.method, params={"series": series})
+
+        try:
+            window = await agreed(ask, RollingWindow.is_alike, odd("answers contradict each other"))
+        except DeribitBadPayload as error:
+            yield FailedDays(days, error)
+            return
+        complete, checked = await asyncio.to_thread(self._held, warehouse, series, days)
+        for day in days:
+            if (why := malformed_of(window.malformed, day)) is not None:
+                yield FailedDays([day], odd(why))
+                continue
+            yield checked(window.day(series, day, complete.get(day)))
+
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
+        """Two answers, however many the days are."""
+        return 2
+
+    def _held(
+        self, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> tuple[dict[date, Keys], Check]:
+        """The held moments of those days that are complete, and what all are held against."""
+        with warehouse.reading() as connection:
+            held = proofs(connection, [self.dataset.name], [series], min(days), max(days))
+            complete = {
+                proof.day: rows_of(connection, self.dataset, series, proof.day)[self.dataset.at]
+                for proof in held
+                if proof.state is DayState.COMPLETE and proof.day in days
+            }
+            return complete, self.witness(connection, series, days)
