@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
-from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.domain.dataset import Dataset, Group
-from deribit_pipeline.domain.proofs import Proof
-from deribit_pipeline.engine.books import book_of, invalidate
+from deribit_pipeline.domain.proofs import FetchedDay, Proof, Provenance
+from deribit_pipeline.engine.day_writes import invalidate
 from deribit_pipeline.engine.failures import (
     INTERRUPTED,
     WRONG_INPUT,
@@ -24,8 +23,9 @@ from deribit_pipeline.engine.failures import (
 from deribit_pipeline.engine.incomplete import Known, known_of
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Key, Outcome, added_up, log_progress
+from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.engine.source import Context, FailedDays, Pieces, Preview, Session, source_of
-from deribit_pipeline.engine.writing import Fetched, OnWritten, Writer
+from deribit_pipeline.engine.writing import OnWritten, Writer
 from deribit_pipeline.errors import (
     DeribitBadPayload,
     DeribitError,
@@ -166,7 +166,7 @@ class _Backfill:
     async def _fetch_all(self, session: Session, days: Days) -> None:
         writer = Writer(
             self._warehouse,
-            book_of(self._dataset, self._provenance, lambda: self._exchange.client.rpc.as_of),
+            DayWriter(self._dataset, self._provenance, session.known_at),
             self._job_of,
             confirm=partial(self._confirmed, session),
             on_written=self._on_written,
@@ -185,7 +185,7 @@ class _Backfill:
                 await asyncio.to_thread(self._invalidate, self._withdrawn)
                 self._withdrawn = []
 
-    async def _fetch(self, plan: Iterator[tuple[str, Pieces]], writer: Writer[Fetched]) -> None:
+    async def _fetch(self, plan: Iterator[tuple[str, Pieces]], writer: Writer) -> None:
         """Fetch one part after the other of the plan that all workers share."""
         for series, pieces in plan:
             async with aclosing(pieces):
@@ -207,11 +207,10 @@ class _Backfill:
         self._count(series, piece.days[0])
         self._fail_days({series: piece.days}, reason_of(piece.error))
 
-    async def _confirmed(self, session: Session, day: Fetched) -> Fetched | None:
+    async def _confirmed(self, session: Session, day: FetchedDay) -> FetchedDay | None:
         """What two responses agree on of a day; None where there are no two: the day has failed."""
         try:
-            confirmed: Fetched = await session.again(day)
-            return confirmed
+            return await session.again(day)
         except DeribitError as error:
             if not isinstance(error, DeribitBadPayload):
                 self._context.stops.add(day.series, error)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, days_between, spans_of
-from deribit_pipeline.engine import row_reads as datasets
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.errors import IncompleteDays
 from deribit_pipeline.warehouse.place import Connection
 
@@ -60,8 +60,7 @@ def rows(
     columns = [column.name for column in table.columns_but(table.key[0]) if column.name not in only]
     days = days_of(window)
     proofs: dict[date, Proof] = {
-        proof.day: proof
-        for proof in datasets.proofs(connection, (dataset.name,), (series,), days[0], days[-1])
+        proof.day: proof for proof in proofs_of(connection, dataset, (series,), days[0], days[-1])
     }
     return SelectedRows(
         dataset,

@@ -6,15 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
-from typing import Any, ClassVar, cast
+from datetime import date, datetime, timedelta
+from typing import ClassVar, cast
 
 import numpy as np
 
 from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import Columns, FetchedRows, differences, keys_of, some_of
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.rows import Columns, differences, keys_of, some_of
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
@@ -100,7 +100,7 @@ def _is_of_one(error: DeribitError) -> bool:
     return isinstance(error, DeribitRejected) and error.code not in codes.OF_THE_CALLER
 
 
-Pieces = AsyncGenerator[Any | FailedDays]
+Pieces = AsyncGenerator[FetchedDay | FailedDays]
 """Fetched days, and failed ones."""
 
 
@@ -135,8 +135,13 @@ class Session(ABC):
         """
 
     @abstractmethod
-    async def again(self, day: Any) -> Any:
+    async def again(self, day: FetchedDay) -> FetchedDay:
         """The day as two responses agree on it. Raises DeribitError where none do."""
+
+    def known_at(self) -> datetime | None:
+        """The time at which what is noted of days becomes known, where that is later than the
+        response that they come from: the first of several may be from before their last rows."""
+        return None
 
     async def relisted(self, days: Days) -> Days:
         """The days of which other rows are expected by now, for their instruments are listed
@@ -195,7 +200,7 @@ class SeriesSource(Source):
     @abstractmethod
     def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """Every day once, in any order, as soon as it can be trusted; as FailedDays once more,
         where it is found wrong afterwards.
 
@@ -238,11 +243,11 @@ class SeriesSession(Session):
 
     def _fetched(
         self, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         context = self.context
         return self._source.fetch(context.exchange, context.warehouse, series, days)
 
-    async def again(self, day: FetchedRows) -> FetchedRows:
+    async def again(self, day: FetchedDay) -> FetchedDay:
         """The day as the later of two responses has it, of which either may have rows that the
         other lacks: what was open before, or is no longer returned."""
         former = [day]
@@ -261,7 +266,7 @@ class SeriesSession(Session):
         )
 
 
-def _days_of(piece: FetchedRows | FailedDays) -> Sequence[date]:
+def _days_of(piece: FetchedDay | FailedDays) -> Sequence[date]:
     return piece.days if isinstance(piece, FailedDays) else [piece.day]
 
 

@@ -85,7 +85,7 @@ class Interrupted:
         assert verify(self.warehouse).findings == []
         with self.warehouse.reading() as connection:
             settled = settled_days(connection, CANDLES[Resolution.MINUTE_1], DAYS)
-        return DAYS_ASKED - {(proof.instrument_name, proof.day) for proof in settled}
+        return DAYS_ASKED - {(proof.series, proof.day) for proof in settled}
 
     def complete(self, command: list[str]) -> None:
         """Run the same command again: it asks for what is not proved and for nothing else, finds

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.candles.blocks import Block, blocks_of
 from deribit_pipeline.datasets.candles.cross_checking import CoarseCandles, CrossChecks
-from deribit_pipeline.datasets.candles.days import Assembly, FetchedDay, fetched_day, unlisted_day
+from deribit_pipeline.datasets.candles.days import Assembly, fetched_day, unlisted_day
 from deribit_pipeline.datasets.candles.fetch import ChartFetcher, chart_hosts
 from deribit_pipeline.datasets.candles.pages import Page, joined
 from deribit_pipeline.datasets.candles.previews import previews
@@ -23,6 +23,7 @@ from deribit_pipeline.datasets.candles.requests import (
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.agreement import Claim
 from deribit_pipeline.engine.believing import Unproved, pages_of
@@ -155,6 +156,10 @@ class CandlesSession(Session):
         assert as_of is not None, "listings have been requested"
         return as_of
 
+    def known_at(self) -> datetime | None:
+        """See Session."""
+        return self.context.exchange.client.rpc.as_of
+
     def _pieces(self, blocks: Sequence[Block]) -> Iterator[tuple[str, Pieces]]:
         for name, assembly in self._assemblies.items():
             if assembly.unlisted:
@@ -184,7 +189,7 @@ class CandlesSession(Session):
 
     async def _unlisted(self, name: str, days: Sequence[date]) -> Pieces:
         for day in days:
-            yield unlisted_day(name, self._resolution, day, self.listed_at)
+            yield unlisted_day(name, day, self.listed_at)
 
     async def _fetched(self, block: Block, request: ChartRequest) -> Pieces:
         """The days that are whole with the block, where this is the last response that it needs."""
@@ -221,10 +226,12 @@ class CandlesSession(Session):
 
     async def again(self, day: FetchedDay) -> FetchedDay:
         """The day as another response, to a window with other bounds, has it too."""
-        name = day.instrument_name
+        name = day.series
         window = wanted(self._instruments[name], self._resolution, day.day)
         assert window is not None, "a day with candles has a window"
-        page = Page(window, day.expected, day.unclosed, day.candles, Candles.none(), day.as_of)
+        assert day.expected is not None, "candles are counted on their grid"
+        came = Candles.of(day.rows)
+        page = Page(window, day.expected, day.unclosed, came, Candles.none(), day.as_of)
         request = ChartRequest(self._instruments[name], self._resolution, window)
         fetcher = self._fetcher(name)
         pieces = await fetcher.agreed(request, [Claim(page)])
@@ -234,7 +241,7 @@ class CandlesSession(Session):
         for piece in pieces:
             if isinstance(piece, Unproved):
                 raise piece.error
-        again = fetched_day(name, self._resolution, day.day, joined(pages_of(pieces)))
+        again = fetched_day(name, day.day, joined(pages_of(pieces)))
         return replace(again, is_confirmed=True)
 
 

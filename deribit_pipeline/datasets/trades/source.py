@@ -17,7 +17,8 @@ from deribit_pipeline.datasets.trades.plan import Span, planned
 from deribit_pipeline.datasets.trades.proof import MARGIN, NO_TRADES, Chunk, CutDay, DayCutter
 from deribit_pipeline.datasets.trades.proof import chunks as pieces_of
 from deribit_pipeline.domain.instrument import Instrument
-from deribit_pipeline.domain.rows import FetchedRows, count_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
 from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
@@ -42,7 +43,7 @@ class TradesSource(SeriesSource):
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """See Source."""
         hosts = TradeHosts(exchange, series)
         found, _ = await listings(exchange, warehouse, [series])
@@ -51,7 +52,9 @@ class TradesSource(SeriesSource):
             instrument = await agreed_listing(exchange, warehouse, series)
         listed = _listed(instrument, days)
         for day in sorted(set(days) - set(listed)):
-            yield FetchedRows(series, day, NO_TRADES, hosts.now, is_listed=False)
+            yield FetchedDay(
+                series, day, NO_TRADES, hosts.now, NO_TRADES["trade_seq"], is_listed=False
+            )
         is_combo = instrument.kind.endswith("combo")
         chunks = TradeChunks(hosts, is_combo=is_combo, each_twice=exchange.each_twice)
         client = (exchange.history if instrument.is_archived else None) or exchange.client
@@ -162,14 +165,14 @@ async def _fetched_ahead(chunks: TradeChunks, numbers: range) -> AsyncGenerator[
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedRows | FailedDays:
+def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedDay | FailedDays:
     cut = witnessed.cut
     if cut.error is not None:
         return FailedDays([cut.day], cut.error)
     numbers = cut.rows["trade_seq"]
     expected = np.union1d(numbers, cut.holes) if len(cut.holes) else numbers
     is_over = day_window(cut.day).end <= span.known_until
-    return FetchedRows(
+    return FetchedDay(
         series,
         cut.day,
         cut.rows,
