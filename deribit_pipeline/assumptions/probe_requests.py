@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from deribit_pipeline.assumptions.assumption import NotTested, Parsed, Responses
 from deribit_pipeline.assumptions.probing import ARCHIVE, MAIN, Asking
 from deribit_pipeline.datasets.candles.requests import MOST_CANDLES
-from deribit_pipeline.datasets.funding_rates.source import BEGAN, HOURS
+from deribit_pipeline.datasets.funding_rates.listing import BEGAN
+from deribit_pipeline.datasets.funding_rates.source import HOURS
 from deribit_pipeline.datasets.funding_rates.wire import HISTORY
 from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES, delivery_prices
 from deribit_pipeline.datasets.settlements.wire import BY_CURRENCY, MOST_SETTLEMENTS, settlements

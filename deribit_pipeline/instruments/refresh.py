@@ -6,8 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from deribit_pipeline.datasets.settlements.proof import settlement_currency
-from deribit_pipeline.domain.specification import CURRENCIES, KINDS, Specification
+from deribit_pipeline.domain.specification import (
+    CURRENCIES,
+    KINDS,
+    Specification,
+    settlement_currency,
+)
 from deribit_pipeline.errors import DeribitError, DeribitRejected
 from deribit_pipeline.exchange import codes
 from deribit_pipeline.exchange.client import DeribitClient

@@ -1,27 +1,23 @@
 """Funding of perpetuals, hour by hour."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 
 from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates import wire as funding
+from deribit_pipeline.datasets.funding_rates.listing import HISTORY
+from deribit_pipeline.datasets.funding_rates.witness import EightHours
 from deribit_pipeline.domain.instrument import Instrument
-from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow, day_window
+from deribit_pipeline.domain.windows import TimeWindow, day_window
 from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.grid_windows import Lane
 from deribit_pipeline.engine.windowed_source import Lanes, WindowedSource
-from deribit_pipeline.engine.witness import EightHours
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import agreed_listing, listings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
-"""The end of the first hour of which the exchange tells BTC-PERPETUAL's funding
-(assumption:funding-began)."""
-
 _CONTROL = "BTC-PERPETUAL"
-_HISTORY = TimeWindow(BEGAN, END_OF_TIME)
 _MILLISECOND = timedelta(milliseconds=1)
 
 # A row stands at the end of its hour: the hour is over then. At most 744 come, of a longer window
@@ -46,9 +42,9 @@ class FundingRates(WindowedSource):
         # The first hour ends after the listing, the last one with the delisting.
         listed = TimeWindow(
             instrument.listed_at + _MILLISECOND,
-            instrument.expires_at + _MILLISECOND if instrument.expires_at else _HISTORY.end,
+            instrument.expires_at + _MILLISECOND if instrument.expires_at else HISTORY.end,
         )
-        life = listed.intersection(_HISTORY)
+        life = listed.intersection(HISTORY)
         if not _is_perpetual(instrument) or life is None:
             return Lanes(None, witness)
         lane = Lane(HOURS, life, funding.HISTORY, {"instrument_name": series})

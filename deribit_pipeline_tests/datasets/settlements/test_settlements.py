@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
-from deribit_pipeline.datasets.settlements.proof import settlement_currency
 from deribit_pipeline.datasets.settlements.wire import settlements
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.rows import FetchedRows, prove_rows
+from deribit_pipeline.domain.specification import settlement_currency
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.sandbox.exchange import SandboxExchange
