@@ -32,8 +32,6 @@ registry of datasets and the declarations that it names are data: they stand on 
 TO_BE_TURNED = {
     ("engine", "datasets"),
     ("engine", "lake"),
-    ("exchange", "datasets"),
-    ("exchange", "instruments"),
     ("exchange", "lake"),
     ("exchange", "sandbox"),
     ("instruments", "datasets"),

@@ -9,10 +9,12 @@ from deribit_pipeline.datasets.funding_rates import wire as funding
 from deribit_pipeline.datasets.funding_rates.listing import HISTORY
 from deribit_pipeline.datasets.funding_rates.witness import EightHours
 from deribit_pipeline.domain.instrument import Instrument
-from deribit_pipeline.domain.windows import TimeWindow, day_window
+from deribit_pipeline.domain.windows import TimeWindow, day_window, to_ms
 from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.grid_windows import Lane
 from deribit_pipeline.engine.windowed_source import Lanes, WindowedSource
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.readings import ToldRows
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import agreed_listing, listings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -24,6 +26,26 @@ _MILLISECOND = timedelta(milliseconds=1)
 # the newest: assumption:funding-most, assumption:funding-kept-end.
 # A request begins with the seven hours that make the first one's `interest_8h` with it.
 HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744, lead=7)
+
+
+async def get_funding_rate_history(
+    client: DeribitClient, instrument_name: str, window: TimeWindow
+) -> ToldRows:
+    """`public/get_funding_rate_history`: the hours that end in `window`.
+
+    The exchange tells at most 744 and drops the others without a word: whoever asks counts
+    what came. Its start is exclusive (assumption:funding-start), its end inclusive
+    (assumption:funding-end); no hour ends within the millisecond that the bounds are widened
+    by, so that an inclusive start is right too.
+    """
+    told = await client.call(
+        funding.reading,
+        funding.HISTORY,
+        instrument_name=instrument_name,
+        start_timestamp=to_ms(window.start) - 1,
+        end_timestamp=to_ms(window.end) - 1,
+    )
+    return told.said.told(told.as_of)
 
 
 class FundingRates(WindowedSource):
@@ -49,8 +71,8 @@ class FundingRates(WindowedSource):
             return Lanes(None, witness)
         lane = Lane(HOURS, life, funding.HISTORY, {"instrument_name": series})
 
-        ask = partial(exchange.client.get_funding_rate_history, series)
-        control = partial(exchange.client.get_funding_rate_history, _CONTROL)
+        ask = partial(get_funding_rate_history, exchange.client, series)
+        control = partial(get_funding_rate_history, exchange.client, _CONTROL)
         return Lanes(listed, witness, [(lane, ask)], None if series == _CONTROL else control)
 
 
