@@ -29,6 +29,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.cli.test_signals import assert_it_ends
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
+from deribit_pipeline_tests.helpers.dataset_backfills import contradictions
 from deribit_pipeline_tests.helpers.processes import (
     SCRIPT,
     environment,
@@ -37,7 +38,6 @@ from deribit_pipeline_tests.helpers.processes import (
     started,
     wait_until,
 )
-from deribit_pipeline_tests.helpers.spoiled import contradictions
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FIRST, LAST = date(2024, 4, 8), date(2024, 4, 15)

@@ -19,7 +19,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.held import hold, hold_minutes
+from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 
 DOCS = Path(__file__).parents[2] / "docs"
 

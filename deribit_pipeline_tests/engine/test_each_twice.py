@@ -32,15 +32,15 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.cli.test_command_line import Command, command
-from deribit_pipeline_tests.helpers.exchanged import (
+from deribit_pipeline_tests.helpers.dataset_backfills import Backfills, Some
+from deribit_pipeline_tests.helpers.fetched_days import Fetching
+from deribit_pipeline_tests.helpers.fetched_trades import TradesFetched
+from deribit_pipeline_tests.helpers.swapped_rows import (
     Spoiler,
     a_billionth_apart,
     exchanging,
     exchanging_lows,
 )
-from deribit_pipeline_tests.helpers.fetched_trades import TradesFetched
-from deribit_pipeline_tests.helpers.fetching import Fetching
-from deribit_pipeline_tests.helpers.spoiled import Backfills, Some
 from deribit_pipeline_tests.helpers.windowed_rows import (
     AT,
     BROKEN,

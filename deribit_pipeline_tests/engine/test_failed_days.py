@@ -33,7 +33,7 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, both_stores
-from deribit_pipeline_tests.helpers.commands import Command, commands
+from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline
 from deribit_pipeline_tests.helpers.processes import environment
 
@@ -295,7 +295,7 @@ def test_a_backfill_whose_warehouse_is_taken_away_does_not_end_well(
 def test_everything_prints_where_only_ascii_does(
     command: Command, settings: Settings, sandbox: SandboxExchange, line: list[str]
 ) -> None:
-    sandbox.lack(BTC, 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.lack(BTC, 1_704_067_200_000, 1_704_067_260_000)
     assert command(*BACKFILL)[0] == 0
     program = "import sys; from deribit_pipeline.cli.main import main; main()"
     run = [sys.executable, "-c", program]

@@ -22,9 +22,9 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.owner import owner_of
-from deribit_pipeline_tests.helpers.priced import CHART, DELIVERIES, VOLATILITY
-from deribit_pipeline_tests.helpers.settled import BY_CURRENCY
+from deribit_pipeline_tests.helpers.account_owner import owner_of
+from deribit_pipeline_tests.helpers.fetched_prices import CHART, DELIVERIES, VOLATILITY
+from deribit_pipeline_tests.helpers.fetched_settlements import BY_CURRENCY
 
 Row = Any
 Change = Callable[[Row], Row]

@@ -18,13 +18,13 @@ from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.listing import ms_of
-from deribit_pipeline_tests.helpers import priced, settled
-from deribit_pipeline_tests.helpers.priced import DELIVERIES
-from deribit_pipeline_tests.helpers.settled import BY_CURRENCY, SPRING, Fetch, fetch
+from deribit_pipeline_tests.helpers import fetched_prices, fetched_settlements
+from deribit_pipeline_tests.helpers.fetched_prices import DELIVERIES
+from deribit_pipeline_tests.helpers.fetched_settlements import BY_CURRENCY, SPRING, Fetch, fetch
 
 __all__ = ["fetch"]
 
-priced_fetch = priced.fetch
+priced_fetch = fetched_prices.fetch
 WEEK = list(days_between(date(2024, 4, 5), date(2024, 4, 10)))
 
 
@@ -61,14 +61,16 @@ def test_what_was_listed_after_the_last_settlement_has_none_yet(
     if is_proved:
         assert set(states(fetch(WEEK, "USDT")).values()) == {DayState.NOT_LISTED, DayState.OPEN}
     else:
-        assert "of the newest ones none either" in settled.failures(fetch(WEEK, "USDT"), WEEK)
+        assert "of the newest ones none either" in fetched_settlements.failures(
+            fetch(WEEK, "USDT"), WEEK
+        )
 
 
 def test_an_exchange_without_any_settlement_still_proves_nothing(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     sandbox.replay(BY_CURRENCY, {"settlements": []})
-    assert "none either" in settled.failures(fetch(SPRING, "USDT"), SPRING)
+    assert "none either" in fetched_settlements.failures(fetch(SPRING, "USDT"), SPRING)
 
 
 def test_settlements_begin_at_eight() -> None:
@@ -78,7 +80,7 @@ def test_settlements_begin_at_eight() -> None:
 
 
 def test_an_index_of_which_nothing_was_delivered_yet_is_settled(
-    priced_fetch: priced.Fetch, sandbox: SandboxExchange
+    priced_fetch: fetched_prices.Fetch, sandbox: SandboxExchange
 ) -> None:
     told = sandbox._methods[DELIVERIES]
     empty: Callable[[Any], Any] = lambda params: (  # noqa: E731

@@ -24,8 +24,8 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.calling import behind, body_of, requests_of, said_of
 from deribit_pipeline_tests.helpers.pipeline import CHART, Opened, Pipeline, midnight
+from deribit_pipeline_tests.helpers.sent_requests import behind, body_of, requests_of, said_of
 
 DAY = date(2024, 1, 1)
 WINDOW = TimeWindow(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))

@@ -29,7 +29,7 @@ from deribit_pipeline_tests.export.test_export import (
     prove,
 )
 from deribit_pipeline_tests.helpers.disks import Disk
-from deribit_pipeline_tests.helpers.held import hold, hold_minutes
+from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 
 __all__ = ["export"]  # a fixture
 

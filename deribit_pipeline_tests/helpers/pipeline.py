@@ -14,7 +14,8 @@ from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.sandbox.exchange import MOST_CANDLES, STEPS, SandboxExchange
+from deribit_pipeline.sandbox.charts import MOST_CANDLES, STEPS
+from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 CHART = "public/get_tradingview_chart_data"

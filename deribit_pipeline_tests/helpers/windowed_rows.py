@@ -17,7 +17,7 @@ from deribit_pipeline.engine.windowed_source import WindowedSource
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.fetching import Brought, Fetching
+from deribit_pipeline_tests.helpers.fetched_days import Brought, Fetching
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
-from deribit_pipeline_tests.helpers.commands import Command, commands
-from deribit_pipeline_tests.helpers.held import hold
+from deribit_pipeline_tests.helpers.command_line import Command, commands
+from deribit_pipeline_tests.helpers.inserted_rows import hold
 from deribit_pipeline_tests.helpers.lakes import asked
 from deribit_pipeline_tests.helpers.processes import variables_of
 from deribit_pipeline_tests.helpers.servers import ObjectStore, Postgres

@@ -19,7 +19,7 @@ from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
-from deribit_pipeline_tests.helpers.held import hold
+from deribit_pipeline_tests.helpers.inserted_rows import hold
 from deribit_pipeline_tests.helpers.processes import name_warehouse, variables_of
 
 BTC, SOL = "BTC-PERPETUAL", "SOL_USDC-PERPETUAL"

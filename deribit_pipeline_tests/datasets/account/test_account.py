@@ -25,7 +25,7 @@ from deribit_pipeline.sandbox.exchange import TOKEN_LIFE, SandboxExchange
 from deribit_pipeline.sandbox.market import DAY, MINUTE
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.owner import (
+from deribit_pipeline_tests.helpers.account_owner import (
     BUSY,
     Owner,
     Spoil,

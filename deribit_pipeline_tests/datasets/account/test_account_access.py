@@ -28,7 +28,7 @@ from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, TOKEN_LI
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.owner import (
+from deribit_pipeline_tests.helpers.account_owner import (
     BUSY,
     Owner,
     asked,

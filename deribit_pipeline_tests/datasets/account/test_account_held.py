@@ -23,7 +23,7 @@ from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.owner import BUSY, Owner, every_row, owner_of, spoil
+from deribit_pipeline_tests.helpers.account_owner import BUSY, Owner, every_row, owner_of, spoil
 from deribit_pipeline_tests.helpers.pipeline import ms
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 31)

@@ -21,10 +21,10 @@ from deribit_pipeline.engine.source import source_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.helpers.account_owner import owner_of
 from deribit_pipeline_tests.helpers.dataset_rows import any_rows
-from deribit_pipeline_tests.helpers.owner import owner_of
-from deribit_pipeline_tests.helpers.priced import CHART, DELIVERIES, VOLATILITY
-from deribit_pipeline_tests.helpers.settled import BY_CURRENCY
+from deribit_pipeline_tests.helpers.fetched_prices import CHART, DELIVERIES, VOLATILITY
+from deribit_pipeline_tests.helpers.fetched_settlements import BY_CURRENCY
 
 DAY = date(2024, 4, 9)
 PROVED = Callable[[Dataset, str, date], ProvedRows]

@@ -16,8 +16,7 @@ from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import TimeWindow, from_ms, to_ms
 from deribit_pipeline.errors import DeribitBadPayload
-from deribit_pipeline_tests.helpers.mutations import examples, hold
-from deribit_pipeline_tests.helpers.series import (
+from deribit_pipeline_tests.helpers.candle_series import (
     BASE,
     DAY,
     MINUTE,
@@ -30,6 +29,7 @@ from deribit_pipeline_tests.helpers.series import (
     series,
     ticks_of,
 )
+from deribit_pipeline_tests.helpers.mutations import examples, hold
 
 LATENCY_US = 60_000_000
 FEW = st.integers(1, 40)

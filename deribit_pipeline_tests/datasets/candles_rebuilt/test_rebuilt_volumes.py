@@ -20,7 +20,7 @@ from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.given_trades import every_minute
+from deribit_pipeline_tests.helpers.made_up_trades import every_minute
 from deribit_pipeline_tests.warehouse.golden.held import golden
 
 DAY = date(2024, 3, 2)

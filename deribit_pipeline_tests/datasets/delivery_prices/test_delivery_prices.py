@@ -15,7 +15,7 @@ from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.priced import DELIVERIES, Fetch, answer, fetch, proved
+from deribit_pipeline_tests.helpers.fetched_prices import DELIVERIES, Fetch, answer, fetch, proved
 
 __all__ = ["fetch"]
 

@@ -17,8 +17,8 @@ from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.priced import CHART, DELIVERIES
-from deribit_pipeline_tests.helpers.settled import BY_CURRENCY
+from deribit_pipeline_tests.helpers.fetched_prices import CHART, DELIVERIES
+from deribit_pipeline_tests.helpers.fetched_settlements import BY_CURRENCY
 
 EXPIRY, YESTERDAY = date(2024, 3, 29), date(2024, 4, 9)
 

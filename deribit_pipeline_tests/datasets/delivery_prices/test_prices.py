@@ -21,7 +21,7 @@ from deribit_pipeline.instruments.wire import index_price_names
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
-from deribit_pipeline_tests.helpers.priced import CHART, DELIVERIES, VOLATILITY, answer
+from deribit_pipeline_tests.helpers.fetched_prices import CHART, DELIVERIES, VOLATILITY, answer
 from deribit_pipeline_tests.sandbox.test_sandbox import shape
 
 

@@ -24,7 +24,7 @@ from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, recorded
-from deribit_pipeline_tests.helpers.fetching import Fetching, first_with
+from deribit_pipeline_tests.helpers.fetched_days import Fetching, first_with
 from deribit_pipeline_tests.helpers.pipeline import midnight
 
 NAME = "BTC-PERPETUAL"

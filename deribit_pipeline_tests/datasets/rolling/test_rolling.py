@@ -24,7 +24,7 @@ from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.priced import (
+from deribit_pipeline_tests.helpers.fetched_prices import (
     CHART,
     HOUR_MS,
     VOLATILITY,

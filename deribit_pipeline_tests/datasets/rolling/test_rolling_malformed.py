@@ -12,7 +12,7 @@ from deribit_pipeline.engine.rolling_source import RollingSource
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.fetching import Fetching
+from deribit_pipeline_tests.helpers.fetched_days import Fetching
 
 FIRST, LAST = date(2024, 4, 8), date(2024, 4, 10)
 

@@ -18,7 +18,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.settlements import Cut
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, recorded
-from deribit_pipeline_tests.helpers.settled import (
+from deribit_pipeline_tests.helpers.fetched_settlements import (
     BY_CURRENCY,
     SPRING,
     Fetch,

@@ -18,7 +18,7 @@ from deribit_pipeline.errors import DeribitRejected
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline_tests.conftest import recorded
-from deribit_pipeline_tests.helpers.settled import (
+from deribit_pipeline_tests.helpers.fetched_settlements import (
     BY_CURRENCY,
     EPOCH,
     SPRING,

@@ -16,7 +16,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.trade_methods import Trades
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.fetched_trades import TODAY, TradesFetched, held_of, states
-from deribit_pipeline_tests.helpers.given_trades import NAME, every_minute, trade
+from deribit_pipeline_tests.helpers.made_up_trades import NAME, every_minute, trade
 
 BY_NUMBER = "public/get_last_trades_by_instrument"
 BY_TIME = BY_NUMBER + "_and_time"

@@ -24,7 +24,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.refusals import Refusal
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.fetched_trades import NAME, TODAY, TradesFetched, ms
-from deribit_pipeline_tests.helpers.given_trades import every_minute
+from deribit_pipeline_tests.helpers.made_up_trades import every_minute
 
 CHART = "public/get_tradingview_chart_data"
 BY_NUMBER = "public/get_last_trades_by_instrument"

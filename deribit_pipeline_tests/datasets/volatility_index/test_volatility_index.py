@@ -21,7 +21,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, recorded
-from deribit_pipeline_tests.helpers.fetching import Fetching, first_with
+from deribit_pipeline_tests.helpers.fetched_days import Fetching, first_with
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 FIRST, LAST = date(2024, 4, 6), date(2024, 4, 8)

@@ -1,6 +1,6 @@
 """A command line that sends itself a signal at a moment of its work:
 
-    python moments.py SIGKILL "after commit" 2 backfill --start 2024-01-01
+    python signal_at_step.py SIGKILL "after commit" 2 backfill --start 2024-01-01
 
 A moment is `before` or `after` what is done to the warehouse's file (`connect`, `begin`, `commit`,
 `close`, or how a statement begins), to Dagster's databases (how a statement begins, in their
