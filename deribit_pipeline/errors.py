@@ -122,7 +122,7 @@ class RecordingError(DeribitPipelineError):
 
 class IncompleteDays(DeribitPipelineError):
     """Days of a series were to be read that are not proved complete: `days` says of each what is
-    known of it, such as `open` or `never asked for`."""
+    known of it, such as `open` or `never requested`."""
 
     def __init__(self, message: str, *, series: str, days: Mapping[date, str]) -> None:
         super().__init__(message)

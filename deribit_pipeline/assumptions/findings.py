@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from deribit_pipeline import __version__
 from deribit_pipeline.assumptions.assumption import Finding, Response, Responses, Verdict, judged
 from deribit_pipeline.assumptions.every_assumption import ASSUMPTIONS
 from deribit_pipeline.assumptions.probe_requests import responses_of
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.exchange.session import open_exchange
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.version import __version__
 
 COMMAND = "deribit-pipeline check --assumptions"
 

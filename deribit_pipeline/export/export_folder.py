@@ -13,7 +13,7 @@ from deribit_pipeline.errors import InputError
 from deribit_pipeline.export import freqtrade, manifest, nautilus
 from deribit_pipeline.export import parquet_csv as tables
 from deribit_pipeline.export.part import Part
-from deribit_pipeline.warehouse.frames import require_extra
+from deribit_pipeline.reader.frames import require_extra
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole_files import require_target, whole_folder
 
@@ -109,7 +109,7 @@ def export(
             size = sum(file.stat().st_size for file in files)
     except OSError as error:
         raise InputError(f"--to {to} cannot be written ({error.strerror}).") from error
-    incomplete = sum(len(part.excerpt.lacking) for part in parts if part.excerpt)
+    incomplete = sum(len(part.selected.incomplete) for part in parts if part.selected)
     return Exported(sum(part.count for part in parts), len(files), size, incomplete)
 
 
@@ -150,11 +150,11 @@ def _require_not_poorer(to: Path, parts: Sequence[Part]) -> None:
     same series, dataset and window, has none."""
     there = manifest.proved_days(to.resolve())
     for part in parts:
-        if part.excerpt is None:
+        if part.selected is None:
             continue
         lost = [
             day
-            for day in part.excerpt.lacking
+            for day in part.selected.incomplete
             if (part.dataset.name, part.series, str(day)) in there
         ]
         if lost:

@@ -166,7 +166,7 @@ def test_incomplete_days_that_are_allowed_are_named_in_the_manifest(export: Expo
     assert code == 0
     assert re.search(r" in 1 file of parquet, \d+ kB, written in \d\.\d s; 2 days are not c", said)
     assert manifest()["incomplete"] == [
-        {"series": BTC, "day": "2024-04-06", "known": "never asked for"},
+        {"series": BTC, "day": "2024-04-06", "known": "never requested"},
         {"series": BTC, "day": "2024-04-10", "known": "open"},
     ]
     assert manifest()["rows"] == 3 * 1_440 + 720
