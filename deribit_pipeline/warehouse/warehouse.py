@@ -11,6 +11,7 @@ import duckdb
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.engine.series_proofs import hash_everything
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse import schema
@@ -108,7 +109,8 @@ class Warehouse:
             return
         with self._store.reading() as connection:
             version = self._version(connection)
-            if version == schema.SCHEMA_VERSION or (as_it_is and version):
+            is_current = version == schema.SCHEMA_VERSION and not self._absent(connection)
+            if is_current or (as_it_is and version):
                 yield connection
                 return
         self._require_upgradable(version)
@@ -178,12 +180,25 @@ class Warehouse:
                 "insert into warehouse_info values ($environment, $version)",
                 {"environment": str(self.environment), "version": schema.SCHEMA_VERSION},
             )
-        elif version < schema.SCHEMA_VERSION:
+            return
+        if version < schema.SCHEMA_VERSION:
             migrate(connection, version, MIGRATIONS)
             if version < HASHED_SINCE:
                 hash_everything(connection)
-            self._execute(connection, schema.describing())
             logger.info("Brought %s to version %d", self, schema.SCHEMA_VERSION)
+        absent = self._absent(connection)
+        if absent or version < schema.SCHEMA_VERSION:
+            self._execute(connection, [table.ddl() for table in absent] + schema.describing())
+
+    def _absent(self, connection: Connection) -> list[Table]:
+        """The tables of datasets that were added by other packages after the warehouse was made."""
+        if not schema.ADDED:
+            return []
+        found = connection.execute(
+            "select table_name from duckdb_tables() where database_name = current_database()"
+        ).fetchall()
+        held = {name for (name,) in found}
+        return [table for table in schema.ADDED if table.name not in held]
 
     def _execute(self, connection: Connection, statements: list[str]) -> None:
         for statement in statements:
