@@ -37,8 +37,6 @@ registry of datasets and the declarations that it names are data: they stand on 
 TO_BE_TURNED = {
     ("domain", "datasets"),
     ("engine", "datasets"),
-    ("exchange", "datasets"),
-    ("exchange", "instruments"),
     ("instruments", "datasets"),
     ("instruments", "engine"),
 }
