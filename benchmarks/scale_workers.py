@@ -25,10 +25,10 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.domain.windows import TimeWindow, day_window, days_between, to_ms
 from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.listing import ms_of
 from deribit_pipeline.sandbox.market import Market
-from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.processes import variables_of
 from deribit_pipeline_tests.helpers.servers import Postgres
 
@@ -129,7 +129,7 @@ class Place:
             "DERIBIT_REQUESTS_PER_SECOND": "1000000",
             **variables_of(self.lake),
         }
-        self.warehouse = Warehouse(self.lake, Environment.SANDBOX)
+        self.warehouse = warehouse_at(self.lake, Environment.SANDBOX)
 
     def start(self, work: Work, workers: int) -> list[Worker]:
         """Start the workers, each with its share."""

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.candles.calls import get_tradingview_chart_data
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.errors import DeribitRejected, DeribitUnavailable, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.envelope import Stamps
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.cache import Cache
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -43,7 +45,7 @@ def exchange(opened: Opened) -> Exchange:
 
 def closes(exchange: Exchange, name: str) -> list[float]:
     chart = exchange.run(
-        exchange.client.get_tradingview_chart_data(name, Resolution.MINUTE_1, WINDOW)
+        get_tradingview_chart_data(exchange.client, name, Resolution.MINUTE_1, WINDOW)
     )
     values: list[float] = chart.candles.values[:, 3].tolist()
     return values

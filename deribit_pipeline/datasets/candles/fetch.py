@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from deribit_pipeline.datasets.candles.calls import Chart, get_tradingview_chart_data
 from deribit_pipeline.datasets.candles.pages import Page, agreement, joined, odd, read_page
 from deribit_pipeline.datasets.candles.requests import ChartRequest, newest, second_looks
 from deribit_pipeline.domain.instrument import Instrument
@@ -21,7 +22,7 @@ from deribit_pipeline.engine.believing import (
     whole_or_halves,
 )
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
-from deribit_pipeline.exchange.client import Chart, DeribitClient
+from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.session import Exchange
 
 # How often an answer is asked for anew where looks contradict it.
@@ -135,7 +136,7 @@ class ChartFetcher:
     async def _chart(self, request: ChartRequest, window: TimeWindow) -> Chart:
         name = request.instrument.instrument_name
         try:
-            return await self._client.get_tradingview_chart_data(name, request.resolution, window)
+            return await get_tradingview_chart_data(self._client, name, request.resolution, window)
         except UnknownInstrument:
             if not self._others:
                 raise

@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.candles.blocks import Block, blocks_of
+from deribit_pipeline.datasets.candles.calls import CHART
 from deribit_pipeline.datasets.candles.cross_checking import CoarseCandles, CrossChecks
 from deribit_pipeline.datasets.candles.days import Assembly, fetched_day, unlisted_day
 from deribit_pipeline.datasets.candles.fetch import ChartFetcher, chart_hosts
@@ -39,7 +40,6 @@ from deribit_pipeline.engine.source import (
     Source,
 )
 from deribit_pipeline.errors import DeribitError
-from deribit_pipeline.exchange.client import CHART
 from deribit_pipeline.instruments.listings import Listings, listings, warn_of_clock
 from deribit_pipeline.warehouse.warehouse import Warehouse
 

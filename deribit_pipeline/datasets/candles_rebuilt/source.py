@@ -82,7 +82,7 @@ def _verdict(compared: rebuilt.Comparison) -> str:
 def _incomplete(name: str, day: date, proof: Proof | None) -> IncompleteTrades:
     state = f"are {proof.state}" if proof else "were never asked for"
     return IncompleteTrades(
-        f"its trades {state}: `deribit-pipeline backfill --dataset {TRADES.name}` first",
+        f"its trades {state}: `deribit-pipeline backfill` them first",
         method="candles of trades",
         params={"instrument_name": name, "day": day},
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets.trades import calls
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.proof import NO_TRADES
 from deribit_pipeline.datasets.trades.values import unique_rows
@@ -103,7 +104,7 @@ class TradeHosts:
         for _ in range(LOOKS):
             for host in self.hosts:
                 told = await self._asked(
-                    host, lambda client: client.get_newest_trades(self._name, HINTS)
+                    host, lambda client: calls.get_newest_trades(client, self._name, HINTS)
                 )
                 found = _newer(found, told)
                 malformed += [trade.reason for trade in told.said.malformed]
@@ -142,7 +143,7 @@ class TradeHosts:
         A hint: right or wrong, it shows itself when the trades with the numbers around are there.
         """
         return await self._hints(
-            lambda client: client.get_trades_before(self._name, since, moment, count),
+            lambda client: calls.get_trades_before(client, self._name, since, moment, count),
             lambda times: times < moment64(moment),
             is_new=moment > now - ONE_DAY,
         )
@@ -158,7 +159,7 @@ class TradeHosts:
         none where none are told."""
         end = until or max(now, moment) + ONE_DAY
         return await self._hints(
-            lambda client: client.get_trades_from(self._name, moment, end, count),
+            lambda client: calls.get_trades_from(client, self._name, moment, end, count),
             lambda times: times >= moment64(moment),
             is_new=moment > now - ONE_DAY,
         )
@@ -189,7 +190,7 @@ class TradeHosts:
 
     async def _archived(self, instrument_name: str) -> Told[TradesPage]:
         assert self._archive
-        return await self._archive.client.get_newest_trades(instrument_name, HINTS)
+        return await calls.get_newest_trades(self._archive.client, instrument_name, HINTS)
 
     async def _hints(
         self, ask: _Ask, fits: Callable[[NDArray[Any]], NDArray[Any]], *, is_new: bool
@@ -207,8 +208,12 @@ class TradeHosts:
         """The trades that a host has with these numbers, and what leaks in."""
         return await self._asked(
             host,
-            lambda client: client.get_trades(
-                self._name, wanted.start, wanted.stop - 1, min(len(wanted) + LEAKS, host.most)
+            lambda client: calls.get_trades(
+                client,
+                self._name,
+                wanted.start,
+                wanted.stop - 1,
+                min(len(wanted) + LEAKS, host.most),
             ),
         )
 
