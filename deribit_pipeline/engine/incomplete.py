@@ -12,8 +12,8 @@ from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.proof_reads import gaps_last_confirmed, proofs, proofs_of
+from deribit_pipeline.engine.relisted import is_supported, unknown_to, unsupported
 from deribit_pipeline.instruments.listings import Listings
-from deribit_pipeline.instruments.relisted import is_supported, unknown_to, unsupported
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
