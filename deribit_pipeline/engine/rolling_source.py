@@ -9,8 +9,8 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import malformed_of
 from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.rows import Keys, count_of
+from deribit_pipeline.engine.expectations import expectations, once
 from deribit_pipeline.engine.proof_reads import proofs_of
-from deribit_pipeline.engine.repeated_requests import expectations, once
 from deribit_pipeline.engine.rolling_window import RollingWindow, read_window
 from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.source import FailedDays, SeriesSource

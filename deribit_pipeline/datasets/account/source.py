@@ -37,8 +37,8 @@ from deribit_pipeline.domain.malformed import Malformed, malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import day_window, days_between, from_ms, to_ms
+from deribit_pipeline.engine.expectations import once
 from deribit_pipeline.engine.following import Progress, TooManyPages, new_rows, united, with_page
-from deribit_pipeline.engine.repeated_requests import once
 from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient

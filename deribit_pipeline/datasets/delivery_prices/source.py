@@ -26,7 +26,7 @@ from deribit_pipeline.datasets.settlements.deliveries import delivery_checked
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows
-from deribit_pipeline.engine.repeated_requests import expectations, once
+from deribit_pipeline.engine.expectations import expectations, once
 from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient

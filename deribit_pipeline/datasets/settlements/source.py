@@ -37,8 +37,8 @@ from deribit_pipeline.domain.malformed import malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import day_window, days_between, moment64, spans_of
+from deribit_pipeline.engine.expectations import expectations, once
 from deribit_pipeline.engine.following import Progress, in_order, with_page
-from deribit_pipeline.engine.repeated_requests import expectations, once
 from deribit_pipeline.engine.settling import SETTLING, is_settled
 from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
