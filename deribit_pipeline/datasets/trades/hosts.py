@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets.trades import calls
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.proof import NO_TRADES
 from deribit_pipeline.datasets.trades.values import unique_rows
 from deribit_pipeline.datasets.trades.wire import TradesPage
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import ONE_DAY, from_moment64, from_ms, moment64
-from deribit_pipeline.engine.repeated_requests import insisted
 from deribit_pipeline.errors import DeribitBadPayload, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.repeats import until_valid
 from deribit_pipeline.exchange.session import Exchange
 
 MOST_TRADES, MOST_TRADES_OF_ARCHIVE = 1_000, 10_000
@@ -103,7 +104,7 @@ class TradeHosts:
         for _ in range(LOOKS):
             for host in self.hosts:
                 told = await self._asked(
-                    host, lambda client: client.get_newest_trades(self._name, HINTS)
+                    host, lambda client: calls.get_newest_trades(client, self._name, HINTS)
                 )
                 found = _newer(found, told)
                 malformed += [trade.reason for trade in told.said.malformed]
@@ -142,7 +143,7 @@ class TradeHosts:
         A hint: right or wrong, it shows itself when the trades with the numbers around are there.
         """
         return await self._hints(
-            lambda client: client.get_trades_before(self._name, since, moment, count),
+            lambda client: calls.get_trades_before(client, self._name, since, moment, count),
             lambda times: times < moment64(moment),
             is_new=moment > now - ONE_DAY,
         )
@@ -158,7 +159,7 @@ class TradeHosts:
         none where none are told."""
         end = until or max(now, moment) + ONE_DAY
         return await self._hints(
-            lambda client: client.get_trades_from(self._name, moment, end, count),
+            lambda client: calls.get_trades_from(client, self._name, moment, end, count),
             lambda times: times >= moment64(moment),
             is_new=moment > now - ONE_DAY,
         )
@@ -180,7 +181,7 @@ class TradeHosts:
             return True
         if self._archive is None:
             return False
-        told = await insisted(lambda: self._archived(_BUSIEST))
+        told = await until_valid(lambda: self._archived(_BUSIEST))
         return bool(np.any(told.said.rows["traded_at"] >= moment64(min(end, kept_since))))
 
     def unproved(self, reason: str) -> DeribitBadPayload:
@@ -189,7 +190,7 @@ class TradeHosts:
 
     async def _archived(self, instrument_name: str) -> Told[TradesPage]:
         assert self._archive
-        return await self._archive.client.get_newest_trades(instrument_name, HINTS)
+        return await calls.get_newest_trades(self._archive.client, instrument_name, HINTS)
 
     async def _hints(
         self, ask: _Ask, fits: Callable[[NDArray[Any]], NDArray[Any]], *, is_new: bool
@@ -207,15 +208,19 @@ class TradeHosts:
         """The trades that a host has with these numbers, and what leaks in."""
         return await self._asked(
             host,
-            lambda client: client.get_trades(
-                self._name, wanted.start, wanted.stop - 1, min(len(wanted) + LEAKS, host.most)
+            lambda client: calls.get_trades(
+                client,
+                self._name,
+                wanted.start,
+                wanted.stop - 1,
+                min(len(wanted) + LEAKS, host.most),
             ),
         )
 
     async def _asked(self, host: Host, ask: _Ask) -> Told[TradesPage]:
         """What a host tells; nothing where it does not know the instrument, or not any more."""
         try:
-            told = await insisted(lambda: ask(host.client))
+            told = await until_valid(lambda: ask(host.client))
         except UnknownInstrument as error:
             if not self._is_known:
                 self._unknown = error

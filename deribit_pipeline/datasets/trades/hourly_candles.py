@@ -12,6 +12,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets.candles.calls import get_tradingview_chart_data
 from deribit_pipeline.datasets.candles.pages import read_page
 from deribit_pipeline.datasets.candles.requests import ChartRequest
 from deribit_pipeline.datasets.trades.chunks import NOT_SHARED, TradeChunks
@@ -32,9 +33,9 @@ from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, from_moment64, moment64
-from deribit_pipeline.engine.repeated_requests import insisted
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.repeats import until_valid
 
 logger = logging.getLogger(__name__)
 
@@ -145,13 +146,13 @@ class Witness:
         name = self._instrument.instrument_name
 
         async def chart() -> Candles:
-            told = await self._client.get_tradingview_chart_data(
-                name, request.resolution, request.asked
+            told = await get_tradingview_chart_data(
+                self._client, name, request.resolution, request.asked
             )
             return read_page(request, told.candles, told.as_of).candles
 
         try:
-            return await insisted(chart)
+            return await until_valid(chart)
         except (DeribitBadPayload, DeribitRejected) as error:
             logger.info("The trades of %s have no candles to be compared with: %s", name, error)
             return Candles.none()
