@@ -14,7 +14,7 @@ from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.dataset import Dataset, Group
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange

@@ -21,8 +21,8 @@ from deribit_pipeline.domain.location import LAKE, Lake, ObjectStorage
 from deribit_pipeline.domain.proof_tables import DATASET_REVISIONS, FAILED_DAYS
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine import copies, migration
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.copies import Span, held_days
-from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.migration import migrate
 from deribit_pipeline.engine.series_proofs import hashed_anew

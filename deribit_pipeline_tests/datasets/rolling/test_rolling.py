@@ -16,7 +16,7 @@ from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rolling_source import RollingSource
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
