@@ -34,7 +34,7 @@ TWENTY = ",".join([PAIR, *(f"{base}_USDC-PERPETUAL" for base in BASES.split(" ")
 
 @dataclass(frozen=True)
 class Work:
-    """What is asked for; `names` are instruments, `first` and `last` days."""
+    """What is backfilled; `names` are instruments, `first` and `last` days."""
 
     title: str
     names: str
@@ -49,7 +49,7 @@ WIDE = Work("20 instruments × 90 days", TWENTY, "2025-07-01", "2025-09-28")
 
 @dataclass(frozen=True)
 class Rest:
-    """What is asked for of another dataset; `options` are the sandbox's."""
+    """What is backfilled of another dataset; `options` are the sandbox's."""
 
     title: str
     dataset: str
@@ -233,7 +233,7 @@ class Bench:
                 home = {"DAGSTER_HOME": str(folder / f"home{number}")}
                 record.append(timed(backfill(YEAR), env | home, folder))
             each = (median(record).seconds - median(again).seconds) / 730 * 1000
-            self.say(f"| Dagster's bookkeeping of one instrument-day | {each:.1f} ms |")
+            self.say(f"| recording one instrument-day in Dagster | {each:.1f} ms |")
             one = [str(BIN / "dagster"), "asset", "materialize", "-m"]
             one += ["deribit_pipeline.definitions", "--select", "candles_1m", "--partition"]
             cold = [
@@ -274,7 +274,7 @@ class Bench:
 
 
 def main() -> None:
-    """Print the table, and write it where it is asked for."""
+    """Print the table, and write it where that is requested."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--repeat", type=int, default=3, help="runs of each, default 3")
     options.add_argument("--quick", action="store_true", help="leave out the whole history")
@@ -297,7 +297,7 @@ def main() -> None:
     bench.alone(WIDE, WIDE.title, is_metered=True)
     free = bench.alone(YEAR, "the same year without a rate limit", is_metered=False)
     bench.say("")
-    bench.say("| the rest of the market | of | s | floor | ratio | rows/s | MB | requests |")
+    bench.say("| other datasets | series | s | floor | ratio | rows/s | MB | requests |")
     bench.say("|---|---|--:|--:|--:|--:|--:|--:|")
     for work in REST:
         bench.rest(work)

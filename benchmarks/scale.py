@@ -31,7 +31,7 @@ _CURVE = (
     "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
 )
 _READS = (
-    "| question | file | lake | × | file, again | lake, again | × | |",
+    "| query | file | lake | × | file, again | lake, again | × | |",
     "|---|--:|--:|--:|--:|--:|--:|---|",
 )
 
@@ -41,8 +41,8 @@ def workers(postgres: Postgres, work: Work, waiting: Work) -> Iterator[str]:
     yield (
         f"{work.instruments} instruments × {work.days} days, {work.candles:,} candles, of an "
         "exchange without a rate limit or latency. Each worker is a `deribit-pipeline backfill`, "
-        "timed from the start of Python to its exit. Of every row it was seen that each candle is "
-        "held once and equals what the exchange tells, and that `verify` is clean."
+        "timed from the start of Python to its exit. Every candle was compared: "
+        "each is held once and equals the exchange's, and `verify` is clean."
     )
     yield from ("", *_CURVE)
     yield from curve(postgres, work, WORKERS)
@@ -53,7 +53,7 @@ def workers(postgres: Postgres, work: Work, waiting: Work) -> Iterator[str]:
     )
     yield from ("", *_CURVE)
     yield from curve(postgres, waiting, WORKERS, LATENCY_MS)
-    yield from ("", "| what goes wrong | what becomes of it |", "|---|---|")
+    yield from ("", "| fault | result |", "|---|---|")
     yield from faults(postgres, WHOLE, WORKERS[-1], LATENCY_MS)  # most of a minute for each worker
 
 
@@ -79,7 +79,7 @@ def _machine() -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the tables, and write them where it is asked for."""
+    """Print the tables, and write them where that is requested."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true",
                          help="a sixth of the first curve, a tenth of the second and of the "

@@ -161,7 +161,7 @@ class Place:
             time.sleep(0.1)
 
     def require_true(self, work: Work) -> None:
-        """Stop where anything is lost, held twice, or not what the exchange tells."""
+        """Stop where anything is lost, held twice, or not as the exchange publishes it."""
         verify = subprocess.run(
             [OURS, "verify"], env=self.env, cwd=self._folder, capture_output=True, text=True,
             check=False,
@@ -253,10 +253,10 @@ def faults(postgres: Postgres, work: Work, workers: int, latency_ms: int) -> Ite
             worker.ended()
         here.require_true(work)
         told = again.received
-    assert told.rows == (its_days - kept) * A_DAY, f"{told.rows} candles were asked for again"
+    assert told.rows == (its_days - kept) * A_DAY, f"{told.rows} candles were requested again"
     yield (
-        f"| a worker killed, and started again | {kept:,} of its {its_days:,} days were kept: it "
-        f"asked for the other {its_days - kept:,} alone, in {told.requests:,} requests |"
+        f"| a worker killed and restarted | {kept:,} of its {its_days:,} days were stored: it "
+        f"requested only the other {its_days - kept:,}, in {told.requests:,} requests |"
     )
     yield (
         f"| PostgreSQL killed, away for {_POSTGRES_AWAY:.0f} s | all {workers} workers went on and "
