@@ -1,7 +1,8 @@
-"""Values that cannot be, in rows that two responses told alike: they are kept, and said.
+"""Implausible values in rows that two responses agree on: they are stored, and reported in the
+verdict.
 
-Bounds are far beyond anything that was ever traded, so that what breaks one is an error of the
-exchange and no market.
+The bounds are far beyond anything ever traded, so a value outside them is an error of the exchange,
+not a market event.
 """
 
 import math
@@ -26,19 +27,20 @@ from deribit_pipeline.domain.dataset import Dataset
 Columns = Mapping[str, NDArray[Any]]
 
 MOST_PRICE = 1e9
-"""No price in any currency is as high."""
+"""Above any price in any currency."""
 
 MOST_VOLATILITY = 10_000.0
-"""No volatility in percent a year is as high."""
+"""Above any volatility, in percent a year."""
 
 MOST_AMOUNT = 1e15
-"""No amount or value in any currency is as large."""
+"""Above any amount or value in any currency."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A value lies between both: `least` is itself possible where `is_least` says so. That of a
-    combo may have either sign."""
+    """The open range of plausible values; `least` itself is allowed if `is_least`. If
+    `is_of_combos_too` is false, the lower bound does not apply to combos, whose prices may have
+    either sign."""
 
     least: float
     most: float
@@ -46,7 +48,7 @@ class Bounds:
     is_of_combos_too: bool = True
 
     def impossible(self, values: NDArray[np.float64], rows: Columns) -> NDArray[np.bool_]:
-        """Which values cannot be; what is null says nothing."""
+        """Which values are outside the range; null is not."""
         is_low = values < self.least if self.is_least else values <= self.least
         if not self.is_of_combos_too:
             is_low &= ~_of_combos(rows)
@@ -54,7 +56,7 @@ class Bounds:
 
 
 _PRICE = Bounds(0.0, MOST_PRICE)
-_MARK = Bounds(0.0, MOST_PRICE, is_least=True)  # an option that expires worthless is settled at 0
+_MARK = Bounds(0.0, MOST_PRICE, is_least=True)  # options that expire worthless settle at 0
 _AMOUNT = Bounds(-math.inf, MOST_AMOUNT)
 
 _BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
@@ -82,11 +84,12 @@ _BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
     SETTLEMENT_HISTORY.name: {"mark_price": _MARK, "index_price": _PRICE}
     | dict.fromkeys(("position", "funding", "profit_loss", "session_profit_loss"), _AMOUNT),
 }  # fmt: skip
-"""By the dataset's name and the column."""
+"""By dataset name and column."""
 
 
 def with_impossible(dataset: Dataset, rows: Columns, verdict: str) -> str:
-    """The verdict on a day's rows, and how many of their values cannot be, the first in words."""
+    """The verdict on a day's rows, extended by the number of impossible values and the first of
+    them."""
     found = []
     for name, bounds in _BOUNDS.get(dataset.name, {}).items():
         if name not in rows:
@@ -103,7 +106,7 @@ def with_impossible(dataset: Dataset, rows: Columns, verdict: str) -> str:
 
 
 def _of_combos(rows: Columns) -> NDArray[np.bool_]:
-    """Which rows are of combos, whose names say their kind in place of an expiry:
+    """Which rows are of combos, whose names have their kind in place of an expiry:
     BTC-FS-25DEC26_PERP."""
     parts = [str(name).split("-") for name in rows["instrument_name"].tolist()]
     return np.array([len(part) > 2 and part[1].isalpha() for part in parts], bool)

@@ -1,7 +1,7 @@
-"""What contradicts rows from within: values that cannot be, and a witness that says otherwise.
+"""Consistency checks of rows: impossible values, and comparison with independent data (a witness).
 
-A witness is what the exchange publishes of the same time in another form: an hourly candle of its
-minutes, the funding of eight hours of each of them. It costs no request.
+A witness is the same information that the exchange publishes in another form: an hourly candle for
+its minutes, the eight-hour funding for its hours. It costs no request.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,32 +17,33 @@ from deribit_pipeline.engine.rows import Columns, some_of
 HOUR = np.timedelta64(3_600_000, "ms")
 
 MOST_INDEX = 10_000.0
-"""Percent a year beyond which the volatility index is not plausible: its highest was below 200."""
+"""Percent a year above which the volatility index is not plausible: its highest value was below
+200."""
 
 MOST_RATE = 0.1
-"""The fraction beyond which funding of one hour is not plausible: the exchange's own caps are far
+"""The fraction above which the funding of one hour is not plausible: the exchange's caps are far
 below a hundredth."""
 
 MOST_PRICE = 1e9
-"""The price beyond which an index price is not plausible, in quote currency."""
+"""The index price above which it is not plausible, in quote currency."""
 
 FUNDING_TOLERANCE = 3e-8
-"""How far `interest_8h` may be from what its eight `interest_1h` make: twice what the farthest of
-17 recorded hours of BTC-PERPETUAL was off, 1.4e-8 of 7.8e-5."""
+"""How far `interest_8h` may be from the result of its eight `interest_1h`: twice the largest
+deviation in 17 recorded hours of BTC-PERPETUAL, 1.4e-8 of 7.8e-5."""
 
 FUNDING_SHARE = 4e-4
-"""The same as a share of `interest_8h`, where that is more."""
+"""The same relative to `interest_8h`, where that is more."""
 
 FEW, FEW_OF = 4, 2_000
-"""How many disagreements with a hint are few: so many in all, or one of so many rows."""
+"""Up to how many failures of a hint count as few: this many in all, or one per so many rows."""
 
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Disagreement:
-    """A row and its witness that differ, in words; `rows` are the moments of all
-    rows that may be wrong then, of each cadence."""
+    """A row that differs from its witness, as a sentence; `rows` are the timestamps, by grid, of
+    all rows that may be wrong."""
 
     moment: np.datetime64
     rows: Sequence[Moments]
@@ -51,11 +52,11 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Rows held against one witness: `compared` are the moments of those that could be, of each
-    cadence; `count` is how many comparisons that were. `what` names both in an error.
+    """Rows compared with one witness: `compared` are the timestamps, by grid, of rows that could be
+    compared; `count` is the number of comparisons. `what` names both sides in messages.
 
-    A hint is something that rows mostly do and need not: where only a few do not, these are
-    requested again, but no verdict follows from it.
+    A hint is a relation that usually holds but need not: if only a few rows violate it, these are
+    requested again, but it does not affect the verdict.
     """
 
     what: str
@@ -71,20 +72,22 @@ class Comparison:
 
 
 class Witness(Protocol):
-    """The rules of a dataset's rows. A row whose values are NaN is malformed and breaks none."""
+    """The consistency rules of a dataset. Malformed rows, whose values are NaN, violate none."""
 
     def impossible(self, rows: Columns) -> Mapping[str, Flags]:
-        """What no row can be, in words, and which rows are."""
+        """The rules about values, by description, each with a flag for every row that violates
+        it."""
 
     def compared(self, lanes: Sequence[Columns]) -> Sequence[Comparison]:
-        """The rows of each cadence, sorted, held against each witness."""
+        """The rows of each grid, sorted, compared with each witness."""
 
 
 class HoursOfMinutes:
-    """The volatility index: an hour opens, peaks, bottoms and closes with its sixty minutes
+    """The volatility index: open, high, low and close of an hour follow from its sixty minutes
     (assumption:dvol-sums).
 
-    That a candle opens where the one before it closed is a hint: of 14 recorded ones, one does not.
+    That a candle opens at the close of the previous one is only a hint: of 14 recorded candles, one
+    does not.
     """
 
     def impossible(self, rows: Columns) -> Mapping[str, Flags]:
@@ -141,12 +144,12 @@ class HoursOfMinutes:
 
 @dataclass(frozen=True, slots=True)
 class EightHours:
-    """Funding: `interest_8h` is what eight `interest_1h` make of the position at their beginning
-    (assumption:funding-sums), and an hour begins at the index at which the hour before it ended
-    (assumption:funding-chain).
+    """Funding: `interest_8h` follows from eight `interest_1h`, relative to the position at their
+    beginning (assumption:funding-sums), and an hour begins at the index price at which the previous
+    hour ended (assumption:funding-chain).
 
-    What an inverse position pays is the sum of rate over index. Of linear ones nothing is
-    recorded: the same, its mirror image and the plain sum are all let pass.
+    For an inverse perpetual the payment is the sum of rate over index. For linear ones there is no
+    recorded example: the same formula, its mirror image and the plain sum are all accepted.
     """
 
     is_linear: bool
@@ -163,7 +166,7 @@ class EightHours:
         }
 
     def compared(self, lanes: Sequence[Columns]) -> Sequence[Comparison]:
-        """See Witness. `lanes` are the hours alone."""
+        """See Witness. `lanes` are the hours only."""
         [rows] = lanes
         rows = some_of(rows, ~np.isnan(rows["interest_1h"]))
         return [self._sums(rows), _chain(rows)]
@@ -196,7 +199,7 @@ def _openings(no_hours: Moments, minutes: Columns) -> Comparison:
     follows = np.flatnonzero(np.diff(at) == np.timedelta64(60_000, "ms")) + 1
     unlike = follows[opened[follows] != closed[follows - 1]]
     found: list[Disagreement] = []
-    if len(unlike) <= max(FEW, len(follows) // FEW_OF):  # of more than a few none is looked at
+    if len(unlike) <= max(FEW, len(follows) // FEW_OF):  # otherwise the hint does not apply here
         found = [
             Disagreement(at[here], (no_hours, at[here - 1 : here + 1]), "it opens elsewhere")
             for here in unlike

@@ -1,5 +1,4 @@
-"""What is held of the prices at which contracts were delivered, for comparisons of the two tables
-that name them."""
+"""Stored delivery prices, for comparisons between the two tables that contain them."""
 
 from datetime import date
 
@@ -9,13 +8,13 @@ from deribit_pipeline.warehouse.place import Connection
 
 INDEX_OF = """lower(split_part(instrument_name, '-', 1)
     || if(contains(split_part(instrument_name, '-', 1), '_'), '', '_usd'))"""
-"""The price index of an instrument, by its name: btc_usd of BTC-25SEP26."""
+"""SQL for an instrument's price index, from its name: btc_usd of BTC-25SEP26."""
 
 
 def delivery_prices(
     connection: Connection, first: date, last: date
 ) -> dict[date, dict[str, float]]:
-    """The delivery prices of days from first to last, by day and index."""
+    """The delivery prices of days from first to last (both included), by day and index."""
     found: dict[date, dict[str, float]] = {}
     if has_table(connection, DELIVERY_PRICES.name):
         rows = connection.execute(
@@ -31,7 +30,7 @@ def delivery_prices(
 def settled_at(
     connection: Connection, index_name: str, first: date, last: date
 ) -> dict[date, list[float]]:
-    """The prices of an index that settlements of what expired name, by day, each once."""
+    """The index prices in settlements of expired instruments, by day, without duplicates."""
     if not has_table(connection, SETTLEMENTS.name):
         return {}
     rows = connection.execute(
