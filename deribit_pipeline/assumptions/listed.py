@@ -111,7 +111,8 @@ _READ: tuple[
 
 def _instruments(responses: Responses) -> Comparison:
     told = responses.read("instruments", listed)
-    found = f"{len(told.odd)} of {len(told.odd) + len(told.specifications)} cannot be read"
+    count = len(told.odd) + len(told.specifications)
+    found = f"{len(told.odd)} of {count} cannot be read"
     found += f", such as {told.odd[0]}" if told.odd else ""
     return compared("every instrument can be read", found, holds=not told.odd)
 
