@@ -16,13 +16,16 @@ from made_up import FETCHED_AT, FIRST
 from scale_history import name_of
 
 from deribit_pipeline import read
-from deribit_pipeline.datasets.candles.rules import Rule, breaches
-from deribit_pipeline.datasets.registry import CANDLES, Selection
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.rule import Rule
+from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.engine.verification import verify
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -108,7 +111,7 @@ QUESTIONS: Mapping[str, Callable[[Held], None]] = {
 def main(title: str, instruments: str, days: str) -> None:
     """Execute one query twice."""
     settings, seconds = Settings.load(), []
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     held = Held(warehouse, int(instruments), int(days))
     for _ in range(2):
         began = time.perf_counter()

@@ -3,6 +3,7 @@
 * DeribitPipelineError
   x InputError              an argument or a setting is wrong; nothing was attempted (exit 2)
     + SettingsError         an environment variable is wrong
+    + WouldLose             the target holds more than what would replace it
   x DeribitError            a request to the exchange failed
     + DeribitUnavailable    may succeed if retried: network, HTTP 5xx or 429, a transient RPC code
       - DeribitRateLimited  the same, and every process must slow down
@@ -35,7 +36,19 @@ class DeribitPipelineError(Exception):
 
 
 class InputError(DeribitPipelineError):
-    """An argument is wrong; nothing was attempted."""
+    """An argument is wrong; nothing was attempted.
+
+    `about` names the wrong parameter, if the message begins with its value: the command line
+    replaces it by the name that the user knows, such as an option.
+    """
+
+    def __init__(self, message: str, *, about: str = "") -> None:
+        super().__init__(message)
+        self.about = about
+
+
+class WouldLose(InputError):
+    """The target holds more than what would replace it."""
 
 
 class SettingsError(InputError):
@@ -122,10 +135,14 @@ class RecordingError(DeribitPipelineError):
 
 class IncompleteDays(DeribitPipelineError):
     """Days requested from the reader are not proved complete: `days` maps each of them to its
-    state, such as `open` or `never asked for`."""
+    state, such as `open` or `never requested`. `dataset` is the name in `dataset_days`, for candles
+    that of their asset."""
 
-    def __init__(self, message: str, *, series: str, days: Mapping[date, str]) -> None:
+    def __init__(
+        self, message: str, *, dataset: str, series: str, days: Mapping[date, str]
+    ) -> None:
         super().__init__(message)
+        self.dataset = dataset
         self.series = series
         self.days = dict(days)
 

@@ -31,9 +31,8 @@ def markdown() -> str:
         "",
         "What the code assumes of the exchange, generated from "
         "`deribit_pipeline/assumptions` by `make docs`. Code and documents refer to an "
-        "assumption by its id, as in `assumption:candles-most`. `deribit-pipeline check "
-        "--assumptions` tests them against the configured exchange and reports for each whether it "
-        "holds.",
+        "assumption by its id, as in `assumption:candles-most`. `deribit-pipeline check` can test "
+        "them against the configured exchange, and reports for each whether it holds.",
     ]
     for topic, assumptions in TOPICS.items():
         lines += ["", f"## {topic}", ""]

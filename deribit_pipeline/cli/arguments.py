@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from deribit_pipeline.cli import instrument_choice as universe
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS, ROW_DATASETS, Selection, series_of
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS, Selection, series_of
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
 from deribit_pipeline.domain.location import Location
@@ -110,6 +111,15 @@ class Wanted:
         if of_resolution is not None:
             raise InputError(f"--resolution is of candles, and --dataset is {found.name}.")
         return (found,)
+
+
+def options_of(dataset: Dataset, series: str, days: Collection[date]) -> str:
+    """The options that choose days of a series, as they are typed."""
+    chosen = f"--dataset {dataset.name}"
+    if dataset.resolution:
+        chosen = f"--resolution {dataset.resolution.value}"
+    whose = "--instruments" if dataset.series is SeriesKind.INSTRUMENT else "--series"
+    return f"{chosen} {whose} {series} --start {min(days)} --end {max(days)}"
 
 
 def require_account(dataset: Dataset, settings: Settings) -> None:

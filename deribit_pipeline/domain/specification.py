@@ -23,6 +23,17 @@ INVERSE = r"^[A-Z0-9]+-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}|FS-.*)$"
 COMBO = r"^[A-Z0-9_]+-[A-Z]+-"
 """Names of combos, whose price is a difference of prices and may be 0 or negative."""
 
+INDEX_OF = """lower(split_part(instrument_name, '-', 1)
+    || if(contains(split_part(instrument_name, '-', 1), '_'), '', '_usd'))"""
+"""SQL for an instrument's price index, from its name: btc_usd of BTC-25SEP26."""
+
+SETTLES_IN = """coalesce(settlement_currency, if(
+    kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
+))"""
+"""SQL for the settlement currency, under which an instrument is listed. Listings from before October
+2021 do not contain a future's settlement currency, but its name begins with it: BTC-25SEP26,
+SOL_USDC-PERPETUAL. A spot pair has no settlement currency and counts under its quote currency."""
+
 
 def is_inverse(instrument_name: str) -> bool:
     """Whether amounts of an instrument are in USD."""

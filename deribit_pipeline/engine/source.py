@@ -1,11 +1,13 @@
 """What a backfill asks of a dataset's source."""
 
+import pkgutil
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Protocol, cast
 
-from deribit_pipeline.engine.rows import FetchedRows
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -24,7 +26,7 @@ class Source(Protocol):
 
     def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """Every day asked for once, in any order, as soon as it is believed; as FailedDays once
         more, where it is found wrong afterwards.
 
@@ -37,3 +39,8 @@ class Source(Protocol):
         """How many requests that takes, as far as it can be told before. With `each_twice`, as
         many as an exchange takes whose `each_twice` is set: more only where a single response may
         be believed otherwise."""
+
+
+def source_of(dataset: Dataset) -> Source:
+    """The source of a dataset, which is imported now."""
+    return cast(Source, pkgutil.resolve_name(dataset.source))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deribit_pipeline.datasets.registry import FUNDING_RATES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.errors import InputError
@@ -49,7 +49,8 @@ def require_fit(dataset: Dataset, series: str) -> None:
     """Raise InputError for datasets and series that freqtrade cannot represent."""
     if not dataset.resolution and dataset is not FUNDING_RATES:
         raise InputError(
-            "--format freqtrade is for candles and funding rates: export other datasets as parquet."
+            "freqtrade is for candles and funding rates: export other datasets as parquet.",
+            about="format",
         )
     _file_name(dataset, series)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import Table
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,17 @@ def interruptible() -> Iterator[None]:
         if error.__cause__ is None or isinstance(error.__cause__, Exception):
             raise
         raise error.__cause__ from None
+
+
+def has_table(connection: Connection, name: str) -> bool:
+    """Whether the file has a table: one of an older version, read as it is, may not."""
+    return bool(
+        connection.execute(
+            "select 1 from duckdb_tables() "
+            "where database_name = current_database() and table_name = $name",
+            {"name": name},
+        ).fetchall()
+    )
 
 
 def insert_rows(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deribit_pipeline import __version__
 from deribit_pipeline.assumptions import findings as reporting
 from deribit_pipeline.assumptions.assumption import Finding, Verdict
 from deribit_pipeline.assumptions.every_assumption import ASSUMPTIONS
@@ -18,7 +17,8 @@ from deribit_pipeline.cli.assumptions_report import print_findings
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.helpers.commands import Command, commands
+from deribit_pipeline.version import __version__
+from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.processes import environment
 
 ASSUMED = ("check", "--assumptions")
@@ -76,7 +76,7 @@ def test_neither_the_file_nor_the_table_has_a_secret(
 def test_what_differs_is_shown_with_both_values_and_what_follows(
     command: Command, sandbox: SandboxExchange
 ) -> None:
-    sandbox.anchor = 8 * 3_600_000
+    sandbox.charts.anchor = 8 * 3_600_000
     code, out, err = command(*ASSUMED, "--json", "report.json")
     assert code == 1
     assert "report it" in err

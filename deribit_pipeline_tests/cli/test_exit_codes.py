@@ -8,7 +8,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.commands import Command, commands
+from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.pipeline import CHART
 from deribit_pipeline_tests.helpers.processes import environment
 

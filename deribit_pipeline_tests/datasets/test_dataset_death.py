@@ -11,8 +11,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates import wire as funding
-from deribit_pipeline.datasets.registry import FUNDING_RATES, TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import days_between, to_ms
 from deribit_pipeline.engine.foreground import ForegroundBackfill
@@ -21,6 +22,7 @@ from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
@@ -28,6 +30,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.cli.test_signals import assert_it_ends
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
+from deribit_pipeline_tests.helpers.dataset_backfills import contradictions
 from deribit_pipeline_tests.helpers.processes import (
     SCRIPT,
     environment,
@@ -36,7 +39,6 @@ from deribit_pipeline_tests.helpers.processes import (
     started,
     wait_until,
 )
-from deribit_pipeline_tests.helpers.spoiled import contradictions
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FIRST, LAST = date(2024, 4, 8), date(2024, 4, 15)
@@ -151,7 +153,7 @@ def interrupted(
         here = replace(settings, warehouse=tmp_path / "data" / "w.duckdb")
         for name, value in environment(here).items():
             monkeypatch.setenv(name, value)
-        warehouse = Warehouse(here.warehouse, here.environment)
+        warehouse = warehouse_at(here.warehouse, here.environment)
         name, [gapped, _, running] = NAMES[0], days_between(FIRST, HELD_UNTIL.date())
         market = sandbox.market(sandbox._listings[name])
         first = {day: market.number_of((day - date(1970, 1, 1)).days) for day in (gapped, running)}
@@ -267,6 +269,6 @@ def test_a_signal_ends_a_backfill_of_dense_trades_wherever_it_is(
             time.sleep(seconds)
             process.send_signal(signal.SIGINT)
             assert_it_ends(process, "SIGINT")
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     if settings.warehouse.exists():
         assert verify(warehouse).findings == []

@@ -17,7 +17,7 @@ from deribit_pipeline.sandbox.row_faults import CHANGES, is_rows
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
-from deribit_pipeline_tests.helpers.spoiled import SOME, Backfills, Some, contradictions
+from deribit_pipeline_tests.helpers.dataset_backfills import SOME, Backfills, Some, contradictions
 
 SHARE = 0.2
 Truth = Callable[[Some, int], Path]

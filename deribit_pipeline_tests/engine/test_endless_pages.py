@@ -20,9 +20,9 @@ from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.helpers import priced, settled
-from deribit_pipeline_tests.helpers.owner import Owner, owner_of
-from deribit_pipeline_tests.helpers.settled import BY_CURRENCY, SPRING, Fetch, fetch
+from deribit_pipeline_tests.helpers import fetched_prices, fetched_settlements
+from deribit_pipeline_tests.helpers.account_owner import Owner, owner_of
+from deribit_pipeline_tests.helpers.fetched_settlements import BY_CURRENCY, SPRING, Fetch, fetch
 
 __all__ = ["fetch"]
 
@@ -32,7 +32,7 @@ LOG, TRADES, SETTLEMENTS = (
     "private/get_settlement_history_by_currency",
 )
 DAY = date(2024, 3, 5)
-priced_fetch = priced.fetch
+priced_fetch = fetched_prices.fetch
 
 # What one day takes at most before its error: the pages that may share a millisecond, of each of
 # the responses that are compared.
@@ -84,7 +84,7 @@ def test_settlements_that_are_ever_new_end_in_one_sentence(
     turns = itertools.count()
     sandbox._methods[BY_CURRENCY] = page
     day = date(2024, 4, 1)
-    why = settled.failures(fetch([day], count=100), [day])
+    why = fetched_settlements.failures(fetch([day], count=100), [day])
     if not apart_ms:
         assert "the responses would never end" in why
     assert sandbox.requests[BY_CURRENCY] < 10 * MOST
@@ -110,7 +110,7 @@ def test_settlements_that_advance_by_a_millisecond_end_in_one_sentence(
 
     sandbox._methods[BY_CURRENCY] = page
     fetched = fetch(SPRING, count=100)
-    assert "the responses would never end" in settled.failures(fetched, SPRING)
+    assert "the responses would never end" in fetched_settlements.failures(fetched, SPRING)
     assert all(
         isinstance(one.error, EndlessPages) for one in fetched if isinstance(one, FailedDays)
     )
@@ -169,23 +169,23 @@ def test_more_delivery_prices_than_days_are_refused(
     request: pytest.FixtureRequest, sandbox: SandboxExchange
 ) -> None:
     totals = itertools.count(1_000_000, 1_000)
-    sandbox.amend(priced.DELIVERIES, lambda page: page | {"records_total": next(totals)})
+    sandbox.amend(fetched_prices.DELIVERIES, lambda page: page | {"records_total": next(totals)})
     fetched = request.getfixturevalue("priced_fetch")
     with pytest.raises(DeribitBadPayload, match="at most one price a day since 2010-01-01"):
         fetched(DeliveryPricesSource(), "btc_usd", [date(2018, 1, 1)])
-    assert sandbox.requests[priced.DELIVERIES] < MOST
+    assert sandbox.requests[fetched_prices.DELIVERIES] < MOST
 
 
 def test_delivery_prices_that_ever_grow_by_one_end(
     request: pytest.FixtureRequest, sandbox: SandboxExchange
 ) -> None:
     totals = itertools.count(2_066)
-    sandbox.amend(priced.DELIVERIES, lambda page: page | {"records_total": next(totals)})
+    sandbox.amend(fetched_prices.DELIVERIES, lambda page: page | {"records_total": next(totals)})
     with pytest.raises(DeribitBadPayload):
         request.getfixturevalue("priced_fetch")(
             DeliveryPricesSource(count=100), "btc_usd", [date(2018, 1, 1)]
         )
-    assert sandbox.requests[priced.DELIVERIES] < MOST
+    assert sandbox.requests[fetched_prices.DELIVERIES] < MOST
 
 
 def test_full_pages_of_a_busy_day_and_a_crowd_in_a_millisecond_are_within_bounds() -> None:

@@ -7,29 +7,30 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.delivery_prices.source import DeliveryPricesSource
-from deribit_pipeline.datasets.registry import DELIVERY_PRICES, SETTLEMENTS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.proof import first_settlement
-from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, prove_rows
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.listing import ms_of
-from deribit_pipeline_tests.helpers import priced, settled
-from deribit_pipeline_tests.helpers.priced import DELIVERIES
-from deribit_pipeline_tests.helpers.settled import BY_CURRENCY, SPRING, Fetch, fetch
+from deribit_pipeline_tests.helpers import fetched_prices, fetched_settlements
+from deribit_pipeline_tests.helpers.fetched_prices import DELIVERIES
+from deribit_pipeline_tests.helpers.fetched_settlements import BY_CURRENCY, SPRING, Fetch, fetch
 
 __all__ = ["fetch"]
 
-priced_fetch = priced.fetch
+priced_fetch = fetched_prices.fetch
 WEEK = list(days_between(date(2024, 4, 5), date(2024, 4, 10)))
 
 
 def states(fetched: list[Any]) -> dict[date, DayState]:
-    assert all(isinstance(one, FetchedRows) for one in fetched), fetched
-    return {one.day: prove_rows(SETTLEMENTS, one).proof.state for one in fetched}
+    assert all(isinstance(one, FetchedDay) for one in fetched), fetched
+    return {one.day: prove(SETTLEMENTS, one).proof.state for one in fetched}
 
 
 @pytest.mark.parametrize("currency", ["USDT", "EURR"])
@@ -60,14 +61,16 @@ def test_what_was_listed_after_the_last_settlement_has_none_yet(
     if is_proved:
         assert set(states(fetch(WEEK, "USDT")).values()) == {DayState.NOT_LISTED, DayState.OPEN}
     else:
-        assert "of the newest ones none either" in settled.failures(fetch(WEEK, "USDT"), WEEK)
+        assert "of the newest ones none either" in fetched_settlements.failures(
+            fetch(WEEK, "USDT"), WEEK
+        )
 
 
 def test_an_exchange_without_any_settlement_still_proves_nothing(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     sandbox.replay(BY_CURRENCY, {"settlements": []})
-    assert "none either" in settled.failures(fetch(SPRING, "USDT"), SPRING)
+    assert "none either" in fetched_settlements.failures(fetch(SPRING, "USDT"), SPRING)
 
 
 def test_settlements_begin_at_eight() -> None:
@@ -77,7 +80,7 @@ def test_settlements_begin_at_eight() -> None:
 
 
 def test_an_index_of_which_nothing_was_delivered_yet_is_settled(
-    priced_fetch: priced.Fetch, sandbox: SandboxExchange
+    priced_fetch: fetched_prices.Fetch, sandbox: SandboxExchange
 ) -> None:
     told = sandbox._methods[DELIVERIES]
     empty: Callable[[Any], Any] = lambda params: (  # noqa: E731
@@ -86,7 +89,7 @@ def test_an_index_of_which_nothing_was_delivered_yet_is_settled(
     sandbox._methods[DELIVERIES] = empty
     sandbox.amend("public/get_index_price_names", lambda names: [*names, "hype_usdc"])
     fetched = priced_fetch(DeliveryPricesSource(), "hype_usdc", WEEK)
-    found = {day: prove_rows(DELIVERY_PRICES, one).proof.state for day, one in fetched.items()}
+    found = {day: prove(DELIVERY_PRICES, one).proof.state for day, one in fetched.items()}
     assert found == dict.fromkeys(WEEK[:-1], DayState.NOT_LISTED) | {WEEK[-1]: DayState.OPEN}
     sandbox.amend("public/get_index_price_names", lambda names: names[:-1])
     with pytest.raises(DeribitBadPayload, match="has no delivery price of the index"):

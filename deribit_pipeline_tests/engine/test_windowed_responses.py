@@ -20,7 +20,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
-from deribit_pipeline_tests.helpers.fetching import Fetching
+from deribit_pipeline_tests.helpers.fetched_days import Fetching
 from deribit_pipeline_tests.helpers.windowed_rows import (
     BROKEN,
     HOUR_AT,

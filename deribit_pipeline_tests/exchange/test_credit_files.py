@@ -15,8 +15,8 @@ from deribit_pipeline.exchange.credit_files import own_folder
 from deribit_pipeline.exchange.credits import FileMeter, MeterUnreachable, file_meter
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.cli.test_signals import assert_it_ends
-from deribit_pipeline_tests.helpers.metered import pool_of, waits
 from deribit_pipeline_tests.helpers.processes import SCRIPT, environment, started, wait_until
+from deribit_pipeline_tests.helpers.slow_rate_limits import pool_of, waits
 
 PLACES = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HOME", "TMPDIR")
 

@@ -21,7 +21,7 @@ from deribit_pipeline.exchange.credits import (
 )
 from deribit_pipeline.lake.shared_credits import TABLE, shared_meters
 from deribit_pipeline.sandbox.limits import CreditPool
-from deribit_pipeline_tests.helpers.metered import APART, pool_of, waits
+from deribit_pipeline_tests.helpers.slow_rate_limits import APART, pool_of, waits
 
 
 class InFiles:

@@ -13,8 +13,8 @@ from deribit_pipeline.exchange.exchange_clock import ExchangeClock, Fit, Reading
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.calling import said_of
 from deribit_pipeline_tests.helpers.pipeline import CHART, Opened, Pipeline, midnight
+from deribit_pipeline_tests.helpers.sent_requests import said_of
 
 NOON = 1_704_110_400.0
 BTC, TIME = "BTC-PERPETUAL", "public/get_time"

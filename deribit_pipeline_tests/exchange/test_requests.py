@@ -16,15 +16,16 @@ from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.errors import DeribitRejected, DeribitUnavailable, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.envelope import Stamps
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.cache import Cache
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.calling import behind, body_of, requests_of, said_of
 from deribit_pipeline_tests.helpers.pipeline import CHART, Opened, Pipeline, midnight
+from deribit_pipeline_tests.helpers.sent_requests import behind, body_of, requests_of, said_of
 
 DAY = date(2024, 1, 1)
 WINDOW = TimeWindow(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))

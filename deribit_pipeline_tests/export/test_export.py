@@ -19,10 +19,9 @@ from deribit_pipeline import read
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
-from deribit_pipeline.engine.dataset_reads import table_of
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.held import hold, hold_minutes
+from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 
 BTC, SOL = "BTC-PERPETUAL", "SOL_USDC-PERPETUAL"
@@ -159,6 +158,10 @@ def test_incomplete_days_are_refused_before_anything_is_written(export: Export) 
     code, said = export("--instruments", BTC, "--start", "2024-04-07", "--end", "2024-04-10")
     assert (code, everything("out")) == (1, before)
     assert said.startswith("Error: BTC-PERPETUAL has no complete 1m candles of 2024-04-10 (open): ")
+    assert said.endswith(
+        "deribit-pipeline backfill --resolution 1 --instruments BTC-PERPETUAL --start 2024-04-10 "
+        "--end 2024-04-10, or --allow-incomplete.\n"
+    )
 
 
 def test_incomplete_days_that_are_allowed_are_named_in_the_manifest(export: Export) -> None:
@@ -167,7 +170,7 @@ def test_incomplete_days_that_are_allowed_are_named_in_the_manifest(export: Expo
     assert code == 0
     assert re.search(r" in 1 file of parquet, \d+ kB, written in \d\.\d s; 2 days are not c", said)
     assert manifest()["incomplete"] == [
-        {"series": BTC, "day": "2024-04-06", "known": "never asked for"},
+        {"series": BTC, "day": "2024-04-06", "known": "never requested"},
         {"series": BTC, "day": "2024-04-10", "known": "open"},
     ]
     assert manifest()["rows"] == 3 * 1_440 + 720
@@ -215,7 +218,7 @@ def test_any_dataset_is_exported_by_its_series(
         SeriesKind.CURRENCY: ("--series", "currency", "BTC"),
         SeriesKind.INDEX: ("--series", "index_name", "btc_usd"),
     }[dataset.series]
-    table = table_of(dataset)
+    table = dataset.table
     hold(sound, table, {column: series})
     prove(sound, dataset.name, series)
     asked = ("--dataset", dataset.name, option, series, *NEW_YEAR)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.datasets.market_tables import FUNDING_RATES
+from deribit_pipeline.datasets.funding_rates.table import TABLE as FUNDING_RATES
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.export.test_export import (
     BTC,
@@ -29,7 +29,7 @@ from deribit_pipeline_tests.export.test_export import (
     prove,
 )
 from deribit_pipeline_tests.helpers.disks import Disk
-from deribit_pipeline_tests.helpers.held import hold, hold_minutes
+from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 
 __all__ = ["export"]  # a fixture
 

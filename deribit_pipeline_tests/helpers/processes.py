@@ -17,7 +17,7 @@ from deribit_pipeline.settings import Settings
 
 SCRIPT = Path(sys.executable).parent / "deribit-pipeline"
 DAGSTER = Path(sys.executable).parent / "dagster"
-MOMENTS = Path(__file__).parent / "moments.py"
+SIGNAL_AT_STEP = Path(__file__).parent / "signal_at_step.py"
 
 _PATIENCE = 120.0
 
@@ -72,7 +72,7 @@ def script(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.Comple
 
 def signalled_at(signal: str, moment: str, nth: int, *arguments: str) -> list[str]:
     """The command line of a process that sends itself a signal at the nth such moment."""
-    return [sys.executable, str(MOMENTS), signal, moment, str(nth), *arguments]
+    return [sys.executable, str(SIGNAL_AT_STEP), signal, moment, str(nth), *arguments]
 
 
 def started(command: list[str], settings: Settings) -> subprocess.Popen[str]:

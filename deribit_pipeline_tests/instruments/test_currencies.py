@@ -21,7 +21,7 @@ from deribit_pipeline.sandbox.refusals import invalid
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
-from deribit_pipeline_tests.helpers.commands import Command, commands
+from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.sandbox.test_sandbox import shape
 
 LIST, NAMES = "public/get_instruments", "public/get_currencies"

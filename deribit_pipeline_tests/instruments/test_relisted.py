@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deribit_pipeline.datasets.registry import CANDLES, FUNDING_RATES, TRADES, Selection
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.registry import Selection
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState
@@ -25,7 +28,7 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.commands import Command, commands
+from deribit_pipeline_tests.helpers.command_line import Command, commands
 
 LISTING = "public/get_instrument"
 CHART = "public/get_tradingview_chart_data"

@@ -20,8 +20,8 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.helpers.lakes import asked
-from deribit_pipeline_tests.helpers.metered import pool_of, waits
 from deribit_pipeline_tests.helpers.servers import Postgres
+from deribit_pipeline_tests.helpers.slow_rate_limits import pool_of, waits
 
 TIME = "public/get_time"
 

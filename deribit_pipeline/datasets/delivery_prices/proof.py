@@ -7,8 +7,9 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from deribit_pipeline.domain.malformed import Malformed
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import Columns, count_of, differences, some_of
 from deribit_pipeline.domain.windows import from_ms, moment64
-from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of, differences, some_of
 from deribit_pipeline.engine.settling import SETTLING, is_settled
 
 # Instruments expire at 08:00 UTC.
@@ -97,7 +98,7 @@ def are_alike(one: DeliveryPrices, other: DeliveryPrices, since: date) -> bool:
     return count_of(ours) == count_of(theirs) and not differences(ours, theirs).any()
 
 
-def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedRows:
+def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedDay:
     """A day of an index, which has one price per day since the oldest that the exchange has.
 
     The running day's price is expected, but counts as missing only when the day is over: it may be
@@ -108,7 +109,7 @@ def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedRows:
     row = some_of(prices.rows, days == this)
     is_past = is_settled(day, prices.as_of)
     is_listed = not is_past or bool((days <= this).any())
-    return FetchedRows(
+    return FetchedDay(
         series,
         day,
         row,

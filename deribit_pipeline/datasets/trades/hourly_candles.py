@@ -31,9 +31,9 @@ from deribit_pipeline.datasets.trades.values import impossible, out_of_order, un
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck
+from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, from_moment64, moment64
 from deribit_pipeline.engine.repeated_requests import insisted
-from deribit_pipeline.engine.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.client import DeribitClient
 
@@ -110,7 +110,7 @@ class Witness:
             try:
                 rows, left = await self._again(cut, batch)
                 if len(left):
-                    raise refused_error(Refused(left, NOT_SHARED))
+                    raise self._hosts.unproved(refused_error(Refused(left, NOT_SHARED)).reason)
             except DeribitBadPayload as error:
                 return Witnessed(replace(cut, error=error))
             cut = replace(cut, rows=rows)

@@ -7,27 +7,26 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.account import USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.proof import Bounds
 from deribit_pipeline.datasets.account.source import (
-    ACCOUNT_SOURCES,
     SETTLEMENT_HISTORY_SOURCE,
     TRANSACTION_LOG_SOURCE,
     USER_TRADES_SOURCE,
     AccountSource,
     ask_trades,
 )
-from deribit_pipeline.datasets.registry import USER_TRADES
-from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.dataset_reads import table_of
-from deribit_pipeline.engine.rows import FetchedRows, count_of, prove_rows
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.sandbox.exchange import TOKEN_LIFE, SandboxExchange
 from deribit_pipeline.sandbox.market import DAY, MINUTE
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.owner import (
+from deribit_pipeline_tests.helpers.account_owner import (
     BUSY,
     Owner,
     Spoil,
@@ -48,7 +47,7 @@ DAY_IN_MARCH = date(2024, 3, 27)
 SOURCES: list[AccountSource] = [
     TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE,
 ]  # fmt: skip
-OF_EACH = pytest.mark.parametrize("source", SOURCES, ids=list(ACCOUNT_SOURCES))
+OF_EACH = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.dataset.name)
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ def test_every_row_of_every_day_comes(owner: Owner, source: AccountSource) -> No
         assert sorted(told_in(days)) == sorted(lived)
         assert bool(lived) == (currency != "USDT")
         for day in days:
-            proof = prove_rows(source.dataset, day).proof
+            proof = prove(source.dataset, day).proof
             assert proof.state is DayState.COMPLETE
             assert proof.expected == proof.received == count_of(day.rows)
 
@@ -75,7 +74,7 @@ def test_every_row_of_every_day_comes(owner: Owner, source: AccountSource) -> No
 def test_rows_have_the_columns_of_their_table(owner: Owner, source: AccountSource) -> None:
     (day,) = owner.days(source, BUSY)
     kinds = {"varchar": "O", "json": "O", "bigint": "i", "double": "f", "timestamptz": "M"}
-    columns = table_of(source.dataset).columns_but("currency")
+    columns = source.dataset.table.columns_but("currency")
     assert list(day.rows) == [column.name for column in columns]
     assert [values.dtype.kind for values in day.rows.values()] == [
         kinds[column.type] for column in columns
@@ -107,7 +106,7 @@ def test_an_empty_day_is_confirmed_with_the_days_around_it(
 @pytest.mark.parametrize(
     ("source", "name"),
     list(zip(SOURCES, ("logs", "trades", "settlements"), strict=True)),
-    ids=list(ACCOUNT_SOURCES),
+    ids=[source.dataset.name for source in SOURCES],
 )
 def test_a_row_that_one_answer_lacks_is_not_lost(
     owner: Owner, source: AccountSource, name: str
@@ -144,7 +143,7 @@ def test_one_odd_day_does_not_fail_its_month(owner: Owner) -> None:
     (failed,) = [piece for piece in pieces if isinstance(piece, FailedDays)]
     assert failed.days == [date(2024, 3, 3)]
     assert "the row of 2024-03-03T08:00:00.412Z is malformed: it came twice" in str(failed.error)
-    days = [piece.day for piece in pieces if isinstance(piece, FetchedRows)]
+    days = [piece.day for piece in pieces if isinstance(piece, FetchedDay)]
     assert len(days) == len(list(days_between(date(2024, 2, 28), date(2024, 3, 5)))) - 1
 
 
@@ -235,7 +234,7 @@ def test_recent_trades_are_told_though_history_lacks_them(owner: Owner) -> None:
     lived = owner.lived(USER_TRADES_SOURCE, LAST, TODAY)
     assert sorted(told_in([yesterday, today])) == sorted(lived)
     assert (yesterday.is_over, today.is_over) == (True, False)
-    assert prove_rows(USER_TRADES, today).proof.state is DayState.OPEN
+    assert prove(USER_TRADES, today).proof.state is DayState.OPEN
 
 
 def test_a_day_is_open_until_history_has_its_trades(owner: Owner, clock: Clock) -> None:

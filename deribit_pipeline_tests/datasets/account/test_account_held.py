@@ -9,22 +9,21 @@ import pytest
 
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.source import (
-    ACCOUNT_SOURCES,
     SETTLEMENT_HISTORY_SOURCE,
     TRANSACTION_LOG_SOURCE,
     USER_TRADES_SOURCE,
     AccountSource,
 )
-from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.engine.books import RowBook
-from deribit_pipeline.engine.rows import count_of
+from deribit_pipeline.domain.proofs import Provenance
+from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.owner import BUSY, Owner, every_row, owner_of, spoil
+from deribit_pipeline_tests.helpers.account_owner import BUSY, Owner, every_row, owner_of, spoil
 from deribit_pipeline_tests.helpers.pipeline import ms
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 31)
@@ -38,10 +37,10 @@ def owner(settings: Settings, sandbox: SandboxExchange) -> Iterator[Owner]:
 
 def kept(owner: Owner, warehouse: Warehouse, source: AccountSource, *days: date) -> list[str]:
     """Fetch and write days in BTC; the states of their proofs."""
-    book = RowBook(source.dataset, lambda run_id: Provenance(Environment.SANDBOX, "here", run_id))
+    book = DayWriter(source.dataset, lambda run_id: Provenance(Environment.SANDBOX, "here", run_id))
     with warehouse.writing() as connection:
         written = book.write(connection, "a run", "BTC", owner.days(source, *days))
-    assert written.doubted == []
+    assert written.unconfirmed == []
     return [proof.state.value for proof in written.proofs]
 
 
@@ -53,7 +52,7 @@ def rows(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     "source",
     [TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE],
-    ids=list(ACCOUNT_SOURCES),
+    ids=lambda source: source.dataset.name,
 )
 def test_what_was_told_is_held_and_a_second_time_changes_nothing(
     owner: Owner, warehouse: Warehouse, source: AccountSource

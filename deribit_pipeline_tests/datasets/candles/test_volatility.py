@@ -10,9 +10,9 @@ import wickra
 
 from deribit_pipeline.datasets.candles.volatility_views import VIEWS
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.warehouse.tables import View
+from deribit_pipeline.domain.tables import View
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.held import hold_minutes
+from deribit_pipeline_tests.helpers.inserted_rows import hold_minutes
 
 FIRST, DAYS, TRUTH = date(2024, 1, 1), 40, 0.65
 ESTIMATORS = ("close_to_close", "parkinson", "garman_klass", "rogers_satchell", "yang_zhang")

@@ -6,31 +6,32 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.datasets import price_rules
-from deribit_pipeline.datasets.candles.rules import breaches
-from deribit_pipeline.datasets.registry import DELIVERY_PRICES, INDEX_PRICES, SETTLEMENTS
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
+from deribit_pipeline.domain.proofs import CrossCheck, DayState, Proof
+from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.priced import CHART, DELIVERIES
-from deribit_pipeline_tests.helpers.settled import BY_CURRENCY
+from deribit_pipeline_tests.helpers.fetched_prices import CHART, DELIVERIES
+from deribit_pipeline_tests.helpers.fetched_settlements import BY_CURRENCY
 
 EXPIRY, YESTERDAY = date(2024, 3, 29), date(2024, 4, 9)
 
-Backfill = Callable[..., DatasetProof]
+Backfill = Callable[..., Proof]
 
 
 @pytest.fixture
 def backfill(opened: Callable[..., Exchange], warehouse: Warehouse) -> Backfill:
     here = ForegroundBackfill(opened(), warehouse)
 
-    def backfill(dataset: Dataset, series: str, day: date = EXPIRY) -> DatasetProof:
+    def backfill(dataset: Dataset, series: str, day: date = EXPIRY) -> Proof:
         [proof] = here.backfill(dataset, Job("a run", {series: [day]})).proofs.values()
-        assert isinstance(proof, DatasetProof)
+        assert isinstance(proof, Proof)
         assert proof.state is DayState.COMPLETE
         return proof
 
@@ -82,7 +83,7 @@ def test_settlements_that_contradict_the_delivery_price_are_named(
     # A perpetual that goes on settles at the index of the moment, which is near.
     assert "where the delivery price is" in proof.verdict
     assert "(21 of 22 disagree)" in proof.verdict
-    rule = price_rules.RULES[SETTLEMENTS.name][1]
+    rule = SETTLEMENTS.rules[1]
     with warehouse.reading() as connection:
         assert breaches(connection, rule, {}).count == 21
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets.funding_rates.source import FundingRates
+from deribit_pipeline.datasets.funding_rates.table import TABLE as FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates.wire import rates
-from deribit_pipeline.datasets.market_tables import FUNDING_RATES
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import to_ms
-from deribit_pipeline.engine.rows import Columns, count_of
 from deribit_pipeline.errors import UnknownInstrument
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.listing import Listing
@@ -24,7 +25,7 @@ from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, recorded
-from deribit_pipeline_tests.helpers.fetching import Fetching, first_with
+from deribit_pipeline_tests.helpers.fetched_days import Fetching, first_with
 from deribit_pipeline_tests.helpers.pipeline import midnight
 
 NAME = "BTC-PERPETUAL"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.datasets.trades.hosts import TradeHosts
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange
@@ -16,7 +16,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.trade_methods import Trades
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.fetched_trades import TODAY, TradesFetched, held_of, states
-from deribit_pipeline_tests.helpers.given_trades import NAME, every_minute, trade
+from deribit_pipeline_tests.helpers.made_up_trades import NAME, every_minute, trade
 
 BY_NUMBER = "public/get_last_trades_by_instrument"
 BY_TIME = BY_NUMBER + "_and_time"
@@ -134,7 +134,7 @@ def test_a_response_of_another_time_does_not_steer_the_plan(
     fetched = busy.fetched(DAY, DAY)[DAY]
     assert requests(busy) - before < 150
     if times == 1:
-        assert isinstance(fetched, FetchedRows)
+        assert isinstance(fetched, FetchedDay)
         assert fetched.rows["trade_seq"].tolist() == list(busy.numbers(DAY))
     else:
         assert isinstance(fetched, FailedDays)

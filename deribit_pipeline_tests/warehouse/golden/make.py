@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS, ROW_DATASETS
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.refresh import refresh
+from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
@@ -59,7 +61,7 @@ def make(folder: Path) -> None:
         path = Path(temporary) / "warehouse.duckdb"
         _fill(path)
         (folder / f"{name}.duckdb.xz").write_bytes(lzma.compress(path.read_bytes(), preset=9))
-        days = hashes(Warehouse(path, Environment.SANDBOX))
+        days = hashes(warehouse_at(path, Environment.SANDBOX))
     with (folder / f"{name}.csv").open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(days)
 
@@ -90,7 +92,7 @@ def _fill(path: Path) -> None:
             Environment.SANDBOX, url, warehouse=path, requests_per_second=1_000_000.0,
             client_id=CLIENT_ID, client_secret=CLIENT_SECRET,
         )  # fmt: skip
-        warehouse = Warehouse(path, Environment.SANDBOX)
+        warehouse = warehouse_at(path, Environment.SANDBOX)
         with open_exchange(settings) as exchange:
             refresh(exchange, warehouse, "BTC", "run 0")
             _lose(sandbox)
@@ -111,14 +113,14 @@ def _fill(path: Path) -> None:
 def _lose(sandbox: SandboxExchange) -> None:
     """Gaps of candles and of funding rates on the second day."""
     start = ms_of(DAYS[1])
-    sandbox.lack("ETH-PERPETUAL", start + 60_000 * 600, start + 60_000 * 607)
+    sandbox.charts.lack("ETH-PERPETUAL", start + 60_000 * 600, start + 60_000 * 607)
     sandbox.funding.lack("ETH-PERPETUAL", start + 3_600_000 * 5, start + 3_600_000 * 6)
 
 
 def _revise(sandbox: SandboxExchange) -> None:
     """Other values of a candle and of a funding rate of the first day."""
     start = ms_of(DAYS[0])
-    sandbox.revise("BTC-PERPETUAL", start + 60_000 * 5, 77.0)
+    sandbox.charts.revise("BTC-PERPETUAL", start + 60_000 * 5, 77.0)
     sandbox.funding.revise("BTC-PERPETUAL", start + 3_600_000 * 5, 0.25)
 
 

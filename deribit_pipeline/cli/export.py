@@ -1,0 +1,99 @@
+"""`export`: rows for other programs, with a manifest of what proves them."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.options import DatasetName, Instruments, ResolutionOfCandles, Series
+from deribit_pipeline.cli.terminal import stderr
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.errors import IncompleteDays, InputError
+from deribit_pipeline.export import export_folder
+from deribit_pipeline.export.export_folder import FORMATS
+from deribit_pipeline.opening import warehouse_of
+from deribit_pipeline.settings import Settings
+
+
+@command(
+    "deribit-pipeline export --instruments BTC-PERPETUAL --start 2024-01-01 "
+    "--end 2024-03-31 --resolution 5 --format parquet --to research",
+)
+def export(
+    start: Annotated[
+        str, typer.Option("--start", metavar="DAY", help="First UTC day, such as 2024-01-31.")
+    ],
+    end: Annotated[str, typer.Option("--end", metavar="DAY", help="Last UTC day, included.")],
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="parquet, csv, freqtrade or nautilus.")
+    ],
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="FOLDER", help="The folder; an export in it is replaced."),
+    ],
+    instruments: Instruments = None,
+    resolution: ResolutionOfCandles = None,
+    dataset_name: DatasetName = None,
+    series: Series = None,
+    allow_incomplete: Annotated[
+        bool,
+        typer.Option("--allow-incomplete", help="Also what is held of days that are not complete."),
+    ] = False,
+) -> int:
+    """Write rows as files for other programs, with a manifest of what proves them.
+
+    Candles are as the exchange told them, or made of minutes where only those are complete.
+    """
+    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
+    if format_name not in FORMATS:
+        raise InputError(f"--format must be one of {', '.join(FORMATS)}, was {format_name!r}.")
+    first, last = arguments.window(start, end)
+    assert first is not None
+    assert last is not None
+    settings, began = Settings.load(), time.monotonic()
+    dataset = wanted.dataset()
+    warehouse = warehouse_of(settings).pinned()
+    warehouse.require_there()
+    try:
+        made = export_folder.export(
+            warehouse,
+            dataset,
+            wanted.names(dataset, settings),
+            first,
+            last,
+            format_name=format_name,
+            to=to,
+            is_incomplete_allowed=allow_incomplete,
+        )
+    except IncompleteDays as error:
+        raise _with_options(error, dataset) from error
+    lacking = ""
+    if made.incomplete:
+        days = "1 day is" if made.incomplete == 1 else f"{made.incomplete:,} days are"
+        lacking = f"; {days} not complete"
+    files = "1 file" if made.files == 1 else f"{made.files:,} files"
+    size = f"{made.size / 1e6:,.1f} MB" if made.size >= 1e6 else f"{made.size / 1e3:.0f} kB"
+    stderr().print(
+        f"{to} holds {made.rows:,} {dataset.rows} in {files} of {format_name}, {size}, "
+        f"written in {time.monotonic() - began:.1f} s{lacking}.",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _with_options(error: IncompleteDays, dataset: Dataset) -> IncompleteDays:
+    """The error, with the command lines that fetch the days or export what is held."""
+    fetchable = [day for day, known in error.days.items() if known != "not listed"]
+    if not fetchable:
+        return error
+    options = arguments.options_of(dataset, error.series, fetchable)
+    return IncompleteDays(
+        f"{error} Here: deribit-pipeline backfill {options}, or --allow-incomplete.",
+        dataset=error.dataset,
+        series=error.series,
+        days=error.days,
+    )

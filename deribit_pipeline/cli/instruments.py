@@ -1,0 +1,122 @@
+"""`instruments`: what the exchange lists, now or on any date."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.backfill_report import counted
+from deribit_pipeline.cli.instrument_choice import refresh_all, require_currencies, unknown_of
+from deribit_pipeline.cli.terminal import stderr, stdout
+from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY, KINDS, Specification
+from deribit_pipeline.domain.windows import day_window
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.instruments.history import asked_at, known_at, universe
+from deribit_pipeline.instruments.universe import known_currencies, never_asked
+from deribit_pipeline.opening import warehouse_of
+from deribit_pipeline.selection import Selector
+from deribit_pipeline.settings import Settings
+
+_HEADINGS = ("instrument", "kind", "listed", "expires", "tick", "contract", "maker", "taker")
+
+
+@command("deribit-pipeline instruments --as-of 2024-01-31 --kind option --currency BTC")
+def instruments(
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="DAY",
+            help="As of a UTC day.  [default: the exchange's latest response]",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", metavar="KIND", help="future, option, spot, future_combo or option_combo."
+        ),
+    ] = None,
+    currency: Annotated[
+        str | None,
+        typer.Option("--currency", metavar="C", help="Those that settle in it: BTC, ETH, USDC, …"),
+    ] = None,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="Also those that had expired by then.")
+    ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Request the lists from the exchange first.")
+    ] = False,
+) -> int:
+    """List the instruments, as the exchange listed them now or on any day."""
+    day = arguments.day(as_of, "--as-of") if as_of is not None else None
+    arguments.not_future("--as-of", day)
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"--kind must be one of {', '.join(KINDS)}, was {kind!r}.")
+    if currency is not None and not CURRENCY.fullmatch(currency):
+        require_currencies("--currency", [currency], CURRENCIES)
+    selector = Selector(kind=kind, currency=currency, is_with_expired=expired)
+    settings = Settings.load()
+    warehouse = warehouse_of(settings)
+
+    def lists(known: tuple[str, ...]) -> tuple[str, ...]:
+        require_currencies("--currency", [currency] if currency else [], known)
+        refreshed = (currency,) if currency else known
+        return refreshed if refresh else never_asked(warehouse, selector.lists_among(known))
+
+    is_whole = True
+    if refresh or never_asked(warehouse, selector.lists_among(known_currencies(warehouse))):
+        warehouse.check()
+        is_whole = refresh_all(settings, warehouse, lists)
+    needed = selector.lists_among(known_currencies(warehouse))
+    with warehouse.reading() as connection:
+        known, asked = known_at(connection), asked_at(connection)
+        if known is None:
+            raise InputError(f"The exchange lists nothing, and neither does {settings.warehouse}.")
+        first = last = known
+        if day is not None:
+            window = day_window(day)
+            first, last = window.start, window.end - timedelta(milliseconds=1)
+        found = universe(connection, selector, first, last)
+    stdout().print(_table(found))
+    _count(found, {name: asked[name] for name in needed if name in asked})
+    if unknown := unknown_of([name for name in needed if name not in asked]):
+        stderr().print(unknown.strip())
+    return 0 if is_whole else 1
+
+
+def _table(found: list[Specification]) -> Table:
+    table = Table()
+    for heading in _HEADINGS:
+        is_number = heading in _HEADINGS[4:]
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
+    for each in found:
+        table.add_row(
+            each.instrument_name, each.kind, _day(each.listed_at), _day(each.expires_at),
+            f"{each.tick_size:.15g}", f"{each.contract_size:.15g}",
+            _percent(each.maker_commission), _percent(each.taker_commission),
+        )  # fmt: skip
+    return table
+
+
+def _count(found: list[Specification], asked: dict[str, datetime]) -> None:
+    kinds = Counter(each.kind for each in found)
+    by_kind = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    stderr().print(
+        f"{counted(len(found), 'instruments')}{f' ({by_kind})' if by_kind else ''}; the exchange "
+        f"was last asked at {min(asked.values()):%Y-%m-%d %H:%M} UTC.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else "never"
+
+
+def _percent(fraction: float | None) -> str:
+    return f"{100 * fraction:.6g} %" if fraction is not None else ""

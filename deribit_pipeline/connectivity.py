@@ -1,0 +1,119 @@
+"""Whether all that a backfill needs is at hand: the exchange, credentials, the warehouse."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.errors import DeribitPipelineError, SettingsError, WrongEnvironment
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.instruments.listings import CLOCK_TOLERANCE
+from deribit_pipeline.opening import open_exchange, warehouse_of
+from deribit_pipeline.settings import Settings
+
+# A probe is to say how things are now, not after they have been mended.
+_PATIENCE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was found about one thing; `detail` says what to do where it is not well."""
+
+    name: str
+    is_ok: bool
+    detail: str
+
+
+def probes(settings: Settings) -> list[Probe]:
+    """Try everything once. Raises nothing that the exchange or the warehouse may cause, and
+    SettingsError for a setting with which nothing can be tried."""
+    anonymous = replace(settings, client_id=None, client_secret=None)
+    made: list[Probe] = []
+    try:
+        with open_exchange(anonymous, _PATIENCE) as exchange:
+            made += _of_reach(exchange, settings)
+            made.append(_tried("clock", lambda: _of_clock(exchange)))
+            made.append(_tried("platform", lambda: _of_platform(exchange)))
+            made.append(_of_limits(settings))
+        if settings.client_id:
+            with open_exchange(settings, _PATIENCE) as exchange:
+                made.append(_tried("credentials", lambda: _of_credentials(exchange)))
+    except SettingsError:
+        raise
+    except DeribitPipelineError as error:
+        made.append(Probe("reachable", False, f"{error}. {_remedy(settings)}"))
+    made.append(_tried("warehouse", lambda: _of_warehouse(settings)))
+    return made
+
+
+def _tried(name: str, probe: Callable[[], str]) -> Probe:
+    try:
+        return Probe(name, True, probe())
+    except DeribitPipelineError as error:
+        return Probe(name, False, str(error))
+
+
+def _of_reach(exchange: Exchange, settings: Settings) -> list[Probe]:
+    try:
+        answer = exchange.run(exchange.client.test())
+    except WrongEnvironment as error:
+        return [
+            Probe("reachable", True, f"{exchange.source} answers"),
+            Probe("environment", False, error.reason),
+        ]
+    is_testnet = settings.environment is Environment.TESTNET
+    took = f"HTTP {answer.http_status} in {answer.latency * 1000:.0f} ms"
+    return [
+        Probe("reachable", answer.http_status == 200, f"{exchange.source} answers with {took}"),
+        Probe(
+            "environment", True, f"{settings.environment}: the exchange says testnet={is_testnet}"
+        ),
+    ]
+
+
+def _of_clock(exchange: Exchange) -> str:
+    difference = datetime.now(UTC) - exchange.run(exchange.client.get_time())
+    advice = ""
+    if abs(difference) > CLOCK_TOLERANCE:
+        advice = ": set this machine's clock; the pipeline goes by the exchange's meanwhile"
+    return f"{round(difference.total_seconds(), 1) + 0.0:+.1f} s from the exchange's{advice}"
+
+
+def _of_platform(exchange: Exchange) -> str:
+    locked = exchange.run(exchange.client.status())
+    if locked is not None:
+        raise DeribitPipelineError(f"locked ({locked}): wait until the exchange opens again")
+    return "open"
+
+
+def _of_limits(settings: Settings) -> Probe:
+    return Probe(
+        "limits",
+        True,
+        f"{settings.requests_per_second:g} calls a second after a burst of {settings.burst}, "
+        f"{settings.concurrency} in flight",
+    )
+
+
+def _of_credentials(exchange: Exchange) -> str:
+    token = exchange.run(exchange.client.auth())
+    exchange.run(exchange.client.get_account_summary("BTC"))
+    advice = ""
+    if token.lacks:
+        advice = f": give it the scope {' '.join(token.lacks)} too, for the account's history"
+    if token.writes:
+        advice = f": it can do more than read ({', '.join(token.writes)}); use one that only reads"
+    return f"accepted for {token.expires_in:.0f} s, and a private read answered{advice}"
+
+
+def _of_warehouse(settings: Settings) -> str:
+    warehouse = warehouse_of(settings)
+    warehouse.check()
+    if not warehouse.exists():
+        return f"{warehouse} will be made by the first backfill"
+    return f"{warehouse} opens, {warehouse.size / 1e6:,.1f} MB"
+
+
+def _remedy(settings: Settings) -> str:
+    where = "DERIBIT_BASE_URL" if settings.base_url else "the network, or DERIBIT_ENV=sandbox"
+    return f"Check {where}"

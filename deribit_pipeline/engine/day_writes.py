@@ -1,0 +1,294 @@
+"""Proved days of any dataset into the warehouse: written whole, on a connection that somebody else
+opened. Identifiers come from the tables alone."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+
+import numpy as np
+
+from deribit_pipeline.datasets.registry import DATASETS
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proof_tables import Row
+from deribit_pipeline.domain.proofs import Proof, ProvedDay, Provenance
+from deribit_pipeline.domain.rows import Columns, count_of
+from deribit_pipeline.domain.tables import Column
+from deribit_pipeline.engine.proof_hashes import as_hashed, proof_hash, stored, sum_of
+from deribit_pipeline.engine.row_reads import (
+    columns_of,
+    day_of,
+    day_parameters,
+    of_series,
+    on_day,
+    series_of,
+)
+from deribit_pipeline.engine.series_proofs import NO_HASH_YET, add_to_series, hashed_anew
+from deribit_pipeline.warehouse.connections import insert_rows
+from deribit_pipeline.warehouse.place import Connection
+
+
+def write_days(
+    connection: Connection, dataset: Dataset, days: Sequence[ProvedDay], provenance: Provenance
+) -> None:
+    """Write whole days of one series: rows, proofs, gaps, arrivals and revisions.
+
+    A day of which nothing new was returned is left alone, but for its gaps, which count one more
+    confirmation.
+    """
+    if not days:
+        return
+    series = days[0].proof.series
+    hashes = {
+        day.proof.day: _hash_of_first(dataset, day, provenance)
+        for day in days
+        if day.former is None
+    }
+    known = [day for day in days if day.former is not None]
+    new = [day for day in days if day.proof is not day.former]
+    with hashed_anew(connection, dataset, series, [day.proof.day for day in known]):
+        _write_gaps(connection, dataset, days)
+        for day in new:
+            _keep_revisions(connection, dataset, day, provenance)
+        _delete(connection, dataset, series, [day.proof.day for day in new if day.former])
+        _insert(connection, dataset, new)
+        _insert_arrivals(connection, dataset, new, provenance)
+        proofs = [
+            (*_proof_row(dataset, day.proof, provenance), hashes.get(day.proof.day, NO_HASH_YET))
+            for day in new
+        ]
+        insert_rows(connection, dataset.proved_in.days, proofs)
+    if hashes:
+        add_to_series(connection, dataset, {series: (len(hashes), sum_of(hashes.values()))})
+
+
+def invalidate(
+    connection: Connection, dataset: Dataset, series: str, days: Collection[date]
+) -> None:
+    """Invalidate the proofs of days: they are open, and will be requested again."""
+    with hashed_anew(connection, dataset, series, days):
+        connection.execute(
+            f"update {dataset.proved_in.days.name} set state = 'open' "
+            f"where {_of_days(dataset, 'day')}",
+            _days(dataset, series, days),
+        )
+
+
+def invalidate_what_is_made_of(
+    connection: Connection, dataset: Dataset, series: str, days: Collection[date]
+) -> None:
+    """Invalidate what was made before of these days' rows, such as candles of trades: the days
+    themselves, and those after them up to the next one with rows, which repeat the last value. They
+    are open, and will be made again."""
+    for made in DATASETS.values():
+        if made.made_of != dataset.name or not days:
+            continue
+        found = connection.execute(
+            """
+            select distinct made.day
+            from dataset_days as made, (select unnest($days) as day) as changed
+            where made.dataset = $made and made.series = $series and made.state <> 'open'
+              and made.day >= changed.day
+              and not exists (
+                  from dataset_days as source
+                  where source.dataset = $source and source.series = $series
+                    and source.day > changed.day and source.day < made.day and source.received > 0
+              )
+            """,
+            {"made": made.name, "source": dataset.name, "series": series, "days": list(days)},
+        ).fetchall()
+        if found:  # where nothing is to be changed, others may write beside
+            invalidate(connection, made, series, [day for (day,) in found])
+
+
+def _leading(dataset: Dataset, series: str) -> tuple[str, str]:
+    """The first two values in each row of the tables of proofs."""
+    tables = dataset.proved_in
+    values = {tables.group: dataset.proved_as, tables.series: series}
+    first, second, *_ = tables.days.columns
+    return values[first.name], values[second.name]
+
+
+def _proof_row(dataset: Dataset, proof: Proof, provenance: Provenance) -> Row:
+    """The row of a proof, without its hash, which is last."""
+    values = {
+        dataset.proved_in.group: dataset.proved_as,
+        dataset.proved_in.series: proof.series,
+        "day": proof.day,
+        "state": str(proof.state),
+        "expected": proof.expected,
+        "received": proof.received,
+        "missing": proof.missing,
+        "without_trades": proof.without_trades,
+        "content_hash": proof.content_hash,
+        "revised": proof.revised,
+        "verdict": proof.verdict,
+        "fetched_at": proof.fetched_at,
+        "environment": str(provenance.environment),
+        "source": provenance.source,
+        "run_id": provenance.run_id,
+        "cross_check": str(proof.cross_check),
+    }
+    return tuple(values[column.name] for column in dataset.proved_in.days.columns[:-1])
+
+
+def _hash_of_first(dataset: Dataset, day: ProvedDay, provenance: Provenance) -> str:
+    """The hash of a day that was never written before, so that nothing else is noted of it."""
+    tables, leading = dataset.proved_in, _leading(dataset, day.proof.series)
+    gaps = [stored(*leading, *gap, 1, day.as_of) for gap in tables.gap_rows(day)]
+    arrivals = [stored(*leading, *row, provenance.run_id) for row in tables.arrival_rows(day)]
+    notes = [gaps, arrivals, []] if tables.arrivals else [gaps, []]
+    return proof_hash(stored(*_proof_row(dataset, day.proof, provenance)), notes)
+
+
+def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay]) -> None:
+    """The rows of days of one series, together: each statement costs some milliseconds."""
+    filled = [day.rows for day in days if day.proof.received]
+    if not filled:
+        return
+    rows = {name: np.concatenate([some[name] for some in filled]) for name in filled[0]}
+    columns = columns_of(dataset)
+    same = dict(dataset.constants)
+    names = ", ".join([series_of(dataset), *same, *(column.name for column in columns)])
+    values = ", ".join(["$series", *(f"${name}" for name in same), *map(_as_stored, columns)])
+    with registered(connection, "incoming", rows):
+        connection.execute(
+            f"insert into {dataset.table.name} ({names}) select {values} from incoming",
+            {"series": days[0].proof.series} | same,
+        )
+
+
+def _insert_arrivals(
+    connection: Connection, dataset: Dataset, days: Sequence[ProvedDay], provenance: Provenance
+) -> None:
+    """Since when the rows that are new are held."""
+    tables = dataset.proved_in
+    if tables.arrivals is not None:
+        rows = [
+            (*_leading(dataset, day.proof.series), *row, provenance.run_id)
+            for day in days
+            for row in tables.arrival_rows(day)
+        ]
+        insert_rows(connection, tables.arrivals.table, rows)
+
+
+def _delete(connection: Connection, dataset: Dataset, series: str, days: Collection[date]) -> None:
+    """Delete the rows and proofs of days."""
+    for day in days:
+        connection.execute(
+            f"delete from {dataset.table.name} where {of_series(dataset)} and {on_day(dataset)}",
+            {"series": series} | day_parameters(dataset, day),
+        )
+    if days:
+        connection.execute(
+            f"delete from {dataset.proved_in.days.name} where {_of_days(dataset, 'day')}",
+            _days(dataset, series, days),
+        )
+
+
+def _write_gaps(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay]) -> None:
+    """The gaps of days: those that were filled go, the others count one more confirmation."""
+    noted, series = dataset.proved_in.gaps, days[0].proof.series
+    *columns, confirmed, _ = noted.table.columns
+    known = [day.proof.day for day in days if day.former is not None]
+    former: dict[Row, int] = {}
+    if known:
+        where, parameters = _of_days(dataset, noted.day), _days(dataset, series, known)
+        identity = ", ".join(as_hashed(column) for column in columns)
+        former = {
+            tuple(gap): times
+            for *gap, times in connection.execute(
+                f"select {identity}, {confirmed.name} from {noted.table.name} where {where}",
+                parameters,
+            ).fetchall()
+        }
+        if former:
+            connection.execute(f"delete from {noted.table.name} where {where}", parameters)
+    leading = _leading(dataset, series)
+    gaps = [(day, (*leading, *gap)) for day in days for gap in dataset.proved_in.gap_rows(day)]
+    insert_rows(
+        connection,
+        noted.table,
+        [(*gap, former.get(stored(*gap), 0) + 1, day.as_of) for day, gap in gaps],
+    )
+
+
+def _keep_revisions(
+    connection: Connection, dataset: Dataset, day: ProvedDay, provenance: Provenance
+) -> None:
+    """Keep the rows that the day replaces, as they are held, with the time over which they were."""
+    if day.former is None or not count_of(day.replaced):
+        return
+    table, tables = dataset.table, dataset.proved_in
+    revisions = tables.revisions.table
+    typed = ", ".join(_as_stored(table.column(name)) for name in dataset.key)
+    key = ", ".join(dataset.key)
+    kept = tables.revised.format(
+        dataset=dataset.name, series=series_of(dataset), key=key, day=day_of(table, dataset.at)
+    )
+    is_same = " and ".join(f"earlier.{name} = former.{name}" for name in revisions.key[:-1])
+    with registered(connection, "changed", {name: day.replaced[name] for name in dataset.key}):
+        connection.execute(
+            f"""
+            insert into {revisions.name} by name
+            with former as (
+                select {kept} from {table.name} as whole
+                where {of_series(dataset)} and {on_day(dataset)}
+                  and ({key}) in (select ({typed}) from changed)
+            )
+            select *,
+                   coalesce(
+                       (select max(replaced_at) from {revisions.name} as earlier where {is_same}),
+                       {tables.held_since}
+                   ) as held_from,
+                   $replaced_at as replaced_at, $run_id as run_id
+            from former
+            """,
+            {
+                "series": day.proof.series,
+                "held_from": day.former.fetched_at,
+                "replaced_at": day.as_of,
+                "run_id": provenance.run_id,
+            }
+            | day_parameters(dataset, day.proof.day),
+        )
+
+
+def _of_days(dataset: Dataset, day: str) -> str:
+    """What holds of the rows of days in the tables of proofs; its parameters are `_days`."""
+    tables = dataset.proved_in
+    return f"{tables.group} = $name and {tables.series} = $series and {day} in $days"
+
+
+def _days(dataset: Dataset, series: str, days: Collection[date]) -> dict[str, object]:
+    return {"name": dataset.proved_as, "series": series, "days": list(days)}
+
+
+@contextmanager
+def registered(connection: Connection, name: str, rows: Columns) -> Iterator[None]:
+    """Rows as a relation that a statement can read. DuckDB reads arrays as they are, but those of
+    texts, and of dates, in a frame alone."""
+    relation: object = rows
+    if any(v.dtype.kind in "OU" or v.dtype.str.endswith("[D]") for v in rows.values()):
+        import pandas as pd  # which takes most of a second, and candles do without it
+
+        relation = pd.DataFrame(
+            {
+                column: pd.Series(
+                    values.astype("datetime64[s]") if values.dtype.str.endswith("[D]") else values,
+                    dtype=object if values.dtype.kind == "O" else None,
+                )
+                for column, values in rows.items()
+            }
+        )
+    connection.register(name, relation)
+    try:
+        yield
+    finally:
+        connection.unregister(name)
+
+
+def _as_stored(column: Column) -> str:
+    """A column of arrays as the table has it."""
+    if column.type == "double" and column.is_nullable:
+        return f"case when isnan({column.name}) then null else {column.name} end"
+    return f"cast({column.name} as {column.type})"

@@ -1,0 +1,107 @@
+"""What the exchange tells of the last days only, in one answer: each poll has to be in time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.malformed import malformed_of
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.rows import Keys, count_of
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
+from deribit_pipeline.engine.rolling_window import RollingWindow, read_window
+from deribit_pipeline.engine.row_reads import rows_of
+from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.entries import Readings
+from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.warehouse.warehouse import Warehouse
+
+Ask = Callable[[DeribitClient, str], Awaitable[Told[Readings]]]
+
+Check = Callable[[FetchedDay], FetchedDay]
+"""Holds a day against what another dataset says of it."""
+
+Witness = Callable[[Connection, str, Sequence[date]], Check]
+"""Reads what another dataset says of the days of a series."""
+
+
+def no_witness(connection: Connection, series: str, days: Sequence[date]) -> Check:
+    """Nothing else says anything of the days."""
+    return lambda fetched: fetched
+
+
+@dataclass(frozen=True, slots=True)
+class RollingSource:
+    """Brings what one answer tells, as two say it alike: nothing in it names its series.
+
+    `step` and `reach` are as in `read_window`. Of days before those that are told, all rows are
+    missing that were not polled in time. `witness` is what the days are held against.
+    """
+
+    dataset: Dataset
+    method: str
+    ask: Ask
+    step: timedelta | None = None
+    reach: timedelta | None = None
+    witness: Witness = no_witness
+
+    async def fetch(
+        self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
+        """All days follow from the same answers, or have failed."""
+
+        at = self.dataset.at
+
+        async def ask() -> RollingWindow:
+            told = await self.ask(exchange.client, series)
+            rows, malformed = told.said.rows, told.said.malformed
+            # Of a day that is told to begin with, the first row comes twice.
+            is_twice = count_of(rows) > 1 and rows[at][0] == rows[at][1]
+            rows, torn = once(self.dataset, rows, expected=int(is_twice))
+            with expectations(self.method, series=series):
+                return read_window(
+                    at, rows, told.as_of,
+                    reach=self.reach, step=self.step, malformed=malformed + torn,
+                )  # fmt: skip
+
+        def odd(reason: str) -> DeribitBadPayload:
+            return DeribitBadPayload(reason, method=self.method, params={"series": series})
+
+        try:
+            window = await agreed(ask, RollingWindow.is_alike, odd("answers contradict each other"))
+        except DeribitBadPayload as error:
+            yield FailedDays(days, error)
+            return
+        held, checked = await asyncio.to_thread(self._held, warehouse, series, days)
+        for day in days:
+            if (why := malformed_of(window.malformed, day)) is not None:
+                yield FailedDays([day], odd(why))
+                continue
+            moments, state = held.get(day, (None, DayState.OPEN))
+            is_complete = state is DayState.COMPLETE
+            yield checked(window.day(series, day, moments, is_complete=is_complete))
+
+    def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
+        """Two answers, however many the days are."""
+        return 2
+
+    def _held(
+        self, warehouse: Warehouse, series: str, days: Sequence[date]
+    ) -> tuple[dict[date, tuple[Keys, DayState]], Check]:
+        """The held moments of the days and their states, and what all are held against."""
+        with warehouse.reading() as connection:
+            held = {
+                proof.day: (
+                    rows_of(connection, self.dataset, series, proof.day)[self.dataset.at],
+                    proof.state,
+                )
+                for proof in proofs_of(connection, self.dataset, [series], min(days), max(days))
+                if proof.day in days
+            }
+            return held, self.witness(connection, series, days)

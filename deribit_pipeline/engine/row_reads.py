@@ -1,0 +1,156 @@
+"""Rows of any dataset, read on a connection that somebody else opened. Identifiers come from the
+tables alone."""
+
+from collections.abc import Collection
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deribit_pipeline.datasets.registry import Selection
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rows import Columns
+from deribit_pipeline.domain.tables import Column, Table, quoted
+from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
+from deribit_pipeline.warehouse.place import Connection
+
+
+def columns_of(dataset: Dataset) -> tuple[Column, ...]:
+    """The columns of its rows: neither that of the series, nor one that is the same in all."""
+    left_out = {series_of(dataset), *dict(dataset.constants)}
+    return tuple(column for column in dataset.table.columns if column.name not in left_out)
+
+
+def series_of(dataset: Dataset) -> str:
+    """The column that names the series of a row."""
+    return dataset.table.key[0]
+
+
+def of_series(dataset: Dataset) -> str:
+    """What holds of the rows of a series, which is the parameter `$series`."""
+    same = "".join(f" and {name} = {quoted(value)}" for name, value in dataset.constants)
+    return f"{series_of(dataset)} = $series{same}"
+
+
+def rows_of(connection: Connection, dataset: Dataset, series: str, day: date) -> Columns:
+    """The rows held of a series' day, sorted by key."""
+    return rows_by_day(connection, dataset, series, [day])[day]
+
+
+def rows_by_day(
+    connection: Connection, dataset: Dataset, series: str, days: Collection[date]
+) -> dict[date, Columns]:
+    """The rows held of each of a series' days, sorted by key; what is between them is read too."""
+    rows = _rows(connection, dataset, series, day_parameters(dataset, min(days), max(days)))
+    row_days = rows[dataset.at].astype("datetime64[D]")
+    by_day = {}
+    for day in days:
+        first = np.datetime64(day, "D")
+        of_day = slice(*row_days.searchsorted([first, first + 1]))
+        by_day[day] = {name: values[of_day] for name, values in rows.items()}
+    return by_day
+
+
+def rows_within(
+    connection: Connection, dataset: Dataset, series: str, window: TimeWindow
+) -> Columns:
+    """The rows held whose instant is in the window, sorted by day and key."""
+    return _rows(connection, dataset, series, {"start": window.start, "end": window.end})
+
+
+def _rows(
+    connection: Connection, dataset: Dataset, series: str, window: dict[str, object]
+) -> Columns:
+    table, columns = dataset.table, columns_of(dataset)
+    order = (
+        dataset.key if dataset.key[0] == dataset.at else (day_of(table, dataset.at), *dataset.key)
+    )
+    found = connection.execute(
+        f"""
+        select {", ".join(_as_number(column) for column in columns)}
+        from {table.name}
+        where {of_series(dataset)} and {on_day(dataset)}
+        order by {", ".join(order)}
+        """,
+        {"series": series} | window,
+    ).fetchnumpy()
+    return {column.name: _array_of(column, found[column.name]) for column in columns}
+
+
+def days_without_proof(
+    connection: Connection, dataset: Dataset, selection: Selection
+) -> list[tuple[str, date, int]]:
+    """Series and day of rows that no proof speaks of, and how many."""
+    table, tables, series = dataset.table, dataset.proved_in, series_of(dataset)
+    same = "".join(f" and {name} = {quoted(value)}" for name, value in dataset.constants)
+    return connection.execute(
+        f"""
+        with held as (
+            select {series} as series, {day_of(table, dataset.at)} as day, count(*) as rows
+            from {table.name}
+            where (len($series) = 0 or {series} in $series){same}
+            group by all
+        ), proved as (
+            select {tables.series} as series, day from {tables.days.name}
+            where {tables.group} = $name
+        )
+        select series, day, rows
+        from held anti join proved using (series, day)
+        where ($first is null or day >= $first) and ($last is null or day <= $last)
+        order by all
+        """,
+        {
+            "name": dataset.proved_as,
+            "series": list(selection.series),
+            "first": selection.first,
+            "last": selection.last,
+        },
+    ).fetchall()
+
+
+def on_day(dataset: Dataset) -> str:
+    """What holds of the rows of a day, or of several; its parameters are `day_parameters`."""
+    return f"{dataset.at} >= $start and {dataset.at} < $end"
+
+
+def day_parameters(dataset: Dataset, day: date, last: date | None = None) -> dict[str, object]:
+    """The day, or those to the last one, as `on_day` wants them."""
+    table, end = dataset.table, (last or day) + ONE_DAY
+    return {
+        "start": beginning_of(table, dataset.at, day),
+        "end": beginning_of(table, dataset.at, end),
+    }
+
+
+def day_of(table: Table, at: str) -> str:
+    """The UTC day of a row, by its column of dates or of instants."""
+    return at if table.column(at).type == "date" else f"cast(timezone('UTC', {at}) as date)"
+
+
+def beginning_of(table: Table, at: str, day: date) -> date | datetime:
+    """Where a UTC day begins in a column of dates or of instants."""
+    return day if table.column(at).type == "date" else day_window(day).start
+
+
+def _as_number(column: Column) -> str:
+    """A column as numpy can have it: no time zone, no JSON."""
+    casts = {
+        "timestamptz": f"epoch_ms({column.name})",
+        "date": f"epoch_ms({column.name}) // 86400000",
+        "json": f"cast({column.name} as varchar)",
+    }
+    return f"{casts.get(column.type, column.name)} as {column.name}"
+
+
+def _array_of(column: Column, values: NDArray[Any]) -> NDArray[Any]:
+    """A column as it was read, null as NaN or None."""
+    if column.type == "timestamptz":
+        return np.asarray(values).astype("datetime64[ms]")
+    if column.type == "date":
+        return np.asarray(values).astype("datetime64[D]")
+    if not isinstance(values, np.ma.MaskedArray):
+        return values.astype(object) if values.dtype.kind in "OU" else values
+    plain = values.data if values.dtype.kind == "f" else values.data.astype(object)
+    plain[np.ma.getmaskarray(values)] = np.nan if values.dtype.kind == "f" else None
+    return plain

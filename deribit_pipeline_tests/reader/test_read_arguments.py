@@ -1,0 +1,111 @@
+"""Every wrong argument of the reader is an error of one sentence, before the file is opened."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deribit_pipeline import read
+from deribit_pipeline.errors import InputError
+from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.helpers.processes import name_warehouse
+
+BTC = "BTC-PERPETUAL"
+FIRST, LAST = "2024-04-07", "2024-04-09"  # what `filled` holds complete; the 10th is open
+
+
+@pytest.fixture(autouse=True)
+def environment(sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that name the sound warehouse."""
+    name_warehouse(monkeypatch, sound.location, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        ("soon", LAST, "start must be a day such as 2024-01-31 or an instant .* was 'soon'"),
+        (LAST, FIRST, "end 2024-04-07 is not after start 2024-04-09"),
+        ("2024-04-09T08:00", "2024-04-09T08:00", "is not after"),
+        (None, LAST, "start must be a day .* was None"),
+        (FIRST, 20240131, "end must be a day .* was 20240131"),
+        (FIRST, pd.NaT, "end must be a day .* was NaT"),
+        (FIRST, np.datetime64(LAST), r"end must be a day .* was .*datetime64\('2024-04-09'\)"),
+        (FIRST, "9999-12-31", "end 9999-12-31 is in the future: today is"),
+        (FIRST, datetime.max, "end 9999-12-31 .* is in the future"),
+        (FIRST, datetime.now(UTC) + timedelta(days=3), "is in the future"),
+        (FIRST, (datetime.now(UTC) + timedelta(days=3)).date(), "is in the future"),
+        (date.min, LAST, "start 0001-01-01 is before 1970"),
+        (datetime.min.replace(tzinfo=timezone(timedelta(hours=2))), LAST, "is before 1970"),
+    ],
+)
+def test_a_window_that_is_none_is_an_error(start: Any, end: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read.candles(BTC, start, end)
+
+
+def test_tomorrow_is_accepted_whatever_the_clock_says() -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    assert not read.candles(BTC, LAST, tomorrow, complete_only=False).empty
+    end = datetime(tomorrow.year, tomorrow.month, tomorrow.day) + timedelta(days=1)
+    assert not read.candles(BTC, LAST, end, complete_only=False).empty
+
+
+DAYS = (FIRST, LAST)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("candles", ([BTC, "ETH"], *DAYS), r"one name such as BTC-PERPETUAL, was \['BTC-P"),
+        ("candles", (BTC, *DAYS, 60), "resolution must be one of 1, .*, was 60"),
+        ("trades", ("", *DAYS), "instrument must be one name such as .*, was ''"),
+        ("volatility_index", (None, *DAYS), "currency must be one name such as BTC, was None"),
+        (
+            "volatility_index",
+            ("SOL", *DAYS),
+            "volatility_index is available for BTC, ETH, not for SOL",
+        ),
+        (
+            "funding",
+            ("BTC_USDC", *DAYS),
+            "available for perpetuals only; BTC_USDC is not a perpetual",
+        ),
+        ("historical_prices", ([BTC],), "instrument must be one name"),
+        ("historical_prices", (BTC, "7"), "days must be a whole number, 1 or more, was '7'"),
+        ("historical_prices", (BTC, 1.5), "days must be a whole number, 1 or more, was 1.5"),
+        ("historical_prices", (BTC, 0), "days must be a whole number, 1 or more, was 0"),
+        ("historical_prices", (BTC, 10**9), "1000000000 days reach back beyond 1970"),
+        ("realised_volatility", (BTC, *DAYS, 1.5), "sampling must be a whole .* was 1.5"),
+        ("realised_volatility", (BTC, *DAYS, 60, 24.5), "samples must be a whole .* was 24.5"),
+        ("realised_volatility", (BTC, *DAYS, 60, 10**9), "samples of 60 minutes reach back"),
+        ("realised_volatility", (BTC, *DAYS, 10**30), "reach back beyond 1970"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_one_sentence(
+    name: str, arguments: tuple[object, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        getattr(read, name)(*arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frame": ["pandas"]}, "frame must be one of pandas, arrow, polars"),
+        ({"warehouse": 7}, "the path of a file, or ducklake:postgres:…, was 7"),
+        ({"warehouse": "postgresql://me:geheim@db/lake"}, "a DuckLake whose catalog is in"),
+        ({"warehouse": "ducklake:postgres:password=geheim"}, "set DERIBIT_WAREHOUSE_DATA"),
+    ],
+)
+def test_an_option_that_cannot_be_is_one_sentence(options: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        read.candles(BTC, *DAYS, **options)
+    assert "geheim" not in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert len(read.historical_prices(BTC, np.int64(2))) == 48
