@@ -16,10 +16,10 @@ from made_up import FIRST, SOURCE, fetched_day
 from deribit_pipeline.datasets.candles import table as candle_tables
 from deribit_pipeline.datasets.candles.days import prove
 from deribit_pipeline.datasets.candles.writes import write_days
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.market import Market
 from deribit_pipeline.warehouse import schema
-from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _FILLED = (candle_tables.CANDLES, candle_tables.CANDLE_DAYS, candle_tables.CANDLE_ARRIVALS)

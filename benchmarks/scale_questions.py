@@ -16,10 +16,12 @@ from made_up import FETCHED_AT, FIRST
 from scale_history import name_of
 
 from deribit_pipeline import read
-from deribit_pipeline.datasets.candles.rules import Rule, breaches
-from deribit_pipeline.datasets.registry import CANDLES, Selection
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.rule import Rule
+from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.engine.verification import verify

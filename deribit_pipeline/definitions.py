@@ -5,15 +5,14 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from deribit_pipeline.datasets.registry import CANDLES, series_of
+from deribit_pipeline.datasets.registry import series_of
 from deribit_pipeline.defs.assets import dataset_asset
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.defs.connectivity_check import DERIBIT_API, reachability_check
 from deribit_pipeline.defs.instruments_asset import instruments_asset, instruments_schedule
 from deribit_pipeline.defs.lake_maintenance import maintenance_schedule
 from deribit_pipeline.defs.partitions import series_days, warn_where_slow
-from deribit_pipeline.defs.schedules import CRONS, candles_schedules, rows_schedule
-from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.defs.schedules import CRONS, dataset_schedules
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.reach import within_reach
@@ -39,8 +38,6 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
     warn_where_slow(grids.values())
     assets = {dataset: dataset_asset(dataset, grid) for dataset, grid in grids.items()}
     is_lake = isinstance(settings.warehouse, Lake)  # a file needs no maintenance
-    # What is finer than all others is kept by itself; the others are there to be asked.
-    minutes = CANDLES[Resolution.MINUTE_1]
 
     # A closure rather than a configurable resource: Dagster shows the latter's fields, and one of
     # these is a secret.
@@ -58,11 +55,10 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
         schedules=[
             instruments_schedule(settings, listed, crons),
             *([maintenance_schedule(settings, crons)] if is_lake else []),
-            *candles_schedules(settings, assets[minutes], minutes, universe[minutes], crons),
             *(
-                rows_schedule(settings, assets[dataset], dataset, series, crons)
+                schedule
                 for dataset, series in universe.items()
-                if dataset.resolution is None
+                for schedule in dataset_schedules(settings, assets[dataset], dataset, series, crons)
             ),
         ],
         resources={"deribit": deribit},

@@ -29,15 +29,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import series as candle_series
 from deribit_pipeline.datasets.candles.known import EVERYTHING, known_at
-from deribit_pipeline.datasets.registry import (
-    CANDLES,
-    FUNDING_RATES,
-    TRADES,
-    VOLATILITY_INDEX,
-    warning_of,
-)
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.registry import warning_of
+from deribit_pipeline.datasets.trades import TRADES
+from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window, spans_of
 from deribit_pipeline.engine import reader_arguments as asked

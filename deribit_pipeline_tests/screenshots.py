@@ -44,14 +44,14 @@ def backfill(settings: Settings, instrument_name: str, start: str, end: str, *mo
 def fill(settings: Settings, sandbox: SandboxExchange) -> None:
     """Ten weeks with what a warehouse comes to show: gaps, a dead day, a revision, an open day,
     and days that nobody has asked for."""
-    sandbox.lack(BTC, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 45))
-    sandbox.lack(ETH, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 30))
-    sandbox.lack(ETH, ms(2024, 2, 8), ms(2024, 2, 9))
+    sandbox.charts.lack(BTC, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 45))
+    sandbox.charts.lack(ETH, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 30))
+    sandbox.charts.lack(ETH, ms(2024, 2, 8), ms(2024, 2, 9))
     backfill(settings, f"{BTC},{ETH}", "2024-01-01", "2024-02-18", "--resolution", "1")
     backfill(settings, BTC, "2024-02-19", "2024-03-10", "--resolution", "1")
     backfill(settings, ETH, "2024-02-26", "2024-03-05", "--resolution", "1")
     backfill(settings, f"{BTC},{ETH}", "2024-01-01", "2024-03-09", "--resolution", "60")
-    sandbox.revise(BTC, ms(2024, 2, 1, 14, 30), 12_345.0)
+    sandbox.charts.revise(BTC, ms(2024, 2, 1, 14, 30), 12_345.0)
     backfill(settings, BTC, "2024-02-01", "2024-02-01", "--resolution", "1", "--force")
 
 

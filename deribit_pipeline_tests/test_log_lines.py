@@ -140,7 +140,7 @@ def test_no_run_fails_where_there_is_no_temporary_folder(
     for name in [
         name
         for name in sys.modules
-        if name.startswith(("portalocker", "concurrent_log", "deribit_pipeline.log_file"))
+        if name.startswith(("portalocker", "concurrent_log", "deribit_pipeline.logs.log_file"))
     ]:
         monkeypatch.delitem(sys.modules, name)
     json_file_handler().handle(record("one"))

@@ -144,7 +144,7 @@ def test_an_error_of_the_command_line_shows_no_secret_of_the_settings(
     def fail(*_: object, **__: object) -> None:
         raise InputError(f"it said {loaded!r} and {quote(loaded, safe='')}")
 
-    monkeypatch.setattr("deribit_pipeline.cli.check.run", fail)
+    monkeypatch.setattr("deribit_pipeline.cli.check.probes", fail)
     assert exit_code(["check"]) == 2
     assert capsys.readouterr().err == "Error: it said '…' and …\n"
 

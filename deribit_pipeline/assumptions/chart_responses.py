@@ -14,12 +14,11 @@ from deribit_pipeline.assumptions.assumption import (
     compared,
 )
 from deribit_pipeline.assumptions.probe_requests import ANCHORED
-from deribit_pipeline.datasets.candles.grid import LATENCY
 from deribit_pipeline.datasets.candles.requests import MOST_CANDLES
 from deribit_pipeline.datasets.candles.rollup import origin_of
 from deribit_pipeline.datasets.candles.wire import candles
 from deribit_pipeline.domain.candles import Candles, Resolution
-from deribit_pipeline.domain.windows import from_ms, moment64
+from deribit_pipeline.domain.windows import LATENCY, from_ms, moment64
 
 _MINUTE, _AT_ONCE = np.timedelta64(60_000, "ms"), np.timedelta64(0, "ms")
 

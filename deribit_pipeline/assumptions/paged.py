@@ -22,8 +22,8 @@ from deribit_pipeline.datasets.settlements.wire import (
     SettlementsPage,
     settlements,
 )
+from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import from_ms, moment64
-from deribit_pipeline.engine.rows import Columns
 from deribit_pipeline.exchange import shapes
 
 _ONE_DAY = np.timedelta64(1, "D")

@@ -20,7 +20,6 @@ from deribit_pipeline.datasets.candles import wire as parse
 from deribit_pipeline.datasets.funding_rates import wire as funding
 from deribit_pipeline.datasets.rolling.wire import (
     DeliveryPage,
-    Readings,
     delivery_prices,
     historical_volatility,
 )
@@ -30,6 +29,7 @@ from deribit_pipeline.datasets.trades.wire import trades
 from deribit_pipeline.datasets.volatility_index import wire as volatility_index
 from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.exchange import codes
+from deribit_pipeline.exchange.entries import Readings
 from deribit_pipeline.exchange.shapes import mapping
 from deribit_pipeline.settings import Settings
 

@@ -27,7 +27,7 @@ from deribit_pipeline.datasets.trades.hours import (
 from deribit_pipeline.datasets.trades.proof import missing
 from deribit_pipeline.datasets.trades.wire import Columns, trades
 from deribit_pipeline.domain.candles import Candles
-from deribit_pipeline.engine.rows import joined_rows, some_of
+from deribit_pipeline.domain.rows import joined_rows, some_of
 
 _KIND = kind_of(SERIES, "future")
 

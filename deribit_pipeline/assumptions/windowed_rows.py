@@ -15,9 +15,9 @@ from deribit_pipeline.datasets.funding_rates import source as funding
 from deribit_pipeline.datasets.funding_rates.wire import rates
 from deribit_pipeline.datasets.volatility_index import source as volatility_index
 from deribit_pipeline.datasets.volatility_index.wire import IndexPage, index_page
+from deribit_pipeline.domain.rows import Columns, some_of
 from deribit_pipeline.domain.windows import from_ms, moment64
 from deribit_pipeline.engine import witness
-from deribit_pipeline.engine.rows import Columns, some_of
 from deribit_pipeline.engine.witness import EightHours, HoursOfMinutes
 
 _MINUTE, _HOUR = np.timedelta64(60_000, "ms"), np.timedelta64(3_600_000, "ms")

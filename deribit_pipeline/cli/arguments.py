@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from deribit_pipeline.cli import instrument_choice as universe
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS, ROW_DATASETS, Selection, series_of
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS, Selection, series_of
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
 from deribit_pipeline.domain.location import Location

@@ -22,8 +22,8 @@ _ORDER = (Verdict.HOLDS, Verdict.NOT_TESTED, Verdict.DIFFERS)
 _BEGINS = f'{{\n  "report": "{COMMAND}"'.encode()
 
 
-def run(file: Path | None) -> int:
-    """The command `check --assumptions`; answers its exit code."""
+def report_assumptions(file: Path | None) -> int:
+    """Test them, print the table and write it to `file`; returns the exit code."""
     settings = Settings.load()
     if file:
         _require_place(file)

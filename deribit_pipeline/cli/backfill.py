@@ -1,16 +1,26 @@
-"""`backfill` and `repair`: which days of which dataset, and with what result."""
+"""`backfill`: which days of a dataset are requested, and with what result."""
 
 import logging
 from collections.abc import Collection
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import date, datetime
+from typing import Annotated
+
+import typer
 
 from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import print_plan, print_report
 from deribit_pipeline.cli.dagster_runs import make
+from deribit_pipeline.cli.options import (
+    DatasetName,
+    Instruments,
+    LastDay,
+    ResolutionOfCandles,
+    Series,
+)
 from deribit_pipeline.cli.terminal import stderr, warnings_on
-from deribit_pipeline.datasets.registry import DATASETS, Selection
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import days_between
@@ -18,14 +28,11 @@ from deribit_pipeline.engine.estimate import Estimate, Limit, estimate, estimate
 from deribit_pipeline.engine.failures import WRONG_INPUT, note_outage
 from deribit_pipeline.engine.incomplete import (
     NOTHING_LISTED,
-    held_names_resting,
     held_series,
-    incomplete_days,
     names_resting,
     settled_days,
 )
 from deribit_pipeline.engine.jobs import Days
-from deribit_pipeline.engine.reach import within_reach
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange, open_exchange
 from deribit_pipeline.instruments.listings import exchange_time, index_names, listings
@@ -36,10 +43,42 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 logger = logging.getLogger(__name__)
 
 
-def run(
-    wanted: arguments.Wanted, start: str, end: str | None, *, plan: bool, force: bool, twice: bool
+@command(
+    "deribit-pipeline backfill --instruments BTC-PERPETUAL,ETH-PERPETUAL "
+    "--start 2024-01-01 --end 2024-01-31 --resolution 1; deribit-pipeline backfill "
+    "--dataset funding_rates --start 2024-01-01 --end 2024-12-31",
+)
+def backfill(
+    start: Annotated[
+        str, typer.Option("--start", metavar="DAY", help="First UTC day, such as 2024-01-31.")
+    ],
+    instruments: Instruments = None,
+    end: LastDay = None,
+    resolution: ResolutionOfCandles = None,
+    dataset_name: DatasetName = None,
+    series: Series = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Print the requests that would be made, without making them."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Request days again that are already proved complete.")
+    ] = False,
+    twice: Annotated[
+        bool,
+        typer.Option(
+            "--twice",
+            help="Store no row that two responses for different windows do not share, whatever one "
+            "wrong response conserves. Candles, funding rates, volatility index and trades: each "
+            "window is requested twice. Settlements, delivery prices and the account are read "
+            "twice, in different pages, without it too. Historical volatility and index prices "
+            "have no window that could differ: two equal responses, as without it. "
+            "Days that are already proved need --force as well.",
+        ),
+    ] = False,
 ) -> int:
-    """The command `backfill`; returns its exit code."""
+    """Fetch, verify and store days of a dataset (candles by default)."""
+    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
     dataset = wanted.dataset()
     first, last = arguments.window(start, end)
     settings = Settings.load()
@@ -82,49 +121,6 @@ def run(
             return print_plan(counted, dataset)
         total = make(settings, warehouse, exchange, dataset, asked, unsettled, now=now, force=force)
     return print_report(total, dataset, asked, now)
-
-
-def repair(wanted: arguments.Wanted, start: str | None, end: str | None) -> int:
-    """The command `repair`; returns its exit code."""
-    first, last = arguments.window(start, end)
-    settings = Settings.load()
-    selection = wanted.selection(settings, first, last)
-    for dataset in selection.datasets:
-        arguments.require_account(dataset, settings)
-    named = bool(selection.datasets)
-    if not named:
-        selection = replace(selection, datasets=within_reach(settings))
-    chosen = () if named else selection.datasets
-    out_of_reach = tuple(each for each in DATASETS.values() if chosen and each not in chosen)
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
-    warehouse.check()
-    warehouse.require_there()
-    wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
-    code = 0
-    with warnings_on(stderr()), open_exchange(settings) as exchange:
-        now = exchange.run(exchange_time(exchange.client))
-        names = held_names_resting(warehouse, selection)
-        listed = exchange.run(listed_now(exchange, warehouse, names))
-        found = incomplete_days(warehouse, now, selection, listed)
-        if found.resting:
-            stderr().print(
-                f"Resting: {found.resting:,} gapped days, asked again from "
-                f"{found.due_at:%Y-%m-%d %H:%M} UTC on, or now with --start and --end."
-            )
-        left: list[Dataset] = []
-        if out_of_reach:
-            left += incomplete_days(warehouse, now, replace(selection, datasets=out_of_reach)).days
-        for dataset in left:
-            stderr().print(
-                f"Not requested: days of the {dataset.label}, of your own account, which are not "
-                "complete: no API key is set."
-            )
-        if not (found.resting or found.days or left):
-            stderr().print("Nothing to repair: every day that should be complete is.")
-        for dataset, days in found.days.items():
-            total = make(settings, warehouse, exchange, dataset, days, days, now=now, force=False)
-            code = max(code, print_report(total, dataset, days, now))
-    return code
 
 
 def _all(names: Collection[str], first: date, last: date) -> dict[str, list[date]]:

@@ -2,15 +2,34 @@
 
 import time
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.backup_copy import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-def run(file: Path, *, replace: bool) -> int:
-    """The command `backup`; answers its exit code."""
+@command("deribit-pipeline backup /mnt/backups/mainnet.duckdb")
+def backup(
+    file: Annotated[
+        Path,
+        typer.Argument(help="The copy. A backup that is there is replaced if it holds no more."),
+    ],
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Replace a backup that holds more, and keep it as FILE.former."
+        ),
+    ] = False,
+) -> int:
+    """Copy the warehouse as it is at one moment, while others work with it.
+
+    A backup that holds days which the warehouse does not is never replaced, unless --replace is
+    given."""
     settings, began = Settings.load(), time.monotonic()
     backup = back_up(Warehouse(settings.warehouse, settings.environment), file, replace=replace)
     stderr().print(

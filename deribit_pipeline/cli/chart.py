@@ -2,14 +2,17 @@
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli import instrument_choice as universe
 from deribit_pipeline.cli import page_files as pages
-from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.options import FirstHeld, LastHeld, OneResolution
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.candles.rollup import origin_of, rolled_up
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.location import Location
 from deribit_pipeline.domain.proofs import DayProof
@@ -23,8 +26,26 @@ if TYPE_CHECKING:
     from deribit_pipeline.pages.chart_page import Series
 
 
-def run(instruments: str, start: str | None, end: str | None, resolution: str, html: Path) -> int:
-    """The command `chart`; answers its exit code."""
+@command(
+    "deribit-pipeline chart --instruments BTC-PERPETUAL,ETH-PERPETUAL "
+    "--start 2024-01-01 --end 2024-01-14 --html candles.html",
+)
+def chart(
+    instruments: Annotated[
+        str,
+        typer.Option(
+            "--instruments", metavar="A,B", help="Instruments by Deribit's names, all of them held."
+        ),
+    ],
+    html: Annotated[
+        Path,
+        typer.Option("--html", metavar="FILE", help="The page; one that is there is replaced."),
+    ],
+    start: FirstHeld = None,
+    end: LastHeld = None,
+    resolution: OneResolution = "1",
+) -> int:
+    """Draw candles and volume as one page to zoom into, which needs nothing but a browser."""
     settings = Settings.load()
     length = arguments.resolution(resolution)
     minute = Resolution.MINUTE_1

@@ -1,19 +1,44 @@
 """`check`: one line per probe."""
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.assumptions_report import report_assumptions
 from deribit_pipeline.cli.terminal import stdout
 from deribit_pipeline.engine.connectivity import probes
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.settings import Settings
 
 
-def run(*, assumptions: bool = False, report: Path | None = None) -> int:
-    """The command `check`; answers its exit code."""
+@command(
+    "DERIBIT_ENV=testnet deribit-pipeline check; "
+    "deribit-pipeline check --assumptions --json assumptions.json",
+)
+def check(
+    assumptions: Annotated[
+        bool,
+        typer.Option(
+            "--assumptions",
+            help="Instead, test what the code assumes of the exchange, with some thirty public "
+            "requests.",
+        ),
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="With --assumptions, also write the result as JSON, to attach to a bug report; "
+            "a former one is replaced.",
+        ),
+    ] = None,
+) -> int:
+    """Check that the exchange, clock, credentials and warehouse are usable."""
     if assumptions:
-        from deribit_pipeline.cli import assumptions_report as command
-
-        return command.run(report)
+        return report_assumptions(report)
     if report:
         raise InputError("--json is the report of --assumptions: give that option too.")
     console = stdout()

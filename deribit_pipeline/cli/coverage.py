@@ -5,19 +5,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+import typer
 from rich.text import Text
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli import page_files as pages
+from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.options import DatasetHeld, InstrumentsHeld, ResolutionHeld, SeriesHeld
 from deribit_pipeline.cli.terminal import is_ascii, stderr, stdout
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.registry import CANDLES, Selection, warning_of
+from deribit_pipeline.datasets.candles import CANDLES, reads
+from deribit_pipeline.datasets.registry import Selection, warning_of
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FAILED, DayState, Proof
 from deribit_pipeline.domain.windows import spans_of
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.failed_days import FailedDay, failed_days
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.engine.selected_series import span
@@ -44,8 +47,21 @@ _GAPS_NAMED, _LINES = 5, 5
 _Key = tuple[Dataset, str]
 
 
-def run(wanted: arguments.Wanted, html: Path | None) -> int:
-    """The command `coverage`; returns its exit code."""
+@command("deribit-pipeline coverage --instruments BTC-PERPETUAL --resolution 1")
+def coverage(
+    instruments: InstrumentsHeld = None,
+    resolution: ResolutionHeld = None,
+    dataset_name: DatasetHeld = None,
+    series: SeriesHeld = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Also as a page with the proof of each day; replaced."
+        ),
+    ] = None,
+) -> int:
+    """Show what is held: every series by day, coloured by state."""
+    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
     settings = Settings.load()
     selection = wanted.selection(settings)
     if html:

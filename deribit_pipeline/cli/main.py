@@ -16,7 +16,6 @@ import typer
 from typer.exceptions import TyperException
 
 from deribit_pipeline.cli.app import app
-from deribit_pipeline.cli.commands import housekeeping, looking, making  # they add themselves
 from deribit_pipeline.cli.interrupts import Interrupted, interruptible
 from deribit_pipeline.cli.terminal import print_what_can_be
 from deribit_pipeline.errors import (
@@ -28,8 +27,6 @@ from deribit_pipeline.errors import (
     WrongEnvironment,
 )
 from deribit_pipeline.masking import masked
-
-__all__ = ["app", "exit_code", "housekeeping", "looking", "main", "making"]
 
 PROVED, NOT_PROVED, WRONG_INPUT = 0, 1, 2
 
@@ -62,7 +59,8 @@ def exit_code(arguments: list[str]) -> int:
         return _said(error, NOT_PROVED)
     except TyperException as error:
         sentence = error.format_message().rstrip(".")
-        return _said(f"{sentence}. See deribit-pipeline --help.", WRONG_INPUT)
+        end = "" if sentence.endswith("?") else "."
+        return _said(f"{sentence}{end} See deribit-pipeline --help.", WRONG_INPUT)
     except Interrupted as interruption:
         kept = "what was proved is kept, and the same command goes on from there"
         return _said(f"{interruption}: {kept}.", interruption.exit_code)

@@ -2,19 +2,37 @@
 
 import time
 from datetime import timedelta
+from typing import Annotated
 
+import typer
 from rich.table import Table
 
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.lake.maintenance import Maintained, maintain
+from deribit_pipeline.lake import maintenance
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-def run(keep_days: int) -> int:
-    """The command `maintain`; answers its exit code."""
+@command("deribit-pipeline maintain --keep-days 7")
+def maintain(
+    keep_days: Annotated[
+        int,
+        typer.Option(
+            "--keep-days",
+            metavar="DAYS",
+            min=1,
+            max=36_500,
+            help="Days of DuckLake snapshots to keep for time travel.",
+        ),
+    ] = 30,
+) -> int:
+    """Merge the small files of a DuckLake, expire its old snapshots, and remove what none needs.
+
+    Others may work meanwhile; those who write wait some seconds now and then. A DuckDB file needs
+    none of it."""
     settings, began = Settings.load(), time.monotonic()
     warehouse = Warehouse(settings.warehouse, settings.environment)
     if not isinstance(settings.warehouse, Lake):
@@ -25,7 +43,7 @@ def run(keep_days: int) -> int:
         return 0
     if not warehouse.exists():
         raise InputError(f"{warehouse} does not exist: there is nothing to maintain yet.")
-    maintained = maintain(warehouse, timedelta(days=keep_days))
+    maintained = maintenance.maintain(warehouse, timedelta(days=keep_days))
     held = [each for each in maintained if each.before.files or each.after.files]
     if held:
         stdout().print(_table(held))
@@ -38,7 +56,7 @@ def run(keep_days: int) -> int:
     return 0
 
 
-def _table(maintained: list[Maintained]) -> Table:
+def _table(maintained: list[maintenance.Maintained]) -> Table:
     table = Table("table")
     for column in ("files before", "after", "MB before", "after"):
         table.add_column(column, justify="right")

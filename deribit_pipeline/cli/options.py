@@ -4,7 +4,15 @@ from typing import Annotated
 
 import typer
 
-from deribit_pipeline.cli.app import DATASETS
+from deribit_pipeline.datasets.registry import ROW_DATASETS
+from deribit_pipeline.domain.dataset import Group
+
+
+def _dataset_names() -> str:
+    account = [dataset.name for dataset in ROW_DATASETS if dataset.group is Group.ACCOUNT]
+    public = [dataset.name for dataset in ROW_DATASETS if dataset.name not in account]
+    return f"{', '.join(['candles', *public])}; with an API key {', '.join(account)}"
+
 
 Instruments = Annotated[
     str | None,
@@ -21,7 +29,7 @@ DatasetName = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help=f"{DATASETS}.  [default: candles]",
+        help=f"{_dataset_names()}.  [default: candles]",
         show_default=False,
     ),
 ]
@@ -79,7 +87,7 @@ ResolutionOfCandles = Annotated[
         show_default=False,
     ),
 ]
-Resolution = Annotated[
+OneResolution = Annotated[
     str,
     typer.Option(
         "--resolution",

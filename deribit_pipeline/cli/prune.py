@@ -1,14 +1,34 @@
-"""`prune`: old runs out of Dagster's books."""
+"""`prune`: delete old runs from Dagster's storage."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+import typer
+
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.defs import retention
 from deribit_pipeline.settings import Settings
 
 
-def run(older_than: int, *, plan: bool) -> int:
-    """The command `prune`; answers its exit code."""
+@command("deribit-pipeline prune --older-than 90")
+def prune(
+    older_than: Annotated[
+        int,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            min=1,
+            max=36_500,
+            help="Delete runs that finished more than this many days ago.",
+        ),
+    ],
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Print how many runs would be deleted, without deleting them."),
+    ] = False,
+) -> int:
+    """Delete old runs from DAGSTER_HOME; what Dagster's UI shows of instrument-days stays."""
     home = Settings.load().dagster_home
     before = datetime.now(UTC) - timedelta(days=older_than)
     if plan:

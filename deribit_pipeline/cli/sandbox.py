@@ -1,9 +1,13 @@
 """`sandbox`: the sandbox exchange as a server of its own."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Annotated
 
+import typer
+
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -11,18 +15,42 @@ from deribit_pipeline.sandbox.faults import Faults, rates_from
 from deribit_pipeline.sandbox.server import HOST, ROOT, serve
 
 
-def run(
-    port: int,
-    requests_per_second: float,
-    burst: int,
-    latency: float,
-    now: str | None,
-    trades_per_minute: float,
-    faults: Sequence[str],
+@command(
+    "deribit-pipeline sandbox --port 8787, and in another terminal "
+    "DERIBIT_BASE_URL=http://127.0.0.1:8787/api/v2 deribit-pipeline check",
+)
+def sandbox(
+    port: Annotated[
+        int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
+    ] = 8787,
+    requests_per_second: Annotated[
+        float, typer.Option(help="The rate limit; 0 for none.", min=0)
+    ] = 20.0,
+    burst: Annotated[int, typer.Option(help="Calls in a burst.", min=1)] = 100,
+    latency_ms: Annotated[float, typer.Option(help="How long every response takes.", min=0)] = 0.0,
+    now: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="The exchange's time at the start, such as 2026-09-20T21:17:00.  [default: now]",
+        ),
+    ] = None,
+    trades_per_minute: Annotated[
+        float,
+        typer.Option(help="Trades in a minute that has some; 700 are a million a day.", min=1),
+    ] = 2.0,
+    faults: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="NAME=SHARE",
+            help="Spoil a share of the responses: a fault by name, or all=0.2.",
+        ),
+    ] = None,
 ) -> int:
-    """The command `sandbox`; answers its exit code when interrupted."""
+    """Serve the sandbox exchange: a made-up market behind a faithful API."""
     try:
-        rates = rates_from(faults)
+        rates = rates_from(faults or [])
     except ValueError as error:
         raise InputError(f"--fault is wrong: {error}.") from error
     exchange = SandboxExchange(
@@ -38,7 +66,7 @@ def run(
         )
 
     try:
-        serve(port, exchange, Faults(rates), latency, announce)
+        serve(port, exchange, Faults(rates), latency_ms / 1000, announce)
     except OSError as error:
         raise InputError(
             f"--port {port} cannot be used ({error.strerror}): choose another, or 0 for any."

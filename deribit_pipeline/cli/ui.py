@@ -4,8 +4,11 @@ import ipaddress
 import os
 import socket
 import time
-from typing import NoReturn
+from typing import Annotated
 
+import typer
+
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.interrupts import Interrupted, caught
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
@@ -16,9 +19,18 @@ from deribit_pipeline.settings import Settings
 _PAUSE = 0.5
 
 
-def run(host: str, port: int) -> NoReturn:
-    """The command `ui`, which ends by an interruption, or by DeribitPipelineError where one of its
-    processes ends by itself."""
+@command("deribit-pipeline ui --port 3000")
+def ui(
+    port: Annotated[
+        int, typer.Option(help="Port of the UI; 0 takes a free one.", min=0, max=65535)
+    ] = 3000,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at. The UI has no login.", metavar="ADDRESS")
+    ] = "127.0.0.1",
+) -> int:
+    """Serve Dagster's UI with its daemon, on the DAGSTER_HOME and the settings of this folder,
+    until interrupted. Requests that other web pages make, or that name an unknown host, are
+    refused."""
     settings = Settings.load()
     host = _address(host)
     port = _free(host, port)

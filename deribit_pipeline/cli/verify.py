@@ -2,29 +2,62 @@
 
 import time
 from collections.abc import Iterable
+from typing import Annotated
+
+import typer
 
 from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import counted
+from deribit_pipeline.cli.options import (
+    DatasetHeld,
+    FirstHeld,
+    InstrumentsHeld,
+    LastHeld,
+    ResolutionHeld,
+    SeriesHeld,
+)
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.location import Location
+from deribit_pipeline.engine import verification
 from deribit_pipeline.engine.comparison import compare
 from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.incomplete import held_series
-from deribit_pipeline.engine.verification import Finding, verify
+from deribit_pipeline.engine.verification import Finding
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.settings import Settings, location
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-def run(
-    wanted: arguments.Wanted,
-    start: str | None,
-    end: str | None,
-    against: str | None,
-    against_data: str | None,
+@command("deribit-pipeline verify --instruments BTC-PERPETUAL")
+def verify(
+    instruments: InstrumentsHeld = None,
+    start: FirstHeld = None,
+    end: LastHeld = None,
+    resolution: ResolutionHeld = None,
+    dataset_name: DatasetHeld = None,
+    series: SeriesHeld = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WAREHOUSE",
+            help="Recompute nothing: compare the proofs with those of another warehouse, written "
+            "as DERIBIT_WAREHOUSE is.",
+        ),
+    ] = None,
+    against_data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="The Parquet files of a lake that --against names.  "
+            "[default: DERIBIT_WAREHOUSE_DATA]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
-    """The command `verify`; answers its exit code."""
+    """Recompute every proof from the stored rows, and name each day that no longer matches."""
+    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
     first, last = arguments.window(start, end)
     settings = Settings.load()
     selection = wanted.selection(settings, first, last)
@@ -36,7 +69,7 @@ def run(
     warehouse.require_there()
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     began = time.monotonic()
-    result = verify(warehouse, selection)
+    result = verification.verify(warehouse, selection)
     for problem in result.problems:
         stdout().print(f"{warehouse}: {problem}", markup=False, soft_wrap=True)
     name_each(result.findings)

@@ -1,117 +1,84 @@
-"""Every dataset: candles of each resolution, and the rest of the market."""
+"""Every dataset, one line each: `module:name` of what declares it.
 
-from collections.abc import Iterable
+A declaration is data, made of the domain alone, so that any layer may read it. Packages that are
+installed beside this one add theirs by entry points of the group `deribit_pipeline.datasets`: see
+docs/add-a-dataset.md.
+"""
+
+import pkgutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from importlib.metadata import entry_points
 
-from deribit_pipeline.domain.candles import Resolution
-from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.proofs import CrossCheck, DayProof, Proof
-from deribit_pipeline.domain.specification import CURRENCIES
+from deribit_pipeline.domain.tables import Table, View
+
+_OWN = (
+    "deribit_pipeline.datasets.candles:CANDLES",
+    "deribit_pipeline.datasets.funding_rates:FUNDING_RATES",
+    "deribit_pipeline.datasets.volatility_index:VOLATILITY_INDEX",
+    "deribit_pipeline.datasets.trades:TRADES",
+    "deribit_pipeline.datasets.candles_rebuilt:CANDLES_REBUILT",
+    "deribit_pipeline.datasets.settlements:SETTLEMENTS",
+    "deribit_pipeline.datasets.delivery_prices:DELIVERY_PRICES",
+    "deribit_pipeline.datasets.historical_volatility:HISTORICAL_VOLATILITY",
+    "deribit_pipeline.datasets.index_prices:INDEX_PRICES",
+    "deribit_pipeline.datasets.account:TRANSACTION_LOG",
+    "deribit_pipeline.datasets.account:USER_TRADES",
+    "deribit_pipeline.datasets.account:SETTLEMENT_HISTORY",
+)
+ENTRY_POINTS = "deribit_pipeline.datasets"
+"""The group of entry points by which other packages add datasets."""
 
 
-def _candles(resolution: Resolution) -> Dataset:
-    return Dataset(
-        name=f"candles_{resolution.label}",
-        label=f"{resolution.label} candles",
-        rows="candles",
-        series=SeriesKind.INSTRUMENT,
-        at="opened_at",
-        key=("opened_at",),
-        group=Group.CANDLES,
-        resolution=resolution,
-    )
+def _declared() -> Iterator[Dataset]:
+    others = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+    for where in (*_OWN, *(point.value for point in others)):
+        found = pkgutil.resolve_name(where)
+        yield from [found] if isinstance(found, Dataset) else found.values()
 
 
-CANDLES = {resolution: _candles(resolution) for resolution in Resolution}
+def _by_name(datasets: Iterable[Dataset]) -> dict[str, Dataset]:
+    found: dict[str, Dataset] = {}
+    for dataset in datasets:
+        if dataset in found.values():
+            raise ValueError(f"two datasets are called {dataset.name}: rename one of them")
+        found[dataset.name] = dataset
+    return found
 
-_VOLATILE = ("BTC", "ETH")
 
-FUNDING_RATES = Dataset(
-    name="funding_rates", label="funding rates", rows="hours",
-    series=SeriesKind.INSTRUMENT, at="funded_at", key=("funded_at",), is_of_perpetuals=True,
-)  # fmt: skip
+DATASETS = _by_name(_declared())
+"""All of them, by name."""
 
-VOLATILITY_INDEX = Dataset(
-    name="volatility_index", label="volatility index", rows="candles",
-    series=SeriesKind.CURRENCY, at="opened_at", key=("resolution", "opened_at"),
-    currencies=_VOLATILE,
-)  # fmt: skip
-
-TRADES = Dataset(
-    name="trades", label="trades", rows="trades",
-    series=SeriesKind.INSTRUMENT, at="traded_at", key=("trade_seq",), is_bulky=True,
-)  # fmt: skip
-
-CANDLES_REBUILT = Dataset(
-    name="candles_rebuilt", label="rebuilt 1m candles", rows="candles",
-    series=SeriesKind.INSTRUMENT, at="opened_at", key=("opened_at",),
-)  # fmt: skip
-
-SETTLEMENTS = Dataset(
-    name="settlements", label="settlements", rows="settlements",
-    series=SeriesKind.CURRENCY, at="settled_at", key=("settled_at", "instrument_name", "type"),
-    currencies=CURRENCIES,
-)  # fmt: skip
-
-DELIVERY_PRICES = Dataset(
-    name="delivery_prices", label="delivery prices", rows="prices",
-    series=SeriesKind.INDEX, at="delivery_date", key=("delivery_date",),
-)  # fmt: skip
-
-HISTORICAL_VOLATILITY = Dataset(
-    name="historical_volatility", label="historical volatility", rows="hours",
-    series=SeriesKind.CURRENCY, at="measured_at", key=("measured_at",), is_rolling=True,
-    currencies=_VOLATILE,
-)  # fmt: skip
-
-INDEX_PRICES = Dataset(
-    name="index_prices", label="index prices", rows="prices",
-    series=SeriesKind.INDEX, at="priced_at", key=("priced_at",), is_rolling=True,
-)  # fmt: skip
-
-TRANSACTION_LOG = Dataset(
-    name="transaction_log", label="transaction log", rows="entries",
-    series=SeriesKind.CURRENCY, at="logged_at", key=("id",), group=Group.ACCOUNT,
-    currencies=CURRENCIES,
-)  # fmt: skip
-
-USER_TRADES = Dataset(
-    name="user_trades", label="own trades", rows="trades",
-    series=SeriesKind.CURRENCY, at="traded_at", key=("trade_id", "order_id"), group=Group.ACCOUNT,
-    currencies=CURRENCIES,
-)  # fmt: skip
-
-SETTLEMENT_HISTORY = Dataset(
-    name="settlement_history", label="own settlements", rows="settlements",
-    series=SeriesKind.CURRENCY, at="settled_at", key=("settled_at", "instrument_name", "type"),
-    group=Group.ACCOUNT, currencies=CURRENCIES,
-)  # fmt: skip
-
-ROW_DATASETS = (
-    FUNDING_RATES, VOLATILITY_INDEX, TRADES, CANDLES_REBUILT, SETTLEMENTS, DELIVERY_PRICES,
-    HISTORICAL_VOLATILITY, INDEX_PRICES, TRANSACTION_LOG, USER_TRADES, SETTLEMENT_HISTORY,
-)  # fmt: skip
+ROW_DATASETS = tuple(dataset for dataset in DATASETS.values() if dataset.resolution is None)
 """Every dataset whose days are proved in `dataset_days`; candles have `candle_days`."""
 
-DATASETS = {dataset.name: dataset for dataset in (*CANDLES.values(), *ROW_DATASETS)}
+_OF_RESOLUTIONS = {each.resolution: each for each in DATASETS.values() if each.resolution}
 
-ALWAYS_JUDGED = (CANDLES_REBUILT, TRANSACTION_LOG)
-"""The datasets whose every day has a verdict, which says how it compares; it warns of the day only
-where the comparison disagrees."""
+
+def tables() -> tuple[Table, ...]:
+    """The tables of all datasets, each once."""
+    return tuple(dict.fromkeys(table for each in DATASETS.values() for table in each.tables))
+
+
+def views() -> tuple[View, ...]:
+    """The views of all datasets, each once."""
+    return tuple(dict.fromkeys(view for each in DATASETS.values() for view in each.views))
 
 
 def warning_of(proof: Proof) -> str:
     """The verdict that a reader of the rows of a day should know; empty where there is none."""
     if proof.cross_check is CrossCheck.DISAGREES:
         return proof.verdict or "an independent series of the exchange disagrees"
-    return "" if dataset_of(proof) in ALWAYS_JUDGED else proof.verdict
+    return "" if dataset_of(proof).has_verdicts else proof.verdict
 
 
 def dataset_of(proof: Proof) -> Dataset:
     """The dataset that a proof is of."""
     if isinstance(proof, DayProof):
-        return CANDLES[proof.resolution]
+        return _OF_RESOLUTIONS[proof.resolution]
     return DATASETS[proof.dataset]
 
 

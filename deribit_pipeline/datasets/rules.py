@@ -4,12 +4,10 @@ A query names its parameters: `$dataset`, `$series` (those that are kept up to d
 (the day in UTC).
 """
 
-from deribit_pipeline.datasets import price_rules, rate_rules
-from deribit_pipeline.datasets.candles import rules
-from deribit_pipeline.datasets.candles.rules import Rule
-from deribit_pipeline.datasets.candles_rebuilt import rules as rebuilt
-from deribit_pipeline.datasets.registry import CANDLES_REBUILT
+from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rule import Rule
+from deribit_pipeline.domain.tables import quoted
 
 _SETTLED = Rule(
     name="past_days_are_settled",
@@ -85,29 +83,29 @@ order by all""",
     table="failed_days",
 )
 
+_JUDGED = ", ".join(quoted(dataset.name) for dataset in ROW_DATASETS if dataset.has_verdicts)
+
 _VERDICTS = Rule(
     name="has_no_verdicts",
     description="No day has a verdict that warns of its rows. Rows no longer told are gaps; of "
     "what is compared on every day, only a comparison that disagrees counts.",
     severity="WARN",
     because="the exchange returned it so more than once",
-    query="""
+    query=f"""
 select series, day, verdict, cross_check, fetched_at
 from dataset_days
 where dataset = $dataset
   and (cross_check = 'disagrees' or (
       verdict not in ('', 'no longer told')
-      and dataset not in ('candles_rebuilt', 'transaction_log')
+      and dataset not in ({_JUDGED})
   ))
 order by series, day""",
     table="failed_days",
 )
 
-_OWN = {**rate_rules.RULES, **price_rules.RULES, CANDLES_REBUILT.name: rebuilt.RULES}
-
 
 def rules_of(dataset: Dataset) -> tuple[Rule, ...]:
     """The rules of a dataset."""
     if dataset.resolution is not None:
-        return tuple(rule for rule in rules.RULES if dataset.resolution in rule.resolutions)
-    return (_SETTLED, _GAPS, _FRESH, _FAILED, _VERDICTS, *_OWN.get(dataset.name, ()))
+        return dataset.rules
+    return (_SETTLED, _GAPS, _FRESH, _FAILED, _VERDICTS, *dataset.rules)

@@ -8,21 +8,17 @@ from typing import Any, Protocol
 import dagster as dg
 
 from deribit_pipeline.datasets.candles.previews import Glance
-from deribit_pipeline.datasets.candles.table import CANDLE_DAYS, CANDLES
-from deribit_pipeline.datasets.registry import CANDLES_REBUILT
+from deribit_pipeline.datasets.candles.table import CANDLE_DAYS
 from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
-from deribit_pipeline.defs.schedules import BY_HAND
-from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
+from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
-from deribit_pipeline.engine.dataset_reads import table_of
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.pages.run_sketch import Sketch, data_url
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
-from deribit_pipeline.warehouse.tables import Table
 
 # How many failed days a message names before it counts the rest.
 _NAMED = 10
@@ -49,17 +45,17 @@ def dataset_asset(
     """The asset of one dataset, which makes any range of days of its series in a single run."""
 
     resolution = dataset.resolution
-    table = CANDLES if resolution else table_of(dataset)
+    table = dataset.table
 
     @dg.asset(
         name=dataset.name,
         partitions_def=partitions_def,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=["trades"] if dataset is CANDLES_REBUILT else ["deribit_api"],
+        deps=[dataset.made_of or "deribit_api"],
         group_name=dataset.group.value,
         kinds={"deribit", "duckdb"},
         owners=["team:market-data"],
-        tags={"dataset": "candles" if resolution else dataset.name}
+        tags={"dataset": dataset.table.name}
         | ({"resolution": resolution.value} if resolution else {}),
         description=_description(dataset, table),
         metadata={
@@ -95,16 +91,17 @@ def dataset_asset(
 
 
 def _description(dataset: Dataset, table: Table) -> str:
-    if dataset.resolution not in (None, Resolution.MINUTE_1):
+    if not dataset.schedules:
         kept = "Made when it is asked for: no schedule keeps it."
-    elif dataset in BY_HAND:
+    elif dataset.is_scheduled_by_hand:
         kept = "Its schedule is off until somebody switches it on: a day may have a million trades."
     else:
         kept = "Kept up to date by the schedules, where they are switched on."
     if dataset.is_rolling:
         kept += " The exchange tells the newest rows alone: what is not asked for in time is lost."
-    is_made = dataset is CANDLES_REBUILT
-    origin = "made of the trades that are held" if is_made else "as the exchange tells them"
+    origin = "as the exchange tells them"
+    if dataset.made_of:
+        origin = f"made of the {dataset.made_of} that are held"
     proof = CANDLE_DAYS.name if dataset.resolution else DATASET_DAYS.name
     warnings = "\n".join(f"- {warning}" for warning in table.warnings)
     return (

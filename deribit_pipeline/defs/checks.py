@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from deribit_pipeline.datasets.candles.rules import Breaches, Rule, breaches
 from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rule import Rule
+from deribit_pipeline.engine.breaches import Breaches, breaches
 from deribit_pipeline.engine.proof_reads import days_held
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -53,7 +54,7 @@ def dataset_checks(
         for key, rule in rules.items():
             if key not in context.selected_asset_check_keys:
                 continue
-            parameters = rule.parameters(dataset, series, today)
+            parameters = rule.parameters(dataset.rule_values(series, today))
             if not unreadable:
                 try:
                     # One by one, so that who wants to write need not wait for all of them. An

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from deribit_pipeline.datasets.market_tables import INSTRUMENTS
 from deribit_pipeline.defs.assets import column_schema
 from deribit_pipeline.defs.schedules import CRONS, default_status
 from deribit_pipeline.domain.specification import CURRENCIES
@@ -13,6 +12,7 @@ from deribit_pipeline.exchange.session import open_exchange
 from deribit_pipeline.instruments.refresh import Refreshed, refresh, told_currencies
 from deribit_pipeline.instruments.universe import known_currencies
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _SCHEDULE = "instruments_daily"

@@ -10,9 +10,10 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from deribit_pipeline.datasets.registry import CANDLES_REBUILT, ROW_DATASETS, TRADES
+from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.defs.partitions import partition_key
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.schedule import Again, Due, Schedule
 from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine import upkeep
 from deribit_pipeline.engine.jobs import Days
@@ -20,48 +21,16 @@ from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# Minutes past the hour at which nobody else begins, and of a day that has surely ended; what is
-# made of trades after the trades.
-_CRONS_OF_CANDLES = {
-    "candles_hourly": "10 * * * *",
-    "candles_daily": "20 0 * * *",
-    "candles_weekly": "40 1 * * 1",
+CRONS = {
+    "instruments_daily": "25 8 * * *",  # soon after instruments expire and are listed
+    "maintain_warehouse": "50 5 * * *",  # when the night's days are written
+} | {
+    dataset.schedule_name(schedule): schedule.cron
+    for dataset in DATASETS.values()
+    for schedule in dataset.schedules
 }
-# Soon after 08:00 UTC, when instruments expire and are listed.
-_CRON_OF_INSTRUMENTS = {"instruments_daily": "25 8 * * *"}
-# When the night's days are written.
-_CRON_OF_MAINTENANCE = {"maintain_warehouse": "50 5 * * *"}
-_HOUR_OF_TRADES, _HOUR_OF_REBUILT = 1, 4
-
-BY_HAND = (TRADES, CANDLES_REBUILT)
-"""The datasets whose schedules stay off until somebody switches them on: nobody should find a
-million trades a day on his disk for having switched schedules on."""
-
-
-def schedule_name(dataset: Dataset) -> str:
-    """The one schedule of a dataset that is not of candles: what the exchange forgets is asked for
-    every hour."""
-    return f"{dataset.name}_{'hourly' if dataset.is_rolling else 'daily'}"
-
-
-def _cron(dataset: Dataset, number: int) -> str:
-    minute = 12 + 3 * number
-    if dataset.is_rolling:
-        return f"{minute} * * * *"
-    hours = {TRADES.name: _HOUR_OF_TRADES, CANDLES_REBUILT.name: _HOUR_OF_REBUILT}
-    return f"{minute} {hours.get(dataset.name, 0)} * * *"
-
-
-CRONS = (
-    _CRONS_OF_CANDLES
-    | _CRON_OF_INSTRUMENTS
-    | _CRON_OF_MAINTENANCE
-    | {
-        schedule_name(dataset): _cron(dataset, number)
-        for number, dataset in enumerate(ROW_DATASETS)
-    }
-)
-"""When each schedule ticks, in UTC."""
+"""When each schedule ticks, in UTC. Minutes past the hour at which nobody else begins, and of a day
+that has surely ended."""
 
 # Dagster gives a tick a minute. A file that is busy for longer is read by the next tick.
 _PATIENCE = 20.0
@@ -69,82 +38,76 @@ _PATIENCE = 20.0
 _Ticks = Iterator[dg.RunRequest | dg.SkipReason]
 
 
-def candles_schedules(
+def dataset_schedules(
     settings: Settings,
     asset: dg.AssetsDefinition,
     dataset: Dataset,
     universe: Sequence[str],
     crons: Mapping[str, str] = CRONS,
 ) -> list[dg.ScheduleDefinition]:
-    """The schedules of one candles asset, running by themselves where the settings say so."""
+    """The schedules of a dataset's asset, running by themselves where the settings say so."""
     warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
     runs = functools.partial(_runs, universe, asset, settings.partitions_since)
 
-    def hourly(now: datetime) -> _Ticks:
-        yield from runs({name: [now.date()] for name in universe}, now)
+    def requested(schedule: Schedule, now: datetime) -> _Ticks:
+        yield from runs(_due(schedule.due, warehouse, universe, dataset, now), now)
+        if schedule.again is not None:
+            proved = _AGAIN[schedule.again](warehouse, universe, dataset, now.date())
+            yield from runs(proved, now, again=True)
 
-    def daily(now: datetime) -> _Ticks:
-        held = (warehouse, universe, dataset, now.date())
-        yield from runs(upkeep.unsettled_of_last_week(*held), now)
-        yield from runs(upkeep.proved_yesterday(*held), now, again=True)
-
-    def weekly(now: datetime) -> _Ticks:
-        held = (warehouse, universe, dataset)
-        yield from runs(upkeep.due_for_repair(*held, now), now)
-        looks = upkeep.proved_last_week(*held, now.date())
-        yield from runs(looks, now, again=True)
-
-    described = {
-        "candles_hourly": (hourly, "Today so far, of every instrument."),
-        "candles_daily": (
-            daily,
-            "The days of the last week that are not complete yet; and the day that was proved "
-            "yesterday once more, for the exchange may have changed its mind.",
-        ),
-        "candles_weekly": (
-            weekly,
-            "Every day that should be complete and is not, gaps at growing distances; and the days "
-            "that were proved a week ago once more.",
-        ),
-    }
     return [
-        _schedule(name, crons[name], asks, description, asset, is_on=settings.schedules)
-        for name, (asks, description) in described.items()
+        _schedule(
+            dataset.schedule_name(schedule),
+            crons[dataset.schedule_name(schedule)],
+            functools.partial(requested, schedule),
+            _description(dataset, schedule),
+            asset,
+            is_on=settings.schedules and not dataset.is_scheduled_by_hand,
+        )
+        for schedule in dataset.schedules
     ]
 
 
-def rows_schedule(
-    settings: Settings,
-    asset: dg.AssetsDefinition,
-    dataset: Dataset,
-    universe: Sequence[str],
-    crons: Mapping[str, str] = CRONS,
-) -> dg.ScheduleDefinition:
-    """The schedule of any other dataset's asset: what is not settled of the last week, gaps at
-    growing distances, and today so far of what the exchange forgets."""
-    warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
-    runs = functools.partial(_runs, universe, asset, settings.partitions_since)
+_AGAIN = {
+    Again.PROVED_YESTERDAY: upkeep.proved_yesterday,
+    Again.PROVED_LAST_WEEK: upkeep.proved_last_week,
+}
 
-    def polled(now: datetime) -> _Ticks:
-        today = now.date()
-        days = upkeep.unsettled_of_last_week(warehouse, universe, dataset, today)
-        if dataset.is_rolling:
-            days = {name: [*days.get(name, ()), today] for name in universe}
-        for name, due in upkeep.due_for_repair(warehouse, universe, dataset, now).items():
-            days[name] = sorted({*days.get(name, ()), *due})
-        yield from runs(days, now)
+_DESCRIBED = {
+    Due.TODAY: "today so far",
+    Due.LAST_WEEK: "the days of the last week that are not complete yet",
+    Due.REPAIR: "every day that should be complete and is not, gaps at growing distances",
+    Again.PROVED_YESTERDAY: "the day that was proved yesterday once more, for the exchange may "
+    "have changed its mind",
+    Again.PROVED_LAST_WEEK: "the days that were proved a week ago once more",
+}
 
-    name = schedule_name(dataset)
-    description = (
-        "Today so far and what is not complete yet: the exchange tells the newest rows alone, and "
-        "what is not asked for in time is lost."
-        if dataset.is_rolling
-        else "The days of the last week that are not complete yet, and gaps at growing distances."
-    )
-    is_on = settings.schedules and dataset not in BY_HAND
-    if dataset in BY_HAND:
-        description += " Off until it is switched on in the UI: a day may have a million trades."
-    return _schedule(name, crons[name], polled, description, asset, is_on=is_on)
+
+def _description(dataset: Dataset, schedule: Schedule) -> str:
+    parts = [_DESCRIBED[due] for due in schedule.due]
+    parts += [_DESCRIBED[schedule.again]] if schedule.again else []
+    text = "; ".join(parts)
+    text = f"{text[:1].upper()}{text[1:]}."
+    if dataset.is_rolling:
+        text += " The exchange tells the newest rows alone: what is not asked for in time is lost."
+    if dataset.is_scheduled_by_hand:
+        text += " Off until it is switched on in the UI: a day may have a million trades."
+    return text
+
+
+def _due(
+    due: Due, warehouse: Warehouse, universe: Sequence[str], dataset: Dataset, now: datetime
+) -> Days:
+    """The days that are to be requested where they are not settled, by series."""
+    found = {name: {now.date()} if Due.TODAY in due else set[date]() for name in universe}
+    if Due.LAST_WEEK in due:
+        unsettled = upkeep.unsettled_of_last_week(warehouse, universe, dataset, now.date())
+        for name, days in unsettled.items():
+            found[name].update(days)
+    if Due.REPAIR in due:
+        for name, days in upkeep.due_for_repair(warehouse, universe, dataset, now).items():
+            found[name].update(days)
+    return {name: sorted(days) for name, days in found.items() if days}
 
 
 def default_status(*, is_on: bool) -> dg.DefaultScheduleStatus:

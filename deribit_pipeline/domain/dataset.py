@@ -1,12 +1,20 @@
 """A dataset: many series (an instrument, a currency, an index), each of UTC days.
 
-The day of a series is fetched, proved, stored and recorded as one.
+The day of a series is fetched, proved, stored and recorded as one. What a dataset says of itself
+is data: tables, checks, schedules, documents and the command line follow from it.
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.rule import Rule
+from deribit_pipeline.domain.schedule import Schedule
+from deribit_pipeline.domain.tables import Table, View
+
+_MINUTE = timedelta(minutes=1)
 
 
 class SeriesKind(enum.StrEnum):
@@ -30,16 +38,28 @@ class Group(enum.StrEnum):
     ACCOUNT = "account"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """What is kept of many series, day by day.
+    """What is kept of many series, day by day. Two of one name are the same.
 
     `name` is the asset's, and the table's but for candles, whose one table holds all resolutions.
     `rows` is what its rows are called, in the plural. `at` is the column that says on which day
-    a row is: a timestamptz or a date. `key` names a row within a series. `is_rolling` tells that
-    the exchange keeps only the newest rows: a day that was not asked for in time is lost.
-    `is_bulky` tells that a day may have a million rows. Of instruments it may have perpetuals
-    alone; `currencies` are those that it has.
+    a row is: a timestamptz or a date. `key` names a row within a series.
+
+    `table` holds its rows; the table's first key column is the series. `more_tables` are what else
+    is kept of it; `views` rest on these tables; `rules` are what must hold of its rows beside what
+    must hold of every dataset. `source` is where its `Source` stands, as `module:name`: it is
+    imported when something is fetched, so that readers need not wait for it. `proves` says in the
+    README what a complete day has.
+
+    `schedules` request its days by themselves; with `is_scheduled_by_hand` they stay off until
+    they are switched on in Dagster's UI. `made_of` names the dataset that its rows are made of,
+    where they do not come from the exchange. With `has_verdicts` each of its days has a verdict,
+    which says how it compares, and warns of the day only where the comparison disagrees.
+
+    `is_rolling` tells that the exchange keeps only the newest rows: a day that was not fetched in
+    time is lost. `is_bulky` tells that a day may have a million rows. Of instruments it may have
+    perpetuals alone; `currencies` are those that it has.
     """
 
     name: str
@@ -48,14 +68,51 @@ class Dataset:
     series: SeriesKind
     at: str
     key: tuple[str, ...]
+    table: Table
+    source: str
+    proves: str
     group: Group = Group.MARKET
+    more_tables: tuple[Table, ...] = ()
+    views: tuple[View, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    is_scheduled_by_hand: bool = False
+    made_of: str = ""
+    has_verdicts: bool = False
     is_rolling: bool = False
     is_bulky: bool = False
     is_of_perpetuals: bool = False
     currencies: tuple[str, ...] = ()
     resolution: Resolution | None = None
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dataset) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @property
     def short_label(self) -> str:
         """The label beside a series' name, which says by itself what candles are of."""
         return self.resolution.label if self.resolution else self.label
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All of its tables, that of its rows first."""
+        return (self.table, *self.more_tables)
+
+    def schedule_name(self, schedule: Schedule) -> str:
+        """The name of one of its schedules."""
+        return f"{self.table.name}_{schedule.every}"
+
+    def rule_values(self, series: Sequence[str], today: date) -> dict[str, object]:
+        """What the queries of its rules may name; `series` are those that are kept up to date."""
+        values: dict[str, object] = {"dataset": self.name, "series": list(series), "today": today}
+        if self.resolution is not None:
+            anchor = self.resolution.anchor
+            values |= {
+                "resolution": self.resolution.value,
+                "minutes": self.resolution.duration // _MINUTE,
+                "anchor": None if anchor is None else anchor // _MINUTE,
+            }
+        return values

@@ -23,6 +23,17 @@ INVERSE = r"^[A-Z0-9]+-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}|FS-.*)$"
 COMBO = r"^[A-Z0-9_]+-[A-Z]+-"
 """Names of combos, whose price is a difference of prices and may be 0 or negative."""
 
+INDEX_OF = """lower(split_part(instrument_name, '-', 1)
+    || if(contains(split_part(instrument_name, '-', 1), '_'), '', '_usd'))"""
+"""The price index of an instrument, by its name: btc_usd of BTC-25SEP26."""
+
+SETTLES_IN = """coalesce(settlement_currency, if(
+    kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
+))"""
+"""The currency whose list an instrument stands in. Lists of before October 2021 do not say what a
+future settles in, but each name begins with it: BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair, which
+settles in nothing, stands for the currency of its price."""
+
 
 def is_inverse(instrument_name: str) -> bool:
     """Whether amounts of an instrument are in USD."""

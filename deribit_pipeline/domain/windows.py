@@ -15,6 +15,10 @@ ONE_DAY = timedelta(days=1)
 END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
 """Later than anything that is told."""
 
+LATENCY = np.timedelta64(60_000, "ms")
+"""A row may come to be between the arrival of a request and its answer
+(assumption:candles-latency)."""
+
 Moments = NDArray[np.datetime64]
 """Instants as `datetime64[ms]`, shape (n,); numpy has no time zones, so UTC is understood."""
 

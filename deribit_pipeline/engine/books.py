@@ -7,14 +7,14 @@ from datetime import datetime
 from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.candles.days import FetchedDay, prove
 from deribit_pipeline.datasets.candles.writes import Provenance, write_days
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.domain.windows import day_window
-from deribit_pipeline.engine import dataset_reads as datasets
-from deribit_pipeline.engine.dataset_writes import WholeDay, unprove_candles_of
-from deribit_pipeline.engine.dataset_writes import write_days as write_rows
-from deribit_pipeline.engine.rows import FetchedRows, count_of, prove_rows
+from deribit_pipeline.engine import row_reads as datasets
+from deribit_pipeline.engine.day_writes import WholeDay, unprove_candles_of
+from deribit_pipeline.engine.day_writes import write_days as write_rows
 from deribit_pipeline.engine.writing import Written
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.warehouse.place import Connection

@@ -10,6 +10,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
+from deribit_pipeline.datasets.candles import CANDLES as CANDLES_OF
 from deribit_pipeline.datasets.candles.table import (
     CANDLE_ARRIVALS,
     CANDLE_DAYS,
@@ -17,22 +18,21 @@ from deribit_pipeline.datasets.candles.table import (
     CANDLE_REVISIONS,
     CANDLES,
 )
-from deribit_pipeline.datasets.registry import CANDLES as CANDLES_OF
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.windows import ONE_DAY
-from deribit_pipeline.engine.dataset_reads import beginning_of, day_of, table_of
-from deribit_pipeline.engine.proof_hashes import sum_of
-from deribit_pipeline.engine.series_proofs import Added, add_to_series
-from deribit_pipeline.warehouse.place import SOURCE, Change, Connection
-from deribit_pipeline.warehouse.proof_tables import (
+from deribit_pipeline.domain.proof_tables import (
     DATASET_DAYS,
     DATASET_GAPS,
     DATASET_REVISIONS,
     SERIES_PROOFS,
 )
+from deribit_pipeline.domain.tables import Table
+from deribit_pipeline.domain.windows import ONE_DAY
+from deribit_pipeline.engine.proof_hashes import sum_of
+from deribit_pipeline.engine.row_reads import beginning_of, day_of
+from deribit_pipeline.engine.series_proofs import Added, add_to_series
+from deribit_pipeline.warehouse.place import SOURCE, Change, Connection
 from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
-from deribit_pipeline.warehouse.tables import Table
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 DatasetDay = tuple[str, str, date]
@@ -130,7 +130,7 @@ def _parts(dataset: Dataset) -> tuple[_Part, ...]:
     """The tables that hold something of the dataset's days, that of the proofs last."""
     if dataset.resolution is not None:
         return _OF_CANDLES
-    table = table_of(dataset)
+    table = dataset.table
     return (_Part(table, table.key[0], dataset.at), *_OF_ROWS)
 
 

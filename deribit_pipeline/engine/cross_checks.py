@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import Moments
 from deribit_pipeline.engine.believing import Unproved, pages_of, together
 from deribit_pipeline.engine.checked import Checked, checked
 from deribit_pipeline.engine.grid_windows import Page
-from deribit_pipeline.engine.rows import Columns
 from deribit_pipeline.engine.votes import Votes
 from deribit_pipeline.engine.window_pages import PageFetcher
 from deribit_pipeline.engine.witness import Comparison, Disagreement, Witness

@@ -6,7 +6,7 @@ import numpy as np
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import Malformed
-from deribit_pipeline.engine.rows import Columns, count_of, differences, keys_of, some_of
+from deribit_pipeline.domain.rows import Columns, count_of, differences, keys_of, some_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deribit_pipeline.datasets.candles.requests import coarse_requests, requests
-from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.source import source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def estimate_rows(
     dataset: Dataset, asked: Days, unsettled: Days, limit: Limit, *, each_twice: bool = False
 ) -> Estimate:
     """Count the requests of any other dataset, as far as its source can tell before."""
-    source = SOURCES[dataset.name]
+    source = source_of(dataset)
     calls = sum(
         source.requests(name, sorted(days), each_twice=each_twice)
         for name, days in unsettled.items()

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from deribit_pipeline.datasets.candles.reads import has_table
 from deribit_pipeline.datasets.registry import DATASETS, Selection
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proof_tables import FAILED_DAYS
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.proof_tables import FAILED_DAYS
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.rows import (
+from deribit_pipeline.domain.rows import (
     Columns,
     count_of,
     differences,

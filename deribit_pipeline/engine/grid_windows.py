@@ -11,9 +11,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.grid import LATENCY, Grid
+from deribit_pipeline.datasets.candles.grid import Grid
 from deribit_pipeline.datasets.candles.requests import cover
+from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_rows, some_of
 from deribit_pipeline.domain.windows import (
+    LATENCY,
     Moments,
     TimeWindow,
     from_moment64,
@@ -23,7 +25,6 @@ from deribit_pipeline.domain.windows import (
     without,
 )
 from deribit_pipeline.engine.cadence import Cadence
-from deribit_pipeline.engine.rows import Columns, count_of, differences, joined_rows, some_of
 from deribit_pipeline.errors import DeribitBadPayload
 
 # An answer that lacks this many rows at an end may have been cut by a limit lower than the one we

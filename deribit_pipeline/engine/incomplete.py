@@ -9,7 +9,7 @@ from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import days_between, spans_of
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.proof_reads import proofs, proofs_of

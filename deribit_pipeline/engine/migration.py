@@ -12,6 +12,8 @@ from datetime import datetime
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset, Group
 from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.proof_tables import SERIES_PROOFS
+from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY, days_between
 from deribit_pipeline.engine import copies
 from deribit_pipeline.engine.comparison import compare
@@ -22,9 +24,7 @@ from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusabl
 from deribit_pipeline.instruments.history import asked_at
 from deribit_pipeline.lake.maintenance import forget_the_past
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.proof_tables import SERIES_PROOFS
 from deribit_pipeline.warehouse.schema import SCHEMA_VERSION
-from deribit_pipeline.warehouse.tables import Table
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # Rows of one transaction: some seconds of work to be done again, and one file in a lake.

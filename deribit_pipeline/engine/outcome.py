@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from deribit_pipeline.datasets.rolling.proof import NO_LONGER_TOLD
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DatasetProof, DayState, Proof
+from deribit_pipeline.engine.rolling_window import NO_LONGER_TOLD
 
 logger = logging.getLogger(__name__)
 

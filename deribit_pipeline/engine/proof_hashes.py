@@ -20,9 +20,9 @@ from deribit_pipeline.datasets.candles.table import (
     CANDLE_REVISIONS,
 )
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS, DATASET_GAPS, DATASET_REVISIONS
+from deribit_pipeline.domain.tables import Column, Table
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS, DATASET_GAPS, DATASET_REVISIONS
-from deribit_pipeline.warehouse.tables import Column, Table
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MODULUS = 1 << 128

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS, Selection
+from deribit_pipeline.datasets.candles import CANDLES, reads
+from deribit_pipeline.datasets.registry import DATASETS, Selection
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.domain.proofs import Proof
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
 
 
 def proofs(connection: Connection, selection: Selection) -> Mapping[Dataset, Sequence[Proof]]:

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import Malformed
+from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.engine.distinct import distinct
 from deribit_pipeline.engine.following import TooManyPages
-from deribit_pipeline.engine.rows import Columns
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 
 logger = logging.getLogger(__name__)

@@ -9,14 +9,13 @@ from datetime import date
 
 import numpy as np
 
-from deribit_pipeline.datasets.sources import SOURCES
 from deribit_pipeline.domain.dataset import Dataset, Group
+from deribit_pipeline.domain.rows import Columns, FetchedRows, differences, keys_of, some_of
 from deribit_pipeline.engine.backfill import Backfill, reason_of
 from deribit_pipeline.engine.books import RowBook
-from deribit_pipeline.engine.dataset_writes import unprove
+from deribit_pipeline.engine.day_writes import unprove
 from deribit_pipeline.engine.jobs import Days, Job
-from deribit_pipeline.engine.rows import Columns, FetchedRows, differences, keys_of, some_of
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, source_of
 from deribit_pipeline.engine.writing import OnWritten, Writer
 from deribit_pipeline.errors import (
     DeribitBadPayload,
@@ -57,7 +56,7 @@ class RowsBackfill(Backfill):
         on_written: OnWritten = lambda job, proofs: None,
     ) -> None:
         super().__init__(exchange, warehouse, dataset, jobs, force=force, on_written=on_written)
-        self._source = SOURCES[dataset.name]
+        self._source = source_of(dataset)
         self._stopped_by: DeribitError | None = None
         self._withdrawn: list[tuple[str, FailedDays]] = []
         self._counted = self._sent()

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, days_between, spans_of
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.errors import IncompleteDays
 from deribit_pipeline.warehouse.place import Connection
 
@@ -56,7 +56,7 @@ def rows(
 
     `only` names values of columns, such as a resolution: these columns are left out.
     """
-    table, only = datasets.table_of(dataset), only or {}
+    table, only = dataset.table, only or {}
     columns = [column.name for column in table.columns_but(table.key[0]) if column.name not in only]
     days = days_of(window)
     proofs: dict[date, Proof] = {

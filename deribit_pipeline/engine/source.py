@@ -1,11 +1,13 @@
 """What a backfill asks of a dataset's source."""
 
+import pkgutil
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Protocol, cast
 
-from deribit_pipeline.engine.rows import FetchedRows
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -37,3 +39,8 @@ class Source(Protocol):
         """How many requests that takes, as far as it can be told before. With `each_twice`, as
         many as an exchange takes whose `each_twice` is set: more only where a single response may
         be believed otherwise."""
+
+
+def source_of(dataset: Dataset) -> Source:
+    """The source of a dataset, which is imported now."""
+    return cast(Source, pkgutil.resolve_name(dataset.source))

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from datetime import date
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.table import CANDLES as CANDLES_TABLE
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS
+from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DayState
 from deribit_pipeline.engine.proof_hashes import OF_CANDLES, OF_ROWS, group_of, sum_of

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.candles.days import contradictions
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS, Selection
+from deribit_pipeline.datasets.registry import DATASETS, Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DatasetProof, DayProof
+from deribit_pipeline.domain.rows import contradictions_of_rows, count_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, days_between, moment64
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine import unproved
 from deribit_pipeline.engine.proof_hashes import Facts, read_facts
 from deribit_pipeline.engine.proof_reads import proofs
-from deribit_pipeline.engine.rows import contradictions_of_rows, count_of
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse import structure
 from deribit_pipeline.warehouse.place import Connection

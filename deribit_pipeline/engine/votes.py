@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from deribit_pipeline.domain.rows import Columns, differences, joined_rows, some_of
 from deribit_pipeline.domain.windows import Moments
 from deribit_pipeline.engine.grid_windows import Page
-from deribit_pipeline.engine.rows import Columns, differences, joined_rows, some_of
 
 ENOUGH = 2
 """How many responses must share a row to confirm it."""

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import Moments, TimeWindow, day_window
 from deribit_pipeline.engine.agreement import Claim
 from deribit_pipeline.engine.believing import (
@@ -32,7 +33,6 @@ from deribit_pipeline.engine.grid_windows import (
     joined_pages,
     read_page,
 )
-from deribit_pipeline.engine.rows import count_of
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.readings import ToldRows
 

@@ -12,12 +12,12 @@ from typing import ClassVar
 import numpy as np
 
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rows import Columns, FetchedRows, Keys, joined_rows, keys_of, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window
 from deribit_pipeline.engine.believing import Unproved, together
 from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.cross_checks import CrossChecks
 from deribit_pipeline.engine.grid_windows import Lane, Page, joined_pages
-from deribit_pipeline.engine.rows import Columns, FetchedRows, Keys, joined_rows, keys_of, some_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.engine.window_pages import ENOUGH, Ask, PageFetcher
 from deribit_pipeline.engine.witness import Witness

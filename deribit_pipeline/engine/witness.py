@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.domain.rows import Columns, some_of
 from deribit_pipeline.domain.windows import Moments
-from deribit_pipeline.engine.rows import Columns, some_of
 
 HOUR = np.timedelta64(3_600_000, "ms")
 

@@ -1,13 +1,25 @@
 """The entries of a response, one by one: what one of them cannot say costs the others nothing."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain.malformed import Malformed
+from deribit_pipeline.exchange import shapes
 
 Rows = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """The rows of one response in the order they came, by the table's columns, and those that
+    cannot be read."""
+
+    rows: Rows
+    malformed: tuple[Malformed, ...] = ()
 
 
 def readable(
@@ -34,6 +46,23 @@ def readable(
     if not sound:
         raise whole
     return read(sound), tuple(malformed)
+
+
+def pairs(at: str, name: str, answer: object) -> Readings:
+    """Rows of a moment and a number each."""
+
+    def read(rows: Sequence[Any]) -> Rows:
+        moments = [_instant(row) for row in rows]
+        numbers = shapes.numbers("value", [row[1] for row in rows])
+        return {at: np.array(moments, "datetime64[ms]"), name: numbers}
+
+    return Readings(*readable(shapes.array(answer), read, _instant))
+
+
+def _instant(row: Any) -> int:
+    if not isinstance(row, list) or len(row) != 2:
+        raise ValueError("each row must be a moment and a number")
+    return shapes.milliseconds("timestamp", row[0])
 
 
 def _moment(at: Callable[[Any], int], entry: Any) -> int | None:

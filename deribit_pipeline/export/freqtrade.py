@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deribit_pipeline.datasets.registry import FUNDING_RATES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.errors import InputError

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.datasets.candles.reads import has_table
-from deribit_pipeline.datasets.market_tables import INSTRUMENT_LISTS, INSTRUMENTS
 from deribit_pipeline.domain.instrument import Instrument
-from deribit_pipeline.domain.specification import Specification
+from deribit_pipeline.domain.specification import SETTLES_IN, Specification
 from deribit_pipeline.domain.windows import from_ms, moment64
 from deribit_pipeline.selection import Selector
+from deribit_pipeline.warehouse.instrument_tables import INSTRUMENT_LISTS, INSTRUMENTS
 from deribit_pipeline.warehouse.place import Connection
 
 _TYPES = {column.name: column.type for column in INSTRUMENTS.columns}
@@ -44,13 +44,6 @@ _READ = ", ".join(
 )
 _IS_LISTED_OTHERWISE = _differ(_LISTING)
 _IS_SPECIFIED_OTHERWISE = _differ(_TERMS)
-
-SETTLES_IN = """coalesce(settlement_currency, if(
-    kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
-))"""
-"""The currency whose list an instrument stands in. Lists of before October 2021 do not say what a
-future settles in, but each name begins with it: BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair, which
-settles in nothing, stands for the currency of its price."""
 
 # What is told of each instrument, beside the row that stands of it.
 _TOLD = f"""

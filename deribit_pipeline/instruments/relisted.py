@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 from deribit_pipeline.datasets.candles.requests import wanted
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates.source import BEGAN
-from deribit_pipeline.datasets.registry import FUNDING_RATES, TRADES, dataset_of
+from deribit_pipeline.datasets.registry import dataset_of
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import DayState, Proof

@@ -6,9 +6,9 @@ import threading
 import duckdb
 
 from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.lake import extensions
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import quoted
 
 NAME = "lake"
 """What the attached DuckLake is called within DuckDB."""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import duckdb
 
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.errors import WarehouseUnusable, first_line
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import quoted
 
 
 def load(connection: Connection, *names: str) -> None:

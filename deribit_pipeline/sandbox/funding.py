@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.sandbox.listing import Listing, ms_of
 from deribit_pipeline.sandbox.market import DAY, MINUTE
 from deribit_pipeline.sandbox.refusals import invalid, milliseconds
-
-if TYPE_CHECKING:
-    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+from deribit_pipeline.sandbox.world import Method, World
 
 HOUR = 60 * MINUTE
 MOST_HOURS = 744
@@ -37,13 +35,13 @@ class Funding:
     refuses_others = True
     begins_inclusive = False
 
-    def __init__(self, exchange: "SandboxExchange") -> None:
-        self._exchange = exchange
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._days: dict[tuple[str, int], tuple[Floats, Floats]] = {}
         self._lost: set[tuple[str, int]] = set()
         self._revised: dict[tuple[str, int], float] = {}
 
-    def methods(self) -> "dict[str, Method]":
+    def methods(self) -> dict[str, Method]:
         return {"public/get_funding_rate_history": self._get_history}
 
     def lack(self, instrument_name: str, *ends: int) -> None:
@@ -55,7 +53,7 @@ class Funding:
         self._revised[instrument_name, end] = interest_1h
 
     def _get_history(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
-        listing = self._exchange.listing(params)
+        listing = self._world.listing(params)
         start, end = (milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))
         if start > end:
             raise invalid("start_timestamp", "must be before end_timestamp")
@@ -66,7 +64,7 @@ class Funding:
         after = start - 1 if self.begins_inclusive else start
         first = after // HOUR * HOUR + HOUR
         first = max(first, BEGAN, listing.created_ms // HOUR * HOUR + HOUR)
-        last = min(end, self._exchange.now_ms(), listing.expires_ms)
+        last = min(end, self._world.now_ms(), listing.expires_ms)
         ends = [
             hour
             for hour in range(first, last + 1, HOUR)
@@ -116,5 +114,5 @@ class Funding:
         luck = np.random.default_rng(int.from_bytes(digest.digest()))
         mood = luck.normal(1e-5, 1.5e-5)
         rates = mood + luck.normal(0, 4e-6, 24)
-        traded = self._exchange.market(listing).minutes_of_day(day).values[::60, 0]
+        traded = self._world.market(listing).minutes_of_day(day).values[::60, 0]
         return rates, np.round(traded * (1 - 8 * rates), 4)

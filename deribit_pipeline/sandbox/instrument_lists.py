@@ -1,13 +1,11 @@
 """What is listed: of what has expired, www tells the last week's, and the archive host the rest."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.refusals import invalid, required
-
-if TYPE_CHECKING:
-    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+from deribit_pipeline.sandbox.world import Method, World
 
 _CURRENCIES = {
     "BTC": ("Bitcoin", 8),
@@ -20,24 +18,20 @@ _CURRENCIES = {
 """The currencies there are: their names, and the decimals of their amounts."""
 
 
-def methods(exchange: "SandboxExchange") -> "dict[str, Method]":
+def methods(world: World) -> dict[str, Method]:
     """The methods of www."""
     return {
-        "public/get_instrument": lambda params: exchange.remembered(params).result(
-            exchange.now_ms()
-        ),
-        "public/get_instruments": lambda params: _instruments(
-            exchange, params, exchange.is_remembered
-        ),
+        "public/get_instrument": lambda params: world.remembered(params).result(world.now_ms()),
+        "public/get_instruments": lambda params: _instruments(world, params, world.is_remembered),
         "public/get_currencies": lambda params: [_currency(name) for name in _CURRENCIES],
     }
 
 
-def history_methods(exchange: "SandboxExchange") -> "dict[str, Method]":
+def history_methods(world: World) -> dict[str, Method]:
     """The methods of the archive host."""
     return {
-        "public/get_instrument": lambda params: exchange.listing(params).result(exchange.now_ms()),
-        "public/get_instruments": lambda params: _instruments(exchange, params, lambda _: True),
+        "public/get_instrument": lambda params: world.listing(params).result(world.now_ms()),
+        "public/get_instruments": lambda params: _instruments(world, params, lambda _: True),
     }
 
 
@@ -62,16 +56,16 @@ def _currency(name: str) -> dict[str, Any]:
 
 
 def _instruments(
-    exchange: "SandboxExchange", params: Mapping[str, str], is_told: Callable[[Listing], bool]
+    world: World, params: Mapping[str, str], is_told: Callable[[Listing], bool]
 ) -> list[dict[str, Any]]:
     currency = required(params, "currency")
     if currency not in (*_CURRENCIES, "any"):
         raise invalid("currency", "invalid currency")
-    now, kind = exchange.now_ms(), params.get("kind")
+    now, kind = world.now_ms(), params.get("kind")
     is_expired = params.get("expired", "false") == "true"
     return [
         listing.result(now)
-        for listing in exchange.listings()
+        for listing in world.listings()
         if is_expired == (listing.expires_ms <= now)
         and kind in (None, listing.kind)
         and currency in ("any", listing.settlement_currency)

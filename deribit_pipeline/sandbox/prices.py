@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.sandbox.listing import NEVER, Listing
 from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS, MINUTE
 from deribit_pipeline.sandbox.refusals import invalid, required
-
-if TYPE_CHECKING:
-    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+from deribit_pipeline.sandbox.world import Method, World
 
 HOUR = 60 * MINUTE
 CHARTS = {
@@ -39,12 +37,12 @@ class Prices:
     """What is told of indexes. `charts` are the ranges; the delivery prices of the days in `lost`
     are not told, each an index and a date."""
 
-    def __init__(self, exchange: "SandboxExchange") -> None:
-        self._exchange = exchange
+    def __init__(self, world: World) -> None:
+        self._world = world
         self.charts = dict(CHARTS)
         self.lost: set[tuple[str, str]] = set()
 
-    def methods(self) -> "dict[str, Method]":
+    def methods(self) -> dict[str, Method]:
         """The methods of www."""
         return {
             "public/get_delivery_prices": self._get_delivery_prices,
@@ -59,7 +57,7 @@ class Prices:
         swings = sum(
             part * np.sin(moments / (period * MINUTE) * 2 * np.pi) for period, part in _SWINGS
         )
-        prices: NDArray[np.float64] = self._exchange.market(perpetual).level(moments) * (1 + swings)
+        prices: NDArray[np.float64] = self._world.market(perpetual).level(moments) * (1 + swings)
         return np.round(prices, 6)
 
     def perpetual(self, base: str, counter: str) -> Listing:
@@ -73,7 +71,7 @@ class Prices:
     def _indexes(self) -> dict[str, Listing]:
         return {
             f"{listing.base_currency}_{listing.counter_currency}".lower(): listing
-            for listing in self._exchange.listings()
+            for listing in self._world.listings()
             if listing.kind == "future" and listing.expires_ms == NEVER
         }
 
@@ -84,7 +82,7 @@ class Prices:
         return perpetual
 
     def _get_index_price(self, params: Mapping[str, str]) -> dict[str, Any]:
-        price = float(self.at(self._index(params), np.array([self._exchange.now_ms()]))[0])
+        price = float(self.at(self._index(params), np.array([self._world.now_ms()]))[0])
         return {"index_price": price, "estimated_delivery_price": price}
 
     def _get_delivery_prices(self, params: Mapping[str, str]) -> dict[str, Any]:
@@ -92,7 +90,7 @@ class Prices:
         perpetual = self._index(params)
         offset = _number(params, "offset", 0, 0, 10**9)
         count = _number(params, "count", 10, 1, 1_000)
-        newest = (self._exchange.now_ms() - EIGHT_HOURS) // DAY
+        newest = (self._world.now_ms() - EIGHT_HOURS) // DAY
         oldest = -(-(perpetual.created_ms - EIGHT_HOURS) // DAY)
         days = {day: _date(day) for day in range(newest, oldest - 1, -1)}
         told = [day for day, date in days.items() if (params["index_name"], date) not in self.lost]
@@ -113,7 +111,7 @@ class Prices:
             raise invalid("currency", "invalid currency")
         if currency not in _VOLATILE:
             return []
-        now = self._exchange.now_ms()
+        now = self._world.now_ms()
         first = (now // DAY - _DAYS_TOLD + 1) * DAY
         hours = np.arange(first - _DAYS_MEASURED * DAY, now + 1, HOUR)
         ends = np.minimum(hours + HOUR, now)
@@ -132,7 +130,7 @@ class Prices:
         reach, step = self.charts.get(required(params, "range"), (0, 0))
         if not step:
             raise invalid("range", "unsupported range")
-        now = self._exchange.now_ms()
+        now = self._world.now_ms()
         first = max(-(-(now - reach) // step) * step, perpetual.created_ms // step * step)
         starts = np.arange(first, now + 1, step)
         middles = (starts + np.minimum(starts + step, now)) // 2

@@ -6,14 +6,12 @@ Deribit documents it, or as others have seen it.
 
 import bisect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from deribit_pipeline.sandbox.account import CURRENCIES, TRADED, Row
+from deribit_pipeline.sandbox.account import CURRENCIES, TRADED, Account, Row
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.sandbox.refusals import invalid, milliseconds, required
-
-if TYPE_CHECKING:
-    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+from deribit_pipeline.sandbox.world import Method, World
 
 MOST_ENTRIES, MOST_TRADES, MOST_SETTLEMENTS = 250, 1_000, 1_000
 
@@ -30,13 +28,12 @@ READS = {
 _ENDS: dict[str, Row] = {"BTC": {}, "ETH": {"continuation": None}, "USDC": {"continuation": "none"}}
 
 
-def methods(exchange: "SandboxExchange") -> "dict[str, Method]":
+def methods(world: World, account: Account) -> dict[str, Method]:
     """The methods of the account; which scopes they need, the exchange sees to."""
-    account = exchange.account
 
     def lived(rows: dict[str, list[Row]], params: Mapping[str, str], start: int, end: int) -> Any:
         """The rows of a currency in [start, end] that have happened."""
-        now = exchange.now_ms()
+        now = world.now_ms()
         account.until(now)
         of_currency = rows[_currency(params)]
         first = bisect.bisect_left(of_currency, start, key=_at)
@@ -56,10 +53,10 @@ def methods(exchange: "SandboxExchange") -> "dict[str, Method]":
         start, end = (milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))
         count = _count(params, 10, MOST_TRADES)
         if params.get("historical") == "true":
-            end = min(end, exchange.now_ms() - account.indexed_after)
+            end = min(end, world.now_ms() - account.indexed_after)
         else:
             # What was traded before is not left out: nothing is told.
-            end = end if start >= exchange.now_ms() - DAY else -1
+            end = end if start >= world.now_ms() - DAY else -1
         trades = lived(account.trades, params, start, end)
         # Between two bounds the newest are kept, and nothing says that there are more.
         kept = trades[-count:] if trades else []
@@ -67,7 +64,7 @@ def methods(exchange: "SandboxExchange") -> "dict[str, Method]":
 
     def settlements(params: Mapping[str, str]) -> Row:
         count = _count(params, 20, MOST_SETTLEMENTS)
-        newest = int(params.get("search_start_timestamp") or exchange.now_ms())
+        newest = int(params.get("search_start_timestamp") or world.now_ms())
         if params.get("continuation"):
             newest = int(params["continuation"].removeprefix("before-")) - 1
         found = lived(account.settlements, params, 0, newest)[::-1]
@@ -77,8 +74,8 @@ def methods(exchange: "SandboxExchange") -> "dict[str, Method]":
         return {"settlements": found[:count], "continuation": f"before-{last}"}
 
     def summary(currency: str) -> Row:
-        entries = account.until(exchange.now_ms()).entries[currency]
-        end = bisect.bisect_right(entries, exchange.now_ms(), key=_at)
+        entries = account.until(world.now_ms()).entries[currency]
+        end = bisect.bisect_right(entries, world.now_ms(), key=_at)
         balance = entries[end - 1]["balance"] if end else 0.0
         names = ("balance", "equity", "available_funds", "available_withdrawal_funds")
         margins = ("initial_margin", "maintenance_margin")
@@ -93,7 +90,7 @@ def methods(exchange: "SandboxExchange") -> "dict[str, Method]":
         wanted = params.get("currency", "any")
         found = []
         for currency, (name, _) in TRADED.items():
-            trades = lived(account.trades, {"currency": currency}, 0, exchange.now_ms())
+            trades = lived(account.trades, {"currency": currency}, 0, world.now_ms())
             size = sum(t["amount"] * (1 if t["direction"] == "buy" else -1) for t in trades)
             if wanted in ("any", currency) and size:
                 direction = "buy" if size > 0 else "sell"

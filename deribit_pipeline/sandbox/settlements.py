@@ -5,14 +5,13 @@ import enum
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS
+from deribit_pipeline.sandbox.prices import Prices
 from deribit_pipeline.sandbox.refusals import invalid, required
-
-if TYPE_CHECKING:
-    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+from deribit_pipeline.sandbox.world import Method, World
 
 _CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
 _TYPES = ("settlement", "delivery", "bankruptcy")
@@ -44,18 +43,19 @@ class Settlements:
     settlement is not told.
     """
 
-    def __init__(self, exchange: "SandboxExchange") -> None:
-        self._exchange = exchange
+    def __init__(self, world: World, prices: Prices) -> None:
+        self._world = world
+        self._prices = prices
         self.cut = Cut.AT_THE_ROW
         self.is_inclusive = True
         self.lost: set[tuple[str, int]] = set()
 
-    def methods(self) -> "dict[str, Method]":
+    def methods(self) -> dict[str, Method]:
         """The methods of www."""
         return {
             "public/get_last_settlements_by_currency": self._get_by_currency,
             "public/get_last_settlements_by_instrument": lambda params: self._page(
-                params, [self._exchange.listing(params)]
+                params, [self._world.listing(params)]
             ),
         }
 
@@ -77,7 +77,7 @@ class Settlements:
             params,
             [
                 listing
-                for listing in self._exchange.listings()
+                for listing in self._world.listings()
                 if listing.kind in kinds and listing.settlement_currency == currency
             ],
         )
@@ -103,7 +103,7 @@ class Settlements:
         self, params: Mapping[str, str], listings: list[Listing]
     ) -> Iterator[tuple[Place, Row]]:
         """The rows that a call asks for, the newest first, and where each stands."""
-        now, kind = self._exchange.now_ms(), params.get("type")
+        now, kind = self._world.now_ms(), params.get("type")
         latest = min(int(params.get("search_start_timestamp", now)) + self.is_inclusive, now + 1)
         day, skipped = latest // DAY, 0
         if "continuation" in params:
@@ -123,7 +123,7 @@ class Settlements:
 
     def _row(self, listing: Listing, day: int) -> Row:
         luck = random.Random(f"{listing.instrument_name} {day}")
-        prices = self._exchange.prices
+        prices = self._prices
         base, counter = listing.base_currency, listing.counter_currency
         index = prices.delivered(prices.perpetual(base, counter), day)
         is_last = day * DAY + EIGHT_HOURS == listing.expires_ms

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count as counting
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,7 @@ from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, MINUTE, Market
 from deribit_pipeline.sandbox.refusals import Refusal, invalid, milliseconds
 from deribit_pipeline.sandbox.tape import Integers
-
-if TYPE_CHECKING:
-    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+from deribit_pipeline.sandbox.world import Method, World
 
 WWW, HISTORY = "www", "history"
 MOST_TRADES = {WWW: 1_000, HISTORY: 10_000}
@@ -46,7 +44,7 @@ class _Loss:
 class Trades:
     """The trades that both hosts tell, and what they lost of them."""
 
-    exchange: "SandboxExchange"
+    world: World
     lag: int = LAG
     _losses: list[_Loss] = field(default_factory=list)
     _moved: dict[str, dict[int, int]] = field(default_factory=dict)
@@ -77,7 +75,7 @@ class Trades:
         """Have from now on these trades of an instrument, and no others."""
         self._given[instrument_name] = sorted(trades, key=lambda trade: trade["trade_seq"])
 
-    def methods(self, host: str) -> "dict[str, Method]":
+    def methods(self, host: str) -> dict[str, Method]:
         """The methods of a host."""
         return {
             _BY_NUMBER: lambda params: self._by_number(host, params),
@@ -86,7 +84,7 @@ class Trades:
 
     def numbers(self, listing: Listing, host: str) -> range:
         """The numbers of the trades that a host tells, lost ones included."""
-        market, now = self.exchange.market(listing), self.exchange.now_ms()
+        market, now = self.world.market(listing), self.world.now_ms()
         if host == HISTORY:
             return range(1, _number_at(market, now - self.lag))
         return range(_number_at(market, now - KEPT), _number_at(market, now))
@@ -108,14 +106,14 @@ class Trades:
 
     def _by_time(self, host: str, params: Mapping[str, str]) -> dict[str, Any]:
         listing = self._listing(host, params)
-        market, told = self.exchange.market(listing), self.numbers(listing, host)
+        market, told = self.world.market(listing), self.numbers(listing, host)
         start, end = (milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))
         if start > end:
             raise invalid("start_timestamp", "must be before end_timestamp")
         if listing.instrument_name in self._given:
             given = self._given_of(host, params, "timestamp", start, end)
             return _page(host, params, given, _is_newest_first(params))
-        now = self.exchange.now_ms()
+        now = self.world.now_ms()
         first = max(_number_at(market, min(start - 1, now)), told.start)
         last = min(_number_at(market, min(end, now)), told.stop)
         wanted = range(first, max(first, last))
@@ -125,7 +123,7 @@ class Trades:
         self, host: str, params: Mapping[str, str], name: str, first: int, last: int
     ) -> list[dict[str, Any]]:
         """The given trades that a host has, whose field is in [first, last]."""
-        now = self.exchange.now_ms()
+        now = self.world.now_ms()
         oldest, newest = (0, now - self.lag) if host == HISTORY else (now - KEPT, now)
         return [
             trade
@@ -134,8 +132,8 @@ class Trades:
         ]
 
     def _listing(self, host: str, params: Mapping[str, str]) -> Listing:
-        exchange = self.exchange
-        listing = exchange.listing(params) if host == HISTORY else exchange.remembered(params)
+        named = self.world.listing if host == HISTORY else self.world.remembered
+        listing = named(params)
         if listing.kind == "spot":
             raise Refusal(11060, "not_supported_for_coinbase_routed_spot")
         return listing
@@ -149,7 +147,7 @@ class Trades:
         is_newest_first: bool,
     ) -> dict[str, Any]:
         most = _most(host, params)
-        name, market = listing.instrument_name, self.exchange.market(listing)
+        name, market = listing.instrument_name, self.world.market(listing)
         lost = self._lost(name, host, wanted)
         spare = most + sum(len(numbers) for numbers in lost)
         numbers = np.array(wanted[-spare:] if is_newest_first else wanted[:spare], np.int64)

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.sandbox.listing import ms_of
 from deribit_pipeline.sandbox.market import DAY, MINUTE
 from deribit_pipeline.sandbox.refusals import invalid, milliseconds, required
-
-if TYPE_CHECKING:
-    from deribit_pipeline.sandbox.exchange import Method, SandboxExchange
+from deribit_pipeline.sandbox.world import Method, World
 
 MOST_CANDLES = 1_000
 BEGAN = ms_of("2021-03-24T00:00:00")
@@ -38,11 +36,11 @@ class VolatilityIndex:
     creeps = False
     began = BEGAN
 
-    def __init__(self, exchange: "SandboxExchange") -> None:
-        self._exchange = exchange
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._lost: list[tuple[str, int, int]] = []
 
-    def methods(self) -> "dict[str, Method]":
+    def methods(self) -> dict[str, Method]:
         return {"public/get_volatility_index_data": self._get_data}
 
     def lack(self, currency: str, start: int, end: int) -> None:
@@ -63,7 +61,7 @@ class VolatilityIndex:
             candle = self._candle(currency, end // step * step, step)
             return {"data": [[end, *candle[1:]]], "continuation": end - 1}
         first = max(-(-start // step) * step, self.began // step * step)
-        last = min(end, self._exchange.now_ms()) // step * step
+        last = min(end, self._world.now_ms()) // step * step
         first = max(first, last - 2 * MOST_CANDLES * step)  # older ones are dropped anyway
         opened = np.arange(first, last + 1, step, dtype=np.int64)
         for lost, lost_from, lost_to in self._lost:
@@ -80,7 +78,7 @@ class VolatilityIndex:
 
     def _candle(self, currency: str, tick: int, step: int) -> list[float]:
         """The candle as far as it has come. What a minute has seen, its first second has."""
-        now = self._exchange.now_ms()
+        now = self._world.now_ms()
         if step < MINUTE:
             opened, high, low, close = self._minutes(currency, tick // DAY)[tick % DAY // MINUTE]
             values = (opened, high, low, close) if tick % MINUTE == 0 else (close,) * 4

@@ -8,16 +8,20 @@ from pathlib import Path
 
 import duckdb
 
-from deribit_pipeline.datasets.account import table as account_tables
-from deribit_pipeline.datasets.candles.table import CANDLE_DAYS, CANDLES
+from deribit_pipeline.datasets import registry
+from deribit_pipeline.domain.dataset import Group
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.engine.poorer import what_is_lost
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import OWNER_ONLY
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole_files import keep_beside, require_file, whole_file
+
+_PRIVATE = [
+    dataset.table.name for dataset in registry.DATASETS.values() if dataset.group is Group.ACCOUNT
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def back_up(warehouse: Warehouse, to: Path, *, replace: bool = False) -> Backup:
         with whole_file(to, replacing=True, guard=guard) as made:
             with warehouse.reading() as connection:
                 counts = _copy(connection, made, to)
-            if any(counts[table.name] for table in account_tables.TABLES):
+            if any(counts[name] for name in _PRIVATE):
                 made.chmod(OWNER_ONLY)
             # Opened once more: what is to be relied on should be seen to open.
             Warehouse(made, warehouse.environment).require()
@@ -70,7 +74,7 @@ def back_up(warehouse: Warehouse, to: Path, *, replace: bool = False) -> Backup:
             f"The backup {to} cannot be written ({error.strerror}): name a file in a folder that "
             "exists and can be written."
         ) from error
-    days, candles = counts[CANDLE_DAYS.name], counts[CANDLES.name]
+    days, candles = counts["candle_days"], counts["candles"]
     return Backup(days, candles, to.stat().st_size, next(iter(former), None))
 
 

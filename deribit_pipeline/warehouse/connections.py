@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import Table
 
 logger = logging.getLogger(__name__)
 

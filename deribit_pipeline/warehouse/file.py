@@ -12,11 +12,11 @@ from pathlib import Path
 import duckdb
 import tenacity
 
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse.connections import DISK_FULL, committed, interruptible
 from deribit_pipeline.warehouse.foreign import foreign_file
 from deribit_pipeline.warehouse.place import SOURCE, Change, Connection, Result
-from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.whole_files import require_file, require_room, whole_file
 
 logger = logging.getLogger(__name__)

@@ -2,10 +2,10 @@
 
 import duckdb
 
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.errors import WarehouseUnusable
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.schema import TABLES
-from deribit_pipeline.warehouse.tables import quoted
 
 _NAME = "held"
 

@@ -4,14 +4,10 @@ No table has a primary key: in DuckDB it makes loading three to ten times slower
 three times larger. One row per key rests on writing days whole in one transaction.
 """
 
-from deribit_pipeline.datasets import market_tables
-from deribit_pipeline.datasets.account import table as account_tables
-from deribit_pipeline.datasets.account import views as account_views
-from deribit_pipeline.datasets.candles import table as candle_tables
-from deribit_pipeline.datasets.candles import volatility_views
-from deribit_pipeline.datasets.funding_rates import views as funding_views
-from deribit_pipeline.warehouse import proof_tables as dataset_tables
-from deribit_pipeline.warehouse.tables import Column, Table, View
+from deribit_pipeline.datasets import registry
+from deribit_pipeline.domain import proof_tables
+from deribit_pipeline.domain.tables import Column, Table, View
+from deribit_pipeline.warehouse import instrument_tables
 
 SCHEMA_VERSION = 5
 
@@ -27,19 +23,12 @@ WAREHOUSE_INFO = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    *candle_tables.TABLES,
-    *market_tables.TABLES,
-    *account_tables.TABLES,
-    *dataset_tables.TABLES,
+    *registry.tables(),
+    *instrument_tables.TABLES,
+    *proof_tables.TABLES,
     WAREHOUSE_INFO,
 )
-VIEWS: tuple[View, ...] = (
-    *candle_tables.VIEWS,
-    *funding_views.VIEWS,
-    *market_tables.VIEWS,
-    *volatility_views.VIEWS,
-    *account_views.VIEWS,
-)
+VIEWS: tuple[View, ...] = registry.views()
 
 
 def ddl() -> list[str]:
@@ -68,9 +57,9 @@ def markdown() -> str:
         "# Data dictionary",
         "",
         "Every table and view of the warehouse, generated from "
-        "`deribit_pipeline/warehouse/schema.py` by `make docs`. The same words stand as comments "
-        "inside the file: `select * from duckdb_columns()`. A column is null only where its type "
-        "says so.",
+        "`deribit_pipeline/warehouse/schema.py` and the folders of `deribit_pipeline/datasets` by "
+        "`make docs`. The same words stand as comments inside the file: "
+        "`select * from duckdb_columns()`. A column is null only where its type says so.",
     ]
     for table in TABLES:
         lines += ["", f"## `{table.name}`", "", f"{table.description} Source: {table.source}."]

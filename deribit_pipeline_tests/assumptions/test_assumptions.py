@@ -248,7 +248,7 @@ def changed(**attributes: Any) -> Callable[[SandboxExchange], None]:
 @pytest.mark.parametrize(
     ("change", "differing"),
     [
-        (changed(anchor=8 * 3_600_000), {"candles-anchor-360", "candles-anchor-720"}),
+        (changed(charts__anchor=8 * 3_600_000), {"candles-anchor-360", "candles-anchor-720"}),
         (changed(funding__keeps_newest=False), {"funding-kept-end"}),
         (changed(funding__begins_inclusive=True), {"funding-start"}),
         (changed(volatility_index__repeats=True), set()),

@@ -76,7 +76,7 @@ def test_neither_the_file_nor_the_table_has_a_secret(
 def test_what_differs_is_shown_with_both_values_and_what_follows(
     command: Command, sandbox: SandboxExchange
 ) -> None:
-    sandbox.anchor = 8 * 3_600_000
+    sandbox.charts.anchor = 8 * 3_600_000
     code, out, err = command(*ASSUMED, "--json", "report.json")
     assert code == 1
     assert "report it" in err

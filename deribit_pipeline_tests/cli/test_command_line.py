@@ -10,8 +10,10 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+from typer.main import get_command
 
-from deribit_pipeline.cli.main import app, exit_code
+from deribit_pipeline.cli.app import COMMANDS, Commands, app
+from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -186,7 +188,7 @@ def test_a_range_before_the_grid_of_the_ui_works(command: Command) -> None:
 def test_a_gapped_day_is_proved(
     command: Command, sandbox: SandboxExchange, settings: Settings
 ) -> None:
-    sandbox.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
     said = command("backfill", *WEEK)
     assert said.code == 0
     assert said.row("BTC-PERPETUAL") == ["6", "0", "1", "0", "0", "10,079", "1", "0"]
@@ -207,10 +209,10 @@ def test_repair_finds_what_is_not_complete_and_asks_again(
     command: Command, sandbox: SandboxExchange, clock: Clock
 ) -> None:
     clock.now = datetime(2024, 1, 10, 12, tzinfo=UTC)
-    sandbox.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
     command("backfill", *WEEK)
     assert command("backfill", "--start", "2024-01-09", "--end", "2024-01-09").code == 0
-    sandbox.find("BTC-PERPETUAL")
+    sandbox.charts.find("BTC-PERPETUAL")
     said = command("repair")
     assert said.code == 0
     assert said.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
@@ -223,7 +225,7 @@ def test_repair_finds_what_is_not_complete_and_asks_again(
 
 
 def test_coverage_shows_a_cell_for_each_day(command: Command, sandbox: SandboxExchange) -> None:
-    sandbox.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
+    sandbox.charts.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
     command("backfill", *WEEK)
     command("backfill", "--instruments", "SOL_USDC-PERPETUAL", "--start", "2022-03-13",
             "--end", "2022-03-16", "--resolution", "1D")  # fmt: skip
@@ -338,8 +340,9 @@ def test_a_warehouse_of_another_environment_is_refused(
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    commands = {info.callback.__name__: info for info in app.registered_commands if info.callback}
-    assert set(commands) == {
+    group = get_command(app)
+    assert isinstance(group, Commands)
+    assert set(COMMANDS) == {
         "backfill",
         "backup",
         "chart",
@@ -349,18 +352,17 @@ def test_every_command_has_help_with_an_example() -> None:
         "instruments",
         "logs",
         "maintain",
-        "migrate_warehouse",
+        "migrate-warehouse",
         "prune",
         "repair",
         "verify",
         "sandbox",
         "ui",
     }
-    for name, info in commands.items():
-        assert info.callback
-        assert info.callback.__doc__
-        spelled = name.replace("_", "-")
-        assert re.search(rf"Example: .*deribit-pipeline {spelled}", info.epilog or "")
+    for name in COMMANDS:
+        made = group.get_command(None, name)
+        assert made.help
+        assert re.search(rf"Example: .*deribit-pipeline {name}", made.epilog or "")
 
 
 def test_help_lists_the_commands_by_name_and_the_datasets(command: Command) -> None:

@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 
 from deribit_pipeline.cli.backfill_report import counted
-from deribit_pipeline.datasets.registry import ROW_DATASETS, SETTLEMENTS
+from deribit_pipeline.datasets.registry import ROW_DATASETS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset, Group
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings

@@ -159,7 +159,7 @@ def is_said_by_us(piece: ast.expr) -> bool:
 # say, column by column. And what is attached is attached under a name of ours.
 OF_THE_SCHEMA = {
     "attached.py", "copies.py", "schema.py", "tables.py", "backup.py", "datasets.py",
-    "dataset_writes.py", "series.py", "frames.py", "proof_hashes.py", "series_proofs.py",
+    "day_writes.py", "series.py", "frames.py", "proof_hashes.py", "series_proofs.py",
     "unproved.py",
 }  # fmt: skip
 

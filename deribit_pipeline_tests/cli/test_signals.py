@@ -133,7 +133,7 @@ def test_a_signal_ends_a_backfill_whose_writer_waits_for_the_warehouse(
 def test_a_signal_ends_repair_and_verify(
     settings: Settings, sandbox: SandboxExchange, name: str
 ) -> None:
-    sandbox.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
     folder = settings.dagster_home.parent
     assert script(*TWO_DAYS, env=environment(settings), cwd=folder).returncode == 0
     assert "BTC-PERPETUAL" in assert_it_ends_where(

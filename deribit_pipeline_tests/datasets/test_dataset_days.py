@@ -11,22 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.registry import (
     DATASETS,
-    FUNDING_RATES,
     ROW_DATASETS,
-    SETTLEMENTS,
-    TRADES,
     Selection,
     index_of,
     series_of,
 )
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.engine.dataset_reads import table_of
-from deribit_pipeline.engine.incomplete import incomplete_days
-from deribit_pipeline.engine.rows import (
+from deribit_pipeline.domain.rows import (
     Columns,
     FetchedRows,
     count_of,
@@ -34,6 +32,7 @@ from deribit_pipeline.engine.rows import (
     prove_rows,
     some_of,
 )
+from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.dataset_rows import (
@@ -76,7 +75,7 @@ def held(file: Warehouse, query: str) -> list[tuple[Any, ...]]:
 
 @each_dataset
 def test_a_table_fits_its_dataset(dataset: Dataset) -> None:
-    table = table_of(dataset)
+    table = dataset.table
     assert table.key == (table.key[0], *dataset.key)
     columns = {column.name for column in table.columns}
     assert {dataset.at, *dataset.key} <= columns

@@ -11,8 +11,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates import wire as funding
-from deribit_pipeline.datasets.registry import FUNDING_RATES, TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import days_between, to_ms
 from deribit_pipeline.engine.foreground import ForegroundBackfill

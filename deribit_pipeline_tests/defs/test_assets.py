@@ -10,8 +10,9 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.previews import Glance
-from deribit_pipeline.datasets.registry import CANDLES, ROW_DATASETS
+from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.assets import dataset_asset
 from deribit_pipeline.defs.partitions import days_by_series, partition_key, series_days

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.cli.main import exit_code
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.previews import Glance
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.defs import runs
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset

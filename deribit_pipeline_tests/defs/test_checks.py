@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import duckdb
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.rules import RULES
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.candles import Resolution

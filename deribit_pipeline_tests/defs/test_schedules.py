@@ -97,7 +97,7 @@ def test_every_day_the_last_week_is_asked_for_where_nothing_is_held(
 def test_every_day_what_is_complete_is_left_out_and_the_day_before_looked_at_again(
     ticks: Ticks, pipeline: Pipeline, sandbox: SandboxExchange
 ) -> None:
-    sandbox.lack("ETH-PERPETUAL", ms(date(2024, 4, 6), 0), ms(date(2024, 4, 6), 5))
+    sandbox.charts.lack("ETH-PERPETUAL", ms(date(2024, 4, 6), 0), ms(date(2024, 4, 6), 5))
     pipeline.backfill(date(2024, 4, 1), date(2024, 4, 8), names=NAMES)
     asked = ranges(ticks.at("candles_daily", datetime(2024, 4, 10, 0, 20, tzinfo=UTC)))
     assert asked == [
@@ -127,7 +127,7 @@ def test_every_week_the_days_proved_a_week_ago_are_looked_at_again_and_none_left
 def test_every_week_what_should_be_complete_is_repaired(
     ticks: Ticks, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:
-    sandbox.lack("BTC-PERPETUAL", ms(date(2024, 1, 2), 0), ms(date(2024, 1, 2), 5))
+    sandbox.charts.lack("BTC-PERPETUAL", ms(date(2024, 1, 2), 0), ms(date(2024, 1, 2), 5))
     pipeline.backfill(date(2024, 1, 1), date(2024, 1, 3), names=["BTC-PERPETUAL"])
     week_later = clock.now + timedelta(days=7)
     day = "BTC-PERPETUAL|2024-01-02"
@@ -138,7 +138,7 @@ def test_days_before_the_partitions_begin_are_left_to_the_command_line(
     settings: Settings, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:
     for day in (2, 4):
-        sandbox.lack("BTC-PERPETUAL", ms(date(2024, 1, day), 0), ms(date(2024, 1, day), 5))
+        sandbox.charts.lack("BTC-PERPETUAL", ms(date(2024, 1, day), 0), ms(date(2024, 1, day), 5))
     pipeline.backfill(date(2024, 1, 1), date(2024, 1, 5), names=["BTC-PERPETUAL"])
     week_later = clock.now + timedelta(days=7)
     asked = {
@@ -156,7 +156,7 @@ def test_what_is_looked_at_again_is_revised_where_the_exchange_changed_its_mind(
 ) -> None:
     clock.now = datetime(2024, 4, 9, 0, 20, 30, tzinfo=UTC)
     ticks.run(ticks.at("candles_daily", clock.now))
-    sandbox.revise("BTC-PERPETUAL", ms(date(2024, 4, 8), 7), 77.0)
+    sandbox.charts.revise("BTC-PERPETUAL", ms(date(2024, 4, 8), 7), 77.0)
     clock.forward(timedelta(days=1))
     ticks.run(ticks.at("candles_daily", clock.now))
     query = "select instrument_name, day, revised from candle_days where revised > 0"

@@ -9,9 +9,9 @@ import altair as alt
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.market_tables import FUNDING_RATES
+from deribit_pipeline.datasets.funding_rates.table import TABLE as FUNDING_RATES
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 from deribit_pipeline_tests.helpers.processes import name_warehouse

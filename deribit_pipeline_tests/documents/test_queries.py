@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets import market_tables
 from deribit_pipeline.datasets.candles import table as candle_tables
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.trades import TRADES
+from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
+from deribit_pipeline.domain import proof_tables as dataset_tables
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
-from deribit_pipeline.warehouse import proof_tables as dataset_tables
+from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 
@@ -66,7 +72,7 @@ def warehouse(
         hold_minutes(made, name, first, np.column_stack([opens, highs, lows, closes]))
 
     for table, *rows in (
-        (market_tables.INSTRUMENTS, *(
+        (INSTRUMENTS, *(
             {"instrument_name": name, "kind": "future", "price_index": "btc_usd",
              "expires_at": expires, "taker_commission": 0.0005}
             for name, expires in (
@@ -85,24 +91,24 @@ def warehouse(
         (candle_tables.CANDLE_ARRIVALS,
          {"instrument_name": BTC, "resolution": "1", "day": NOON.date(), "first_opened_at": NOON,
           "last_opened_at": NOON, "arrived_at": NOON + HOUR}),
-        (market_tables.FUNDING_RATES, *(
+        (FUNDING_RATES.table, *(
             {"instrument_name": BTC, "funded_at": NOON + n * HOUR, "interest_1h": 1e-5 * n}
             for n in range(-3, 4)
         )),
-        (market_tables.VOLATILITY_INDEX, *(
+        (VOLATILITY_INDEX.table, *(
             {"currency": "BTC", "resolution": "3600", "opened_at": NOON - n * 24 * HOUR + 19 * HOUR,
              "close": 55 + n}
             for n in range(40)
         )),
-        (market_tables.TRADES, *(
+        (TRADES.table, *(
             {"instrument_name": BTC, "trade_seq": n, "traded_at": NOON, "amount": 10 ** n,
              "liquidation": liquidation, "direction": direction}
             for n, (liquidation, direction) in enumerate(LIQUIDATIONS)
         )),
-        (market_tables.DELIVERY_PRICES,
+        (DELIVERY_PRICES.table,
          {"index_name": "btc_usd", "delivery_date": date(2024, 4, 26), "delivery_price": 64_000}),
-        (market_tables.HISTORICAL_VOLATILITY, {"currency": "BTC", "measured_at": NOON}),
-        (market_tables.INDEX_PRICES, *(
+        (HISTORICAL_VOLATILITY.table, {"currency": "BTC", "measured_at": NOON}),
+        (INDEX_PRICES.table, *(
             {"index_name": "btc_usd", "priced_at": NOON + n * timedelta(seconds=288),
              "price": 60_000}
             for n in range(26)

@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deribit_pipeline.datasets import registry as datasets
+from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as account
+from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
+from deribit_pipeline.datasets.trades import TRADES
+from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.proof import second_looks
+from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.engine.estimate import Limit, estimate_rows
 from deribit_pipeline.engine.outcome import Outcome
@@ -45,60 +54,58 @@ from deribit_pipeline_tests.helpers.windowed_rows import (
 
 __all__ = ["command"]  # a fixture
 
-TRADES = "public/get_last_trades_by_instrument"
-
 REQUESTED_ONCE: dict[str, tuple[Some, Spoiler]] = {
     "funding_rates": (
-        Some(datasets.FUNDING_RATES, ("BTC-PERPETUAL",), 130, 130),
+        Some(FUNDING_RATES, ("BTC-PERPETUAL",), 130, 130),
         Spoiler("public/get_funding_rate_history", a_billionth_apart, date(2024, 2, 3), least=20),
     ),
     "volatility_index": (
-        Some(datasets.VOLATILITY_INDEX, ("BTC",), 12, 12),
+        Some(VOLATILITY_INDEX, ("BTC",), 12, 12),
         Spoiler(
             "public/get_volatility_index_data", exchanging_lows, date(2024, 4, 4), step=60_000,
             least=100,
         ),
     ),
     "trades": (
-        Some(datasets.TRADES, ("BTC-PERPETUAL",), 8, 8),
-        Spoiler(TRADES, exchanging("mark_price"), date(2024, 4, 4), least=500),
+        Some(TRADES, ("BTC-PERPETUAL",), 8, 8),
+        Spoiler(BY_NUMBER, exchanging("mark_price"), date(2024, 4, 4), least=500),
     ),
 }  # fmt: skip
 """Datasets of which a row may rest on one response, and what conserves all that is compared."""
 
 READ_TWICE: dict[str, tuple[Some, Spoiler]] = {
     "settlements": (
-        Some(datasets.SETTLEMENTS, ("BTC",), 14, 14),
+        Some(SETTLEMENTS, ("BTC",), 14, 14),
         Spoiler(
             "public/get_last_settlements_by_currency", exchanging("session_profit_loss"),
             date(2024, 3, 28), least=20,
         ),
     ),
     "delivery_prices": (
-        Some(datasets.DELIVERY_PRICES, ("btc_usd",), 30, 30),
+        Some(DELIVERY_PRICES, ("btc_usd",), 30, 30),
         Spoiler(
             "public/get_delivery_prices", exchanging("delivery_price"), date(2024, 3, 20),
             date(2024, 4, 1),
         ),
     ),
     "historical_volatility": (
-        Some(datasets.HISTORICAL_VOLATILITY, ("BTC",), 10, 10),
+        Some(HISTORICAL_VOLATILITY, ("BTC",), 10, 10),
         Spoiler("public/get_historical_volatility", exchanging(1), date(2024, 4, 4)),
     ),
     "index_prices": (
-        Some(datasets.INDEX_PRICES, ("btc_usd",), 1, 1),
+        Some(INDEX_PRICES, ("btc_usd",), 1, 1),
         Spoiler("public/get_index_chart_data", exchanging(1), date(2024, 4, 9)),
     ),
     "transaction_log": (
-        Some(datasets.TRANSACTION_LOG, ("BTC",), 40, 40),
+        Some(TRANSACTION_LOG, ("BTC",), 40, 40),
         Spoiler(account.LOG, exchanging("equity"), date(2024, 3, 10)),
     ),
     "user_trades": (
-        Some(datasets.USER_TRADES, ("BTC",), 40, 40),
+        Some(USER_TRADES, ("BTC",), 40, 40),
         Spoiler(account.TRADES, exchanging("index_price"), date(2024, 3, 10)),
     ),
     "settlement_history": (
-        Some(datasets.SETTLEMENT_HISTORY, ("BTC",), 40, 40),
+        Some(SETTLEMENT_HISTORY, ("BTC",), 40, 40),
         Spoiler(
             account.SETTLEMENTS, exchanging("session_profit_loss"), date(2024, 3, 10),
             date(2024, 4, 1),
@@ -217,7 +224,7 @@ def test_only_with_twice_a_trade_that_no_two_responses_share_fails_its_day_and_n
     source = TradesFetched(exchange, warehouse, sandbox)
     day = date(2024, 3, 2)
     number, heard = source.numbers(day).start + 700, 0
-    former = sandbox._history_methods[TRADES]
+    former = sandbox._history_methods[BY_NUMBER]
 
     def change(params: Any) -> Any:
         nonlocal heard
@@ -228,7 +235,7 @@ def test_only_with_twice_a_trade_that_no_two_responses_share_fails_its_day_and_n
                 each["mark_price"] += heard
         return result
 
-    sandbox._history_methods[TRADES] = change
+    sandbox._history_methods[BY_NUMBER] = change
     pieces = source.fetched(date(2024, 3, 1), date(2024, 3, 3))
     failed = {day: each.error for day, each in pieces.items() if isinstance(each, FailedDays)}
     assert list(failed) == [day] * each_twice
@@ -252,7 +259,7 @@ def test_a_plan_counts_twice_only_what_is_requested_again() -> None:
         assert planned(some, each_twice=True) == planned(some, each_twice=False)
     some, _ = EACH["trades"]
     assert planned(some, each_twice=True) == planned(some, each_twice=False) + some.few
-    rebuilt = replace(some, dataset=datasets.CANDLES_REBUILT)
+    rebuilt = replace(some, dataset=CANDLES_REBUILT)
     assert planned(rebuilt, each_twice=True) == 0
 
 

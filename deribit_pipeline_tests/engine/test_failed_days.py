@@ -14,12 +14,14 @@ import duckdb
 import pytest
 
 from deribit_pipeline.cli import dagster_runs as making
-from deribit_pipeline.datasets.candles.rules import breaches
-from deribit_pipeline.datasets.registry import CANDLES, FUNDING_RATES, Selection
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Location
+from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.failures import note_failures
 from deribit_pipeline.engine.foreground import ForegroundBackfill
@@ -158,7 +160,7 @@ def test_a_check_names_failed_days_and_verdicts(pipeline: Pipeline, dataset: Any
         connection.execute(f"update {table} set verdict = 'odd', cross_check = 'disagrees'")
     with pipeline.warehouse.reading() as connection:
         for name, day in (("no_day_has_failed", "2024-01-02"), ("has_no_verdicts", "2024-01-01")):
-            parameters = rules[name].parameters(dataset, (BTC,), date(2024, 1, 3))
+            parameters = rules[name].parameters(dataset.rule_values((BTC,), date(2024, 1, 3)))
             found = breaches(connection, rules[name], parameters)
             assert [row[:2] for row in found.first] == [(BTC, day)]
 
@@ -293,7 +295,7 @@ def test_a_backfill_whose_warehouse_is_taken_away_does_not_end_well(
 def test_everything_prints_where_only_ascii_does(
     command: Command, settings: Settings, sandbox: SandboxExchange, line: list[str]
 ) -> None:
-    sandbox.lack(BTC, 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.lack(BTC, 1_704_067_200_000, 1_704_067_260_000)
     assert command(*BACKFILL)[0] == 0
     program = "import sys; from deribit_pipeline.cli.main import main; main()"
     run = [sys.executable, "-c", program]

@@ -7,21 +7,16 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
-from deribit_pipeline.datasets.registry import (
-    DELIVERY_PRICES,
-    HISTORICAL_VOLATILITY,
-    INDEX_PRICES,
-    SETTLEMENT_HISTORY,
-    SETTLEMENTS,
-    TRANSACTION_LOG,
-    USER_TRADES,
-)
-from deribit_pipeline.datasets.sources import SOURCES
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.rows import FetchedRows, rows_hash
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, rows_hash
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, source_of
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
@@ -83,7 +78,7 @@ async def brought(
     exchange: Exchange, warehouse: Warehouse, kind: Kind
 ) -> dict[date, FetchedRows | str]:
     found: dict[date, FetchedRows | str] = {}
-    source = SOURCES[kind.dataset.name]
+    source = source_of(kind.dataset)
     async for piece in source.fetch(exchange, warehouse, kind.series, kind.days):
         if isinstance(piece, FailedDays):
             found |= dict.fromkeys(piece.days, str(piece.error))

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.delivery_prices.source import DeliveryPricesSource
-from deribit_pipeline.datasets.registry import DELIVERY_PRICES, SETTLEMENTS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.proof import first_settlement
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import FetchedRows, prove_rows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, prove_rows
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.known_listings import LISTINGS

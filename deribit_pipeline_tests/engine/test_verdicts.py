@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.days import FetchedDay, prove
-from deribit_pipeline.datasets.registry import CANDLES, FUNDING_RATES, Selection
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import CrossCheck, Proof
+from deribit_pipeline.domain.rows import FetchedRows, prove_rows
 from deribit_pipeline.engine import migration
 from deribit_pipeline.engine.proof_reads import proofs
-from deribit_pipeline.engine.rows import FetchedRows, prove_rows
 from deribit_pipeline.warehouse.backup_copy import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores

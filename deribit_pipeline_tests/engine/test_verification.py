@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.engine import verification
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.verification import Verification, verify
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deribit_pipeline.domain.rows import Columns, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, moment64
 from deribit_pipeline.engine.agreement import Claim, doubtful
 from deribit_pipeline.engine.believing import hear
 from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.grid_windows import Lane, Page, joined_pages, read_page
-from deribit_pipeline.engine.rows import Columns, some_of
 from deribit_pipeline.errors import DeribitBadPayload
 
 HOUR = timedelta(hours=1)

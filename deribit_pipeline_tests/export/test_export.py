@@ -19,8 +19,7 @@ from deribit_pipeline import read
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
-from deribit_pipeline.engine.dataset_reads import table_of
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 from deribit_pipeline_tests.helpers.processes import name_warehouse
@@ -215,7 +214,7 @@ def test_any_dataset_is_exported_by_its_series(
         SeriesKind.CURRENCY: ("--series", "currency", "BTC"),
         SeriesKind.INDEX: ("--series", "index_name", "btc_usd"),
     }[dataset.series]
-    table = table_of(dataset)
+    table = dataset.table
     hold(sound, table, {column: series})
     prove(sound, dataset.name, series)
     asked = ("--dataset", dataset.name, option, series, *NEW_YEAR)

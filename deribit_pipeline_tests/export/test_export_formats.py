@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.datasets.market_tables import FUNDING_RATES
+from deribit_pipeline.datasets.funding_rates.table import TABLE as FUNDING_RATES
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.export.test_export import (
     BTC,

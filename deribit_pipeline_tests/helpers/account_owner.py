@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
-from deribit_pipeline.datasets.account.source import ACCOUNT_SOURCES, AccountSource
+from deribit_pipeline.datasets.account.source import AccountSource
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange, open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
@@ -68,8 +69,11 @@ class Owner:
         """What the account did by now, as `told` tells it."""
         now = self.sandbox.now_ms()
         account = self.sandbox.account.until(now)
-        histories = (account.entries, account.trades, account.settlements)
-        history = dict(zip(ACCOUNT_SOURCES, histories, strict=True))[source.dataset.name]
+        history = {
+            TRANSACTION_LOG: account.entries,
+            USER_TRADES: account.trades,
+            SETTLEMENT_HISTORY: account.settlements,
+        }[source.dataset]
         start, end = ms(first, 0), min(ms(last or first, 1_440), now + 1)
         return [
             json.dumps(row, sort_keys=True)

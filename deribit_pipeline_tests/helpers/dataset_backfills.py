@@ -7,8 +7,16 @@ from pathlib import Path
 
 import duckdb
 
-from deribit_pipeline.datasets import registry as datasets
+from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as account
+from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
+from deribit_pipeline.datasets.trades import TRADES
+from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
@@ -52,17 +60,17 @@ _INDEXES = ("btc_usd", "eth_usd")
 SOME = {
     some.dataset.name: some
     for some in (
-        Some(datasets.FUNDING_RATES, _INSTRUMENTS, 62, 300),
-        Some(datasets.VOLATILITY_INDEX, _CURRENCIES, 4, 30),
-        Some(datasets.TRADES, _INSTRUMENTS, 3, 25),
-        Some(datasets.CANDLES_REBUILT, _INSTRUMENTS, 2, 20, before=datasets.TRADES),
-        Some(datasets.SETTLEMENTS, _CURRENCIES, 6, 25),
-        Some(datasets.DELIVERY_PRICES, _INDEXES, 30, 1_500),
-        Some(datasets.HISTORICAL_VOLATILITY, _CURRENCIES, 20, 25),
-        Some(datasets.INDEX_PRICES, _INDEXES, 3, 3),
-        Some(datasets.TRANSACTION_LOG, _CURRENCIES, 20, 90),
-        Some(datasets.USER_TRADES, _CURRENCIES, 20, 90),
-        Some(datasets.SETTLEMENT_HISTORY, _CURRENCIES, 20, 90),
+        Some(FUNDING_RATES, _INSTRUMENTS, 62, 300),
+        Some(VOLATILITY_INDEX, _CURRENCIES, 4, 30),
+        Some(TRADES, _INSTRUMENTS, 3, 25),
+        Some(CANDLES_REBUILT, _INSTRUMENTS, 2, 20, before=TRADES),
+        Some(SETTLEMENTS, _CURRENCIES, 6, 25),
+        Some(DELIVERY_PRICES, _INDEXES, 30, 1_500),
+        Some(HISTORICAL_VOLATILITY, _CURRENCIES, 20, 25),
+        Some(INDEX_PRICES, _INDEXES, 3, 3),
+        Some(TRANSACTION_LOG, _CURRENCIES, 20, 90),
+        Some(USER_TRADES, _CURRENCIES, 20, 90),
+        Some(SETTLEMENT_HISTORY, _CURRENCIES, 20, 90),
     )
 }
 """By the dataset's name."""

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from deribit_pipeline.datasets.candles.writes import Provenance
-from deribit_pipeline.datasets.registry import FUNDING_RATES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.domain.rows import Columns, FetchedRows, keys_of, rows_hash, some_of
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.books import RowBook
-from deribit_pipeline.engine.dataset_reads import table_of
-from deribit_pipeline.engine.rows import Columns, FetchedRows, keys_of, rows_hash, some_of
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 DAY, NAME = date(2024, 1, 1), "BTC-PERPETUAL"
@@ -22,7 +21,7 @@ CAME = datetime(2024, 2, 1, tzinfo=UTC)
 def any_rows(dataset: Dataset, count: int) -> Columns:
     """Rows of any table, in the types that its columns have; every third value is null where one
     may be."""
-    table = table_of(dataset)
+    table = dataset.table
     numbers = np.arange(count)
     made: Columns = {}
     for column in table.columns_but(table.key[0]):

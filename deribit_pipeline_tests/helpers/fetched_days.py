@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from deribit_pipeline.domain.proofs import DatasetProof
+from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, ProvedRows, prove_rows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.engine.windowed_source import WindowedSource
 from deribit_pipeline.errors import DeribitError

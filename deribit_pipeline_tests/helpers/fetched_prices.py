@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.rows import FetchedRows, ProvedRows, prove_rows
+from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows
 from deribit_pipeline.engine.source import FailedDays, Source
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import date
 from typing import Any
 
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.source import TradesSource
+from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, ProvedRows, prove_rows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange

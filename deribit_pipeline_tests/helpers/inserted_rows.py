@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 
-from deribit_pipeline.warehouse.tables import Column, Table
+from deribit_pipeline.domain.tables import Column, Table
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 

@@ -11,10 +11,10 @@ import psycopg2
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.lake.attached import attachable
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import quoted
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import wire as parse
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.sandbox.exchange import MOST_CANDLES, STEPS, SandboxExchange
+from deribit_pipeline.sandbox.charts import MOST_CANDLES, STEPS
+from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 CHART = "public/get_tradingview_chart_data"

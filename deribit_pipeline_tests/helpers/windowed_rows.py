@@ -11,8 +11,8 @@ from deribit_pipeline.datasets.funding_rates.source import FundingRates
 from deribit_pipeline.datasets.funding_rates.wire import HISTORY
 from deribit_pipeline.datasets.volatility_index.source import VolatilityIndexCandles
 from deribit_pipeline.datasets.volatility_index.wire import DATA
+from deribit_pipeline.domain.rows import rows_hash
 from deribit_pipeline.domain.windows import to_ms
-from deribit_pipeline.engine.rows import rows_hash
 from deribit_pipeline.engine.windowed_source import WindowedSource
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deribit_pipeline.datasets.registry import CANDLES, FUNDING_RATES, TRADES, Selection
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.registry import Selection
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from deribit_pipeline.cli.main import exit_code
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.instruments_asset import instruments_asset, instruments_schedule
 from deribit_pipeline.defs.schedules import CRONS

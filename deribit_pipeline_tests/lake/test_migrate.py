@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from deribit_pipeline.datasets.market_tables import INSTRUMENTS
-from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS, TRADES
+from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import LAKE, Lake, ObjectStorage
+from deribit_pipeline.domain.proof_tables import DATASET_REVISIONS, FAILED_DAYS
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine import copies, migration
 from deribit_pipeline.engine.copies import Span, held_days
@@ -34,8 +35,8 @@ from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxE
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.proof_tables import DATASET_REVISIONS, FAILED_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
 from deribit_pipeline_tests.helpers.command_line import Command, commands

@@ -70,7 +70,7 @@ def a_series(proofs: list[DayProof], days: int = 1, name: str = "BTC") -> Series
 def test_each_held_day_is_a_cell_with_its_proof(
     command: Command, sandbox: SandboxExchange, settings: Settings, tmp_path: Path
 ) -> None:
-    sandbox.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
+    sandbox.charts.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
     command("backfill", *WEEK)
     page = tmp_path / "coverage.html"
     said = command("coverage", "--instruments", "BTC-PERPETUAL", "--html", str(page))

@@ -8,7 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
-from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, STEPS, SandboxExchange
+from deribit_pipeline.sandbox.charts import STEPS
+from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import FAULTS, rates_from
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings

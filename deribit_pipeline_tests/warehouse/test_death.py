@@ -11,8 +11,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import day_window, days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
@@ -21,7 +20,8 @@ from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.sandbox.exchange import CHART_NAMES, Reply, SandboxExchange
+from deribit_pipeline.sandbox.charts import CHART_NAMES
+from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
@@ -142,13 +142,13 @@ def interrupted(
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
     warehouse = Warehouse(settings.warehouse, settings.environment)
-    sandbox.lack("BTC-PERPETUAL", ms(8), ms(8, 7))
+    sandbox.charts.lack("BTC-PERPETUAL", ms(8), ms(8, 7))
     held = [date(2024, 4, 8), date(2024, 4, 9), date(2024, 4, 10)]
     ForegroundBackfill(opened(), warehouse).backfill(
         CANDLES[Resolution.MINUTE_1], Job("before", dict.fromkeys(NAMES, held))
     )
     clock.forward(timedelta(days=6))
-    sandbox.revise("BTC-PERPETUAL", ms(10, 3), 4.5)
+    sandbox.charts.revise("BTC-PERPETUAL", ms(10, 3), 4.5)
     charts, answer = [], sandbox.answer
 
     def noted(method: str, params: dict[str, str], token: str | None = None, **host: bool) -> Reply:
@@ -218,8 +218,8 @@ def test_death_at_a_moment_costs_nothing_that_was_proved(
 def test_death_while_days_are_asked_again_leaves_each_as_it_was_or_as_it_is(
     interrupted: Interrupted, moment: str, nth: int
 ) -> None:
-    interrupted.sandbox.find("BTC-PERPETUAL")
-    interrupted.sandbox.lack("BTC-PERPETUAL", ms(8), ms(8, 3))
+    interrupted.sandbox.charts.find("BTC-PERPETUAL")
+    interrupted.sandbox.charts.lack("BTC-PERPETUAL", ms(8), ms(8, 3))
     interrupted.kill_at(moment, nth, FORCED)
     interrupted.complete(FORCED)
 

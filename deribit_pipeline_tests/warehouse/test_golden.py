@@ -9,11 +9,11 @@ import pytest
 from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.candles.days import content_hash
 from deribit_pipeline.datasets.registry import DATASETS
+from deribit_pipeline.domain.rows import rows_hash
 from deribit_pipeline.domain.windows import day_window
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.engine.rows import rows_hash
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse

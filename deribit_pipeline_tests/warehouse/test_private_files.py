@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deribit_pipeline.datasets.registry import CANDLES, TRANSACTION_LOG
+from deribit_pipeline.datasets.account import TRANSACTION_LOG
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.engine import migration

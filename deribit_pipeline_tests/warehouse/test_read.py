@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.datasets.market_tables import FUNDING_RATES, TRADES, VOLATILITY_INDEX
+from deribit_pipeline.datasets.funding_rates.table import TABLE as FUNDING_RATES
+from deribit_pipeline.datasets.trades.table import TABLE as TRADES
+from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY_INDEX
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.errors import IncompleteDays, InputError
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers.inserted_rows import hold

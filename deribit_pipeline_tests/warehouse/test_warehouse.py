@@ -10,19 +10,18 @@ import duckdb
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.candles import table as candle_tables
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.candles.days import FetchedDay, prove
 from deribit_pipeline.datasets.candles.writes import Provenance, write_days
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Location
+from deribit_pipeline.domain.proof_tables import SERIES_PROOFS
 from deribit_pipeline.domain.proofs import ProvedDay
 from deribit_pipeline.domain.windows import day_window, moment64
 from deribit_pipeline.engine.series_proofs import written_sums
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.warehouse import schema
-from deribit_pipeline.warehouse.proof_tables import SERIES_PROOFS
 from deribit_pipeline.warehouse.warehouse import Warehouse, migrate
 from deribit_pipeline_tests.conftest import both_stores
 
@@ -262,7 +261,7 @@ def forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
         kind = "macro table" if view.parameters else "view"
         connection.execute(f"drop {kind} if exists {view.name}")
     for table in schema.TABLES:
-        if table not in candle_tables.TABLES and table is not schema.WAREHOUSE_INFO:
+        if table not in CANDLES[Resolution.MINUTE_1].tables and table is not schema.WAREHOUSE_INFO:
             connection.execute(f"drop table {table.name}")
 
 

@@ -1,1 +1,58 @@
-"""The dataset `account`."""
+"""One's own account: its log, its trades, its settlements; only where an API key is set."""
+
+from deribit_pipeline.datasets.account import table, views
+from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
+from deribit_pipeline.domain.schedule import daily
+from deribit_pipeline.domain.specification import CURRENCIES
+
+_PROVES = (
+    "your own account, only where an API key is set, which need only read: "
+    "`account:read trade:read`"
+)
+
+TRANSACTION_LOG = Dataset(
+    name="transaction_log",
+    label="transaction log",
+    rows="entries",
+    series=SeriesKind.CURRENCY,
+    currencies=CURRENCIES,
+    at="logged_at",
+    key=("id",),
+    table=table.TRANSACTION_LOG,
+    views=views.VIEWS,
+    source=f"{__name__}.source:TRANSACTION_LOG_SOURCE",
+    proves=_PROVES,
+    has_verdicts=True,
+    schedules=(daily("00:36"),),
+    group=Group.ACCOUNT,
+)
+
+USER_TRADES = Dataset(
+    name="user_trades",
+    label="own trades",
+    rows="trades",
+    series=SeriesKind.CURRENCY,
+    currencies=CURRENCIES,
+    at="traded_at",
+    key=("trade_id", "order_id"),
+    table=table.USER_TRADES,
+    source=f"{__name__}.source:USER_TRADES_SOURCE",
+    proves=_PROVES,
+    schedules=(daily("00:39"),),
+    group=Group.ACCOUNT,
+)
+
+SETTLEMENT_HISTORY = Dataset(
+    name="settlement_history",
+    label="own settlements",
+    rows="settlements",
+    series=SeriesKind.CURRENCY,
+    currencies=CURRENCIES,
+    at="settled_at",
+    key=("settled_at", "instrument_name", "type"),
+    table=table.SETTLEMENT_HISTORY,
+    source=f"{__name__}.source:SETTLEMENT_HISTORY_SOURCE",
+    proves=_PROVES,
+    schedules=(daily("00:42"),),
+    group=Group.ACCOUNT,
+)

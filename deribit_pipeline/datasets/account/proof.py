@@ -12,6 +12,7 @@ import numpy as np
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import Malformed
+from deribit_pipeline.domain.rows import Columns, count_of, keys_of, some_of
 from deribit_pipeline.domain.windows import (
     Moments,
     day_window,
@@ -22,7 +23,6 @@ from deribit_pipeline.domain.windows import (
     to_ms,
 )
 from deribit_pipeline.engine.following import are_same, in_order
-from deribit_pipeline.engine.rows import Columns, count_of, keys_of, some_of
 from deribit_pipeline.engine.settling import SETTLING
 
 DAYS_PER_WINDOW = 31

@@ -6,12 +6,13 @@ twice, every other time with the days around it, and a day is believed once two 
 
 import itertools
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
 
+from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.proof import (
     Bounds,
@@ -25,15 +26,14 @@ from deribit_pipeline.datasets.account.proof import (
     windows_of,
     with_neighbours,
 )
-from deribit_pipeline.datasets.registry import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.settlements.proof import MOST_A_SECOND
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
+from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of
 from deribit_pipeline.domain.windows import day_window, days_between, from_ms, to_ms
 from deribit_pipeline.engine.following import Progress, TooManyPages, new_rows, united, with_page
 from deribit_pipeline.engine.repeated_requests import agreed, once
-from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of
-from deribit_pipeline.engine.source import FailedDays, Source
+from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.session import Exchange
@@ -276,9 +276,3 @@ TRANSACTION_LOG_SOURCE = AccountSource(
 )
 USER_TRADES_SOURCE = AccountSource(USER_TRADES, methods.TRADES, ask_trades, calls=3)
 SETTLEMENT_HISTORY_SOURCE = AccountSource(SETTLEMENT_HISTORY, methods.SETTLEMENTS, ask_settlements)
-
-ACCOUNT_SOURCES: Mapping[str, Source] = {
-    source.dataset.name: source
-    for source in (TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE)
-}
-"""By the dataset's name."""

@@ -1,8 +1,8 @@
 """The tables of one's own account, filled only where an API key is set."""
 
-from deribit_pipeline.warehouse.tables import Column, Table
+from deribit_pipeline.domain.columns import CURRENCY
+from deribit_pipeline.domain.tables import Column, Table
 
-_CURRENCY = Column("currency", "varchar", "The currency, by Deribit's own name.")
 _TOLD = Column("told", "json", "The whole entry as the exchange told it, its names sorted.")
 _PRIVATE = "`told` holds what the exchange knows of you, such as user name and IP address."
 
@@ -20,7 +20,7 @@ TRANSACTION_LOG = Table(
     description="One row for each entry of the account's transaction log.",
     key=("currency", "id"),
     columns=(
-        _CURRENCY,
+        CURRENCY,
         Column("id", "bigint", "The exchange's id of the entry."),
         Column("logged_at", "timestamptz", "When.", "UTC"),
         Column("user_seq", "bigint", "The number of the entry within its user."),
@@ -55,7 +55,7 @@ USER_TRADES = Table(
     description="One row for each trade of the account, two where it traded with itself.",
     key=("currency", "trade_id", "order_id"),
     columns=(
-        _CURRENCY,
+        CURRENCY,
         Column("trade_id", "varchar", "The exchange's id of the trade."),
         Column("order_id", "varchar", "The id of the account's order."),
         Column("traded_at", "timestamptz", "When it was traded.", "UTC"),
@@ -85,7 +85,7 @@ SETTLEMENT_HISTORY = Table(
     description="One row for each settlement of a position of the account.",
     key=("currency", "settled_at", "instrument_name", "type"),
     columns=(
-        _CURRENCY,
+        CURRENCY,
         Column("settled_at", "timestamptz", "When it settled.", "UTC"),
         Column(
             "instrument_name",
@@ -108,5 +108,3 @@ SETTLEMENT_HISTORY = Table(
         "another row.",
     ),
 )
-
-TABLES = (TRANSACTION_LOG, USER_TRADES, SETTLEMENT_HISTORY)

@@ -1,6 +1,6 @@
 """What one's own account earned and paid, from complete days of its log."""
 
-from deribit_pipeline.warehouse.tables import View
+from deribit_pipeline.domain.tables import View
 
 DAILY_PNL = View(
     name="daily_pnl",

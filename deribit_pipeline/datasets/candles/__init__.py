@@ -1,1 +1,38 @@
-"""The dataset `candles`."""
+"""Candles, of each of the exchange's twelve resolutions."""
+
+from deribit_pipeline.datasets.candles import rules, table, volatility_views
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
+from deribit_pipeline.domain.schedule import Again, Due, daily, hourly, weekly
+
+# What is finer than all others is kept by itself; the others are there to be asked for.
+_SCHEDULES = {
+    Resolution.MINUTE_1: (
+        hourly(10, Due.TODAY),
+        daily("00:20", Due.LAST_WEEK, Again.PROVED_YESTERDAY),
+        weekly("01:40", Due.REPAIR, Again.PROVED_LAST_WEEK),
+    )
+}
+
+
+def _candles(resolution: Resolution) -> Dataset:
+    return Dataset(
+        name=f"candles_{resolution.label}",
+        label=f"{resolution.label} candles",
+        rows="candles",
+        series=SeriesKind.INSTRUMENT,
+        at="opened_at",
+        key=("opened_at",),
+        table=table.CANDLES,
+        more_tables=table.MORE_TABLES,
+        views=(*table.VIEWS, *volatility_views.VIEWS),
+        rules=tuple(rule for rule in rules.RULES if resolution in rule.resolutions),
+        source=f"{__name__}.source:SOURCE",
+        proves="every candle that opens on the day, of any of twelve resolutions",
+        schedules=_SCHEDULES.get(resolution, ()),
+        group=Group.CANDLES,
+        resolution=resolution,
+    )
+
+
+CANDLES = {resolution: _candles(resolution) for resolution in Resolution}

@@ -13,8 +13,8 @@ from deribit_pipeline.datasets.candles.requests import wanted
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck, DayProof, DayState, ProvedDay
+from deribit_pipeline.domain.verdicts import verdict_of, with_standing_verdict
 from deribit_pipeline.domain.windows import Moments, TimeWindow, moment64, without
-from deribit_pipeline.engine.verdicts import verdict_of, with_standing_verdict
 from deribit_pipeline.errors import DeribitBadPayload
 
 

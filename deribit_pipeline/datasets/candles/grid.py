@@ -9,10 +9,6 @@ from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import END_OF_TIME, Moments, TimeWindow, from_ms, moment64
 
-LATENCY = np.timedelta64(60_000, "ms")
-"""A row may come to be between the arrival of a request and its answer
-(assumption:candles-latency)."""
-
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = from_ms(0)
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from deribit_pipeline.datasets.candles.cross_check import Remark
-from deribit_pipeline.datasets.candles.grid import LATENCY, grid_of, life
+from deribit_pipeline.datasets.candles.grid import grid_of, life
 from deribit_pipeline.datasets.candles.requests import MOST_CANDLES, ChartRequest
 from deribit_pipeline.domain.candles import Candles, Resolution
-from deribit_pipeline.domain.windows import Moments, TimeWindow, moment64, without
+from deribit_pipeline.domain.windows import LATENCY, Moments, TimeWindow, moment64, without
 from deribit_pipeline.engine.settling import SETTLING
 from deribit_pipeline.errors import DeribitBadPayload
 

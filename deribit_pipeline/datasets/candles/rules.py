@@ -5,16 +5,8 @@ A query names its parameters: `$resolution`, `$minutes` (how long a candle lasts
 (those that are kept up to date) and `$today` (the day in UTC).
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Literal
-
-from deribit_pipeline.datasets.candles.reads import has_table
 from deribit_pipeline.domain.candles import Resolution
-from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.warehouse.place import Connection
+from deribit_pipeline.domain.rule import Rule
 
 PRICE_TOLERANCE = 1e-3
 """How far, relative to the price, volume_quote / volume_base may lie outside [low, high]. Amounts
@@ -25,78 +17,6 @@ BASE_ROUNDING, QUOTE_ROUNDING = 1e-8, 1e-4
 """How far, for each minute that is summed, volumes of two resolutions may differ: both round."""
 
 _NAMED = 24  # opening times in a row
-
-_PARAMETER = re.compile(r"\$(\w+)")
-_MINUTE = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule over the rows of a dataset; of candles, over those of one resolution, out of
-    `resolutions`. A breach is an ERROR where only this side is at fault and a WARN where the
-    exchange may be: `because` says why. A file of an older version without the `table` breaks
-    none."""
-
-    name: str
-    description: str
-    severity: Literal["ERROR", "WARN"]
-    because: str
-    query: str
-    resolutions: tuple[Resolution, ...] = tuple(Resolution)
-    table: str = ""
-
-    def parameters(self, dataset: Dataset, series: Sequence[str], today: date) -> dict[str, object]:
-        """The parameters that the query names; `series` are those that are kept up to date."""
-        values: dict[str, object] = {
-            "dataset": dataset.name,
-            "series": list(series),
-            "today": today,
-        }
-        if dataset.resolution is not None:
-            anchor = dataset.resolution.anchor
-            values |= {
-                "resolution": dataset.resolution.value,
-                "minutes": dataset.resolution.duration // _MINUTE,
-                "anchor": None if anchor is None else anchor // _MINUTE,
-            }
-        return {name: values[name] for name in _PARAMETER.findall(self.query)}
-
-    def sql(self, parameters: Mapping[str, object]) -> str:
-        """The query with its parameters written out, to be read and to be run by hand."""
-        return _PARAMETER.sub(lambda found: _literal(parameters[found[1]]), self.query).strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Breaches:
-    """The rows that break a rule: how many, and the first of them, their values as text."""
-
-    columns: tuple[str, ...]
-    first: list[tuple[str, ...]]
-    count: int
-
-
-def breaches(
-    connection: Connection, rule: Rule, parameters: Mapping[str, object], first: int = 10
-) -> Breaches:
-    """The rows that break a rule."""
-    if rule.table and not has_table(connection, rule.table):
-        return Breaches((), [], 0)
-    found = connection.sql(rule.query, params=dict(parameters))
-    rows = found.project("columns(*)::varchar").limit(first + 1).fetchall()
-    # Where all fit, which is nearly always, nothing need be run again to count them.
-    count = len(rows) if len(rows) <= first else found.aggregate("count(*)").fetchall()[0][0]
-    texts = [tuple("" if value is None else value for value in row) for row in rows[:first]]
-    return Breaches(tuple(found.columns), texts, count)
-
-
-def _literal(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
-    if isinstance(value, date):
-        return f"date '{value}'"
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
 _SETTLED = Rule(

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.candles.known import EVERYTHING, Known
 from deribit_pipeline.datasets.candles.reads import SERIES, VALUES, series_parameters
 from deribit_pipeline.datasets.candles.rollup import ROLLED
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow

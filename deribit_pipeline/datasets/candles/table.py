@@ -1,25 +1,14 @@
 """The tables and views of candles."""
 
-from deribit_pipeline.warehouse.tables import CROSS_CHECK, PROOF_HASH, Column, Table, View
+from deribit_pipeline.domain.columns import INSTRUMENT, OPENED_AT, VALUES
+from deribit_pipeline.domain.tables import CROSS_CHECK, PROOF_HASH, Column, Table, View
 
 _CHART = "public/get_tradingview_chart_data"
 
-INSTRUMENT = Column("instrument_name", "varchar", "The instrument, by Deribit's own name.")
 _RESOLUTION = Column(
     "resolution", "varchar", "A candle's length in Deribit's spelling: minutes, or 1D."
 )
 _DAY = Column("day", "date", "The day on which the candles open.", "UTC")
-OPENED_AT = Column(
-    "opened_at", "timestamptz", "When the candle opens; the key is the opening.", "UTC"
-)
-VALUES = (
-    Column("open", "double", "Price of the first trade of the candle.", "quote currency"),
-    Column("high", "double", "Highest price traded.", "quote currency"),
-    Column("low", "double", "Lowest price traded.", "quote currency"),
-    Column("close", "double", "Price of the last trade of the candle.", "quote currency"),
-    Column("volume_base", "double", "Amount traded: the exchange's `volume`.", "base currency"),
-    Column("volume_quote", "double", "Value traded: the exchange's `cost`.", "quote currency"),
-)
 RUN_ID = Column("run_id", "varchar", "The Dagster run that wrote the row.")
 
 CANDLES = Table(
@@ -169,5 +158,5 @@ from candle_revisions
 where held_from <= cast(moment as timestamptz) and replaced_at > cast(moment as timestamptz)""",
 )
 
-TABLES = (CANDLES, CANDLE_DAYS, CANDLE_GAPS, CANDLE_REVISIONS, CANDLE_ARRIVALS)
+MORE_TABLES = (CANDLE_DAYS, CANDLE_GAPS, CANDLE_REVISIONS, CANDLE_ARRIVALS)
 VIEWS = (COMPLETE_CANDLES, CANDLES_AS_OF)

@@ -4,7 +4,7 @@ Formulas, sources, annualisation and what is left out: docs/volatility.md. Time 
 minutes since 1970-01-01 00:00 UTC, so that the time zone of a session does not matter.
 """
 
-from deribit_pipeline.warehouse.tables import View
+from deribit_pipeline.domain.tables import View
 
 _SPAN = ("since := '-infinity'", "until := 'infinity'")
 

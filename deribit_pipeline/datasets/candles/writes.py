@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.reads import SERIES, VALUES, series_parameters
 from deribit_pipeline.datasets.candles.table import CANDLE_DAYS
-from deribit_pipeline.datasets.registry import CANDLES
 from deribit_pipeline.domain.candles import CANDLE_VALUES, Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DayProof, ProvedDay

@@ -1,179 +1,8 @@
-"""One-minute candles made of trades, beside those that the exchange tells.
+"""What must hold of candles made of trades: a query for the rows that break it."""
 
-Whether the exchange counts block trades and legs of combos in its candles is not known
-(assumption:candles-blocks): a candle differs only where it does so however they are counted.
-"""
-
-from dataclasses import dataclass
-from datetime import date
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from deribit_pipeline.datasets.candles.rules import BASE_ROUNDING, QUOTE_ROUNDING, Rule
-from deribit_pipeline.datasets.candles_rebuilt.former_trades import former_day
-from deribit_pipeline.domain.candles import CANDLE_VALUES
-from deribit_pipeline.domain.specification import COMBO, INVERSE
-from deribit_pipeline.domain.windows import day_window
-from deribit_pipeline.warehouse.place import Connection
-
-# A dated instrument expires at 08:00 UTC on the day that its name ends with, or has before the
-# strike; what never does is far from any day.
-_EXPIRY = r"-([0-9]{1,2}[A-Z]{3}[0-9]{2})(?:[-_]|$)"
-
-
-_WHOLE = "(0, true, true)"
-_WAYS = f"{_WHOLE}, (1, false, true), (2, true, false), (3, false, false)"
-"""Ways of counting: a number, and whether block trades are counted in and legs of combos."""
-
-
-_STEPS = f"""
-wanted as (WANTED
-), tape as (TAPE
-), ways as (
-    from (values WAYS) as ways(way, has_blocks, has_combos)
-), spans as (
-    select instrument_name, way, has_blocks, has_combos,
-           day - date '1970-01-01' as day_number,
-           least(
-               day_number * 1440 + 1440,
-               epoch_ms(
-                   try_strptime(regexp_extract(instrument_name, '{_EXPIRY}', 1), '%d%b%y')
-               ) // 60000 + 480
-           ) as ends,
-           regexp_matches(instrument_name, '{INVERSE}') as is_inverse,
-           regexp_matches(instrument_name, '{COMBO}') as is_combo
-    from wanted, ways
-), traded as (
-    select spans.instrument_name, day_number, way, epoch_ms(traded_at) // 60000 as minute,
-           arg_min(price, trade_seq) as open, max(price) as high, min(price) as low,
-           arg_max(price, trade_seq) as close,
-           bool_or(is_combo) or min(price) <= 0 as is_unpriced,
-           if(is_unpriced, null, round(sum(if(is_inverse, amount / price, amount)), 8))
-               as volume_base,
-           if(is_unpriced, null, round(sum(if(is_inverse, amount, amount * price)), 8))
-               as volume_quote,
-           count(*) as trades
-    from tape
-    join spans
-      on spans.instrument_name = tape.instrument_name
-     and day_number = epoch_ms(traded_at) // 86400000
-     and (block_trade_id is null or has_blocks) and (combo_id is null or has_combos)
-    group by all
-), former as (
-    select spans.instrument_name, day_number, way, has_blocks, has_combos,
-           max(day - date '1970-01-01') as last_traded
-    from spans
-    join dataset_days as proofs
-      on proofs.dataset = 'trades' and proofs.series = spans.instrument_name
-     and proofs.day - date '1970-01-01' < day_number
-     and proofs.state = 'complete' and proofs.received > 0
-    group by all
-), earlier as (
-    select former.instrument_name, former.day_number, way, arg_max(price, trade_seq) as close
-    from former
-    join tape
-      on tape.instrument_name = former.instrument_name
-     and epoch_ms(traded_at) // 86400000 = last_traded
-     and (block_trade_id is null or has_blocks) and (combo_id is null or has_combos)
-    where former.day_number - last_traded - 1 = (
-        select count(*) from dataset_days as proofs
-        where proofs.dataset = 'trades' and proofs.series = former.instrument_name
-          and proofs.day - date '1970-01-01' > last_traded
-          and proofs.day - date '1970-01-01' < former.day_number
-          and proofs.state = 'complete'
-    )
-    group by all
-), minutes as (
-    select instrument_name, day_number, way, is_combo,
-           unnest(range(day_number * 1440, ends)) as minute
-    from spans
-), made as (
-    select instrument_name, way, make_timestamptz(minute * 60000000) as opened_at,
-           coalesce(
-               last_value(traded.close ignore nulls) over (
-                   partition by instrument_name, day_number, way order by minute
-                   rows between unbounded preceding and current row
-               ),
-               earlier.close
-           ) as last_close,
-           coalesce(open, last_close) as open, coalesce(high, last_close) as high,
-           coalesce(low, last_close) as low, last_close as close,
-           if(trades is null and not is_combo, 0, volume_base) as volume_base,
-           if(trades is null and not is_combo, 0, volume_quote) as volume_quote,
-           coalesce(trades, 0) as trades
-    from minutes
-    left join traded using (instrument_name, day_number, way, minute)
-    left join earlier using (instrument_name, day_number, way)
-    qualify last_close is not null
-)"""
-
-
-def _made_of(wanted: str, tape: str, ways: str) -> str:
-    """The steps of a query from `wanted`, a query for instruments and days, and `tape`, one for
-    the trades of at least these days, to `made`: the candles as the trades make them, each way of
-    counting by itself. Days and minutes are counted from 1970, for that is fast.
-
-    A minute without a trade repeats the last close. That of the day before is known where every
-    day from its trade on is complete; minutes before the first trade that is known are not made.
-    """
-    return _STEPS.replace("WANTED", wanted).replace("TAPE", tape).replace("WAYS", ways)
-
-
-def _differences(told: str, made: str) -> str:
-    """An expression that says where a candle told by the exchange differs from one made here."""
-    prices = [
-        f"if({told}.{name} <> {made}.{name}, "
-        f"format('{name} {{}}, of trades {{}}', {told}.{name}, {made}.{name}), null)"
-        for name in ("open", "high", "low", "close")
-    ]
-    # Either is rounded, and neither is exact as a double.
-    volumes = [
-        f"if(abs({told}.{name} - {made}.{name}) > {1.5 * rounding} + 1e-12 * abs({told}.{name}), "
-        f"format('{name} {{}}, of trades {{}}', {told}.{name}, {made}.{name}), null)"
-        for name, rounding in (("volume_base", BASE_ROUNDING), ("volume_quote", QUOTE_ROUNDING))
-    ]
-    return f"concat_ws('; ', {', '.join([*prices, *volumes])})"
-
-
-_DAY = "select $instrument_name as instrument_name, cast($day as date) as day"
-_TRADES = """
-    from trades
-    where instrument_name = $instrument_name and traded_at >= $start and traded_at < $end"""
-
-_MADE = f"""
-with {_made_of(_DAY, _TRADES, _WHOLE)}
-select epoch_ms(opened_at) as opened_at, {", ".join(CANDLE_VALUES)}, trades
-from made
-order by opened_at"""
-
-
-_COMPARED = f"""
-with STEPS, compared as (
-    select made.opened_at, way, {_differences("told", "made")} as differences
-    from made
-    join candles as told
-      on told.instrument_name = made.instrument_name and told.resolution = '1'
-     and told.opened_at = made.opened_at
-    where told.instrument_name = $instrument_name
-)
-select strftime(timezone('UTC', opened_at), '%H:%M') as minute,
-       arg_min(differences, (differences <> '', way)) as differences
-from compared
-group by all
-order by minute"""
-
-
-def _compared(ways: str) -> str:
-    """A query for each candle of a day that both have: its minute and what differs, counted in the
-    way in which least does."""
-    return _COMPARED.replace("STEPS", _made_of(_DAY, _TRADES, ways))
-
-
-_MINUTES = f"""
-with {_made_of(_DAY, _TRADES, _WHOLE)}
-select minute * 60000 as opened_at from minutes order by minute"""
+from deribit_pipeline.datasets.candles.rules import BASE_ROUNDING, QUOTE_ROUNDING
+from deribit_pipeline.datasets.candles_rebuilt.queries import WAYS, differences_of, made_of
+from deribit_pipeline.domain.rule import Rule
 
 _DIFFERING_DAYS = "select distinct instrument_name, day from differing"
 _TRADES_OF_ALL = """
@@ -182,7 +11,7 @@ _TRADES_OF_ALL = """
 
 _DIFFERING = f"""
 select made.instrument_name, cast(timezone('UTC', made.opened_at) as date) as day, made.opened_at,
-       {_differences("told", "made")} as differences
+       {differences_of("told", "made")} as differences
 from candles_rebuilt as made
 join candles as told
   on told.instrument_name = made.instrument_name and told.resolution = '1'
@@ -199,13 +28,13 @@ AGREES = Rule(
     because="both are what the exchange told, at different times",
     query=f"""
 with differing as ({_DIFFERING}
-), {_made_of(_DIFFERING_DAYS, _TRADES_OF_ALL, _WAYS)}, agreeing as (
+), {made_of(_DIFFERING_DAYS, _TRADES_OF_ALL, WAYS)}, agreeing as (
     select made.instrument_name, made.opened_at
     from made
     join candles as told
       on told.instrument_name = made.instrument_name and told.resolution = '1'
      and told.opened_at = made.opened_at
-    where {_differences("told", "made")} = ''
+    where {differences_of("told", "made")} = ''
 )
 select instrument_name, opened_at, differences
 from differing
@@ -214,54 +43,3 @@ order by instrument_name, opened_at""",
 )
 
 RULES = (AGREES,)
-"""What must hold of `candles_rebuilt`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How many candles of a day both have, and which differ: minute and what, in order."""
-
-    compared: int
-    differing: list[tuple[str, str]]
-
-
-def made_candles(
-    connection: Connection, instrument_name: str, day: date
-) -> dict[str, NDArray[Any]]:
-    """The candles of a day as its trades make them, by column of the table `candles_rebuilt`."""
-    parameters = _parameters(connection, instrument_name, day)
-    rows = connection.execute(_MADE, parameters).fetchnumpy()
-    return {
-        "opened_at": rows["opened_at"].astype("datetime64[ms]"),
-        **{name: np.ma.filled(rows[name].astype(float), np.nan) for name in CANDLE_VALUES},
-        "trades": rows["trades"].astype(np.int64),
-    }
-
-
-def minutes(connection: Connection, instrument_name: str, day: date) -> NDArray[Any]:
-    """When the candles of a day open, up to the expiry."""
-    parameters = _parameters(connection, instrument_name, day)
-    rows = connection.execute(_MINUTES, parameters).fetchnumpy()
-    return np.asarray(rows["opened_at"]).astype("datetime64[ms]")
-
-
-def comparison(connection: Connection, instrument_name: str, day: date) -> Comparison:
-    """The candles of a day as its trades make them, held against those that the exchange told."""
-    parameters = _parameters(connection, instrument_name, day)
-    for ways in (_WHOLE, _WAYS):  # that all are counted in is most likely, and far less work
-        rows = connection.execute(_compared(ways), parameters).fetchall()
-        differing = [(minute, said) for minute, said in rows if said]
-        if not differing:
-            break
-    return Comparison(len(rows), differing)
-
-
-def _parameters(connection: Connection, instrument_name: str, day: date) -> dict[str, object]:
-    """Instrument and day, and the time of the trades that its candles are made of."""
-    former = former_day(connection, instrument_name, day)
-    return {
-        "instrument_name": instrument_name,
-        "day": day,
-        "start": day_window(former).start,
-        "end": day_window(day).end,
-    }

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import date
 
 from deribit_pipeline.datasets.candles_rebuilt import former_trades
-from deribit_pipeline.datasets.candles_rebuilt import rules as rebuilt
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.candles_rebuilt import made as rebuilt
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
-from deribit_pipeline.engine import dataset_reads as datasets
-from deribit_pipeline.engine.rows import FetchedRows, count_of, some_of
+from deribit_pipeline.domain.rows import FetchedRows, count_of, some_of
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import IncompleteTrades
 from deribit_pipeline.exchange.session import Exchange
@@ -84,3 +84,6 @@ def _incomplete(name: str, day: date, proof: DatasetProof | None) -> IncompleteT
         method="candles of trades",
         params={"instrument_name": name, "day": day},
     )
+
+
+SOURCE = RebuiltCandles()

@@ -1,1 +1,20 @@
-"""The dataset `delivery_prices`."""
+"""The prices at which the contracts of an index are delivered, day by day."""
+
+from deribit_pipeline.datasets.delivery_prices.rules import RULES
+from deribit_pipeline.datasets.delivery_prices.table import TABLE
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.schedule import daily
+
+DELIVERY_PRICES = Dataset(
+    name="delivery_prices",
+    label="delivery prices",
+    rows="prices",
+    series=SeriesKind.INDEX,
+    at="delivery_date",
+    key=("delivery_date",),
+    table=TABLE,
+    rules=RULES,
+    source=f"{__name__}.source:SOURCE",
+    proves="one price a day",
+    schedules=(daily("00:27"),),
+)

@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from deribit_pipeline.domain.malformed import Malformed
+from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of, differences, some_of
 from deribit_pipeline.domain.windows import from_ms, moment64
-from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of, differences, some_of
 from deribit_pipeline.engine.settling import SETTLING, is_settled
 
 # Contracts that expire on a day do so at 08:00 UTC.

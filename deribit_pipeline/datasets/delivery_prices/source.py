@@ -9,6 +9,7 @@ from itertools import cycle
 
 import numpy as np
 
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.delivery_prices.proof import (
     DeliveryPrices,
     are_alike,
@@ -18,13 +19,12 @@ from deribit_pipeline.datasets.delivery_prices.proof import (
     require_page,
     require_total,
 )
-from deribit_pipeline.datasets.registry import DELIVERY_PRICES
 from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES
 from deribit_pipeline.datasets.settlements.delivered import settled_at
 from deribit_pipeline.datasets.settlements.deliveries import delivery_checked
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
+from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of, joined_rows
 from deribit_pipeline.engine.repeated_requests import agreed, expectations, insisted, once
-from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of, joined_rows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
@@ -130,3 +130,6 @@ def _settled_at(
 ) -> dict[date, list[float]]:
     with warehouse.reading() as connection:
         return settled_at(connection, index_name, min(days), max(days))
+
+
+SOURCE = DeliveryPricesSource()

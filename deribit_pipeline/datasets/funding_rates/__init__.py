@@ -1,1 +1,24 @@
-"""The dataset `funding_rates`."""
+"""Funding rates of perpetuals, hour by hour."""
+
+from deribit_pipeline.datasets.funding_rates.rules import RULES
+from deribit_pipeline.datasets.funding_rates.table import TABLE
+from deribit_pipeline.datasets.funding_rates.views import VIEWS
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.schedule import daily
+
+FUNDING_RATES = Dataset(
+    name="funding_rates",
+    label="funding rates",
+    rows="hours",
+    series=SeriesKind.INSTRUMENT,
+    is_of_perpetuals=True,
+    at="funded_at",
+    key=("funded_at",),
+    table=TABLE,
+    views=VIEWS,
+    rules=RULES,
+    source=f"{__name__}.source:SOURCE",
+    proves="its 24 hours; the view `funding` has yearly rates, `cumulative_funding(…)` what a "
+    "position paid",
+    schedules=(daily("00:12"),),
+)

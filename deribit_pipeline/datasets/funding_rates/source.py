@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates import wire as funding
-from deribit_pipeline.datasets.registry import FUNDING_RATES
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow, day_window
 from deribit_pipeline.engine.cadence import Cadence
@@ -78,3 +78,6 @@ async def _listing(
     if is_whole and _is_perpetual(instrument):
         return instrument
     return await agreed_listing(exchange, warehouse, name)
+
+
+SOURCE = FundingRates()

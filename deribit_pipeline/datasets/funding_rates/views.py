@@ -8,7 +8,7 @@ that at the beginning of the hour: with it, eight hours of `interest_1h` make th
 is likely, and not shown.
 """
 
-from deribit_pipeline.warehouse.tables import View
+from deribit_pipeline.domain.tables import View
 
 FUNDING = View(
     name="funding",

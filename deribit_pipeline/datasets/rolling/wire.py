@@ -11,22 +11,13 @@ import numpy as np
 from deribit_pipeline.domain.malformed import Malformed
 from deribit_pipeline.domain.windows import day_window, to_ms
 from deribit_pipeline.exchange import shapes
-from deribit_pipeline.exchange.entries import Rows, readable
+from deribit_pipeline.exchange.entries import Readings, Rows, pairs, readable
 from deribit_pipeline.exchange.methods import Methods, Told
 
 MOST_DELIVERY_PRICES = 1_000
 """How many delivery prices an answer holds at most (assumption:pages-most)."""
 
 _DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Readings:
-    """The rows of one answer in the order they came, by the table's columns, and those that cannot
-    be read."""
-
-    rows: Rows
-    malformed: tuple[Malformed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,12 +80,12 @@ def delivery_prices(answer: object) -> DeliveryPage:
 
 def historical_volatility(answer: object) -> Readings:
     """The hours of `public/get_historical_volatility`, in percent a year."""
-    return _pairs("measured_at", "volatility", answer)
+    return pairs("measured_at", "volatility", answer)
 
 
 def index_chart(answer: object) -> Readings:
     """The points of `public/get_index_chart_data`, in quote currency."""
-    return _pairs("priced_at", "price", answer)
+    return pairs("priced_at", "price", answer)
 
 
 def index_price_names(answer: object) -> list[str]:
@@ -114,23 +105,6 @@ def _deliveries(entries: Sequence[Any]) -> Rows:
 
 def _delivered_ms(entry: Any) -> int:
     return to_ms(day_window(_day(shapes.mapping(entry).get("date"))).start)
-
-
-def _pairs(at: str, name: str, answer: object) -> Readings:
-    """Rows of a moment and a number each."""
-
-    def read(rows: Sequence[Any]) -> Rows:
-        moments = [_moment(row) for row in rows]
-        numbers = shapes.numbers("value", [row[1] for row in rows])
-        return {at: np.array(moments, "datetime64[ms]"), name: numbers}
-
-    return Readings(*readable(shapes.array(answer), read, _moment))
-
-
-def _moment(row: Any) -> int:
-    if not isinstance(row, list) or len(row) != 2:
-        raise ValueError("each row must be a moment and a number")
-    return shapes.milliseconds("timestamp", row[0])
 
 
 def _day(text: object) -> date:

@@ -4,12 +4,10 @@ that name them."""
 from datetime import date
 
 from deribit_pipeline.datasets.candles.reads import has_table
-from deribit_pipeline.datasets.market_tables import DELIVERY_PRICES, SETTLEMENTS
+from deribit_pipeline.datasets.delivery_prices.table import TABLE as DELIVERY_PRICES
+from deribit_pipeline.datasets.settlements.table import TABLE as SETTLEMENTS
+from deribit_pipeline.domain.specification import INDEX_OF
 from deribit_pipeline.warehouse.place import Connection
-
-INDEX_OF = """lower(split_part(instrument_name, '-', 1)
-    || if(contains(split_part(instrument_name, '-', 1), '_'), '', '_usd'))"""
-"""The price index of an instrument, by its name: btc_usd of BTC-25SEP26."""
 
 
 def delivery_prices(

@@ -13,8 +13,8 @@ import numpy as np
 
 from deribit_pipeline.datasets.registry import index_of
 from deribit_pipeline.domain.proofs import CrossCheck
+from deribit_pipeline.domain.rows import FetchedRows, some_of
 from deribit_pipeline.domain.windows import day_window, moment64
-from deribit_pipeline.engine.rows import FetchedRows, some_of
 
 AT_DELIVERY = ("delivery", "exercise")
 """The types of settlements that name the delivery price itself."""

@@ -12,11 +12,11 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 
-from deribit_pipeline.datasets.registry import SETTLEMENTS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.malformed import Malformed
+from deribit_pipeline.domain.rows import Columns, Keys, count_of, differences, keys_of, some_of
 from deribit_pipeline.domain.windows import day_window, moment64
 from deribit_pipeline.engine.following import in_order
-from deribit_pipeline.engine.rows import Columns, Keys, count_of, differences, keys_of, some_of
 
 Moment = np.datetime64
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from deribit_pipeline.datasets.registry import SETTLEMENTS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.delivered import delivery_prices
 from deribit_pipeline.datasets.settlements.deliveries import settlements_checked
 from deribit_pipeline.datasets.settlements.proof import (
@@ -33,10 +33,10 @@ from deribit_pipeline.datasets.settlements.wire import (
     SettlementsPage,
 )
 from deribit_pipeline.domain.malformed import malformed_of
+from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import day_window, days_between, moment64, spans_of
 from deribit_pipeline.engine.following import Progress, in_order, with_page
 from deribit_pipeline.engine.repeated_requests import expectations, insisted, once
-from deribit_pipeline.engine.rows import Columns, FetchedRows, count_of, joined_rows, some_of
 from deribit_pipeline.engine.settling import SETTLING, is_settled
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
@@ -281,3 +281,6 @@ def _smaller(count: int) -> int:
 def _fewer(count: int) -> int:
     """How many settlements a page holds that is to end elsewhere."""
     return max(1, count * 9 // 10)
+
+
+SOURCE = SettlementsSource()

@@ -1,1 +1,21 @@
-"""The dataset `trades`."""
+"""Every trade of an instrument, by its number."""
+
+from deribit_pipeline.datasets.trades.table import TABLE
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.schedule import daily
+
+TRADES = Dataset(
+    name="trades",
+    label="trades",
+    rows="trades",
+    series=SeriesKind.INSTRUMENT,
+    at="traded_at",
+    key=("trade_seq",),
+    table=TABLE,
+    source=f"{__name__}.source:SOURCE",
+    proves="a sequence of trade numbers without a hole, from before midnight to after midnight",
+    schedules=(daily("01:18"),),
+    # Nobody should find a million trades a day on his disk for having switched schedules on.
+    is_scheduled_by_hand=True,
+    is_bulky=True,
+)

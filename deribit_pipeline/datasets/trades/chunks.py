@@ -22,7 +22,7 @@ from deribit_pipeline.datasets.trades.values import (
     unique_rows,
 )
 from deribit_pipeline.datasets.trades.wire import MalformedTrade, TradesPage
-from deribit_pipeline.engine.rows import Columns, count_of, joined_rows, some_of
+from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.methods import Told
 

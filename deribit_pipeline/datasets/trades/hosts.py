@@ -13,9 +13,9 @@ from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.proof import NO_TRADES
 from deribit_pipeline.datasets.trades.values import unique_rows
 from deribit_pipeline.datasets.trades.wire import TradesPage
+from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import ONE_DAY, from_moment64, from_ms, moment64
 from deribit_pipeline.engine.repeated_requests import insisted
-from deribit_pipeline.engine.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.errors import DeribitBadPayload, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import Told

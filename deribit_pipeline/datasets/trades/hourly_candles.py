@@ -30,9 +30,9 @@ from deribit_pipeline.datasets.trades.values import impossible, out_of_order, un
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck
+from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, from_moment64, moment64
 from deribit_pipeline.engine.repeated_requests import insisted
-from deribit_pipeline.engine.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.client import DeribitClient
 

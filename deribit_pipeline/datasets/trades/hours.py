@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain.candles import CANDLE_VALUES, Candles
+from deribit_pipeline.domain.rows import Columns, count_of, some_of
 from deribit_pipeline.domain.specification import is_inverse
 from deribit_pipeline.domain.windows import Moments
-from deribit_pipeline.engine.rows import Columns, count_of, some_of
 
 Way = tuple[bool, bool]
 """Whether block trades are counted, and whether legs of combos are."""

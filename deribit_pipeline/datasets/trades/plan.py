@@ -14,8 +14,8 @@ from deribit_pipeline.datasets.trades.hosts import HINTS, Newest, TradeHosts
 from deribit_pipeline.datasets.trades.proof import NO_TRADES
 from deribit_pipeline.datasets.trades.values import MARGIN, out_of_order, unique_rows
 from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.rows import Columns, count_of, joined_rows
 from deribit_pipeline.domain.windows import day_window, from_moment64
-from deribit_pipeline.engine.rows import Columns, count_of, joined_rows
 
 LATE = timedelta(minutes=1)
 """How long after midnight trades of the day before may still be published for the first time."""

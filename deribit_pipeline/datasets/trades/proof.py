@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.datasets.trades.values import MARGIN as MARGIN
 from deribit_pipeline.datasets.trades.values import are_in_order
+from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_rows, some_of
 from deribit_pipeline.domain.windows import ONE_DAY
-from deribit_pipeline.engine.rows import Columns, count_of, differences, joined_rows, some_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError
 
 NO_TRADES: Columns = {

@@ -17,8 +17,8 @@ from deribit_pipeline.datasets.trades.plan import Span, planned
 from deribit_pipeline.datasets.trades.proof import MARGIN, NO_TRADES, Chunk, CutDay, DayCutter
 from deribit_pipeline.datasets.trades.proof import chunks as pieces_of
 from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.rows import FetchedRows, count_of
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
-from deribit_pipeline.engine.rows import FetchedRows, count_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange
@@ -179,3 +179,6 @@ def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedRows | Fai
         verdict=witnessed.verdict,
         cross_check=witnessed.cross_check,
     )
+
+
+SOURCE = TradesSource()

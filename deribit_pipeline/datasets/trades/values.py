@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_rows, some_of
 from deribit_pipeline.domain.windows import Moments
-from deribit_pipeline.engine.rows import Columns, count_of, differences, joined_rows, some_of
 
 MARGIN = 100
 """How far, in numbers, times may be out of order: the most is assumption:trades-order,

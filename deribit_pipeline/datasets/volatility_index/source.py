@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from deribit_pipeline.datasets.registry import VOLATILITY_INDEX
+from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.datasets.volatility_index import wire as volatility_index
+from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow
 from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.grid_windows import Lane
-from deribit_pipeline.engine.rows import Columns
 from deribit_pipeline.engine.window_pages import Ask
 from deribit_pipeline.engine.windowed_source import Lanes, WindowedSource
 from deribit_pipeline.engine.witness import HoursOfMinutes
@@ -76,3 +76,6 @@ def _ask(exchange: Exchange, cadence: Cadence, currency: str) -> Ask:
         return replace(told, said=_labelled(cadence, told.said))
 
     return ask
+
+
+SOURCE = VolatilityIndexCandles()

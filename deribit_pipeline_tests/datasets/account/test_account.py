@@ -7,21 +7,19 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.account import USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.proof import Bounds
 from deribit_pipeline.datasets.account.source import (
-    ACCOUNT_SOURCES,
     SETTLEMENT_HISTORY_SOURCE,
     TRANSACTION_LOG_SOURCE,
     USER_TRADES_SOURCE,
     AccountSource,
     ask_trades,
 )
-from deribit_pipeline.datasets.registry import USER_TRADES
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.dataset_reads import table_of
-from deribit_pipeline.engine.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.sandbox.exchange import TOKEN_LIFE, SandboxExchange
 from deribit_pipeline.sandbox.market import DAY, MINUTE
@@ -48,7 +46,7 @@ DAY_IN_MARCH = date(2024, 3, 27)
 SOURCES: list[AccountSource] = [
     TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE,
 ]  # fmt: skip
-OF_EACH = pytest.mark.parametrize("source", SOURCES, ids=list(ACCOUNT_SOURCES))
+OF_EACH = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.dataset.name)
 
 
 @pytest.fixture
@@ -75,7 +73,7 @@ def test_every_row_of_every_day_comes(owner: Owner, source: AccountSource) -> No
 def test_rows_have_the_columns_of_their_table(owner: Owner, source: AccountSource) -> None:
     (day,) = owner.days(source, BUSY)
     kinds = {"varchar": "O", "json": "O", "bigint": "i", "double": "f", "timestamptz": "M"}
-    columns = table_of(source.dataset).columns_but("currency")
+    columns = source.dataset.table.columns_but("currency")
     assert list(day.rows) == [column.name for column in columns]
     assert [values.dtype.kind for values in day.rows.values()] == [
         kinds[column.type] for column in columns
@@ -107,7 +105,7 @@ def test_an_empty_day_is_confirmed_with_the_days_around_it(
 @pytest.mark.parametrize(
     ("source", "name"),
     list(zip(SOURCES, ("logs", "trades", "settlements"), strict=True)),
-    ids=list(ACCOUNT_SOURCES),
+    ids=[source.dataset.name for source in SOURCES],
 )
 def test_a_row_that_one_answer_lacks_is_not_lost(
     owner: Owner, source: AccountSource, name: str

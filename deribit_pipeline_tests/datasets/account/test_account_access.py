@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.source import (
     SETTLEMENT_HISTORY_SOURCE,
@@ -16,7 +17,6 @@ from deribit_pipeline.datasets.account.source import (
     USER_TRADES_SOURCE,
     AccountSource,
 )
-from deribit_pipeline.datasets.registry import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.engine.connectivity import probes
 from deribit_pipeline.engine.reach import within_reach
 from deribit_pipeline.engine.source import FailedDays

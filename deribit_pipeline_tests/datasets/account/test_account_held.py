@@ -9,7 +9,6 @@ import pytest
 
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.source import (
-    ACCOUNT_SOURCES,
     SETTLEMENT_HISTORY_SOURCE,
     TRANSACTION_LOG_SOURCE,
     USER_TRADES_SOURCE,
@@ -17,8 +16,8 @@ from deribit_pipeline.datasets.account.source import (
 )
 from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.engine.books import RowBook
-from deribit_pipeline.engine.rows import count_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.settings import Settings
@@ -53,7 +52,7 @@ def rows(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     "source",
     [TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE],
-    ids=list(ACCOUNT_SOURCES),
+    ids=lambda source: source.dataset.name,
 )
 def test_what_was_told_is_held_and_a_second_time_changes_nothing(
     owner: Owner, warehouse: Warehouse, source: AccountSource

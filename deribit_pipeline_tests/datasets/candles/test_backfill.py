@@ -145,7 +145,7 @@ def test_a_local_clock_that_is_hours_wrong_changes_nothing_but_a_warning(
 def test_an_unknown_anchor_is_taken_as_it_comes(
     pipeline: Pipeline, sandbox: SandboxExchange, resolution: str, anchor: int
 ) -> None:
-    sandbox.anchor = anchor * 3_600_000
+    sandbox.charts.anchor = anchor * 3_600_000
     outcome = pipeline.backfill(date(2018, 8, 12), date(2018, 8, 20), resolution)
     assert outcome.failures == {}
     assert outcome.days_by_state[DayState.COMPLETE] >= 6
@@ -168,7 +168,7 @@ def test_what_the_exchange_revises_is_kept_both_ways(
     [(before,)] = pipeline.rows(
         "select volume_base from candles where minute(opened_at) = 5 and hour(opened_at) = 0"
     )
-    sandbox.revise("BTC-PERPETUAL", ms(NEW_YEAR, 5), 77.0)
+    sandbox.charts.revise("BTC-PERPETUAL", ms(NEW_YEAR, 5), 77.0)
     outcome = pipeline.backfill(NEW_YEAR, NEW_YEAR, force=True)
     assert outcome.revised == 1
     assert pipeline.rows("select volume_base from candle_revisions") == [(before,)]

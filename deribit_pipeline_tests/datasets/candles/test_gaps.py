@@ -2,7 +2,8 @@
 
 from datetime import date, timedelta
 
-from deribit_pipeline.datasets.registry import CANDLES, Selection
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.engine.incomplete import incomplete_days
@@ -14,7 +15,7 @@ NEW_YEAR = date(2024, 1, 1)
 
 
 def test_a_gap_is_confirmed_and_named(pipeline: Pipeline, sandbox: SandboxExchange) -> None:
-    sandbox.lack("BTC-PERPETUAL", ms(NEW_YEAR, 100), ms(NEW_YEAR, 103))
+    sandbox.charts.lack("BTC-PERPETUAL", ms(NEW_YEAR, 100), ms(NEW_YEAR, 103))
     outcome = pipeline.backfill(NEW_YEAR, date(2024, 1, 2))
     assert outcome.days_by_state == {DayState.COMPLETE: 1, DayState.GAPPED: 1}
     assert outcome.missing == 3
@@ -29,7 +30,7 @@ def test_a_gap_is_confirmed_and_named(pipeline: Pipeline, sandbox: SandboxExchan
 def test_a_dead_day_is_gapped_and_an_outage_of_days_too(
     pipeline: Pipeline, sandbox: SandboxExchange
 ) -> None:
-    sandbox.lack("BTC-PERPETUAL", ms(date(2024, 1, 3), 0), ms(date(2024, 1, 9), 0))
+    sandbox.charts.lack("BTC-PERPETUAL", ms(date(2024, 1, 3), 0), ms(date(2024, 1, 9), 0))
     outcome = pipeline.backfill(NEW_YEAR, date(2024, 1, 10))
     assert outcome.failures == {}
     assert outcome.days_by_state == {DayState.COMPLETE: 4, DayState.GAPPED: 6}
@@ -40,12 +41,12 @@ def test_a_dead_day_is_gapped_and_an_outage_of_days_too(
 def test_a_gap_that_the_exchange_fills_is_closed(
     pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:
-    sandbox.lack("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
+    sandbox.charts.lack("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
     pipeline.backfill(NEW_YEAR, NEW_YEAR)
     selection = Selection((CANDLES[Resolution.MINUTE_1],), first=NEW_YEAR, last=NEW_YEAR)
     found = incomplete_days(pipeline.warehouse, clock.now, selection)
     assert found.days == {CANDLES[Resolution.MINUTE_1]: {"BTC-PERPETUAL": [NEW_YEAR]}}
-    sandbox.find("BTC-PERPETUAL")
+    sandbox.charts.find("BTC-PERPETUAL")
     assert pipeline.backfill(NEW_YEAR, NEW_YEAR).days_by_state == {DayState.COMPLETE: 1}
     assert pipeline.rows("from candle_gaps") == []
 
@@ -53,7 +54,7 @@ def test_a_gap_that_the_exchange_fills_is_closed(
 def test_a_gap_is_asked_for_at_growing_distances(
     pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:
-    sandbox.lack("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
+    sandbox.charts.lack("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
     pipeline.backfill(NEW_YEAR, NEW_YEAR)
     began = clock.now
     for number, hours in enumerate([1, 2, 4, 8, 16, 32, 64], start=2):

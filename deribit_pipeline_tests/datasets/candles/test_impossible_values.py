@@ -7,20 +7,17 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.account import TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
-from deribit_pipeline.datasets.registry import (
-    DELIVERY_PRICES,
-    HISTORICAL_VOLATILITY,
-    INDEX_PRICES,
-    SETTLEMENTS,
-    TRANSACTION_LOG,
-    USER_TRADES,
-)
-from deribit_pipeline.datasets.sources import SOURCES
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.plausible import with_impossible
 from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.engine.plausible import with_impossible
-from deribit_pipeline.engine.rows import FetchedRows, ProvedRows, prove_rows, rows_hash
+from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows, rows_hash
+from deribit_pipeline.engine.source import source_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -68,7 +65,7 @@ def proved(settings: Settings, sandbox: SandboxExchange, warehouse: Warehouse) -
     with owner_of(settings, sandbox) as owner:
 
         async def fetched(dataset: Dataset, series: str, day: date) -> FetchedRows:
-            fetched = SOURCES[dataset.name].fetch(owner.exchange, warehouse, series, [day])
+            fetched = source_of(dataset).fetch(owner.exchange, warehouse, series, [day])
             [piece] = [piece async for piece in fetched]
             assert isinstance(piece, FetchedRows), piece
             return piece

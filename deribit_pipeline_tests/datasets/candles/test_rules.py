@@ -5,9 +5,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from deribit_pipeline.datasets.candles.rules import RULES, Breaches, Rule, breaches
-from deribit_pipeline.datasets.registry import CANDLES
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.candles.rules import RULES
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.rule import Rule
+from deribit_pipeline.engine.breaches import Breaches, breaches
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_RESOLUTIONS as SOME
@@ -26,7 +28,7 @@ def found(
     today: date = TODAY,
 ) -> Breaches:
     rule = BY_NAME[name]
-    parameters = rule.parameters(CANDLES[Resolution(resolution)], instruments, today)
+    parameters = rule.parameters(CANDLES[Resolution(resolution)].rule_values(instruments, today))
     with warehouse.reading() as connection:
         return breaches(connection, rule, parameters)
 
@@ -270,7 +272,7 @@ def test_the_first_ten_rows_come_with_the_number_of_all(
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_the_sql_that_is_shown_can_be_run_as_it_stands(sound: Warehouse, rule: Rule) -> None:
     resolution = rule.resolutions[-1]
-    sql = rule.sql(rule.parameters(CANDLES[resolution], ("O'NEILL",), TODAY))
+    sql = rule.sql(rule.parameters(CANDLES[resolution].rule_values(("O'NEILL",), TODAY)))
     assert "$" not in sql
     with sound.reading() as connection:
         assert len(connection.execute(sql).fetchall()) == (rule.name == "is_fresh")

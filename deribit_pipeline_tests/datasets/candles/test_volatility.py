@@ -10,7 +10,7 @@ import wickra
 
 from deribit_pipeline.datasets.candles.volatility_views import VIEWS
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.warehouse.tables import View
+from deribit_pipeline.domain.tables import View
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.inserted_rows import hold_minutes
 

@@ -6,20 +6,21 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.candles.rules import breaches
 from deribit_pipeline.datasets.candles.writes import Provenance
+from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
 from deribit_pipeline.datasets.candles_rebuilt import rules as rebuilt
-from deribit_pipeline.datasets.registry import CANDLES_REBUILT, TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.wire import trades
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DatasetProof
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.books import RowBook
+from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline_tests.conftest import Clock, recorded

@@ -7,11 +7,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from deribit_pipeline.datasets.registry import CANDLES_REBUILT, TRADES
+from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.specification import COMBO, INVERSE
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.verification import verify

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.delivery_prices.source import DeliveryPricesSource
-from deribit_pipeline.datasets.registry import DELIVERY_PRICES
-from deribit_pipeline.datasets.rolling import source as rolling
+from deribit_pipeline.datasets.index_prices import source as index_prices
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import count_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline_tests.conftest import Clock
@@ -152,6 +152,6 @@ def test_a_price_told_before_eight_is_not_stored(
 
 
 def test_an_unknown_index_is_refused(fetch: Fetch) -> None:
-    for source in (DeliveryPricesSource(), rolling.INDEX_PRICES):
+    for source in (DeliveryPricesSource(), index_prices.SOURCE):
         with pytest.raises(DeribitRejected, match="unknown index"):
             fetch(source, "xyz_usd", [date(2024, 4, 9)])

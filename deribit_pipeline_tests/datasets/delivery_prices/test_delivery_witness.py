@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.datasets import price_rules
-from deribit_pipeline.datasets.candles.rules import breaches
-from deribit_pipeline.datasets.registry import DELIVERY_PRICES, INDEX_PRICES, SETTLEMENTS
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
+from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.exchange.session import Exchange
@@ -82,7 +83,7 @@ def test_settlements_that_contradict_the_delivery_price_are_named(
     # A perpetual that goes on settles at the index of the moment, which is near.
     assert "where the delivery price is" in proof.verdict
     assert "(21 of 22 disagree)" in proof.verdict
-    rule = price_rules.RULES[SETTLEMENTS.name][1]
+    rule = SETTLEMENTS.rules[1]
     with warehouse.reading() as connection:
         assert breaches(connection, rule, {}).count == 21
 

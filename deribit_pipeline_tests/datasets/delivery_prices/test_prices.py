@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets import price_rules
-from deribit_pipeline.datasets.candles.rules import breaches
-from deribit_pipeline.datasets.registry import DELIVERY_PRICES, HISTORICAL_VOLATILITY, INDEX_PRICES
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.rolling import wire as prices
-from deribit_pipeline.datasets.rolling.proof import read_window
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.rows import count_of
+from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.engine.breaches import breaches
+from deribit_pipeline.engine.rolling_window import read_window
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
@@ -116,7 +117,7 @@ LATE = "where priced_at > timestamptz '2024-04-01 12:00:00+00'"
 def test_a_rule_finds_its_offence(
     warehouse: Warehouse, dataset: Dataset, rule: int, offence: str
 ) -> None:
-    tried = price_rules.RULES[dataset.name][rule]
+    tried = dataset.rules[rule]
     with warehouse.writing() as connection:
         connection.execute(SOUND)
         assert breaches(connection, tried, {}).count == 0

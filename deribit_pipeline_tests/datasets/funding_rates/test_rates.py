@@ -7,12 +7,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from deribit_pipeline.datasets import market_tables
-from deribit_pipeline.datasets.candles.rules import breaches
+from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates.views import VIEWS
-from deribit_pipeline.datasets.rate_rules import RULES
+from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS
+from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS
 from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.helpers.pipeline import ms
 
@@ -44,7 +44,7 @@ def candles_of(sandbox: SandboxExchange, resolution: str) -> list[list[float]]:
 def funding(sandbox: SandboxExchange) -> Iterator[duckdb.DuckDBPyConnection]:
     """The tables and views of funding, with two days of two perpetuals."""
     with duckdb.connect() as connection:
-        for table in (market_tables.FUNDING_RATES, DATASET_DAYS):
+        for table in (FUNDING_RATES.table, DATASET_DAYS):
             connection.execute(table.ddl())
         for view in VIEWS:
             for statement in view.ddl():
@@ -181,7 +181,7 @@ def test_the_rules_of_funding_find_what_breaks_them(
     funding: duckdb.DuckDBPyConnection, statement: str, broken: list[str]
 ) -> None:
     funding.execute(statement)
-    found = [rule.name for rule in RULES["funding_rates"] if breaches(funding, rule, {}).count]
+    found = [rule.name for rule in FUNDING_RATES.rules if breaches(funding, rule, {}).count]
     assert found == broken
 
 
@@ -193,14 +193,14 @@ def test_the_recorded_history_breaks_no_rule(funding: duckdb.DuckDBPyConnection)
             "$interest_1h, $interest_8h, $index_price, $prev_index_price)",
             {"name": NAME} | row,
         )
-    assert [breaches(funding, rule, {}).count for rule in RULES["funding_rates"]] == [0, 0, 0]
+    assert [breaches(funding, rule, {}).count for rule in FUNDING_RATES.rules] == [0, 0, 0]
 
 
 @pytest.fixture
 def index(sandbox: SandboxExchange) -> Iterator[duckdb.DuckDBPyConnection]:
     """A day of the index at both resolutions."""
     with duckdb.connect() as connection:
-        connection.execute(market_tables.VOLATILITY_INDEX.ddl())
+        connection.execute(VOLATILITY_INDEX.table.ddl())
         for resolution in ("60", "3600"):
             rows = [["BTC", resolution, *row] for row in candles_of(sandbox, resolution)]
             connection.executemany(
@@ -245,5 +245,5 @@ def test_the_rules_of_the_index_find_what_breaks_them(
     index: duckdb.DuckDBPyConnection, statement: str, broken: list[str]
 ) -> None:
     index.execute(statement)
-    found = [rule.name for rule in RULES["volatility_index"] if breaches(index, rule, {}).count]
+    found = [rule.name for rule in VOLATILITY_INDEX.rules if breaches(index, rule, {}).count]
     assert found == broken

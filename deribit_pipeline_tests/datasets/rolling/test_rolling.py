@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.datasets.registry import HISTORICAL_VOLATILITY, INDEX_PRICES
-from deribit_pipeline.datasets.rolling import source as rolling
-from deribit_pipeline.datasets.rolling.proof import NO_LONGER_TOLD
+from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
+from deribit_pipeline.datasets.historical_volatility import source as historical_volatility
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.index_prices import source as index_prices
 from deribit_pipeline.domain.proofs import DatasetProof, DayState
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.engine.rows import count_of
+from deribit_pipeline.engine.rolling_source import RollingSource
+from deribit_pipeline.engine.rolling_window import NO_LONGER_TOLD
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -36,7 +39,7 @@ __all__ = ["fetch"]
 
 def test_an_hourly_day_has_twenty_four_hours(fetch: Fetch) -> None:
     days = list(days_between(date(2024, 3, 26), date(2024, 4, 9)))
-    fetched = fetch(rolling.HISTORICAL_VOLATILITY, "BTC", days)
+    fetched = fetch(historical_volatility.SOURCE, "BTC", days)
     for day in days:
         proof = proved(HISTORICAL_VOLATILITY, fetched[day]).proof
         assert (proof.state, proof.received) == (DayState.COMPLETE, 24)
@@ -45,14 +48,14 @@ def test_an_hourly_day_has_twenty_four_hours(fetch: Fetch) -> None:
 def test_the_running_hour_is_not_stored(fetch: Fetch, clock: Clock) -> None:
     today = clock.now.date()
     proof = proved(
-        HISTORICAL_VOLATILITY, fetch(rolling.HISTORICAL_VOLATILITY, "BTC", [today])[today]
+        HISTORICAL_VOLATILITY, fetch(historical_volatility.SOURCE, "BTC", [today])[today]
     ).proof
     assert (proof.state, proof.expected, proof.received) == (DayState.OPEN, 24, 12)
 
 
 def test_a_day_that_was_not_polled_in_time_is_gapped_and_says_why(fetch: Fetch) -> None:
     day = date(2024, 3, 25)
-    settled = proved(HISTORICAL_VOLATILITY, fetch(rolling.HISTORICAL_VOLATILITY, "BTC", [day])[day])
+    settled = proved(HISTORICAL_VOLATILITY, fetch(historical_volatility.SOURCE, "BTC", [day])[day])
     assert (settled.proof.state, settled.proof.missing) == (DayState.GAPPED, 24)
     assert settled.proof.verdict == NO_LONGER_TOLD
     assert [gap.gap for gap in settled.gaps] == ["2024-03-25T00:00:00Z to 2024-03-25T23:00:00Z"]
@@ -60,9 +63,9 @@ def test_a_day_that_was_not_polled_in_time_is_gapped_and_says_why(fetch: Fetch) 
 
 def test_a_window_that_rolled_on_takes_no_held_row_away(fetch: Fetch, clock: Clock) -> None:
     day = date(2024, 4, 9)
-    first = proved(HISTORICAL_VOLATILITY, fetch(rolling.HISTORICAL_VOLATILITY, "BTC", [day])[day])
+    first = proved(HISTORICAL_VOLATILITY, fetch(historical_volatility.SOURCE, "BTC", [day])[day])
     clock.forward(timedelta(days=30))
-    fetched = fetch(rolling.HISTORICAL_VOLATILITY, "BTC", [day])[day]
+    fetched = fetch(historical_volatility.SOURCE, "BTC", [day])[day]
     again = proved(HISTORICAL_VOLATILITY, fetched, first)
     assert count_of(fetched.rows) == 0
     assert again.proof.state is DayState.COMPLETE
@@ -74,7 +77,7 @@ def test_polls_of_index_prices_add_up_to_whole_days(fetch: Fetch, clock: Clock) 
     day, held = clock.now.date(), None
     states = []
     for _ in range(4):
-        fetched = fetch(rolling.INDEX_PRICES, "btc_usd", [day])[day]
+        fetched = fetch(index_prices.SOURCE, "btc_usd", [day])[day]
         held = proved(INDEX_PRICES, fetched, held)
         states.append((held.proof.state, held.proof.received, held.proof.missing))
         clock.forward(timedelta(hours=17))
@@ -132,11 +135,11 @@ def test_a_running_day_is_counted_on_the_newest_grid_and_keeps_its_rows(
     assert (proof.state, proof.missing) == (DayState.GAPPED, 2)
 
 
-@pytest.mark.parametrize("source", [rolling.INDEX_PRICES, rolling.HISTORICAL_VOLATILITY])
+@pytest.mark.parametrize("source", [index_prices.SOURCE, historical_volatility.SOURCE])
 def test_a_day_is_open_until_its_last_row_must_have_been_told(
-    fetch: Fetch, clock: Clock, source: rolling.RollingSource
+    fetch: Fetch, clock: Clock, source: RollingSource
 ) -> None:
-    day, series = date(2024, 4, 10), "btc_usd" if source is rolling.INDEX_PRICES else "BTC"
+    day, series = date(2024, 4, 10), "btc_usd" if source is index_prices.SOURCE else "BTC"
     for seconds, is_over in ((0, False), (59, False), (60, True)):
         clock.now = datetime(2024, 4, 11, tzinfo=UTC) + timedelta(seconds=seconds)
         assert fetch(source, series, [day])[day].is_over == is_over
@@ -144,7 +147,7 @@ def test_a_day_is_open_until_its_last_row_must_have_been_told(
 
 def test_the_day_before_yesterday_has_what_is_left_of_it(fetch: Fetch) -> None:
     day = date(2024, 4, 8)
-    settled = proved(INDEX_PRICES, fetch(rolling.INDEX_PRICES, "btc_usd", [day])[day])
+    settled = proved(INDEX_PRICES, fetch(index_prices.SOURCE, "btc_usd", [day])[day])
     assert settled.proof.state is DayState.GAPPED
     assert 140 < settled.proof.received < 150
     assert settled.proof.verdict == NO_LONGER_TOLD
@@ -156,14 +159,14 @@ def test_a_chart_in_other_steps_is_counted_on_its_own_grid(
 ) -> None:
     sandbox.prices.charts["2d"] = (2 * 86_400_000, seconds * 1_000)
     day = date(2024, 4, 9)
-    proof = proved(INDEX_PRICES, fetch(rolling.INDEX_PRICES, "btc_usd", [day])[day]).proof
+    proof = proved(INDEX_PRICES, fetch(index_prices.SOURCE, "btc_usd", [day])[day]).proof
     assert (proof.state, proof.received) == (DayState.COMPLETE, 86_400 // seconds)
 
 
 def test_a_point_that_lacks_is_a_gap(fetch: Fetch, sandbox: SandboxExchange) -> None:
     sandbox.amend(CHART, lambda points: [*points[:400], *points[402:]])
     day = date(2024, 4, 9)
-    settled = proved(INDEX_PRICES, fetch(rolling.INDEX_PRICES, "btc_usd", [day])[day])
+    settled = proved(INDEX_PRICES, fetch(index_prices.SOURCE, "btc_usd", [day])[day])
     assert (settled.proof.state, settled.proof.missing) == (DayState.GAPPED, 2)
     assert settled.proof.verdict == ""
 
@@ -172,7 +175,7 @@ def test_answers_must_agree_before_they_are_believed(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     day = date(2024, 4, 9)
-    right = fetch(rolling.INDEX_PRICES, "btc_usd", [day])[day]
+    right = fetch(index_prices.SOURCE, "btc_usd", [day])[day]
     turns = iter(
         [
             answer(sandbox, CHART, index_name="eth_usd", range="2d"),
@@ -181,21 +184,21 @@ def test_answers_must_agree_before_they_are_believed(
         ]
     )
     sandbox.amend(CHART, lambda points: next(turns, points))
-    fetched = fetch(rolling.INDEX_PRICES, "btc_usd", [day])[day]
+    fetched = fetch(index_prices.SOURCE, "btc_usd", [day])[day]
     assert fetched.rows["price"].tolist() == right.rows["price"].tolist()
 
 
 def test_the_chart_of_another_range_is_odd(fetch: Fetch, sandbox: SandboxExchange) -> None:
     sandbox.prices.charts["2d"] = sandbox.prices.charts["1m"]
     with pytest.raises(DeribitBadPayload, match="more than 3 days"):
-        fetch(rolling.INDEX_PRICES, "btc_usd", [date(2024, 4, 9)])
+        fetch(index_prices.SOURCE, "btc_usd", [date(2024, 4, 9)])
 
 
 def test_answers_that_never_agree_prove_nothing(fetch: Fetch, sandbox: SandboxExchange) -> None:
     luck = random.Random(0)
     sandbox.amend(VOLATILITY, lambda rows: [[at, luck.random()] for at, _ in rows[1:]])
     with pytest.raises(DeribitBadPayload, match="answers contradict each other"):
-        fetch(rolling.HISTORICAL_VOLATILITY, "BTC", [date(2024, 4, 9)])
+        fetch(historical_volatility.SOURCE, "BTC", [date(2024, 4, 9)])
 
 
 @pytest.mark.parametrize(
@@ -212,11 +215,11 @@ def test_an_odd_window_is_not_believed(
 ) -> None:
     sandbox.amend(VOLATILITY, amendment)
     with pytest.raises(DeribitBadPayload, match=sentence):
-        fetch(rolling.HISTORICAL_VOLATILITY, "BTC", [date(2024, 4, 9)])
+        fetch(historical_volatility.SOURCE, "BTC", [date(2024, 4, 9)])
 
 
 def test_a_currency_without_volatility_proves_nothing(fetch: Fetch) -> None:
     with pytest.raises(DeribitBadPayload, match="no row came"):
-        fetch(rolling.HISTORICAL_VOLATILITY, "USDT", [date(2024, 4, 9)])
+        fetch(historical_volatility.SOURCE, "USDT", [date(2024, 4, 9)])
     with pytest.raises(DeribitRejected, match="invalid currency"):
-        fetch(rolling.HISTORICAL_VOLATILITY, "XYZ", [date(2024, 4, 9)])
+        fetch(historical_volatility.SOURCE, "XYZ", [date(2024, 4, 9)])

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.datasets.rolling import source as rolling
-from deribit_pipeline.datasets.rolling.source import RollingSource
+from deribit_pipeline.datasets.historical_volatility import source as historical_volatility
+from deribit_pipeline.datasets.index_prices import source as index_prices
+from deribit_pipeline.engine.rolling_source import RollingSource
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -18,7 +19,7 @@ FIRST, LAST = date(2024, 4, 8), date(2024, 4, 10)
 
 @pytest.mark.parametrize(
     ("source", "series"),
-    [(rolling.INDEX_PRICES, "btc_usd"), (rolling.HISTORICAL_VOLATILITY, "BTC")],
+    [(index_prices.SOURCE, "btc_usd"), (historical_volatility.SOURCE, "BTC")],
     ids=["index", "volatility"],
 )
 @pytest.mark.parametrize("number", [1, 2])

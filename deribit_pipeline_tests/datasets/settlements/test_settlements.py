@@ -7,14 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets import price_rules
-from deribit_pipeline.datasets.candles.rules import breaches
-from deribit_pipeline.datasets.registry import SETTLEMENTS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.proof import settlement_currency
 from deribit_pipeline.datasets.settlements.wire import settlements
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import FetchedRows, prove_rows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, prove_rows
+from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.settlements import Cut
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -198,7 +197,7 @@ def test_days_with_breaks_are_fetched_each_once(fetch: Fetch, sandbox: SandboxEx
 
 
 def test_a_perpetual_without_its_settlement_breaks_a_rule(warehouse: Warehouse) -> None:
-    rule, _ = price_rules.RULES[SETTLEMENTS.name]
+    rule, _ = SETTLEMENTS.rules
     with warehouse.writing() as connection:
         connection.execute("""
             insert into instruments by name

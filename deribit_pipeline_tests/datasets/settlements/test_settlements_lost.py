@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.datasets.registry import SETTLEMENTS
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.source import SettlementsSource
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows, count_of, prove_rows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitRejected
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.engine.rows import FetchedRows, rows_hash
+from deribit_pipeline.domain.rows import FetchedRows, rows_hash
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults

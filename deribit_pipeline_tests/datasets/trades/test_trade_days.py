@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deribit_pipeline.datasets.market_tables import TRADES as TABLE
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.proof import (
     MARGIN,
     NO_TRADES,
@@ -21,9 +20,10 @@ from deribit_pipeline.datasets.trades.proof import (
     second_looks,
     within,
 )
+from deribit_pipeline.datasets.trades.table import TABLE as TABLE
 from deribit_pipeline.datasets.trades.wire import trades
+from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import Columns
 from deribit_pipeline.errors import DeribitBadPayload
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 3)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.datasets.trades.hosts import TradeHosts
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange

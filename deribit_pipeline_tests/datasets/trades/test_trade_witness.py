@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades import hosts as trade_hosts
 from deribit_pipeline.datasets.trades.hours import hourly, kind_of
 from deribit_pipeline.datasets.trades.source import TradesSource
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange

@@ -7,13 +7,13 @@ from datetime import date, timedelta
 
 import pytest
 
-from deribit_pipeline.datasets.registry import TRADES
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import DayState, Proof
+from deribit_pipeline.domain.rows import FetchedRows
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import dataset_reads as datasets
+from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.foreground import ForegroundBackfill, backfill_of
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.engine.rows import FetchedRows
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import UnknownInstrument, WarehouseError
 from deribit_pipeline.exchange.session import Exchange

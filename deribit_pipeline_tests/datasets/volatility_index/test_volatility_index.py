@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.market_tables import VOLATILITY_INDEX
 from deribit_pipeline.datasets.volatility_index.source import VolatilityIndexCandles
+from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY_INDEX
 from deribit_pipeline.datasets.volatility_index.wire import DATA, index_page
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.rows import Columns, some_of
 from deribit_pipeline.domain.windows import TimeWindow, to_ms
-from deribit_pipeline.engine.rows import Columns, some_of
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange

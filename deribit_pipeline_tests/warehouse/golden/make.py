@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from deribit_pipeline.datasets.registry import CANDLES, DATASETS, ROW_DATASETS
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.environment import Environment
@@ -111,14 +112,14 @@ def _fill(path: Path) -> None:
 def _lose(sandbox: SandboxExchange) -> None:
     """Gaps of candles and of funding rates on the second day."""
     start = ms_of(DAYS[1])
-    sandbox.lack("ETH-PERPETUAL", start + 60_000 * 600, start + 60_000 * 607)
+    sandbox.charts.lack("ETH-PERPETUAL", start + 60_000 * 600, start + 60_000 * 607)
     sandbox.funding.lack("ETH-PERPETUAL", start + 3_600_000 * 5, start + 3_600_000 * 6)
 
 
 def _revise(sandbox: SandboxExchange) -> None:
     """Other values of a candle and of a funding rate of the first day."""
     start = ms_of(DAYS[0])
-    sandbox.revise("BTC-PERPETUAL", start + 60_000 * 5, 77.0)
+    sandbox.charts.revise("BTC-PERPETUAL", start + 60_000 * 5, 77.0)
     sandbox.funding.revise("BTC-PERPETUAL", start + 3_600_000 * 5, 0.25)
 
 

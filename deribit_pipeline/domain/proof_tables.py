@@ -1,7 +1,7 @@
 """The proofs of all datasets but candles, which have tables of their own; and what is noted of
 series and days of every dataset."""
 
-from deribit_pipeline.warehouse.tables import CROSS_CHECK, PROOF_HASH, Column, Table
+from deribit_pipeline.domain.tables import CROSS_CHECK, PROOF_HASH, Column, Table
 
 _DATASET = Column("dataset", "varchar", "The dataset, by the name of its table.")
 _SERIES = Column("series", "varchar", "The instrument, currency or index, by Deribit's own name.")

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.plausible import with_impossible
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
-from deribit_pipeline.engine.plausible import with_impossible
-from deribit_pipeline.engine.verdicts import with_standing_verdict
+from deribit_pipeline.domain.verdicts import with_standing_verdict
 
 Keys = NDArray[Any]
 """Keys of rows, shape (n,): integers, instants or texts, sorted and each once."""

@@ -1,16 +1,25 @@
 """`logs`: what the log file holds of a run."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.terminal import stdout
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.logs import lines_of_run
 from deribit_pipeline.settings import Settings
 
 
-def run(run_id: str, *, as_json: bool) -> int:
-    """The command `logs`; answers its exit code."""
+@command("deribit-pipeline logs --run 3f2a91c0")
+def logs(
+    run_id: Annotated[
+        str, typer.Option("--run", metavar="RUN_ID", help="The run's id, or how it begins.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="The lines as they are.")] = False,
+) -> int:
+    """Show the lines of the log file that are of one run, the oldest first."""
     home = Settings.load().dagster_home
     console, count = stdout(), 0
     try:

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Annotated
 
+import typer
 from rich.table import Table
 
 from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import counted
 from deribit_pipeline.cli.instrument_choice import refresh_all, require_currencies, unknown_of
 from deribit_pipeline.cli.terminal import stderr, stdout
@@ -21,10 +24,35 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 _HEADINGS = ("instrument", "kind", "listed", "expires", "tick", "contract", "maker", "taker")
 
 
-def run(
-    as_of: str | None, kind: str | None, currency: str | None, *, expired: bool, asks: bool
+@command("deribit-pipeline instruments --as-of 2024-01-31 --kind option --currency BTC")
+def instruments(
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="DAY",
+            help="As of a UTC day.  [default: the exchange's latest response]",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", metavar="KIND", help="future, option, spot, future_combo or option_combo."
+        ),
+    ] = None,
+    currency: Annotated[
+        str | None,
+        typer.Option("--currency", metavar="C", help="Those that settle in it: BTC, ETH, USDC, …"),
+    ] = None,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="Also those that had expired by then.")
+    ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Request the lists from the exchange first.")
+    ] = False,
 ) -> int:
-    """The command `instruments`; answers its exit code."""
+    """List the instruments, as the exchange listed them now or on any day."""
     day = arguments.day(as_of, "--as-of") if as_of is not None else None
     arguments.not_future("--as-of", day)
     if kind is not None and kind not in KINDS:
@@ -38,10 +66,10 @@ def run(
     def lists(known: tuple[str, ...]) -> tuple[str, ...]:
         require_currencies("--currency", [currency] if currency else [], known)
         refreshed = (currency,) if currency else known
-        return refreshed if asks else never_asked(warehouse, selector.lists_among(known))
+        return refreshed if refresh else never_asked(warehouse, selector.lists_among(known))
 
     is_whole = True
-    if asks or never_asked(warehouse, selector.lists_among(known_currencies(warehouse))):
+    if refresh or never_asked(warehouse, selector.lists_among(known_currencies(warehouse))):
         warehouse.check()
         is_whole = refresh_all(settings, warehouse, lists)
     needed = selector.lists_among(known_currencies(warehouse))

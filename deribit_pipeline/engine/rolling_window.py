@@ -6,10 +6,9 @@ from datetime import date, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets.candles.grid import LATENCY
 from deribit_pipeline.domain.malformed import Malformed
-from deribit_pipeline.domain.windows import day_window, moment64, to_ms
-from deribit_pipeline.engine.rows import Columns, FetchedRows, Keys, count_of, differences, some_of
+from deribit_pipeline.domain.rows import Columns, FetchedRows, Keys, count_of, differences, some_of
+from deribit_pipeline.domain.windows import LATENCY, day_window, moment64, to_ms
 from deribit_pipeline.engine.settling import is_settled
 
 NO_LONGER_TOLD = "no longer told"

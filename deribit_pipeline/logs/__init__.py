@@ -68,7 +68,7 @@ def json_file_handler() -> logging.Handler:
     folder = Path(os.environ.get("DAGSTER_HOME") or ".") / "logs"
     try:
         # It looks for a temporary folder when it is imported, and there may be none.
-        from deribit_pipeline.log_file import LogFile
+        from deribit_pipeline.logs.log_file import LogFile
 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

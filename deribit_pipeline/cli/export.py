@@ -2,25 +2,51 @@
 
 import time
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from deribit_pipeline.cli import arguments
+from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.options import DatasetName, Instruments, ResolutionOfCandles, Series
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.export.export import FORMATS, export
+from deribit_pipeline.export import export_folder
+from deribit_pipeline.export.export_folder import FORMATS
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-def run(
-    wanted: arguments.Wanted,
-    start: str,
-    end: str,
-    format_name: str,
-    to: Path,
-    *,
-    allow_incomplete: bool,
+@command(
+    "deribit-pipeline export --instruments BTC-PERPETUAL --start 2024-01-01 "
+    "--end 2024-03-31 --resolution 5 --format parquet --to research",
+)
+def export(
+    start: Annotated[
+        str, typer.Option("--start", metavar="DAY", help="First UTC day, such as 2024-01-31.")
+    ],
+    end: Annotated[str, typer.Option("--end", metavar="DAY", help="Last UTC day, included.")],
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="parquet, csv, freqtrade or nautilus.")
+    ],
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="FOLDER", help="The folder; an export in it is replaced."),
+    ],
+    instruments: Instruments = None,
+    resolution: ResolutionOfCandles = None,
+    dataset_name: DatasetName = None,
+    series: Series = None,
+    allow_incomplete: Annotated[
+        bool,
+        typer.Option("--allow-incomplete", help="Also what is held of days that are not complete."),
+    ] = False,
 ) -> int:
-    """The command `export`; answers its exit code."""
+    """Write rows as files for other programs, with a manifest of what proves them.
+
+    Candles are as the exchange told them, or made of minutes where only those are complete.
+    """
+    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
     if format_name not in FORMATS:
         raise InputError(f"--format must be one of {', '.join(FORMATS)}, was {format_name!r}.")
     first, last = arguments.window(start, end)
@@ -30,7 +56,7 @@ def run(
     dataset = wanted.dataset()
     warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
     warehouse.require_there()
-    made = export(
+    made = export_folder.export(
         warehouse,
         dataset,
         wanted.names(dataset, settings),

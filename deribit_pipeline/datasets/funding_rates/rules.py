@@ -1,10 +1,6 @@
-"""What must hold of funding and of the volatility index: each rule a query for the rows that break
-it. No query has parameters."""
+"""What must hold of funding rates: each rule a query for the rows that break it."""
 
-from collections.abc import Mapping
-
-from deribit_pipeline.datasets.candles.rules import Rule
-from deribit_pipeline.datasets.registry import FUNDING_RATES, VOLATILITY_INDEX
+from deribit_pipeline.domain.rule import Rule
 
 FUNDING_TOLERANCE = 1e-7
 """How far `interest_8h` may be from what eight `interest_1h` make: of 17 recorded hours of
@@ -78,62 +74,4 @@ where hours = 8
 order by instrument_name, funded_at""",
 )
 
-_CANDLES_ONCE = Rule(
-    name="opens_on_the_grid_once",
-    description="Each candle is held once, and opens at a multiple of its length after midnight "
-    "UTC.",
-    severity="ERROR",
-    because="an answer that is off the grid or says a candle twice is never written",
-    query="""
-select currency, resolution, opened_at, count(*) as times
-from volatility_index
-group by all
-having times > 1 or epoch_ms(opened_at) % (cast(resolution as bigint) * 1000) <> 0
-order by all""",
-)
-
-_RANGE = Rule(
-    name="values_are_in_range",
-    description="`low` and `high` contain `open` and `close`.",
-    severity="WARN",
-    because="values are stored as the exchange tells them",
-    query="""
-select currency, resolution, opened_at, open, high, low, close
-from volatility_index
-where not (low <= least(open, close) and greatest(open, close) <= high)
-order by currency, resolution, opened_at""",
-)
-
-_MINUTES = Rule(
-    name="agrees_with_minutes",
-    description="Where every minute of an hour is held, they make the same open, high, low and "
-    "close.",
-    severity="WARN",
-    because="both are what the exchange told, in different answers",
-    query="""
-with rolled_up as (
-    select currency, epoch_ms(opened_at) // 3600000 as number,
-           min_by(open, opened_at) as open, max(high) as high, min(low) as low,
-           max_by(close, opened_at) as close
-    from volatility_index
-    where resolution = '60'
-    group by all
-    having count(*) = 60
-)
-select hour.currency, hour.opened_at,
-       [hour.open, hour.high, hour.low, hour.close] as told,
-       [ours.open, ours.high, ours.low, ours.close] as in_minutes
-from volatility_index as hour
-join rolled_up as ours
-  on hour.currency = ours.currency
- and epoch_ms(hour.opened_at) = ours.number * 3600000
-where hour.resolution = '3600'
-  and told <> in_minutes
-order by hour.currency, hour.opened_at""",
-)
-
-RULES: Mapping[str, tuple[Rule, ...]] = {
-    FUNDING_RATES.name: (_HOURS_ONCE, _PRICES_CHAIN, _EIGHT_HOURS),
-    VOLATILITY_INDEX.name: (_CANDLES_ONCE, _RANGE, _MINUTES),
-}
-"""By the dataset's name."""
+RULES = (_HOURS_ONCE, _PRICES_CHAIN, _EIGHT_HOURS)

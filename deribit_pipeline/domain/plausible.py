@@ -12,15 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets.registry import (
-    DELIVERY_PRICES,
-    HISTORICAL_VOLATILITY,
-    INDEX_PRICES,
-    SETTLEMENT_HISTORY,
-    SETTLEMENTS,
-    TRANSACTION_LOG,
-    USER_TRADES,
-)
+from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
+from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
 
 Columns = Mapping[str, NDArray[Any]]

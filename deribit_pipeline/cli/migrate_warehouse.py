@@ -2,9 +2,12 @@
 
 import time
 from contextlib import ExitStack
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
+from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.terminal import ProgressLine, stderr, stdout, warnings_on
 from deribit_pipeline.cli.verify import name_each
 from deribit_pipeline.engine.migration import Migration, migrate
@@ -13,16 +16,53 @@ from deribit_pipeline.settings import Settings, location
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-def run(
-    source: str,
-    target: str | None,
-    source_data: str | None,
-    target_data: str | None,
-    *,
-    is_over: bool,
+@command(
+    "deribit-pipeline migrate-warehouse data/mainnet.duckdb "
+    "'ducklake:postgres:host=db dbname=deribit' --to-data s3://bucket/lake",
+    # What is over may be the rest of a connection string, and typer would repeat it.
+    context_settings={"allow_extra_args": True},
+)
+def migrate_warehouse(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FROM", help="The warehouse, written as DERIBIT_WAREHOUSE is. It stays."
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TO",
+            help="Where it is copied to, written likewise.  [default: DERIBIT_WAREHOUSE]",
+            show_default=False,
+        ),
+    ] = None,
+    source_data: Annotated[
+        str | None,
+        typer.Option(
+            "--from-data",
+            metavar="PLACE",
+            help="The Parquet files of a lake FROM.  [default: DERIBIT_WAREHOUSE_DATA]",
+            show_default=False,
+        ),
+    ] = None,
+    target_data: Annotated[
+        str | None,
+        typer.Option(
+            "--to-data",
+            metavar="PLACE",
+            help="The Parquet files of a lake TO.  [default: DERIBIT_WAREHOUSE_DATA]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
-    """The command `migrate-warehouse`; answers its exit code."""
-    if is_over:
+    """Copy all that a warehouse holds to another place, file or lake, and prove it there. The same
+    command goes on where it was ended, and brings what has come since.
+
+    A password belongs in PGPASSWORD, ~/.pgpass or DERIBIT_WAREHOUSE, and not on a command line.
+    """
+    if context.args:
         raise InputError("FROM and TO are one argument each: put a connection string in quotes.")
     began, settings, console = time.monotonic(), Settings.load(), stderr()
     place = settings.warehouse if target is None else location(target, target_data)

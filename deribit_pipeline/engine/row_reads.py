@@ -8,20 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets import market_tables
-from deribit_pipeline.datasets.account import table as account_tables
 from deribit_pipeline.datasets.candles.reads import days_with_verdict
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
+from deribit_pipeline.domain.tables import Column, Table
 from deribit_pipeline.domain.windows import ONE_DAY, day_window
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.tables import Column, Table
 
 Rows = dict[str, NDArray[Any]]
 """Rows by column in the table's order, without that of the series: float64 (NaN for null), int64,
 datetime64[ms], datetime64[D], or objects that are texts (None for null)."""
 
-_TABLES = {table.name: table for table in (*market_tables.TABLES, *account_tables.TABLES)}
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _FITS = """
     (len($datasets) = 0 or dataset in $datasets)
@@ -29,11 +26,6 @@ _FITS = """
     and ($first is null or day >= $first)
     and ($last is null or day <= $last)
 """
-
-
-def table_of(dataset: Dataset) -> Table:
-    """The table that holds a dataset's rows; its first key column is the series."""
-    return _TABLES[dataset.name]
 
 
 def proofs(
@@ -109,7 +101,7 @@ def rows_by_day(
     connection: Connection, dataset: Dataset, series: str, days: Collection[date]
 ) -> dict[date, Rows]:
     """The rows held of each of a series' days, sorted by key; what is between them is read too."""
-    table = table_of(dataset)
+    table = dataset.table
     columns = table.columns_but(table.key[0])
     found = connection.execute(
         f"""
@@ -135,7 +127,7 @@ def days_without_proof(
     connection: Connection, dataset: Dataset, series: Collection[str] = ()
 ) -> list[tuple[str, date, int]]:
     """Series and day of rows that no proof speaks of, and how many."""
-    table = table_of(dataset)
+    table = dataset.table
     return connection.execute(
         f"""
         with held as (

@@ -9,16 +9,16 @@ from datetime import date, datetime
 import numpy as np
 
 from deribit_pipeline.datasets.candles.writes import Provenance
-from deribit_pipeline.datasets.registry import CANDLES_REBUILT
+from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proof_tables import DATASET_DAYS, DATASET_GAPS
 from deribit_pipeline.domain.proofs import DatasetProof
-from deribit_pipeline.engine.dataset_reads import Rows, day_parameters, on_day, table_of
+from deribit_pipeline.domain.tables import Column, Table
 from deribit_pipeline.engine.proof_hashes import proof_hash, stored, sum_of
+from deribit_pipeline.engine.row_reads import Rows, day_parameters, on_day
 from deribit_pipeline.engine.series_proofs import NO_HASH_YET, add_to_series, hashed_anew
 from deribit_pipeline.warehouse.connections import insert_rows
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.proof_tables import DATASET_DAYS, DATASET_GAPS
-from deribit_pipeline.warehouse.tables import Column, Table
 
 _OF_DAY = "dataset = $dataset and series = $series and day = $day"
 
@@ -72,7 +72,7 @@ def _write_days(
             _delete(connection, dataset, day.proof)
     if not new:
         return
-    _insert(connection, table_of(dataset), new)
+    _insert(connection, dataset.table, new)
     insert_rows(
         connection,
         DATASET_DAYS,
@@ -152,7 +152,7 @@ def _insert(connection: Connection, table: Table, days: Sequence[WholeDay]) -> N
 
 
 def _delete(connection: Connection, dataset: Dataset, proof: DatasetProof) -> None:
-    table = table_of(dataset)
+    table = dataset.table
     connection.execute(
         f"delete from {table.name} where {table.key[0]} = $series and {on_day(dataset)}",
         {"series": proof.series} | day_parameters(table, dataset, proof.day),
@@ -190,7 +190,7 @@ def _keep_revisions(
     """Keep the rows that the day replaces, as they are held, with the time over which they were."""
     if day.former is None or not len(next(iter(day.replaced.values()))):
         return
-    table = table_of(dataset)
+    table = dataset.table
     keys = {name: day.replaced[name] for name in dataset.key}
     typed = {column.name: _as_stored(column) for column in table.columns}
     with _registered(connection, "changed", keys):

@@ -1,1 +1,0 @@
-"""What can be typed, by subject. Each command imports what it needs when it runs."""

@@ -1,0 +1,22 @@
+"""What must hold of delivery prices: each rule a query for the rows that break it."""
+
+from deribit_pipeline.domain.rule import Rule
+
+_DELIVERED_DAILY = Rule(
+    name="is_delivered_daily",
+    description="Delivery prices follow one another day by day.",
+    severity="WARN",
+    because="the exchange lacks the price, or nobody asked for the days between: see dataset_gaps",
+    query="""
+with following as (
+    select index_name, delivery_date as last_before,
+           lead(delivery_date) over (partition by index_name order by delivery_date) as first_after
+    from delivery_prices
+)
+select index_name, last_before, first_after, first_after - last_before - 1 as missing
+from following
+where missing <> 0
+order by index_name, last_before""",
+)
+
+RULES = (_DELIVERED_DAILY,)

@@ -1,0 +1,20 @@
+"""The table of delivery prices."""
+
+from deribit_pipeline.domain.columns import INDEX_NAME
+from deribit_pipeline.domain.tables import Column, Table
+
+TABLE = Table(
+    name="delivery_prices",
+    description="One row for each day of an index: what contracts that expire on it settle at.",
+    key=("index_name", "delivery_date"),
+    columns=(
+        INDEX_NAME,
+        Column("delivery_date", "date", "The day of delivery, at 08:00.", "UTC"),
+        Column("delivery_price", "double", "The price.", "quote currency"),
+    ),
+    source="public/get_delivery_prices",
+    warnings=(
+        "Each day since the first price is expected to have one: of an index on which nothing "
+        "expires daily, the days between are gaps.",
+    ),
+)

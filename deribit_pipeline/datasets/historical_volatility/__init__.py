@@ -1,0 +1,22 @@
+"""The exchange's own realised volatility of a currency, hour by hour."""
+
+from deribit_pipeline.datasets.historical_volatility.rules import RULES
+from deribit_pipeline.datasets.historical_volatility.table import TABLE
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.schedule import hourly
+
+HISTORICAL_VOLATILITY = Dataset(
+    name="historical_volatility",
+    label="historical volatility",
+    rows="hours",
+    series=SeriesKind.CURRENCY,
+    currencies=("BTC", "ETH"),
+    at="measured_at",
+    key=("measured_at",),
+    table=TABLE,
+    rules=RULES,
+    source=f"{__name__}.source:SOURCE",
+    proves="its 24 hours, where they were polled within 16 days",
+    schedules=(hourly(30),),
+    is_rolling=True,
+)

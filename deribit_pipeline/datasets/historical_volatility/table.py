@@ -1,0 +1,23 @@
+"""The table of historical volatility."""
+
+from deribit_pipeline.domain.columns import CURRENCY
+from deribit_pipeline.domain.tables import Column, Table
+
+TABLE = Table(
+    name="historical_volatility",
+    description="One row for each hour of a currency: the exchange's own realised volatility.",
+    key=("currency", "measured_at"),
+    columns=(
+        CURRENCY,
+        Column("measured_at", "timestamptz", "The full hour of the measurement.", "UTC"),
+        Column("volatility", "double", "The volatility.", "percent a year"),
+    ),
+    source="public/get_historical_volatility",
+    warnings=(
+        "Cannot be asked for again: the exchange tells the last 16 days only "
+        "(assumption:volatility-hours). What was not polled in time is lost; its day is `gapped`, "
+        "and its verdict `no longer told`.",
+        "An hour is stored once it is over: whether it is the hour before or after `measured_at`, "
+        "and whether the running one changes, is not known (assumption:volatility-hour).",
+    ),
+)

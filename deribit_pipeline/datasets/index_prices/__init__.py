@@ -1,0 +1,21 @@
+"""The points of the exchange's chart of an index."""
+
+from deribit_pipeline.datasets.index_prices.rules import RULES
+from deribit_pipeline.datasets.index_prices.table import TABLE
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.schedule import hourly
+
+INDEX_PRICES = Dataset(
+    name="index_prices",
+    label="index prices",
+    rows="prices",
+    series=SeriesKind.INDEX,
+    at="priced_at",
+    key=("priced_at",),
+    table=TABLE,
+    rules=RULES,
+    source=f"{__name__}.source:SOURCE",
+    proves="every point of the exchange's chart of two days, where it was polled in time",
+    schedules=(hourly(33),),
+    is_rolling=True,
+)

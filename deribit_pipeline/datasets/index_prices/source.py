@@ -1,0 +1,37 @@
+"""The exchange's chart of two days, held against the delivery prices of its days."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.settlements.delivered import delivery_prices
+from deribit_pipeline.datasets.settlements.deliveries import index_checked
+from deribit_pipeline.domain.rows import some_of
+from deribit_pipeline.engine.rolling_source import Check, RollingSource
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.entries import Readings
+from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.warehouse.place import Connection
+
+
+async def _chart(client: DeribitClient, index_name: str) -> Told[Readings]:
+    """The chart of two days: the finest one that has the whole of yesterday, whenever it is asked
+    for. Its first point may tell only what is left of its span, however often it comes."""
+    told = await client.get_index_chart_data(index_name, "2d")
+    moments = told.said.rows["priced_at"]
+    rows = some_of(told.said.rows, moments != moments[:1])
+    return Told(Readings(rows, told.said.malformed), told.as_of)
+
+
+def _delivered(connection: Connection, index_name: str, days: Sequence[date]) -> Check:
+    delivered = delivery_prices(connection, min(days), max(days))
+    return lambda fetched: index_checked(fetched, delivered.get(fetched.day, {}).get(index_name))
+
+
+SOURCE = RollingSource(
+    INDEX_PRICES,
+    "public/get_index_chart_data",
+    _chart,
+    reach=timedelta(days=3),  # of two days: what tells more is a chart of another range
+    witness=_delivered,
+)

@@ -1,0 +1,45 @@
+"""A rule: a query for the rows of a dataset that break it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from deribit_pipeline.domain.candles import Resolution
+
+_PARAMETER = re.compile(r"\$(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule over the rows of a dataset; of candles, over those of one resolution, out of
+    `resolutions`. A breach is an ERROR where only this side is at fault and a WARN where the
+    exchange may be: `because` says why. A file of an older version without the `table` breaks
+    none."""
+
+    name: str
+    description: str
+    severity: Literal["ERROR", "WARN"]
+    because: str
+    query: str
+    resolutions: tuple[Resolution, ...] = tuple(Resolution)
+    table: str = ""
+
+    def parameters(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Those of the values that the query names: see `Dataset.rule_values`."""
+        return {name: values[name] for name in _PARAMETER.findall(self.query)}
+
+    def sql(self, parameters: Mapping[str, object]) -> str:
+        """The query with its parameters written out, to be read and to be run by hand."""
+        return _PARAMETER.sub(lambda found: _literal(parameters[found[1]]), self.query).strip()
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, date):
+        return f"date '{value}'"
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

@@ -1,1 +1,0 @@
-"""Warehouses that former versions wrote, and what makes them."""
