@@ -84,6 +84,14 @@ def pytest_configure(config: pytest.Config) -> None:
 _MEMORY = 4 << 30
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Leave to `make test-lake` what starts PostgreSQL or an object store."""
+    for item in items:
+        if not {"_postgres", "_store"}.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.lake)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _warehouses_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Make the file of an empty warehouse once for each environment, and copy it from then on:
@@ -136,8 +144,9 @@ def faults() -> Faults:
     return Faults()
 
 
-both_stores = pytest.mark.parametrize("location", ["file", "lake"], indirect=True)
-in_a_lake = pytest.mark.parametrize("location", ["lake"], indirect=True)
+_LAKE = pytest.param("lake", marks=pytest.mark.lake)
+both_stores = pytest.mark.parametrize("location", ["file", _LAKE], indirect=True)
+in_a_lake = pytest.mark.parametrize("location", [_LAKE], indirect=True)
 
 
 @pytest.fixture
