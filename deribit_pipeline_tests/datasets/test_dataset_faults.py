@@ -94,7 +94,7 @@ def every_fifth_of_a_method() -> Where:
 
 
 @each_dataset
-def test_faults_mixed_leave_nothing_wrong_and_nothing_unsaid(
+def test_faults_mixed_leave_no_dataset_wrong_and_nothing_unsaid(
     settings: Settings, truth: Truth, faults: Faults, name: str
 ) -> None:
     quick = ["503_html", "502", "reset", "truncated", "other_listing", *CHANGES]
@@ -161,7 +161,7 @@ def rows_of(reply: Reply) -> list[list[float]]:
         if not (name in TOLD_ONCE and fault == "rows_off_grid")
     ],
 )
-def test_a_fault_that_spoils_a_fifth_of_the_answers(
+def test_a_fault_that_spoils_a_fifth_of_the_responses_of_a_dataset(
     settings: Settings, truth: Truth, faults: Faults, name: str, fault: str
 ) -> None:
     if fault in CHANGES and name not in COUNTED:
@@ -174,7 +174,7 @@ def test_a_fault_that_spoils_a_fifth_of_the_answers(
 @pytest.mark.torture
 @each_dataset
 @pytest.mark.parametrize("seed", range(4))
-def test_all_faults_mixed_spoil_a_fifth_of_the_answers(
+def test_all_faults_mixed_spoil_a_fifth_of_the_responses_of_a_dataset(
     settings: Settings, truth: Truth, faults: Faults, name: str, seed: int
 ) -> None:
     rates = dict.fromkeys(FAULTS, SHARE / len(FAULTS))
