@@ -181,7 +181,7 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(export: Export, sound: 
     Path("out/notes.txt").write_text("mine")
     code, said = export("--instruments", BTC, *DAYS)
     assert (code, everything("out")) == (2, {"notes.txt": b"mine"})
-    assert "holds notes.txt, which no export wrote there" in said
+    assert "holds notes.txt, which no export created" in said
     Path("out/notes.txt").unlink()
     assert export("--instruments", BTC, *DAYS)[0] == 0
     Path("out/mine.parquet").touch()
