@@ -1,7 +1,7 @@
-"""What every instrument that Deribit ever listed would cost, by this project's own planner.
+"""The cost of fetching every instrument that Deribit ever listed, by this project's own planner.
 
-How many there are and how long they live are assumptions, said in `KINDS`: the archive host tells
-the truth to whoever asks it. `python -m benchmarks.paper_plan` prints the table of docs/scaling.md.
+The number of instruments and their lifetimes are assumptions, stated in `KINDS`; the exact figures
+are on the archive host. `python -m benchmarks.paper_plan` prints the table of docs/scaling.md.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _EXPIRY_HOUR = 8
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """So many instruments that were each listed for so many days before they expired."""
+    """A number of instruments that were each listed for this many days before they expired."""
 
     name: str
     instruments: int
@@ -39,7 +39,7 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What all instruments of a kind take; `instrument_days` are partitions too."""
+    """The cost of all instruments of a kind; `instrument_days` is also the number of partitions."""
 
     name: str
     instruments: int
@@ -59,7 +59,7 @@ class Cost:
 
 
 def cost(kind: Kind, resolution: Resolution) -> Cost:
-    """The planner's answer for one such instrument, as often as there are any."""
+    """The planner's result for one such instrument, multiplied by their number."""
     listed = datetime(2020, 1, 1, _EXPIRY_HOUR, tzinfo=UTC)
     expires = listed + timedelta(days=kind.days)
     instrument = Instrument("ONE", "option", listed, expires)

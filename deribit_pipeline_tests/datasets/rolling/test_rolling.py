@@ -204,9 +204,9 @@ def test_answers_that_never_agree_prove_nothing(fetch: Fetch, sandbox: SandboxEx
 @pytest.mark.parametrize(
     ("amendment", "sentence"),
     [
-        (lambda rows: [], "no row came"),
-        (lambda rows: rows[::-1], "not in the order of time"),
-        (lambda rows: [[at + (n == 9), v] for n, (at, v) in enumerate(rows)], "stand every"),
+        (lambda rows: [], "no row was returned"),
+        (lambda rows: rows[::-1], "are not sorted by time"),
+        (lambda rows: [[at + (n == 9), v] for n, (at, v) in enumerate(rows)], "not spaced"),
         (lambda rows: [*rows, [rows[-1][0] + HOUR_MS, 1.0]], "and it was 2024"),
     ],
 )
@@ -219,7 +219,7 @@ def test_an_odd_window_is_not_believed(
 
 
 def test_a_currency_without_volatility_proves_nothing(fetch: Fetch) -> None:
-    with pytest.raises(DeribitBadPayload, match="no row came"):
+    with pytest.raises(DeribitBadPayload, match="no row was returned"):
         fetch(historical_volatility.SOURCE, "USDT", [date(2024, 4, 9)])
     with pytest.raises(DeribitRejected, match="invalid currency"):
         fetch(historical_volatility.SOURCE, "XYZ", [date(2024, 4, 9)])
