@@ -328,7 +328,7 @@ def assert_wrong(said: Said, sentence: str) -> None:
     assert said.out == ""
 
 
-def test_a_warehouse_of_another_environment_is_refused(
+def test_every_command_refuses_a_warehouse_of_another_environment(
     command: Command, settings: Settings
 ) -> None:
     command("backfill", *WEEK)

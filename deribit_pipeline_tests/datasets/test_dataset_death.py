@@ -214,7 +214,7 @@ def test_a_dataset_whose_backfill_is_killed_twice_is_completed_by_the_same_comma
     ],
     ids=lambda value: value.name if isinstance(value, Dataset) else None,
 )
-def test_death_at_a_moment_costs_nothing_that_was_proved(
+def test_death_at_a_moment_costs_no_proved_day_of_a_dataset(
     interrupted: Callable[[Dataset], Interrupted], dataset: Dataset, moment: str, nth: int
 ) -> None:
     killed = interrupted(dataset)

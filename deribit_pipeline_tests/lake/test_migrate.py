@@ -323,7 +323,7 @@ def test_a_place_that_cannot_be_migrated_to_is_one_sentence(
             migrate(source, target)
 
 
-def test_a_warehouse_of_another_environment_is_refused(file: Warehouse, to: Warehouse) -> None:
+def test_a_warehouse_of_another_environment_is_not_migrated(file: Warehouse, to: Warehouse) -> None:
     with warehouse_at(to.location, Environment.TESTNET).writing():
         pass
     for places in ((file, to), (to, file)):

@@ -194,7 +194,9 @@ def test_the_chart_of_another_range_is_odd(fetch: Fetch, sandbox: SandboxExchang
         fetch(index_prices.SOURCE, "btc_usd", [date(2024, 4, 9)])
 
 
-def test_answers_that_never_agree_prove_nothing(fetch: Fetch, sandbox: SandboxExchange) -> None:
+def test_rolling_windows_that_never_agree_prove_nothing(
+    fetch: Fetch, sandbox: SandboxExchange
+) -> None:
     luck = random.Random(0)
     sandbox.amend(VOLATILITY, lambda rows: [[at, luck.random()] for at, _ in rows[1:]])
     with pytest.raises(DeribitBadPayload, match="answers contradict each other"):
