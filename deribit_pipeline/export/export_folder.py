@@ -108,7 +108,7 @@ def export(
             files = [file for file in folder.rglob("*") if file.is_file()]
             size = sum(file.stat().st_size for file in files)
     except OSError as error:
-        raise InputError(f"--to {to} cannot be written ({error.strerror}).") from error
+        raise _wrong(to, f"cannot be written ({error.strerror}).") from error
     incomplete = sum(len(part.selected.incomplete) for part in parts if part.selected)
     return Exported(sum(part.count for part in parts), len(files), size, incomplete)
 
@@ -119,17 +119,15 @@ def _require_place(to: Path) -> None:
         require_target(to)
         place = manifest.place_of(to.resolve())
         if manifest.is_foreign(to.resolve()):
-            raise InputError(
-                f"--to {to} would replace {place}, which no export wrote: name another folder."
-            )
+            raise _wrong(to, f"would replace {place}, which no export wrote: name another folder.")
         if not to.exists():
             return
         if not to.is_dir():
-            raise InputError(f"--to {to} is a file: name a folder.")
+            raise _wrong(to, "is a file: name a folder.")
         if to.is_mount():
-            raise InputError(
-                f"--to {to} is where a disk is mounted, which cannot be replaced whole: name a "
-                "folder in it."
+            raise _wrong(
+                to,
+                "is where a disk is mounted, which cannot be replaced whole: name a folder in it.",
             )
         there = {
             file.relative_to(to).as_posix()
@@ -138,11 +136,15 @@ def _require_place(to: Path) -> None:
         }
         others = sorted(there - manifest.files_of(to.resolve()))
     except OSError as error:
-        raise InputError(f"--to {to} cannot be read ({error.strerror}).") from error
+        raise _wrong(to, f"cannot be read ({error.strerror}).") from error
     if others:
-        raise InputError(
-            f"--to {to} holds {others[0]}, which no export wrote there: name a folder of its own."
+        raise _wrong(
+            to, f"holds {others[0]}, which no export wrote there: name a folder of its own."
         )
+
+
+def _wrong(to: Path, what: str) -> InputError:
+    return InputError(f"{to} {what}", about="to")
 
 
 def _require_not_poorer(to: Path, parts: Sequence[Part]) -> None:
@@ -158,10 +160,11 @@ def _require_not_poorer(to: Path, parts: Sequence[Part]) -> None:
             if (part.dataset.name, part.series, str(day)) in there
         ]
         if lost:
-            raise InputError(
-                f"--to {to} holds {part.series} {part.dataset.short_label} of {lost[0]} as it was "
+            raise _wrong(
+                to,
+                f"holds {part.series} {part.dataset.short_label} of {lost[0]} as it was "
                 "proved, and the warehouse does not: the export there is left as it is, so name "
-                "another folder, or repair the warehouse."
+                "another folder, or repair the warehouse.",
             )
 
 

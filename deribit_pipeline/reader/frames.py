@@ -14,6 +14,7 @@ from deribit_pipeline.datasets.registry import warning_of
 from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine.selected_series import SelectedRows, span
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.reader.reader_arguments import one_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.place import Connection
@@ -57,7 +58,7 @@ def read_frame(
             f"warehouse must be the path of a file, or ducklake:postgres:…, was {place!r}."
         )
     settings = Settings.load(None if place is None else os.fspath(place))
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     if not warehouse.exists():
         raise InputError(f"{warehouse} does not exist: nothing was backfilled into it yet.")
     with warehouse.reading() as connection:

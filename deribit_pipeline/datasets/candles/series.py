@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from deribit_pipeline.datasets.candles import CANDLES, reads
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.known import EVERYTHING, Known
 from deribit_pipeline.datasets.candles.reads import SERIES, VALUES, series_parameters
 from deribit_pipeline.datasets.candles.rollup import ROLLED
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow
-from deribit_pipeline.engine.selected_series import SelectedRows, days_of, incomplete_days
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.engine.selected_series import (
+    SelectedRows,
+    days_of,
+    incomplete_days,
+)
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse.place import Connection
 
@@ -108,7 +113,7 @@ def newest_complete_day(
         (
             proof.day
             for each in (resolution, _MINUTE)
-            for proof in reads.proofs(connection, (instrument_name,), each)
+            for proof in proofs_of(connection, CANDLES[each], (instrument_name,))
             if proof.state is DayState.COMPLETE
         ),
         default=None,
@@ -118,7 +123,7 @@ def newest_complete_day(
 def _proofs(
     connection: Connection, instrument_name: str, resolution: Resolution, days: Sequence[date]
 ) -> dict[date, Proof]:
-    found = reads.proofs(connection, (instrument_name,), resolution, days[0], days[-1])
+    found = proofs_of(connection, CANDLES[resolution], (instrument_name,), days[0], days[-1])
     return {proof.day: proof for proof in found}
 
 
