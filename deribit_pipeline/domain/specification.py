@@ -32,8 +32,7 @@ SETTLES_IN = """coalesce(settlement_currency, if(
 ))"""
 """SQL for the settlement currency, under which an instrument is listed. Listings from before
 October 2021 do not contain a future's settlement currency, but its name begins with it:
-BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair has no settlement currency and counts under its quote
-currency."""
+BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair has none and counts under its quote currency."""
 
 
 def is_inverse(instrument_name: str) -> bool:
