@@ -35,7 +35,6 @@ LAYERS = (
 registry of datasets and the declarations that it names are data: they stand on the domain alone."""
 
 TO_BE_TURNED = {
-    ("domain", "datasets"),
     ("engine", "datasets"),
 }
 """Imports that still point up; the list only ever gets shorter."""
