@@ -13,7 +13,12 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import REMEDY, FileStore
-from deribit_pipeline.warehouse.migrations import HASHED_SINCE, MIGRATIONS
+from deribit_pipeline.warehouse.migrations import (
+    HASHED_SINCE,
+    MADE_BY_MIGRATIONS,
+    MIGRATIONS,
+    READABLE,
+)
 from deribit_pipeline.warehouse.place import Change, Connection, Result, Store
 
 logger = logging.getLogger(__name__)
@@ -189,6 +194,8 @@ class Warehouse:
                 {"environment": str(self.environment), "version": schema.SCHEMA_VERSION},
             )
         elif version < schema.SCHEMA_VERSION:
+            self._require_readable(version)
+            self._execute(connection, _missing_tables(connection))
             migrate(connection, version, MIGRATIONS)
             if version < HASHED_SINCE:
                 if self._hash_proofs is None:
@@ -196,6 +203,13 @@ class Warehouse:
                 self._hash_proofs(connection)
             self._execute(connection, schema.describing())
             logger.info("Brought %s to version %d", self, schema.SCHEMA_VERSION)
+
+    def _require_readable(self, version: int) -> None:
+        if version not in READABLE:
+            raise WarehouseUnusable(
+                f"{self} has version {version} of the tables, which no release of deribit-pipeline "
+                "wrote and this one cannot read: name another file, and backfill into it."
+            )
 
     def _execute(self, connection: Connection, statements: list[str]) -> None:
         for statement in statements:
@@ -231,6 +245,15 @@ class Warehouse:
                 f"{schema.SCHEMA_VERSION}: upgrade deribit-pipeline."
             )
         return int(version)
+
+
+def _missing_tables(connection: Connection) -> list[str]:
+    """What makes the tables that a warehouse of version 1 does not have; of later ones, nothing."""
+    found = connection.execute(
+        "select table_name from duckdb_tables() where database_name = current_database()"
+    ).fetchall()
+    held = {name for (name,) in found}.union(MADE_BY_MIGRATIONS)
+    return [table.ddl() for table in schema.TABLES if table.name not in held]
 
 
 def migrate(
