@@ -1,7 +1,7 @@
 """What a part of an answer must look like: each function gives the value or raises ValueError.
 
-That answers do look so is assumption:responses-readable. msgspec and pydantic were tried and refuse a
-whole response for one malformed row: docs/decisions/0022.
+That answers do look so is assumption:responses-readable. msgspec and pydantic were tried: they
+refuse a whole response for one malformed row (docs/decisions/0022).
 """
 
 import bisect
