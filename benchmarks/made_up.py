@@ -1,4 +1,4 @@
-"""Warehouses of made-up days, to time what does not depend on the exchange."""
+"""Warehouses with synthetic days, to measure what does not depend on the exchange."""
 
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.days import FetchedDay, prove
-from deribit_pipeline.datasets.candles.writes import Provenance, write_days
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.proofs import DayProof, DayState, ProvedDay
+from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof, ProvedDay, Provenance
+from deribit_pipeline.engine.day_writes import write_days
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.market import DAY, Market
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
+MINUTES = CANDLES[Resolution.MINUTE_1]
 FIRST = date(2018, 8, 14)
 FETCHED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 SOURCE = Provenance(Environment.SANDBOX, "made up", "no run")
@@ -23,45 +25,45 @@ SOURCE = Provenance(Environment.SANDBOX, "made up", "no run")
 def write_proofs(path: Path, names: list[str], days: int) -> None:
     """Write a proof of a complete day for each of these days and instruments."""
     nothing, now = Candles.none(), datetime.now(UTC)
+    none = nothing.opened_at
     with Warehouse(path, Environment.SANDBOX).writing() as connection:
         for name in names:
             proofs = (
-                DayProof(
-                    name, Resolution.MINUTE_1, FIRST + timedelta(days=n), DayState.COMPLETE,
-                    1_440, 1_440, 0, 100, "made up", 0, now,
+                Proof(
+                    MINUTES.name, name, FIRST + timedelta(days=n), DayState.COMPLETE,
+                    1_440, 1_440, 0, "made up", 0, "", now,
                 )
                 for n in range(days)
             )  # fmt: skip
             write_days(
                 connection,
+                MINUTES,
                 [
-                    ProvedDay(proof, nothing, nothing.opened_at, nothing.opened_at, nothing, now)
+                    ProvedDay(proof, nothing.columns, none, none, none, nothing.columns, None, now)
                     for proof in proofs
                 ],
-                {},
                 SOURCE,
             )
 
 
 def seconds_a_day(path: Path, days: int = 360, batch: int = 100) -> float:
-    """The seconds that proving and writing one instrument-day of minutes takes, in batches of as
-    many days as a backfill writes at once."""
+    """The seconds to prove and write one instrument-day of minutes, in batches of as many days as a
+    backfill writes at once."""
     market, first = Market(LISTINGS[0]), date(2023, 1, 1)
     fetched = [fetched_day(market, first + timedelta(days=n)) for n in range(days)]
     warehouse = Warehouse(path, Environment.SANDBOX)
     began = time.perf_counter()
     for n in range(0, days, batch):
+        proved = [prove(MINUTES, day) for day in fetched[n : n + batch]]
         with warehouse.writing() as connection:
-            write_days(connection, [prove(day) for day in fetched[n : n + batch]], {}, SOURCE)
+            write_days(connection, MINUTES, proved, SOURCE)
     return (time.perf_counter() - began) / days
 
 
 def fetched_day(market: Market, day: date) -> FetchedDay:
-    """The minutes of a day, as a backfill hands them to be proved."""
+    """The minutes of a day, as a backfill passes them to the proof."""
     start = int(np.datetime64(day, "ms").astype(int))
     rows = market.minutes(start, start + DAY)
     candles = Candles(rows.ticks.astype("datetime64[ms]"), rows.values)
-    name, nothing = market.listing.instrument_name, Candles.none().opened_at
-    return FetchedDay(
-        name, Resolution.MINUTE_1, day, candles.opened_at, nothing, candles, FETCHED_AT
-    )
+    name = market.listing.instrument_name
+    return FetchedDay(name, day, candles.columns, FETCHED_AT, candles.opened_at)

@@ -17,7 +17,8 @@ from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY, days_between
 from deribit_pipeline.engine import copies
 from deribit_pipeline.engine.comparison import compare
-from deribit_pipeline.engine.copies import DatasetDay, HeldDay, Span
+from deribit_pipeline.engine.copies import HeldDay, Span
+from deribit_pipeline.engine.proof_reads import DatasetDay
 from deribit_pipeline.engine.series_proofs import written_sums
 from deribit_pipeline.engine.verification import Finding, Verification, verify
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable

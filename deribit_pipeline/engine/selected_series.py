@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, days_between, spans_of
-from deribit_pipeline.engine import row_reads as datasets
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.errors import IncompleteDays
 from deribit_pipeline.warehouse.place import Connection
 
@@ -60,8 +60,7 @@ def rows(
     columns = [column.name for column in table.columns_but(table.key[0]) if column.name not in only]
     days = days_of(window)
     proofs: dict[date, Proof] = {
-        proof.day: proof
-        for proof in datasets.proofs(connection, (dataset.name,), (series,), days[0], days[-1])
+        proof.day: proof for proof in proofs_of(connection, dataset, (series,), days[0], days[-1])
     }
     return SelectedRows(
         dataset,
@@ -113,13 +112,10 @@ def _incomplete(dataset: Dataset, series: str, days: Mapping[date, str]) -> Inco
     spans.sort()
     named = [f"{span(first, last)} ({known})" for first, last, known in spans[:_SPANS_NAMED]]
     more = sum((last - first).days + 1 for first, last, _ in spans[_SPANS_NAMED:])
-    message = f"{series} has no complete {dataset.label} of {', '.join(named)}" + (
-        f" and {more:,} more days" if more else ""
+    others = f" and {more:,} more days" if more else ""
+    return IncompleteDays(
+        f"{series} has no complete {dataset.label} of {', '.join(named)}{others}.",
+        dataset=dataset.name,
+        series=series,
+        days=days,
     )
-    fetchable = [day for day, known in days.items() if known != "not listed"]
-    if fetchable:
-        message += (
-            f": run deribit-pipeline backfill for {dataset.name} of {series} from {min(fetchable)} "
-            f"to {max(fetchable)}, or read what is held with complete_only=False"
-        )
-    return IncompleteDays(f"{message}.", dataset=dataset.name, series=series, days=days)

@@ -11,14 +11,19 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.candles import wire as parse
-from deribit_pipeline.datasets.candles.days import FetchedDay, prove
-from deribit_pipeline.datasets.candles.writes import Provenance, write_days
+from deribit_pipeline.datasets.candles import CANDLES, reads
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.proofs import FetchedDay, Provenance
 from deribit_pipeline.domain.windows import TimeWindow, day_window, moment64
+from deribit_pipeline.engine.day_writes import write_days
+from deribit_pipeline.engine.proof_hashes import read_facts
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.engine.proving import prove
+from deribit_pipeline.engine.row_reads import days_without_proof
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.exchange import responses
 from deribit_pipeline.selection import choice
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -80,33 +85,34 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(half: str, odd: str)
 # A file for each costs a quarter of a second: those that mean something to SQL or to a folder.
 @pytest.mark.parametrize("name", [*HOSTILE[:3], "$instrument_name"])
 def test_a_name_that_the_exchange_tells_is_data_to_the_warehouse(name: str, tmp_path: Path) -> None:
-    listed = parse.instrument(recorded("instrument") | {"instrument_name": name})
+    listed = responses.instrument(recorded("instrument") | {"instrument_name": name})
     assert listed.instrument_name == name
     hours = moment64(datetime(2024, 1, 1, tzinfo=UTC)) + np.arange(24) * np.timedelta64(1, "h")
     day, series = date(2024, 1, 1), (name, Resolution.HOUR_1)
+    dataset = CANDLES[Resolution.HOUR_1]
     told = FetchedDay(
-        *series, day, hours, hours[:0], Candles(hours[1:], np.ones((23, 6))),
-        datetime(2024, 2, 1, tzinfo=UTC),
+        name, day, Candles(hours[1:], np.ones((23, 6))).columns,
+        datetime(2024, 2, 1, tzinfo=UTC), hours,
     )  # fmt: skip
-    other = prove(replace(told, instrument_name="BTC-PERPETUAL"))
+    other = prove(dataset, replace(told, series="BTC-PERPETUAL"))
     warehouse = Warehouse(tmp_path / "warehouse.duckdb", Environment.SANDBOX)
     source = Provenance(Environment.SANDBOX, "sandbox", "run")
-    first = prove(told)
-    changed = replace(told, candles=Candles(hours[1:], np.full((23, 6), 2.0)))
-    second = prove(changed, first.candles, first.proof)
+    first = prove(dataset, told)
+    changed = replace(told, rows=Candles(hours[1:], np.full((23, 6), 2.0)).columns)
+    second = prove(dataset, changed, first.rows, first.proof)
     with warehouse.writing() as connection:
-        write_days(connection, [other], {}, source)
-        write_days(connection, [first], {}, source)
+        write_days(connection, dataset, [other], source)
+        write_days(connection, dataset, [first], source)
     with warehouse.writing() as connection:
-        write_days(connection, [second], {day: first.proof}, source)
+        write_days(connection, dataset, [second], source)
     window = TimeWindow(day_window(day).start, day_window(day).end)
     with warehouse.reading() as connection:
-        assert reads.proofs(connection, instrument_names=[name]) == [second.proof]
-        assert reads.proofs(connection, instrument_names=["BTC-PERPETUAL"]) == [other.proof]
+        assert proofs_of(connection, dataset, [name]) == [second.proof]
+        assert proofs_of(connection, dataset, ["BTC-PERPETUAL"]) == [other.proof]
         assert reads.candles(connection, *series, window).values[:, 0].tolist() == [2.0] * 23
-        assert reads.gaps_by_day(connection, *series, window) == {day: 1}
-        assert len(reads.proofs(connection)) == 2
-        assert reads.days_without_proof(connection) == []
+        assert read_facts(connection, dataset, [name])[name, day].named_gaps == 1
+        assert len(proofs_of(connection, dataset)) == 2
+        assert days_without_proof(connection, dataset, Selection()) == []
     assert [path.name for path in tmp_path.iterdir()] == ["warehouse.duckdb"]
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 import duckdb
 
 from deribit_pipeline.datasets.candles import CANDLES
-from deribit_pipeline.datasets.candles.rules import RULES
+from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.candles import Resolution
@@ -21,7 +21,7 @@ from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.defs.test_assets import QUIET
 from deribit_pipeline_tests.warehouse.test_warehouse import forget_datasets
 
-NAMES_OF_RULES = {rule.name for rule in RULES}
+NAMES_OF_RULES = {rule.name for rule in rules_of(CANDLES[Resolution.HOUR_1])}
 
 
 def evaluations(warehouse: Warehouse, resolution: Resolution) -> dict[str, dg.AssetCheckEvaluation]:
@@ -46,7 +46,7 @@ def test_every_candles_asset_has_every_check_that_fits(settings: Settings) -> No
 
 
 @both_stores
-def test_where_all_is_sound_every_check_passes(sound: Warehouse) -> None:
+def test_where_all_candles_are_sound_every_check_passes(sound: Warehouse) -> None:
     for resolution in ("1", "1D"):
         for each in evaluations(sound, Resolution(resolution)).values():
             assert each.passed, each

@@ -12,7 +12,7 @@ import numpy as np
 from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.source import AccountSource
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange
@@ -38,10 +38,10 @@ class Owner:
 
     def pieces(
         self, source: AccountSource, first: date, last: date | None = None, currency: str = "BTC"
-    ) -> list[FetchedRows | FailedDays]:
+    ) -> list[FetchedDay | FailedDays]:
         """All that a source brings."""
 
-        async def brought() -> list[FetchedRows | FailedDays]:
+        async def brought() -> list[FetchedDay | FailedDays]:
             days = list(days_between(first, last or first))
             fetched = source.fetch(self.exchange, self._warehouse, currency, days)
             return [piece async for piece in fetched]
@@ -50,10 +50,10 @@ class Owner:
 
     def days(
         self, source: AccountSource, first: date, last: date | None = None, currency: str = "BTC"
-    ) -> list[FetchedRows]:
+    ) -> list[FetchedDay]:
         """The days, none of which has failed."""
         pieces = self.pieces(source, first, last, currency)
-        days = [piece for piece in pieces if isinstance(piece, FetchedRows)]
+        days = [piece for piece in pieces if isinstance(piece, FetchedDay)]
         assert len(days) == len(pieces), pieces
         return days
 
@@ -134,7 +134,7 @@ def without(name: str, which: int) -> Spoil:
     )
 
 
-def told_in(days: Sequence[FetchedRows]) -> list[str]:
+def told_in(days: Sequence[FetchedDay]) -> list[str]:
     """Every row that came, as it was told."""
     texts = np.concatenate([day.rows["told"] for day in days]).tolist()
     return [json.dumps(json.loads(text)) for text in texts]

@@ -13,11 +13,11 @@ import dagster as dg
 import pytest
 
 from deribit_pipeline.cli.main import exit_code
-from deribit_pipeline.datasets.candles.days import FetchedDay
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.domain.candles import CANDLE_VALUES
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.comparison import compare
 from deribit_pipeline.engine.verification import verify
@@ -56,9 +56,9 @@ def told_later(told: FetchedDay, days: int) -> FetchedDay:
 
 def revised(told: FetchedDay) -> FetchedDay:
     """The same day, told a day later with another close in every second hour."""
-    values = told.candles.values.copy()
-    values[::120, CLOSE] += 1
-    return told_later(replace(told, candles=replace(told.candles, values=values)), days=1)
+    close = told.rows["close"].copy()
+    close[::120] += 1
+    return told_later(replace(told, rows=told.rows | {"close": close}), days=1)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import day_window, days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import settled_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
@@ -86,7 +86,7 @@ class Interrupted:
         assert verify(self.warehouse).findings == []
         with self.warehouse.reading() as connection:
             settled = settled_days(connection, CANDLES[Resolution.MINUTE_1], DAYS)
-        return DAYS_ASKED - {(proof.instrument_name, proof.day) for proof in settled}
+        return DAYS_ASKED - {(proof.series, proof.day) for proof in settled}
 
     def complete(self, command: list[str]) -> None:
         """Run the same command again: it asks for what is not proved and for nothing else, finds

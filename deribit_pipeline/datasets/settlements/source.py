@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
+from deribit_pipeline.datasets.settlements.calls import get_last_settlements_by_currency
 from deribit_pipeline.datasets.settlements.delivered import delivery_prices
 from deribit_pipeline.datasets.settlements.deliveries import settlements_checked
 from deribit_pipeline.datasets.settlements.proof import (
@@ -33,16 +34,18 @@ from deribit_pipeline.datasets.settlements.wire import (
     SettlementsPage,
 )
 from deribit_pipeline.domain.malformed import malformed_of
-from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of, joined_rows, some_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import day_window, days_between, moment64, spans_of
 from deribit_pipeline.engine.following import Progress, in_order, with_page
 from deribit_pipeline.engine.repeated_requests import expectations, insisted, once
 from deribit_pipeline.engine.settling import SETTLING, is_settled
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import Told
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.instruments.listings import get_specifications
 from deribit_pipeline.instruments.wire import Listed
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -63,7 +66,7 @@ Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
-class SettlementsSource:
+class SettlementsSource(SeriesSource):
     """Brings every settlement of a currency's days; nobody can count how many there must be.
 
     A day is believed once two answers, which end elsewhere, have told the same of it and some
@@ -76,7 +79,7 @@ class SettlementsSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """The newest days first.
 
         A day of which no answer can be believed fails, and those before it are asked for anew.
@@ -92,7 +95,7 @@ class SettlementsSource:
                     async for fetched in pages.back_over(tuple(unbrought)):
                         unbrought.pop()
                         failed = 0
-                        if isinstance(fetched, FetchedRows):
+                        if isinstance(fetched, FetchedDay):
                             of_day = delivered.get(fetched.day, {})
                             fetched = settlements_checked(fetched, of_day)
                         yield fetched
@@ -128,7 +131,7 @@ class _Pages:
         """Of www, which alone has settlements."""
         return self.exchange.client
 
-    async def back_over(self, days: Sequence[date]) -> AsyncIterator[FetchedRows | FailedDays]:
+    async def back_over(self, days: Sequence[date]) -> AsyncIterator[FetchedDay | FailedDays]:
         """Every day of an unbroken span, the last one first; those with a settlement that cannot
         be read have failed."""
         until = moment64(day_window(days[-1]).end)
@@ -149,7 +152,7 @@ class _Pages:
                 params = {"currency": self.currency}
                 yield FailedDays([day], DeribitBadPayload(why, method=BY_CURRENCY, params=params))
             else:
-                yield FetchedRows(
+                yield FetchedDay(
                     self.currency,
                     day,
                     in_order(SETTLEMENTS, some_of(rows, ~is_older & ~is_later)),
@@ -231,14 +234,14 @@ class _Pages:
     async def _settles_nothing(self, as_of: datetime) -> bool:
         """Whether nothing can have settled in the currency so far."""
         other = next(name for name in _OLDEST if name != self.currency)
-        control = await self.client.get_last_settlements_by_currency(other, count=_FEW)
+        control = await get_last_settlements_by_currency(self.client, other, count=_FEW)
         if not count_of(control.said.rows):
             return False
         if not self.lists:
             hosts = [self.client, *filter(None, [self.exchange.history])]
             self.lists[:] = await asyncio.gather(
                 *(
-                    host.get_specifications(self.currency, is_expired=is_expired)
+                    get_specifications(host, self.currency, is_expired=is_expired)
                     for host in hosts
                     for is_expired in (False, True)
                 )
@@ -255,7 +258,8 @@ class _Pages:
     ) -> Told[SettlementsPage]:
         # The bound may be inclusive or not: what it adds is told by the answer before it.
         latest = None if until is None else until + np.timedelta64(1, "ms")
-        told = await self.client.get_last_settlements_by_currency(
+        told = await get_last_settlements_by_currency(
+            self.client,
             self.currency,
             count=count,
             search_start_timestamp=None if latest is None else int(latest.astype(np.int64)),

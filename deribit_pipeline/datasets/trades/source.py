@@ -24,9 +24,10 @@ from deribit_pipeline.datasets.trades.proof import (
 )
 from deribit_pipeline.datasets.trades.proof import chunks as pieces_of
 from deribit_pipeline.domain.instrument import Instrument
-from deribit_pipeline.domain.rows import FetchedRows, count_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import agreed_listing, listings
@@ -41,7 +42,7 @@ _AHEAD = 16
 _MOST_EMPTY = 50
 
 
-class TradesSource:
+class TradesSource(SeriesSource):
     """Brings the trades of an instrument's days.
 
     Raises DeribitError; where only a part of the numbers cannot be believed, its days have failed.
@@ -49,7 +50,7 @@ class TradesSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """See Source."""
         hosts = TradeHosts(exchange, series)
         found, _ = await listings(exchange, warehouse, [series])
@@ -58,7 +59,9 @@ class TradesSource:
             instrument = await agreed_listing(exchange, warehouse, series)
         listed = _listed(instrument, days)
         for day in sorted(set(days) - set(listed)):
-            yield FetchedRows(series, day, NO_TRADES, hosts.now, is_listed=False)
+            yield FetchedDay(
+                series, day, NO_TRADES, hosts.now, NO_TRADES["trade_seq"], is_listed=False
+            )
         is_combo = instrument.kind.endswith("combo")
         chunks = TradeChunks(hosts, is_combo=is_combo, each_twice=exchange.each_twice)
         client = (exchange.history if instrument.is_archived else None) or exchange.client
@@ -171,7 +174,7 @@ async def _fetched_ahead(chunks: TradeChunks, numbers: range) -> AsyncGenerator[
 
 def _fetched(
     hosts: TradeHosts, series: str, span: Span, witnessed: Witnessed
-) -> FetchedRows | FailedDays:
+) -> FetchedDay | FailedDays:
     cut, error = witnessed.cut, witnessed.cut.error
     if isinstance(error, UnprovedTrades):
         error = hosts.unproved(error.reason)
@@ -180,7 +183,7 @@ def _fetched(
     numbers = cut.rows["trade_seq"]
     expected = np.union1d(numbers, cut.holes) if len(cut.holes) else numbers
     is_over = day_window(cut.day).end <= span.known_until
-    return FetchedRows(
+    return FetchedDay(
         series,
         cut.day,
         cut.rows,

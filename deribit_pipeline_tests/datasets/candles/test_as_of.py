@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.datasets.candles.days import FetchedDay
 from deribit_pipeline.datasets.candles.known import known_at
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import some_of
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.place import Connection
@@ -40,7 +41,7 @@ def now() -> datetime:
 def told_now(number: int, price: float = 1 / 3, lacking: int = 0) -> FetchedDay:
     """A day that the exchange, whose clock is right, tells at this moment."""
     told = day(number, price=price)
-    return replace(told, as_of=now(), candles=told.candles[lacking:])
+    return replace(told, as_of=now(), rows=some_of(told.rows, slice(lacking, None)))
 
 
 def history(warehouse: Warehouse) -> list[datetime]:
