@@ -1,4 +1,4 @@
-"""Every assumption once, in the order of topics, and the page that names them all."""
+"""The list of all assumptions by topic, and the page that documents them."""
 
 from deribit_pipeline.assumptions.assumption import Assumption
 from deribit_pipeline.assumptions.candle_values import CANDLES
@@ -30,10 +30,9 @@ def markdown() -> str:
         "# Assumptions",
         "",
         "What the code assumes of the exchange, generated from "
-        "`deribit_pipeline/operations/assumptions` by `make docs`. Code and documents refer to an "
-        "assumption by its id, as in `assumption:candles-most`. `deribit-pipeline check "
-        "--assumptions` tests them against the configured exchange and reports for each whether it "
-        "holds.",
+        "`deribit_pipeline/assumptions` by `make docs`. Code and documents refer to an "
+        "assumption by its id, as in `assumption:candles-most`. `deribit-pipeline check` can test "
+        "them against the configured exchange, and reports for each whether it holds.",
     ]
     for topic, assumptions in TOPICS.items():
         lines += ["", f"## {topic}", ""]

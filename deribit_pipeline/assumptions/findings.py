@@ -1,4 +1,4 @@
-"""The findings on one exchange, as what a bug report needs: JSON without a secret."""
+"""The findings for one exchange as JSON for a bug report; contains no secrets."""
 
 import platform
 import sys
@@ -12,13 +12,11 @@ from deribit_pipeline.assumptions.assumption import Finding, Response, Responses
 from deribit_pipeline.assumptions.every_assumption import ASSUMPTIONS
 from deribit_pipeline.assumptions.probe_requests import responses_of
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.version import __version__
 
-COMMAND = "deribit-pipeline check --assumptions"
-
-# How long a request that fails is made again: the report is about how things are now.
+# Seconds for which a failing request is retried: short, because the report is about the present.
 _PATIENCE = 3.0
 
 _LIBRARIES = ("httpx", "numpy", "orjson")
@@ -26,7 +24,7 @@ _LIBRARIES = ("httpx", "numpy", "orjson")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The verdict on every assumption. `as_of` is this machine's clock."""
+    """The verdict on every assumption. `as_of` is this machine's time."""
 
     environment: Environment
     source: str
@@ -36,7 +34,7 @@ class Report:
 
     @property
     def counts(self) -> Mapping[Verdict, int]:
-        """How many assumptions have each verdict."""
+        """The number of assumptions by verdict."""
         return Counter(finding.verdict for finding in self.findings)
 
     @property
@@ -47,7 +45,6 @@ class Report:
     def json(self) -> dict[str, object]:
         """The report as JSON: verdicts, requests, versions, environment and time."""
         return {
-            "report": COMMAND,
             "made_at": self.as_of.isoformat(timespec="seconds"),
             "environment": str(self.environment),
             "source": self.source,
@@ -67,9 +64,9 @@ class Report:
 
 
 def report(settings: Settings) -> Report:
-    """Test every assumption on the exchange that the settings name, without credentials.
+    """Test every assumption against the exchange in the settings, without credentials.
 
-    Raises a DeribitError where nothing answers at all.
+    Raises a DeribitError if the exchange does not respond at all.
     """
     anonymous = replace(settings, client_id=None, client_secret=None)
     with open_exchange(anonymous, _PATIENCE) as exchange:

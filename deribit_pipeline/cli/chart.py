@@ -20,9 +20,9 @@ from deribit_pipeline.domain.proofs import Proof
 from deribit_pipeline.domain.windows import TimeWindow, day_window
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from deribit_pipeline.pages.chart_page import Series
@@ -57,7 +57,7 @@ def chart(
     # The library takes half a second, in which the warehouse need not be held.
     from deribit_pipeline.pages.chart_page import chart_page
 
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     with warehouse.reading() as connection:
         series = []
         for name in names:

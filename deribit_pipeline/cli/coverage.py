@@ -22,6 +22,7 @@ from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine.failed_days import FailedDay, failed_days
 from deribit_pipeline.engine.proof_reads import gaps_of_days, proofs, runs_of_days
 from deribit_pipeline.engine.selected_series import span
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -64,7 +65,7 @@ def coverage(
     selection = wanted.selection(settings)
     if html:
         pages.require_place(html)
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
     with warehouse.reading() as connection:
         held = proofs(connection, selection)

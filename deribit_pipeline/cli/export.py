@@ -10,11 +10,12 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.options import DatasetName, Instruments, ResolutionOfCandles, Series
 from deribit_pipeline.cli.terminal import stderr
-from deribit_pipeline.errors import InputError
+from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.export import export_folder
 from deribit_pipeline.export.export_folder import FORMATS
+from deribit_pipeline.opening import warehouse_of
+from deribit_pipeline.reader.backfill_command import with_command
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command(
@@ -54,18 +55,22 @@ def export(
     assert last is not None
     settings, began = Settings.load(), time.monotonic()
     dataset = wanted.dataset()
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
-    made = export_folder.export(
-        warehouse,
-        dataset,
-        wanted.names(dataset, settings),
-        first,
-        last,
-        format_name=format_name,
-        to=to,
-        is_incomplete_allowed=allow_incomplete,
-    )
+    try:
+        made = export_folder.export(
+            warehouse,
+            dataset,
+            wanted.names(dataset, settings),
+            first,
+            last,
+            format_name=format_name,
+            to=to,
+            is_incomplete_allowed=allow_incomplete,
+        )
+    except IncompleteDays as error:
+        otherwise = "export what is held with --allow-incomplete"
+        raise with_command(error, otherwise) from None
     lacking = ""
     if made.incomplete:
         days = "1 day is" if made.incomplete == 1 else f"{made.incomplete:,} days are"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import print_report
-from deribit_pipeline.cli.dagster_runs import make
+from deribit_pipeline.cli.dagster_runs import Wish, make
 from deribit_pipeline.cli.options import (
     DatasetHeld,
     FirstHeld,
@@ -19,11 +19,10 @@ from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.incomplete import held_names_resting, held_series, incomplete_days
 from deribit_pipeline.engine.reach import within_reach
-from deribit_pipeline.exchange.session import open_exchange
 from deribit_pipeline.instruments.listings import exchange_time
 from deribit_pipeline.instruments.relisted import listed_now
+from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command("deribit-pipeline repair --start 2024-01-01 --end 2024-03-31")
@@ -47,7 +46,7 @@ def repair(
         selection = replace(selection, datasets=within_reach(settings))
     chosen = () if named else selection.datasets
     out_of_reach = tuple(each for each in DATASETS.values() if chosen and each not in chosen)
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.check()
     warehouse.require_there()
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
@@ -73,6 +72,6 @@ def repair(
         if not (found.resting or found.days or left):
             stderr().print("Nothing to repair: every day that should be complete is.")
         for dataset, days in found.days.items():
-            total = make(settings, warehouse, exchange, dataset, days, days, now=now, force=False)
+            total = make(settings, warehouse, exchange, Wish(dataset, days, now=now))
             code = max(code, print_report(total, dataset, days, now))
     return code

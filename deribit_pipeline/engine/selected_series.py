@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, days_between, spans_of
 from deribit_pipeline.engine.proof_reads import proofs_of
@@ -112,19 +112,10 @@ def _incomplete(dataset: Dataset, series: str, days: Mapping[date, str]) -> Inco
     spans.sort()
     named = [f"{span(first, last)} ({known})" for first, last, known in spans[:_SPANS_NAMED]]
     more = sum((last - first).days + 1 for first, last, _ in spans[_SPANS_NAMED:])
-    message = f"{series} has no complete {dataset.label} of {', '.join(named)}" + (
-        f" and {more:,} more days" if more else ""
+    others = f" and {more:,} more days" if more else ""
+    return IncompleteDays(
+        f"{series} has no complete {dataset.label} of {', '.join(named)}{others}.",
+        dataset=dataset.name,
+        series=series,
+        days=days,
     )
-    fetchable = [day for day, known in days.items() if known != "not listed"]
-    if fetchable:
-        what, whose = f"--dataset {dataset.name}", "--series"
-        if dataset.resolution:
-            what = f"--resolution {dataset.resolution.value}"
-        if dataset.series is SeriesKind.INSTRUMENT:
-            whose = "--instruments"
-        message += (
-            f": run deribit-pipeline backfill {what} {whose} {series} --start {min(fetchable)} "
-            f"--end {max(fetchable)}, or read what is held with complete_only=False "
-            "(--allow-incomplete)"
-        )
-    return IncompleteDays(f"{message}.", series=series, days=days)

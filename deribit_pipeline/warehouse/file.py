@@ -95,8 +95,15 @@ class FileStore:
                 "there now."
             )
 
+    @property
+    def location(self) -> Path:
+        return self.path
+
     def give_up(self) -> None:
         self._given_up.set()
+
+    def forget_the_past(self) -> None:
+        pass
 
     def keep_private(self) -> None:
         self._is_private = True
@@ -171,7 +178,9 @@ class FileStore:
             ):
                 if self._is_private:
                     made.chmod(OWNER_ONLY)
-                fill(connection)
+                connection.begin()  # each statement would be written to the disk by itself
+                with committed(connection):
+                    fill(connection)
                 # Closing would say nothing of a file that could not be finished.
                 connection.execute("checkpoint").fetchall()
         except OSError as error:

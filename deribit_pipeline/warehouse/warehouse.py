@@ -10,8 +10,7 @@ from pathlib import Path
 import duckdb
 
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.location import Lake, Location
-from deribit_pipeline.engine.series_proofs import hash_everything
+from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import REMEDY, FileStore
@@ -25,23 +24,27 @@ PATIENCE = 120.0
 
 
 class Warehouse:
-    """The warehouse at a location, which belongs to one `environment`. One that `is_foreign`, such
-    as a file of somebody else, is only read, and none of its views and macros are run.
-
-    What differs between a file and a lake stands in its store: `warehouse.file`, `warehouse.lake`.
+    """The warehouse in a file, or in a store of another kind, which belongs to one `environment`.
+    A file that `is_foreign`, made by somebody else, is only read, and none of its views and macros
+    are run. `hash_proofs` gives the proofs of an older version their hashes; without it such a
+    warehouse is not brought up to date. `opening.warehouse_at` passes all of it.
     """
 
     def __init__(
         self,
-        location: Location,
+        place: Path | Store,
         environment: Environment,
         *,
         patience: float = PATIENCE,
         is_foreign: bool = False,
+        hash_proofs: Change[None] | None = None,
     ) -> None:
-        self.location = location
+        if isinstance(place, Path):
+            place = FileStore(place, patience, is_foreign=is_foreign)
+        self._store: Store = place
+        self.location = self._store.location
         self.environment = environment
-        self._store = _store_at(location, patience, is_foreign=is_foreign)
+        self._hash_proofs = hash_proofs
 
     def __str__(self) -> str:
         return str(self.location)
@@ -57,6 +60,10 @@ class Warehouse:
         made = copy(self)
         made._store = self._store.pinned()
         return made
+
+    def in_file(self, path: Path) -> "Warehouse":
+        """Another warehouse of the same environment, in a file."""
+        return Warehouse(path, self.environment, hash_proofs=self._hash_proofs)
 
     def require_there(self) -> None:
         """Raise WarehouseError where nothing is there."""
@@ -108,7 +115,8 @@ class Warehouse:
             return
         with self._store.reading() as connection:
             version = self._version(connection)
-            if version == schema.SCHEMA_VERSION or (as_it_is and version):
+            is_current = version == schema.SCHEMA_VERSION and not self._absent(connection)
+            if is_current or (as_it_is and version):
                 yield connection
                 return
         self._require_upgradable(version)
@@ -166,6 +174,10 @@ class Warehouse:
         nothing keeps it, as in a file."""
         return self._store.snapshot_at(connection, moment)
 
+    def forget_the_past(self) -> None:
+        """Let the history that a lake keeps begin now; a file keeps none."""
+        self._store.forget_the_past()
+
     def _make_where_missing(self) -> None:
         if not self.exists():
             self._store.make(self._bring_up_to_date)
@@ -178,12 +190,27 @@ class Warehouse:
                 "insert into warehouse_info values ($environment, $version)",
                 {"environment": str(self.environment), "version": schema.SCHEMA_VERSION},
             )
-        elif version < schema.SCHEMA_VERSION:
+            return
+        if version < schema.SCHEMA_VERSION:
             migrate(connection, version, MIGRATIONS)
             if version < HASHED_SINCE:
-                hash_everything(connection)
-            self._execute(connection, schema.describing())
+                if self._hash_proofs is None:
+                    raise WarehouseUnusable(f"{self} has version {version} of the tables.")
+                self._hash_proofs(connection)
             logger.info("Brought %s to version %d", self, schema.SCHEMA_VERSION)
+        absent = self._absent(connection)
+        if absent or version < schema.SCHEMA_VERSION:
+            self._execute(connection, [table.ddl() for table in absent] + schema.describing())
+
+    def _absent(self, connection: Connection) -> list[Table]:
+        """The tables of datasets that were added by other packages after the warehouse was made."""
+        if not schema.ADDED:
+            return []
+        found = connection.execute(
+            "select table_name from duckdb_tables() where database_name = current_database()"
+        ).fetchall()
+        held = {name for (name,) in found}
+        return [table for table in schema.ADDED if table.name not in held]
 
     def _execute(self, connection: Connection, statements: list[str]) -> None:
         for statement in statements:
@@ -239,17 +266,8 @@ def empty_warehouse() -> Iterator[Connection]:
     try:
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
-            for statement in schema.ddl():
+            for statement in schema.without_comments():  # made anew for each reader
                 connection.execute(statement)
             yield connection
     except duckdb.Error as error:
         raise WarehouseError(first_line(error)) from error
-
-
-def _store_at(location: Location, patience: float, *, is_foreign: bool) -> Store:
-    if not isinstance(location, Lake):
-        return FileStore(location, patience, is_foreign=is_foreign)
-    # Its driver comes with an extra that the users of a file do not need.
-    from deribit_pipeline.lake.store import LakeStore
-
-    return LakeStore(location, patience)

@@ -12,6 +12,7 @@ from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
@@ -45,7 +46,7 @@ def test_every_candles_asset_has_every_check_that_fits(settings: Settings) -> No
 
 
 @both_stores
-def test_where_all_is_sound_every_check_passes(sound: Warehouse) -> None:
+def test_where_all_candles_are_sound_every_check_passes(sound: Warehouse) -> None:
     for resolution in ("1", "1D"):
         for each in evaluations(sound, Resolution(resolution)).values():
             assert each.passed, each
@@ -143,7 +144,7 @@ def test_where_nothing_is_held_the_checks_pass_and_say_so(
 
 
 def test_a_file_that_cannot_be_read_fails_the_checks_with_one_sentence(settings: Settings) -> None:
-    busy = Warehouse(settings.warehouse, Environment.SANDBOX, patience=0.05)
+    busy = warehouse_at(settings.warehouse, Environment.SANDBOX, patience=0.05)
     with busy.writing():
         pass
     with duckdb.connect(str(settings.warehouse)):

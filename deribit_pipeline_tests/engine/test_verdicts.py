@@ -14,9 +14,9 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import CrossCheck, FetchedDay, Proof
 from deribit_pipeline.engine import migration
+from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.engine.proving import prove
-from deribit_pipeline.warehouse.backup_copy import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers import dataset_rows

@@ -15,10 +15,10 @@ from deribit_pipeline.datasets.account.source import AccountSource
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.source import FailedDays
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.pipeline import ms
 
@@ -34,7 +34,7 @@ class Owner:
 
     def __init__(self, settings: Settings, exchange: Exchange, sandbox: SandboxExchange) -> None:
         self.settings, self.exchange, self.sandbox = settings, exchange, sandbox
-        self._warehouse = Warehouse(settings.warehouse, settings.environment)
+        self._warehouse = warehouse_at(settings.warehouse, settings.environment)
 
     def pieces(
         self, source: AccountSource, first: date, last: date | None = None, currency: str = "BTC"

@@ -13,6 +13,7 @@ import psycopg2
 import yaml
 
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.dagster_ui import DagsterUI, end, until
@@ -66,7 +67,7 @@ class Cluster:
     @property
     def warehouse(self) -> Warehouse:
         settings = Settings.from_env(self._environment("worker"))
-        return Warehouse(settings.warehouse, settings.environment)
+        return warehouse_at(settings.warehouse, settings.environment)
 
     @contextmanager
     def service(self, name: str, *command: str) -> Iterator[Process]:
@@ -128,7 +129,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         _make_databases(postgres)
         store = stack.enter_context(object_store(folder / "store"))
         port = free_port()
-        command = [SCRIPT, "sandbox", "--port", str(port)]
+        command: list[str | Path] = [SCRIPT, "sandbox", "--port", str(port)]
         stack.enter_context(running(Server(command, folder / "exchange" / "log", port=port)))
         exchange = f"http://{HOST}:{port}/api/v2"
         found = Cluster(folder / "cluster", postgres, store, exchange)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.domain.specification import KINDS, Specification
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.history import universe, write_specifications
 from deribit_pipeline.instruments.refresh import Refreshed, refresh
 from deribit_pipeline.instruments.wire import listed, specification
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.selection import Selector
@@ -265,7 +266,7 @@ def test_an_archive_that_fails_costs_only_what_it_alone_knows(
         result = refresh(exchange, warehouse, "BTC")
     assert len(result.failed) == len(KINDS)
     assert "cannot be reached" in result.failed[0]
-    assert "Of what expired long ago, a list did not come" in caplog.text
+    assert "A listing of expired instruments could not be fetched" in caplog.text
     assert held(warehouse, clock.now).keys() == {"BTC-PERPETUAL"}
 
 

@@ -16,6 +16,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, ObjectStorage, location_of
 from deribit_pipeline.errors import DeribitPipelineError, SettingsError
 from deribit_pipeline.lake.attached import forget
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.disks import Disk
@@ -45,7 +46,7 @@ def in_form(form: str, catalog: str, **changed: str) -> str:
 
 
 def opened(lake: Lake, environment: Environment = Environment.SANDBOX) -> Warehouse:
-    return Warehouse(lake, environment, patience=0.2)
+    return warehouse_at(lake, environment, patience=0.2)
 
 
 def look(lake: Lake) -> None:
@@ -149,7 +150,7 @@ def test_a_folder_that_cannot_be_made(lake: Lake, folder: str) -> None:
         assert f"The folder {folder} cannot be made" in complaint(work)
 
 
-def test_a_full_disk_keeps_what_was_held(lake: Lake, disk: Disk) -> None:
+def test_a_full_disk_keeps_what_a_lake_holds(lake: Lake, disk: Disk) -> None:
     full = replace(lake, data=f"{disk.path}/")
     write(full)
     disk.leave(1_000_000)

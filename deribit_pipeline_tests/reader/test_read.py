@@ -16,6 +16,7 @@ from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.errors import IncompleteDays, InputError
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers.inserted_rows import hold
@@ -154,7 +155,7 @@ def test_incomplete_days_are_named_with_what_completes_them(plant: Plant) -> Non
         "BTC-PERPETUAL has no complete 1h candles of 2024-04-05 to 2024-04-06 (never requested), "
         "2024-04-08 (gapped, 3 missing), 2024-04-10 (open): run deribit-pipeline backfill "
         "--resolution 60 --instruments BTC-PERPETUAL --start 2024-04-05 --end 2024-04-10, or read "
-        "what is held with complete_only=False (--allow-incomplete)."
+        "what is held with complete_only=False."
     )
     assert error.value.series == BTC
     found = read.candles(BTC, "2024-04-05", "2024-04-10", "60", complete_only=False)
@@ -194,7 +195,7 @@ def test_reading_changes_nothing_and_lets_a_writer_in_at_once(sound: Warehouse) 
     before = sound.location.read_bytes()
     read.candles(BTC, FIRST, LAST)
     assert sound.location.read_bytes() == before
-    with Warehouse(sound.location, Environment.SANDBOX, patience=0).writing() as connection:
+    with warehouse_at(sound.location, Environment.SANDBOX, patience=0).writing() as connection:
         connection.execute("delete from candles")
 
 

@@ -14,12 +14,13 @@ import pytest
 from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import day_window, days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import settled_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.charts import CHART_NAMES
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.settings import Settings
@@ -141,7 +142,7 @@ def interrupted(
     settings = replace(settings, warehouse=tmp_path / "data" / "w.duckdb")
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     sandbox.charts.lack("BTC-PERPETUAL", ms(8), ms(8, 7))
     held = [date(2024, 4, 8), date(2024, 4, 9), date(2024, 4, 10)]
     ForegroundBackfill(opened(), warehouse).backfill(

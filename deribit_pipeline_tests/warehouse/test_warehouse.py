@@ -23,6 +23,7 @@ from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.series_proofs import written_sums
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.warehouse import Warehouse, migrate
 from deribit_pipeline_tests.conftest import both_stores
@@ -37,7 +38,7 @@ def file(location: Location) -> Warehouse:
     """The warehouse: a file in folders that are not there yet, or a lake."""
     if isinstance(location, Path):
         location = location.parent / "deep" / "folder" / "w.duckdb"
-    return Warehouse(location, Environment.SANDBOX, patience=0.3)
+    return warehouse_at(location, Environment.SANDBOX, patience=0.3)
 
 
 def fetched(day: date = FIRST, lacking: tuple[int, ...] = (), price: float = 1 / 3) -> FetchedDay:
@@ -181,7 +182,7 @@ def test_a_database_of_another_program_is_left_alone(file: Warehouse) -> None:
 @both_stores
 def test_a_warehouse_of_another_environment_is_refused(file: Warehouse) -> None:
     write(file, fetched())
-    other = Warehouse(file.location, Environment.MAINNET)
+    other = warehouse_at(file.location, Environment.MAINNET)
     with pytest.raises(
         WarehouseUnusable, match="the warehouse of sandbox, and DERIBIT_ENV is mainnet"
     ):

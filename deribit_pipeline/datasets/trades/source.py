@@ -14,13 +14,20 @@ from deribit_pipeline.datasets.trades.chunks import TradeChunks
 from deribit_pipeline.datasets.trades.hosts import TradeHosts
 from deribit_pipeline.datasets.trades.hourly_candles import Witness, Witnessed, chart_requests
 from deribit_pipeline.datasets.trades.plan import Span, planned
-from deribit_pipeline.datasets.trades.proof import MARGIN, NO_TRADES, Chunk, CutDay, DayCutter
+from deribit_pipeline.datasets.trades.proof import (
+    MARGIN,
+    NO_TRADES,
+    Chunk,
+    CutDay,
+    DayCutter,
+    UnprovedTrades,
+)
 from deribit_pipeline.datasets.trades.proof import chunks as pieces_of
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import agreed_listing, listings
@@ -35,7 +42,7 @@ _AHEAD = 16
 _MOST_EMPTY = 50
 
 
-class TradesSource:
+class TradesSource(SeriesSource):
     """Brings the trades of an instrument's days.
 
     Raises DeribitError; where only a part of the numbers cannot be believed, its days have failed.
@@ -68,7 +75,7 @@ class TradesSource:
             witness = Witness(client, hosts, chunks, instrument, span)
             async with aclosing(_cut(chunks, span)) as cut_days:
                 async for cut in cut_days:
-                    yield _fetched(series, span, await witness.beside(cut))
+                    yield _fetched(hosts, series, span, await witness.beside(cut))
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """How many requests the days take, at least: nobody knows before how many trades there
@@ -165,10 +172,14 @@ async def _fetched_ahead(chunks: TradeChunks, numbers: range) -> AsyncGenerator[
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedDay | FailedDays:
-    cut = witnessed.cut
-    if cut.error is not None:
-        return FailedDays([cut.day], cut.error)
+def _fetched(
+    hosts: TradeHosts, series: str, span: Span, witnessed: Witnessed
+) -> FetchedDay | FailedDays:
+    cut, error = witnessed.cut, witnessed.cut.error
+    if isinstance(error, UnprovedTrades):
+        error = hosts.unproved(error.reason)
+    if error is not None:
+        return FailedDays([cut.day], error)
     numbers = cut.rows["trade_seq"]
     expected = np.union1d(numbers, cut.holes) if len(cut.holes) else numbers
     is_over = day_window(cut.day).end <= span.known_until

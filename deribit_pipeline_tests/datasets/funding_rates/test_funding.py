@@ -16,7 +16,8 @@ from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.rows import Columns, count_of, gaps_of
 from deribit_pipeline.domain.windows import to_ms
 from deribit_pipeline.errors import UnknownInstrument
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.listing import Listing
@@ -236,7 +237,7 @@ def test_an_exchange_that_has_no_rows_at_all_says_nothing_of_the_time_before_his
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("last", [MARCH, LAST])
-def test_an_odd_answer_is_asked_for_again(
+def test_malformed_funding_is_requested_again(
     fetch: Fetching, sandbox: SandboxExchange, faults: Faults, fault: str, last: date
 ) -> None:
     faults.spoil_next([fault], METHOD)
