@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.days import FetchedDay, prove
-from deribit_pipeline.datasets.candles.writes import Provenance, write_days
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.proofs import DayProof, DayState, ProvedDay
+from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof, ProvedDay, Provenance
+from deribit_pipeline.engine.day_writes import write_days
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.market import DAY, Market
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
+MINUTES = CANDLES[Resolution.MINUTE_1]
 FIRST = date(2018, 8, 14)
 FETCHED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 SOURCE = Provenance(Environment.SANDBOX, "made up", "no run")
@@ -23,22 +25,23 @@ SOURCE = Provenance(Environment.SANDBOX, "made up", "no run")
 def write_proofs(path: Path, names: list[str], days: int) -> None:
     """Write a proof of a complete day for each of these days and instruments."""
     nothing, now = Candles.none(), datetime.now(UTC)
+    none = nothing.opened_at
     with Warehouse(path, Environment.SANDBOX).writing() as connection:
         for name in names:
             proofs = (
-                DayProof(
-                    name, Resolution.MINUTE_1, FIRST + timedelta(days=n), DayState.COMPLETE,
-                    1_440, 1_440, 0, 100, "made up", 0, now,
+                Proof(
+                    MINUTES.name, name, FIRST + timedelta(days=n), DayState.COMPLETE,
+                    1_440, 1_440, 0, "made up", 0, "", now,
                 )
                 for n in range(days)
             )  # fmt: skip
             write_days(
                 connection,
+                MINUTES,
                 [
-                    ProvedDay(proof, nothing, nothing.opened_at, nothing.opened_at, nothing, now)
+                    ProvedDay(proof, nothing.columns, none, none, none, nothing.columns, None, now)
                     for proof in proofs
                 ],
-                {},
                 SOURCE,
             )
 
@@ -51,8 +54,9 @@ def seconds_a_day(path: Path, days: int = 360, batch: int = 100) -> float:
     warehouse = Warehouse(path, Environment.SANDBOX)
     began = time.perf_counter()
     for n in range(0, days, batch):
+        proved = [prove(MINUTES, day) for day in fetched[n : n + batch]]
         with warehouse.writing() as connection:
-            write_days(connection, [prove(day) for day in fetched[n : n + batch]], {}, SOURCE)
+            write_days(connection, MINUTES, proved, SOURCE)
     return (time.perf_counter() - began) / days
 
 
@@ -61,7 +65,5 @@ def fetched_day(market: Market, day: date) -> FetchedDay:
     start = int(np.datetime64(day, "ms").astype(int))
     rows = market.minutes(start, start + DAY)
     candles = Candles(rows.ticks.astype("datetime64[ms]"), rows.values)
-    name, nothing = market.listing.instrument_name, Candles.none().opened_at
-    return FetchedDay(
-        name, Resolution.MINUTE_1, day, candles.opened_at, nothing, candles, FETCHED_AT
-    )
+    name = market.listing.instrument_name
+    return FetchedDay(name, day, candles.columns, FETCHED_AT, candles.opened_at)

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
-from made_up import FIRST, SOURCE, fetched_day
+from made_up import FIRST, MINUTES, SOURCE, fetched_day
 
 from deribit_pipeline.datasets.candles import table as candle_tables
-from deribit_pipeline.datasets.candles.days import prove
-from deribit_pipeline.datasets.candles.writes import write_days
 from deribit_pipeline.domain.tables import quoted
+from deribit_pipeline.engine.day_writes import write_days
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.market import Market
 from deribit_pipeline.warehouse import schema
@@ -58,7 +58,7 @@ def _write_one(folder: Path, days: int, number: int) -> None:
         for start in range(0, days, _TOGETHER):
             offsets = range(start, min(start + _TOGETHER, days))
             fetched = (fetched_day(market, FIRST + timedelta(days=offset)) for offset in offsets)
-            write_days(connection, [prove(day) for day in fetched], {}, SOURCE)
+            write_days(connection, MINUTES, [prove(MINUTES, day) for day in fetched], SOURCE)
         for table in _FILLED:
             file = quoted(str(folder / f"{table.name}-{number}.parquet"))
             connection.execute(f"copy {table.name} to {file}")

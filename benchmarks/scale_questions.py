@@ -25,6 +25,7 @@ from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.engine.verification import verify
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -110,7 +111,7 @@ QUESTIONS: Mapping[str, Callable[[Held], None]] = {
 def main(title: str, instruments: str, days: str) -> None:
     """Ask one question, and once more."""
     settings, seconds = Settings.load(), []
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     held = Held(warehouse, int(instruments), int(days))
     for _ in range(2):
         began = time.perf_counter()

@@ -18,6 +18,7 @@ from scale_questions import QUESTIONS
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.lake.maintenance import maintain
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.processes import variables_of
 from deribit_pipeline_tests.helpers.servers import Postgres
@@ -46,7 +47,7 @@ def filled(
             write_history(Path(history), instruments, days)
             held = []
             for location in (file, lake):
-                warehouse, began = Warehouse(location, Environment.SANDBOX), time.perf_counter()
+                warehouse, began = warehouse_at(location, Environment.SANDBOX), time.perf_counter()
                 fill(warehouse, Path(history), instruments)
                 seconds, began = time.perf_counter() - began, time.perf_counter()
                 maintain(warehouse)

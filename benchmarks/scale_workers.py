@@ -19,15 +19,16 @@ import psutil
 from measured import Ended, Received, ended, received
 from run import OURS, sandbox
 
-from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.domain.windows import TimeWindow, day_window, days_between, to_ms
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.listing import ms_of
 from deribit_pipeline.sandbox.market import Market
-from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.processes import variables_of
 from deribit_pipeline_tests.helpers.servers import Postgres
 
@@ -128,7 +129,7 @@ class Place:
             "DERIBIT_REQUESTS_PER_SECOND": "1000000",
             **variables_of(self.lake),
         }
-        self.warehouse = Warehouse(self.lake, Environment.SANDBOX)
+        self.warehouse = warehouse_at(self.lake, Environment.SANDBOX)
 
     def start(self, work: Work, workers: int) -> list[Worker]:
         """Start the workers, each with its share."""
@@ -150,7 +151,7 @@ class Place:
     def held(self, names: Sequence[str]) -> int:
         """How many days of these instruments are proved."""
         with self.warehouse.reading() as connection:
-            return len(reads.proofs(connection, names))
+            return len(proofs_of(connection, CANDLES[Resolution.MINUTE_1], names))
 
     def wait_until_held(self, names: Sequence[str], days: int) -> None:
         """Wait until so many days of these instruments are proved."""
@@ -169,11 +170,11 @@ class Place:
         window = TimeWindow(day_window(FIRST).start, day_window(work.last).end)
         start, end = to_ms(window.start), to_ms(window.end)
         with self.warehouse.reading() as connection:
-            proofs = reads.proofs(connection)
+            proofs = proofs_of(connection, CANDLES[Resolution.MINUTE_1])
             [(candles,)] = connection.execute("select count(*) from candles").fetchall()
             assert candles == work.candles, f"{candles} of {work.candles} candles are held"
             days = [(name, day) for name in work.names for day in days_between(FIRST, work.last)]
-            assert sorted(days) == [(p.instrument_name, p.day) for p in proofs if p.is_settled]
+            assert sorted(days) == [(p.series, p.day) for p in proofs if p.is_settled]
             for name in work.names:
                 held = reads.candles(connection, name, Resolution.MINUTE_1, window)
                 told = Market(LISTED[name]).minutes(start, end)

@@ -16,16 +16,15 @@ from deribit_pipeline.defs.schedules import CRONS, dataset_schedules
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.reach import within_reach
-from deribit_pipeline.exchange.session import open_exchange
 from deribit_pipeline.instruments.universe import with_universe
+from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.variables import FOLDER
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> dg.Definitions:
     """All that Dagster runs and shows; `crons` are when its schedules tick."""
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     settings = with_universe(settings, warehouse)
     listed = instruments_asset(settings)
     universe = {

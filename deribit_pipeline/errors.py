@@ -3,6 +3,7 @@
 * DeribitPipelineError
   x InputError              what was asked or set is wrong; nothing was attempted (exit 2)
     + SettingsError         a variable of the environment is wrong
+    + WouldLose             what is there holds more than what would replace it
   x DeribitError            talking to the exchange failed
     + DeribitUnavailable    worth another try: network, HTTP 5xx or 429, a passing RPC code
       - DeribitRateLimited  the same, and every process must slow down
@@ -35,7 +36,19 @@ class DeribitPipelineError(Exception):
 
 
 class InputError(DeribitPipelineError):
-    """What was asked is wrong; nothing was attempted."""
+    """What was asked is wrong; nothing was attempted.
+
+    `about` is the parameter that is wrong, where the message begins with its value: what a user
+    calls that parameter, such as an option, the command line knows.
+    """
+
+    def __init__(self, message: str, *, about: str = "") -> None:
+        super().__init__(message)
+        self.about = about
+
+
+class WouldLose(InputError):
+    """What is there holds more than what would replace it."""
 
 
 class SettingsError(InputError):
@@ -122,10 +135,14 @@ class RecordingError(DeribitPipelineError):
 
 class IncompleteDays(DeribitPipelineError):
     """Days of a series were to be read that are not proved complete: `days` says of each what is
-    known of it, such as `open` or `never asked for`."""
+    known of it, such as `open` or `never requested`. `dataset` is named as in `dataset_days`, and
+    candles as their asset is."""
 
-    def __init__(self, message: str, *, series: str, days: Mapping[date, str]) -> None:
+    def __init__(
+        self, message: str, *, dataset: str, series: str, days: Mapping[date, str]
+    ) -> None:
         super().__init__(message)
+        self.dataset = dataset
         self.series = series
         self.days = dict(days)
 

@@ -21,7 +21,8 @@ from deribit_pipeline.domain.location import Lake, Location
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
@@ -182,7 +183,7 @@ def settings(
 
 @pytest.fixture
 def warehouse(settings: Settings) -> Warehouse:
-    return Warehouse(settings.warehouse, settings.environment)
+    return warehouse_at(settings.warehouse, settings.environment)
 
 
 @pytest.fixture
@@ -235,7 +236,7 @@ def sound(filled: Path, location: Location) -> Warehouse:
         shutil.copy(filled, location)
     else:
         copy(filled, location)
-    return Warehouse(location, Environment.SANDBOX)
+    return warehouse_at(location, Environment.SANDBOX)
 
 
 @pytest.fixture

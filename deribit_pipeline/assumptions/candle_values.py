@@ -152,8 +152,8 @@ CANDLES = (
         Known.GUESS,
         "",
         "The cross-check is given up with one warning, and the verdict of each day says so; "
-        "`--twice` makes up for it. Candles that the reader makes of minutes are not the "
-        "exchange's.",
+        "a backfill that requests each window twice makes up for it. Candles that the reader makes "
+        "of minutes are not the exchange's.",
         partial(_sums, "day", "hours", Resolution.MINUTE_1),
     ),
     Assumption(
@@ -162,7 +162,7 @@ CANDLES = (
         Known.GUESS,
         "",
         "The cross-check is given up with one warning, and the verdict of each day says so; "
-        "`--twice` makes up for it.",
+        "a backfill that requests each window twice makes up for it.",
         partial(_sums, "hours", "anchor-1D", Resolution.HOUR_1),
     ),
     Assumption(

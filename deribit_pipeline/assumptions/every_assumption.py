@@ -30,10 +30,9 @@ def markdown() -> str:
         "# Assumptions",
         "",
         "What the code assumes of the exchange, generated from "
-        "`deribit_pipeline/operations/assumptions` by `make docs`. Code and documents refer to an "
-        "assumption by its id, as in `assumption:candles-most`. `deribit-pipeline check "
-        "--assumptions` tests them against the configured exchange and reports for each whether it "
-        "holds.",
+        "`deribit_pipeline/assumptions` by `make docs`. Code and documents refer to an "
+        "assumption by its id, as in `assumption:candles-most`. `deribit-pipeline check` can test "
+        "them against the configured exchange, and reports for each whether it holds.",
     ]
     for topic, assumptions in TOPICS.items():
         lines += ["", f"## {topic}", ""]

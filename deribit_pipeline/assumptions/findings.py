@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from deribit_pipeline import __version__
 from deribit_pipeline.assumptions.assumption import Finding, Response, Responses, Verdict, judged
 from deribit_pipeline.assumptions.every_assumption import ASSUMPTIONS
 from deribit_pipeline.assumptions.probe_requests import responses_of
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.settings import Settings
-
-COMMAND = "deribit-pipeline check --assumptions"
+from deribit_pipeline.version import __version__
 
 # How long a request that fails is made again: the report is about how things are now.
 _PATIENCE = 3.0
@@ -47,7 +45,6 @@ class Report:
     def json(self) -> dict[str, object]:
         """The report as JSON: verdicts, requests, versions, environment and time."""
         return {
-            "report": COMMAND,
             "made_at": self.as_of.isoformat(timespec="seconds"),
             "environment": str(self.environment),
             "source": self.source,

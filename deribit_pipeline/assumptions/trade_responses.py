@@ -182,8 +182,8 @@ TRADES = (
         f"What happened is in a response {SETTLING / timedelta(minutes=1):g} minute later.",
         Known.GUESS,
         "nothing seen took as long",
-        "A day that was read within minutes of midnight may have no last row: `repair` or "
-        "`--force` reads it again.",
+        "A day that was read within minutes of midnight may have no last row: `repair`, or a "
+        "forced backfill, reads it again.",
         untested="it takes an event whose time is known otherwise",
     ),
 )

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from deribit_pipeline import __version__
+from deribit_pipeline.version import __version__
 
 COMMANDS = {
     "backfill": "Make days complete.",

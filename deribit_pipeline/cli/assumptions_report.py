@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deribit_pipeline.assumptions.assumption import Finding, Verdict
-from deribit_pipeline.assumptions.findings import COMMAND, Report, report
+from deribit_pipeline.assumptions.findings import Report, report
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.settings import Settings
@@ -19,7 +19,9 @@ _COLOURS = {Verdict.HOLDS: "green", Verdict.DIFFERS: "red", Verdict.NOT_TESTED: 
 
 _ORDER = (Verdict.HOLDS, Verdict.NOT_TESTED, Verdict.DIFFERS)
 
-_BEGINS = f'{{\n  "report": "{COMMAND}"'.encode()
+_COMMAND = "deribit-pipeline check --assumptions"
+
+_BEGINS = f'{{\n  "report": "{_COMMAND}"'.encode()
 
 
 def report_assumptions(file: Path | None) -> int:
@@ -38,7 +40,7 @@ def report_assumptions(file: Path | None) -> int:
     if made.counts[Verdict.DIFFERS]:
         messages.print(
             f"The exchange differs from what the code assumes: report it, with the file of "
-            f"`{COMMAND} --json FILE`.",
+            f"`{_COMMAND} --json FILE`.",
             soft_wrap=True,
         )
     return 1 if made.counts[Verdict.DIFFERS] or not made.is_reached else 0
@@ -95,7 +97,9 @@ def _require_place(file: Path) -> None:
 def _write(file: Path, made: Report) -> None:
     try:
         with whole_file(file, replacing=True) as written:
-            written.write_text(json.dumps(made.json(), indent=2) + "\n", encoding="utf-8")
+            written.write_text(
+                json.dumps({"report": _COMMAND, **made.json()}, indent=2) + "\n", encoding="utf-8"
+            )
     except OSError as error:
         raise _unwritable(file, error) from error
     stderr().print(f"{file} holds the report.", markup=False, soft_wrap=True)

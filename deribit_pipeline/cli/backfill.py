@@ -34,9 +34,10 @@ from deribit_pipeline.engine.incomplete import (
 )
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.errors import DeribitError
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import exchange_time, index_names, listings
 from deribit_pipeline.instruments.relisted import Listings, listed_now
+from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -84,7 +85,7 @@ def backfill(
     settings = Settings.load()
     arguments.require_account(dataset, settings)
     names = wanted.names(dataset, settings)
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.check()
     assert first is not None
     with ExitStack() as stack:

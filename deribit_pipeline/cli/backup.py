@@ -8,9 +8,10 @@ import typer
 
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.terminal import stderr
+from deribit_pipeline.engine.backup_copy import back_up
+from deribit_pipeline.errors import InputError, WouldLose
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.backup_copy import back_up
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command("deribit-pipeline backup /mnt/backups/mainnet.duckdb")
@@ -31,7 +32,12 @@ def backup(
     A backup that holds days which the warehouse does not is never replaced, unless --replace is
     given."""
     settings, began = Settings.load(), time.monotonic()
-    backup = back_up(Warehouse(settings.warehouse, settings.environment), file, replace=replace)
+    try:
+        backup = back_up(warehouse_of(settings), file, replace=replace)
+    except WouldLose as error:
+        raise InputError(
+            f"{error} Or give --replace, which keeps the former one beside it."
+        ) from error
     stderr().print(
         f"{file} holds {backup.days:,} days with {backup.candles:,} candles in "
         f"{backup.size / 1e6:,.1f} MB, copied in {time.monotonic() - began:.1f} s.",

@@ -1,5 +1,6 @@
 """`chart`: candles and volume, as a page to zoom into."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,16 +12,17 @@ from deribit_pipeline.cli import instrument_choice as universe
 from deribit_pipeline.cli import page_files as pages
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.options import FirstHeld, LastHeld, OneResolution
-from deribit_pipeline.datasets.candles import CANDLES, reads
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.rollup import origin_of, rolled_up
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.location import Location
-from deribit_pipeline.domain.proofs import DayProof
+from deribit_pipeline.domain.proofs import Proof
 from deribit_pipeline.domain.windows import TimeWindow, day_window
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from deribit_pipeline.pages.chart_page import Series
@@ -55,13 +57,13 @@ def chart(
     # The library takes half a second, in which the warehouse need not be held.
     from deribit_pipeline.pages.chart_page import chart_page
 
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     with warehouse.reading() as connection:
         series = []
         for name in names:
             # Where none of that length are held they are made of minutes, as by the reader.
             for held in (length, minute):
-                proofs = reads.proofs(connection, (name,), held, first, last)
+                proofs = proofs_of(connection, CANDLES[held], (name,), first, last)
                 if any(proof.received for proof in proofs):
                     break
             else:
@@ -83,7 +85,7 @@ def _nothing_held(
     )
 
 
-def _window(proofs: list[DayProof], first: date | None, last: date | None) -> TimeWindow:
+def _window(proofs: Sequence[Proof], first: date | None, last: date | None) -> TimeWindow:
     """The days asked for; where none were named, from the first one held or to the last."""
     begin = day_window(first or proofs[0].day).start
     return TimeWindow(begin, day_window(last or proofs[-1].day).end)
@@ -95,7 +97,7 @@ def _series(
     resolution: Resolution,
     wanted: Resolution,
     window: TimeWindow,
-    proofs: list[DayProof],
+    proofs: Sequence[Proof],
 ) -> "Series":
     """Candles of the length that is wanted, or longer ones, made of those of `resolution`."""
     from deribit_pipeline.pages.chart_page import Series, fitting_length

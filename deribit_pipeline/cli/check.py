@@ -8,7 +8,7 @@ import typer
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.assumptions_report import report_assumptions
 from deribit_pipeline.cli.terminal import stdout
-from deribit_pipeline.engine.connectivity import probes
+from deribit_pipeline.connectivity import probes
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.settings import Settings
 

@@ -15,15 +15,14 @@ from deribit_pipeline.cli import page_files as pages
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.options import DatasetHeld, InstrumentsHeld, ResolutionHeld, SeriesHeld
 from deribit_pipeline.cli.terminal import is_ascii, stderr, stdout
-from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.registry import Selection, warning_of
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FAILED, DayState, Proof
 from deribit_pipeline.domain.windows import spans_of
-from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.failed_days import FailedDay, failed_days
-from deribit_pipeline.engine.proof_reads import proofs
+from deribit_pipeline.engine.proof_reads import gaps_of_days, proofs, runs_of_days
 from deribit_pipeline.engine.selected_series import span
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -66,7 +65,7 @@ def coverage(
     selection = wanted.selection(settings)
     if html:
         pages.require_place(html)
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
     with warehouse.reading() as connection:
         held = proofs(connection, selection)
@@ -99,20 +98,10 @@ def _write_page(
     selection: Selection,
     shown: Mapping[_Key, tuple[list[Proof], list[FailedDay]]],
 ) -> None:
-    runs: dict[tuple[str, str, date], str] = {}
-    gaps: dict[tuple[str, str, date], list[str]] = {}
+    held = Selection(tuple({dataset for dataset, _ in shown}), selection.series)
     with warehouse.reading() as connection:
-        for (name, resolution, day), run_id in reads.runs_of_days(
-            connection, selection.series
-        ).items():
-            runs[CANDLES[resolution].name, name, day] = run_id
-        for (name, resolution, day), opened in reads.first_gaps(
-            connection, _GAPS_NAMED, selection.series
-        ).items():
-            gaps[CANDLES[resolution].name, name, day] = [f"{at:%H:%M}" for at in opened]
-        runs |= datasets.runs_of_days(connection, series=selection.series)
-        for key, named in datasets.gaps_of_days(connection, series=selection.series).items():
-            gaps[key] = [gap for gap, *_ in named[:_GAPS_NAMED]]
+        runs = runs_of_days(connection, held)
+        gaps = gaps_of_days(connection, held, _GAPS_NAMED)
     from deribit_pipeline.pages.coverage_page import Unproved, coverage_page
 
     days: list[Proof | Unproved] = []

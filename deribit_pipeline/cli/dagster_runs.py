@@ -19,8 +19,9 @@ from deribit_pipeline.engine.incomplete import settled_days
 from deribit_pipeline.engine.jobs import Days, Job, jobs_of
 from deribit_pipeline.engine.outcome import Outcome, added_up
 from deribit_pipeline.errors import RecordingError, WarehouseError
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.home import prepare_home
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 

@@ -10,11 +10,12 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.options import DatasetName, Instruments, ResolutionOfCandles, Series
 from deribit_pipeline.cli.terminal import stderr
-from deribit_pipeline.errors import InputError
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.export import export_folder
 from deribit_pipeline.export.export_folder import FORMATS
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command(
@@ -54,18 +55,21 @@ def export(
     assert last is not None
     settings, began = Settings.load(), time.monotonic()
     dataset = wanted.dataset()
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
-    made = export_folder.export(
-        warehouse,
-        dataset,
-        wanted.names(dataset, settings),
-        first,
-        last,
-        format_name=format_name,
-        to=to,
-        is_incomplete_allowed=allow_incomplete,
-    )
+    try:
+        made = export_folder.export(
+            warehouse,
+            dataset,
+            wanted.names(dataset, settings),
+            first,
+            last,
+            format_name=format_name,
+            to=to,
+            is_incomplete_allowed=allow_incomplete,
+        )
+    except IncompleteDays as error:
+        raise _with_options(error, dataset) from error
     lacking = ""
     if made.incomplete:
         days = "1 day is" if made.incomplete == 1 else f"{made.incomplete:,} days are"
@@ -79,3 +83,17 @@ def export(
         soft_wrap=True,
     )
     return 0
+
+
+def _with_options(error: IncompleteDays, dataset: Dataset) -> IncompleteDays:
+    """The error, with the command lines that fetch the days or export what is held."""
+    fetchable = [day for day, known in error.days.items() if known != "not listed"]
+    if not fetchable:
+        return error
+    options = arguments.options_of(dataset, error.series, fetchable)
+    return IncompleteDays(
+        f"{error} Here: deribit-pipeline backfill {options}, or --allow-incomplete.",
+        dataset=error.dataset,
+        series=error.series,
+        days=error.days,
+    )

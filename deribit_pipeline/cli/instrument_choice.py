@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.exchange.session import open_exchange
 from deribit_pipeline.instruments.refresh import refresh, told_currencies
 from deribit_pipeline.instruments.universe import (
     chosen,
@@ -13,6 +12,7 @@ from deribit_pipeline.instruments.universe import (
     known_currencies,
     never_asked,
 )
+from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.selection import Choice, choice
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -31,7 +31,7 @@ def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
         which, whose = choice(text, "--instruments"), "--instruments"
     if not which.selectors:
         return which.names
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     if never_asked(warehouse, which.lists_among(known_currencies(warehouse))):
 
         def lists(known: tuple[str, ...]) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...])
     which = choice(text, "--instruments")
     if not which.selectors:
         return which.names
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     found = chosen_of_held(warehouse, which, datasets)
     lists = which.lists_among(known_currencies(warehouse))
     unknown = unknown_of(never_asked(warehouse, lists))

@@ -17,9 +17,9 @@ from deribit_pipeline.domain.windows import day_window
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments.history import asked_at, known_at, universe
 from deribit_pipeline.instruments.universe import known_currencies, never_asked
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.selection import Selector
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _HEADINGS = ("instrument", "kind", "listed", "expires", "tick", "contract", "maker", "taker")
 
@@ -61,7 +61,7 @@ def instruments(
         require_currencies("--currency", [currency], CURRENCIES)
     selector = Selector(kind=kind, currency=currency, is_with_expired=expired)
     settings = Settings.load()
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
 
     def lists(known: tuple[str, ...]) -> tuple[str, ...]:
         require_currencies("--currency", [currency] if currency else [], known)

@@ -54,7 +54,8 @@ def exit_code(arguments: list[str]) -> int:
             sys.stdout.flush()  # what cannot be written fails here, not at the exit
             return code
     except _WRONG as error:
-        return _said(error, WRONG_INPUT)
+        option = getattr(error, "about", "")
+        return _said(f"--{option} {error}" if option else error, WRONG_INPUT)
     except DeribitPipelineError as error:
         return _said(error, NOT_PROVED)
     except TyperException as error:

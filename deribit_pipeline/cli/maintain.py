@@ -12,8 +12,8 @@ from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.lake import maintenance
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command("deribit-pipeline maintain --keep-days 7")
@@ -34,7 +34,7 @@ def maintain(
     Others may work meanwhile; those who write wait some seconds now and then. A DuckDB file needs
     none of it."""
     settings, began = Settings.load(), time.monotonic()
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     if not isinstance(settings.warehouse, Lake):
         warehouse.require_there()
         stderr().print(

@@ -12,8 +12,8 @@ from deribit_pipeline.cli.terminal import ProgressLine, stderr, stdout, warnings
 from deribit_pipeline.cli.verify import name_each
 from deribit_pipeline.engine.migration import Migration, migrate
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings, location
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command(
@@ -67,8 +67,8 @@ def migrate_warehouse(
     began, settings, console = time.monotonic(), Settings.load(), stderr()
     place = settings.warehouse if target is None else location(target, target_data)
     source_place = location(source, source_data)
-    moved = Warehouse(source_place, settings.environment, is_foreign=True).pinned()
-    to = Warehouse(place, settings.environment).pinned()
+    moved = warehouse_at(source_place, settings.environment, is_foreign=True).pinned()
+    to = warehouse_at(place, settings.environment).pinned()
     with warnings_on(console), _Progress(console) as progress:
         result = migrate(moved, to, progress.copied, progress.verified)
     name_each(result.findings)

@@ -19,11 +19,10 @@ from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.incomplete import held_names_resting, held_series, incomplete_days
 from deribit_pipeline.engine.reach import within_reach
-from deribit_pipeline.exchange.session import open_exchange
 from deribit_pipeline.instruments.listings import exchange_time
 from deribit_pipeline.instruments.relisted import listed_now
+from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command("deribit-pipeline repair --start 2024-01-01 --end 2024-03-31")
@@ -47,7 +46,7 @@ def repair(
         selection = replace(selection, datasets=within_reach(settings))
     chosen = () if named else selection.datasets
     out_of_reach = tuple(each for each in DATASETS.values() if chosen and each not in chosen)
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.check()
     warehouse.require_there()
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)

@@ -26,8 +26,8 @@ from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.incomplete import held_series
 from deribit_pipeline.engine.verification import Finding
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.opening import warehouse_at, warehouse_of
 from deribit_pipeline.settings import Settings, location
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 @command("deribit-pipeline verify --instruments BTC-PERPETUAL")
@@ -65,7 +65,7 @@ def verify(
         return _against(wanted, settings, location(against, against_data), selection)
     if against_data is not None:
         raise InputError("--against-data is for a DuckLake that --against names: name it too.")
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
+    warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     began = time.monotonic()
@@ -97,8 +97,8 @@ def _against(
     wanted: arguments.Wanted, settings: Settings, place: Location, selection: Selection
 ) -> int:
     """Name each day of which the warehouse and the one at `place` do not say the same."""
-    warehouse = Warehouse(settings.warehouse, settings.environment).pinned()
-    other = Warehouse(place, settings.environment, is_foreign=True).pinned()
+    warehouse = warehouse_of(settings).pinned()
+    other = warehouse_at(place, settings.environment, is_foreign=True).pinned()
     warehouse.require_there()
     if not other.exists():
         raise InputError(f"--against {other} does not exist: name a backup of the warehouse.")

@@ -12,7 +12,8 @@ from datetime import date
 from importlib.metadata import entry_points
 
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
-from deribit_pipeline.domain.proofs import CrossCheck, DayProof, Proof
+from deribit_pipeline.domain.proof_tables import OF_ROWS
+from deribit_pipeline.domain.proofs import CrossCheck, Proof
 from deribit_pipeline.domain.tables import Table, View
 
 _OWN = (
@@ -52,10 +53,8 @@ def _by_name(datasets: Iterable[Dataset]) -> dict[str, Dataset]:
 DATASETS = _by_name(_declared())
 """All of them, by name."""
 
-ROW_DATASETS = tuple(dataset for dataset in DATASETS.values() if dataset.resolution is None)
+ROW_DATASETS = tuple(dataset for dataset in DATASETS.values() if dataset.proved_in is OF_ROWS)
 """Every dataset whose days are proved in `dataset_days`; candles have `candle_days`."""
-
-_OF_RESOLUTIONS = {each.resolution: each for each in DATASETS.values() if each.resolution}
 
 
 def tables() -> tuple[Table, ...]:
@@ -77,8 +76,6 @@ def warning_of(proof: Proof) -> str:
 
 def dataset_of(proof: Proof) -> Dataset:
     """The dataset that a proof is of."""
-    if isinstance(proof, DayProof):
-        return _OF_RESOLUTIONS[proof.resolution]
     return DATASETS[proof.dataset]
 
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from deribit_pipeline.engine.connectivity import probes
+from deribit_pipeline.connectivity import probes
 from deribit_pipeline.settings import Settings
 
 DERIBIT_API = dg.AssetSpec(

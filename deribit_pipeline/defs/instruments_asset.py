@@ -8,12 +8,11 @@ from deribit_pipeline.defs.assets import column_schema
 from deribit_pipeline.defs.schedules import CRONS, default_status
 from deribit_pipeline.domain.specification import CURRENCIES
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
-from deribit_pipeline.exchange.session import open_exchange
 from deribit_pipeline.instruments.refresh import Refreshed, refresh, told_currencies
 from deribit_pipeline.instruments.universe import known_currencies
+from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _SCHEDULE = "instruments_daily"
 
@@ -21,7 +20,7 @@ _SCHEDULE = "instruments_daily"
 def _currencies(settings: Settings) -> tuple[str, ...]:
     """Those of today, and those that were seen when the code location was loaded."""
     try:
-        return known_currencies(Warehouse(settings.warehouse, settings.environment))
+        return known_currencies(warehouse_of(settings))
     except WarehouseError:  # a command that needs the warehouse reports it
         return CURRENCIES
 
@@ -47,7 +46,7 @@ def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
         },
     )
     def instruments(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        warehouse = Warehouse(settings.warehouse, settings.environment)
+        warehouse = warehouse_of(settings)
         try:
             with open_exchange(settings) as exchange:
                 told = refresh(exchange, warehouse, context.partition_key, context.run.run_id)

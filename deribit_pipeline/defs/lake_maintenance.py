@@ -7,8 +7,8 @@ import dagster as dg
 from deribit_pipeline.defs.schedules import CRONS, default_status
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.lake.maintenance import maintain
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _NAME = "maintain_warehouse"
 
@@ -21,7 +21,7 @@ def maintenance_schedule(
     @dg.op(description="Merges small files, expires old snapshots and cleans up.")
     def merge_and_expire(context: dg.OpExecutionContext) -> None:
         try:
-            maintained = maintain(Warehouse(settings.warehouse, settings.environment))
+            maintained = maintain(warehouse_of(settings))
         except WarehouseError as error:
             raise dg.Failure(str(error)) from error
         context.add_output_metadata(

@@ -18,6 +18,7 @@ from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine import upkeep
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -46,7 +47,7 @@ def dataset_schedules(
     crons: Mapping[str, str] = CRONS,
 ) -> list[dg.ScheduleDefinition]:
     """The schedules of a dataset's asset, running by themselves where the settings say so."""
-    warehouse = Warehouse(settings.warehouse, settings.environment, patience=_PATIENCE)
+    warehouse = warehouse_of(settings, patience=_PATIENCE)
     runs = functools.partial(_runs, universe, asset, settings.partitions_since)
 
     def requested(schedule: Schedule, now: datetime) -> _Ticks:

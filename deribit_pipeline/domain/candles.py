@@ -9,6 +9,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import ONE_DAY, Moments
 
 
@@ -81,17 +82,22 @@ class Candles:
         """No candles."""
         return cls(np.empty(0, "datetime64[ms]"), np.empty((0, len(CANDLE_VALUES))))
 
+    @classmethod
+    def of(cls, rows: Columns) -> Candles:
+        """The rows as candles: one copy."""
+        return cls(rows["opened_at"], np.column_stack([rows[name] for name in CANDLE_VALUES]))
+
+    @property
+    def columns(self) -> Columns:
+        """The candles as rows, without copying them."""
+        values = {name: self.values[:, place] for place, name in enumerate(CANDLE_VALUES)}
+        return {"opened_at": self.opened_at} | values
+
     def __len__(self) -> int:
         return len(self.opened_at)
 
     def __getitem__(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Candles:
         return Candles(self.opened_at[rows], self.values[rows])
-
-    @property
-    def without_trades(self) -> int:
-        """How many candles nobody traded in: the exchange fills these itself, with volume 0
-        (assumption:candles-fillers)."""
-        return int(np.count_nonzero(self.values[:, CANDLE_VALUES.index("volume_base")] == 0.0))
 
     def union(self, other: Candles) -> Candles:
         """The candles of both in the order of time; where both have one, `other` has the word."""

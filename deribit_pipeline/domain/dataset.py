@@ -6,15 +6,16 @@ is data: tables, checks, schedules, documents and the command line follow from i
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.proof_rules import ProofRules
+from deribit_pipeline.domain.proof_tables import OF_ROWS, ProofTables
 from deribit_pipeline.domain.rule import Rule
 from deribit_pipeline.domain.schedule import Schedule
 from deribit_pipeline.domain.tables import Table, View
-
-_MINUTE = timedelta(minutes=1)
+from deribit_pipeline.domain.windows import ONE_DAY
 
 
 class SeriesKind(enum.StrEnum):
@@ -57,6 +58,11 @@ class Dataset:
     where they do not come from the exchange. With `has_verdicts` each of its days has a verdict,
     which says how it compares, and warns of the day only where the comparison disagrees.
 
+    Its proofs are in the tables `proved_in`, and `proof_rules` say what is special about them.
+    `constants` are columns that have one value in all of its rows and proofs, where others share
+    its tables. Its last row of a day is over `overhang` after midnight, and a day should be settled
+    `settled_after`.
+
     `is_rolling` tells that the exchange keeps only the newest rows: a day that was not fetched in
     time is lost. `is_bulky` tells that a day may have a million rows. Of instruments it may have
     perpetuals alone; `currencies` are those that it has.
@@ -84,6 +90,11 @@ class Dataset:
     is_of_perpetuals: bool = False
     currencies: tuple[str, ...] = ()
     resolution: Resolution | None = None
+    proved_in: ProofTables = OF_ROWS
+    proof_rules: ProofRules = field(default_factory=ProofRules)
+    constants: tuple[tuple[str, str], ...] = ()
+    overhang: timedelta = timedelta(0)
+    settled_after: timedelta = ONE_DAY
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and other.name == self.name
@@ -97,6 +108,11 @@ class Dataset:
         return self.resolution.label if self.resolution else self.label
 
     @property
+    def proved_as(self) -> str:
+        """What the tables of proofs call it."""
+        return dict(self.constants).get(self.proved_in.group, self.name)
+
+    @property
     def tables(self) -> tuple[Table, ...]:
         """All of its tables, that of its rows first."""
         return (self.table, *self.more_tables)
@@ -106,13 +122,11 @@ class Dataset:
         return f"{self.table.name}_{schedule.every}"
 
     def rule_values(self, series: Sequence[str], today: date) -> dict[str, object]:
-        """What the queries of its rules may name; `series` are those that are kept up to date."""
-        values: dict[str, object] = {"dataset": self.name, "series": list(series), "today": today}
-        if self.resolution is not None:
-            anchor = self.resolution.anchor
-            values |= {
-                "resolution": self.resolution.value,
-                "minutes": self.resolution.duration // _MINUTE,
-                "anchor": None if anchor is None else anchor // _MINUTE,
-            }
-        return values
+        """What the queries of its rules may name, besides what its rules give; `series` are those
+        that are kept up to date, `$name` what the tables of proofs call it."""
+        return {
+            "dataset": self.name,
+            "name": self.proved_as,
+            "series": list(series),
+            "today": today,
+        }

@@ -1,7 +1,76 @@
-"""The proofs of all datasets but candles, which have tables of their own; and what is noted of
-series and days of every dataset."""
+"""The tables of proofs, and of what is noted of series and days.
 
+Candles have tables of their own in the same form: `datasets.candles.proof_tables`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deribit_pipeline.domain.proofs import ProvedDay
+from deribit_pipeline.domain.rows import gaps_of
 from deribit_pipeline.domain.tables import CROSS_CHECK, PROOF_HASH, Column, Table
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A table of what is noted of days' rows: `at` is the column that says of which day, `noted_at`
+    the one that says when."""
+
+    table: Table
+    at: str
+    noted_at: str
+
+    @property
+    def day(self) -> str:
+        """The UTC day of a row, in SQL."""
+        return self.at if self.at == "day" else f"cast(timezone('UTC', {self.at}) as date)"
+
+
+def _no_rows(day: ProvedDay) -> list[Row]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class ProofTables:
+    """Where proofs are, and what is noted of proved days: in one form, but in two layouts.
+
+    In each of the tables the column `group` names the dataset and `series` the series; these two
+    come first. `gap_rows` makes the rows of a day's gaps, without those two columns and the last
+    two, which count confirmations; `gap_name` is what such a row is called, in SQL, and `missing`
+    the column that counts it, where it may be more than one row; several are shown as `gap_title`,
+    with a `gap_separator`. `arrival_rows` makes the rows of
+    what a day has received, without the first two columns and the last, which is the run's.
+
+    `revised` is what a revision keeps of a former row, in SQL: `{dataset}`, `{series}`, `{day}` and
+    `{key}` stand for the dataset's own, `whole` is the row. `held_since` says, of such a row
+    `former`, since when it was held, where it was never revised before. A warehouse of an older
+    version may be without the tables, unless these are `is_of_every_version`.
+    """
+
+    days: Table
+    group: str
+    series: str
+    gaps: Noted
+    revisions: Noted
+    gap_rows: Callable[[ProvedDay], list[Row]]
+    gap_name: str
+    revised: str
+    missing: str = ""
+    gap_title: str = "gaps"
+    gap_separator: str = "; "
+    held_since: str = "$held_from"
+    arrivals: Noted | None = None
+    arrival_rows: Callable[[ProvedDay], list[Row]] = _no_rows
+    is_of_every_version: bool = False
+
+    @property
+    def notes(self) -> tuple[Noted, ...]:
+        """The tables of what is noted, in the order in which proof hashes cover them."""
+        arrivals = () if self.arrivals is None else (self.arrivals,)
+        return (self.gaps, *arrivals, self.revisions)
+
 
 _DATASET = Column("dataset", "varchar", "The dataset, by the name of its table.")
 _SERIES = Column("series", "varchar", "The instrument, currency or index, by Deribit's own name.")
@@ -118,3 +187,22 @@ FAILED_DAYS = Table(
 )
 
 TABLES = (DATASET_DAYS, DATASET_GAPS, DATASET_REVISIONS, SERIES_PROOFS, FAILED_DAYS)
+
+
+def _gap_rows(day: ProvedDay) -> list[Row]:
+    return [(day.proof.day, gap.gap, gap.missing) for gap in gaps_of(day.expected, day.gaps)]
+
+
+OF_ROWS = ProofTables(
+    days=DATASET_DAYS,
+    group="dataset",
+    series="series",
+    gaps=Noted(DATASET_GAPS, "day", "confirmed_at"),
+    revisions=Noted(DATASET_REVISIONS, "day", "replaced_at"),
+    gap_rows=_gap_rows,
+    gap_name="gap",
+    missing="missing",
+    revised="'{dataset}' as dataset, {series} as series, {day} as day, "
+    "concat_ws(' ', {key}) as row_key, to_json(whole) as held",
+)
+"""Of every dataset that has no tables of its own."""

@@ -6,29 +6,31 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from deribit_pipeline.domain.candles import Resolution
-
 _PARAMETER = re.compile(r"\$(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule over the rows of a dataset; of candles, over those of one resolution, out of
-    `resolutions`. A breach is an ERROR where only this side is at fault and a WARN where the
-    exchange may be: `because` says why. A file of an older version without the `table` breaks
-    none."""
+    """A rule over the rows of a dataset. A breach is an ERROR where only this side is at fault and
+    a WARN where the exchange may be: `because` says why. `given` are parameters of the query. A
+    file of an older version without the `table` breaks none."""
 
     name: str
     description: str
     severity: Literal["ERROR", "WARN"]
     because: str
     query: str
-    resolutions: tuple[Resolution, ...] = tuple(Resolution)
     table: str = ""
+    given: tuple[tuple[str, object], ...] = ()
 
     def parameters(self, values: Mapping[str, object]) -> dict[str, object]:
-        """Those of the values that the query names: see `Dataset.rule_values`."""
-        return {name: values[name] for name in _PARAMETER.findall(self.query)}
+        """Those of the values, and of the given ones, that the query names: see
+        `Dataset.rule_values`."""
+        known = {**values, **dict(self.given)}
+        return {
+            name: list(value) if isinstance(value := known[name], tuple) else value
+            for name in _PARAMETER.findall(self.query)
+        }
 
     def sql(self, parameters: Mapping[str, object]) -> str:
         """The query with its parameters written out, to be read and to be run by hand."""

@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
-from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayProof
+from deribit_pipeline.domain.proofs import CrossCheck, Proof
+
+NO_LONGER_TOLD = "no longer told"
+"""The verdict on a day that began before what the exchange still returns."""
 
 # So many findings a verdict names; of the others it says how many there are.
 _NAMED = 3
 
-SomeProof = TypeVar("SomeProof", DayProof, DatasetProof)
 
-
-def with_standing_verdict(
-    proof: SomeProof, former: SomeProof | None, *, is_older: bool
-) -> SomeProof:
+def with_standing_verdict(proof: Proof, former: Proof | None, *, is_older: bool) -> Proof:
     """The proof, with the verdict and cross-check of the former one where these still stand: where
     the response is older, or has the same rows and says nothing of how they compare."""
     if former is None:

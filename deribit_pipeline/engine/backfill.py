@@ -5,8 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import date
 
-from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proofs import Provenance
 from deribit_pipeline.engine.failures import WRONG_INPUT, drop_what_is_gone, note_failures
 from deribit_pipeline.engine.incomplete import settled_days
 from deribit_pipeline.engine.jobs import Days, Job

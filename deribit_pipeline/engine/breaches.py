@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deribit_pipeline.datasets.candles.reads import has_table
 from deribit_pipeline.domain.rule import Rule
+from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.place import Connection
 
 

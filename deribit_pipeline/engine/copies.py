@@ -10,33 +10,18 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from deribit_pipeline.datasets.candles import CANDLES as CANDLES_OF
-from deribit_pipeline.datasets.candles.table import (
-    CANDLE_ARRIVALS,
-    CANDLE_DAYS,
-    CANDLE_GAPS,
-    CANDLE_REVISIONS,
-    CANDLES,
-)
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proof_tables import (
-    DATASET_DAYS,
-    DATASET_GAPS,
-    DATASET_REVISIONS,
-    SERIES_PROOFS,
-)
+from deribit_pipeline.domain.proof_tables import SERIES_PROOFS, Noted, ProofTables
 from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.proof_hashes import sum_of
-from deribit_pipeline.engine.row_reads import beginning_of, day_of
+from deribit_pipeline.engine.proof_reads import LAYOUTS, DatasetDay
+from deribit_pipeline.engine.row_reads import beginning_of, day_of, series_of
 from deribit_pipeline.engine.series_proofs import Added, add_to_series
 from deribit_pipeline.warehouse.place import SOURCE, Change, Connection
 from deribit_pipeline.warehouse.schema import TABLES, WAREHOUSE_INFO
 from deribit_pipeline.warehouse.warehouse import Warehouse
-
-DatasetDay = tuple[str, str, date]
-"""A dataset by its name, one of its series and a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,41 +86,26 @@ class _Part:
             "highest": max(span.series for span in spans),
             "begin": begins(min(span.first for span in spans)),
             "until": begins(max(span.last for span in spans) + ONE_DAY),
-        } | ({"name": _name(dataset)} if self.of else {})
+        } | ({"name": dataset.proved_as} if self.of else {})
 
 
 _SPANS = "(select unnest($spans, recursive := true)) as span"
 
-_OF_CANDLES = tuple(
-    _Part(table, "instrument_name", at, told_at, "resolution = $name")
-    for table, at, told_at in (
-        (CANDLES, "opened_at", ""),
-        (CANDLE_GAPS, "opened_at", "confirmed_at"),
-        (CANDLE_REVISIONS, "opened_at", "replaced_at"),
-        (CANDLE_ARRIVALS, "day", "arrived_at"),
-        (CANDLE_DAYS, "day", "fetched_at"),
-    )
-)
-_OF_ROWS = tuple(
-    _Part(table, "series", "day", told_at, "dataset = $name")
-    for table, told_at in (
-        (DATASET_GAPS, "confirmed_at"),
-        (DATASET_REVISIONS, "replaced_at"),
-        (DATASET_DAYS, "fetched_at"),
-    )
-)
+
+def _proof_parts(tables: ProofTables) -> list[_Part]:
+    """The tables that hold proofs and what is noted of days, that of the proofs last."""
+    days = Noted(tables.days, "day", "fetched_at")
+    return [
+        _Part(noted.table, tables.series, noted.at, noted.noted_at, f"{tables.group} = $name")
+        for noted in (*tables.notes, days)
+    ]
 
 
-def _parts(dataset: Dataset) -> tuple[_Part, ...]:
+def _parts(dataset: Dataset) -> list[_Part]:
     """The tables that hold something of the dataset's days, that of the proofs last."""
-    if dataset.resolution is not None:
-        return _OF_CANDLES
-    table = dataset.table
-    return (_Part(table, table.key[0], dataset.at), *_OF_ROWS)
-
-
-def _name(dataset: Dataset) -> str:
-    return dataset.resolution.value if dataset.resolution else dataset.name
+    table, tables = dataset.table, dataset.proved_in
+    of = f"{tables.group} = $name" if tables.group in dict(dataset.constants) else ""
+    return [_Part(table, series_of(dataset), dataset.at, "", of), *_proof_parts(tables)]
 
 
 _BY_DAY = {part.table.name for dataset in DATASETS.values() for part in _parts(dataset)}
@@ -148,35 +118,32 @@ WHOLE = tuple(table for table in TABLES if table.name not in _NOT_WHOLE)
 
 def held_days(connection: Connection) -> dict[DatasetDay, HeldDay]:
     """All that is held, by the name of its dataset, series and day, in this order."""
-    names = {resolution.value: dataset.name for resolution, dataset in CANDLES_OF.items()}
+    names = {(dataset.proved_in, dataset.proved_as): dataset.name for dataset in DATASETS.values()}
     found = {
-        (names[resolution], series, day): HeldDay(*held)
-        for resolution, series, day, *held in _noted(connection, "resolution", _OF_CANDLES)
-    }
-    found |= {
-        (dataset, series, day): HeldDay(*held)
-        for dataset, series, day, *held in _noted(connection, "dataset", _OF_ROWS)
+        (names[tables, name], series, day): HeldDay(*held)
+        for tables in LAYOUTS
+        for name, series, day, *held in _noted(connection, tables)
     }
     return dict(sorted(found.items()))
 
 
-def _noted(connection: Connection, dataset: str, parts: Sequence[_Part]) -> list[tuple[Any, ...]]:
-    """What is noted of rows, by the column that says of which dataset they are, series and day."""
-    tables = " union all ".join(
+def _noted(connection: Connection, tables: ProofTables) -> list[tuple[Any, ...]]:
+    """What is noted of rows, by what the tables call their dataset, series and day."""
+    parts = " union all ".join(
         f"""
-        select {dataset} as dataset, {part.series} as series, {day_of(part.table, part.at)} as day,
-               {"received" if part.table in (CANDLE_DAYS, DATASET_DAYS) else 0} as rows,
+        select {tables.group} as dataset, {part.series} as series,
+               {day_of(part.table, part.at)} as day,
+               {"received" if part.table is tables.days else 0} as rows,
                hash('{part.table.name}', {_columns(part.table)}) as mark,
                epoch_us({part.told_at}) as told_us
         from {part.table.name}
         """
-        for part in parts
-        if part.told_at
+        for part in _proof_parts(tables)
     )
     return connection.execute(
         f"""
         select dataset, series, day, sum(rows)::bigint, sum(mark), max(told_us)
-        from ({tables}) group by all
+        from ({parts}) group by all
         """
     ).fetchall()
 

@@ -1,247 +1,286 @@
-"""Days of every dataset but candles into the warehouse: written whole, on a connection that
-somebody else opened. Identifiers come from the tables alone."""
+"""Proved days of any dataset into the warehouse: written whole, on a connection that somebody else
+opened. Identifiers come from the tables alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.writes import Provenance
-from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
+from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proof_tables import DATASET_DAYS, DATASET_GAPS
-from deribit_pipeline.domain.proofs import DatasetProof
-from deribit_pipeline.domain.tables import Column, Table
-from deribit_pipeline.engine.proof_hashes import proof_hash, stored, sum_of
-from deribit_pipeline.engine.row_reads import Rows, day_parameters, on_day
+from deribit_pipeline.domain.proof_tables import Row
+from deribit_pipeline.domain.proofs import Proof, ProvedDay, Provenance
+from deribit_pipeline.domain.rows import Columns, count_of
+from deribit_pipeline.domain.tables import Column
+from deribit_pipeline.engine.proof_hashes import as_hashed, proof_hash, stored, sum_of
+from deribit_pipeline.engine.row_reads import (
+    columns_of,
+    day_of,
+    day_parameters,
+    of_series,
+    on_day,
+    series_of,
+)
 from deribit_pipeline.engine.series_proofs import NO_HASH_YET, add_to_series, hashed_anew
 from deribit_pipeline.warehouse.connections import insert_rows
 from deribit_pipeline.warehouse.place import Connection
 
-_OF_DAY = "dataset = $dataset and series = $series and day = $day"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WholeDay:
-    """A day to be written: `rows` are all that are held of it from now on, `gaps` names what lacks
-    and how much, `replaced` are held rows that the exchange changed. `former` is the proof that
-    stands; where it is `proof` itself, nothing new was said. `as_of` is the exchange's clock."""
-
-    proof: DatasetProof
-    rows: Rows
-    gaps: Sequence[tuple[str, int]]
-    replaced: Rows
-    former: DatasetProof | None
-    as_of: datetime
-
 
 def write_days(
-    connection: Connection, dataset: Dataset, days: Sequence[WholeDay], provenance: Provenance
+    connection: Connection, dataset: Dataset, days: Sequence[ProvedDay], provenance: Provenance
 ) -> None:
-    """Write whole days of one series: rows, proofs, gaps and revisions. A day about which nothing
-    new was said is left alone, but for its gaps, which count one more confirmation."""
+    """Write whole days of one series: rows, proofs, gaps, arrivals and revisions.
+
+    A day of which nothing new was returned is left alone, but for its gaps, which count one more
+    confirmation.
+    """
     if not days:
         return
     series = days[0].proof.series
-    hashes = {day.proof.day: _hash_of_first(day, provenance) for day in days if day.former is None}
-    known = [day.proof.day for day in days if day.former is not None]
-    with hashed_anew(connection, dataset, series, known):
-        _write_days(connection, dataset, days, hashes, provenance)
+    hashes = {
+        day.proof.day: _hash_of_first(dataset, day, provenance)
+        for day in days
+        if day.former is None
+    }
+    known = [day for day in days if day.former is not None]
+    new = [day for day in days if day.proof is not day.former]
+    with hashed_anew(connection, dataset, series, [day.proof.day for day in known]):
+        _write_gaps(connection, dataset, days)
+        for day in new:
+            _keep_revisions(connection, dataset, day, provenance)
+        _delete(connection, dataset, series, [day.proof.day for day in new if day.former])
+        _insert(connection, dataset, new)
+        _insert_arrivals(connection, dataset, new, provenance)
+        proofs = [
+            (*_proof_row(dataset, day.proof, provenance), hashes.get(day.proof.day, NO_HASH_YET))
+            for day in new
+        ]
+        insert_rows(connection, dataset.proved_in.days, proofs)
     if hashes:
         add_to_series(connection, dataset, {series: (len(hashes), sum_of(hashes.values()))})
 
 
-def _write_days(
-    connection: Connection,
-    dataset: Dataset,
-    days: Sequence[WholeDay],
-    hashes: dict[date, str],
-    provenance: Provenance,
+def invalidate(
+    connection: Connection, dataset: Dataset, series: str, days: Collection[date]
 ) -> None:
-    """Write whole days with the hashes of those that were never written before."""
-    new = [day for day in days if day.proof is not day.former]
-    for day in days:
-        of_day = _of_day(day.proof)
-        if day.former is not None or day.gaps:
-            _write_gaps(connection, of_day, day.gaps, day.as_of)
-    for day in new:
-        if day.former is not None:
-            _keep_revisions(connection, dataset, day, provenance)
-            _delete(connection, dataset, day.proof)
-    if not new:
-        return
-    _insert(connection, dataset.table, new)
-    insert_rows(
-        connection,
-        DATASET_DAYS,
-        [
-            (*_proof_row(day.proof, provenance), hashes.get(day.proof.day, NO_HASH_YET))
-            for day in new
-        ],
-    )
-
-
-def unprove(connection: Connection, dataset: Dataset, series: str, days: Sequence[date]) -> None:
-    """Take the proofs of days back: they are open, and will be asked for again."""
+    """Invalidate the proofs of days: they are open, and will be requested again."""
     with hashed_anew(connection, dataset, series, days):
         connection.execute(
-            "update dataset_days set state = 'open' "
-            "where dataset = $dataset and series = $series and day in $days",
-            {"dataset": dataset.name, "series": series, "days": list(days)},
+            f"update {dataset.proved_in.days.name} set state = 'open' "
+            f"where {_of_days(dataset, 'day')}",
+            _days(dataset, series, days),
         )
 
 
-def unprove_candles_of(connection: Connection, series: str, days: Sequence[date]) -> None:
-    """Take the proofs of candles back that were made of these days' trades before: of the days
-    themselves, and of those after them up to the next one with trades, which repeat the last close.
-    They are open, and will be made again."""
-    made = connection.execute(
-        """
-        select distinct made.day from dataset_days as made, (select unnest($days) as day) as changed
-        where made.dataset = 'candles_rebuilt' and made.series = $series and made.state <> 'open'
-          and made.day >= changed.day
-          and not exists (
-              from dataset_days as traded
-              where traded.dataset = 'trades' and traded.series = $series
-                and traded.day > changed.day and traded.day < made.day and traded.received > 0
-          )
-        """,
-        {"series": series, "days": list(days)},
-    ).fetchall()
-    if made:  # where nothing is to be changed, others may write beside
-        unprove(connection, CANDLES_REBUILT, series, [day for (day,) in made])
+def invalidate_what_is_made_of(
+    connection: Connection, dataset: Dataset, series: str, days: Collection[date]
+) -> None:
+    """Invalidate what was made before of these days' rows, such as candles of trades: the days
+    themselves, and those after them up to the next one with rows, which repeat the last value. They
+    are open, and will be made again."""
+    for made in DATASETS.values():
+        if made.made_of != dataset.name or not days:
+            continue
+        found = connection.execute(
+            """
+            select distinct made.day
+            from dataset_days as made, (select unnest($days) as day) as changed
+            where made.dataset = $made and made.series = $series and made.state <> 'open'
+              and made.day >= changed.day
+              and not exists (
+                  from dataset_days as source
+                  where source.dataset = $source and source.series = $series
+                    and source.day > changed.day and source.day < made.day and source.received > 0
+              )
+            """,
+            {"made": made.name, "source": dataset.name, "series": series, "days": list(days)},
+        ).fetchall()
+        if found:  # where nothing is to be changed, others may write beside
+            invalidate(connection, made, series, [day for (day,) in found])
 
 
-def _of_day(proof: DatasetProof) -> dict[str, object]:
-    return {"dataset": proof.dataset, "series": proof.series, "day": proof.day}
+def _leading(dataset: Dataset, series: str) -> tuple[str, str]:
+    """The first two values in each row of the tables of proofs."""
+    tables = dataset.proved_in
+    values = {tables.group: dataset.proved_as, tables.series: series}
+    first, second, *_ = tables.days.columns
+    return values[first.name], values[second.name]
 
 
-def _proof_row(proof: DatasetProof, provenance: Provenance) -> tuple[object, ...]:
-    return (
-        proof.dataset, proof.series, proof.day, str(proof.state), proof.expected, proof.received,
-        proof.missing, proof.content_hash, proof.revised, proof.verdict, proof.fetched_at,
-        str(provenance.environment), provenance.source, provenance.run_id,
-        str(proof.cross_check),
-    )  # fmt: skip
+def _proof_row(dataset: Dataset, proof: Proof, provenance: Provenance) -> Row:
+    """The row of a proof, without its hash, which is last."""
+    values = {
+        dataset.proved_in.group: dataset.proved_as,
+        dataset.proved_in.series: proof.series,
+        "day": proof.day,
+        "state": str(proof.state),
+        "expected": proof.expected,
+        "received": proof.received,
+        "missing": proof.missing,
+        "without_trades": proof.without_trades,
+        "content_hash": proof.content_hash,
+        "revised": proof.revised,
+        "verdict": proof.verdict,
+        "fetched_at": proof.fetched_at,
+        "environment": str(provenance.environment),
+        "source": provenance.source,
+        "run_id": provenance.run_id,
+        "cross_check": str(proof.cross_check),
+    }
+    return tuple(values[column.name] for column in dataset.proved_in.days.columns[:-1])
 
 
-def _hash_of_first(day: WholeDay, provenance: Provenance) -> str:
+def _hash_of_first(dataset: Dataset, day: ProvedDay, provenance: Provenance) -> str:
     """The hash of a day that was never written before, so that nothing else is noted of it."""
-    of_day = _of_day(day.proof).values()
-    gaps = [stored(*of_day, gap, missing, 1, day.as_of) for gap, missing in day.gaps]
-    return proof_hash(stored(*_proof_row(day.proof, provenance)), (gaps, ()))
+    tables, leading = dataset.proved_in, _leading(dataset, day.proof.series)
+    gaps = [stored(*leading, *gap, 1, day.as_of) for gap in tables.gap_rows(day)]
+    arrivals = [stored(*leading, *row, provenance.run_id) for row in tables.arrival_rows(day)]
+    notes = [gaps, arrivals, []] if tables.arrivals else [gaps, []]
+    return proof_hash(stored(*_proof_row(dataset, day.proof, provenance)), notes)
 
 
-def _insert(connection: Connection, table: Table, days: Sequence[WholeDay]) -> None:
+def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay]) -> None:
     """The rows of days of one series, together: each statement costs some milliseconds."""
     filled = [day.rows for day in days if day.proof.received]
     if not filled:
         return
     rows = {name: np.concatenate([some[name] for some in filled]) for name in filled[0]}
-    columns = table.columns_but(table.key[0])
-    names = ", ".join(column.name for column in columns)
-    values = ", ".join(_as_stored(column) for column in columns)
-    with _registered(connection, "incoming", rows):
+    columns = columns_of(dataset)
+    same = dict(dataset.constants)
+    names = ", ".join([series_of(dataset), *same, *(column.name for column in columns)])
+    values = ", ".join(["$series", *(f"${name}" for name in same), *map(_as_stored, columns)])
+    with registered(connection, "incoming", rows):
         connection.execute(
-            f"insert into {table.name} ({table.key[0]}, {names}) "
-            f"select $series, {values} from incoming",
-            {"series": days[0].proof.series},
+            f"insert into {dataset.table.name} ({names}) select {values} from incoming",
+            {"series": days[0].proof.series} | same,
         )
 
 
-def _delete(connection: Connection, dataset: Dataset, proof: DatasetProof) -> None:
-    table = dataset.table
-    connection.execute(
-        f"delete from {table.name} where {table.key[0]} = $series and {on_day(dataset)}",
-        {"series": proof.series} | day_parameters(table, dataset, proof.day),
-    )
-    connection.execute(f"delete from dataset_days where {_OF_DAY}", _of_day(proof))
-
-
-def _write_gaps(
-    connection: Connection,
-    of_day: dict[str, object],
-    gaps: Sequence[tuple[str, int]],
-    confirmed_at: datetime,
+def _insert_arrivals(
+    connection: Connection, dataset: Dataset, days: Sequence[ProvedDay], provenance: Provenance
 ) -> None:
-    """The gaps of the day: those that were filled go, the others count one more confirmation."""
-    former: dict[str, int] = dict(
+    """Since when the rows that are new are held."""
+    tables = dataset.proved_in
+    if tables.arrivals is not None:
+        rows = [
+            (*_leading(dataset, day.proof.series), *row, provenance.run_id)
+            for day in days
+            for row in tables.arrival_rows(day)
+        ]
+        insert_rows(connection, tables.arrivals.table, rows)
+
+
+def _delete(connection: Connection, dataset: Dataset, series: str, days: Collection[date]) -> None:
+    """Delete the rows and proofs of days."""
+    for day in days:
         connection.execute(
-            f"select gap, confirmed from dataset_gaps where {_OF_DAY}", of_day
-        ).fetchall()
-    )
-    if former:
-        connection.execute(f"delete from dataset_gaps where {_OF_DAY}", of_day)
+            f"delete from {dataset.table.name} where {of_series(dataset)} and {on_day(dataset)}",
+            {"series": series} | day_parameters(dataset, day),
+        )
+    if days:
+        connection.execute(
+            f"delete from {dataset.proved_in.days.name} where {_of_days(dataset, 'day')}",
+            _days(dataset, series, days),
+        )
+
+
+def _write_gaps(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay]) -> None:
+    """The gaps of days: those that were filled go, the others count one more confirmation."""
+    noted, series = dataset.proved_in.gaps, days[0].proof.series
+    *columns, confirmed, _ = noted.table.columns
+    known = [day.proof.day for day in days if day.former is not None]
+    former: dict[Row, int] = {}
+    if known:
+        where, parameters = _of_days(dataset, noted.day), _days(dataset, series, known)
+        identity = ", ".join(as_hashed(column) for column in columns)
+        former = {
+            tuple(gap): times
+            for *gap, times in connection.execute(
+                f"select {identity}, {confirmed.name} from {noted.table.name} where {where}",
+                parameters,
+            ).fetchall()
+        }
+        if former:
+            connection.execute(f"delete from {noted.table.name} where {where}", parameters)
+    leading = _leading(dataset, series)
+    gaps = [(day, (*leading, *gap)) for day in days for gap in dataset.proved_in.gap_rows(day)]
     insert_rows(
         connection,
-        DATASET_GAPS,
-        [
-            (*of_day.values(), gap, missing, former.get(gap, 0) + 1, confirmed_at)
-            for gap, missing in gaps
-        ],
+        noted.table,
+        [(*gap, former.get(stored(*gap), 0) + 1, day.as_of) for day, gap in gaps],
     )
 
 
 def _keep_revisions(
-    connection: Connection, dataset: Dataset, day: WholeDay, provenance: Provenance
+    connection: Connection, dataset: Dataset, day: ProvedDay, provenance: Provenance
 ) -> None:
     """Keep the rows that the day replaces, as they are held, with the time over which they were."""
-    if day.former is None or not len(next(iter(day.replaced.values()))):
+    if day.former is None or not count_of(day.replaced):
         return
-    table = dataset.table
-    keys = {name: day.replaced[name] for name in dataset.key}
-    typed = {column.name: _as_stored(column) for column in table.columns}
-    with _registered(connection, "changed", keys):
+    table, tables = dataset.table, dataset.proved_in
+    revisions = tables.revisions.table
+    typed = ", ".join(_as_stored(table.column(name)) for name in dataset.key)
+    key = ", ".join(dataset.key)
+    kept = tables.revised.format(
+        dataset=dataset.name, series=series_of(dataset), key=key, day=day_of(table, dataset.at)
+    )
+    is_same = " and ".join(f"earlier.{name} = former.{name}" for name in revisions.key[:-1])
+    with registered(connection, "changed", {name: day.replaced[name] for name in dataset.key}):
         connection.execute(
             f"""
-            insert into dataset_revisions
+            insert into {revisions.name} by name
             with former as (
-                select concat_ws(' ', {", ".join(dataset.key)}) as row_key, to_json(whole) as held
-                from {table.name} as whole
-                where {table.key[0]} = $series and {on_day(dataset)}
-                  and ({", ".join(dataset.key)}) in (
-                      select ({", ".join(typed[name] for name in dataset.key)}) from changed
-                  )
+                select {kept} from {table.name} as whole
+                where {of_series(dataset)} and {on_day(dataset)}
+                  and ({key}) in (select ({typed}) from changed)
             )
-            select $dataset, $series, $day, row_key, held,
+            select *,
                    coalesce(
-                       (
-                           select max(replaced_at) from dataset_revisions as earlier
-                           where earlier.dataset = $dataset and earlier.series = $series
-                             and earlier.row_key = former.row_key
-                       ),
-                       $held_from
-                   ),
-                   $replaced_at, $run_id
+                       (select max(replaced_at) from {revisions.name} as earlier where {is_same}),
+                       {tables.held_since}
+                   ) as held_from,
+                   $replaced_at as replaced_at, $run_id as run_id
             from former
             """,
-            _of_day(day.proof)
-            | day_parameters(table, dataset, day.proof.day)
-            | {
+            {
+                "series": day.proof.series,
                 "held_from": day.former.fetched_at,
                 "replaced_at": day.as_of,
                 "run_id": provenance.run_id,
-            },
+            }
+            | day_parameters(dataset, day.proof.day),
         )
 
 
-@contextmanager
-def _registered(connection: Connection, name: str, rows: Rows) -> Iterator[None]:
-    """Rows as a relation that a statement can read: of texts, DuckDB reads frames alone."""
-    import pandas as pd  # which takes most of a second, and candles do without it
+def _of_days(dataset: Dataset, day: str) -> str:
+    """What holds of the rows of days in the tables of proofs; its parameters are `_days`."""
+    tables = dataset.proved_in
+    return f"{tables.group} = $name and {tables.series} = $series and {day} in $days"
 
-    frame = pd.DataFrame(
-        {
-            column: pd.Series(
-                values.astype("datetime64[s]") if values.dtype.str.endswith("[D]") else values,
-                dtype=object if values.dtype.kind == "O" else None,
-            )
-            for column, values in rows.items()
-        }
-    )
-    connection.register(name, frame)
+
+def _days(dataset: Dataset, series: str, days: Collection[date]) -> dict[str, object]:
+    return {"name": dataset.proved_as, "series": series, "days": list(days)}
+
+
+@contextmanager
+def registered(connection: Connection, name: str, rows: Columns) -> Iterator[None]:
+    """Rows as a relation that a statement can read. DuckDB reads arrays as they are, but those of
+    texts, and of dates, in a frame alone."""
+    relation: object = rows
+    if any(v.dtype.kind in "OU" or v.dtype.str.endswith("[D]") for v in rows.values()):
+        import pandas as pd  # which takes most of a second, and candles do without it
+
+        relation = pd.DataFrame(
+            {
+                column: pd.Series(
+                    values.astype("datetime64[s]") if values.dtype.str.endswith("[D]") else values,
+                    dtype=object if values.dtype.kind == "O" else None,
+                )
+                for column, values in rows.items()
+            }
+        )
+    connection.register(name, relation)
     try:
         yield
     finally:

@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from deribit_pipeline.datasets.candles.reads import has_table
 from deribit_pipeline.datasets.registry import DATASETS, Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proof_tables import FAILED_DAYS
 from deribit_pipeline.engine.proof_reads import proofs
+from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.place import Connection
 
 _EPOCH = datetime.fromtimestamp(0, UTC)

@@ -1,18 +1,15 @@
 """Which days are settled, and which should be and are not."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import days_between, spans_of
-from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.jobs import Days
-from deribit_pipeline.engine.proof_reads import proofs, proofs_of
+from deribit_pipeline.engine.proof_reads import gaps_last_confirmed, proofs, proofs_of
 from deribit_pipeline.instruments.relisted import Listings, unknown_to, unsupported
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -60,7 +57,7 @@ def incomplete_days(
     with warehouse.reading() as connection:
         held = proofs(connection, replace(selection, first=None, last=None))
         confirmed = {
-            dataset: _gaps_last_confirmed(connection, dataset, selection.series) for dataset in held
+            dataset: gaps_last_confirmed(connection, dataset, selection.series) for dataset in held
         }
         relisted = {
             dataset: unsupported(connection, some, listed) for dataset, some in held.items()
@@ -113,20 +110,6 @@ def incomplete_days(
     return found
 
 
-def _gaps_last_confirmed(
-    connection: Connection, dataset: Dataset, series: Collection[str]
-) -> dict[tuple[str, date], datetime]:
-    """When the gaps of a day were last asked for in vain, by series and day."""
-    if dataset.resolution is not None:
-        of_candles = reads.gaps_last_confirmed(connection, series, dataset.resolution)
-        return {(name, day): moment for (name, _, day), moment in of_candles.items()}
-    gaps = datasets.gaps_of_days(connection, [dataset.name], series)
-    return {
-        (name, day): max(confirmed_at for *_, confirmed_at in some)
-        for (_, name, day), some in gaps.items()
-    }
-
-
 def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
     """When to ask again for gaps that were noticed, and last confirmed, at these times."""
     known_for = confirmed_at - noticed_at
@@ -135,11 +118,7 @@ def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
 
 def newest_over(dataset: Dataset, now: datetime) -> date:
     """The newest day whose last row is over at `now`, whatever the grid of its candles."""
-    resolution = dataset.resolution
-    if resolution is None:
-        return now.date() - timedelta(days=1)
-    overhang = resolution.duration if resolution.anchor is None else resolution.anchor
-    return (now - overhang).date() - timedelta(days=1)
+    return (now - dataset.overhang).date() - timedelta(days=1)
 
 
 def settled_days(

@@ -17,12 +17,12 @@ from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY, days_between
 from deribit_pipeline.engine import copies
 from deribit_pipeline.engine.comparison import compare
-from deribit_pipeline.engine.copies import DatasetDay, HeldDay, Span
+from deribit_pipeline.engine.copies import HeldDay, Span
+from deribit_pipeline.engine.proof_reads import DatasetDay
 from deribit_pipeline.engine.series_proofs import written_sums
 from deribit_pipeline.engine.verification import Finding, Verification, verify
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
 from deribit_pipeline.instruments.history import asked_at
-from deribit_pipeline.lake.maintenance import forget_the_past
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.schema import SCHEMA_VERSION
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -106,7 +106,7 @@ def migrate(
         migration.days += piece.days
         migration.rows += piece.rows
         on_copied(migration)
-    forget_the_past(target)
+    target.forget_the_past()
     _prove(source, target, migration, on_verified)
     return migration
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proofs import DatasetProof, DayState, Proof
-from deribit_pipeline.engine.rolling_window import NO_LONGER_TOLD
+from deribit_pipeline.domain.proofs import DayState, Proof
+from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Outcome:
 
 def is_no_longer_told(proof: Proof) -> bool:
     """Whether rows of the day are lost, for the exchange was not asked while it told them."""
-    return isinstance(proof, DatasetProof) and proof.verdict.startswith(NO_LONGER_TOLD)
+    return proof.verdict.startswith(NO_LONGER_TOLD)
 
 
 def added_up(outcomes: Sequence[Outcome]) -> Outcome:

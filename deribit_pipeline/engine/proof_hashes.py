@@ -13,79 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.table import (
-    CANDLE_ARRIVALS,
-    CANDLE_DAYS,
-    CANDLE_GAPS,
-    CANDLE_REVISIONS,
-)
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proof_tables import DATASET_DAYS, DATASET_GAPS, DATASET_REVISIONS
+from deribit_pipeline.domain.proof_tables import ProofTables, Row
 from deribit_pipeline.domain.tables import Column, Table
 from deribit_pipeline.warehouse.place import Connection
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MODULUS = 1 << 128
-
-
-Row = Sequence[object]
-"""A row of a table, as `stored` makes it of values and `read_facts` reads it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """A table of what is noted of days' rows; `at` says on which day a row is."""
-
-    table: Table
-    at: str
-
-    @property
-    def day(self) -> str:
-        """The UTC day of a row."""
-        return self.at if self.at == "day" else f"cast(timezone('UTC', {self.at}) as date)"
-
-
-@dataclass(frozen=True, slots=True)
-class ProofTables:
-    """The tables that hold proofs: of each row, `group` is the column that says of which dataset it
-    is, and `series` that of the series."""
-
-    days: Table
-    group: str
-    series: str
-    notes: tuple[Noted, ...]
-
-
-OF_CANDLES = ProofTables(
-    CANDLE_DAYS,
-    "resolution",
-    "instrument_name",
-    (
-        Noted(CANDLE_GAPS, "opened_at"),
-        Noted(CANDLE_ARRIVALS, "day"),
-        Noted(CANDLE_REVISIONS, "opened_at"),
-    ),
-)
-OF_ROWS = ProofTables(
-    DATASET_DAYS, "dataset", "series", (Noted(DATASET_GAPS, "day"), Noted(DATASET_REVISIONS, "day"))
-)
-
-
-def _place(table: Table, name: str) -> int:
-    return [column.name for column in table.columns].index(name)
-
-
-_OPENED_AT, _MISSING = _place(CANDLE_GAPS, "opened_at"), _place(DATASET_GAPS, "missing")
-
-
-def tables_of(dataset: Dataset) -> ProofTables:
-    """The tables that hold the proofs of a dataset."""
-    return OF_CANDLES if dataset.resolution else OF_ROWS
-
-
-def group_of(dataset: Dataset) -> str:
-    """What the column `group` of these tables says of the dataset's rows."""
-    return dataset.resolution.value if dataset.resolution else dataset.name
 
 
 @dataclass(slots=True)
@@ -105,10 +39,11 @@ class Facts:
     @property
     def named_gaps(self) -> int:
         """How many rows are named as missing, each once."""
-        gaps = self.notes[0]
-        if self.tables is OF_CANDLES:
-            return len({row[_OPENED_AT] for row in gaps})
-        return sum(int(str(row[_MISSING])) for row in gaps)
+        table, missing = self.tables.gaps.table, self.tables.missing
+        if not missing:  # a row for each, whose key names it
+            key = [_place(table, name) for name in table.key]
+            return len({tuple(row[place] for place in key) for row in self.notes[0]})
+        return sum(int(str(row[_place(table, missing)])) for row in self.notes[0])
 
     @property
     def environments(self) -> list[str]:
@@ -120,6 +55,10 @@ class Facts:
     def is_changed(self) -> bool:
         """Whether any of it was changed since its hash was written."""
         return list(map(self.hash_of, self.proofs)) != self.hashes
+
+
+def _place(table: Table, name: str) -> int:
+    return [column.name for column in table.columns].index(name)
 
 
 def proof_hash(proof: Row, notes: Sequence[Sequence[Row]]) -> str:
@@ -162,7 +101,8 @@ def _stored(value: Any) -> object:
     return value
 
 
-def _as_stored(column: Column) -> str:
+def as_hashed(column: Column) -> str:
+    """A column in SQL, its values as `stored` makes them."""
     casts = {
         "timestamptz": f"epoch_us({column.name})",
         "date": f"{column.name} - date '1970-01-01'",
@@ -179,9 +119,9 @@ def read_facts(
 ) -> dict[tuple[str, date], Facts]:
     """All that the tables say of these series, by series and day: of these days, of all where none
     is named."""
-    tables = tables_of(dataset)
+    tables = dataset.proved_in
     wanted = set(days)
-    parameters: dict[str, object] = {"name": group_of(dataset), "series": list(series)}
+    parameters: dict[str, object] = {"name": dataset.proved_as, "series": list(series)}
     if wanted:
         parameters |= {"first": min(wanted), "last": max(wanted)}
     found: dict[tuple[str, date], Facts] = {}
@@ -190,7 +130,7 @@ def read_facts(
         return found.setdefault(key, Facts(tables, tuple([] for _ in tables.notes)))
 
     def rows(table: Table, day: str) -> Iterator[tuple[tuple[str, date], Row]]:
-        columns = [_as_stored(column) for column in table.columns]
+        columns = [as_hashed(column) for column in table.columns]
         within = f"and {day} between $first and $last" if wanted else ""
         for name, at, *row in connection.execute(
             f"""
@@ -200,10 +140,10 @@ def read_facts(
             parameters,
         ).fetchall():
             if not wanted or at in wanted:
-                yield (name, at), row
+                yield (name, at), tuple(row)
 
     for key, (*proof, hashed) in rows(tables.days, "day"):
-        facts(key).proofs.append(proof)
+        facts(key).proofs.append(tuple(proof))
         facts(key).hashes.append(str(hashed))
     for place, noted in enumerate(tables.notes):
         for key, row in rows(noted.table, noted.day):

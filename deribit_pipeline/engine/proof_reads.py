@@ -1,35 +1,67 @@
-"""Proofs of any dataset: those of candles and those of all others have a table each."""
+"""Proofs of any dataset, and what is noted of proved days, read on a connection that somebody else
+opened. Identifiers come from the tables alone."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.datasets.registry import DATASETS, Selection
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proof_tables import DATASET_DAYS
-from deribit_pipeline.domain.proofs import Proof
-from deribit_pipeline.engine import row_reads as datasets
+from deribit_pipeline.domain.proof_tables import ProofTables
+from deribit_pipeline.domain.proofs import CrossCheck, DayState, Proof
+from deribit_pipeline.domain.tables import quoted
+from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.place import Connection
+
+DatasetDay = tuple[str, str, date]
+"""A dataset by its name, one of its series and a day."""
+
+LAYOUTS = tuple(dict.fromkeys(dataset.proved_in for dataset in DATASETS.values()))
+"""The tables that hold proofs, each once."""
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+_WANTED = """
+    (len($series) = 0 or {series} in $series)
+    and ($first is null or {day} >= $first) and ($last is null or {day} <= $last)
+"""
 
 
 def proofs(connection: Connection, selection: Selection) -> Mapping[Dataset, Sequence[Proof]]:
     """The proofs that are selected, by series and day; datasets without any are left out.
 
-    A file of an older version may know candles alone.
+    A file of an older version may have no table of some datasets.
     """
     found: dict[Dataset, list[Proof]] = {dataset: [] for dataset in selection.all_datasets}
-    window = (selection.first, selection.last)
-    # One question for all of a table: of a lake, each question takes some 20 ms.
-    resolutions = [dataset.resolution for dataset in found if dataset.resolution is not None]
-    others = [dataset.name for dataset in found if dataset.resolution is None]
-    if resolutions:
-        only = resolutions[0] if len(resolutions) == 1 else None
-        for of_candles in reads.proofs(connection, selection.series, only, *window):
-            if (dataset := CANDLES[of_candles.resolution]) in found:
-                found[dataset].append(of_candles)
-    if others and reads.has_table(connection, DATASET_DAYS.name):
-        for of_rows in datasets.proofs(connection, others, selection.series, *window):
-            found[DATASETS[of_rows.dataset]].append(of_rows)
+    # One query for all of a table: of a lake, each query takes some 20 ms.
+    for tables, of_name in _selected(connection, selection):
+        counted = {column.name for column in tables.days.columns}
+        without_trades = "without_trades" if "without_trades" in counted else "0"
+        # A file of an older version has no verdict, or no cross-check.
+        absent = "select '' as verdict, '' as cross_check limit 0"
+        rows = _rows(
+            connection,
+            selection,
+            f"""
+            select {tables.group}, {tables.series}, day, state, expected, received, missing,
+                   content_hash, revised, coalesce(verdict, ''), epoch_us(fetched_at),
+                   coalesce(cross_check, 'none'), {without_trades}
+            from (from {tables.days.name} union all by name ({absent})) as days
+            where {_wanted(tables, of_name, "day")}
+            order by {tables.series}, day
+            """,
+        )
+        for (
+            name, series, day, state, expected, received, missing, content_hash, revised, verdict,
+            fetched_us, cross_check, without,
+        ) in rows:  # fmt: skip
+            dataset = of_name[name]
+            proof = Proof(
+                dataset.name, series, day, DayState(state), expected, received, missing,
+                content_hash, revised, verdict, _EPOCH + timedelta(microseconds=fetched_us),
+                CrossCheck(cross_check), without,
+            )  # fmt: skip
+            found[dataset].append(proof)
     return {dataset: some for dataset, some in found.items() if some}
 
 
@@ -46,13 +78,99 @@ def proofs_of(
 
 
 def days_held(connection: Connection, dataset: Dataset) -> int | None:
-    """How many days of a dataset were ever asked for; None where the file, of an older version,
-    knows no such dataset."""
-    if dataset.resolution is None and not reads.has_table(connection, DATASET_DAYS.name):
+    """How many days of a dataset were ever requested; None where the file, of an older version,
+    has no table of it."""
+    tables = dataset.proved_in
+    if not is_there(connection, tables):
         return None
-    query, name = "select count(*) from dataset_days where dataset = $name", dataset.name
-    if dataset.resolution is not None:
-        query = "select count(*) from candle_days where resolution = $name"
-        name = dataset.resolution.value
-    [(days,)] = connection.execute(query, {"name": name}).fetchall()
+    [(days,)] = connection.execute(
+        f"select count(*) from {tables.days.name} where {tables.group} = $name",
+        {"name": dataset.proved_as},
+    ).fetchall()
     return int(days)
+
+
+def runs_of_days(connection: Connection, selection: Selection) -> dict[DatasetDay, str]:
+    """The id of the run that wrote a day."""
+    return {
+        (of_name[name].name, series, day): run_id
+        for tables, of_name in _selected(connection, selection)
+        for name, series, day, run_id in _rows(
+            connection,
+            selection,
+            f"select {tables.group}, {tables.series}, day, run_id from {tables.days.name} "
+            f"where {_wanted(tables, of_name, 'day')}",
+        )
+    }
+
+
+def gaps_of_days(
+    connection: Connection, selection: Selection, most: int
+) -> dict[DatasetDay, list[str]]:
+    """What the first gaps of a day are called, at most `most`."""
+    return {
+        (of_name[name].name, series, day): gaps
+        for tables, of_name in _selected(connection, selection)
+        for name, series, day, gaps in _rows(
+            connection,
+            selection,
+            f"""
+            select {tables.group}, {tables.series}, {tables.gaps.day},
+                   list_sort(list(distinct {tables.gap_name}))[:{most}]
+            from {tables.gaps.table.name} where {_wanted(tables, of_name, tables.gaps.day)}
+            group by all
+            """,
+        )
+    }
+
+
+def gaps_last_confirmed(
+    connection: Connection, dataset: Dataset, series: Sequence[str] = ()
+) -> dict[tuple[str, date], datetime]:
+    """When the gaps of a day were last requested in vain, by series and day."""
+    selection = Selection((dataset,), tuple(series))
+    return {
+        (name, day): _EPOCH + timedelta(microseconds=confirmed_us)
+        for tables, of_name in _selected(connection, selection)
+        for name, day, confirmed_us in _rows(
+            connection,
+            selection,
+            f"""
+            select {tables.series}, {tables.gaps.day}, epoch_us(max({tables.gaps.noted_at}))
+            from {tables.gaps.table.name} where {_wanted(tables, of_name, tables.gaps.day)}
+            group by all
+            """,
+        )
+    }
+
+
+def is_there(connection: Connection, tables: ProofTables) -> bool:
+    """Whether the file has the tables; one of an older version, read as it is, may not."""
+    return tables.is_of_every_version or has_table(connection, tables.days.name)
+
+
+def _selected(
+    connection: Connection, selection: Selection
+) -> Iterator[tuple[ProofTables, Mapping[str, Dataset]]]:
+    """The tables that hold proofs of selected datasets, which of them by what the tables call
+    them."""
+    for tables in LAYOUTS:
+        of_name = {
+            dataset.proved_as: dataset
+            for dataset in selection.all_datasets
+            if dataset.proved_in is tables
+        }
+        if of_name and is_there(connection, tables):
+            yield tables, of_name
+
+
+def _wanted(tables: ProofTables, of_name: Mapping[str, Dataset], day: str) -> str:
+    names = ", ".join(map(quoted, of_name))
+    return f"{tables.group} in ({names}) and {_WANTED.format(series=tables.series, day=day)}"
+
+
+def _rows(connection: Connection, selection: Selection, query: str) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        query,
+        {"series": list(selection.series), "first": selection.first, "last": selection.last},
+    ).fetchall()

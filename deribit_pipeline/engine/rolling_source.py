@@ -7,11 +7,12 @@ from datetime import date, timedelta
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import malformed_of
-from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import FetchedRows, Keys, count_of
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.rows import Keys, count_of
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
 from deribit_pipeline.engine.rolling_window import RollingWindow, read_window
-from deribit_pipeline.engine.row_reads import proofs, rows_of
+from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
@@ -23,7 +24,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 Ask = Callable[[DeribitClient, str], Awaitable[Told[Readings]]]
 
-Check = Callable[[FetchedRows], FetchedRows]
+Check = Callable[[FetchedDay], FetchedDay]
 """Holds a day against what another dataset says of it."""
 
 Witness = Callable[[Connection, str, Sequence[date]], Check]
@@ -52,7 +53,7 @@ class RollingSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """All days follow from the same answers, or have failed."""
 
         at = self.dataset.at
@@ -77,12 +78,14 @@ class RollingSource:
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
             return
-        complete, checked = await asyncio.to_thread(self._held, warehouse, series, days)
+        held, checked = await asyncio.to_thread(self._held, warehouse, series, days)
         for day in days:
             if (why := malformed_of(window.malformed, day)) is not None:
                 yield FailedDays([day], odd(why))
                 continue
-            yield checked(window.day(series, day, complete.get(day)))
+            moments, state = held.get(day, (None, DayState.OPEN))
+            is_complete = state is DayState.COMPLETE
+            yield checked(window.day(series, day, moments, is_complete=is_complete))
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """Two answers, however many the days are."""
@@ -90,13 +93,15 @@ class RollingSource:
 
     def _held(
         self, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> tuple[dict[date, Keys], Check]:
-        """The held moments of those days that are complete, and what all are held against."""
+    ) -> tuple[dict[date, tuple[Keys, DayState]], Check]:
+        """The held moments of the days and their states, and what all are held against."""
         with warehouse.reading() as connection:
-            held = proofs(connection, [self.dataset.name], [series], min(days), max(days))
-            complete = {
-                proof.day: rows_of(connection, self.dataset, series, proof.day)[self.dataset.at]
-                for proof in held
-                if proof.state is DayState.COMPLETE and proof.day in days
+            held = {
+                proof.day: (
+                    rows_of(connection, self.dataset, series, proof.day)[self.dataset.at],
+                    proof.state,
+                )
+                for proof in proofs_of(connection, self.dataset, [series], min(days), max(days))
+                if proof.day in days
             }
-            return complete, self.witness(connection, series, days)
+            return held, self.witness(connection, series, days)

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain.malformed import Malformed
-from deribit_pipeline.domain.rows import Columns, FetchedRows, Keys, count_of, differences, some_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import Columns, Keys, count_of, differences, some_of
+from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
 from deribit_pipeline.domain.windows import LATENCY, day_window, moment64, to_ms
 from deribit_pipeline.engine.settling import is_settled
-
-NO_LONGER_TOLD = "no longer told"
-"""The verdict on a day that began before what the exchange still tells."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,27 +27,30 @@ class RollingWindow:
     as_of: datetime
     malformed: tuple[Malformed, ...] = ()
 
-    def day(self, series: str, day: date, complete: Keys | None = None) -> FetchedRows:
+    def day(
+        self, series: str, day: date, held: Keys | None = None, *, is_complete: bool = False
+    ) -> FetchedDay:
         """What is told of a day, which should have a row at each moment of the grid.
 
         Since when the exchange counts its grid, and how far apart its moments are, it may change.
-        A day is counted on one grid, that of the newest answer: held rows of another one stay, and
-        make nothing good that lacks. But a day that is `complete`, as these held rows make it,
-        stays so: where the answer's grid has any other moment, it tells nothing of that day.
+        A day is counted on one grid, that of the newest answer: `held` rows of another one stay,
+        are expected too, and make nothing good that lacks. But a day that `is_complete` with the
+        held rows stays so: where the answer's grid has any other moment, it tells nothing of it.
         """
         window = day_window(day)
         start, end = moment64(window.start), moment64(window.end)
         moments = self.rows[self.at]
         expected = self._grid(start, end)
-        if complete is not None and not np.isin(expected, complete).all():
+        held = expected[:0] if held is None else held
+        if is_complete and not np.isin(expected, held).all():
             nothing = some_of(self.rows, slice(0, 0))
-            return FetchedRows(series, day, nothing, self.as_of, complete, is_confirmed=True)
-        return FetchedRows(
+            return FetchedDay(series, day, nothing, self.as_of, held, is_confirmed=True)
+        return FetchedDay(
             series,
             day,
             some_of(self.rows, (moments >= start) & (moments < end)),
             self.as_of,
-            expected=expected,
+            expected=np.union1d(expected, held),
             unclosed=expected[~_is_closed(expected, self.step, self.as_of)],
             is_over=is_settled(day, self.as_of),
             is_confirmed=True,

@@ -1,150 +1,111 @@
-"""Days of every dataset but candles, read on a connection that somebody else opened. Identifiers
-come from the tables alone."""
+"""Rows of any dataset, read on a connection that somebody else opened. Identifiers come from the
+tables alone."""
 
 from collections.abc import Collection
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets.candles.reads import days_with_verdict
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
-from deribit_pipeline.domain.tables import Column, Table
-from deribit_pipeline.domain.windows import ONE_DAY, day_window
+from deribit_pipeline.domain.rows import Columns
+from deribit_pipeline.domain.tables import Column, Table, quoted
+from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 from deribit_pipeline.warehouse.place import Connection
 
-Rows = dict[str, NDArray[Any]]
-"""Rows by column in the table's order, without that of the series: float64 (NaN for null), int64,
-datetime64[ms], datetime64[D], or objects that are texts (None for null)."""
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
-_FITS = """
-    (len($datasets) = 0 or dataset in $datasets)
-    and (len($series) = 0 or series in $series)
-    and ($first is null or day >= $first)
-    and ($last is null or day <= $last)
-"""
+def columns_of(dataset: Dataset) -> tuple[Column, ...]:
+    """The columns of its rows: neither that of the series, nor one that is the same in all."""
+    left_out = {series_of(dataset), *dict(dataset.constants)}
+    return tuple(column for column in dataset.table.columns if column.name not in left_out)
 
 
-def proofs(
-    connection: Connection,
-    datasets: Collection[str] = (),
-    series: Collection[str] = (),
-    first: date | None = None,
-    last: date | None = None,
-) -> list[DatasetProof]:
-    """The proofs of every day that fits, by dataset, series and day."""
-    rows = connection.execute(
-        f"""
-        select dataset, series, day, state, expected, received, missing, content_hash, revised,
-               verdict, epoch_us(fetched_at), coalesce(cross_check, 'none')
-        from {days_with_verdict("dataset_days")}
-        where {_FITS}
-        order by dataset, series, day
-        """,
-        _fits(datasets, series, first, last),
-    ).fetchall()
-    return [
-        DatasetProof(
-            dataset, name, day, DayState(state), expected, received, missing, content_hash,
-            revised, verdict, _EPOCH + timedelta(microseconds=fetched_us), CrossCheck(cross_check),
-        )
-        for (
-            dataset, name, day, state, expected, received, missing, content_hash, revised, verdict,
-            fetched_us, cross_check,
-        ) in rows
-    ]  # fmt: skip
+def series_of(dataset: Dataset) -> str:
+    """The column that names the series of a row."""
+    return dataset.table.key[0]
 
 
-def runs_of_days(
-    connection: Connection, datasets: Collection[str] = (), series: Collection[str] = ()
-) -> dict[tuple[str, str, date], str]:
-    """The id of the run that wrote a day, by dataset, series and day."""
-    rows = connection.execute(
-        f"select dataset, series, day, run_id from dataset_days where {_FITS}",
-        _fits(datasets, series, None, None),
-    ).fetchall()
-    return {(dataset, name, day): run_id for dataset, name, day, run_id in rows}
+def of_series(dataset: Dataset) -> str:
+    """What holds of the rows of a series, which is the parameter `$series`."""
+    same = "".join(f" and {name} = {quoted(value)}" for name, value in dataset.constants)
+    return f"{series_of(dataset)} = $series{same}"
 
 
-def gaps_of_days(
-    connection: Connection,
-    datasets: Collection[str] = (),
-    series: Collection[str] = (),
-    first: date | None = None,
-    last: date | None = None,
-) -> dict[tuple[str, str, date], list[tuple[str, int, datetime]]]:
-    """The gaps of each day, how many rows lack in each, and when they were last asked for in vain,
-    by dataset, series and day."""
-    rows = connection.execute(
-        f"""
-        select dataset, series, day, gap, missing, epoch_us(confirmed_at) from dataset_gaps
-        where {_FITS} order by all
-        """,
-        _fits(datasets, series, first, last),
-    ).fetchall()
-    found: dict[tuple[str, str, date], list[tuple[str, int, datetime]]] = {}
-    for dataset, name, day, gap, missing, confirmed_us in rows:
-        confirmed_at = _EPOCH + timedelta(microseconds=confirmed_us)
-        found.setdefault((dataset, name, day), []).append((gap, missing, confirmed_at))
-    return found
-
-
-def rows_of(connection: Connection, dataset: Dataset, series: str, day: date) -> Rows:
+def rows_of(connection: Connection, dataset: Dataset, series: str, day: date) -> Columns:
     """The rows held of a series' day, sorted by key."""
     return rows_by_day(connection, dataset, series, [day])[day]
 
 
 def rows_by_day(
     connection: Connection, dataset: Dataset, series: str, days: Collection[date]
-) -> dict[date, Rows]:
+) -> dict[date, Columns]:
     """The rows held of each of a series' days, sorted by key; what is between them is read too."""
-    table = dataset.table
-    columns = table.columns_but(table.key[0])
-    found = connection.execute(
-        f"""
-        select {", ".join(_as_number(column) for column in columns)},
-               {day_of(table, dataset.at)} - date '1970-01-01' as row_day
-        from {table.name}
-        where {table.key[0]} = $series and {on_day(dataset)}
-        order by row_day, {", ".join(dataset.key)}
-        """,
-        {"series": series} | day_parameters(table, dataset, min(days), max(days)),
-    ).fetchnumpy()
-    row_days = np.asarray(found.pop("row_day"), np.int64)
-    rows = {column.name: _array_of(column, found[column.name]) for column in columns}
+    rows = _rows(connection, dataset, series, day_parameters(dataset, min(days), max(days)))
+    row_days = rows[dataset.at].astype("datetime64[D]")
     by_day = {}
     for day in days:
-        number = (day - _EPOCH.date()).days
-        of_day = slice(*row_days.searchsorted([number, number + 1]))
+        first = np.datetime64(day, "D")
+        of_day = slice(*row_days.searchsorted([first, first + 1]))
         by_day[day] = {name: values[of_day] for name, values in rows.items()}
     return by_day
 
 
+def rows_within(
+    connection: Connection, dataset: Dataset, series: str, window: TimeWindow
+) -> Columns:
+    """The rows held whose instant is in the window, sorted by day and key."""
+    return _rows(connection, dataset, series, {"start": window.start, "end": window.end})
+
+
+def _rows(
+    connection: Connection, dataset: Dataset, series: str, window: dict[str, object]
+) -> Columns:
+    table, columns = dataset.table, columns_of(dataset)
+    order = (
+        dataset.key if dataset.key[0] == dataset.at else (day_of(table, dataset.at), *dataset.key)
+    )
+    found = connection.execute(
+        f"""
+        select {", ".join(_as_number(column) for column in columns)}
+        from {table.name}
+        where {of_series(dataset)} and {on_day(dataset)}
+        order by {", ".join(order)}
+        """,
+        {"series": series} | window,
+    ).fetchnumpy()
+    return {column.name: _array_of(column, found[column.name]) for column in columns}
+
+
 def days_without_proof(
-    connection: Connection, dataset: Dataset, series: Collection[str] = ()
+    connection: Connection, dataset: Dataset, selection: Selection
 ) -> list[tuple[str, date, int]]:
     """Series and day of rows that no proof speaks of, and how many."""
-    table = dataset.table
+    table, tables, series = dataset.table, dataset.proved_in, series_of(dataset)
+    same = "".join(f" and {name} = {quoted(value)}" for name, value in dataset.constants)
     return connection.execute(
         f"""
         with held as (
-            select {table.key[0]} as series, {day_of(table, dataset.at)} as day, count(*) as rows
+            select {series} as series, {day_of(table, dataset.at)} as day, count(*) as rows
             from {table.name}
-            where len($series) = 0 or {table.key[0]} in $series
+            where (len($series) = 0 or {series} in $series){same}
             group by all
+        ), proved as (
+            select {tables.series} as series, day from {tables.days.name}
+            where {tables.group} = $name
         )
         select series, day, rows
-        from held
-        where not exists (
-            from dataset_days as proof
-            where proof.dataset = $dataset and proof.series = held.series and proof.day = held.day
-        )
+        from held anti join proved using (series, day)
+        where ($first is null or day >= $first) and ($last is null or day <= $last)
         order by all
         """,
-        {"dataset": dataset.name, "series": list(series)},
+        {
+            "name": dataset.proved_as,
+            "series": list(selection.series),
+            "first": selection.first,
+            "last": selection.last,
+        },
     ).fetchall()
 
 
@@ -153,11 +114,9 @@ def on_day(dataset: Dataset) -> str:
     return f"{dataset.at} >= $start and {dataset.at} < $end"
 
 
-def day_parameters(
-    table: Table, dataset: Dataset, day: date, last: date | None = None
-) -> dict[str, object]:
+def day_parameters(dataset: Dataset, day: date, last: date | None = None) -> dict[str, object]:
     """The day, or those to the last one, as `on_day` wants them."""
-    end = (last or day) + ONE_DAY
+    table, end = dataset.table, (last or day) + ONE_DAY
     return {
         "start": beginning_of(table, dataset.at, day),
         "end": beginning_of(table, dataset.at, end),
@@ -195,9 +154,3 @@ def _array_of(column: Column, values: NDArray[Any]) -> NDArray[Any]:
     plain = values.data if values.dtype.kind == "f" else values.data.astype(object)
     plain[np.ma.getmaskarray(values)] = np.nan if values.dtype.kind == "f" else None
     return plain
-
-
-def _fits(
-    datasets: Collection[str], series: Collection[str], first: date | None, last: date | None
-) -> dict[str, object]:
-    return {"datasets": list(datasets), "series": list(series), "first": first, "last": last}

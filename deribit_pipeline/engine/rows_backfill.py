@@ -10,11 +10,12 @@ from datetime import date
 import numpy as np
 
 from deribit_pipeline.domain.dataset import Dataset, Group
-from deribit_pipeline.domain.rows import Columns, FetchedRows, differences, keys_of, some_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import Columns, differences, keys_of, some_of
 from deribit_pipeline.engine.backfill import Backfill, reason_of
-from deribit_pipeline.engine.books import RowBook
-from deribit_pipeline.engine.day_writes import unprove
+from deribit_pipeline.engine.day_writes import invalidate
 from deribit_pipeline.engine.jobs import Days, Job
+from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.engine.source import FailedDays, source_of
 from deribit_pipeline.engine.writing import OnWritten, Writer
 from deribit_pipeline.errors import (
@@ -68,7 +69,7 @@ class RowsBackfill(Backfill):
             warn_of_clock(await exchange_time(self._client))
         writer = Writer(
             self._warehouse,
-            RowBook(self._dataset, self._provenance),
+            DayWriter(self._dataset, self._provenance),
             self._job_of,
             confirm=self._said_twice,
             on_written=self._on_written,
@@ -96,14 +97,12 @@ class RowsBackfill(Backfill):
 
         def take_back(connection: Connection) -> None:
             for series, piece in self._withdrawn:
-                unprove(connection, self._dataset, series, piece.days)
+                invalidate(connection, self._dataset, series, piece.days)
 
         if self._withdrawn:
             self._warehouse.write(take_back, {series for series, _ in self._withdrawn})
 
-    async def _fetch(
-        self, plan: Iterator[tuple[str, Collection[date]]], writer: Writer[FetchedRows]
-    ) -> None:
+    async def _fetch(self, plan: Iterator[tuple[str, Collection[date]]], writer: Writer) -> None:
         for series, days in plan:
             awaited = set(days)
             try:
@@ -132,7 +131,7 @@ class RowsBackfill(Backfill):
             else:
                 assert not awaited, f"the source left {series} {sorted(awaited)} out"
 
-    async def _said_twice(self, day: FetchedRows) -> FetchedRows | None:
+    async def _said_twice(self, day: FetchedDay) -> FetchedDay | None:
         """What two answers say alike of a day; where there are no two, the day has failed."""
         heard = [day]
         try:
@@ -155,7 +154,7 @@ class RowsBackfill(Backfill):
 
     def _fetched(
         self, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         return self._source.fetch(self._exchange, self._warehouse, series, days)
 
     def _count(self, series: str, day: date) -> None:

@@ -1,28 +1,28 @@
-"""What to read of a series over a window: a query for its rows, and the proofs it rests on."""
+"""Rows of a series over a window: the query that selects them, and the proofs they rest on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, days_between, spans_of
-from deribit_pipeline.engine import row_reads as datasets
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.errors import IncompleteDays
 from deribit_pipeline.warehouse.place import Connection
 
-# So many spans of days an error names; of the rest it counts the days.
+# An error names this many spans of days, and counts the days of the rest.
 _SPANS_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Excerpt:
+class SelectedRows:
     """Rows of a series, to be read on the connection that they were selected on.
 
-    `query` answers them with its `parameters`, in no order; `at` is its column of instants, and
-    `order` what to sort by. `proofs` are all that the rows rest on. `lacking` says, of each day
-    that is not proved, what is known of it. Candles that open on the days `rolled_up` are made of
-    minutes.
+    `query` returns them with its `parameters`, unsorted; `at` is its column of instants, and
+    `order` what to sort by. `proofs` are those of all days with rows. `incomplete` has each day
+    that is not proved, with its state in words. Candles that open on the days `rolled_up` are made
+    of minutes.
     """
 
     dataset: Dataset
@@ -32,14 +32,14 @@ class Excerpt:
     at: str
     order: str
     proofs: Sequence[Proof]
-    lacking: Mapping[date, str]
+    incomplete: Mapping[date, str]
     rolled_up: Sequence[date] = ()
 
     def require_complete(self) -> None:
         """Raise IncompleteDays where a day is not proved, or where the series was listed on none:
-        an answer without a row would pass for one."""
-        if self.lacking:
-            raise _incomplete(self.dataset, self.series, self.lacking)
+        an empty frame would look like a complete one."""
+        if self.incomplete:
+            raise _incomplete(self.dataset, self.series, self.incomplete)
         if all(proof.state is DayState.NOT_LISTED for proof in self.proofs):
             unlisted = {proof.day: _known_of(proof) for proof in self.proofs}
             raise _incomplete(self.dataset, self.series, unlisted)
@@ -51,19 +51,18 @@ def rows(
     series: str,
     window: TimeWindow,
     only: Mapping[str, str] | None = None,
-) -> Excerpt:
+) -> SelectedRows:
     """The rows, of any dataset but candles, whose instant is in the window.
 
-    `only` names values of columns, such as a resolution: these columns are left out.
+    `only` filters by columns, such as the resolution, and leaves these columns out.
     """
     table, only = dataset.table, only or {}
     columns = [column.name for column in table.columns_but(table.key[0]) if column.name not in only]
     days = days_of(window)
     proofs: dict[date, Proof] = {
-        proof.day: proof
-        for proof in datasets.proofs(connection, (dataset.name,), (series,), days[0], days[-1])
+        proof.day: proof for proof in proofs_of(connection, dataset, (series,), days[0], days[-1])
     }
-    return Excerpt(
+    return SelectedRows(
         dataset,
         series,
         f"select {', '.join(columns)} from {table.name} where {table.key[0]} = $series "
@@ -73,7 +72,7 @@ def rows(
         dataset.at,
         ", ".join(name for name in dataset.key if name not in only),
         list(proofs.values()),
-        lacking({day: proofs.get(day) for day in days}),
+        incomplete_days({day: proofs.get(day) for day in days}),
     )
 
 
@@ -82,8 +81,8 @@ def days_of(window: TimeWindow) -> list[date]:
     return list(days_between(window.start.date(), (window.end - timedelta.resolution).date()))
 
 
-def lacking(days: Mapping[date, Proof | None]) -> dict[date, str]:
-    """The days that are not proved, and what is known of each."""
+def incomplete_days(days: Mapping[date, Proof | None]) -> dict[date, str]:
+    """The days that are not proved, with the state of each in words."""
     return {
         day: _known_of(proof)
         for day, proof in days.items()
@@ -92,13 +91,13 @@ def lacking(days: Mapping[date, Proof | None]) -> dict[date, str]:
 
 
 def span(first: date, last: date) -> str:
-    """Unbroken days in a sentence."""
+    """Consecutive days in a sentence."""
     return str(first) if first == last else f"{first} to {last}"
 
 
 def _known_of(proof: Proof | None) -> str:
     if proof is None:
-        return "never asked for"
+        return "never requested"
     if proof.state is DayState.GAPPED:
         return f"gapped, {proof.missing:,} missing"
     return proof.state.replace("_", " ")
@@ -108,7 +107,7 @@ def _incomplete(dataset: Dataset, series: str, days: Mapping[date, str]) -> Inco
     spans = [
         (first, last, known)
         for known in dict.fromkeys(days.values())
-        for first, last in spans_of(day for day, said in days.items() if said == known)
+        for first, last in spans_of(day for day, state in days.items() if state == known)
     ]
     spans.sort()
     named = [f"{span(first, last)} ({known})" for first, last, known in spans[:_SPANS_NAMED]]
@@ -116,16 +115,10 @@ def _incomplete(dataset: Dataset, series: str, days: Mapping[date, str]) -> Inco
     message = f"{series} has no complete {dataset.label} of {', '.join(named)}" + (
         f" and {more:,} more days" if more else ""
     )
-    wanting = [day for day, known in days.items() if known != "not listed"]
-    if wanting:
-        what, whose = f"--dataset {dataset.name}", "--series"
-        if dataset.resolution:
-            what = f"--resolution {dataset.resolution.value}"
-        if dataset.series is SeriesKind.INSTRUMENT:
-            whose = "--instruments"
+    fetchable = [day for day, known in days.items() if known != "not listed"]
+    if fetchable:
         message += (
-            f": run deribit-pipeline backfill {what} {whose} {series} --start {min(wanting)} "
-            f"--end {max(wanting)}, or take what is held with complete_only=False "
-            "(--allow-incomplete)"
+            f": run deribit-pipeline backfill for {dataset.name} of {series} from {min(fetchable)} "
+            f"to {max(fetchable)}, or read what is held with complete_only=False"
         )
-    return IncompleteDays(f"{message}.", series=series, days=days)
+    return IncompleteDays(f"{message}.", dataset=dataset.name, series=series, days=days)

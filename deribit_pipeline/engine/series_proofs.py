@@ -11,7 +11,7 @@ from datetime import date
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.proof_hashes import group_of, hex_of, read_facts, sum_of, tables_of
+from deribit_pipeline.engine.proof_hashes import hex_of, read_facts, sum_of
 from deribit_pipeline.warehouse.place import Connection
 
 NO_HASH_YET = ""
@@ -116,13 +116,13 @@ def hash_everything(connection: Connection) -> None:
 def _hashes(
     connection: Connection, dataset: Dataset, series: str, days: Collection[date]
 ) -> list[str]:
-    tables = tables_of(dataset)
+    tables = dataset.proved_in
     rows = connection.execute(
         f"""
         select proof_hash from {tables.days.name}
         where {tables.group} = $name and {tables.series} = $series and day in $days
         """,
-        {"name": group_of(dataset), "series": series, "days": list(days)},
+        {"name": dataset.proved_as, "series": series, "days": list(days)},
     ).fetchall()
     return [hashed for (hashed,) in rows]
 
@@ -133,7 +133,7 @@ def _write_hashes(
     """Write the hashes of proofs by series and day."""
     if not hashes:
         return
-    tables = tables_of(dataset)
+    tables = dataset.proved_in
     connection.execute(
         f"""
         update {tables.days.name} as proved set proof_hash = new.hashed
@@ -141,7 +141,7 @@ def _write_hashes(
         where {tables.group} = $name and proved.{tables.series} = new.of and proved.day = new.at
         """,
         {
-            "name": group_of(dataset),
+            "name": dataset.proved_as,
             "hashes": [{"of": of, "at": at, "hashed": hashed} for of, at, hashed in hashes],
         },
     )
@@ -149,7 +149,7 @@ def _write_hashes(
 
 def _series_together(connection: Connection, dataset: Dataset) -> Iterator[list[str]]:
     """The series of a dataset, in pieces of which the proofs fit the memory."""
-    tables = tables_of(dataset)
+    tables = dataset.proved_in
     together: list[str] = []
     waiting = 0
     for series, days in connection.execute(
@@ -157,7 +157,7 @@ def _series_together(connection: Connection, dataset: Dataset) -> Iterator[list[
         select {tables.series}, count(*) from {tables.days.name} where {tables.group} = $name
         group by all order by all
         """,
-        {"name": group_of(dataset)},
+        {"name": dataset.proved_as},
     ).fetchall():
         if together and waiting + days > _MOST_DAYS:
             yield together

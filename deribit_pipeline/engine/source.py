@@ -7,7 +7,7 @@ from datetime import date
 from typing import Protocol, cast
 
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -26,7 +26,7 @@ class Source(Protocol):
 
     def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """Every day asked for once, in any order, as soon as it is believed; as FailedDays once
         more, where it is found wrong afterwards.
 

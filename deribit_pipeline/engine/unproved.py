@@ -3,34 +3,29 @@
 from collections.abc import Iterator
 from datetime import date
 
-from deribit_pipeline.datasets.candles import CANDLES
-from deribit_pipeline.datasets.candles.table import CANDLES as CANDLES_TABLE
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DayState
-from deribit_pipeline.engine.proof_hashes import OF_CANDLES, OF_ROWS, group_of, sum_of
+from deribit_pipeline.engine.proof_hashes import sum_of
+from deribit_pipeline.engine.proof_reads import LAYOUTS
 from deribit_pipeline.engine.series_proofs import written_sums
 from deribit_pipeline.warehouse.place import Connection
 
-_ALL = (OF_CANDLES, OF_ROWS)
-_DATASETS = {
-    **{(OF_CANDLES, group_of(dataset)): dataset for dataset in CANDLES.values()},
-    **{
-        (OF_ROWS, dataset.name): dataset
-        for dataset in DATASETS.values()
-        if dataset.resolution is None
-    },
-}
+_DATASETS = {(dataset.proved_in, dataset.proved_as): dataset for dataset in DATASETS.values()}
 
 
 def unknown_words(connection: Connection) -> list[str]:
     """What proofs, and what belongs to them, say that no version says, in sentences."""
     found = []
-    for tables in _ALL:
+    for tables in LAYOUTS:
         groups = [group for of, group in _DATASETS if of is tables]
         names = [tables.days.name, *(noted.table.name for noted in tables.notes)]
-        if tables is OF_CANDLES:
-            names.append(CANDLES_TABLE.name)
+        rows = {
+            dataset.table.name
+            for (of, _), dataset in _DATASETS.items()
+            if of is tables and dataset.constants
+        }
+        names += rows
         for name in names:
             found += _unknown(connection, name, tables.group, groups)
         found += _unknown(connection, tables.days.name, "state", list(DayState))
@@ -42,7 +37,7 @@ def differing_series(connection: Connection) -> Iterator[tuple[Dataset, str, str
     """The series of which other days are held than were written, and in what they differ."""
     written = written_sums(connection)
     held: dict[tuple[str, str], list[str]] = {}
-    for tables in _ALL:
+    for tables in LAYOUTS:
         for group, series, hashed in connection.execute(
             f"select {tables.group}, {tables.series}, proof_hash from {tables.days.name}"
         ).fetchall():
@@ -58,7 +53,7 @@ def differing_series(connection: Connection) -> Iterator[tuple[Dataset, str, str
 
 def noted_without_proof(connection: Connection) -> Iterator[tuple[Dataset, str, date, str]]:
     """Dataset, series, day and table of gaps, arrivals and revisions of days without a proof."""
-    for tables in _ALL:
+    for tables in LAYOUTS:
         for noted in tables.notes:
             for group, series, day in connection.execute(
                 f"""

@@ -12,7 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.rows import Columns, FetchedRows, Keys, joined_rows, keys_of, some_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import Columns, Keys, joined_rows, keys_of, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window
 from deribit_pipeline.engine.believing import Unproved, together
 from deribit_pipeline.engine.cadence import Cadence
@@ -76,7 +77,7 @@ class WindowedSource(ABC):
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """See Source."""
         lanes = await self.lanes(exchange, warehouse, series, days)
         listed = [day for day in days if lanes.has(day)]
@@ -86,7 +87,7 @@ class WindowedSource(ABC):
         checks = CrossChecks(
             lanes.witness, fetchers, self.nothing, series, each_twice=exchange.each_twice
         )
-        under_way: deque[asyncio.Task[list[FetchedRows | FailedDays]]] = deque()
+        under_way: deque[asyncio.Task[list[FetchedDay | FailedDays]]] = deque()
         try:
             for stretch in self._stretches(listed):
                 under_way.append(
@@ -111,11 +112,11 @@ class WindowedSource(ABC):
         )
         return [days[first : first + length] for first in range(0, len(days), length)]
 
-    def _unlisted(self, exchange: Exchange, series: str, day: date) -> FetchedRows:
+    def _unlisted(self, exchange: Exchange, series: str, day: date) -> FetchedDay:
         as_of = exchange.as_of
         assert as_of is not None  # the listing was asked for
         none = keys_of(self.dataset, self.nothing)
-        return FetchedRows(series, day, self.nothing, as_of, none, none, is_listed=False)
+        return FetchedDay(series, day, self.nothing, as_of, none, none, is_listed=False)
 
     async def _fetched(
         self,
@@ -123,14 +124,14 @@ class WindowedSource(ABC):
         fetchers: Sequence[PageFetcher],
         checks: CrossChecks,
         days: Sequence[date],
-    ) -> list[FetchedRows | FailedDays]:
+    ) -> list[FetchedDay | FailedDays]:
         """The days of a stretch, once all its windows are in and agree, and their rows with their
         witness."""
         believed = await together(
             fetcher.believed(fetcher.cadence.windows(days)) for fetcher in fetchers
         )
         checked = await checks.checked(believed)
-        fetched: list[FetchedRows | FailedDays] = []
+        fetched: list[FetchedDay | FailedDays] = []
         failed: dict[DeribitError, list[date]] = {}
         for day in days:
             parts = [_parts_of(pieces, day_window(day)) for pieces in believed]
@@ -155,12 +156,12 @@ class WindowedSource(ABC):
 
     def _day(
         self, series: str, day: date, fetchers: Sequence[PageFetcher], pages: Sequence[Page]
-    ) -> FetchedRows:
+    ) -> FetchedDay:
         cadences = [fetcher.cadence for fetcher in fetchers]
         rows = joined_rows([page.rows for page in pages])
         as_of = min(page.as_of for page in pages)
         expected = [page.expected for page in pages]
-        return FetchedRows(
+        return FetchedDay(
             series,
             day,
             some_of(rows, np.argsort(keys_of(self.dataset, rows), kind="stable")),

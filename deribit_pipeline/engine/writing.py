@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
-from typing import Generic, Protocol, TypeVar
 
-from deribit_pipeline.domain.proofs import Proof
+from deribit_pipeline.domain.proofs import FetchedDay, Proof
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
+from deribit_pipeline.engine.proved_days import DayWriter, Written
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -26,43 +24,11 @@ OnWritten = Callable[[Job, Sequence[Proof]], None]
 """Told of the days that were just written, by job, from the thread that writes."""
 
 
-class Fetched(Protocol):
-    """A day as it was fetched."""
-
-    @property
-    def series(self) -> str: ...
-
-    @property
-    def day(self) -> date: ...
+Confirm = Callable[[FetchedDay], Awaitable[FetchedDay | None]]
+"""Requests a day again; None where that failed, and was reported."""
 
 
-Day = TypeVar("Day", bound=Fetched)
-
-Confirm = Callable[[Day], Awaitable[Day | None]]
-"""Asks the exchange about a day again; None where that failed, and was said."""
-
-
-@dataclass(slots=True)
-class Written(Generic[Day]):
-    """What became of days of one series and job: the proofs that stand, the days that must be
-    confirmed first, and why others have failed. `rows` came, `revised` changed what was held."""
-
-    proofs: list[Proof] = field(default_factory=list)
-    doubted: list[Day] = field(default_factory=list)
-    failures: dict[Key, str] = field(default_factory=dict)
-    rows: int = 0
-    revised: int = 0
-
-
-class Book(Protocol[Day]):
-    """Proves days and writes them, in the transaction that is open."""
-
-    def write(
-        self, connection: Connection, run_id: str, series: str, days: Sequence[Day]
-    ) -> Written[Day]: ...
-
-
-class Writer(Generic[Day]):
+class Writer:
     """Takes fetched days in any order and writes each whole, as soon as it is proved.
 
     What is held is not replaced on the word of one answer: `confirm` asks for another first. At
@@ -73,16 +39,16 @@ class Writer(Generic[Day]):
     def __init__(
         self,
         warehouse: Warehouse,
-        book: Book[Day],
+        days: DayWriter,
         job_of: Mapping[Key, Job],
         *,
-        confirm: Confirm[Day],
+        confirm: Confirm,
         on_written: OnWritten,
         most_waiting: int,
         is_bulky: bool = False,
     ) -> None:
         self._warehouse = warehouse
-        self._book = book
+        self._days = days
         self._job_of = job_of
         self._confirm = confirm
         self._on_written = on_written
@@ -90,10 +56,10 @@ class Writer(Generic[Day]):
         self._together = min(most_waiting, _WRITTEN_TOGETHER)
         self._connection: Connection | None = None
         self._began = time.monotonic()
-        self._fetched: asyncio.Queue[Day | None] = asyncio.Queue(most_waiting)
-        self._gathered: list[Day | None] = []
+        self._fetched: asyncio.Queue[FetchedDay | None] = asyncio.Queue(most_waiting)
+        self._gathered: list[FetchedDay | None] = []
 
-    async def put(self, day: Day) -> None:
+    async def put(self, day: FetchedDay) -> None:
         """Hand over a day; waits while too many others do."""
         await self._fetched.put(day)
 
@@ -133,7 +99,7 @@ class Writer(Generic[Day]):
                     self._gathered.append(await self._fetched.get())
         return self._gathered[-1] is None
 
-    async def _write_gathered(self) -> list[Day]:
+    async def _write_gathered(self) -> list[FetchedDay]:
         """Write what was gathered; the days that must be confirmed first are left."""
         days = [day for day in self._gathered if day is not None]
         self._gathered = []
@@ -146,7 +112,7 @@ class Writer(Generic[Day]):
             await self._end(writing)
             raise
 
-    async def _end(self, writing: asyncio.Future[list[Day]]) -> None:
+    async def _end(self, writing: asyncio.Future[list[FetchedDay]]) -> None:
         """Wait for the thread that writes: it cannot be cancelled, and only one may write. What it
         is at in DuckDB can be, and a bulky day takes seconds: it is undone."""
         while self._is_bulky and not writing.done():
@@ -156,17 +122,17 @@ class Writer(Generic[Day]):
         with contextlib.suppress(WarehouseError) if self._is_bulky else contextlib.nullcontext():
             await writing
 
-    def _write(self, days: Sequence[Day]) -> list[Day]:
-        together: dict[tuple[str, str], list[Day]] = {}
+    def _write(self, days: Sequence[FetchedDay]) -> list[FetchedDay]:
+        together: dict[tuple[str, str], list[FetchedDay]] = {}
         for day in days:
             job = self._job_of[day.series, day.day]
             together.setdefault((job.run_id, day.series), []).append(day)
 
-        def write(connection: Connection) -> list[tuple[Day, Written[Day]]]:
+        def write(connection: Connection) -> list[tuple[FetchedDay, Written]]:
             self._connection = connection
             try:
                 return [
-                    (some[0], self._book.write(connection, run_id, series, some))
+                    (some[0], self._days.write(connection, run_id, series, some))
                     for (run_id, series), some in together.items()
                 ]
             finally:
@@ -175,9 +141,9 @@ class Writer(Generic[Day]):
         written = self._warehouse.write(write, {day.series for day in days})
         for first, result in written:
             self._report(self._job_of[first.series, first.day], result)
-        return [day for _, result in written for day in result.doubted]
+        return [day for _, result in written for day in result.unconfirmed]
 
-    def _report(self, job: Job, written: Written[Day]) -> None:
+    def _report(self, job: Job, written: Written) -> None:
         """Count what is durable now."""
         outcome = job.outcome
         outcome.failures |= written.failures

@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
+from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.location import Lake, Location
 from deribit_pipeline.exchange.auth import Credentials
 from deribit_pipeline.exchange.client import TIMEOUT, DeribitClient, deribit_client
 from deribit_pipeline.exchange.credits import Meters, file_meter
 from deribit_pipeline.exchange.retries import PATIENCE
-from deribit_pipeline.settings import EXCHANGE_URLS, HISTORY_URLS, Settings
+from deribit_pipeline.settings import HISTORY_URLS, Settings
 
 Result = TypeVar("Result")
 
@@ -66,47 +65,41 @@ class Exchange:
 
 
 @contextmanager
-def open_exchange(
-    settings: Settings, patience: float = PATIENCE, timeout: float = TIMEOUT
+def session(
+    settings: Settings,
+    url: str,
+    meters: Meters = file_meter,
+    *,
+    patience: float = PATIENCE,
+    timeout: float = TIMEOUT,
 ) -> Iterator[Exchange]:
-    """The exchange that the settings name. The sandbox is started, unless they say where it is.
+    """The exchange whose API root is `url`, with the rate limit of the settings kept by `meters`.
 
-    `patience` is how many seconds a failing request is tried for, `timeout` how many an answer is
+    `patience` is how many seconds a failing request is tried for, `timeout` how many a response is
     waited for.
     """
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        try:
-            url = settings.base_url or EXCHANGE_URLS.get(settings.environment)
-            if url is None:
-                url = stack.enter_context(_sandbox())
-            credentials = (
-                Credentials(settings.client_id, settings.client_secret)
-                if settings.client_id and settings.client_secret
-                else None
+
+        def opened(url: str, host: str, credentials: Credentials | None = None) -> DeribitClient:
+            client = deribit_client(
+                url,
+                settings.environment,
+                requests_per_second=settings.requests_per_second,
+                burst=settings.burst,
+                concurrency=settings.concurrency,
+                credentials=credentials,
+                timeout=timeout,
+                patience=patience,
+                host=host,
+                meters=meters,
             )
-            meters = stack.enter_context(_meters_beside(settings.warehouse))
+            return runner.run(stack.enter_async_context(client))
 
-            def opened(
-                url: str, host: str, credentials: Credentials | None = None
-            ) -> DeribitClient:
-                client = deribit_client(
-                    url,
-                    settings.environment,
-                    requests_per_second=settings.requests_per_second,
-                    burst=settings.burst,
-                    concurrency=settings.concurrency,
-                    credentials=credentials,
-                    timeout=timeout,
-                    patience=patience,
-                    host=host,
-                    meters=meters,
-                )
-                return runner.run(stack.enter_async_context(client))
-
+        try:
             archive = settings.history_url or _archive_of(settings, url)
             yield Exchange(
-                opened(url, "www", credentials),
+                opened(url, "www", _credentials(settings)),
                 settings.source,
                 runner,
                 opened(archive, "history") if archive else None,
@@ -115,25 +108,14 @@ def open_exchange(
             runner.run(stack.aclose())
 
 
+def _credentials(settings: Settings) -> Credentials | None:
+    if settings.client_id and settings.client_secret:
+        return Credentials(settings.client_id, settings.client_secret)
+    return None
+
+
 def _archive_of(settings: Settings, url: str) -> str | None:
     """The archive host that belongs to an API root; never the real one of another's."""
     if settings.base_url or settings.environment is Environment.SANDBOX:
         return url.replace("/api/v2", "/history/api/v2")
     return HISTORY_URLS.get(settings.environment)
-
-
-def _meters_beside(warehouse: Location) -> AbstractContextManager[Meters]:
-    """The rate limit of those who write the warehouse: one machine, or the machines of a lake."""
-    if not isinstance(warehouse, Lake):
-        return nullcontext(file_meter)
-    # Its driver comes with an extra that the users of a file do not need.
-    from deribit_pipeline.lake.shared_credits import shared_meters
-
-    return shared_meters(warehouse.catalog)
-
-
-def _sandbox() -> Any:
-    # The sandbox brings a web server, which only its users should wait for.
-    from deribit_pipeline.sandbox.server import serving
-
-    return serving()

@@ -13,7 +13,7 @@ from deribit_pipeline.errors import InputError
 from deribit_pipeline.export import freqtrade, manifest, nautilus
 from deribit_pipeline.export import parquet_csv as tables
 from deribit_pipeline.export.part import Part
-from deribit_pipeline.warehouse.frames import require_extra
+from deribit_pipeline.reader.frames import require_extra
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole_files import require_target, whole_folder
 
@@ -108,8 +108,8 @@ def export(
             files = [file for file in folder.rglob("*") if file.is_file()]
             size = sum(file.stat().st_size for file in files)
     except OSError as error:
-        raise InputError(f"--to {to} cannot be written ({error.strerror}).") from error
-    incomplete = sum(len(part.excerpt.lacking) for part in parts if part.excerpt)
+        raise _wrong(to, f"cannot be written ({error.strerror}).") from error
+    incomplete = sum(len(part.selected.incomplete) for part in parts if part.selected)
     return Exported(sum(part.count for part in parts), len(files), size, incomplete)
 
 
@@ -119,17 +119,15 @@ def _require_place(to: Path) -> None:
         require_target(to)
         place = manifest.place_of(to.resolve())
         if manifest.is_foreign(to.resolve()):
-            raise InputError(
-                f"--to {to} would replace {place}, which no export wrote: name another folder."
-            )
+            raise _wrong(to, f"would replace {place}, which no export wrote: name another folder.")
         if not to.exists():
             return
         if not to.is_dir():
-            raise InputError(f"--to {to} is a file: name a folder.")
+            raise _wrong(to, "is a file: name a folder.")
         if to.is_mount():
-            raise InputError(
-                f"--to {to} is where a disk is mounted, which cannot be replaced whole: name a "
-                "folder in it."
+            raise _wrong(
+                to,
+                "is where a disk is mounted, which cannot be replaced whole: name a folder in it.",
             )
         there = {
             file.relative_to(to).as_posix()
@@ -138,11 +136,15 @@ def _require_place(to: Path) -> None:
         }
         others = sorted(there - manifest.files_of(to.resolve()))
     except OSError as error:
-        raise InputError(f"--to {to} cannot be read ({error.strerror}).") from error
+        raise _wrong(to, f"cannot be read ({error.strerror}).") from error
     if others:
-        raise InputError(
-            f"--to {to} holds {others[0]}, which no export wrote there: name a folder of its own."
+        raise _wrong(
+            to, f"holds {others[0]}, which no export wrote there: name a folder of its own."
         )
+
+
+def _wrong(to: Path, what: str) -> InputError:
+    return InputError(f"{to} {what}", about="to")
 
 
 def _require_not_poorer(to: Path, parts: Sequence[Part]) -> None:
@@ -150,18 +152,19 @@ def _require_not_poorer(to: Path, parts: Sequence[Part]) -> None:
     same series, dataset and window, has none."""
     there = manifest.proved_days(to.resolve())
     for part in parts:
-        if part.excerpt is None:
+        if part.selected is None:
             continue
         lost = [
             day
-            for day in part.excerpt.lacking
+            for day in part.selected.incomplete
             if (part.dataset.name, part.series, str(day)) in there
         ]
         if lost:
-            raise InputError(
-                f"--to {to} holds {part.series} {part.dataset.short_label} of {lost[0]} as it was "
+            raise _wrong(
+                to,
+                f"holds {part.series} {part.dataset.short_label} of {lost[0]} as it was "
                 "proved, and the warehouse does not: the export there is left as it is, so name "
-                "another folder, or repair the warehouse."
+                "another folder, or repair the warehouse.",
             )
 
 

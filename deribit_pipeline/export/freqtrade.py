@@ -48,7 +48,8 @@ def require_fit(dataset: Dataset, series: str) -> None:
     """Raise InputError for what freqtrade has no place for."""
     if not dataset.resolution and dataset is not FUNDING_RATES:
         raise InputError(
-            "--format freqtrade is for candles and funding rates: export other datasets as parquet."
+            "freqtrade is for candles and funding rates: export other datasets as parquet.",
+            about="format",
         )
     _file_name(dataset, series)
 

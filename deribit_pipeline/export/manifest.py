@@ -15,11 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from deribit_pipeline import __version__
 from deribit_pipeline.datasets.registry import dataset_of
 from deribit_pipeline.domain.proofs import Proof
 from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.export.part import Part
+from deribit_pipeline.version import __version__
 from deribit_pipeline.warehouse.schema import SCHEMA_VERSION
 from deribit_pipeline.warehouse.whole_files import require_file, write_whole
 
@@ -63,8 +63,8 @@ def content_of(folder: Path, format_name: str, parts: Sequence[Part]) -> dict[st
     says what is known of days that are not proved. Nothing tells when it was made: the same rows
     make the same folder.
     """
-    excerpts = [part.excerpt for part in parts if part.excerpt]
-    proofs = {_place(proof): proof for excerpt in excerpts for proof in excerpt.proofs}
+    selections = [part.selected for part in parts if part.selected]
+    proofs = {_place(proof): proof for selected in selections for proof in selected.proofs}
     return {
         "made_by": _MADE_BY,
         "versions": {
@@ -80,14 +80,14 @@ def content_of(folder: Path, format_name: str, parts: Sequence[Part]) -> dict[st
         "end": _iso(max(part.window.end for part in parts)),
         "rows": sum(part.count for part in parts),
         "rolled_up": [
-            {"series": excerpt.series, "first": str(first), "last": str(last)}
-            for excerpt in excerpts
-            for first, last in spans_of(excerpt.rolled_up)
+            {"series": selected.series, "first": str(first), "last": str(last)}
+            for selected in selections
+            for first, last in spans_of(selected.rolled_up)
         ],
         "incomplete": [
-            {"series": excerpt.series, "day": str(day), "known": known}
-            for excerpt in excerpts
-            for day, known in excerpt.lacking.items()
+            {"series": selected.series, "day": str(day), "known": known}
+            for selected in selections
+            for day, known in selected.incomplete.items()
         ],
         "proofs": [_proof(proof) for _, proof in sorted(proofs.items())],
         "files": [_file(folder, file) for file in sorted(folder.rglob("*")) if file.is_file()],

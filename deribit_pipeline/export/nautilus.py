@@ -77,7 +77,9 @@ def write_nautilus(part: Part, folder: Path) -> None:
 def require_fit(dataset: Dataset, series: str) -> None:
     """Raise InputError for anything but candles."""
     if not dataset.resolution:
-        raise InputError("--format nautilus is for candles: export other datasets as parquet.")
+        raise InputError(
+            "nautilus is for candles: export other datasets as parquet.", about="format"
+        )
 
 
 def _specification(resolution: Resolution) -> str:

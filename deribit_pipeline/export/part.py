@@ -12,9 +12,9 @@ from deribit_pipeline.datasets.candles import series as candle_series
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine import selected_series as series
-from deribit_pipeline.engine.selected_series import Excerpt
+from deribit_pipeline.engine.selected_series import SelectedRows
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.warehouse import frames
+from deribit_pipeline.reader import frames
 from deribit_pipeline.warehouse.connections import copying_to
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -22,53 +22,53 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 @dataclass(slots=True)
 class Part:
-    """A series over a window. Once read, `excerpt` says what its `count` rows rest on."""
+    """A series over a window. Once read, `selected` says what its `count` rows rest on."""
 
     warehouse: Warehouse
     dataset: Dataset
     series: str
     window: TimeWindow
     is_incomplete_allowed: bool = False
-    excerpt: Excerpt | None = None
+    selected: SelectedRows | None = None
     count: int = 0
 
     def require_complete(self) -> None:
-        """Raise IncompleteDays, as the part's excerpt does, unless that is allowed."""
-        with self._read() as (_, excerpt):
+        """Raise IncompleteDays, as its selected rows do, unless that is allowed."""
+        with self._read() as (_, selected):
             if not self.is_incomplete_allowed:
-                excerpt.require_complete()
+                selected.require_complete()
 
     def copy(self, file: Path, name: str, options: str) -> None:
         """Write the rows, sorted, to a file as DuckDB's `copy` does, with these options of it. Its
         first column is the series, under this name."""
         file.parent.mkdir(exist_ok=True)
-        with self._read() as (connection, excerpt), copying_to(file):
+        with self._read() as (connection, selected), copying_to(file):
             [(self.count,)] = connection.execute(
-                f"copy (select $copied_series::varchar as {name}, * from ({excerpt.query}) "
-                f"order by {excerpt.order}) to $file ({options})",
-                {**excerpt.parameters, "file": str(file), "copied_series": self.series},
+                f"copy (select $copied_series::varchar as {name}, * from ({selected.query}) "
+                f"order by {selected.order}) to $file ({options})",
+                {**selected.parameters, "file": str(file), "copied_series": self.series},
             ).fetchall()
 
     def frame(self) -> Any:
         """The rows as a pandas frame, sorted and indexed by their instants."""
-        with self._read() as (connection, excerpt):
-            found = frames.frame(connection, "pandas", excerpt)
+        with self._read() as (connection, selected):
+            found = frames.frame(connection, "pandas", selected)
         self.count = len(found)
         return found
 
     @contextmanager
-    def _read(self) -> Iterator[tuple[Connection, Excerpt]]:
+    def _read(self) -> Iterator[tuple[Connection, SelectedRows]]:
         with self.warehouse.reading() as connection:
             if self.dataset.resolution:
-                excerpt = candle_series.candles(
+                selected = candle_series.candles(
                     connection, self.series, self.dataset.resolution, self.window
                 )
             else:
-                excerpt = series.rows(connection, self.dataset, self.series, self.window)
-            if excerpt.lacking and not self.is_incomplete_allowed:
-                excerpt.require_complete()  # it changed since the whole window was looked at
-            self.excerpt = excerpt
-            yield connection, excerpt
+                selected = series.rows(connection, self.dataset, self.series, self.window)
+            if selected.incomplete and not self.is_incomplete_allowed:
+                selected.require_complete()  # it changed since the whole window was looked at
+            self.selected = selected
+            yield connection, selected
 
 
 def require_finite(frame: Any, columns: Collection[str], part: Part, program: str) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets.candles.reads import has_table
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.specification import SETTLES_IN, Specification
 from deribit_pipeline.domain.windows import from_ms, moment64
 from deribit_pipeline.selection import Selector
+from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENT_LISTS, INSTRUMENTS
 from deribit_pipeline.warehouse.place import Connection
 

@@ -66,12 +66,6 @@ def maintain(warehouse: Warehouse, keep: timedelta = KEEP) -> list[Maintained]:
     return [Maintained(table, before[table], after[table]) for table in before]
 
 
-def forget_the_past(warehouse: Warehouse) -> None:
-    """Let a lake's history begin now; a file has none."""
-    if isinstance(warehouse.location, Lake):
-        _took_place(warehouse, _expires(timedelta(0)))
-
-
 def _merge(warehouse: Warehouse, table: str) -> None:
     """Write the files of a table anew of which much is deleted, and make large ones of small."""
     of_table = f"'{NAME}', '{table}'"

@@ -1,13 +1,10 @@
 """A warehouse in a DuckLake: catalog in PostgreSQL, Parquet in a folder or on object storage."""
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
-from http import HTTPStatus
-from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import duckdb
@@ -18,10 +15,10 @@ from deribit_pipeline.errors import Conflict, LakeAway, WarehouseError, Warehous
 from deribit_pipeline.lake.attached import NAME, attach_to, attachable, attached, forget
 from deribit_pipeline.lake.catalog import answered, connected
 from deribit_pipeline.lake.lake_errors import conflict, error_of, without_secrets
+from deribit_pipeline.lake.lake_files import LakeFiles
 from deribit_pipeline.lake.locks import Locks
 from deribit_pipeline.warehouse.connections import committed, interruptible, roll_back
 from deribit_pipeline.warehouse.place import SOURCE, Change, Connection, Result
-from deribit_pipeline.warehouse.whole_files import require_room
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +31,8 @@ class LakeStore:
     """The DuckLake that `lake` names. Any number of processes write to it at once."""
 
     def __init__(self, lake: Lake, patience: float) -> None:
-        self._lake = lake
+        self.location = self._lake = lake
+        self._files = LakeFiles(lake)
         self._patience = patience
         self._given_up = threading.Event()
         self._is_made = False
@@ -42,6 +40,12 @@ class LakeStore:
 
     def give_up(self) -> None:
         self._given_up.set()
+
+    def forget_the_past(self) -> None:
+        with self.writing() as connection:
+            connection.execute(
+                f"call ducklake_expire_snapshots('{NAME}', older_than => now())"
+            ).fetchall()
 
     def keep_private(self) -> None:
         pass
@@ -103,16 +107,12 @@ class LakeStore:
         return bool(is_there)
 
     def require_makeable(self) -> None:
-        if not self._lake.is_on_object_storage:
-            try:
-                require_room(Path(self._lake.data) / "main")  # where DuckLake puts the tables
-            except OSError as error:
-                raise self._unmakeable(error) from error
+        self._files.require_makeable()
         self._require_own_place()
 
     def require_writable(self) -> None:
         with self._opened() as connection:
-            self._require_data(connection)
+            self._files.require_usable(connection)
 
     def make(self, fill: Change[None]) -> None:
         def attempt() -> None:
@@ -120,7 +120,7 @@ class LakeStore:
             with self.writing() as connection:
                 fill(connection)
 
-        self._make_folder()
+        self._files.make()
         self._trying(LakeAway)(attempt)
 
     @contextmanager
@@ -208,16 +208,6 @@ class LakeStore:
                 forget()
             raise named from None
 
-    def _require_data(self, connection: Connection) -> None:
-        """Raise WarehouseUnusable where the place of the Parquet files is out of reach."""
-        if self._lake.is_on_object_storage:
-            _has_files(connection, f"{self._lake.data}.probe/*")
-        elif not os.access(self._lake.data, os.W_OK):
-            raise WarehouseUnusable(
-                f"The folder {self._lake.data} is not there or read-only: set "
-                "DERIBIT_WAREHOUSE_DATA to the one that all machines share."
-            )
-
     def _require_own_place(self) -> None:
         """Raise WarehouseUnusable where the Parquet files of another lake are, or would be below
         those of one: maintenance would take either's for left over, and remove them.
@@ -225,43 +215,12 @@ class LakeStore:
         Asked before DuckLake notes the place in the catalog, which can name no other afterwards.
         """
         with self._named(), attachable(self._lake) as connection:
-            taken = self._taken(connection)
+            taken = self._files.taken(connection)
         if taken is not None and not self._is_there():  # made by somebody else meanwhile
             raise WarehouseUnusable(
                 f"{taken} holds files of another lake: set DERIBIT_WAREHOUSE_DATA to an empty "
                 "place that is not within it."
             )
-
-    def _taken(self, connection: Connection) -> str | None:
-        """The lake's own place or one above it, where files are in it, as far as can be seen."""
-        for place, files in _places(self._lake):
-            try:
-                if _has_files(connection, files):
-                    return place
-            except duckdb.HTTPException as error:
-                if place == self._lake.data or error.status_code != HTTPStatus.FORBIDDEN:
-                    raise
-                logger.warning(
-                    "The key may not list %s: whether that is another lake's place, which would "
-                    "take the files in %s for left over, cannot be seen.",
-                    place, self._lake.data,
-                )  # fmt: skip
-                break  # nor can what that lies in
-        return None
-
-    def _make_folder(self) -> None:
-        if self._lake.is_on_object_storage:
-            return
-        try:
-            Path(self._lake.data).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unmakeable(error) from error
-
-    def _unmakeable(self, error: OSError) -> WarehouseUnusable:
-        return WarehouseUnusable(
-            f"The folder {self._lake.data} cannot be made ({error.strerror}): set "
-            "DERIBIT_WAREHOUSE_DATA to one that can."
-        )
 
 
 class _OnlyAdding:
@@ -285,20 +244,6 @@ class _OnlyAdding:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
-
-
-def _places(lake: Lake) -> Iterator[tuple[str, str]]:
-    """The lake's own place and all that it lies in, each with the files that would be a lake's."""
-    yield lake.data, f"{lake.data}**/*.parquet"
-    scheme, separator, rest = lake.data.rpartition("://")
-    for parent in PurePosixPath(rest).parents:
-        place = f"{scheme}{separator}{str(parent).rstrip('/')}/"
-        if parent.name:
-            yield place, f"{place}main/*/**/*.parquet"
-
-
-def _has_files(connection: Connection, pattern: str) -> bool:
-    return bool(connection.execute("from glob($1) limit 1", [pattern]).fetchall())
 
 
 def _say_why(state: tenacity.RetryCallState) -> None:

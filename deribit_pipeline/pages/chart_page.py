@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain.candles import Candles, Resolution
-from deribit_pipeline.domain.proofs import DayProof, DayState
+from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, day_window, days_between, from_ms, to_ms
 from deribit_pipeline.pages.page import (
     NEVER_ASKED,
@@ -71,7 +71,7 @@ class Series:
     length: timedelta
     candles: Candles
     held: NDArray[np.int64]
-    proofs: Mapping[date, DayProof]
+    proofs: Mapping[date, Proof]
 
 
 def fitting_length(resolution: Resolution, window: TimeWindow, held: int) -> timedelta:

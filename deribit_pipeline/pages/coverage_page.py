@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import groupby
 from types import MappingProxyType
+from typing import TypeGuard
 
 import altair as alt
 
 from deribit_pipeline.datasets.registry import dataset_of
-from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proofs import FAILED, CrossCheck, DayProof, DayState, Proof
+from deribit_pipeline.domain.dataset import Dataset, Group
+from deribit_pipeline.domain.proofs import FAILED, CrossCheck, DayState, Proof
 from deribit_pipeline.domain.windows import ONE_DAY, days_between
 from deribit_pipeline.pages.page import (
     HEIGHTS,
@@ -107,7 +108,7 @@ def coverage_page(
     series = [list(days) for _, days in groupby(proofs, _key_of_series)]
     views = [_view(some, axis, runs, gaps, failures) for some in _screenfuls(series, axis)]
     days, rows = len(proofs), sum(proof.received for proof in proofs)
-    candles = all(isinstance(proof, DayProof) for proof in proofs)
+    candles = all(map(_is_of_candles, proofs))
     counted = (
         f"{days:,} instrument-days with {rows:,} candles"
         if candles
@@ -158,8 +159,12 @@ def _key_of_series(proof: Shown) -> tuple[str, str]:
     return _dataset(proof).name, proof.series
 
 
+def _is_of_candles(proof: Shown) -> TypeGuard[Proof]:
+    return isinstance(proof, Proof) and dataset_of(proof).group is Group.CANDLES
+
+
 def _without_trades(proof: Shown) -> int | str:
-    return proof.without_trades if isinstance(proof, DayProof) else ""
+    return proof.without_trades if _is_of_candles(proof) else ""
 
 
 def _screenfuls(series: Sequence[list[Shown]], axis: _Axis) -> Iterator[list[list[Shown]]]:
@@ -304,7 +309,7 @@ def _cell(
 
 def _note(proof: Shown) -> str:
     """What else is to be said of a day."""
-    return f"{proof.without_trades:,} without trades" if isinstance(proof, DayProof) else ""
+    return f"{proof.without_trades:,} without trades" if _is_of_candles(proof) else ""
 
 
 def _cross_check(proof: Shown) -> str:

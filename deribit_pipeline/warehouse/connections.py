@@ -60,6 +60,17 @@ def interruptible() -> Iterator[None]:
         raise error.__cause__ from None
 
 
+def has_table(connection: Connection, name: str) -> bool:
+    """Whether the file has a table: one of an older version, read as it is, may not."""
+    return bool(
+        connection.execute(
+            "select 1 from duckdb_tables() "
+            "where database_name = current_database() and table_name = $name",
+            {"name": name},
+        ).fetchall()
+    )
+
+
 def insert_rows(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) -> None:
     """Insert rows of a table in one statement, eight times faster than one by one."""
     names = [column.name for column in table.columns]

@@ -95,8 +95,15 @@ class FileStore:
                 "there now."
             )
 
+    @property
+    def location(self) -> Path:
+        return self.path
+
     def give_up(self) -> None:
         self._given_up.set()
+
+    def forget_the_past(self) -> None:
+        pass
 
     def keep_private(self) -> None:
         self._is_private = True

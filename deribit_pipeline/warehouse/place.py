@@ -7,6 +7,8 @@ from typing import Protocol, TypeVar
 
 import duckdb
 
+from deribit_pipeline.domain.location import Location
+
 Connection = duckdb.DuckDBPyConnection
 """An open database; the schema is that of `warehouse.schema`."""
 
@@ -62,6 +64,13 @@ class Store(Protocol):
     def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
         """What was there at a moment, by the number that `at (version => …)` takes; None where
         nothing keeps it."""
+
+    def forget_the_past(self) -> None:
+        """Let the history that is kept of it begin now, where any is."""
+
+    @property
+    def location(self) -> Location:
+        """Where it is, without credentials as text."""
 
     @property
     def layout(self) -> tuple[str, ...]:

@@ -10,8 +10,6 @@ from pathlib import Path
 import duckdb
 
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.location import Lake, Location
-from deribit_pipeline.engine.series_proofs import hash_everything
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import REMEDY, FileStore
@@ -25,23 +23,27 @@ PATIENCE = 120.0
 
 
 class Warehouse:
-    """The warehouse at a location, which belongs to one `environment`. One that `is_foreign`, such
-    as a file of somebody else, is only read, and none of its views and macros are run.
-
-    What differs between a file and a lake stands in its store: `warehouse.file`, `warehouse.lake`.
+    """The warehouse in a file, or in a store of another kind, which belongs to one `environment`.
+    A file that `is_foreign`, made by somebody else, is only read, and none of its views and macros
+    are run. `hash_proofs` gives the proofs of an older version their hashes; without it such a
+    warehouse is not brought up to date. `opening.warehouse_at` passes all of it.
     """
 
     def __init__(
         self,
-        location: Location,
+        place: Path | Store,
         environment: Environment,
         *,
         patience: float = PATIENCE,
         is_foreign: bool = False,
+        hash_proofs: Change[None] | None = None,
     ) -> None:
-        self.location = location
+        if isinstance(place, Path):
+            place = FileStore(place, patience, is_foreign=is_foreign)
+        self._store: Store = place
+        self.location = self._store.location
         self.environment = environment
-        self._store = _store_at(location, patience, is_foreign=is_foreign)
+        self._hash_proofs = hash_proofs
 
     def __str__(self) -> str:
         return str(self.location)
@@ -57,6 +59,10 @@ class Warehouse:
         made = copy(self)
         made._store = self._store.pinned()
         return made
+
+    def in_file(self, path: Path) -> "Warehouse":
+        """Another warehouse of the same environment, in a file."""
+        return Warehouse(path, self.environment, hash_proofs=self._hash_proofs)
 
     def require_there(self) -> None:
         """Raise WarehouseError where nothing is there."""
@@ -166,6 +172,10 @@ class Warehouse:
         nothing keeps it, as in a file."""
         return self._store.snapshot_at(connection, moment)
 
+    def forget_the_past(self) -> None:
+        """Let the history that a lake keeps begin now; a file keeps none."""
+        self._store.forget_the_past()
+
     def _make_where_missing(self) -> None:
         if not self.exists():
             self._store.make(self._bring_up_to_date)
@@ -181,7 +191,9 @@ class Warehouse:
         elif version < schema.SCHEMA_VERSION:
             migrate(connection, version, MIGRATIONS)
             if version < HASHED_SINCE:
-                hash_everything(connection)
+                if self._hash_proofs is None:
+                    raise WarehouseUnusable(f"{self} has version {version} of the tables.")
+                self._hash_proofs(connection)
             self._execute(connection, schema.describing())
             logger.info("Brought %s to version %d", self, schema.SCHEMA_VERSION)
 
@@ -244,12 +256,3 @@ def empty_warehouse() -> Iterator[Connection]:
             yield connection
     except duckdb.Error as error:
         raise WarehouseError(first_line(error)) from error
-
-
-def _store_at(location: Location, patience: float, *, is_foreign: bool) -> Store:
-    if not isinstance(location, Lake):
-        return FileStore(location, patience, is_foreign=is_foreign)
-    # Its driver comes with an extra that the users of a file do not need.
-    from deribit_pipeline.lake.store import LakeStore
-
-    return LakeStore(location, patience)

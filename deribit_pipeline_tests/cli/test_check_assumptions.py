@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deribit_pipeline import __version__
 from deribit_pipeline.assumptions import findings as reporting
 from deribit_pipeline.assumptions.assumption import Finding, Verdict
 from deribit_pipeline.assumptions.every_assumption import ASSUMPTIONS
@@ -18,6 +17,7 @@ from deribit_pipeline.cli.assumptions_report import print_findings
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.version import __version__
 from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.processes import environment
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from deribit_pipeline import __version__
+from deribit_pipeline.version import __version__
 from deribit_pipeline_tests.helpers.processes import SCRIPT, script
 
 WEEK = [

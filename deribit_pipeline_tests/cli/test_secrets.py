@@ -21,7 +21,7 @@ import pytest
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.auth import Credentials, Token
 from deribit_pipeline.exchange.rpc import AUTH
-from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, Refusal, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings

@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from deribit_pipeline.engine.verification import verify
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
@@ -74,7 +75,7 @@ def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
         wait_until(lambda: sandbox.requests[CHART] > 80, process)
         process.send_signal(signal.Signals[name])
         assert "BTC-PERPETUAL" in assert_it_ends(process, name)
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     with warehouse.reading() as connection:
         [(days, incomplete)] = connection.execute(
             "select count(*), count(*) filter (state != 'complete') from candle_days"
@@ -103,14 +104,14 @@ def test_a_signal_ends_a_backfill_while_dagster_makes_its_databases(settings: Se
 def test_a_signal_ends_a_process_that_waits_for_the_warehouse(
     settings: Settings, command: tuple[str, ...]
 ) -> None:
-    with Warehouse(settings.warehouse, settings.environment).writing():
+    with warehouse_at(settings.warehouse, settings.environment).writing():
         assert_it_ends_where(settings, "SIGINT", "before connect", 3, *command)
 
 
 def test_a_signal_ends_a_backfill_whose_writer_waits_for_the_warehouse(
     settings: Settings, sandbox: SandboxExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Warehouse(settings.warehouse, settings.environment).writing():
+    with warehouse_at(settings.warehouse, settings.environment).writing():
         pass
     answer = sandbox.answer
 

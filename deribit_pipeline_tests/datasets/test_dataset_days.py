@@ -23,16 +23,10 @@ from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import (
-    Columns,
-    FetchedRows,
-    count_of,
-    keys_of,
-    prove_rows,
-    some_of,
-)
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.rows import Columns, count_of, keys_of, some_of
 from deribit_pipeline.engine.incomplete import incomplete_days
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.dataset_rows import (
@@ -59,8 +53,8 @@ def hourly(*hours: int, rate: float = 1e-5) -> Columns:
     }  # fmt: skip
 
 
-def fetched(rows: Columns, came: datetime = CAME, **more: Any) -> FetchedRows:
-    return FetchedRows(NAME, DAY, rows, came, expected=HOURS, **more)
+def fetched(rows: Columns, came: datetime = CAME, **more: Any) -> FetchedDay:
+    return FetchedDay(NAME, DAY, rows, came, expected=HOURS, **more)
 
 
 @pytest.fixture
@@ -91,7 +85,7 @@ def test_rows_are_read_as_they_were_written(file: Warehouse, dataset: Dataset) -
 
 @each_dataset
 def test_the_same_day_of_rows_twice_changes_nothing(file: Warehouse, dataset: Dataset) -> None:
-    day = FetchedRows(NAME, DAY, any_rows(dataset, 1), CAME)
+    day = FetchedDay(NAME, DAY, any_rows(dataset, 1), CAME)
     write(file, day, dataset=dataset)
     before = held(file, f"from {dataset.name}"), held(file, "from dataset_days")
     later = replace(day, as_of=CAME + timedelta(days=1), is_confirmed=True)
@@ -102,7 +96,7 @@ def test_the_same_day_of_rows_twice_changes_nothing(file: Warehouse, dataset: Da
 
 def test_what_is_expected_is_held_missing_or_not_over() -> None:
     def state(rows: Columns, **more: Any) -> tuple[DayState, int, int, int]:
-        proof = prove_rows(FUNDING_RATES, fetched(rows, **more)).proof
+        proof = prove(FUNDING_RATES, fetched(rows, **more)).proof
         return proof.state, proof.expected, proof.received, proof.missing
 
     assert state(hourly()) == (DayState.COMPLETE, 24, 24, 0)
@@ -110,12 +104,12 @@ def test_what_is_expected_is_held_missing_or_not_over() -> None:
     assert state(hourly(*range(20)), unclosed=HOURS[20:]) == (DayState.OPEN, 24, 20, 0)
     assert state(hourly(*range(19)), unclosed=HOURS[20:]) == (DayState.OPEN, 24, 19, 1)
     nothing = some_of(hourly(), slice(0, 0))
-    unlisted = FetchedRows(NAME, DAY, nothing, CAME, is_listed=False)
-    assert prove_rows(FUNDING_RATES, unlisted).proof.state is DayState.NOT_LISTED
-    quiet = FetchedRows(NAME, DAY, nothing, CAME)
-    assert prove_rows(FUNDING_RATES, quiet).proof.state is DayState.COMPLETE
-    running = FetchedRows(NAME, DAY, hourly(1), CAME, is_over=False)
-    assert prove_rows(FUNDING_RATES, running).proof.state is DayState.OPEN
+    unlisted = FetchedDay(NAME, DAY, nothing, CAME, is_listed=False)
+    assert prove(FUNDING_RATES, unlisted).proof.state is DayState.NOT_LISTED
+    quiet = FetchedDay(NAME, DAY, nothing, CAME)
+    assert prove(FUNDING_RATES, quiet).proof.state is DayState.COMPLETE
+    running = FetchedDay(NAME, DAY, hourly(1), CAME, is_over=False)
+    assert prove(FUNDING_RATES, running).proof.state is DayState.OPEN
 
 
 def test_gaps_are_named_as_unbroken_stretches(file: Warehouse) -> None:
@@ -186,7 +180,7 @@ def test_answers_in_any_order_make_the_same_day(answers: Sequence[list[int]]) ->
         for number, hours in enumerate(order):
             came = hourly(*sorted(set(hours))) if hours else some_of(hourly(), slice(0, 0))
             day = fetched(came, CAME + timedelta(hours=number))
-            proved = prove_rows(FUNDING_RATES, day, rows, former)
+            proved = prove(FUNDING_RATES, day, rows, former)
             rows, former = proved.rows, proved.proof
         assert former is not None
         return former.content_hash, former.received
@@ -225,7 +219,7 @@ def test_a_key_of_several_columns_tells_rows_of_the_same_moment_apart() -> None:
 def test_verify_names_each_day_of_rows_that_no_longer_matches(
     file: Warehouse, change: str, said: str
 ) -> None:
-    write(file, FetchedRows(NAME, DAY, any_rows(TRADES, 3), CAME), dataset=TRADES)
+    write(file, FetchedDay(NAME, DAY, any_rows(TRADES, 3), CAME), dataset=TRADES)
     assert verify(file, Selection((TRADES,))).findings == []
     with file.writing() as connection:
         connection.execute(change)
@@ -240,7 +234,7 @@ def test_days_of_rows_that_should_be_complete_and_are_not(file: Warehouse) -> No
     write(file, fetched(hourly()))
     assert incomplete_days(file, CAME).days == {}
     rows = hourly() | {"funded_at": HOURS + np.timedelta64(2, "D")}
-    write(file, FetchedRows(NAME, DAY + timedelta(days=2), rows, CAME))
+    write(file, FetchedDay(NAME, DAY + timedelta(days=2), rows, CAME))
     found = incomplete_days(file, CAME).days
     assert found == {FUNDING_RATES: {NAME: [DAY + timedelta(days=1)]}}
 

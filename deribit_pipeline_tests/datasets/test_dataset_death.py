@@ -22,6 +22,7 @@ from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
@@ -152,7 +153,7 @@ def interrupted(
         here = replace(settings, warehouse=tmp_path / "data" / "w.duckdb")
         for name, value in environment(here).items():
             monkeypatch.setenv(name, value)
-        warehouse = Warehouse(here.warehouse, here.environment)
+        warehouse = warehouse_at(here.warehouse, here.environment)
         name, [gapped, _, running] = NAMES[0], days_between(FIRST, HELD_UNTIL.date())
         market = sandbox.market(sandbox._listings[name])
         first = {day: market.number_of((day - date(1970, 1, 1)).days) for day in (gapped, running)}
@@ -268,6 +269,6 @@ def test_a_signal_ends_a_backfill_of_dense_trades_wherever_it_is(
             time.sleep(seconds)
             process.send_signal(signal.SIGINT)
             assert_it_ends(process, "SIGINT")
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     if settings.warehouse.exists():
         assert verify(warehouse).findings == []

@@ -23,10 +23,10 @@ from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 
 CHART = "public/get_tradingview_chart_data"
@@ -80,7 +80,7 @@ def materialized(instance: dg.DagsterInstance, asset: str = "candles_1m") -> lis
 
 
 def states(settings: Settings) -> list[tuple[Any, ...]]:
-    with Warehouse(settings.warehouse, settings.environment).reading() as connection:
+    with warehouse_at(settings.warehouse, settings.environment).reading() as connection:
         return connection.execute(
             "select instrument_name || '|' || day, state from candle_days order by all"
         ).fetchall()
@@ -186,7 +186,7 @@ class WithoutGlances(ForegroundBackfill):
 def test_days_stand_without_a_picture_too(
     settings: Settings, instance: dg.DagsterInstance, opened: Callable[..., Exchange]
 ) -> None:
-    deribit = WithoutGlances(opened(), Warehouse(settings.warehouse, settings.environment))
+    deribit = WithoutGlances(opened(), warehouse_at(settings.warehouse, settings.environment))
     asset = dataset_asset(
         CANDLES[Resolution.MINUTE_1], series_days(SeriesKind.INSTRUMENT, settings.instruments)
     )

@@ -7,11 +7,12 @@ import dagster as dg
 import duckdb
 
 from deribit_pipeline.datasets.candles import CANDLES
-from deribit_pipeline.datasets.candles.rules import RULES
+from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
@@ -20,7 +21,7 @@ from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.defs.test_assets import QUIET
 from deribit_pipeline_tests.warehouse.test_warehouse import forget_datasets
 
-NAMES_OF_RULES = {rule.name for rule in RULES}
+NAMES_OF_RULES = {rule.name for rule in rules_of(CANDLES[Resolution.HOUR_1])}
 
 
 def evaluations(warehouse: Warehouse, resolution: Resolution) -> dict[str, dg.AssetCheckEvaluation]:
@@ -143,7 +144,7 @@ def test_where_nothing_is_held_the_checks_pass_and_say_so(
 
 
 def test_a_file_that_cannot_be_read_fails_the_checks_with_one_sentence(settings: Settings) -> None:
-    busy = Warehouse(settings.warehouse, Environment.SANDBOX, patience=0.05)
+    busy = warehouse_at(settings.warehouse, Environment.SANDBOX, patience=0.05)
     with busy.writing():
         pass
     with duckdb.connect(str(settings.warehouse)):

@@ -14,9 +14,9 @@ import pytest
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.home import prepare_home
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.processes import DAGSTER, SCRIPT, assert_all_succeed, started
 
@@ -57,7 +57,7 @@ def assert_each_day_is_held_once(
     settings: Settings, days: int, resolution: Resolution = Resolution.MINUTE_1
 ) -> None:
     """So many days of each of the two instruments are complete, proved and shown in Dagster."""
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     verification = verify(warehouse)
     assert (verification.days, verification.findings) == (2 * days, [])
     with warehouse.reading() as connection:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import paper_plan
-from deribit_pipeline import __version__
 from deribit_pipeline.cli.app import COMMANDS
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.version import __version__
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline_tests.test_layers import FILES
 

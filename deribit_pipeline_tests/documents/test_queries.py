@@ -17,6 +17,7 @@ from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain import proof_tables as dataset_tables
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
@@ -58,7 +59,7 @@ def warehouse(
     location: Location = folder / "w.duckdb"
     if request.param == "lake":
         location = Lake(request.getfixturevalue("_postgres").database(), f"{folder}/lake/")
-    made = Warehouse(location, Environment.SANDBOX)
+    made = warehouse_at(location, Environment.SANDBOX)
     chance = np.random.default_rng(1)
     for name, first, days, price in (
         ("BTC-PERPETUAL", FIRST, DAYS, 60_000), ("ETH-PERPETUAL", FIRST, 3, 3_000),

@@ -28,6 +28,7 @@ from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
@@ -77,7 +78,7 @@ def test_days_that_failed_are_shown_and_repaired(
     label: str,
     fault: str,
 ) -> None:
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     faults.spoil_where(fault, lambda asked, reply: asked == method)
     assert command(*BACKFILL, *more)[0] == 1
     assert remembered(warehouse) == [(name, BTC, f"2024-01-0{day}") for day in (1, 2)]
@@ -108,7 +109,7 @@ def test_an_exchange_that_is_away_leaves_its_days_to_repair(
     monkeypatch.setenv("DERIBIT_BASE_URL", "http://127.0.0.1:9/api/v2")
     assert command(*BACKFILL)[0] == 1
     monkeypatch.setenv("DERIBIT_BASE_URL", there)
-    assert len(remembered(Warehouse(settings.warehouse, settings.environment))) == 2
+    assert len(remembered(warehouse_at(settings.warehouse, settings.environment))) == 2
     code, out, _ = command("repair")
     assert (code, BTC in out) == (0, True)
 
@@ -201,7 +202,7 @@ def test_a_warehouse_that_is_gone_is_no_success(
     line: list[str],
     lose: Callable[[Path], None],
 ) -> None:
-    with Warehouse(settings.warehouse, settings.environment).writing():
+    with warehouse_at(settings.warehouse, settings.environment).writing():
         pass
     if line[-1] == "--against":
         shutil.copy(settings.warehouse, "other.duckdb")
@@ -224,7 +225,7 @@ def test_a_warehouse_behind_a_link_to_a_disk_that_is_not_mounted_is_not_begun_an
 
 def test_a_check_of_a_warehouse_that_is_gone_fails(settings: Settings) -> None:
     dataset = CANDLES[Resolution.MINUTE_1]
-    gone = Warehouse(settings.warehouse, settings.environment)
+    gone = warehouse_at(settings.warehouse, settings.environment)
     job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
     location = dg.Definitions(
         assets=[dg.AssetSpec(dataset.name)],
@@ -247,15 +248,15 @@ REPLACED = {
 
 @pytest.mark.parametrize("what", REPLACED)
 def test_a_warehouse_that_is_replaced_or_removed_meanwhile_is_noticed(
-    settings: Settings, what: str
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     with warehouse.writing():
         pass
     pinned = warehouse.pinned()
     with pinned.reading():
         pass
-    os.chdir(settings.warehouse.parent)
+    monkeypatch.chdir(settings.warehouse.parent)
     with pytest.raises(WarehouseError, match=f"was {what} by another program"), pinned.writing():
         REPLACED[what](settings.warehouse)
     with pytest.raises(WarehouseError, match=f"was {what} by another program"), pinned.reading():
@@ -268,7 +269,7 @@ def test_a_backfill_whose_warehouse_is_taken_away_does_not_end_well(
     command: Command, settings: Settings, sandbox: SandboxExchange, monkeypatch: pytest.MonkeyPatch,
     what: str,
 ) -> None:  # fmt: skip
-    with Warehouse(settings.warehouse, settings.environment).writing():
+    with warehouse_at(settings.warehouse, settings.environment).writing():
         pass
     former = settings.warehouse.read_bytes()
     materialize = making._record
@@ -333,7 +334,7 @@ def test_a_day_with_a_verdict_is_shown_wherever_it_is_read(
 
 @both_stores
 def test_failures_are_remembered_until_the_day_is_proved(location: Location) -> None:
-    warehouse = Warehouse(location, Environment.SANDBOX)
+    warehouse = warehouse_at(location, Environment.SANDBOX)
     minutes, days = CANDLES[Resolution.MINUTE_1], [(BTC, date(2024, 1, day)) for day in (1, 2, 3)]
     note_failures(warehouse, minutes, dict.fromkeys(days, ("refused", "a run")))
     note_failures(warehouse, minutes, {days[0]: ("refused again", "another run")}, [days[1]])

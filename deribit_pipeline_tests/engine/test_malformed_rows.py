@@ -14,7 +14,8 @@ from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILIT
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.rows import FetchedRows, rows_hash
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import rows_hash
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.source import FailedDays, source_of
 from deribit_pipeline.exchange.session import Exchange
@@ -68,7 +69,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.dataset
 @pytest.fixture
 def fetched(
     settings: Settings, sandbox: SandboxExchange, warehouse: Warehouse
-) -> Iterator[Callable[[Kind], dict[date, FetchedRows | str]]]:
+) -> Iterator[Callable[[Kind], dict[date, FetchedDay | str]]]:
     """The days of a kind, or why they failed."""
     with owner_of(settings, sandbox) as owner:
         yield lambda kind: owner.exchange.run(brought(owner.exchange, warehouse, kind))
@@ -76,8 +77,8 @@ def fetched(
 
 async def brought(
     exchange: Exchange, warehouse: Warehouse, kind: Kind
-) -> dict[date, FetchedRows | str]:
-    found: dict[date, FetchedRows | str] = {}
+) -> dict[date, FetchedDay | str]:
+    found: dict[date, FetchedDay | str] = {}
     source = source_of(kind.dataset)
     async for piece in source.fetch(exchange, warehouse, kind.series, kind.days):
         if isinstance(piece, FailedDays):
@@ -137,7 +138,7 @@ def value_is(value: object) -> Change:
     ids=["text", "boolean", "list", "null", "no-row"],
 )
 def test_a_malformed_row_costs_its_own_day_alone_and_is_named(
-    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind,
+    fetched: Callable[[Kind], dict[date, FetchedDay | str]], sandbox: SandboxExchange, kind: Kind,
     change: Change,
 ) -> None:  # fmt: skip
     sound = fetched(kind)
@@ -154,15 +155,15 @@ def test_a_malformed_row_costs_its_own_day_alone_and_is_named(
         return
     assert f"{kind.spoiled}T" in why
     for day, piece in days.items():
-        assert isinstance(piece, FetchedRows), piece
+        assert isinstance(piece, FetchedDay), piece
         former = sound[day]
-        assert isinstance(former, FetchedRows)
+        assert isinstance(former, FetchedDay)
         assert rows_hash(piece.rows) == rows_hash(former.rows)
 
 
 @each_kind
 def test_rows_that_are_equal_in_every_field_are_one_row_with_a_warning(
-    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind,
+    fetched: Callable[[Kind], dict[date, FetchedDay | str]], sandbox: SandboxExchange, kind: Kind,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     sound = fetched(kind)
@@ -170,27 +171,27 @@ def test_rows_that_are_equal_in_every_field_are_one_row_with_a_warning(
     spoil(sandbox, kind, lambda row: [row, row])
     for day, piece in fetched(kind).items():
         former = sound[day]
-        assert isinstance(piece, FetchedRows), piece
-        assert isinstance(former, FetchedRows)
+        assert isinstance(piece, FetchedDay), piece
+        assert isinstance(former, FetchedDay)
         assert rows_hash(piece.rows) == rows_hash(former.rows)
     assert f"1 {kind.dataset.rows} of {kind.dataset.name} came again, equal" in caplog.text
 
 
 @each_kind
 def test_rows_of_one_key_with_different_values_are_refused(
-    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind
+    fetched: Callable[[Kind], dict[date, FetchedDay | str]], sandbox: SandboxExchange, kind: Kind
 ) -> None:
     spoil(sandbox, kind, lambda row: [row, value_is(7.0)(row)])
     days = fetched(kind)
     why = days.pop(kind.spoiled)
     assert isinstance(why, str)
     assert "is malformed: it came twice, with different values" in why
-    assert all(isinstance(piece, FetchedRows) for piece in days.values())
+    assert all(isinstance(piece, FetchedDay) for piece in days.values())
 
 
 @pytest.mark.parametrize("kind", [KINDS[1], KINDS[2], KINDS[3]], ids=lambda kind: kind.method)
 def test_a_value_that_is_null_because_it_is_not_there_yet_leaves_the_day_open(
-    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind,
+    fetched: Callable[[Kind], dict[date, FetchedDay | str]], sandbox: SandboxExchange, kind: Kind,
     clock: Clock,
 ) -> None:  # fmt: skip
     clock.now = datetime(2024, 4, 10, 7, 30, 20, tzinfo=UTC)
@@ -207,14 +208,14 @@ def test_a_value_that_is_null_because_it_is_not_there_yet_leaves_the_day_open(
     sandbox.amend(kind.method, with_null)
     today = replace(kind, first=date(2024, 4, 9), last=date(2024, 4, 10))
     for day, piece in fetched(today).items():
-        assert isinstance(piece, FetchedRows), piece
+        assert isinstance(piece, FetchedDay), piece
         assert piece.is_over == (day.day == 9)
 
 
 @each_kind
 def test_a_row_that_is_malformed_once_costs_nothing(
-    fetched: Callable[[Kind], dict[date, FetchedRows | str]], sandbox: SandboxExchange, kind: Kind
+    fetched: Callable[[Kind], dict[date, FetchedDay | str]], sandbox: SandboxExchange, kind: Kind
 ) -> None:
     turns = iter([lambda row: [None]])
     spoil(sandbox, kind, lambda row: next(turns, lambda row: [row])(row))
-    assert all(isinstance(piece, FetchedRows) for piece in fetched(kind).values())
+    assert all(isinstance(piece, FetchedDay) for piece in fetched(kind).values())

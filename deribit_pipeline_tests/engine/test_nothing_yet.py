@@ -11,9 +11,9 @@ from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.delivery_prices.source import DeliveryPricesSource
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.proof import first_settlement
-from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import FetchedRows, prove_rows
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.known_listings import LISTINGS
@@ -29,8 +29,8 @@ WEEK = list(days_between(date(2024, 4, 5), date(2024, 4, 10)))
 
 
 def states(fetched: list[Any]) -> dict[date, DayState]:
-    assert all(isinstance(one, FetchedRows) for one in fetched), fetched
-    return {one.day: prove_rows(SETTLEMENTS, one).proof.state for one in fetched}
+    assert all(isinstance(one, FetchedDay) for one in fetched), fetched
+    return {one.day: prove(SETTLEMENTS, one).proof.state for one in fetched}
 
 
 @pytest.mark.parametrize("currency", ["USDT", "EURR"])
@@ -89,7 +89,7 @@ def test_an_index_of_which_nothing_was_delivered_yet_is_settled(
     sandbox._methods[DELIVERIES] = empty
     sandbox.amend("public/get_index_price_names", lambda names: [*names, "hype_usdc"])
     fetched = priced_fetch(DeliveryPricesSource(), "hype_usdc", WEEK)
-    found = {day: prove_rows(DELIVERY_PRICES, one).proof.state for day, one in fetched.items()}
+    found = {day: prove(DELIVERY_PRICES, one).proof.state for day, one in fetched.items()}
     assert found == dict.fromkeys(WEEK[:-1], DayState.NOT_LISTED) | {WEEK[-1]: DayState.OPEN}
     sandbox.amend("public/get_index_price_names", lambda names: names[:-1])
     with pytest.raises(DeribitBadPayload, match="has no delivery price of the index"):

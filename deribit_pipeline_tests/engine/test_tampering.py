@@ -9,6 +9,7 @@ import pytest
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.engine.verification import Verification, verify
 from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.warehouse.golden.held import golden
@@ -296,7 +297,7 @@ def test_a_warehouse_that_changes_its_environment_keeps_the_proofs_of_the_other(
 ) -> None:
     with held.writing() as connection:
         connection.execute("update warehouse_info set environment = 'mainnet'")
-    found = verify(Warehouse(held.location, Environment.MAINNET))
+    found = verify(warehouse_at(held.location, Environment.MAINNET))
     assert "its proof is of sandbox" in sentences(found)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from deribit_pipeline.datasets.trades import TRADES
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.engine import verification
 from deribit_pipeline.engine.verification import Verification, verify
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -17,20 +17,20 @@ from deribit_pipeline_tests.warehouse.test_warehouse import FIRST, fetched, file
 
 __all__ = ["file"]
 
-# So far from the first day that it is of another piece.
 FAR = FIRST + timedelta(days=150)
 
 
-def told(trades: int) -> FetchedRows:
+def told(trades: int) -> FetchedDay:
     """A day of trades."""
     came = CAME + timedelta(minutes=trades)
-    return FetchedRows(NAME, DAY, any_rows(TRADES, trades), came, is_confirmed=True)
+    return FetchedDay(NAME, DAY, any_rows(TRADES, trades), came, is_confirmed=True)
 
 
 @both_stores
 def test_days_that_are_written_again_meanwhile_are_compared_with_their_new_proofs(
-    file: Warehouse,
+    file: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(verification, "_MOST_DAYS", 1)
     write(file, fetched(), fetched(FAR, lacking=(3, 4)))
     dataset_rows.write(file, told(3), dataset=TRADES)
     so_far = []

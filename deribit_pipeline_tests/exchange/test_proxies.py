@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.connectivity import probes
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.engine.connectivity import probes
 from deribit_pipeline.errors import (
     DeribitError,
     DeribitRejected,
@@ -25,7 +25,7 @@ from deribit_pipeline.errors import (
 )
 from deribit_pipeline.exchange.client import deribit_client
 from deribit_pipeline.exchange.proxies import proxy_of
-from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 

@@ -16,7 +16,8 @@ from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.errors import DeribitRejected, DeribitUnavailable, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.envelope import Stamps
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.cache import Cache
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults

@@ -158,6 +158,10 @@ def test_incomplete_days_are_refused_before_anything_is_written(export: Export) 
     code, said = export("--instruments", BTC, "--start", "2024-04-07", "--end", "2024-04-10")
     assert (code, everything("out")) == (1, before)
     assert said.startswith("Error: BTC-PERPETUAL has no complete 1m candles of 2024-04-10 (open): ")
+    assert said.endswith(
+        "deribit-pipeline backfill --resolution 1 --instruments BTC-PERPETUAL --start 2024-04-10 "
+        "--end 2024-04-10, or --allow-incomplete.\n"
+    )
 
 
 def test_incomplete_days_that_are_allowed_are_named_in_the_manifest(export: Export) -> None:
@@ -166,7 +170,7 @@ def test_incomplete_days_that_are_allowed_are_named_in_the_manifest(export: Expo
     assert code == 0
     assert re.search(r" in 1 file of parquet, \d+ kB, written in \d\.\d s; 2 days are not c", said)
     assert manifest()["incomplete"] == [
-        {"series": BTC, "day": "2024-04-06", "known": "never asked for"},
+        {"series": BTC, "day": "2024-04-06", "known": "never requested"},
         {"series": BTC, "day": "2024-04-10", "known": "open"},
     ]
     assert manifest()["rows"] == 3 * 1_440 + 720

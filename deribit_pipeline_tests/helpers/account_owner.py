@@ -12,13 +12,13 @@ import numpy as np
 from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.source import AccountSource
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.source import FailedDays
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.pipeline import ms
 
@@ -34,14 +34,14 @@ class Owner:
 
     def __init__(self, settings: Settings, exchange: Exchange, sandbox: SandboxExchange) -> None:
         self.settings, self.exchange, self.sandbox = settings, exchange, sandbox
-        self._warehouse = Warehouse(settings.warehouse, settings.environment)
+        self._warehouse = warehouse_at(settings.warehouse, settings.environment)
 
     def pieces(
         self, source: AccountSource, first: date, last: date | None = None, currency: str = "BTC"
-    ) -> list[FetchedRows | FailedDays]:
+    ) -> list[FetchedDay | FailedDays]:
         """All that a source brings."""
 
-        async def brought() -> list[FetchedRows | FailedDays]:
+        async def brought() -> list[FetchedDay | FailedDays]:
             days = list(days_between(first, last or first))
             fetched = source.fetch(self.exchange, self._warehouse, currency, days)
             return [piece async for piece in fetched]
@@ -50,10 +50,10 @@ class Owner:
 
     def days(
         self, source: AccountSource, first: date, last: date | None = None, currency: str = "BTC"
-    ) -> list[FetchedRows]:
+    ) -> list[FetchedDay]:
         """The days, none of which has failed."""
         pieces = self.pieces(source, first, last, currency)
-        days = [piece for piece in pieces if isinstance(piece, FetchedRows)]
+        days = [piece for piece in pieces if isinstance(piece, FetchedDay)]
         assert len(days) == len(pieces), pieces
         return days
 
@@ -134,7 +134,7 @@ def without(name: str, which: int) -> Spoil:
     )
 
 
-def told_in(days: Sequence[FetchedRows]) -> list[str]:
+def told_in(days: Sequence[FetchedDay]) -> list[str]:
     """Every row that came, as it was told."""
     texts = np.concatenate([day.rows["told"] for day in days]).tolist()
     return [json.dumps(json.loads(text)) for text in texts]

@@ -13,6 +13,7 @@ import psycopg2
 import yaml
 
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.dagster_ui import DagsterUI, end, until
@@ -66,7 +67,7 @@ class Cluster:
     @property
     def warehouse(self) -> Warehouse:
         settings = Settings.from_env(self._environment("worker"))
-        return Warehouse(settings.warehouse, settings.environment)
+        return warehouse_at(settings.warehouse, settings.environment)
 
     @contextmanager
     def service(self, name: str, *command: str) -> Iterator[Process]:

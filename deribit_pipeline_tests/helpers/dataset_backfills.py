@@ -22,10 +22,9 @@ from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Outcome
-from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 LAST = date(2024, 4, 9)
 """The day before the one that the sandbox's clock shows."""
@@ -81,7 +80,7 @@ class Backfills:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = replace(settings, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
-        self.warehouse = Warehouse(settings.warehouse, settings.environment)
+        self.warehouse = warehouse_at(settings.warehouse, settings.environment)
 
     def __call__(
         self,

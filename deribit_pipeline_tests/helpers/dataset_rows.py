@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.rows import Columns, FetchedRows, keys_of, rows_hash, some_of
-from deribit_pipeline.engine import row_reads as datasets
-from deribit_pipeline.engine.books import RowBook
+from deribit_pipeline.domain.proofs import FetchedDay, Provenance
+from deribit_pipeline.domain.rows import Columns, keys_of, rows_hash, some_of
+from deribit_pipeline.engine.proved_days import DayWriter
+from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 DAY, NAME = date(2024, 1, 1), "BTC-PERPETUAL"
@@ -42,21 +42,23 @@ def any_rows(dataset: Dataset, count: int) -> Columns:
     return some_of(made, order)
 
 
-def write(warehouse: Warehouse, *days: FetchedRows, dataset: Dataset = FUNDING_RATES) -> list[Any]:
+def write(warehouse: Warehouse, *days: FetchedDay, dataset: Dataset = FUNDING_RATES) -> list[Any]:
     """Write as a run does; answers what must be confirmed first."""
 
     def provenance(run_id: str) -> Provenance:
         return Provenance(Environment.SANDBOX, "a test", run_id)
 
     with warehouse.writing() as connection:
-        return list(RowBook(dataset, provenance).write(connection, "a run", NAME, days).doubted)
+        return list(
+            DayWriter(dataset, provenance).write(connection, "a run", NAME, days).unconfirmed
+        )
 
 
 def assert_read_as_written(warehouse: Warehouse, dataset: Dataset) -> None:
     """A day of made-up rows is written, and read again to the last bit."""
     told = any_rows(dataset, 1 if dataset.at == "delivery_date" else 50)
-    assert write(warehouse, FetchedRows(NAME, DAY, told, CAME), dataset=dataset) == []
+    assert write(warehouse, FetchedDay(NAME, DAY, told, CAME), dataset=dataset) == []
     with warehouse.reading() as connection:
-        again = datasets.rows_of(connection, dataset, NAME, DAY)
+        again = rows_of(connection, dataset, NAME, DAY)
     assert list(again) == list(told)
     assert rows_hash(again) == rows_hash(told)

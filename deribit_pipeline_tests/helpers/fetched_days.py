@@ -4,9 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
-from deribit_pipeline.domain.proofs import DatasetProof
-from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows
+from deribit_pipeline.domain.proofs import FetchedDay, Proof, ProvedDay
 from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.engine.windowed_source import WindowedSource
 from deribit_pipeline.errors import DeribitError
@@ -20,11 +20,11 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 class Brought:
     """What a source brought of the days it was asked for."""
 
-    fetched: dict[date, FetchedRows]
-    proved: dict[date, ProvedRows]
+    fetched: dict[date, FetchedDay]
+    proved: dict[date, ProvedDay]
     failed: dict[date, DeribitError]
 
-    def proof(self, day: date) -> DatasetProof:
+    def proof(self, day: date) -> Proof:
         return self.proved[day].proof
 
 
@@ -48,7 +48,7 @@ class Fetching:
                 continue
             assert piece.day not in brought.fetched
             brought.fetched[piece.day] = piece
-            brought.proved[piece.day] = prove_rows(self._source.dataset, piece)
+            brought.proved[piece.day] = prove(self._source.dataset, piece)
         return brought
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows
+from deribit_pipeline.domain.proofs import FetchedDay, ProvedDay
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.source import FailedDays, Source
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -18,17 +19,17 @@ VOLATILITY = "public/get_historical_volatility"
 CHART = "public/get_index_chart_data"
 HOUR_MS = 3_600_000
 
-Fetch = Callable[..., dict[date, FetchedRows]]
+Fetch = Callable[..., dict[date, FetchedDay]]
 
 
 @pytest.fixture
 def fetch(opened: Callable[..., Exchange], warehouse: Warehouse) -> Fetch:
     """Fetches days of a series from a source; where they have failed, raises why."""
 
-    def fetch(source: Source, series: str, days: Sequence[date]) -> dict[date, FetchedRows]:
+    def fetch(source: Source, series: str, days: Sequence[date]) -> dict[date, FetchedDay]:
         exchange = opened()
 
-        async def work() -> dict[date, FetchedRows]:
+        async def work() -> dict[date, FetchedDay]:
             fetched = {}
             async for one in source.fetch(exchange, warehouse, series, days):
                 if isinstance(one, FailedDays):
@@ -42,10 +43,10 @@ def fetch(opened: Callable[..., Exchange], warehouse: Warehouse) -> Fetch:
     return fetch
 
 
-def proved(dataset: Dataset, fetched: FetchedRows, held: ProvedRows | None = None) -> ProvedRows:
+def proved(dataset: Dataset, fetched: FetchedDay, held: ProvedDay | None = None) -> ProvedDay:
     if held is None:
-        return prove_rows(dataset, fetched)
-    return prove_rows(dataset, fetched, held.rows, held.proof)
+        return prove(dataset, fetched)
+    return prove(dataset, fetched, held.rows, held.proof)
 
 
 def answer(sandbox: SandboxExchange, method: str, **params: object) -> Any:

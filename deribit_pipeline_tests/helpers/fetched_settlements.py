@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.datasets.settlements.source import SettlementsSource
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
@@ -19,7 +19,7 @@ BY_CURRENCY = "public/get_last_settlements_by_currency"
 EPOCH = date(1970, 1, 1)
 SPRING = list(days_between(date(2024, 3, 26), date(2024, 4, 2)))
 
-Fetch = Callable[..., list[FetchedRows | FailedDays]]
+Fetch = Callable[..., list[FetchedDay | FailedDays]]
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def fetch(opened: Callable[..., Exchange], warehouse: Warehouse) -> Fetch:
 
     def fetch(
         days: Sequence[date], currency: str = "BTC", count: int = 1_000
-    ) -> list[FetchedRows | FailedDays]:
+    ) -> list[FetchedDay | FailedDays]:
         exchange, source = opened(), SettlementsSource(count)
 
-        async def work() -> list[FetchedRows | FailedDays]:
+        async def work() -> list[FetchedDay | FailedDays]:
             return [told async for told in source.fetch(exchange, warehouse, currency, days)]
 
         return exchange.run(work())
@@ -50,8 +50,8 @@ def told(sandbox: SandboxExchange, currency: str, day: date) -> list[tuple[str, 
     return sorted((row["instrument_name"], row["type"], float(row["position"])) for row in rows)
 
 
-def held(fetched: FetchedRows | FailedDays) -> list[tuple[str, str, float]]:
-    assert isinstance(fetched, FetchedRows), fetched
+def held(fetched: FetchedDay | FailedDays) -> list[tuple[str, str, float]]:
+    assert isinstance(fetched, FetchedDay), fetched
     names = ("instrument_name", "type", "position")
     return list(zip(*(fetched.rows[name].tolist() for name in names), strict=True))
 
@@ -61,7 +61,7 @@ def ends_early(page: dict[str, Any]) -> dict[str, Any]:
     return {"settlements": page["settlements"][: len(page["settlements"]) // 2]}
 
 
-def failures(fetched: Sequence[FetchedRows | FailedDays], days: Sequence[date]) -> str:
+def failures(fetched: Sequence[FetchedDay | FailedDays], days: Sequence[date]) -> str:
     """Why these days have failed, each once, and no other was brought."""
     failed = [one for one in fetched if isinstance(one, FailedDays)]
     assert len(failed) == len(fetched), fetched
@@ -70,7 +70,7 @@ def failures(fetched: Sequence[FetchedRows | FailedDays], days: Sequence[date]) 
     return str(failed[0].error)
 
 
-def by_day(fetched: Sequence[FetchedRows | FailedDays]) -> dict[date, FetchedRows]:
-    days = {one.day: one for one in fetched if isinstance(one, FetchedRows)}
+def by_day(fetched: Sequence[FetchedDay | FailedDays]) -> dict[date, FetchedDay]:
+    days = {one.day: one for one in fetched if isinstance(one, FetchedDay)}
     assert len(days) == len(fetched), fetched
     return days

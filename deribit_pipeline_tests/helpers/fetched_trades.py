@@ -6,8 +6,9 @@ from typing import Any
 
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.source import TradesSource
-from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows
+from deribit_pipeline.domain.proofs import FetchedDay, ProvedDay
 from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -26,34 +27,34 @@ class TradesFetched:
 
     def fetching(
         self, days: Sequence[date], name: str = NAME
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         return TradesSource().fetch(self.exchange, self._warehouse, name, days)
 
     def fetched(
         self, first: date, last: date, name: str = NAME
-    ) -> dict[date, FetchedRows | FailedDays]:
+    ) -> dict[date, FetchedDay | FailedDays]:
         each = self.fetched_each(first, last, name)
         assert {len(pieces) for pieces in each.values()} <= {1}
         return {day: pieces[0] for day, pieces in each.items()}
 
     def fetched_each(
         self, first: date, last: date, name: str = NAME
-    ) -> dict[date, list[FetchedRows | FailedDays]]:
+    ) -> dict[date, list[FetchedDay | FailedDays]]:
         """What came of each day, in order: one that was brought may fail later."""
 
-        async def fetch() -> list[FetchedRows | FailedDays]:
+        async def fetch() -> list[FetchedDay | FailedDays]:
             return [piece async for piece in self.fetching(list(days_between(first, last)), name)]
 
-        found: dict[date, list[FetchedRows | FailedDays]] = {}
+        found: dict[date, list[FetchedDay | FailedDays]] = {}
         for piece in self.exchange.run(fetch()):
             for day in piece.days if isinstance(piece, FailedDays) else [piece.day]:
                 found.setdefault(day, []).append(piece)
         return found
 
-    def proved(self, first: date, last: date, name: str = NAME) -> list[ProvedRows]:
+    def proved(self, first: date, last: date, name: str = NAME) -> list[ProvedDay]:
         pieces = [piece for _, piece in sorted(self.fetched(first, last, name).items())]
         assert not [piece.error for piece in pieces if isinstance(piece, FailedDays)]
-        return [prove_rows(TRADES, piece) for piece in pieces if isinstance(piece, FetchedRows)]
+        return [prove(TRADES, piece) for piece in pieces if isinstance(piece, FetchedDay)]
 
     def numbers(self, day: date, name: str = NAME) -> range:
         """The numbers of a day's trades."""
@@ -79,10 +80,10 @@ def ms(day: date) -> int:
     return minute_ms(day, 0)
 
 
-def states(proved: Sequence[ProvedRows]) -> list[str]:
+def states(proved: Sequence[ProvedDay]) -> list[str]:
     return [str(day.proof.state) for day in proved]
 
 
-def held_of(proved: ProvedRows) -> list[int]:
+def held_of(proved: ProvedDay) -> list[int]:
     numbers: list[int] = proved.rows["trade_seq"].tolist()
     return numbers

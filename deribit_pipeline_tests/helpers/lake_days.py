@@ -3,12 +3,12 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from deribit_pipeline.datasets.candles.days import FetchedDay
-from deribit_pipeline.engine.books import CandleBook
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.warehouse.test_warehouse import FIRST, FROM, MINUTES, fetched, rows
+from deribit_pipeline_tests.warehouse.test_warehouse import DATASET, FIRST, FROM, fetched, rows
 
 HELD = "select count(*), count(distinct (instrument_name, opened_at)) from candles"
 
@@ -16,14 +16,12 @@ HELD = "select count(*), count(distinct (instrument_name, opened_at)) from candl
 def day(number: int, name: str = "BTC-PERPETUAL", price: float = 1 / 3) -> FetchedDay:
     """A day as it was fetched, on the word of two answers."""
     told = fetched(FIRST + timedelta(days=number), price=price)
-    return replace(told, instrument_name=name, is_confirmed=True)
+    return replace(told, series=name, is_confirmed=True)
 
 
 def write(connection: Connection, *days: FetchedDay) -> None:
     """Write days of one instrument as a backfill does."""
-    CandleBook(MINUTES, lambda _: FROM, lambda: None).write(
-        connection, "run-1", days[0].series, days
-    )
+    DayWriter(DATASET, lambda _: FROM).write(connection, "run-1", days[0].series, days)
 
 
 def hold(lake: Warehouse, *days: FetchedDay) -> None:

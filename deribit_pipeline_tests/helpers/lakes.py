@@ -13,9 +13,9 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.lake.attached import attachable
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def copy(file: Path, lake: Lake) -> None:
@@ -23,7 +23,7 @@ def copy(file: Path, lake: Lake) -> None:
     tables = [table.name for table in schema.TABLES if table is not schema.WAREHOUSE_INFO]
     with (
         duckdb.connect(str(file), read_only=True) as source,
-        Warehouse(lake, Environment.SANDBOX).writing() as connection,
+        warehouse_at(lake, Environment.SANDBOX).writing() as connection,
     ):
         for name in tables:
             connection.register("rows", source.execute(f"from {name}").to_arrow_table())

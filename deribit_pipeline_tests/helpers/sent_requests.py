@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.cache import Cache
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.domain.specification import KINDS, Specification
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.history import universe, write_specifications
 from deribit_pipeline.instruments.refresh import Refreshed, refresh
 from deribit_pipeline.instruments.wire import listed, specification
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.selection import Selector

@@ -13,6 +13,7 @@ from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import LakeAway, WarehouseError
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -200,7 +201,7 @@ def test_a_backfill_whose_postgres_stays_away_ends_and_the_same_again_completes_
 ) -> None:
     with warehouse.writing():
         pass
-    pipeline.warehouse = Warehouse(warehouse.location, warehouse.environment, patience=0.5)
+    pipeline.warehouse = warehouse_at(warehouse.location, warehouse.environment, patience=0.5)
     outcome = pipeline.backfill(*DAYS)
     [reason] = set(outcome.failures.values())
     assert "cannot be reached" in reason

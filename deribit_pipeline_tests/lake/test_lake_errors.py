@@ -16,6 +16,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, ObjectStorage, location_of
 from deribit_pipeline.errors import DeribitPipelineError, SettingsError
 from deribit_pipeline.lake.attached import forget
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.disks import Disk
@@ -45,7 +46,7 @@ def in_form(form: str, catalog: str, **changed: str) -> str:
 
 
 def opened(lake: Lake, environment: Environment = Environment.SANDBOX) -> Warehouse:
-    return Warehouse(lake, environment, patience=0.2)
+    return warehouse_at(lake, environment, patience=0.2)
 
 
 def look(lake: Lake) -> None:

@@ -8,6 +8,7 @@ import pytest
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, ObjectStorage
 from deribit_pipeline.errors import WarehouseUnusable
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.lake_days import assert_each_is_held_once, day, hold
 from deribit_pipeline_tests.helpers.limited_store import listing_alone
@@ -15,7 +16,7 @@ from deribit_pipeline_tests.helpers.servers import ObjectStore, Postgres
 
 
 def at(lake: Lake) -> Warehouse:
-    return Warehouse(lake, Environment.SANDBOX)
+    return warehouse_at(lake, Environment.SANDBOX)
 
 
 @pytest.fixture(params=["folder", "object store"])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import in_a_lake
@@ -89,7 +90,7 @@ def test_a_machine_that_is_killed_leaves_its_days_to_others_at_once(
         process.communicate()
     assert process.returncode == -signal.SIGKILL
     # Without patience a lock is waited for no longer than until the first look-up.
-    with Warehouse(lake, settings.environment, patience=0).writing():
+    with warehouse_at(lake, settings.environment, patience=0).writing():
         pass
     done = script(*quarter[1:], env=environment(settings), cwd=settings.dagster_home.parent)
     assert done.returncode == 0, done.stderr

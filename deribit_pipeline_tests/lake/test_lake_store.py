@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.domain.location import Lake, Location, ObjectStorage
+from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.lake.maintenance import maintain
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.backup_copy import back_up
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.lake_days import assert_each_is_held_once, day, hold, write

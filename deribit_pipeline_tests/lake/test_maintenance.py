@@ -13,18 +13,19 @@ import dagster as dg
 import pytest
 
 from deribit_pipeline.cli.main import exit_code
-from deribit_pipeline.datasets.candles.days import FetchedDay
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.domain.candles import CANDLE_VALUES
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.comparison import compare
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import WarehouseUnusable
 from deribit_pipeline.lake import maintenance
 from deribit_pipeline.lake.maintenance import Files, maintain
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.backup_copy import back_up
 from deribit_pipeline.warehouse.schema import TABLES
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import in_a_lake
@@ -41,7 +42,7 @@ NOTHING_KEPT = timedelta(0)
 @pytest.fixture
 def worn(lake: Lake) -> Warehouse:
     """A lake of three files of candles, of which much of one and little of another is replaced."""
-    worn = Warehouse(lake, Environment.SANDBOX)
+    worn = warehouse_at(lake, Environment.SANDBOX)
     for numbers in (range(4), range(4, 6), range(6, 7)):
         hold(worn, *map(day, numbers))
     for number in (1, 4):
@@ -55,16 +56,16 @@ def told_later(told: FetchedDay, days: int) -> FetchedDay:
 
 def revised(told: FetchedDay) -> FetchedDay:
     """The same day, told a day later with another close in every second hour."""
-    values = told.candles.values.copy()
-    values[::120, CLOSE] += 1
-    return told_later(replace(told, candles=replace(told.candles, values=values)), days=1)
+    close = told.rows["close"].copy()
+    close[::120] += 1
+    return told_later(replace(told, rows=told.rows | {"close": close}), days=1)
 
 
 @pytest.fixture
 def before(worn: Warehouse, tmp_path: Path) -> Warehouse:
     """All that the lake holds, as a file."""
     back_up(worn, tmp_path / "before.duckdb")
-    return Warehouse(tmp_path / "before.duckdb", Environment.SANDBOX)
+    return warehouse_at(tmp_path / "before.duckdb", Environment.SANDBOX)
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_two_lakes_never_share_a_place(worn: Warehouse, lake: Lake, postgres: Po
     other = Lake(postgres.database(), lake.data)
     with (
         pytest.raises(WarehouseUnusable, match="holds files of another lake"),
-        Warehouse(other, Environment.SANDBOX).writing(),
+        warehouse_at(other, Environment.SANDBOX).writing(),
     ):
         pass
 
@@ -221,7 +222,7 @@ def test_a_file_needs_none(
     name_warehouse(monkeypatch, tmp_path / "w.duckdb", tmp_path)
     assert exit_code(["maintain"]) == 1
     assert "does not exist" in capsys.readouterr().err
-    with Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX).writing():
+    with warehouse_at(tmp_path / "w.duckdb", Environment.SANDBOX).writing():
         pass
     assert exit_code(["maintain"]) == 0
     assert "is one file, which needs no maintenance" in capsys.readouterr().err

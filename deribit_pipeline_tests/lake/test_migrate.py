@@ -28,9 +28,9 @@ from deribit_pipeline.engine.migration import migrate
 from deribit_pipeline.engine.series_proofs import hashed_anew
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
-from deribit_pipeline.exchange.session import open_exchange
 from deribit_pipeline.instruments.history import write_asked
 from deribit_pipeline.instruments.refresh import refresh
+from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
@@ -79,7 +79,7 @@ def whole(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse that holds something of each dataset and in each table."""
     path = tmp_path_factory.mktemp("whole") / "w.duckdb"
     path.write_bytes(filled.read_bytes())
-    warehouse = Warehouse(path, Environment.SANDBOX)
+    warehouse = warehouse_at(path, Environment.SANDBOX)
     write(warehouse, fetched(), fetched(FIRST + timedelta(days=1), lacking=(3, 4)))
     write(warehouse, fetched(price=0.5))
     yesterday = HELD_UNTIL.date() - timedelta(days=1)
@@ -116,13 +116,13 @@ def whole(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def full(whole: Path, tmp_path: Path) -> Warehouse:
     path = tmp_path / "w.duckdb"
     path.write_bytes(whole.read_bytes())
-    return Warehouse(path, Environment.SANDBOX)
+    return warehouse_at(path, Environment.SANDBOX)
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Warehouse:
     """A warehouse of five days of candles, of which one is gapped and one was revised."""
-    file = Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX)
+    file = warehouse_at(tmp_path / "w.duckdb", Environment.SANDBOX)
     days = [FIRST + timedelta(days=number) for number in range(5)]
     write(file, *map(fetched, days[:3]), fetched(days[3], lacking=(3, 4)), fetched(days[4]))
     write(file, fetched(price=0.5))
@@ -131,12 +131,12 @@ def file(tmp_path: Path) -> Warehouse:
 
 @pytest.fixture
 def to(tmp_path: Path) -> Warehouse:
-    return Warehouse(tmp_path / "to.duckdb", Environment.SANDBOX)
+    return warehouse_at(tmp_path / "to.duckdb", Environment.SANDBOX)
 
 
 @pytest.fixture
 def lake(database: str, tmp_path: Path) -> Warehouse:
-    return Warehouse(Lake(database, f"{tmp_path}/lake/"), Environment.SANDBOX, patience=30)
+    return warehouse_at(Lake(database, f"{tmp_path}/lake/"), Environment.SANDBOX, patience=30)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_all_that_is_held_moves_to_a_lake_and_back(
     again = migrate(full, lake)
     assert (again.is_proved, again.days, again.rows) == (True, 0, 0)
     assert everything(lake) == held
-    back = Warehouse(tmp_path / "back.duckdb", Environment.SANDBOX)
+    back = warehouse_at(tmp_path / "back.duckdb", Environment.SANDBOX)
     assert migrate(lake, back).is_proved
     assert everything(back) == held
     assert full.location.read_bytes() == before
@@ -178,7 +178,7 @@ def test_a_lake_moves_to_another_in_an_object_store_and_into_a_file(
     assert migrate(file, lake).is_proved
     storage = ObjectStorage(store.endpoint, store.region, store.key_id, store.secret)
     place = Lake(postgres.database(), f"{store.prefix()}/", storage)
-    other = Warehouse(place, Environment.SANDBOX)
+    other = warehouse_at(place, Environment.SANDBOX)
     assert migrate(lake, other).is_proved
     assert everything(other) == everything(file)
     assert migrate(other, to).is_proved
@@ -293,7 +293,7 @@ def test_a_copy_whose_commit_fails_keeps_nothing_open(file: Warehouse, lake: War
     with lake.writing():
         pass
     source = Cutting(file.location, Environment.SANDBOX)
-    once = Warehouse(place, Environment.SANDBOX, patience=0)
+    once = warehouse_at(place, Environment.SANDBOX, patience=0)
     with pytest.raises(WarehouseError, match="cannot be reached"):
         copies.copy_days(source, once, DATASETS["candles_1m"], [Span(NAME, FIRST, FIRST)])
     assert rows(lake, "from duckdb_databases() where database_name = 'source'") == []
@@ -309,14 +309,14 @@ def test_a_place_that_cannot_be_migrated_to_is_one_sentence(
         pass
     place = lake.location
     assert isinstance(place, Lake)
-    nowhere = Warehouse(tmp_path / "nowhere.duckdb", Environment.SANDBOX)
+    nowhere = warehouse_at(tmp_path / "nowhere.duckdb", Environment.SANDBOX)
     spelled = Lake(in_pairs(place.catalog), place.data)
     assert spelled != place
-    beside = Warehouse(Lake(postgres.database(), place.data), Environment.SANDBOX)
+    beside = warehouse_at(Lake(postgres.database(), place.data), Environment.SANDBOX)
     for source, target, sentence in (
         (nowhere, lake, "nowhere.duckdb does not exist: there is nothing to migrate"),
-        (file, Warehouse(linked, Environment.SANDBOX), "is the warehouse itself"),
-        (lake, Warehouse(spelled, Environment.SANDBOX), "is the warehouse itself"),
+        (file, warehouse_at(linked, Environment.SANDBOX), "is the warehouse itself"),
+        (lake, warehouse_at(spelled, Environment.SANDBOX), "is the warehouse itself"),
         (lake, beside, "each lake needs a place of its own"),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -324,7 +324,7 @@ def test_a_place_that_cannot_be_migrated_to_is_one_sentence(
 
 
 def test_a_warehouse_of_another_environment_is_not_migrated(file: Warehouse, to: Warehouse) -> None:
-    with Warehouse(to.location, Environment.TESTNET).writing():
+    with warehouse_at(to.location, Environment.TESTNET).writing():
         pass
     for places in ((file, to), (to, file)):
         with pytest.raises(WarehouseUnusable, match="is the warehouse of testnet"):

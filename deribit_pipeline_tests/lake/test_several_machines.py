@@ -13,9 +13,9 @@ import pytest
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.exchange.credits import Credits
 from deribit_pipeline.lake.shared_credits import TABLE, shared_meters
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, in_a_lake
 from deribit_pipeline_tests.helpers.processes import SCRIPT, environment
 
@@ -100,5 +100,5 @@ def test_six_machines_are_one_caller(
     calls = sandbox.requests.total() - sandbox.requests["public/get_instruments"]
     # More than the calls where the pool was full for a while.
     assert (after - before).total_seconds() * PER_SECOND >= calls
-    verification = verify(Warehouse(shared.warehouse, shared.environment))
+    verification = verify(warehouse_at(shared.warehouse, shared.environment))
     assert (verification.days, verification.findings) == (len(NAMES) * DAYS, [])

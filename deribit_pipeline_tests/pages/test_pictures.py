@@ -14,7 +14,7 @@ import pytest
 from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.candles.rollup import rolled_up
 from deribit_pipeline.domain.candles import Candles, Resolution
-from deribit_pipeline.domain.proofs import DayProof, DayState
+from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, day_window
 from deribit_pipeline.pages.chart_page import MOST_CANDLES, Series, chart_page, fitting_length
 from deribit_pipeline.pages.coverage_page import coverage_page
@@ -30,12 +30,11 @@ NEW_YEAR = date(2024, 1, 1)
 ODD = "</script><b>&\"',\n"
 
 
-def proof(
-    day: date, state: DayState = DayState.COMPLETE, name: str = "BTC", **more: Any
-) -> DayProof:
+def proof(day: date, state: DayState = DayState.COMPLETE, name: str = "BTC", **more: Any) -> Proof:
     counts = {"expected": 1440, "received": 1440, "missing": 0, "without_trades": 2, "revised": 0}
-    return DayProof(
-        name, MINUTE, day, state, content_hash="00", fetched_at=datetime(2024, 5, 1, tzinfo=UTC),
+    return Proof(
+        "candles_1m", name, day, state, content_hash="00", verdict="",
+        fetched_at=datetime(2024, 5, 1, tzinfo=UTC),
         **counts | more,
     )  # fmt: skip
 
@@ -57,7 +56,7 @@ def cells(page: str) -> dict[str, dict[str, str]]:
     return {row["day"]: row for row in data(page) if "run_id" in row}
 
 
-def a_series(proofs: list[DayProof], days: int = 1, name: str = "BTC") -> Series:
+def a_series(proofs: list[Proof], days: int = 1, name: str = "BTC") -> Series:
     opened_at = np.array(["2024-01-01T00:00", "2024-01-01T12:00"], "datetime64[ms]")
     values = np.array([[1.0, 3.0, 0.5, 2.0, 10.0, 20.0], [2.0, 2.5, 1.0, 1.5, 5.0, 7.5]])
     window = TimeWindow(day_window(NEW_YEAR).start, day_window(NEW_YEAR).start + timedelta(days))

@@ -11,10 +11,11 @@ import pytest
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import LAKE, Lake, Location
+from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.comparison import compare
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import InputError, WarehouseError
-from deribit_pipeline.warehouse.backup_copy import back_up
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers.command_line import Command, commands
@@ -46,7 +47,7 @@ def file(location: Location, here: Path) -> Warehouse:
     here.mkdir()
     if isinstance(location, Path):
         location = here / "copy.duckdb"
-    file = Warehouse(location, Environment.SANDBOX, patience=60)
+    file = warehouse_at(location, Environment.SANDBOX, patience=60)
     write(file, fetched(), fetched(day(1), lacking=(3, 4)), fetched(day(2)))
     write(file, fetched(price=0.5))
     return file
@@ -297,7 +298,9 @@ def test_a_lake_is_compared_like_a_file(
     assert (said[0][0], said[0][2]) == (
         2, f"Error: --against {lake} does not exist: name a backup of the warehouse.\n"
     )  # fmt: skip
-    write(Warehouse(lake, file.environment), fetched(price=0.5), fetched(day(1)), fetched(day(2)))
+    write(
+        warehouse_at(lake, file.environment), fetched(price=0.5), fetched(day(1)), fetched(day(2))
+    )
     said.append(command("verify", *place))
     code, out, err = said[-1]
     assert (code, len(out.splitlines())) == (1, 1)

@@ -10,8 +10,11 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from deribit_pipeline.cli.main import exit_code
-from deribit_pipeline.datasets.candles import reads
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.verification import verify
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -293,5 +296,5 @@ def test_a_read_only_home_of_dagster_costs_no_day(run: Run, disk: Disk, settings
     assert "DAGSTER_HOME" in run(*MONTH, dagster_home=home).complaint()
     disk.set_read_only(False)
     assert run(*MONTH, dagster_home=home).code == 0
-    with Warehouse(settings.warehouse, settings.environment).reading() as connection:
-        assert len(reads.proofs(connection)) == 62
+    with warehouse_at(settings.warehouse, settings.environment).reading() as connection:
+        assert len(proofs_of(connection, CANDLES[Resolution.MINUTE_1])) == 62

@@ -20,6 +20,7 @@ from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.charts import CHART_NAMES
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.settings import Settings
@@ -85,7 +86,7 @@ class Interrupted:
         assert verify(self.warehouse).findings == []
         with self.warehouse.reading() as connection:
             settled = settled_days(connection, CANDLES[Resolution.MINUTE_1], DAYS)
-        return DAYS_ASKED - {(proof.instrument_name, proof.day) for proof in settled}
+        return DAYS_ASKED - {(proof.series, proof.day) for proof in settled}
 
     def complete(self, command: list[str]) -> None:
         """Run the same command again: it asks for what is not proved and for nothing else, finds
@@ -141,7 +142,7 @@ def interrupted(
     settings = replace(settings, warehouse=tmp_path / "data" / "w.duckdb")
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_at(settings.warehouse, settings.environment)
     sandbox.charts.lack("BTC-PERPETUAL", ms(8), ms(8, 7))
     held = [date(2024, 4, 8), date(2024, 4, 9), date(2024, 4, 10)]
     ForegroundBackfill(opened(), warehouse).backfill(

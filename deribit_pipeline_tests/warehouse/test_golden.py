@@ -6,14 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.candles.days import content_hash
 from deribit_pipeline.datasets.registry import DATASETS
-from deribit_pipeline.domain.rows import rows_hash
-from deribit_pipeline.domain.windows import day_window
-from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -57,11 +53,8 @@ def test_a_golden_warehouse_is_read_bit_for_bit(version: int, former: Warehouse)
     with former.reading() as connection:
         for name, series, day, *_, content in golden_days(version):
             dataset, at = DATASETS[name], date.fromisoformat(day)
-            if dataset.resolution is not None:
-                candles = reads.candles(connection, series, dataset.resolution, day_window(at))
-                found = content_hash(candles)
-            else:
-                found = rows_hash(datasets.rows_of(connection, dataset, series, at))
+            rows = rows_of(connection, dataset, series, at)
+            found = dataset.proof_rules.content_hash(rows)
             assert found == content, (name, series, day)
 
 

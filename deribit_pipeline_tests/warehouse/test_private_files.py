@@ -13,12 +13,12 @@ from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.engine import migration
+from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.backup_copy import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 DAY = date(2024, 3, 10)

@@ -13,9 +13,10 @@ import pytest
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.engine import copies, migration
+from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import InputError, WarehouseError
-from deribit_pipeline.warehouse.backup_copy import back_up
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole_files import whole_file, whole_folder
 from deribit_pipeline_tests.helpers.command_line import Command, commands
@@ -28,7 +29,7 @@ def day(number: int) -> date:
 
 
 def filled(path: Path, *days: int, price: float = 1.0) -> Warehouse:
-    made = Warehouse(path, Environment.SANDBOX, patience=60)
+    made = warehouse_at(path, Environment.SANDBOX, patience=60)
     write(made, *(fetched(day(number), price=price) for number in days))
     return made
 
@@ -66,7 +67,7 @@ def test_a_backup_that_holds_more_is_replaced_only_on_request_and_kept(
     assert Path("live.duckdb.former").read_bytes() == before
     write(live, fetched(day(7)))
     assert command("backup", "live.duckdb", "--replace")[0] == 0
-    assert verify(Warehouse(Path("live.duckdb.former-2"), Environment.SANDBOX)).days == 2
+    assert verify(warehouse_at(Path("live.duckdb.former-2"), Environment.SANDBOX)).days == 2
     assert Path("live.duckdb.former").read_bytes() == before
     assert not list(Path().glob(".*"))
 
@@ -116,7 +117,7 @@ def test_what_has_come_while_the_copy_was_made_is_seen(old: Warehouse, tmp_path:
     old.reading = slow  # type: ignore[method-assign,assignment]
     with pytest.raises(InputError, match=r"holds what .* does not"):
         back_up(old, to)
-    assert verify(Warehouse(to, Environment.SANDBOX)).days == 5
+    assert verify(warehouse_at(to, Environment.SANDBOX)).days == 5
 
 
 def _fifo(path: Path) -> None:

@@ -11,21 +11,25 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets.candles import CANDLES, reads
-from deribit_pipeline.datasets.candles.days import FetchedDay, prove
-from deribit_pipeline.datasets.candles.writes import Provenance, write_days
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Location
 from deribit_pipeline.domain.proof_tables import SERIES_PROOFS
-from deribit_pipeline.domain.proofs import ProvedDay
+from deribit_pipeline.domain.proofs import FetchedDay, ProvedDay, Provenance
 from deribit_pipeline.domain.windows import day_window, moment64
+from deribit_pipeline.engine.day_writes import write_days
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.engine.proving import prove
+from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.series_proofs import written_sums
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.warehouse import Warehouse, migrate
 from deribit_pipeline_tests.conftest import both_stores
 
 NAME, MINUTES, FIRST = "BTC-PERPETUAL", Resolution.MINUTE_1, date(2024, 1, 1)
+DATASET = CANDLES[MINUTES]
 FROM = Provenance(Environment.SANDBOX, "sandbox", "run-1")
 
 
@@ -34,7 +38,7 @@ def file(location: Location) -> Warehouse:
     """The warehouse: a file in folders that are not there yet, or a lake."""
     if isinstance(location, Path):
         location = location.parent / "deep" / "folder" / "w.duckdb"
-    return Warehouse(location, Environment.SANDBOX, patience=0.3)
+    return warehouse_at(location, Environment.SANDBOX, patience=0.3)
 
 
 def fetched(day: date = FIRST, lacking: tuple[int, ...] = (), price: float = 1 / 3) -> FetchedDay:
@@ -42,23 +46,18 @@ def fetched(day: date = FIRST, lacking: tuple[int, ...] = (), price: float = 1 /
     whole = Candles(opened_at.astype("datetime64[ms]"), np.full((1_440, 6), price))
     lacks = np.isin(np.arange(1_440), lacking)
     as_of = datetime(2024, 2, 1, tzinfo=UTC)
-    expected = whole.opened_at
-    return FetchedDay(NAME, MINUTES, day, expected, expected[:0], whole[~lacks], as_of)
+    return FetchedDay(NAME, day, whole[~lacks].columns, as_of, whole.opened_at)
 
 
 def write(file: Warehouse, *days: FetchedDay) -> list[ProvedDay]:
     """Write as a backfill does: what is held and proved so far is taken into account."""
     with file.writing() as connection:
-        former = {proof.day: proof for proof in reads.proofs(connection)}
+        former = {proof.day: proof for proof in proofs_of(connection, DATASET)}
         proved = [
-            prove(
-                day,
-                reads.candles(connection, NAME, MINUTES, day_window(day.day)),
-                former.get(day.day),
-            )
+            prove(DATASET, day, rows_of(connection, DATASET, NAME, day.day), former.get(day.day))
             for day in days
         ]
-        write_days(connection, proved, former, FROM)
+        write_days(connection, DATASET, proved, FROM)
     return proved
 
 
@@ -80,10 +79,10 @@ def everything(file: Warehouse) -> dict[str, list[tuple[object, ...]]]:
 def test_what_is_written_is_read_to_the_last_bit(file: Warehouse) -> None:
     [day] = write(file, fetched())
     with file.reading() as connection:
-        assert reads.proofs(connection) == [day.proof]
+        assert proofs_of(connection, DATASET) == [day.proof]
         held = reads.candles(connection, NAME, MINUTES, day_window(FIRST))
-    assert np.array_equal(held.opened_at, day.candles.opened_at)
-    assert np.array_equal(held.values, day.candles.values)
+    assert np.array_equal(held.opened_at, day.rows["opened_at"])
+    assert np.array_equal(held.values, Candles.of(day.rows).values)
 
 
 @both_stores
@@ -98,7 +97,7 @@ def test_the_same_day_twice_changes_nothing(file: Warehouse) -> None:
 def test_a_changed_candle_is_kept_as_a_revision(file: Warehouse) -> None:
     write(file, fetched())
     changed, later = fetched(), datetime(2024, 3, 1, tzinfo=UTC)
-    changed.candles.values[7, 4] = 2.5
+    changed.rows["volume_base"][7] = 2.5
     write(file, replace(changed, as_of=later))
     [revision] = rows(
         file, "select opened_at, volume_base, held_from, replaced_at, run_id from candle_revisions"
@@ -108,7 +107,7 @@ def test_a_changed_candle_is_kept_as_a_revision(file: Warehouse) -> None:
     assert rows(file, "select volume_base from candles where volume_base > 1") == [(2.5,)]
     assert rows(file, "select revised, fetched_at from candle_days") == [(1, later)]
 
-    changed.candles.values[7, 4] = 3.5
+    changed.rows["volume_base"][7] = 3.5
     write(file, replace(changed, as_of=later + timedelta(days=1)))
     assert rows(
         file, "select volume_base, held_from from candle_revisions order by replaced_at"
@@ -144,7 +143,9 @@ def test_a_transaction_that_fails_leaves_nothing(file: Warehouse) -> None:
 
     def half() -> None:
         with file.writing() as connection:
-            write_days(connection, [prove(fetched(FIRST + timedelta(days=1)))], {}, FROM)
+            write_days(
+                connection, DATASET, [prove(DATASET, fetched(FIRST + timedelta(days=1)))], FROM
+            )
             connection.execute("select * from nothing")
 
     with pytest.raises(WarehouseError, match="nothing does not exist"):
@@ -181,7 +182,7 @@ def test_a_database_of_another_program_is_left_alone(file: Warehouse) -> None:
 @both_stores
 def test_a_warehouse_of_another_environment_is_refused(file: Warehouse) -> None:
     write(file, fetched())
-    other = Warehouse(file.location, Environment.MAINNET)
+    other = warehouse_at(file.location, Environment.MAINNET)
     with pytest.raises(
         WarehouseUnusable, match="the warehouse of sandbox, and DERIBIT_ENV is mainnet"
     ):
@@ -287,9 +288,9 @@ def test_the_table_is_given_as_it_was_known_at_a_moment(file: Warehouse) -> None
         zip(moments[1:], [(3, 4), (4,), (), ()], [1.0, 1.0, 2.0, 3.0], strict=True)
     ):
         day = replace(fetched(lacking=lacking), as_of=moment - timedelta(hours=1))
-        day.candles.values[-1, 4] = volume
+        day.rows["volume_base"][-1] = volume
         write(file, day)
-        told[moment] = day.candles
+        told[moment] = Candles.of(day.rows)
         assert rows(file, "select revised from candle_days") == [(max(0, number - 1),)]
     assert rows(file, "select count(*) from candle_revisions") == [(2,)]
     for moment, candles in told.items():

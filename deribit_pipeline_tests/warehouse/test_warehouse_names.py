@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import WarehouseUnusable
-from deribit_pipeline.warehouse.backup_copy import back_up
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.warehouse.test_warehouse import fetched, write
 

@@ -29,7 +29,8 @@ from deribit_pipeline.datasets.account.proof import (
 from deribit_pipeline.datasets.settlements.proof import MOST_A_SECOND
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
-from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import day_window, days_between, from_ms, to_ms
 from deribit_pipeline.engine.following import Progress, TooManyPages, new_rows, united, with_page
 from deribit_pipeline.engine.repeated_requests import agreed, once
@@ -80,7 +81,7 @@ class AccountSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """A month at a time; where no two answers to it are alike, day by day."""
         for first, last in windows_of(days):
             async for piece in self._window(exchange.client, series, first, last):
@@ -92,7 +93,7 @@ class AccountSource:
 
     async def _window(
         self, client: DeribitClient, currency: str, first: date, last: date
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         try:
             said, around, settled = await self._agreed(client, currency, first, last)
         except DeribitBadPayload as error:
@@ -108,7 +109,7 @@ class AccountSource:
             if (why := malformed_of(said.malformed, day)) is not None:
                 yield FailedDays([day], self._odd(why, currency, first, last))
                 continue
-            yield FetchedRows(
+            yield FetchedDay(
                 currency,
                 day,
                 of_day(self.dataset, said.rows, day),

@@ -1,6 +1,7 @@
 """Candles, of each of the exchange's twelve resolutions."""
 
-from deribit_pipeline.datasets.candles import rules, table, volatility_views
+from deribit_pipeline.datasets.candles import proof, rules, table, volatility_views
+from deribit_pipeline.datasets.candles.proof_tables import OF_CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
 from deribit_pipeline.domain.schedule import Again, Due, daily, hourly, weekly
@@ -16,6 +17,7 @@ _SCHEDULES = {
 
 
 def _candles(resolution: Resolution) -> Dataset:
+    overhang = resolution.duration if resolution.anchor is None else resolution.anchor
     return Dataset(
         name=f"candles_{resolution.label}",
         label=f"{resolution.label} candles",
@@ -26,12 +28,17 @@ def _candles(resolution: Resolution) -> Dataset:
         table=table.CANDLES,
         more_tables=table.MORE_TABLES,
         views=(*table.VIEWS, *volatility_views.VIEWS),
-        rules=tuple(rule for rule in rules.RULES if resolution in rule.resolutions),
+        rules=rules.rules_of(resolution),
         source=f"{__name__}.source:SOURCE",
         proves="every candle that opens on the day, of any of twelve resolutions",
         schedules=_SCHEDULES.get(resolution, ()),
         group=Group.CANDLES,
         resolution=resolution,
+        proved_in=OF_CANDLES,
+        proof_rules=proof.rules_of(resolution),
+        constants=(("resolution", resolution.value),),
+        overhang=overhang,
+        settled_after=overhang,
     )
 
 

@@ -10,20 +10,21 @@ from datetime import date, datetime
 from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.candles.blocks import Block, blocks_of
 from deribit_pipeline.datasets.candles.cross_checking import CoarseCandles, CrossChecks
-from deribit_pipeline.datasets.candles.days import Assembly, FetchedDay, fetched_day, unlisted_day
+from deribit_pipeline.datasets.candles.days import Assembly, fetched_day, unlisted_day
 from deribit_pipeline.datasets.candles.fetch import ChartFetcher, chart_hosts
 from deribit_pipeline.datasets.candles.pages import Page, joined
 from deribit_pipeline.datasets.candles.requests import ChartRequest, is_clipped, requests, wanted
-from deribit_pipeline.datasets.candles.writes import unprove
 from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.instrument import Instrument
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import TimeWindow, days_between
 from deribit_pipeline.engine.agreement import Claim
 from deribit_pipeline.engine.backfill import Backfill, reason_of
 from deribit_pipeline.engine.believing import Unproved, pages_of
-from deribit_pipeline.engine.books import CandleBook
+from deribit_pipeline.engine.day_writes import invalidate
 from deribit_pipeline.engine.jobs import Days, Job
+from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.engine.writing import OnWritten, Writer
 from deribit_pipeline.errors import (
     DeribitBadPayload,
@@ -85,7 +86,7 @@ class CandlesBackfill(Backfill):
                 days = await self._listed_otherwise(days)
                 if not days:
                     return
-                await asyncio.to_thread(self._unprove, days)
+                await asyncio.to_thread(self._invalidate, days)
             self._fail_days(days, "the exchange's listing of the instrument keeps changing")
         except (DeribitPipelineError, BaseExceptionGroup) as raised:
             self._end(raised)
@@ -97,7 +98,7 @@ class CandlesBackfill(Backfill):
         }
         writer = Writer(
             self._warehouse,
-            CandleBook(self._resolution, self._provenance, lambda: self._client.rpc.as_of),
+            DayWriter(self._dataset, self._provenance, lambda: self._client.rpc.as_of),
             self._job_of,
             confirm=self._said_twice,
             on_written=self._on_written,
@@ -108,7 +109,7 @@ class CandlesBackfill(Backfill):
             group.create_task(writer.run())
             for name, assembly in self._assemblies.items():
                 for day in assembly.unlisted:
-                    await writer.put(unlisted_day(name, self._resolution, day, as_of))
+                    await writer.put(unlisted_day(name, day, as_of))
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._client.rpc.concurrency):
                     workers.create_task(self._fetch(plan, writer))
@@ -143,14 +144,14 @@ class CandlesBackfill(Backfill):
         }
         return {name: some for name, some in changed.items() if some}
 
-    def _unprove(self, days: Days) -> None:
+    def _invalidate(self, days: Days) -> None:
         """The proofs of these days rest on a listing that no longer stands."""
 
-        def take_back(connection: Connection) -> None:
+        def change(connection: Connection) -> None:
             for name, some in days.items():
-                unprove(connection, name, self._resolution, some)
+                invalidate(connection, self._dataset, name, some)
 
-        self._warehouse.write(take_back, days)
+        self._warehouse.write(change, days)
         self._fail_days(days, "the exchange's listing of the instrument changed meanwhile")
 
     def _plan(self, days: Days) -> Iterator[tuple[Block, ChartRequest]]:
@@ -172,9 +173,7 @@ class CandlesBackfill(Backfill):
                     )
         return ((block, request) for block in planned for request in block.requests)
 
-    async def _fetch(
-        self, plan: Iterator[tuple[Block, ChartRequest]], writer: Writer[FetchedDay]
-    ) -> None:
+    async def _fetch(self, plan: Iterator[tuple[Block, ChartRequest]], writer: Writer) -> None:
         """Take one request after the other from the plan that all workers share; whoever brings
         the last answer of a block sees to what can be believed of it."""
         for block, request in plan:
@@ -227,10 +226,12 @@ class CandlesBackfill(Backfill):
 
     async def _said_twice(self, day: FetchedDay) -> FetchedDay | None:
         """What two answers say alike of a day; where there are no two, the day has failed."""
-        name = day.instrument_name
+        name = day.series
         window = wanted(self._instruments[name], self._resolution, day.day)
         assert window is not None, "a day that says something of candles has some"
-        page = Page(window, day.expected, day.unclosed, day.candles, Candles.none(), day.as_of)
+        assert day.expected is not None, "candles are counted on their grid"
+        came = Candles.of(day.rows)
+        page = Page(window, day.expected, day.unclosed, came, Candles.none(), day.as_of)
         request = ChartRequest(self._instruments[name], self._resolution, window)
         fetcher = self._fetcher(name)
         pieces = await fetcher.agreed(request, [Claim(page)])
@@ -244,7 +245,7 @@ class CandlesBackfill(Backfill):
                     self._stop(name, piece.error)
                 self._fail_days({name: [day.day]}, reason_of(piece.error))
                 return None
-        again = fetched_day(name, self._resolution, day.day, joined(pages_of(pieces)))
+        again = fetched_day(name, day.day, joined(pages_of(pieces)))
         return replace(again, is_confirmed=True)
 
     def _count(self, request: ChartRequest, sent: int) -> None:

@@ -1,13 +1,13 @@
-"""Candles as they were known at a moment: what to read them from."""
+"""Candles as they were known at a moment: the table or macro to read them from."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from deribit_pipeline.warehouse.place import Connection
 
-# Whether a snapshot of a lake holds of an instrument all that was told until a moment, and nothing
-# else. Its time does not say so: that is when its transaction began, and days are written a little
-# after they were told.
+# Whether a snapshot of a lake holds exactly what was published of an instrument until a moment. Its
+# timestamp cannot tell: it is when the transaction began, and days are written shortly after they
+# are published.
 _IS_THE_SAME = """
     select (
         select (count(*), count(*) filter (arrived_at <= $as_of))
@@ -27,14 +27,14 @@ _IS_THE_SAME = """
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What to select candles from, with its parameters; everything, unless said otherwise."""
+    """What to select candles from, with its parameters; everything by default."""
 
     source: str = "candles"
     parameters: dict[str, object] = field(default_factory=dict)
 
     @property
     def is_everything(self) -> bool:
-        """Whether it is all that is held today."""
+        """Whether it is everything that is held today."""
         return not self.parameters
 
 
@@ -46,8 +46,8 @@ def known_at(
 ) -> Known:
     """The candles of an instrument as they were known at a moment of the exchange's clock.
 
-    They are made of arrivals and revisions; or read from the `snapshot` of a lake that is as old
-    where that says the same, which is ten times faster.
+    They are computed from arrivals and revisions; or read from the `snapshot` of a lake of that age
+    where it holds the same rows, which is ten times faster.
     """
     if snapshot is not None:
         [(is_the_same,)] = connection.execute(

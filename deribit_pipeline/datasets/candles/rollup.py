@@ -1,4 +1,4 @@
-"""Candles rolled up to longer ones, inside the database."""
+"""Candles aggregated to longer ones, inside the database."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,13 +17,13 @@ ROLLED = """
     arg_max(close, candles.opened_at) as close, fsum(volume_base) as volume_base,
     fsum(volume_quote) as volume_quote, count(*) as held
 """
-"""One longer candle of a group of `candles`, and of how many it is made. That it is the exchange's
-own is assumption:candles-sums."""
+"""Aggregates a group of `candles` to a longer one, with the number of its parts. That it equals the
+exchange's own is assumption:candles-sums."""
 
 
 def origin_of(resolution: Resolution) -> datetime:
-    """From when candles are counted: Monday 1970-01-05, those of 1D from 08:00 UTC, when they
-    open; those of 180, 360 and 720 from 00:00, of which see `Resolution.anchor`."""
+    """The instant from which candles are counted: Monday 1970-01-05, for 1D at 08:00 UTC, when they
+    open; for 180, 360 and 720 at 00:00, see `Resolution.anchor`."""
     return _MONDAY + (resolution.anchor or timedelta(0))
 
 
@@ -35,11 +35,11 @@ def rolled_up(
     length: timedelta,
     origin: datetime | None = None,
 ) -> tuple[Candles, NDArray[np.int64]]:
-    """The candles held that open in the window, as longer candles of `length`, in the order of
-    time; and of how many each is made, shape (n,).
+    """The held candles that open in the window, aggregated to candles of `length`, sorted by time;
+    and the number of parts of each, shape (n,).
 
-    A longer candle holds those that open in it. Lengths are counted from `origin`: if none is
-    given, from that of the resolution.
+    A candle belongs to the longer one in which it opens. Lengths are counted from `origin`, by
+    default that of the resolution.
     """
     rows = connection.execute(
         f"""

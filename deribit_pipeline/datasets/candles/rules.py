@@ -1,9 +1,11 @@
-"""What must hold of the candles of a resolution: each rule a query for the rows that break it.
+"""What must hold of the candles of a resolution, besides what must of every dataset.
 
-A query names its parameters: `$resolution`, `$minutes` (how long a candle lasts), `$anchor`
-(minutes after midnight UTC at which a candle opens, null where it is not known), `$series`
-(those that are kept up to date) and `$today` (the day in UTC).
+A query names its parameters: `$resolution`, `$minutes` (how long a candle lasts) and `$anchor`
+(minutes after midnight UTC at which a candle opens, null where it is not known).
 """
+
+from dataclasses import replace
+from datetime import timedelta
 
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.rule import Rule
@@ -16,49 +18,8 @@ more in quote currency, which is 5e-4 of a trade for ten cents."""
 BASE_ROUNDING, QUOTE_ROUNDING = 1e-8, 1e-4
 """How far, for each minute that is summed, volumes of two resolutions may differ: both round."""
 
-_NAMED = 24  # opening times in a row
+_MINUTE = timedelta(minutes=1)
 
-
-_SETTLED = Rule(
-    name="past_days_are_settled",
-    description="No day is open that was over when the exchange was last heard of.",
-    severity="ERROR",
-    because="the exchange has its candles, and nobody here asked again: `deribit-pipeline repair`",
-    query="""
-select instrument_name, day, state, expected, received, fetched_at
-from candle_days
-where resolution = $resolution
-  and state = 'open'
-  and day + interval 1 day + to_minutes(coalesce(cast($anchor as bigint), $minutes)) <= (
-      select timezone('UTC', max(fetched_at)) from candle_days
-  )
-order by all""",
-)
-
-_GAPS = Rule(
-    name="has_no_gaps",
-    description="No closed candle is missing.",
-    severity="WARN",
-    because="it was asked for again in other windows, and the exchange lacks it",
-    query=f"""
-with named as (
-    select instrument_name, cast(timezone('UTC', opened_at) as date) as day,
-           list(strftime(timezone('UTC', opened_at), '%H:%M') order by opened_at) as times,
-           min(confirmed) as confirmed, max(confirmed_at) as confirmed_at
-    from candle_gaps
-    where resolution = $resolution
-    group by all
-)
-select instrument_name, day, state, missing,
-       concat(array_to_string(times[:{_NAMED}], ' '), if(len(times) > {_NAMED}, ' …', ''))
-           as opening_times,
-       confirmed, confirmed_at
-from candle_days
-left join named using (instrument_name, day)
-where resolution = $resolution
-  and missing > 0
-order by instrument_name, day""",
-)
 
 # Days are sieved first, by a bit for each minute of theirs that has a candle: a group for each
 # candle would take several times as long, and memory for all of them.
@@ -137,30 +98,6 @@ where resolution = $resolution
 order by instrument_name, opened_at""",
 )
 
-_FRESH = Rule(
-    name="is_fresh",
-    description="Of each instrument that is kept up to date, the newest complete day is the day "
-    "before yesterday's or newer. A day on which it is no longer listed counts as complete.",
-    severity="WARN",
-    because="the exchange may have been away, and history may be all that was wanted",
-    query="""
-with kept as (
-    select unnest(cast($series as varchar[])) as instrument_name
-), newest as (
-    select instrument_name, max(day) as day
-    from candle_days
-    where resolution = $resolution
-      and state in ('complete', 'not_listed')
-    group by all
-)
-select instrument_name, day as newest_complete_day, $today - day as days_ago
-from kept
-left join newest using (instrument_name)
-where (day is null or day < $today - 2)
-  and exists (from candle_days where resolution = $resolution)
-order by instrument_name""",
-)
-
 # Whether the exchange counts minutes without a trade in, which repeat the last close, nobody has
 # shown: a price may be that of all minutes or that of those with a trade.
 _MINUTES = Rule(
@@ -170,7 +107,6 @@ _MINUTES = Rule(
     "a minute, since the exchange rounds both.",
     severity="WARN",
     because="both are what the exchange told, at different times",
-    resolutions=(Resolution.HOUR_1, Resolution.DAY_1),
     query=f"""
 with summed as (
     select instrument_name, (epoch_ms(opened_at) // 60000 - $anchor) // $minutes as number,
@@ -212,36 +148,18 @@ where differences <> ''
 order by instrument_name, opened_at""",
 )
 
-_FAILED = Rule(
-    name="no_day_has_failed",
-    description="Every day that was requested is proved, or could be when it was last requested.",
-    severity="WARN",
-    because="the exchange may have been away or wrong: `deribit-pipeline repair` requests it again",
-    query="""
-select series, day, reason, failed_at, run_id
-from failed_days
-where dataset = $dataset
-  and not exists (
-      from candle_days
-      where instrument_name = series and candle_days.day = failed_days.day
-        and resolution = $resolution and state in ('complete', 'not_listed')
-  )
-order by all""",
-    table="failed_days",
-)
+_COMPARED_WITH_MINUTES = (Resolution.HOUR_1, Resolution.DAY_1)
 
-_VERDICTS = Rule(
-    name="has_no_verdicts",
-    description="No day has a verdict, such as that its candles disagree with coarser ones.",
-    severity="WARN",
-    because="the exchange returned it so more than once",
-    query="""
-select instrument_name, day, verdict, cross_check, fetched_at
-from candle_days
-where resolution = $resolution
-  and (verdict <> '' or cross_check = 'disagrees')
-order by instrument_name, day""",
-    table="failed_days",
-)
 
-RULES = (_SETTLED, _GAPS, _GRID, _PRICES, _VOLUMES, _FRESH, _MINUTES, _FAILED, _VERDICTS)
+def rules_of(resolution: Resolution) -> tuple[Rule, ...]:
+    """The rules of candles of a resolution, with its parameters."""
+    rules = [_GRID, _PRICES, _VOLUMES]
+    if resolution in _COMPARED_WITH_MINUTES:
+        rules.append(_MINUTES)
+    anchor = resolution.anchor
+    given = (
+        ("resolution", resolution.value),
+        ("minutes", resolution.duration // _MINUTE),
+        ("anchor", None if anchor is None else anchor // _MINUTE),
+    )
+    return tuple(replace(rule, given=given) for rule in rules)

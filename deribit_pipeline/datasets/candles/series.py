@@ -1,16 +1,21 @@
-"""Candles of any resolution over a window: as the exchange told them, or made of minutes."""
+"""Candles of any resolution over a window: the exchange's own, or made of minutes."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from deribit_pipeline.datasets.candles import CANDLES, reads
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.known import EVERYTHING, Known
 from deribit_pipeline.datasets.candles.reads import SERIES, VALUES, series_parameters
 from deribit_pipeline.datasets.candles.rollup import ROLLED
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow
-from deribit_pipeline.engine.selected_series import Excerpt, days_of, lacking
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.engine.selected_series import (
+    SelectedRows,
+    days_of,
+    incomplete_days,
+)
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse.place import Connection
 
@@ -18,7 +23,7 @@ _MINUTE = Resolution.MINUTE_1
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _DAY = "cast(timezone('UTC', opened_at) as date)"
 
-_AS_TOLD = f"""
+_OWN = f"""
     select opened_at, {VALUES} from (from {{source}}) as candles
     where {SERIES} and opened_at >= $start and opened_at < $end
 """
@@ -46,22 +51,22 @@ def candles(
     resolution: Resolution,
     window: TimeWindow,
     known: Known = EVERYTHING,
-) -> Excerpt:
-    """The candles that open in the window, for each UTC day that they open on: as the exchange
-    told them where these are complete, else made of its one-minute candles where those are.
+) -> SelectedRows:
+    """The candles that open in the window. On each UTC day they are the exchange's own where these
+    are complete, else made of its one-minute candles where those are complete.
 
-    Of a day on which neither are complete, the candles that are held; where none ever were, those
-    of which every minute is held. Candles of 1D open at 08:00; those of 180, 360 and 720 minutes
-    as held ones do, else counted from 00:00 UTC. Made of minutes, a candle counts those without a
-    trade in, which repeat the last close.
+    Of a day on which neither are complete: the candles that are held; where none were ever
+    requested, those whose every minute is held. Candles of 1D open at 08:00; those of 180, 360 and
+    720 minutes where held ones do, else counted from 00:00 UTC. A candle made of minutes includes
+    minutes without a trade, which repeat the last close.
 
-    Where not everything is `known` that is held today, a candle is made only of all its minutes.
+    Where `known` is less than what is held today, a candle is made only of all its minutes.
     """
     days = days_of(window)
-    told = _proofs(connection, instrument_name, resolution, days)
+    own = _proofs(connection, instrument_name, resolution, days)
     minutes: dict[date, Proof] = {}
     anchor = timedelta(0)
-    if resolution is not _MINUTE and not all(_is_settled(told, day) for day in days):
+    if resolution is not _MINUTE and not all(_is_settled(own, day) for day in days):
         anchor = _anchor(connection, instrument_name, resolution)
         minutes = _proofs(connection, instrument_name, _MINUTE, [*days, days[-1] + ONE_DAY])
     made_of = {day: (day, day + ONE_DAY) if anchor else (day,) for day in days}
@@ -69,33 +74,33 @@ def candles(
     rolled_up = [
         day
         for day in days
-        if not _is_settled(told, day)
-        and (day in proved or (day not in told and any(each in minutes for each in made_of[day])))
+        if not _is_settled(own, day)
+        and (day in proved or (day not in own and any(each in minutes for each in made_of[day])))
     ]
-    as_told = [day for day in days if day not in rolled_up]
-    standing = {day: told.get(day) for day in as_told} | {
+    as_published = [day for day in days if day not in rolled_up]
+    standing = {day: own.get(day) for day in as_published} | {
         day: min((minutes.get(each) for each in made_of[day]), key=_settles) for day in rolled_up
     }
     used = {each: minutes[each] for day in rolled_up for each in made_of[day] if each in minutes}
-    query, parameters = _AS_TOLD, series_parameters(instrument_name, resolution) | known.parameters
+    query, parameters = _OWN, series_parameters(instrument_name, resolution) | known.parameters
     if rolled_up:
-        query = f"{_AS_TOLD} and {_DAY} in (select unnest($as_told)) union all {_MADE_OF_MINUTES}"
+        query = f"{_OWN} and {_DAY} in (select unnest($as_published)) union all {_MADE_OF_MINUTES}"
         parameters |= {
-            "as_told": as_told,
+            "as_published": as_published,
             "rolled_up": rolled_up,
             "proved": proved if known.is_everything else [],
             "minutes": resolution.duration // timedelta(minutes=1),
             "origin": _EPOCH + anchor,
         }
-    return Excerpt(
+    return SelectedRows(
         CANDLES[resolution],
         instrument_name,
         query.format(source=known.source),
         parameters | {"start": window.start, "end": window.end},
         "opened_at",
         "opened_at",
-        [*(told[day] for day in as_told if day in told), *used.values()],
-        lacking({day: standing[day] for day in days}),
+        [*(own[day] for day in as_published if day in own), *used.values()],
+        incomplete_days({day: standing[day] for day in days}),
         rolled_up,
     )
 
@@ -103,12 +108,12 @@ def candles(
 def newest_complete_day(
     connection: Connection, instrument_name: str, resolution: Resolution
 ) -> date | None:
-    """The newest day whose candles are complete, or whose minutes are; None where there is none."""
+    """The newest day with complete candles, or with complete minutes; None without one."""
     return max(
         (
             proof.day
             for each in (resolution, _MINUTE)
-            for proof in reads.proofs(connection, (instrument_name,), each)
+            for proof in proofs_of(connection, CANDLES[each], (instrument_name,))
             if proof.state is DayState.COMPLETE
         ),
         default=None,
@@ -118,7 +123,7 @@ def newest_complete_day(
 def _proofs(
     connection: Connection, instrument_name: str, resolution: Resolution, days: Sequence[date]
 ) -> dict[date, Proof]:
-    found = reads.proofs(connection, (instrument_name,), resolution, days[0], days[-1])
+    found = proofs_of(connection, CANDLES[resolution], (instrument_name,), days[0], days[-1])
     return {proof.day: proof for proof in found}
 
 

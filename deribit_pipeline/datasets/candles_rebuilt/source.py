@@ -7,9 +7,9 @@ from datetime import date
 from deribit_pipeline.datasets.candles_rebuilt import former_trades
 from deribit_pipeline.datasets.candles_rebuilt import made as rebuilt
 from deribit_pipeline.datasets.trades import TRADES
-from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
-from deribit_pipeline.domain.rows import FetchedRows, count_of, some_of
-from deribit_pipeline.engine import row_reads as datasets
+from deribit_pipeline.domain.proofs import CrossCheck, DayState, FetchedDay, Proof
+from deribit_pipeline.domain.rows import count_of, some_of
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import IncompleteTrades
 from deribit_pipeline.exchange.session import Exchange
@@ -22,7 +22,7 @@ class RebuiltCandles:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """See Source. Days whose trades are not complete have failed, with IncompleteTrades."""
         for day in days:
             yield await asyncio.to_thread(_made, warehouse, series, day)
@@ -32,23 +32,25 @@ class RebuiltCandles:
         return 0
 
 
-def _made(warehouse: Warehouse, name: str, day: date) -> FetchedRows | FailedDays:
+def _made(warehouse: Warehouse, name: str, day: date) -> FetchedDay | FailedDays:
     with warehouse.reading() as connection:
-        proofs = datasets.proofs(connection, [TRADES.name], [name], day, day)
+        proofs = proofs_of(connection, TRADES, [name], day, day)
         proof = proofs[0] if proofs else None
         if proof is None or not proof.is_settled:
             return FailedDays([day], _incomplete(name, day, proof))
         made = rebuilt.made_candles(connection, name, day)
         if proof.state is DayState.NOT_LISTED:
             nothing = some_of(made, slice(0, 0))
-            return FetchedRows(name, day, nothing, proof.fetched_at, is_listed=False)
+            return FetchedDay(
+                name, day, nothing, proof.fetched_at, nothing["opened_at"], is_listed=False
+            )
         # Minutes before the first trade that is known are expected too, unless none came before
         # it: they repeat a close that is not held here.
         is_first = former_trades.is_first(connection, name, day)
         expected = made["opened_at"] if is_first else rebuilt.minutes(connection, name, day)
         compared = rebuilt.comparison(connection, name, day)
         as_of = former_trades.known_at(connection, name, day)
-    return FetchedRows(
+    return FetchedDay(
         name,
         day,
         made,
@@ -77,10 +79,10 @@ def _verdict(compared: rebuilt.Comparison) -> str:
     )
 
 
-def _incomplete(name: str, day: date, proof: DatasetProof | None) -> IncompleteTrades:
+def _incomplete(name: str, day: date, proof: Proof | None) -> IncompleteTrades:
     state = f"are {proof.state}" if proof else "were never asked for"
     return IncompleteTrades(
-        f"its trades {state}: `deribit-pipeline backfill --dataset {TRADES.name}` first",
+        f"its trades {state}: `deribit-pipeline backfill` them first",
         method="candles of trades",
         params={"instrument_name": name, "day": day},
     )

@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from deribit_pipeline.domain.malformed import Malformed
-from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of, differences, some_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import Columns, count_of, differences, some_of
 from deribit_pipeline.domain.windows import from_ms, moment64
 from deribit_pipeline.engine.settling import SETTLING, is_settled
 
@@ -98,7 +99,7 @@ def are_alike(one: DeliveryPrices, other: DeliveryPrices, since: date) -> bool:
     return count_of(ours) == count_of(theirs) and not differences(ours, theirs).any()
 
 
-def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedRows:
+def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedDay:
     """A day of an index, which has one price since the day of the oldest that the exchange has.
 
     The running day's is expected, and missing only once the day is over: it may be the first.
@@ -108,7 +109,7 @@ def price_of_day(prices: DeliveryPrices, series: str, day: date) -> FetchedRows:
     row = some_of(prices.rows, days == this)
     is_past = is_settled(day, prices.as_of)
     is_listed = not is_past or bool((days <= this).any())
-    return FetchedRows(
+    return FetchedDay(
         series,
         day,
         row,

@@ -23,7 +23,8 @@ from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES
 from deribit_pipeline.datasets.settlements.delivered import settled_at
 from deribit_pipeline.datasets.settlements.deliveries import delivery_checked
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
-from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of, joined_rows
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import Columns, count_of, joined_rows
 from deribit_pipeline.engine.repeated_requests import agreed, expectations, insisted, once
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
@@ -49,7 +50,7 @@ class DeliveryPricesSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """All days follow from the same answers, or have failed."""
         counts = cycle((self.count, self._fewer(1), self._fewer(2)))
 

@@ -3,10 +3,10 @@ that name them."""
 
 from datetime import date
 
-from deribit_pipeline.datasets.candles.reads import has_table
 from deribit_pipeline.datasets.delivery_prices.table import TABLE as DELIVERY_PRICES
 from deribit_pipeline.datasets.settlements.table import TABLE as SETTLEMENTS
 from deribit_pipeline.domain.specification import INDEX_OF
+from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.place import Connection
 
 

@@ -12,8 +12,8 @@ from datetime import timedelta
 import numpy as np
 
 from deribit_pipeline.datasets.registry import index_of
-from deribit_pipeline.domain.proofs import CrossCheck
-from deribit_pipeline.domain.rows import FetchedRows, some_of
+from deribit_pipeline.domain.proofs import CrossCheck, FetchedDay
+from deribit_pipeline.domain.rows import some_of
 from deribit_pipeline.domain.windows import day_window, moment64
 
 AT_DELIVERY = ("delivery", "exercise")
@@ -26,7 +26,7 @@ it was 0.001, and another index is further away."""
 _AVERAGED = timedelta(hours=7, minutes=30), timedelta(hours=8)
 
 
-def settlements_checked(fetched: FetchedRows, delivered: Mapping[str, float]) -> FetchedRows:
+def settlements_checked(fetched: FetchedDay, delivered: Mapping[str, float]) -> FetchedDay:
     """A day of settlements against the delivery prices of its indexes, by name."""
     if not delivered:
         return fetched
@@ -42,7 +42,7 @@ def settlements_checked(fetched: FetchedRows, delivered: Mapping[str, float]) ->
     return _checked(fetched, compared, wrong)
 
 
-def delivery_checked(fetched: FetchedRows, settled: Sequence[float]) -> FetchedRows:
+def delivery_checked(fetched: FetchedDay, settled: Sequence[float]) -> FetchedDay:
     """A day's delivery price against those that settlements of what expired name."""
     prices = fetched.rows["delivery_price"].tolist()
     wrong = [
@@ -54,7 +54,7 @@ def delivery_checked(fetched: FetchedRows, settled: Sequence[float]) -> FetchedR
     return _checked(fetched, len(prices) and len(settled), wrong)
 
 
-def index_checked(fetched: FetchedRows, delivered: float | None) -> FetchedRows:
+def index_checked(fetched: FetchedDay, delivered: float | None) -> FetchedDay:
     """A day of an index against its delivery price, which is its average before 08:00."""
     start, end = (moment64(day_window(fetched.day).start + after) for after in _AVERAGED)
     moments = fetched.rows["priced_at"]
@@ -74,7 +74,7 @@ def _is_near(price: float, least: float, most: float) -> bool:
     return least * (1 - NEAR) <= price <= most * (1 + NEAR)
 
 
-def _checked(fetched: FetchedRows, compared: int, wrong: Sequence[str]) -> FetchedRows:
+def _checked(fetched: FetchedDay, compared: int, wrong: Sequence[str]) -> FetchedDay:
     if not compared:
         return fetched
     if not wrong:

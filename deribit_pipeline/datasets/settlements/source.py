@@ -33,7 +33,8 @@ from deribit_pipeline.datasets.settlements.wire import (
     SettlementsPage,
 )
 from deribit_pipeline.domain.malformed import malformed_of
-from deribit_pipeline.domain.rows import Columns, FetchedRows, count_of, joined_rows, some_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import day_window, days_between, moment64, spans_of
 from deribit_pipeline.engine.following import Progress, in_order, with_page
 from deribit_pipeline.engine.repeated_requests import expectations, insisted, once
@@ -76,7 +77,7 @@ class SettlementsSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """The newest days first.
 
         A day of which no answer can be believed fails, and those before it are asked for anew.
@@ -92,7 +93,7 @@ class SettlementsSource:
                     async for fetched in pages.back_over(tuple(unbrought)):
                         unbrought.pop()
                         failed = 0
-                        if isinstance(fetched, FetchedRows):
+                        if isinstance(fetched, FetchedDay):
                             of_day = delivered.get(fetched.day, {})
                             fetched = settlements_checked(fetched, of_day)
                         yield fetched
@@ -128,7 +129,7 @@ class _Pages:
         """Of www, which alone has settlements."""
         return self.exchange.client
 
-    async def back_over(self, days: Sequence[date]) -> AsyncIterator[FetchedRows | FailedDays]:
+    async def back_over(self, days: Sequence[date]) -> AsyncIterator[FetchedDay | FailedDays]:
         """Every day of an unbroken span, the last one first; those with a settlement that cannot
         be read have failed."""
         until = moment64(day_window(days[-1]).end)
@@ -149,7 +150,7 @@ class _Pages:
                 params = {"currency": self.currency}
                 yield FailedDays([day], DeribitBadPayload(why, method=BY_CURRENCY, params=params))
             else:
-                yield FetchedRows(
+                yield FetchedDay(
                     self.currency,
                     day,
                     in_order(SETTLEMENTS, some_of(rows, ~is_older & ~is_later)),

@@ -107,7 +107,7 @@ class Witness:
             try:
                 rows, left = await self._again(cut, batch)
                 if len(left):
-                    raise refused_error(Refused(left, NOT_SHARED))
+                    raise self._hosts.unproved(refused_error(Refused(left, NOT_SHARED)).reason)
             except DeribitBadPayload as error:
                 return Witnessed(replace(cut, error=error))
             cut = replace(cut, rows=rows)

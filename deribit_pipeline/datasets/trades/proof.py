@@ -17,7 +17,7 @@ from deribit_pipeline.datasets.trades.values import MARGIN as MARGIN
 from deribit_pipeline.datasets.trades.values import are_in_order
 from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_rows, some_of
 from deribit_pipeline.domain.windows import ONE_DAY
-from deribit_pipeline.errors import DeribitBadPayload, DeribitError
+from deribit_pipeline.errors import DeribitError
 
 NO_TRADES: Columns = {
     "trade_seq": np.empty(0, np.int64),
@@ -102,6 +102,14 @@ class Chunk:
         )
 
 
+class UnprovedTrades(ValueError):
+    """Responses do not prove a day's trades; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CutDay:
     """All that came of a day. `holes` are the numbers that lack and could be of this day."""
@@ -110,7 +118,7 @@ class CutDay:
     rows: Columns
     holes: Numbers
     as_of: datetime
-    error: DeribitError | None = None
+    error: DeribitError | UnprovedTrades | None = None
 
 
 def within(rows: Columns, wanted: range) -> Columns:
@@ -161,11 +169,11 @@ class DayCutter:
         self._first = first
         self._last: tuple[int, date] | None = (0, days[0]) if first == 1 else None
         self._head = self._tail = np.empty(0, "datetime64[ms]")
-        self._error: DeribitError | None = None
+        self._error: DeribitError | UnprovedTrades | None = None
         self._refused: list[Refused] = []
         self._parts: dict[date, list[Columns]] = defaultdict(list)
         self._holes: dict[date, list[Numbers]] = defaultdict(list)
-        self._errors: dict[date, DeribitError] = {}
+        self._errors: dict[date, DeribitError | UnprovedTrades] = {}
         self._as_of: dict[date, datetime] = {}
 
     @property
@@ -260,7 +268,9 @@ class DayCutter:
     def _note_time(self, day: date, as_of: datetime) -> None:
         self._as_of[day] = min(self._as_of.get(day, as_of), as_of)
 
-    def _cut(self, day: date, as_of: datetime, error: DeribitError | None = None) -> CutDay:
+    def _cut(
+        self, day: date, as_of: datetime, error: DeribitError | UnprovedTrades | None = None
+    ) -> CutDay:
         parts, holes = self._parts.pop(day, None), self._holes.pop(day, None)
         return CutDay(
             day,
@@ -271,24 +281,20 @@ class DayCutter:
         )
 
 
-def _out_of_order(number: int, day: np.datetime64) -> DeribitBadPayload:
-    return _error(f"a trade of {day} has a number from after it: {number}")
+def _out_of_order(number: int, day: np.datetime64) -> UnprovedTrades:
+    return UnprovedTrades(f"a trade of {day} has a number from after it: {number}")
 
 
-def refused_error(refused: Refused) -> DeribitBadPayload:
+def refused_error(refused: Refused) -> UnprovedTrades:
     """Why the day of refused trades is not proved."""
     first, count = refused.numbers[0], len(refused.numbers)
     more = f" and {count - 1:,} more" if count > 1 else ""
     when = f" of {refused.traded_at}Z" if refused.traded_at is not None else ""
-    return _error(f"trade {first}{more}{when}: {refused.reason}")
+    return UnprovedTrades(f"trade {first}{more}{when}: {refused.reason}")
 
 
 def _timed(rows: Columns) -> Columns:
     return {"numbers": rows["trade_seq"], "times": rows["traded_at"]}
-
-
-def _error(reason: str) -> DeribitBadPayload:
-    return DeribitBadPayload(reason, method="trades by their numbers", params={})
 
 
 def midnight(day: date) -> np.datetime64:

@@ -14,10 +14,18 @@ from deribit_pipeline.datasets.trades.chunks import TradeChunks
 from deribit_pipeline.datasets.trades.hosts import TradeHosts
 from deribit_pipeline.datasets.trades.hourly_candles import Witness, Witnessed, chart_requests
 from deribit_pipeline.datasets.trades.plan import Span, planned
-from deribit_pipeline.datasets.trades.proof import MARGIN, NO_TRADES, Chunk, CutDay, DayCutter
+from deribit_pipeline.datasets.trades.proof import (
+    MARGIN,
+    NO_TRADES,
+    Chunk,
+    CutDay,
+    DayCutter,
+    UnprovedTrades,
+)
 from deribit_pipeline.datasets.trades.proof import chunks as pieces_of
 from deribit_pipeline.domain.instrument import Instrument
-from deribit_pipeline.domain.rows import FetchedRows, count_of
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
@@ -42,7 +50,7 @@ class TradesSource:
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedRows | FailedDays]:
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """See Source."""
         hosts = TradeHosts(exchange, series)
         found, _ = await listings(exchange, warehouse, [series])
@@ -51,7 +59,9 @@ class TradesSource:
             instrument = await agreed_listing(exchange, warehouse, series)
         listed = _listed(instrument, days)
         for day in sorted(set(days) - set(listed)):
-            yield FetchedRows(series, day, NO_TRADES, hosts.now, is_listed=False)
+            yield FetchedDay(
+                series, day, NO_TRADES, hosts.now, NO_TRADES["trade_seq"], is_listed=False
+            )
         is_combo = instrument.kind.endswith("combo")
         chunks = TradeChunks(hosts, is_combo=is_combo, each_twice=exchange.each_twice)
         client = (exchange.history if instrument.is_archived else None) or exchange.client
@@ -65,7 +75,7 @@ class TradesSource:
             witness = Witness(client, hosts, chunks, instrument, span)
             async with aclosing(_cut(chunks, span)) as cut_days:
                 async for cut in cut_days:
-                    yield _fetched(series, span, await witness.beside(cut))
+                    yield _fetched(hosts, series, span, await witness.beside(cut))
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """How many requests the days take, at least: nobody knows before how many trades there
@@ -162,14 +172,18 @@ async def _fetched_ahead(chunks: TradeChunks, numbers: range) -> AsyncGenerator[
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-def _fetched(series: str, span: Span, witnessed: Witnessed) -> FetchedRows | FailedDays:
-    cut = witnessed.cut
-    if cut.error is not None:
-        return FailedDays([cut.day], cut.error)
+def _fetched(
+    hosts: TradeHosts, series: str, span: Span, witnessed: Witnessed
+) -> FetchedDay | FailedDays:
+    cut, error = witnessed.cut, witnessed.cut.error
+    if isinstance(error, UnprovedTrades):
+        error = hosts.unproved(error.reason)
+    if error is not None:
+        return FailedDays([cut.day], error)
     numbers = cut.rows["trade_seq"]
     expected = np.union1d(numbers, cut.holes) if len(cut.holes) else numbers
     is_over = day_window(cut.day).end <= span.known_until
-    return FetchedRows(
+    return FetchedDay(
         series,
         cut.day,
         cut.rows,

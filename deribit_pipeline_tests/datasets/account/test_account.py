@@ -17,9 +17,10 @@ from deribit_pipeline.datasets.account.source import (
     AccountSource,
     ask_trades,
 )
-from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import FetchedRows, count_of, prove_rows
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.sandbox.exchange import TOKEN_LIFE, SandboxExchange
 from deribit_pipeline.sandbox.market import DAY, MINUTE
@@ -64,7 +65,7 @@ def test_every_row_of_every_day_comes(owner: Owner, source: AccountSource) -> No
         assert sorted(told_in(days)) == sorted(lived)
         assert bool(lived) == (currency != "USDT")
         for day in days:
-            proof = prove_rows(source.dataset, day).proof
+            proof = prove(source.dataset, day).proof
             assert proof.state is DayState.COMPLETE
             assert proof.expected == proof.received == count_of(day.rows)
 
@@ -142,7 +143,7 @@ def test_one_odd_day_does_not_fail_its_month(owner: Owner) -> None:
     (failed,) = [piece for piece in pieces if isinstance(piece, FailedDays)]
     assert failed.days == [date(2024, 3, 3)]
     assert "the row of 2024-03-03T08:00:00.412Z is malformed: it came twice" in str(failed.error)
-    days = [piece.day for piece in pieces if isinstance(piece, FetchedRows)]
+    days = [piece.day for piece in pieces if isinstance(piece, FetchedDay)]
     assert len(days) == len(list(days_between(date(2024, 2, 28), date(2024, 3, 5)))) - 1
 
 
@@ -225,7 +226,7 @@ def test_recent_trades_are_told_though_history_lacks_them(owner: Owner) -> None:
     lived = owner.lived(USER_TRADES_SOURCE, LAST, TODAY)
     assert sorted(told_in([yesterday, today])) == sorted(lived)
     assert (yesterday.is_over, today.is_over) == (True, False)
-    assert prove_rows(USER_TRADES, today).proof.state is DayState.OPEN
+    assert prove(USER_TRADES, today).proof.state is DayState.OPEN
 
 
 def test_a_day_is_open_until_history_has_its_trades(owner: Owner, clock: Clock) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from deribit_pipeline.connectivity import probes
 from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
 from deribit_pipeline.datasets.account.source import (
@@ -17,12 +18,11 @@ from deribit_pipeline.datasets.account.source import (
     USER_TRADES_SOURCE,
     AccountSource,
 )
-from deribit_pipeline.engine.connectivity import probes
 from deribit_pipeline.engine.reach import within_reach
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitRejected
 from deribit_pipeline.exchange.auth import Token
-from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, TOKEN_LIFE, SandboxExchange
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings

@@ -14,10 +14,10 @@ from deribit_pipeline.datasets.account.source import (
     USER_TRADES_SOURCE,
     AccountSource,
 )
-from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.proofs import Provenance
 from deribit_pipeline.domain.rows import count_of
-from deribit_pipeline.engine.books import RowBook
+from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.settings import Settings
@@ -37,10 +37,10 @@ def owner(settings: Settings, sandbox: SandboxExchange) -> Iterator[Owner]:
 
 def kept(owner: Owner, warehouse: Warehouse, source: AccountSource, *days: date) -> list[str]:
     """Fetch and write days in BTC; the states of their proofs."""
-    book = RowBook(source.dataset, lambda run_id: Provenance(Environment.SANDBOX, "here", run_id))
+    book = DayWriter(source.dataset, lambda run_id: Provenance(Environment.SANDBOX, "here", run_id))
     with warehouse.writing() as connection:
         written = book.write(connection, "a run", "BTC", owner.days(source, *days))
-    assert written.doubted == []
+    assert written.unconfirmed == []
     return [proof.state.value for proof in written.proofs]
 
 

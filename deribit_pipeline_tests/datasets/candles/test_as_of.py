@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.datasets.candles.days import FetchedDay
 from deribit_pipeline.datasets.candles.known import known_at
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import some_of
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
@@ -29,7 +31,7 @@ COLUMNS = "opened_at, open, high, low, close, volume_base, volume_quote"
 def warehouse(location: Location, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Warehouse:
     """The warehouse that the environment names."""
     name_warehouse(monkeypatch, location, tmp_path)
-    return Warehouse(location, Environment.SANDBOX)
+    return warehouse_at(location, Environment.SANDBOX)
 
 
 def now() -> datetime:
@@ -39,7 +41,7 @@ def now() -> datetime:
 def told_now(number: int, price: float = 1 / 3, lacking: int = 0) -> FetchedDay:
     """A day that the exchange, whose clock is right, tells at this moment."""
     told = day(number, price=price)
-    return replace(told, as_of=now(), candles=told.candles[lacking:])
+    return replace(told, as_of=now(), rows=some_of(told.rows, slice(lacking, None)))
 
 
 def history(warehouse: Warehouse) -> list[datetime]:
@@ -114,7 +116,7 @@ def test_a_candle_is_made_of_minutes_only_where_all_were_known(warehouse: Wareho
 
 @pytest.fixture
 def on_a_lake(lake: Lake) -> Warehouse:
-    warehouse = Warehouse(lake, Environment.SANDBOX)
+    warehouse = warehouse_at(lake, Environment.SANDBOX)
     with warehouse.writing():
         pass
     return warehouse

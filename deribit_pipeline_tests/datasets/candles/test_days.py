@@ -9,18 +9,17 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.candles.days import (
-    FetchedDay,
-    content_hash,
-    contradictions,
-    prove,
-    unlisted_day,
-)
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.candles.days import unlisted_day
+from deribit_pipeline.datasets.candles.proof import content_hash
 from deribit_pipeline.domain.candles import Candles, Resolution
-from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import Moments, moment64
+from deribit_pipeline.engine.proving import contradictions, prove
 from deribit_pipeline.errors import DeribitBadPayload
 
+DATASET = CANDLES[Resolution.HOUR_1]
 DAY = date(2024, 1, 1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = datetime(2024, 1, 2, 0, 5, tzinfo=UTC)
@@ -35,11 +34,11 @@ def hourly(count: int = 24, price: float = 100.0) -> Candles:
 
 def fetched(candles: Candles, unclosed: Moments = HOURS[:0]) -> FetchedDay:
     """What came of the 24 hours of the day; what did not, and is closed, is missing."""
-    return FetchedDay("BTC-PERPETUAL", Resolution.HOUR_1, DAY, HOURS, unclosed, candles, NOW)
+    return FetchedDay("BTC-PERPETUAL", DAY, candles.columns, NOW, HOURS, unclosed)
 
 
 def test_a_day_that_lacks_nothing_is_complete() -> None:
-    proof = prove(fetched(hourly())).proof
+    proof = prove(DATASET, fetched(hourly())).proof
     assert (proof.state, proof.expected, proof.received, proof.missing) == (
         DayState.COMPLETE, 24, 24, 0
     )  # fmt: skip
@@ -47,80 +46,80 @@ def test_a_day_that_lacks_nothing_is_complete() -> None:
 
 
 def test_a_day_that_is_not_over_is_open_even_with_a_gap() -> None:
-    proof = prove(fetched(hourly(10), unclosed=HOURS[11:])).proof
+    proof = prove(DATASET, fetched(hourly(10), unclosed=HOURS[11:])).proof
     assert (proof.state, proof.expected, proof.received, proof.missing) == (
         DayState.OPEN, 24, 10, 1
     )  # fmt: skip
 
 
 def test_a_day_that_lacks_one_candle_is_gapped_and_names_it() -> None:
-    proved = prove(fetched(hourly(23)))
+    proved = prove(DATASET, fetched(hourly(23)))
     assert (proved.proof.state, proved.proof.missing) == (DayState.GAPPED, 1)
     assert proved.gaps.tolist() == HOURS[23:].tolist()
 
 
 def test_a_dead_day_is_gapped() -> None:
-    assert prove(fetched(hourly(0))).proof.state == DayState.GAPPED
+    assert prove(DATASET, fetched(hourly(0))).proof.state == DayState.GAPPED
 
 
 def test_a_day_on_which_nothing_is_expected_is_not_listed() -> None:
-    proof = prove(unlisted_day("BTC-PERPETUAL", Resolution.HOUR_1, DAY, NOW)).proof
+    proof = prove(DATASET, unlisted_day("BTC-PERPETUAL", DAY, NOW)).proof
     assert (proof.state, proof.expected) == (DayState.NOT_LISTED, 0)
 
 
 def test_the_same_day_again_keeps_the_proof_that_stands() -> None:
-    first = prove(fetched(hourly()))
+    first = prove(DATASET, fetched(hourly()))
     later = replace(fetched(hourly()), as_of=NOW + timedelta(days=1))
-    assert prove(later, first.candles, first.proof).proof is first.proof
+    assert prove(DATASET, later, first.rows, first.proof).proof is first.proof
 
 
 def test_a_changed_candle_is_a_revision_and_the_old_values_are_kept() -> None:
-    first = prove(fetched(hourly()))
+    first = prove(DATASET, fetched(hourly()))
     changed = hourly()
     changed.values[5, 3] = 101.0
-    second = prove(fetched(changed), first.candles, first.proof)
-    assert second.replaced.opened_at.tolist() == [HOURS[5]]
-    assert second.replaced.values[0, 3] == 100.0
-    assert second.candles.values[5, 3] == 101.0
+    second = prove(DATASET, fetched(changed), first.rows, first.proof)
+    assert second.replaced["opened_at"].tolist() == [HOURS[5]]
+    assert second.replaced["close"][0] == 100.0
+    assert second.rows["close"][5] == 101.0
     assert second.proof.revised == 1
     assert second.proof.content_hash != first.proof.content_hash
 
 
 def test_an_absent_candle_never_removes_one_that_is_held() -> None:
-    first = prove(fetched(hourly()))
-    second = prove(fetched(hourly(20)), first.candles, first.proof)
+    first = prove(DATASET, fetched(hourly()))
+    second = prove(DATASET, fetched(hourly(20)), first.rows, first.proof)
     assert second.proof is first.proof
     assert len(second.gaps) == 0
 
 
 def test_an_older_answer_changes_nothing_that_a_newer_one_said() -> None:
-    newer = prove(fetched(hourly()))
+    newer = prove(DATASET, fetched(hourly()))
     other = hourly(10)
     other.values[5, 3] = 101.0
     older = replace(fetched(other, unclosed=HOURS[10:]), as_of=NOW - timedelta(hours=12))
-    late = prove(older, newer.candles, newer.proof)
+    late = prove(DATASET, older, newer.rows, newer.proof)
     assert late.proof is newer.proof
-    assert len(late.replaced) == 0
+    assert count_of(late.replaced) == 0
 
 
 def test_candles_of_a_day_that_is_no_longer_listed_are_an_error() -> None:
-    held = prove(fetched(hourly(12), unclosed=HOURS[12:]))
-    unlisted = unlisted_day("BTC-PERPETUAL", Resolution.HOUR_1, DAY, NOW)
+    held = prove(DATASET, fetched(hourly(12), unclosed=HOURS[12:]))
+    unlisted = unlisted_day("BTC-PERPETUAL", DAY, NOW)
     with pytest.raises(DeribitBadPayload, match="not listed: has its listing changed"):
-        prove(unlisted, held.candles, held.proof)
+        prove(DATASET, unlisted, held.rows, held.proof)
 
 
 def test_what_is_expected_does_not_follow_from_what_came() -> None:
-    assert prove(fetched(hourly(3))).proof.expected == 24
+    assert prove(DATASET, fetched(hourly(3))).proof.expected == 24
 
 
 def test_the_hash_changes_with_any_bit() -> None:
-    whole = content_hash(hourly())
+    whole = content_hash(hourly().columns)
     for column in range(6):
         candles = hourly()
         candles.values[3, column] = np.nextafter(candles.values[3, column], 1e9)
-        assert content_hash(candles) != whole
-    assert content_hash(hourly()[1:]) != whole
+        assert content_hash(candles.columns) != whole
+    assert content_hash(hourly()[1:].columns) != whole
 
 
 def test_the_hash_is_fixed_for_all_time() -> None:
@@ -128,7 +127,7 @@ def test_the_hash_is_fixed_for_all_time() -> None:
     ticks = struct.pack("<2q", 1_704_067_200_000, 1_704_070_800_000)
     values = struct.pack("<12d", *[100.0] * 4, 0.0, 100.0, *[100.0] * 4, 1.0, 100.0)
     digest = hashlib.blake2b(ticks + values, digest_size=16).hexdigest()
-    assert content_hash(hourly(2)) == digest == "a6510f7b78c1505c87b9b45d6fb42327"
+    assert content_hash(hourly(2).columns) == digest == "a6510f7b78c1505c87b9b45d6fb42327"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +142,7 @@ def test_the_hash_is_fixed_for_all_time() -> None:
 def test_rows_that_no_longer_match_contradict_the_proof(
     rows: Candles, gaps: int, sentence: str
 ) -> None:
-    proof = prove(fetched(hourly())).proof
-    assert contradictions(proof, hourly(), 0) == []
-    found = "; ".join(contradictions(proof, rows, gaps))
+    proof = prove(DATASET, fetched(hourly())).proof
+    assert contradictions(DATASET, proof, hourly().columns, 0) == []
+    found = "; ".join(contradictions(DATASET, proof, rows.columns, gaps))
     assert re.search(sentence, found), found

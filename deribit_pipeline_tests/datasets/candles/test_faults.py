@@ -16,7 +16,7 @@ from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.verification import verify
-from deribit_pipeline.exchange.session import open_exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import FAULTS, Faults
 from deribit_pipeline.sandbox.server import serving

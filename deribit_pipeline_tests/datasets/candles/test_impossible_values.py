@@ -15,8 +15,9 @@ from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.plausible import with_impossible
-from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import FetchedRows, ProvedRows, prove_rows, rows_hash
+from deribit_pipeline.domain.proofs import DayState, FetchedDay, ProvedDay
+from deribit_pipeline.domain.rows import rows_hash
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.source import source_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
@@ -27,7 +28,7 @@ from deribit_pipeline_tests.helpers.fetched_prices import CHART, DELIVERIES, VOL
 from deribit_pipeline_tests.helpers.fetched_settlements import BY_CURRENCY
 
 DAY = date(2024, 4, 9)
-PROVED = Callable[[Dataset, str, date], ProvedRows]
+PROVED = Callable[[Dataset, str, date], ProvedDay]
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ each_case = pytest.mark.parametrize(
 def proved(settings: Settings, sandbox: SandboxExchange, warehouse: Warehouse) -> Iterator[PROVED]:
     with owner_of(settings, sandbox) as owner:
 
-        async def fetched(dataset: Dataset, series: str, day: date) -> FetchedRows:
+        async def fetched(dataset: Dataset, series: str, day: date) -> FetchedDay:
             fetched = source_of(dataset).fetch(owner.exchange, warehouse, series, [day])
             [piece] = [piece async for piece in fetched]
-            assert isinstance(piece, FetchedRows), piece
+            assert isinstance(piece, FetchedDay), piece
             return piece
 
-        yield lambda dataset, series, day: prove_rows(
+        yield lambda dataset, series, day: prove(
             dataset, owner.exchange.run(fetched(dataset, series, day))
         )
 

@@ -8,13 +8,15 @@ from random import Random
 import pytest
 from hypothesis import strategies as st
 
-from deribit_pipeline.datasets.candles.days import Assembly, contradictions, prove
+from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.candles.days import Assembly
 from deribit_pipeline.datasets.candles.pages import Page, read_page
 from deribit_pipeline.datasets.candles.requests import ChartRequest, wanted
-from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import TimeWindow, from_ms, to_ms
+from deribit_pipeline.engine.proving import contradictions, prove
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline_tests.helpers.candle_series import (
     BASE,
@@ -150,7 +152,8 @@ def test_days_put_together_from_any_pages_count_what_came_and_name_what_did_not(
                 continue
         luck.shuffle(pages)
         assembly = Assembly(told.instrument, told.resolution, days)
-        out = {day.day: prove(day) for page in pages for day in assembly.add(page)}
+        dataset = CANDLES[told.resolution]
+        out = {day.day: prove(dataset, day) for page in pages for day in assembly.add(page)}
         closed: dict[int, list[float]] = {}
         for page in pages:
             rows = page.candles.values.tolist()
@@ -160,15 +163,15 @@ def test_days_put_together_from_any_pages_count_what_came_and_name_what_did_not(
             expected = told.openings(midnight, midnight + DAY)
             held = [tick for tick in expected if tick in closed]
             gaps = [tick for tick in expected if told.is_closed(tick) and tick not in closed]
-            assert ticks_of(proved.candles.opened_at) == held
-            assert proved.candles.values.tolist() == [closed[tick] for tick in held]
+            assert ticks_of(proved.rows["opened_at"]) == held
+            assert Candles.of(proved.rows).values.tolist() == [closed[tick] for tick in held]
             assert ticks_of(proved.gaps) == gaps
             proof = proved.proof
             counts = (proof.expected, proof.received, proof.missing)
             assert counts == (len(expected), len(held), len(gaps))
             is_complete = proof.state is DayState.COMPLETE
             assert is_complete == (bool(expected) and held == expected)
-            assert contradictions(proof, proved.candles, len(gaps)) == []
+            assert contradictions(dataset, proof, proved.rows, len(gaps)) == []
         if len(pages) == len(windows):
             listed = {day for day in days if wanted(told.instrument, told.resolution, day)}
             assert set(out) == listed

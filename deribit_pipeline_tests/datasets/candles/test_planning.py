@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.cross_check import coarse_grid
-from deribit_pipeline.datasets.candles.days import Assembly, prove
+from deribit_pipeline.datasets.candles.days import Assembly
 from deribit_pipeline.datasets.candles.grid import Grid, grid_of, life
 from deribit_pipeline.datasets.candles.pages import read_page
 from deribit_pipeline.datasets.candles.requests import (
@@ -27,6 +28,7 @@ from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import DayState, ProvedDay
 from deribit_pipeline.domain.windows import Moments, TimeWindow, day_window, moment64
+from deribit_pipeline.engine.proving import prove
 
 FIRST = date(2022, 12, 1)
 NOTHING = np.empty(0, "datetime64[ms]")
@@ -233,7 +235,9 @@ def test_the_order_of_pages_never_matters(
 
     def assembled() -> dict[date, ProvedDay]:
         assembly = Assembly(instrument, resolution, days)
-        return {day.day: prove(day) for page in pages for day in assembly.add(page)}
+        return {
+            day.day: prove(CANDLES[resolution], day) for page in pages for day in assembly.add(page)
+        }
 
     in_order = assembled()
     luck.shuffle(pages)
@@ -247,7 +251,7 @@ def test_the_order_of_pages_never_matters(
         expected = openings(instrument, resolution, day_window(day))
         assert made.proof.state == (DayState.COMPLETE if len(expected) else DayState.NOT_LISTED)
         assert made.proof.expected == made.proof.received == len(expected)
-        assert np.array_equal(made.candles.opened_at, expected)
+        assert np.array_equal(made.rows["opened_at"], expected)
 
 
 @given(resolutions, st.sets(st.integers(0, 4_900), min_size=1, max_size=60))

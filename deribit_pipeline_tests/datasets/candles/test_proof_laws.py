@@ -6,12 +6,15 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 from hypothesis import strategies as st
 
-from deribit_pipeline.datasets.candles.days import FetchedDay, contradictions, prove
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Candles, Resolution
-from deribit_pipeline.domain.proofs import DayState, ProvedDay
+from deribit_pipeline.domain.proofs import DayState, FetchedDay, ProvedDay
+from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import moment64
+from deribit_pipeline.engine.proving import contradictions, prove
 from deribit_pipeline_tests.helpers.mutations import examples, hold
 
+DATASET = CANDLES[Resolution.HOUR_1]
 DAY = date(2024, 1, 1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOURS = moment64(START) + np.arange(24) * np.timedelta64(1, "h")
@@ -37,8 +40,8 @@ class Telling:
         hours = sorted(self.prices)
         values = np.repeat([[self.prices[hour]] for hour in hours] or np.empty((0, 1)), 6, axis=1)
         return FetchedDay(
-            "X", Resolution.HOUR_1, DAY, HOURS, HOURS[self.over :],
-            Candles(HOURS[hours], values), self.as_of,
+            "X", DAY, Candles(HOURS[hours], values).columns, self.as_of,
+            HOURS, HOURS[self.over :],
         )  # fmt: skip
 
 
@@ -55,9 +58,9 @@ def tellings(draw: st.DrawFn) -> Telling:
     )
 
 
-def prices(candles: Candles) -> dict[int, float]:
-    hours = np.searchsorted(HOURS, candles.opened_at).tolist()
-    return dict(zip(hours, candles.values[:, 0].tolist(), strict=True))
+def prices(candles: Columns) -> dict[int, float]:
+    hours = np.searchsorted(HOURS, candles["opened_at"]).tolist()
+    return dict(zip(hours, candles["open"].tolist(), strict=True))
 
 
 def after(story: list[Telling]) -> list[ProvedDay]:
@@ -66,9 +69,9 @@ def after(story: list[Telling]) -> list[ProvedDay]:
     for telling in story:
         if proved:
             held = proved[-1]
-            proved.append(prove(telling.fetched(), held.candles, held.proof))
+            proved.append(prove(DATASET, telling.fetched(), held.rows, held.proof))
         else:
-            proved.append(prove(telling.fetched()))
+            proved.append(prove(DATASET, telling.fetched()))
     return proved
 
 
@@ -89,7 +92,7 @@ def test_the_newest_word_on_each_candle_stands_and_none_is_lost(count: int) -> N
                 changed, held = {}, telling.prices | held
             newest = max(newest, day.proof.fetched_at)
             revised += len(changed)
-            assert prices(day.candles) == held
+            assert prices(day.rows) == held
             assert prices(day.replaced) == changed
             assert day.proof.revised == revised
 
@@ -101,7 +104,7 @@ def test_what_is_expected_is_held_named_missing_or_not_over(count: int) -> None:
     def law(story: list[Telling]) -> None:
         for upto, day in enumerate(after(story), 1):
             over = max(telling.over for telling in story[:upto])
-            held = prices(day.candles)
+            held = prices(day.rows)
             lacking = [hour for hour in range(over) if hour not in held]
             assert np.searchsorted(HOURS, day.gaps).tolist() == lacking
             proof = day.proof
@@ -109,7 +112,7 @@ def test_what_is_expected_is_held_named_missing_or_not_over(count: int) -> None:
             unclosed = 24 - len(held) - len(lacking)
             whole = DayState.GAPPED if lacking else DayState.COMPLETE
             assert proof.state == (DayState.OPEN if unclosed else whole)
-            assert contradictions(proof, day.candles, len(day.gaps)) == []
+            assert contradictions(DATASET, proof, day.rows, len(day.gaps)) == []
 
     hold(law, count, stories)
 
@@ -119,13 +122,14 @@ def test_the_same_told_again_changes_nothing(count: int) -> None:
     def law(story: list[Telling], later: int) -> None:
         first = after(story)[-1]
         newest = max(story, key=lambda telling: telling.half_hour)
-        again = Telling(newest.half_hour, prices(first.candles))
+        again = Telling(newest.half_hour, prices(first.rows))
         day = prove(
+            DATASET,
             replace(again.fetched(), as_of=again.as_of + timedelta(seconds=later)),
-            first.candles, first.proof,
+            first.rows, first.proof,
         )  # fmt: skip
         assert day.proof is first.proof
-        assert len(day.replaced) == 0
+        assert count_of(day.replaced) == 0
 
     hold(law, count, stories, st.integers(0, 1_000))
 
@@ -134,7 +138,7 @@ def test_the_same_told_again_changes_nothing(count: int) -> None:
 def test_the_hash_tells_two_contents_apart_and_nothing_else(count: int) -> None:
     def law(one: list[Telling], other: list[Telling]) -> None:
         first, second = after(one)[-1], after(other)[-1]
-        is_same = prices(first.candles) == prices(second.candles)
+        is_same = prices(first.rows) == prices(second.rows)
         assert (first.proof.content_hash == second.proof.content_hash) == is_same
 
     hold(law, count, stories, stories)

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import pytest
 
 from deribit_pipeline.datasets.candles import CANDLES
-from deribit_pipeline.datasets.candles.rules import RULES
+from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.rule import Rule
 from deribit_pipeline.engine.breaches import Breaches, breaches
@@ -15,7 +15,7 @@ from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_RESOLUTIONS as SOME
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
 
-BY_NAME = {rule.name: rule for rule in RULES}
+RULES = rules_of(CANDLES[Resolution.HOUR_1])
 TODAY = NOW.date()
 EACH_KIND = ("1", "180", "1D")
 
@@ -27,18 +27,18 @@ def found(
     instruments: tuple[str, ...] = NAMES,
     today: date = TODAY,
 ) -> Breaches:
-    rule = BY_NAME[name]
-    parameters = rule.parameters(CANDLES[Resolution(resolution)].rule_values(instruments, today))
+    dataset = CANDLES[Resolution(resolution)]
+    rule = next(rule for rule in rules_of(dataset) if rule.name == name)
+    parameters = rule.parameters(dataset.rule_values(instruments, today))
     with warehouse.reading() as connection:
         return breaches(connection, rule, parameters)
 
 
 def test_a_sound_warehouse_breaks_no_rule(sound: Warehouse) -> None:
     for resolution in SOME:
-        for rule in RULES:
-            if Resolution(resolution) in rule.resolutions:
-                broken = found(sound, rule.name, resolution)
-                assert (broken.count, broken.first) == (0, []), (rule.name, resolution)
+        for rule in rules_of(CANDLES[Resolution(resolution)]):
+            broken = found(sound, rule.name, resolution)
+            assert (broken.count, broken.first) == (0, []), (rule.name, resolution)
 
 
 def test_the_sound_warehouse_has_what_the_rules_look_at(sound: Warehouse) -> None:
@@ -271,8 +271,8 @@ def test_the_first_ten_rows_come_with_the_number_of_all(
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_the_sql_that_is_shown_can_be_run_as_it_stands(sound: Warehouse, rule: Rule) -> None:
-    resolution = rule.resolutions[-1]
-    sql = rule.sql(rule.parameters(CANDLES[resolution].rule_values(("O'NEILL",), TODAY)))
+    dataset = CANDLES[Resolution.HOUR_1]
+    sql = rule.sql(rule.parameters(dataset.rule_values(("O'NEILL",), TODAY)))
     assert "$" not in sql
     with sound.reading() as connection:
         assert len(connection.execute(sql).fetchall()) == (rule.name == "is_fresh")

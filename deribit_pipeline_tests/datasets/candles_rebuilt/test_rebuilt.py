@@ -6,21 +6,19 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.candles.writes import Provenance
 from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
 from deribit_pipeline.datasets.candles_rebuilt import rules as rebuilt
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.wire import trades
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.proofs import DatasetProof
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import FetchedDay, Proof, Provenance
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import row_reads as datasets
-from deribit_pipeline.engine.books import RowBook
 from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline_tests.conftest import Clock, recorded
@@ -49,17 +47,17 @@ class Rebuilding:
     def candles(self, first: date, last: date, name: str = NAME) -> None:
         assert not self._pipeline.backfill(first, last, names=[name]).failures
 
-    def rebuilt(self, day: date, name: str = NAME) -> DatasetProof:
+    def rebuilt(self, day: date, name: str = NAME) -> Proof:
         job = Job("a run", {name: [day]})
         assert not self._backfill.backfill(CANDLES_REBUILT, job, force=True).failures
         with self.warehouse.reading() as connection:
-            [proof] = datasets.proofs(connection, [CANDLES_REBUILT.name], [name], day, day)
+            [proof] = proofs_of(connection, CANDLES_REBUILT, [name], day, day)
         return proof
 
     def states(self, first: date, last: date, name: str = NAME) -> list[str]:
         """What is proved of the candles of these days."""
         with self.warehouse.reading() as connection:
-            proofs = datasets.proofs(connection, [CANDLES_REBUILT.name], [name], first, last)
+            proofs = proofs_of(connection, CANDLES_REBUILT, [name], first, last)
         return [str(proof.state) for proof in proofs]
 
     def quiet(self, first: date, *traded: int, number: int = 1_000) -> None:
@@ -73,8 +71,8 @@ class Rebuilding:
             noon = np.datetime64(f"{day}T12:00", "ms")
             rows["traded_at"] = noon + np.arange(count) * np.timedelta64(60_000, "ms")
             rows["price"] = numbers.astype(float)
-            told = FetchedRows(RARE, day, rows, TOLD_AT + place * HOUR, numbers, is_confirmed=True)
-            book = RowBook(TRADES, lambda run_id: Provenance(Environment.SANDBOX, "", run_id))
+            told = FetchedDay(RARE, day, rows, TOLD_AT + place * HOUR, numbers, is_confirmed=True)
+            book = DayWriter(TRADES, lambda run_id: Provenance(Environment.SANDBOX, "", run_id))
             with self.warehouse.writing() as connection:
                 book.write(connection, "a run", RARE, [told])
 

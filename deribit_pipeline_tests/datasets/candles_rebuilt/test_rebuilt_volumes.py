@@ -8,13 +8,14 @@ import duckdb
 import pytest
 
 from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
+from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.specification import COMBO, INVERSE
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.engine.proof_reads import proofs, proofs_of
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -40,9 +41,9 @@ class Made:
         for dataset in (TRADES, CANDLES_REBUILT):
             assert not self._backfill.backfill(dataset, Job("a run", days)).failures
         with self.warehouse.reading() as connection:
-            proofs = datasets.proofs(connection, [CANDLES_REBUILT.name], [name], first, last)
+            made = proofs_of(connection, CANDLES_REBUILT, [name], first, last)
         assert verify(self.warehouse).findings == []
-        return [str(proof.state) for proof in proofs]
+        return [str(proof.state) for proof in made]
 
     def volumes(self) -> list[tuple[float | None, float | None]]:
         with self.warehouse.reading() as connection:
@@ -90,8 +91,9 @@ def test_an_instrument_without_a_trade_has_no_candles_and_is_complete(made: Made
 def test_the_cross_check_says_how_the_candles_compare(made: Made) -> None:
     made.rebuilt(NAME, DAY, DAY)
     with made.warehouse.reading() as connection:
-        proofs = datasets.proofs(connection, (), [NAME], DAY, DAY)
-    found = {proof.dataset: proof.cross_check for proof in proofs}
+        selection = Selection((TRADES, CANDLES_REBUILT), (NAME,), DAY, DAY)
+        held = proofs(connection, selection)
+    found = {proof.dataset: proof.cross_check for some in held.values() for proof in some}
     assert found == {"trades": CrossCheck.AGREES, "candles_rebuilt": CrossCheck.NONE}
 
 

@@ -10,7 +10,7 @@ from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof, DayState
+from deribit_pipeline.domain.proofs import CrossCheck, DayState, Proof
 from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
@@ -22,16 +22,16 @@ from deribit_pipeline_tests.helpers.fetched_settlements import BY_CURRENCY
 
 EXPIRY, YESTERDAY = date(2024, 3, 29), date(2024, 4, 9)
 
-Backfill = Callable[..., DatasetProof]
+Backfill = Callable[..., Proof]
 
 
 @pytest.fixture
 def backfill(opened: Callable[..., Exchange], warehouse: Warehouse) -> Backfill:
     here = ForegroundBackfill(opened(), warehouse)
 
-    def backfill(dataset: Dataset, series: str, day: date = EXPIRY) -> DatasetProof:
+    def backfill(dataset: Dataset, series: str, day: date = EXPIRY) -> Proof:
         [proof] = here.backfill(dataset, Job("a run", {series: [day]})).proofs.values()
-        assert isinstance(proof, DatasetProof)
+        assert isinstance(proof, Proof)
         assert proof.state is DayState.COMPLETE
         return proof
 

@@ -16,7 +16,8 @@ from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import to_ms
 from deribit_pipeline.errors import UnknownInstrument
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.listing import Listing

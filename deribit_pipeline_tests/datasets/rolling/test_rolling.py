@@ -12,13 +12,13 @@ from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILIT
 from deribit_pipeline.datasets.historical_volatility import source as historical_volatility
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.index_prices import source as index_prices
-from deribit_pipeline.domain.proofs import DatasetProof, DayState
+from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rolling_source import RollingSource
-from deribit_pipeline.engine.rolling_window import NO_LONGER_TOLD
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -89,12 +89,12 @@ def test_polls_of_index_prices_add_up_to_whole_days(fetch: Fetch, clock: Clock) 
     ]
 
 
-def polled(exchange: Exchange, warehouse: Warehouse, day: date) -> DatasetProof:
+def polled(exchange: Exchange, warehouse: Warehouse, day: date) -> Proof:
     """The proof of a day of index prices after another poll, asked for even where it is settled."""
     backfill = ForegroundBackfill(exchange, warehouse)
     outcome = backfill.backfill(INDEX_PRICES, Job("a run", {"btc_usd": [day]}), force=True)
     (proof,) = outcome.proofs.values()
-    assert isinstance(proof, DatasetProof)
+    assert isinstance(proof, Proof)
     return proof
 
 

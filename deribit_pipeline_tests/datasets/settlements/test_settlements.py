@@ -10,10 +10,10 @@ import pytest
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.proof import settlement_currency
 from deribit_pipeline.datasets.settlements.wire import settlements
-from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import FetchedRows, prove_rows
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.breaches import breaches
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.settlements import Cut
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -135,7 +135,7 @@ def test_every_settlement_comes_whatever_a_page_holds(
     assert days.keys() == set(SPRING)
     for day, fetched in days.items():
         assert held(fetched) == told(sandbox, "BTC", day)
-        assert prove_rows(SETTLEMENTS, fetched).proof.state is DayState.COMPLETE
+        assert prove(SETTLEMENTS, fetched).proof.state is DayState.COMPLETE
     expiry = days[date(2024, 3, 29)].rows["type"].tolist()
     assert (expiry.count("delivery"), expiry.count("exercise")) == (1, 20)
 
@@ -165,21 +165,21 @@ def test_the_running_day_stays_open(fetch: Fetch, sandbox: SandboxExchange, cloc
     today = clock.now.date()
     (fetched,) = fetch([today])
     assert held(fetched) == told(sandbox, "BTC", today)
-    assert isinstance(fetched, FetchedRows)
-    assert prove_rows(SETTLEMENTS, fetched).proof.state is DayState.OPEN
+    assert isinstance(fetched, FetchedDay)
+    assert prove(SETTLEMENTS, fetched).proof.state is DayState.OPEN
     # A settlement of the last moment may be told a little later.
     midnight = datetime(2024, 4, 11, tzinfo=UTC)
     for seconds, state in ((0, DayState.OPEN), (59, DayState.OPEN), (60, DayState.COMPLETE)):
         clock.now = midnight + timedelta(seconds=seconds)
         (fetched,) = fetch([today])
-        assert isinstance(fetched, FetchedRows)
-        assert prove_rows(SETTLEMENTS, fetched).proof.state is state
+        assert isinstance(fetched, FetchedDay)
+        assert prove(SETTLEMENTS, fetched).proof.state is state
 
 
 @pytest.mark.parametrize("count", [998, 999, 1_000])
 def test_before_the_first_settlement_nothing_is_listed(fetch: Fetch, count: int) -> None:
     days = by_day(fetch(list(days_between(date(2019, 3, 12), date(2019, 3, 16))), "ETH", count))
-    states = {day.day: prove_rows(SETTLEMENTS, one).proof.state for day, one in days.items()}
+    states = {day.day: prove(SETTLEMENTS, one).proof.state for day, one in days.items()}
     # Listed at 13:00 on the 14th, it settles on the 15th for the first time.
     assert states == {
         12: DayState.NOT_LISTED,

@@ -10,9 +10,10 @@ import pytest
 
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.source import SettlementsSource
-from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import FetchedRows, count_of, prove_rows
+from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitRejected
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
@@ -79,7 +80,7 @@ def test_a_page_that_stays_odd_fails_its_own_day_and_none_below(
     failed = [day for one in fetched if isinstance(one, FailedDays) for day in one.days]
     assert failed[-1] == odd
     assert len(failed) <= 3
-    brought = by_day([one for one in fetched if isinstance(one, FetchedRows)])
+    brought = by_day([one for one in fetched if isinstance(one, FetchedDay)])
     assert brought.keys() == set(wanted) - set(failed)
     assert {day: held(one) for day, one in brought.items()} == {
         day: told(sandbox, "BTC", day) for day in brought
@@ -118,7 +119,7 @@ def test_bankruptcies_of_one_millisecond_are_told_apart(
     (fetched,) = by_day(fetch([day])).values()
     is_bankruptcy = fetched.rows["type"] == "bankruptcy"
     assert sorted(fetched.rows["funded"][is_bankruptcy].tolist()) == [1.5, 2.5]
-    proof = prove_rows(SETTLEMENTS, fetched).proof
+    proof = prove(SETTLEMENTS, fetched).proof
     assert (proof.state, proof.received) == (
         DayState.COMPLETE, len(told(sandbox, "BTC", day)) + 2
     )  # fmt: skip

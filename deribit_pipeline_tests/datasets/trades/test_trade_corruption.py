@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from deribit_pipeline.domain.rows import FetchedRows, rows_hash
+from deribit_pipeline.domain.proofs import FetchedDay
+from deribit_pipeline.domain.rows import rows_hash
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -54,7 +55,7 @@ def true_hashes(source: TradesFetched, cache: dict[str, dict[date, str]]) -> dic
         cache[NAME] = {
             day: rows_hash(piece.rows)
             for day, piece in source.fetched(FIRST, LAST).items()
-            if isinstance(piece, FetchedRows)
+            if isinstance(piece, FetchedDay)
         }
         assert len(cache[NAME]) == 20
     return cache[NAME]
@@ -74,6 +75,6 @@ def test_one_spoiled_response_leaves_no_wrong_trade(
     fetched = source.fetched(FIRST, LAST)
     assert fetched.keys() == truth.keys()
     for day, piece in fetched.items():
-        assert isinstance(piece, FetchedRows), (day, piece)
+        assert isinstance(piece, FetchedDay), (day, piece)
         assert rows_hash(piece.rows) == truth[day], day
         assert piece.verdict == ""

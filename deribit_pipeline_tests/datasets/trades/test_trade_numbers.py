@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.datasets.trades.hosts import TradeHosts
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import DeribitBadPayload
@@ -134,7 +134,7 @@ def test_a_response_of_another_time_does_not_steer_the_plan(
     fetched = busy.fetched(DAY, DAY)[DAY]
     assert requests(busy) - before < 150
     if times == 1:
-        assert isinstance(fetched, FetchedRows)
+        assert isinstance(fetched, FetchedDay)
         assert fetched.rows["trade_seq"].tolist() == list(busy.numbers(DAY))
     else:
         assert isinstance(fetched, FailedDays)

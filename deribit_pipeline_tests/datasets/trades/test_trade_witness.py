@@ -12,12 +12,11 @@ from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades import hosts as trade_hosts
 from deribit_pipeline.datasets.trades.hours import hourly, kind_of
 from deribit_pipeline.datasets.trades.source import TradesSource
-from deribit_pipeline.domain.proofs import CrossCheck, DatasetProof
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import CrossCheck, FetchedDay, Proof
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -40,9 +39,9 @@ def source(
     return TradesFetched(opened(patience=2.0), warehouse, sandbox)
 
 
-def fetched(source: TradesFetched, day: date, name: str = NAME) -> FetchedRows:
+def fetched(source: TradesFetched, day: date, name: str = NAME) -> FetchedDay:
     piece = source.fetched(day, day, name)[day]
-    assert isinstance(piece, FetchedRows), piece
+    assert isinstance(piece, FetchedDay), piece
     return piece
 
 
@@ -85,10 +84,10 @@ def test_a_witness_takes_one_request_for_a_span(source: TradesFetched) -> None:
     assert TradesSource().requests(NAME, days) == 2 + 6 + 1 + len(days)
 
 
-def fetched_all(source: TradesFetched, days: list[date]) -> list[FetchedRows]:
+def fetched_all(source: TradesFetched, days: list[date]) -> list[FetchedDay]:
     pieces = source.fetched(days[0], days[-1]).values()
     assert not [piece for piece in pieces if isinstance(piece, FailedDays)]
-    return [piece for piece in pieces if isinstance(piece, FetchedRows)]
+    return [piece for piece in pieces if isinstance(piece, FetchedDay)]
 
 
 def test_a_day_that_is_not_over_is_compared_as_far_as_it_is_over(source: TradesFetched) -> None:
@@ -124,9 +123,9 @@ def test_a_disagreement_that_two_responses_confirm_is_named_and_the_day_complete
     assert proof.received == len(source.numbers(DAY))
 
 
-def proof_of(warehouse: Warehouse, day: date) -> DatasetProof:
+def proof_of(warehouse: Warehouse, day: date) -> Proof:
     with warehouse.reading() as connection:
-        [proof] = datasets.proofs(connection, [TRADES.name], [NAME], day, day)
+        [proof] = proofs_of(connection, TRADES, [NAME], day, day)
     return proof
 
 
@@ -178,7 +177,7 @@ def test_trades_that_differ_in_each_response_are_not_proved(source: TradesFetche
     failed = pieces.pop(DAY)
     assert isinstance(failed, FailedDays)
     assert failed.error.reason == f"trade {number}: no two responses have the same of it"
-    assert all(isinstance(piece, FetchedRows) for piece in pieces.values())
+    assert all(isinstance(piece, FetchedDay) for piece in pieces.values())
 
 
 @pytest.mark.parametrize("refusal", [(11060, "not_supported_for_coinbase_routed_spot"), (None, "")])
@@ -266,7 +265,7 @@ def test_a_trade_that_stays_malformed_costs_its_own_day_and_is_named(
         f"trade {given[first]['trade_seq']} of 2024-03-02T00:00:00.000Z: `price` must be an array "
         "of numbers"
     )
-    assert all(isinstance(piece, FetchedRows) for piece in pieces.values())
+    assert all(isinstance(piece, FetchedDay) for piece in pieces.values())
 
 
 def test_trades_that_come_twice_in_a_response_are_one_with_a_warning(

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.errors import DeribitRejected, DeribitUnavailable, UnknownInstrument
 from deribit_pipeline.exchange.session import Exchange
@@ -156,7 +156,7 @@ def test_a_fetch_that_is_ended_in_the_middle_leaves_nothing_under_way(
         fetching = source.fetching(days)
         piece = await anext(fetching)
         await fetching.aclose()
-        assert isinstance(piece, FetchedRows)
+        assert isinstance(piece, FetchedDay)
         return piece.day, len(asyncio.all_tasks()) - 1
 
     assert source.exchange.run(first_day()) == (days[0], 0)

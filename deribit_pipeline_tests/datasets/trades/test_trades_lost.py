@@ -8,12 +8,11 @@ from datetime import date, timedelta
 import pytest
 
 from deribit_pipeline.datasets.trades import TRADES
-from deribit_pipeline.domain.proofs import DayState, Proof
-from deribit_pipeline.domain.rows import FetchedRows
+from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine import row_reads as datasets
 from deribit_pipeline.engine.foreground import ForegroundBackfill, backfill_of
 from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.errors import UnknownInstrument, WarehouseError
 from deribit_pipeline.exchange.session import Exchange
@@ -156,7 +155,7 @@ def test_chunks_of_which_no_answer_can_be_believed_fail_their_days_only(
     assert of_them <= failed
     assert len(failed) <= 6 * len(spoiled)
     for day, piece in fetched.items():
-        if isinstance(piece, FetchedRows):
+        if isinstance(piece, FetchedDay):
             assert piece.rows["trade_seq"].tolist() == list(source.numbers(day))
 
 
@@ -174,7 +173,7 @@ def test_a_trade_that_is_told_too_late_for_its_day_fails_it_and_those_it_is_told
             f"a trade of 2024-03-02 has a number from after it: {among.start + 500}"
         )
     for day, pieces in fetched.items():
-        if isinstance(pieces[-1], FetchedRows):
+        if isinstance(pieces[-1], FetchedDay):
             assert pieces[-1].rows["trade_seq"].tolist() == list(source.numbers(day))
 
 
@@ -189,9 +188,7 @@ def test_a_day_that_was_written_before_its_late_trade_came_is_taken_back(
     assert {(NAME, date(2024, 3, 2)), (NAME, date(2024, 3, 12))} <= outcome.failures.keys()
     assert outcome.proofs.keys().isdisjoint(outcome.failures)
     with warehouse.reading() as connection:
-        held = {
-            proof.day: proof.state for proof in datasets.proofs(connection, [TRADES.name], [NAME])
-        }
+        held = {proof.day: proof.state for proof in proofs_of(connection, TRADES, [NAME])}
     assert held[date(2024, 3, 2)] is DayState.OPEN
     assert held[date(2024, 3, 1)] is DayState.COMPLETE
 
@@ -219,7 +216,7 @@ def test_a_day_that_was_found_wrong_is_taken_back_however_the_backfill_ends(
     assert late in was_written
     assert days[-1] not in was_written
     with warehouse.reading() as connection:
-        proofs = datasets.proofs(connection, [TRADES.name], [NAME], late, late)
+        proofs = proofs_of(connection, TRADES, [NAME], late, late)
     assert [proof.state for proof in proofs] == [DayState.OPEN]
     assert "has a number from after it" in job.outcome.failures[NAME, late]
     assert (NAME, late) not in job.outcome.proofs

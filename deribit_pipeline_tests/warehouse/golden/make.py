@@ -21,8 +21,9 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.refresh import refresh
+from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
@@ -60,7 +61,7 @@ def make(folder: Path) -> None:
         path = Path(temporary) / "warehouse.duckdb"
         _fill(path)
         (folder / f"{name}.duckdb.xz").write_bytes(lzma.compress(path.read_bytes(), preset=9))
-        days = hashes(Warehouse(path, Environment.SANDBOX))
+        days = hashes(warehouse_at(path, Environment.SANDBOX))
     with (folder / f"{name}.csv").open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(days)
 
@@ -91,7 +92,7 @@ def _fill(path: Path) -> None:
             Environment.SANDBOX, url, warehouse=path, requests_per_second=1_000_000.0,
             client_id=CLIENT_ID, client_secret=CLIENT_SECRET,
         )  # fmt: skip
-        warehouse = Warehouse(path, Environment.SANDBOX)
+        warehouse = warehouse_at(path, Environment.SANDBOX)
         with open_exchange(settings) as exchange:
             refresh(exchange, warehouse, "BTC", "run 0")
             _lose(sandbox)

@@ -1,20 +1,16 @@
 """A consistent copy of a warehouse, made while others work with it."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
 from deribit_pipeline.datasets import registry
 from deribit_pipeline.domain.dataset import Group
-from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.engine.poorer import what_is_lost
-from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable, first_line
-from deribit_pipeline.warehouse import schema
+from deribit_pipeline.errors import InputError, WarehouseUnusable, WouldLose
 from deribit_pipeline.warehouse.file import OWNER_ONLY
+from deribit_pipeline.warehouse.file_copy import copy_to_file
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole_files import keep_beside, require_file, whole_file
@@ -52,7 +48,7 @@ def back_up(warehouse: Warehouse, to: Path, *, replace: bool = False) -> Backup:
         # Nobody writes to the former backup from here until the copy is in its place.
         with (
             _former(warehouse, to) as held,
-            Warehouse(made, warehouse.environment).reading() as ours,
+            warehouse.in_file(made).reading() as ours,
         ):
             if poorer := what_is_lost(held, ours):
                 if not replace:
@@ -64,11 +60,11 @@ def back_up(warehouse: Warehouse, to: Path, *, replace: bool = False) -> Backup:
         _require_replaceable(warehouse, to, replace)
         with whole_file(to, replacing=True, guard=guard) as made:
             with warehouse.reading() as connection:
-                counts = _copy(connection, made, to)
+                counts = copy_to_file(connection, made, to)
             if any(counts[name] for name in _PRIVATE):
                 made.chmod(OWNER_ONLY)
             # Opened once more: what is to be relied on should be seen to open.
-            Warehouse(made, warehouse.environment).require()
+            warehouse.in_file(made).require()
     except OSError as error:
         raise InputError(
             f"The backup {to} cannot be written ({error.strerror}): name a file in a folder that "
@@ -99,7 +95,7 @@ def _require_replaceable(warehouse: Warehouse, to: Path, replace: bool) -> None:
 @contextmanager
 def _former(warehouse: Warehouse, to: Path) -> Iterator[Connection]:
     """The backup that is there, to be read. Raises InputError where `to` is no backup."""
-    former = Warehouse(to, warehouse.environment)
+    former = warehouse.in_file(to)
     try:
         former.require()
     except WarehouseUnusable as error:
@@ -117,39 +113,7 @@ def _no_backup(warehouse: Warehouse, to: Path, what: str = "") -> InputError:
 
 def _poorer(warehouse: Warehouse, to: Path, lost: Sequence[str]) -> InputError:
     more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
-    return InputError(
+    return WouldLose(
         f"{to} holds what {warehouse} does not: {lost[0]}{more}. It is left as it is: name another "
-        "file, or replace it with --replace, which keeps the former one beside it."
+        "file."
     )
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, made: Path, to: Path) -> dict[str, int]:
-    """Make the new file and fill it; the rows that each table has."""
-    counts: dict[str, int] = {}
-    [(name,)] = connection.execute("select current_database()").fetchall()
-    source, copy = (name.replace('"', '""'), made.name.replace('"', '""'))
-    try:
-        connection.execute(f'attach {quoted(str(made))} as "{copy}" (read_write)')
-        connection.execute(f'use "{copy}"')
-        for statement in schema.ddl():
-            connection.execute(statement)
-        for table in schema.TABLES:
-            [(counts[table.name],)] = connection.execute(
-                f'insert into {table.name} by name select * from "{source}".{table.name}'
-            ).fetchall()
-        connection.commit()
-        # Closing would say nothing of a file that could not be finished.
-        connection.execute(f'checkpoint "{copy}"').fetchall()
-    except duckdb.Error as error:
-        if made.name not in str(error):
-            raise
-        raise WarehouseError(
-            f"The backup {to} cannot be written: {first_line(error)}. Nothing of it is left."
-        ) from error
-    finally:
-        # The DuckDB that a lake is attached to lives on, and would keep the copy open.
-        with contextlib.suppress(duckdb.Error):
-            connection.rollback()
-        connection.execute(f'use "{source}"')
-        connection.execute(f'detach database if exists "{copy}"')
-    return counts

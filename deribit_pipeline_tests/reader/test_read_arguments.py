@@ -1,4 +1,4 @@
-"""What the reader is asked for: every wrong argument is one sentence, before the file is opened."""
+"""Every wrong argument of the reader is an error of one sentence, before the file is opened."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_window_that_is_none_is_an_error(start: Any, end: Any, message: str) -
         read.candles(BTC, start, end)
 
 
-def test_tomorrow_may_be_asked_for_whatever_the_clock_says() -> None:
+def test_tomorrow_is_accepted_whatever_the_clock_says() -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
     assert not read.candles(BTC, LAST, tomorrow, complete_only=False).empty
     end = datetime(tomorrow.year, tomorrow.month, tomorrow.day) + timedelta(days=1)
@@ -63,8 +63,16 @@ DAYS = (FIRST, LAST)
         ("candles", (BTC, *DAYS, 60), "resolution must be one of 1, .*, was 60"),
         ("trades", ("", *DAYS), "instrument must be one name such as .*, was ''"),
         ("volatility_index", (None, *DAYS), "currency must be one name such as BTC, was None"),
-        ("volatility_index", ("SOL", *DAYS), "SOL has no volatility index: that is of BTC, ETH"),
-        ("funding", ("BTC_USDC", *DAYS), "BTC_USDC has no funding rates: .* perpetuals alone"),
+        (
+            "volatility_index",
+            ("SOL", *DAYS),
+            "volatility_index is available for BTC, ETH, not for SOL",
+        ),
+        (
+            "funding",
+            ("BTC_USDC", *DAYS),
+            "available for perpetuals only; BTC_USDC is not a perpetual",
+        ),
         ("historical_prices", ([BTC],), "instrument must be one name"),
         ("historical_prices", (BTC, "7"), "days must be a whole number, 1 or more, was '7'"),
         ("historical_prices", (BTC, 1.5), "days must be a whole number, 1 or more, was 1.5"),

@@ -1,4 +1,4 @@
-"""What somebody asks the reader for: each argument checked once, a wrong one is one sentence."""
+"""The reader's arguments, each checked once; a wrong one is an InputError of one sentence."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,7 @@ _EXAMPLES = {
 
 
 def window(start: Moment, end: Moment) -> TimeWindow:
-    """Days are meant whole, instants are where to begin and to stop before."""
+    """The window between two days, both whole, or two instants, of which the end is excluded."""
     first, last = _moment(start, "start"), _moment(end, "end")
     begins = first if isinstance(first, datetime) else day_window(first).start
     ends = last if isinstance(last, datetime) else day_window(last).end
@@ -33,22 +33,24 @@ def window(start: Moment, end: Moment) -> TimeWindow:
 
 
 def instant(value: object, name: str) -> datetime:
-    """An instant; a day is meant whole, so it is where that ends."""
+    """An instant; of a day, its end."""
     found = _moment(value, name)
     return found if isinstance(found, datetime) else day_window(found).end
 
 
 def require_series(dataset: Dataset, name: object) -> None:
-    """Raise InputError for anything but the name of a series that the dataset may have."""
+    """Raise InputError unless the dataset is available for the series of this name."""
     kind = dataset.series
     if not isinstance(name, str) or not INSTRUMENT_NAME.fullmatch(name):
         raise InputError(f"{kind.label} must be one name such as {_EXAMPLES[kind]}, was {name!r}.")
     if dataset.currencies and name not in dataset.currencies:
         raise InputError(
-            f"{name} has no {dataset.label}: that is of {', '.join(dataset.currencies)}."
+            f"{dataset.name} is available for {', '.join(dataset.currencies)}, not for {name}."
         )
     if dataset.is_of_perpetuals and not series_of(dataset, (name,)):
-        raise InputError(f"{name} has no {dataset.label}: these are of perpetuals alone.")
+        raise InputError(
+            f"{dataset.name} is available for perpetuals only; {name} is not a perpetual."
+        )
 
 
 def resolution(text: object) -> Resolution:
@@ -57,14 +59,14 @@ def resolution(text: object) -> Resolution:
 
 
 def one_of(value: object, name: str, choices: Sequence[str]) -> str:
-    """The value, which is one of the choices."""
+    """The value; InputError unless it is one of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise InputError(f"{name} must be one of {', '.join(choices)}, was {value!r}.")
     return value
 
 
 def whole(value: object, name: str) -> int:
-    """The value as a number of things: a fraction is refused and never rounded."""
+    """The value as a positive whole number: a fraction is refused and never rounded."""
     try:
         number = index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -75,22 +77,22 @@ def whole(value: object, name: str) -> int:
 
 
 def earlier(moment: datetime, minutes: int, what: str) -> datetime:
-    """So many minutes earlier; `what` is what reaches back so far."""
+    """The moment this many minutes earlier; `what` names in an error what reaches back."""
     if minutes > (moment - _EPOCH) // timedelta(minutes=1):
         raise InputError(f"{what} reach back beyond 1970, where the exchange's time begins.")
     return moment - timedelta(minutes=minutes)
 
 
 def _moment(value: object, name: str) -> date | datetime:
-    """An instant with its time zone, or a day; text without a time is a day, however written."""
+    """An instant with its time zone, or a day; text without a time is a day."""
     found = _parsed(value) if isinstance(value, str) else value
     if not isinstance(found, date) or found != found:  # as pandas' NaT alone does
         raise InputError(
             f"{name} must be a day such as 2024-01-31 or an instant such as 2024-01-31T08:00, "
             f"was {value!r}."
         )
-    # A year that is far off is told before anything is counted with it. Which day it is, the
-    # exchange's clock decides; no clock is wrong by more than a day.
+    # A year far off is refused before any arithmetic overflows. The exchange's clock decides which
+    # day it is; a tolerance of a day covers a wrong local clock.
     if found.year < _EPOCH.year:
         raise InputError(f"{name} {value} is before 1970, where the exchange's time begins.")
     today = datetime.now(UTC).date()

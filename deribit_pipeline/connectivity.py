@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import DeribitPipelineError, SettingsError, WrongEnvironment
-from deribit_pipeline.exchange.session import Exchange, open_exchange
+from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import CLOCK_TOLERANCE
+from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # A probe is to say how things are now, not after they have been mended.
 _PATIENCE = 3.0
@@ -107,7 +107,7 @@ def _of_credentials(exchange: Exchange) -> str:
 
 
 def _of_warehouse(settings: Settings) -> str:
-    warehouse = Warehouse(settings.warehouse, settings.environment)
+    warehouse = warehouse_of(settings)
     warehouse.check()
     if not warehouse.exists():
         return f"{warehouse} will be made by the first backfill"

@@ -1,10 +1,9 @@
-"""The reader: what a researcher asks for comes as frames, complete or not at all."""
+"""The reader returns frames of complete days, or raises an error that names the others."""
 
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.errors import IncompleteDays, InputError
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers.inserted_rows import hold
@@ -36,8 +36,8 @@ def environment(sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     name_warehouse(monkeypatch, sound.location, tmp_path)
 
 
-def forget(plant: Plant, resolution: str, days: str = "true") -> None:
-    """Make the warehouse one that never asked for these candles."""
+def remove(plant: Plant, resolution: str, days: str = "true") -> None:
+    """Make the warehouse one that never requested these candles."""
     plant(f"delete from candle_days where resolution = '{resolution}' and {days}")
     days = days.replace("day", "cast(timezone('UTC', opened_at) as date)")
     plant(f"delete from candles where resolution = '{resolution}' and {days}")
@@ -69,7 +69,7 @@ def test_the_same_rows_come_as_arrow_and_polars() -> None:
     assert polars.equals(type(polars)(table))
 
 
-def test_a_library_that_lacks_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(InputError, match=r"polars is not installed.*deribit-pipeline\[polars\]"):
         read.candles(BTC, FIRST, LAST, frame="polars")
@@ -97,16 +97,16 @@ def test_days_are_meant_whole_and_instants_are_where_to_stop(end: read.Moment) -
 
 
 @pytest.mark.parametrize("resolution", ["60", "180", "720", "1D"])
-def test_what_is_made_of_minutes_is_what_the_exchange_tells(plant: Plant, resolution: str) -> None:
+def test_candles_made_of_minutes_equal_the_published_ones(plant: Plant, resolution: str) -> None:
     last = "2024-04-08" if resolution == "1D" else LAST  # the day of the 9th ends on the 10th
-    told = read.candles(BTC, FIRST, last, resolution)
-    forget(plant, resolution, "day in (date '2024-04-07', date '2024-04-08')")
+    published = read.candles(BTC, FIRST, last, resolution)
+    remove(plant, resolution, "day in (date '2024-04-07', date '2024-04-08')")
     made = read.candles(BTC, FIRST, last, resolution)
-    assert told.attrs["rolled_up"] == []
+    assert published.attrs["rolled_up"] == []
     assert made.attrs["rolled_up"] == ["2024-04-07 to 2024-04-08"]
-    assert made.index.equals(told.index)
-    assert made[PRICES].equals(told[PRICES])
-    assert np.allclose(made[VALUES[4:]], told[VALUES[4:]], rtol=0, atol=1e-3)
+    assert made.index.equals(published.index)
+    assert made[PRICES].equals(published[PRICES])
+    assert np.allclose(made[VALUES[4:]], published[VALUES[4:]], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("resolution", ["3", "5", "10", "15", "30", "120", "360"])
@@ -122,7 +122,7 @@ def test_any_resolution_is_made_of_minutes(resolution: str) -> None:
 
 
 def test_a_days_candle_needs_the_minutes_of_the_next_morning(plant: Plant) -> None:
-    forget(plant, "1D")
+    remove(plant, "1D")
     assert list(read.candles(BTC, FIRST, "2024-04-08", "1D").index.hour) == [8, 8]
     with pytest.raises(IncompleteDays) as error:
         read.candles(BTC, FIRST, LAST, "1D")
@@ -131,14 +131,14 @@ def test_a_days_candle_needs_the_minutes_of_the_next_morning(plant: Plant) -> No
 
 def test_without_any_held_candle_three_hours_are_counted_from_midnight(plant: Plant) -> None:
     before = read.candles(BTC, FIRST, LAST, "180")
-    forget(plant, "180")
+    remove(plant, "180")
     assert list(read.candles(BTC, FIRST, FIRST, "180").index.hour) == list(range(0, 24, 3))
     assert before.index.hour[0] in (0, 2)
 
 
 @both_stores
 def test_a_candle_is_made_only_of_all_its_minutes(plant: Plant) -> None:
-    forget(plant, "60")
+    remove(plant, "60")
     plant("delete from candles where resolution = '1' and opened_at = '2024-04-08 05:30:00+00'")
     plant("update candle_days set state = 'gapped', missing = 1 where day = '2024-04-08'")
     found = read.candles(BTC, FIRST, LAST, "60", complete_only=False)
@@ -152,10 +152,10 @@ def test_incomplete_days_are_named_with_what_completes_them(plant: Plant) -> Non
     with pytest.raises(IncompleteDays) as error:
         read.candles(BTC, "2024-04-05", "2024-04-10", "60")
     assert str(error.value) == (
-        "BTC-PERPETUAL has no complete 1h candles of 2024-04-05 to 2024-04-06 (never asked for), "
+        "BTC-PERPETUAL has no complete 1h candles of 2024-04-05 to 2024-04-06 (never requested), "
         "2024-04-08 (gapped, 3 missing), 2024-04-10 (open): run deribit-pipeline backfill "
-        "--resolution 60 --instruments BTC-PERPETUAL --start 2024-04-05 --end 2024-04-10, or take "
-        "what is held with complete_only=False (--allow-incomplete)."
+        "for candles_1h of BTC-PERPETUAL from 2024-04-05 to 2024-04-10, or read what is held with "
+        "complete_only=False."
     )
     assert error.value.series == BTC
     found = read.candles(BTC, "2024-04-05", "2024-04-10", "60", complete_only=False)
@@ -163,7 +163,7 @@ def test_incomplete_days_are_named_with_what_completes_them(plant: Plant) -> Non
     assert found.attrs["incomplete"] == ["2024-04-05 to 2024-04-06", "2024-04-08", "2024-04-10"]
 
 
-def test_days_before_the_listing_lack_nothing_unless_there_are_no_others(plant: Plant) -> None:
+def test_days_before_the_listing_need_no_rows_unless_there_are_no_others(plant: Plant) -> None:
     plant("update candle_days set state = 'not_listed' where day = '2024-04-07'")
     plant("delete from candles where opened_at < '2024-04-08'")
     assert len(read.candles(BTC, FIRST, LAST)) == 2 * 1_440
@@ -195,7 +195,7 @@ def test_reading_changes_nothing_and_lets_a_writer_in_at_once(sound: Warehouse) 
     before = sound.location.read_bytes()
     read.candles(BTC, FIRST, LAST)
     assert sound.location.read_bytes() == before
-    with Warehouse(sound.location, Environment.SANDBOX, patience=0).writing() as connection:
+    with warehouse_at(sound.location, Environment.SANDBOX, patience=0).writing() as connection:
         connection.execute("delete from candles")
 
 
@@ -211,7 +211,7 @@ def test_funding_is_read_by_the_end_of_its_hour(sound: Warehouse) -> None:
     assert frame.index.name == "funded_at"
     assert frame["interest_1h"].tolist() == list(range(24))
     assert list(frame.columns) == ["interest_1h", "interest_8h", "index_price", "prev_index_price"]
-    with pytest.raises(IncompleteDays, match="--dataset funding_rates --instruments BTC-PERPETUAL"):
+    with pytest.raises(IncompleteDays, match="backfill for funding_rates of BTC-PERPETUAL"):
         read.funding(BTC, "2024-01-01", "2024-01-02")
 
 
@@ -242,12 +242,12 @@ def test_the_volatility_index_is_read_by_resolution(sound: Warehouse) -> None:
     assert (minutes["close"].tolist(), list(minutes.columns)) == ([60], PRICES)
     with pytest.raises(InputError, match="must be one of 60, 3600, was '1'"):
         read.volatility_index("BTC", "2024-01-01", "2024-01-01", "1")
-    with pytest.raises(IncompleteDays, match="--dataset volatility_index --series ETH"):
+    with pytest.raises(IncompleteDays, match="backfill for volatility_index of ETH"):
         read.volatility_index("ETH", "2024-01-01", "2024-01-01")
 
 
 def prove(warehouse: Warehouse, dataset: str, series: str) -> None:
-    """Say that the 1st of January 2024 is complete."""
+    """Prove the 1st of January 2024 complete."""
     proof = {"dataset": dataset, "series": series, "day": date(2024, 1, 1), "state": "complete"}
     hold(warehouse, DATASET_DAYS, proof)
 
@@ -257,7 +257,7 @@ def test_historical_prices_end_with_the_newest_complete_day() -> None:
     assert list(prices.columns) == [*PRICES, "volume"]
     assert len(prices) == 48
     assert prices.index[-1] == datetime(2024, 4, 9, 23, tzinfo=UTC)
-    with pytest.raises(IncompleteDays, match=r"2024-04-03 to 2024-04-06 \(never asked for\)"):
+    with pytest.raises(IncompleteDays, match=r"2024-04-03 to 2024-04-06 \(never requested\)"):
         read.historical_prices(BTC)
     assert len(read.historical_prices(BTC, complete_only=False)) == 72
     with pytest.raises(InputError, match="holds no complete day of ETH-PERPETUAL"):
@@ -268,17 +268,17 @@ def test_historical_prices_end_with_the_newest_complete_day() -> None:
 
 @both_stores
 def test_realised_volatility_is_what_the_macro_says(sound: Warehouse) -> None:
-    found: Any = read.realised_volatility(BTC, "2024-04-09", LAST, sampling=60, samples=24)
+    found = read.realised_volatility(BTC, "2024-04-09", LAST, sampling=60, samples=24)
     assert len(found) == 24
     assert found.index[0] == datetime(2024, 4, 9, tzinfo=UTC)
     with sound.reading() as connection:
-        told = connection.execute(
+        expected = connection.execute(
             f"select close_to_close, parkinson, garman_klass, rogers_satchell, yang_zhang "
             f"from realised_volatility('{BTC}', 60, 24) where ended_at >= '2024-04-09' "
             "and ended_at < '2024-04-10' order by ended_at"
         ).fetchall()
     # Its sums of rolling windows are made of other parts, which rounds otherwise.
-    assert found.to_numpy() == pytest.approx(np.array(told), rel=1e-12)
+    assert found.to_numpy() == pytest.approx(np.array(expected), rel=1e-12)
     with pytest.raises(IncompleteDays, match="2024-04-06"):
         read.realised_volatility(BTC, "2024-04-07", LAST, sampling=60, samples=24)
     with pytest.raises(InputError, match="sampling must be a whole number, 1 or more"):

@@ -1,0 +1,38 @@
+"""What is special about proving the days of a dataset."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from deribit_pipeline.domain.proofs import Proof
+from deribit_pipeline.domain.rows import Columns, Keys, rows_hash
+
+
+def _none(rows: Columns) -> int:
+    return 0
+
+
+def _all(unclosed: Keys, moment: datetime) -> Keys:
+    return unclosed
+
+
+def _nothing(proof: Proof, rows: Columns) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRules:
+    """Unless said otherwise, what holds of any dataset.
+
+    `content_hash` is that of a day's rows, sorted by key. `without_trades` counts those of them in
+    which nobody traded. `still_unclosed` are those of a day's unclosed keys that are not over at a
+    moment. Where `is_counted`, a day's counts alone make its state: nothing expected is
+    `not_listed`, anything unclosed `open`. `contradictions` are what stored rows say against their
+    proof besides what is recomputed of every dataset.
+    """
+
+    content_hash: Callable[[Columns], str] = rows_hash
+    without_trades: Callable[[Columns], int] = _none
+    still_unclosed: Callable[[Keys, datetime], Keys] = _all
+    is_counted: bool = False
+    contradictions: Callable[[Proof, Columns], list[str]] = _nothing

@@ -1,0 +1,101 @@
+"""Fetched days into the warehouse: proved and written, or left until they are confirmed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.proofs import FetchedDay, Proof, ProvedDay, Provenance
+from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.engine.day_writes import invalidate_what_is_made_of, write_days
+from deribit_pipeline.engine.outcome import Key
+from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.engine.proving import prove
+from deribit_pipeline.engine.row_reads import rows_of
+from deribit_pipeline.errors import DeribitBadPayload
+from deribit_pipeline.warehouse.place import Connection
+
+Clock = Callable[[], datetime | None]
+"""The exchange's, in its newest response."""
+
+From = Callable[[str], Provenance]
+"""Where the rows of a run come from, by its id."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of days of one series and job: the proofs that stand, the days that must be
+    confirmed first, and why others have failed. `rows` were received, `revised` changed what was
+    held."""
+
+    proofs: list[Proof] = field(default_factory=list)
+    unconfirmed: list[FetchedDay] = field(default_factory=list)
+    failures: dict[Key, str] = field(default_factory=dict)
+    rows: int = 0
+    revised: int = 0
+
+
+class DayWriter:
+    """Proves days of a dataset and writes them, in the transaction that is open.
+
+    Where a `clock` is given, what is noted of a day is noted at the time of the newest response:
+    the first of those that a day was put together from may be from before its last rows were over.
+    """
+
+    def __init__(self, dataset: Dataset, provenance: From, clock: Clock = lambda: None) -> None:
+        self._dataset = dataset
+        self._provenance = provenance
+        self._clock = clock
+
+    def write(
+        self, connection: Connection, run_id: str, series: str, days: Sequence[FetchedDay]
+    ) -> Written:
+        """Days that would replace what is held, by a single response, are left `unconfirmed`."""
+        written, proved = Written(), []
+        for day in self._proved(connection, series, days, written):
+            proved.append(replace(day, as_of=max(day.as_of, self._clock() or day.as_of)))
+        write_days(connection, self._dataset, proved, self._provenance(run_id))
+        changed = [day.proof.day for day in proved if _is_changed(day)]
+        invalidate_what_is_made_of(connection, self._dataset, series, changed)
+        return written
+
+    def _proved(
+        self,
+        connection: Connection,
+        series: str,
+        days: Sequence[FetchedDay],
+        written: Written,
+    ) -> list[ProvedDay]:
+        """The days that are to be written; what becomes of all of them is counted as `written`."""
+        wanted = [day.day for day in days]
+        found = proofs_of(connection, self._dataset, [series], min(wanted), max(wanted))
+        former: dict[date, Proof] = {proof.day: proof for proof in found}
+        to_write = []
+        for day in days:
+            known = former.get(day.day)
+            held = None
+            if known is not None and known.received:
+                held = rows_of(connection, self._dataset, series, day.day)
+            try:
+                proved = prove(self._dataset, day, held, known)
+            except DeribitBadPayload as error:
+                written.failures[series, day.day] = error.reason
+                continue
+            if count_of(proved.replaced) and not day.is_confirmed:
+                written.unconfirmed.append(day)
+                continue
+            written.proofs.append(proved.proof)
+            if known is not None and proved.proof is known and day.as_of < known.fetched_at:
+                continue  # an older response without news: not even of its gaps
+            written.rows += count_of(day.rows)
+            written.revised += count_of(proved.replaced)
+            to_write.append(proved)
+        return to_write
+
+
+def _is_changed(day: ProvedDay) -> bool:
+    """Whether other rows are held than before, or something else is proved of them."""
+    former, proof = day.former, day.proof
+    if former is None or count_of(day.replaced):
+        return True
+    return (former.content_hash, former.state) != (proof.content_hash, proof.state)

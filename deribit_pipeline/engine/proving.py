@@ -1,0 +1,183 @@
+"""Days to proofs, and proofs held against stored rows: pure, and the same for every dataset.
+
+What is special about the days of a dataset is said by its `proof_rules`.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.plausible import with_impossible
+from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof, ProvedDay
+from deribit_pipeline.domain.rows import (
+    Columns,
+    Keys,
+    count_of,
+    differences,
+    joined_rows,
+    keys_of,
+    some_of,
+)
+from deribit_pipeline.domain.verdicts import with_standing_verdict
+from deribit_pipeline.errors import DeribitBadPayload
+
+
+def prove(
+    dataset: Dataset,
+    fetched: FetchedDay,
+    held: Columns | None = None,
+    former: Proof | None = None,
+) -> ProvedDay:
+    """Settle a day: what was fetched, joined with the rows already `held` of it.
+
+    An absent row is no statement about one that is held, so it never removes it. Where the
+    exchange returns other values of a held row, the newer response stands. `former` is the day's
+    proof so far: it stands where an older response has no further row, and its verdict and
+    cross-check do where the response is older, or has the same rows and was not compared.
+
+    Raises DeribitBadPayload where rows are held that neither are expected nor were received, of a
+    day whose rows can be counted.
+    """
+    is_older = former is not None and fetched.as_of < former.fetched_at
+    rows, replaced = fetched.rows, some_of(fetched.rows, slice(0, 0))
+    keys = arrived = keys_of(dataset, rows)
+    if held is not None and count_of(held):
+        ours = keys_of(dataset, held)
+        rows, replaced = _union(dataset, held, fetched.rows, is_older=is_older)
+        keys = keys_of(dataset, rows)
+        arrived = without(keys, ours)
+    expected = _expected(dataset, fetched, keys, arrived, is_older=is_older)
+    absent = without(expected, keys)
+    missing = without(absent, _unclosed(dataset, fetched, former if is_older else None))
+    if former is not None and is_older and not len(arrived):
+        return ProvedDay(former, rows, expected, missing, arrived, replaced, former, fetched.as_of)
+    is_over = fetched.is_over or (
+        former is not None and is_older and former.state is not DayState.OPEN
+    )
+    rules = dataset.proof_rules
+    proof = Proof(
+        dataset=dataset.name,
+        series=fetched.series,
+        day=fetched.day,
+        state=_state(
+            is_listed=fetched.is_listed or len(keys) > 0,
+            is_open=not is_over or len(missing) < len(absent),
+            missing=len(missing),
+        ),
+        expected=len(expected),
+        received=len(keys),
+        missing=len(missing),
+        content_hash=rules.content_hash(rows),
+        revised=(former.revised if former else 0) + count_of(replaced),
+        verdict=with_impossible(dataset, rows, fetched.verdict),
+        fetched_at=fetched.as_of,
+        cross_check=fetched.cross_check,
+        without_trades=rules.without_trades(rows),
+    )
+    proof = with_standing_verdict(proof, former, is_older=is_older)
+    if former is not None and (is_older or proof == replace(former, fetched_at=proof.fetched_at)):
+        newer = replace(proof, fetched_at=former.fetched_at)
+        proof = former if newer == former else newer
+    return ProvedDay(proof, rows, expected, missing, arrived, replaced, former, fetched.as_of)
+
+
+def contradictions(dataset: Dataset, proof: Proof, rows: Columns, named_gaps: int) -> list[str]:
+    """What a day's stored rows, sorted by key, say that its proof does not. Empty where the proof
+    holds: the same rows to the last bit, each once and on the day, and as many gaps named as are
+    counted."""
+    rules, found = dataset.proof_rules, []
+    recomputed = {
+        "received": count_of(rows),
+        "without_trades": rules.without_trades(rows),
+        "content_hash": rules.content_hash(rows),
+        "missing": named_gaps,
+    }
+    for name, value in recomputed.items():
+        if value != getattr(proof, name):
+            found.append(f"{name} is {value}, the proof says {getattr(proof, name)}")
+    keys = keys_of(dataset, rows)
+    if np.any(keys[1:] == keys[:-1]):
+        found.append(f"{dataset.rows} are repeated")
+    if not _is_counted(dataset, proof, proof.expected - count_of(rows) - named_gaps, named_gaps):
+        found.append(f"{proof.expected} expected do not make it {proof.state}")
+    if np.any(rows[dataset.at].astype("datetime64[D]") != np.datetime64(proof.day, "D")):
+        found.append(f"{dataset.rows} are of another day")
+    return found + rules.contradictions(proof, rows)
+
+
+def without(keys: Keys, others: Keys) -> Keys:
+    """The keys that are not among the others; both sorted, each once."""
+    if not len(others) or not len(keys):
+        return keys
+    if np.array_equal(keys, others):  # nearly always, and much faster
+        return keys[:0]
+    return keys[~np.isin(keys, others)]
+
+
+def _expected(
+    dataset: Dataset, fetched: FetchedDay, keys: Keys, arrived: Keys, *, is_older: bool
+) -> Keys:
+    """The keys that there must be. A row that was received is one of them: the source has accepted
+    it. So is a held one, where a newer response than this one had it, or more may come."""
+    if fetched.expected is None or np.array_equal(fetched.expected, keys):
+        return keys
+    supported = np.union1d(fetched.expected, keys_of(dataset, fetched.rows))
+    if not len(without(keys, supported)):
+        return supported
+    if not is_older and fetched.is_over:
+        raise DeribitBadPayload(
+            f"{dataset.rows} are held that neither are expected nor were received, such as of a "
+            f"time at which the {dataset.series.label} is not listed: has its listing changed?",
+            method=dataset.name,
+            params={"series": fetched.series, "day": fetched.day},
+        )
+    return np.union1d(supported, keys)
+
+
+def _unclosed(dataset: Dataset, fetched: FetchedDay, newer: Proof | None) -> Keys:
+    """The keys that are not over yet: by what a `newer` response knew, where there is one."""
+    if newer is None:
+        return fetched.unclosed
+    if newer.state is not DayState.OPEN:
+        return fetched.unclosed[:0]
+    return dataset.proof_rules.still_unclosed(fetched.unclosed, newer.fetched_at)
+
+
+def _union(
+    dataset: Dataset, held: Columns, fetched: Columns, *, is_older: bool
+) -> tuple[Columns, Columns]:
+    """The rows of both, sorted by key, and the held ones that the newer response changes."""
+    ours, theirs = keys_of(dataset, held), keys_of(dataset, fetched)
+    if np.array_equal(ours, theirs):
+        changed = differences(held, fetched)
+        return (held, some_of(held, slice(0, 0))) if is_older else (fetched, some_of(held, changed))
+    _, at_ours, at_theirs = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
+    first, second = some_of(held, at_ours), some_of(fetched, at_theirs)
+    changed = differences(first, second)
+    if is_older:  # another process was faster: what it wrote is newer than this response
+        held, fetched, ours, theirs = fetched, held, theirs, ours
+        changed &= False
+    kept = ~np.isin(ours, theirs)
+    rows = joined_rows([some_of(held, kept), fetched])
+    order = np.argsort(np.concatenate((ours[kept], theirs)), kind="stable")
+    return some_of(rows, order), some_of(first, changed)
+
+
+def _state(*, is_listed: bool, is_open: bool, missing: int) -> DayState:
+    if not is_listed:
+        return DayState.NOT_LISTED
+    if is_open:
+        return DayState.OPEN
+    return DayState.GAPPED if missing else DayState.COMPLETE
+
+
+def _is_counted(dataset: Dataset, proof: Proof, unclosed: int, missing: int) -> bool:
+    """Whether the state fits the counts."""
+    if unclosed < 0:
+        return False
+    if dataset.proof_rules.is_counted:
+        return proof.state is _state(
+            is_listed=proof.expected > 0, is_open=unclosed > 0, missing=missing
+        )
+    return proof.state is not DayState.COMPLETE or not (unclosed or missing)

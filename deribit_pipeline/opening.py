@@ -1,0 +1,73 @@
+"""What the settings name, opened: the warehouse and the exchange.
+
+This is the one place that knows of the extras: the lake, which comes with a driver of PostgreSQL,
+and the built-in sandbox, which comes with a web server. Both are imported when they are needed.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+
+from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.engine.series_proofs import hash_everything
+from deribit_pipeline.exchange.client import TIMEOUT
+from deribit_pipeline.exchange.credits import Meters, file_meter
+from deribit_pipeline.exchange.retries import PATIENCE as REQUEST_PATIENCE
+from deribit_pipeline.exchange.session import Exchange, session
+from deribit_pipeline.settings import EXCHANGE_URLS, Settings
+from deribit_pipeline.warehouse.warehouse import PATIENCE, Warehouse
+
+
+def warehouse_of(settings: Settings, *, patience: float = PATIENCE) -> Warehouse:
+    """The warehouse that the settings name; `patience` is in seconds."""
+    return warehouse_at(settings.warehouse, settings.environment, patience=patience)
+
+
+def warehouse_at(
+    location: Location,
+    environment: Environment,
+    *,
+    patience: float = PATIENCE,
+    is_foreign: bool = False,
+) -> Warehouse:
+    """The warehouse at a location, a file or a lake; see `Warehouse`."""
+    if not isinstance(location, Lake):
+        return Warehouse(
+            location,
+            environment,
+            patience=patience,
+            is_foreign=is_foreign,
+            hash_proofs=hash_everything,
+        )
+    from deribit_pipeline.lake.store import LakeStore
+
+    return Warehouse(LakeStore(location, patience), environment, hash_proofs=hash_everything)
+
+
+@contextmanager
+def open_exchange(
+    settings: Settings, patience: float = REQUEST_PATIENCE, timeout: float = TIMEOUT
+) -> Iterator[Exchange]:
+    """The exchange that the settings name. The sandbox is started, unless they say where it is.
+
+    `patience` is how many seconds a failing request is tried for, `timeout` how many a response is
+    waited for.
+    """
+    with ExitStack() as stack:
+        url = settings.base_url or EXCHANGE_URLS.get(settings.environment)
+        if url is None:
+            from deribit_pipeline.sandbox.server import serving
+
+            url = stack.enter_context(serving())
+        meters = stack.enter_context(_meters_beside(settings.warehouse))
+        opened = session(settings, url, meters, patience=patience, timeout=timeout)
+        yield stack.enter_context(opened)
+
+
+def _meters_beside(warehouse: Location) -> AbstractContextManager[Meters]:
+    """The rate limit of those who write the warehouse: one machine, or the machines of a lake."""
+    if not isinstance(warehouse, Lake):
+        return nullcontext(file_meter)
+    from deribit_pipeline.lake.shared_credits import shared_meters
+
+    return shared_meters(warehouse.catalog)
