@@ -30,9 +30,9 @@ INDEX_OF = """lower(split_part(instrument_name, '-', 1)
 SETTLES_IN = """coalesce(settlement_currency, if(
     kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
 ))"""
-"""SQL for the settlement currency, under which an instrument is listed. Listings from before October
-2021 do not contain a future's settlement currency, but its name begins with it: BTC-25SEP26,
-SOL_USDC-PERPETUAL. A spot pair has no settlement currency and counts under its quote currency."""
+"""SQL for the settlement currency, under which an instrument is listed. Listings from before
+October 2021 do not contain a future's settlement currency, but its name begins with it:
+BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair has none and counts under its quote currency."""
 
 
 def is_inverse(instrument_name: str) -> bool:
