@@ -7,6 +7,7 @@ are on the archive host. `python -m benchmarks.paper_plan` prints the table of d
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import days_between
@@ -63,7 +64,7 @@ def cost(kind: Kind, resolution: Resolution) -> Cost:
     expires = listed + timedelta(days=kind.days)
     instrument = Instrument("ONE", "option", listed, expires)
     days = {"ONE": list(days_between(date(2020, 1, 1), expires.date()))}
-    one = estimate({"ONE": instrument}, resolution, days, days, LIMIT)
+    one = estimate(CANDLES[resolution], days, days, {"ONE": instrument}, LIMIT)
     rows = one.rows or 0
     of_all = kind.instruments
     return Cost(kind.name, of_all, one.days * of_all, one.calls * of_all, rows * of_all)

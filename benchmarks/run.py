@@ -234,7 +234,7 @@ class Bench:
                 home = {"DAGSTER_HOME": str(folder / f"home{number}")}
                 record.append(timed(backfill(YEAR), env | home, folder))
             each = (median(record).seconds - median(again).seconds) / 730 * 1000
-            self.say(f"| Dagster's bookkeeping of one instrument-day | {each:.1f} ms |")
+            self.say(f"| recording one instrument-day in Dagster | {each:.1f} ms |")
             one = [str(BIN / "dagster"), "asset", "materialize", "-m"]
             one += ["deribit_pipeline.definitions", "--select", "candles_1m", "--partition"]
             cold = [
@@ -298,7 +298,7 @@ def main() -> None:
     bench.alone(WIDE, WIDE.title, is_metered=True)
     free = bench.alone(YEAR, "the same year without a rate limit", is_metered=False)
     bench.say("")
-    bench.say("| the rest of the market | of | s | floor | ratio | rows/s | MB | requests |")
+    bench.say("| other datasets | series | s | floor | ratio | rows/s | MB | requests |")
     bench.say("|---|---|--:|--:|--:|--:|--:|--:|")
     for work in REST:
         bench.rest(work)

@@ -31,7 +31,7 @@ _CURVE = (
     "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
 )
 _READS = (
-    "| question | file | lake | × | file, again | lake, again | × | |",
+    "| query | file | lake | × | file, again | lake, again | × | |",
     "|---|--:|--:|--:|--:|--:|--:|---|",
 )
 
@@ -53,7 +53,7 @@ def workers(postgres: Postgres, work: Work, waiting: Work) -> Iterator[str]:
     )
     yield from ("", *_CURVE)
     yield from curve(postgres, waiting, WORKERS, LATENCY_MS)
-    yield from ("", "| what goes wrong | what becomes of it |", "|---|---|")
+    yield from ("", "| fault | result |", "|---|---|")
     yield from faults(postgres, WHOLE, WORKERS[-1], LATENCY_MS)  # most of a minute for each worker
 
 

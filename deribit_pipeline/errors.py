@@ -146,6 +146,11 @@ class IncompleteDays(DeribitPipelineError):
         self.series = series
         self.days = dict(days)
 
+    def advising(self, advice: str) -> "IncompleteDays":
+        """The same error, whose message ends with what to do."""
+        message = f"{str(self).removesuffix('.')}: {advice}."
+        return IncompleteDays(message, dataset=self.dataset, series=self.series, days=self.days)
+
 
 class WarehouseError(DeribitPipelineError):
     """The database refused."""

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 from deribit_pipeline.assumptions.assumption import NotTested, Parsed, Responses
 from deribit_pipeline.assumptions.probing import ARCHIVE, MAIN, Asking
+from deribit_pipeline.datasets.candles.calls import CHART
 from deribit_pipeline.datasets.candles.requests import MOST_CANDLES
-from deribit_pipeline.datasets.funding_rates.source import BEGAN, HOURS
+from deribit_pipeline.datasets.delivery_prices.wire import MOST_DELIVERY_PRICES, delivery_prices
+from deribit_pipeline.datasets.funding_rates.listing import BEGAN
+from deribit_pipeline.datasets.funding_rates.source import HOURS
 from deribit_pipeline.datasets.funding_rates.wire import HISTORY
-from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES, delivery_prices
 from deribit_pipeline.datasets.settlements.wire import BY_CURRENCY, MOST_SETTLEMENTS, settlements
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER, BY_TIME
 from deribit_pipeline.datasets.trades.hosts import LEAKS, MOST_TRADES, MOST_TRADES_OF_ARCHIVE
@@ -17,7 +19,6 @@ from deribit_pipeline.datasets.volatility_index.source import LIFE, MINUTES
 from deribit_pipeline.datasets.volatility_index.wire import DATA, index_page
 from deribit_pipeline.domain.specification import Specification
 from deribit_pipeline.domain.windows import ONE_DAY, day_window, to_ms
-from deribit_pipeline.exchange.client import CHART
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import exchange_time
 from deribit_pipeline.instruments.wire import INSTRUMENTS, listed

@@ -17,12 +17,12 @@ from deribit_pipeline.assumptions.assumption import (
 from deribit_pipeline.assumptions.probe_requests import ANCHORED, SERIES
 from deribit_pipeline.assumptions.probing import POSTED_ID
 from deribit_pipeline.datasets.candles import wire as parse
-from deribit_pipeline.datasets.funding_rates import wire as funding
-from deribit_pipeline.datasets.rolling.wire import (
+from deribit_pipeline.datasets.delivery_prices.wire import (
     DeliveryPage,
     delivery_prices,
-    historical_volatility,
 )
+from deribit_pipeline.datasets.funding_rates import wire as funding
+from deribit_pipeline.datasets.historical_volatility.wire import historical_volatility
 from deribit_pipeline.datasets.settlements.wire import SettlementsPage, settlements
 from deribit_pipeline.datasets.trades.hosts import MOST_TRADES_OF_ARCHIVE
 from deribit_pipeline.datasets.trades.wire import trades

@@ -13,13 +13,15 @@ from deribit_pipeline.assumptions.assumption import (
     compared,
 )
 from deribit_pipeline.datasets.funding_rates import source as funding
+from deribit_pipeline.datasets.funding_rates.listing import BEGAN
 from deribit_pipeline.datasets.funding_rates.wire import rates
+from deribit_pipeline.datasets.funding_rates.witness import EightHours
 from deribit_pipeline.datasets.volatility_index import source as volatility_index
 from deribit_pipeline.datasets.volatility_index.wire import IndexPage, index_page
+from deribit_pipeline.datasets.volatility_index.witness import HoursOfMinutes
 from deribit_pipeline.domain.rows import Columns, some_of
 from deribit_pipeline.domain.windows import from_ms, moment64
 from deribit_pipeline.engine import witness
-from deribit_pipeline.engine.witness import EightHours, HoursOfMinutes
 
 _MINUTE, _HOUR = np.timedelta64(60_000, "ms"), np.timedelta64(3_600_000, "ms")
 
@@ -92,7 +94,7 @@ def _in_order(rows: Columns) -> Columns:
 
 
 def _funding_began(responses: Responses) -> Comparison:
-    return compared(moment64(funding.BEGAN), _hours(responses, "funding-began")["funded_at"].min())
+    return compared(moment64(BEGAN), _hours(responses, "funding-began")["funded_at"].min())
 
 
 def _page(responses: Responses, name: str) -> IndexPage:
@@ -220,7 +222,7 @@ WINDOWED = (
     ),
     Assumption(
         "funding-began",
-        f"The first hour of BTC-PERPETUAL's funding ended at {funding.BEGAN:%Y-%m-%d %H:%M} UTC.",
+        f"The first hour of BTC-PERPETUAL's funding ended at {BEGAN:%Y-%m-%d %H:%M} UTC.",
         Known.SEEN,
         "",
         "Hours before are not requested; if it began later, days about then stay `gapped`.",

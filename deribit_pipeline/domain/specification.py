@@ -40,6 +40,12 @@ def is_inverse(instrument_name: str) -> bool:
     return re.match(INVERSE, instrument_name) is not None
 
 
+def settlement_currency(instrument_name: str) -> str:
+    """What an instrument settles in, by its name: BTC of `BTC-25SEP26`, USDC of
+    `XRP_USDC-30JUN23-0d625-C`."""
+    return instrument_name.split("-")[0].split("_")[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Specification:
     """Everything that the exchange says of an instrument; None where it does not say it.

@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 
-from deribit_pipeline.datasets.candles import wire as parse
 from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.errors import (
     CreditsUnavailable,
@@ -25,7 +24,7 @@ from deribit_pipeline.errors import (
     DeribitRejected,
     DeribitUnavailable,
 )
-from deribit_pipeline.exchange import codes, envelope
+from deribit_pipeline.exchange import codes, envelope, responses
 from deribit_pipeline.exchange.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
 from deribit_pipeline.exchange.credits import Credits, MeterUnreachable
 from deribit_pipeline.exchange.envelope import Body, Stamp
@@ -90,7 +89,7 @@ class Rpc:
         self._is_testnet = is_testnet
         self.concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
-        self._pools = pools
+        self._pools = dict(pools)
         self._bounds = {"": Bounds(), **(bounds or {})}
         self._credentials = credentials
         self._tokens = TokenKeeper(self.authenticate) if credentials else None
@@ -110,6 +109,11 @@ class Rpc:
             attempts.call, lambda: self._authorized(attempts), self._sleep
         )
 
+    def limit(self, method: str, made: Callable[[], tuple[Credits, Bounds]]) -> None:
+        """Give a method the pool and the bounds that `made` makes, unless it has its own."""
+        if method not in self._pools:
+            self._pools[method], self._bounds[method] = made()
+
     async def authenticate(self) -> Token:
         """Request an access token. The credentials travel in a body, because URLs are logged."""
         key = self._credentials
@@ -125,7 +129,7 @@ class Rpc:
                 raise refused.error from refused
             granted, _ = self._result(response, body, call)
         try:
-            token = parse.grant(granted)
+            token = responses.grant(granted)
         except ValueError as error:
             raise DeribitBadPayload(str(error), method=AUTH, params=params) from error
         warn_of_writes(token)

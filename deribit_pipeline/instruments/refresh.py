@@ -7,8 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from deribit_pipeline.datasets.settlements.proof import settlement_currency
-from deribit_pipeline.domain.specification import CURRENCIES, KINDS, Specification
+from deribit_pipeline.domain.specification import (
+    CURRENCIES,
+    KINDS,
+    Specification,
+    settlement_currency,
+)
 from deribit_pipeline.errors import DeribitError, DeribitRejected
 from deribit_pipeline.exchange import codes
 from deribit_pipeline.exchange.client import DeribitClient
@@ -20,6 +24,7 @@ from deribit_pipeline.instruments.history import (
     write_asked,
     write_specifications,
 )
+from deribit_pipeline.instruments.listings import get_currencies, get_specifications
 from deribit_pipeline.instruments.wire import ANY_CURRENCY, Listed
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -90,9 +95,9 @@ def told_currencies(exchange: Exchange) -> tuple[str, ...]:
     async def told() -> tuple[str, ...]:
         archive = exchange.history or exchange.client
         asked = await asyncio.gather(
-            exchange.client.get_currencies(),
-            exchange.client.get_specifications(ANY_CURRENCY, kind="future"),
-            archive.get_specifications(ANY_CURRENCY, is_expired=True, kind="future"),
+            get_currencies(exchange.client),
+            get_specifications(exchange.client, ANY_CURRENCY, kind="future"),
+            get_specifications(archive, ANY_CURRENCY, is_expired=True, kind="future"),
             return_exceptions=True,
         )
         found: list[str] = []
@@ -130,8 +135,8 @@ async def _of_www(
     lists: Sequence[Told[Listed]]
     try:
         lists = await asyncio.gather(
-            exchange.client.get_specifications(currency),
-            exchange.client.get_specifications(currency, is_expired=True),
+            get_specifications(exchange.client, currency),
+            get_specifications(exchange.client, currency, is_expired=True),
         )
     except DeribitRejected as error:
         if not _is_no_list(currency, error):
@@ -150,7 +155,7 @@ async def _of_archive(exchange: Exchange, currency: str) -> tuple[list[Listed], 
     kinds = KINDS if currency in CURRENCIES else (None,)
     lists: Sequence[Told[Listed] | BaseException] = await asyncio.gather(
         *(
-            exchange.history.get_specifications(currency, is_expired=True, kind=kind)
+            get_specifications(exchange.history, currency, is_expired=True, kind=kind)
             for kind in kinds
         ),
         return_exceptions=True,
@@ -179,7 +184,7 @@ def _is_no_list(currency: str, answer: object) -> bool:
 async def _of_any(client: DeribitClient, currency: str, *, is_expired: bool) -> Told[Listed]:
     """The futures that settle in a currency, from the listing of all currencies; options would make
     it too large."""
-    told = await client.get_specifications(ANY_CURRENCY, is_expired=is_expired, kind="future")
+    told = await get_specifications(client, ANY_CURRENCY, is_expired=is_expired, kind="future")
     of_currency = [each for each in told.said.specifications if _settles_in(each) == currency]
     return Told(Listed(tuple(of_currency)), told.as_of)
 

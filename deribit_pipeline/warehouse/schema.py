@@ -30,6 +30,9 @@ TABLES: tuple[Table, ...] = (
 )
 VIEWS: tuple[View, ...] = registry.views()
 
+ADDED: tuple[Table, ...] = tuple(table for each in registry.ADDED for table in each.tables)
+"""The tables of datasets of other packages, which a file of this version may be without."""
+
 
 def ddl() -> list[str]:
     """The statements that make an empty warehouse of this version."""
@@ -39,7 +42,16 @@ def ddl() -> list[str]:
 def describing() -> list[str]:
     """The statements that make the views and comments, which a file of any version can take."""
     comments = [statement for table in TABLES for statement in table.comments()]
-    return [statement for view in VIEWS for statement in view.ddl()] + comments
+    return _views() + comments
+
+
+def without_comments() -> list[str]:
+    """The statements that make the tables and views alone: a third of the time of `ddl`."""
+    return [table.ddl() for table in TABLES] + _views()
+
+
+def _views() -> list[str]:
+    return [statement for view in VIEWS for statement in view.ddl()]
 
 
 def markdown() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import REMEDY, FileStore
@@ -114,7 +115,8 @@ class Warehouse:
             return
         with self._store.reading() as connection:
             version = self._version(connection)
-            if version == schema.SCHEMA_VERSION or (as_it_is and version):
+            is_current = version == schema.SCHEMA_VERSION and not self._absent(connection)
+            if is_current or (as_it_is and version):
                 yield connection
                 return
         self._require_upgradable(version)
@@ -188,14 +190,27 @@ class Warehouse:
                 "insert into warehouse_info values ($environment, $version)",
                 {"environment": str(self.environment), "version": schema.SCHEMA_VERSION},
             )
-        elif version < schema.SCHEMA_VERSION:
+            return
+        if version < schema.SCHEMA_VERSION:
             migrate(connection, version, MIGRATIONS)
             if version < HASHED_SINCE:
                 if self._hash_proofs is None:
                     raise WarehouseUnusable(f"{self} has version {version} of the tables.")
                 self._hash_proofs(connection)
-            self._execute(connection, schema.describing())
             logger.info("Brought %s to version %d", self, schema.SCHEMA_VERSION)
+        absent = self._absent(connection)
+        if absent or version < schema.SCHEMA_VERSION:
+            self._execute(connection, [table.ddl() for table in absent] + schema.describing())
+
+    def _absent(self, connection: Connection) -> list[Table]:
+        """The tables of datasets that were added by other packages after the warehouse was made."""
+        if not schema.ADDED:
+            return []
+        found = connection.execute(
+            "select table_name from duckdb_tables() where database_name = current_database()"
+        ).fetchall()
+        held = {name for (name,) in found}
+        return [table for table in schema.ADDED if table.name not in held]
 
     def _execute(self, connection: Connection, statements: list[str]) -> None:
         for statement in statements:
@@ -251,7 +266,7 @@ def empty_warehouse() -> Iterator[Connection]:
     try:
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
-            for statement in schema.ddl():
+            for statement in schema.without_comments():  # made anew for each reader
                 connection.execute(statement)
             yield connection
     except duckdb.Error as error:

@@ -10,6 +10,7 @@ import pytest
 
 from deribit_pipeline.datasets.funding_rates import wire as funding
 from deribit_pipeline.datasets.volatility_index import wire as volatility_index
+from deribit_pipeline.datasets.volatility_index.calls import get_volatility_index_data
 from deribit_pipeline.datasets.volatility_index.wire import DATA
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import day_window, to_ms
@@ -58,7 +59,7 @@ ODD = (None, "x", "1.5", True, [], {}, float("inf"), float("nan"), 10**400)
         (LINEAR, lambda row: row | {"interest_1h": True}, "`interest_1h` must be a number"),
     ],
 )
-def test_a_malformed_row_costs_its_own_day_alone_and_is_named(
+def test_a_malformed_row_of_a_window_costs_its_own_day_alone_and_is_named(
     fetch: Fetch, sandbox: SandboxExchange, kind: Kind, change: Change, what: str
 ) -> None:
     insist(sandbox, kind, HOUR_AT, change)
@@ -134,7 +135,7 @@ def test_no_request_is_repeated_with_the_same_bounds(
 
 
 @each_kind
-def test_a_response_for_another_window_is_refused(
+def test_rows_for_another_window_are_refused(
     fetch: Fetch, sandbox: SandboxExchange, kind: Kind
 ) -> None:
     """Rows of a month before the one that was requested, as a cache may return them."""
@@ -164,7 +165,7 @@ def test_candles_that_advance_by_a_millisecond_end_in_one_sentence(
     sandbox.volatility_index.creeps = True
     exchange, window = opened(), day_window(MINUTES.last)
     with pytest.raises(DeribitBadPayload, match="did not end after 4 responses"):
-        exchange.run(exchange.client.get_volatility_index_data("BTC", "60", window))
+        exchange.run(get_volatility_index_data(exchange.client, "BTC", "60", window))
     assert sandbox.requests[DATA] == 4
     brought = fetch(replace(MINUTES, first=MINUTES.last))
     assert not brought.proved

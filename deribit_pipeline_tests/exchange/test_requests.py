@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.candles.calls import get_tradingview_chart_data
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import TimeWindow
@@ -44,7 +45,7 @@ def exchange(opened: Opened) -> Exchange:
 
 def closes(exchange: Exchange, name: str) -> list[float]:
     chart = exchange.run(
-        exchange.client.get_tradingview_chart_data(name, Resolution.MINUTE_1, WINDOW)
+        get_tradingview_chart_data(exchange.client, name, Resolution.MINUTE_1, WINDOW)
     )
     values: list[float] = chart.candles.values[:, 3].tolist()
     return values

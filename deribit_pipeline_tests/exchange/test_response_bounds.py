@@ -21,6 +21,7 @@ from deribit_pipeline.errors import DeribitBadPayload, DeribitError, DeribitUnav
 from deribit_pipeline.exchange.auth import Credentials
 from deribit_pipeline.exchange.client import deribit_client
 from deribit_pipeline.exchange.transport import Bounds
+from deribit_pipeline.instruments.listings import get_specifications
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline_tests.helpers.pipeline import Opened
 
@@ -120,7 +121,9 @@ def test_a_response_that_is_too_large_is_a_typed_error(
 
 
 def test_the_list_of_instruments_may_be_larger_and_take_longer(opened: Opened) -> None:
-    bounds = opened(0.1, 30.0).client.rpc._bounds
+    exchange = opened(0.1, 30.0)
+    exchange.run(get_specifications(exchange.client, "BTC"))
+    bounds = exchange.client.rpc._bounds
     assert bounds[""] == Bounds(30.0, 32 * 2**20)
     assert bounds["public/get_instruments"] == Bounds(120.0, 256 * 2**20)
 

@@ -159,8 +159,8 @@ def test_incomplete_days_are_refused_before_anything_is_written(export: Export) 
     assert (code, everything("out")) == (1, before)
     assert said.startswith("Error: BTC-PERPETUAL has no complete 1m candles of 2024-04-10 (open): ")
     assert said.endswith(
-        "deribit-pipeline backfill --resolution 1 --instruments BTC-PERPETUAL --start 2024-04-10 "
-        "--end 2024-04-10, or --allow-incomplete.\n"
+        "run deribit-pipeline backfill --resolution 1 --instruments BTC-PERPETUAL "
+        "--start 2024-04-10 --end 2024-04-10, or export what is held with --allow-incomplete.\n"
     )
 
 

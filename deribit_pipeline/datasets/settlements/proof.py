@@ -15,6 +15,7 @@ import numpy as np
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.malformed import Malformed
 from deribit_pipeline.domain.rows import Columns, Keys, count_of, differences, keys_of, some_of
+from deribit_pipeline.domain.specification import settlement_currency
 from deribit_pipeline.domain.windows import day_window, moment64
 from deribit_pipeline.engine.following import in_order
 
@@ -94,12 +95,6 @@ def require_sound(
         is_of_none = name.startswith("#")  # a bankruptcy, which names no instrument
         if not is_of_none and settlement_currency(name) != currency:
             raise ValueError(f"a settlement of {name} was returned, not settled in {currency}")
-
-
-def settlement_currency(instrument_name: str) -> str:
-    """The settlement currency in an instrument's name: BTC of `BTC-25SEP26`, USDC of
-    `XRP_USDC-30JUN23-0d625-C`."""
-    return instrument_name.split("-")[0].split("_")[-1]
 
 
 def first_settlement(listed_at: datetime) -> datetime:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets.trades import calls
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.proof import NO_TRADES
 from deribit_pipeline.datasets.trades.values import unique_rows
@@ -104,7 +105,7 @@ class TradeHosts:
         for _ in range(LOOKS):
             for host in self.hosts:
                 told = await self._asked(
-                    host, lambda client: client.get_newest_trades(self._name, HINTS)
+                    host, lambda client: calls.get_newest_trades(client, self._name, HINTS)
                 )
                 found = _newer(found, told)
                 malformed += [trade.reason for trade in told.said.malformed]
@@ -143,7 +144,7 @@ class TradeHosts:
         Only a hint: an error is detected when the trades with the surrounding numbers are fetched.
         """
         return await self._hints(
-            lambda client: client.get_trades_before(self._name, since, moment, count),
+            lambda client: calls.get_trades_before(client, self._name, since, moment, count),
             lambda times: times < moment64(moment),
             is_new=moment > now - ONE_DAY,
         )
@@ -159,7 +160,7 @@ class TradeHosts:
         empty if none are returned."""
         end = until or max(now, moment) + ONE_DAY
         return await self._hints(
-            lambda client: client.get_trades_from(self._name, moment, end, count),
+            lambda client: calls.get_trades_from(client, self._name, moment, end, count),
             lambda times: times >= moment64(moment),
             is_new=moment > now - ONE_DAY,
         )
@@ -190,7 +191,7 @@ class TradeHosts:
 
     async def _archived(self, instrument_name: str) -> Told[TradesPage]:
         assert self._archive
-        return await self._archive.client.get_newest_trades(instrument_name, HINTS)
+        return await calls.get_newest_trades(self._archive.client, instrument_name, HINTS)
 
     async def _hints(
         self, ask: _Ask, fits: Callable[[NDArray[Any]], NDArray[Any]], *, is_new: bool
@@ -208,8 +209,12 @@ class TradeHosts:
         """A host's trades with these numbers, and leaked ones."""
         return await self._asked(
             host,
-            lambda client: client.get_trades(
-                self._name, wanted.start, wanted.stop - 1, min(len(wanted) + LEAKS, host.most)
+            lambda client: calls.get_trades(
+                client,
+                self._name,
+                wanted.start,
+                wanted.stop - 1,
+                min(len(wanted) + LEAKS, host.most),
             ),
         )
 

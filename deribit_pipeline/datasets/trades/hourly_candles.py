@@ -13,6 +13,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets.candles.calls import get_tradingview_chart_data
 from deribit_pipeline.datasets.candles.pages import read_page
 from deribit_pipeline.datasets.candles.requests import ChartRequest
 from deribit_pipeline.datasets.trades.chunks import NOT_SHARED, TradeChunks
@@ -148,8 +149,8 @@ class Witness:
         name = self._instrument.instrument_name
 
         async def chart() -> Candles:
-            told = await self._client.get_tradingview_chart_data(
-                name, request.resolution, request.asked
+            told = await get_tradingview_chart_data(
+                self._client, name, request.resolution, request.asked
             )
             return read_page(request, told.candles, told.as_of).candles
 

@@ -118,7 +118,7 @@ def test_a_row_that_one_answer_lacks_is_not_lost(
             assert sorted(told_in(owner.days(source, *days))) == sorted(owner.lived(source, *days))
 
 
-def test_answers_that_never_agree_prove_nothing(owner: Owner) -> None:
+def test_trades_of_the_account_that_never_agree_prove_nothing(owner: Owner) -> None:
     spoil(owner.sandbox, methods.TRADES, [every_row("trades", fee=n) for n in range(20)])
     failed = owner.failure(USER_TRADES_SOURCE, BUSY)
     assert failed.days == [BUSY]
@@ -200,7 +200,7 @@ def test_the_balances_of_the_days_around_are_looked_at_whichever_answer_is_the_l
     assert day.verdict.startswith("balances that do not follow from the one before: 1, from id")
 
 
-def test_an_odd_answer_is_asked_for_again(owner: Owner) -> None:
+def test_malformed_entries_are_requested_again(owner: Owner) -> None:
     spoil(owner.sandbox, methods.LOG, [first_row("logs", currency="ETH")] * 3)
     days = owner.days(TRANSACTION_LOG_SOURCE, BUSY)
     assert told_in(days) == owner.lived(TRANSACTION_LOG_SOURCE, BUSY)

@@ -16,7 +16,7 @@ from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rolling_source import RollingSource
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
@@ -194,7 +194,9 @@ def test_the_chart_of_another_range_is_odd(fetch: Fetch, sandbox: SandboxExchang
         fetch(index_prices.SOURCE, "btc_usd", [date(2024, 4, 9)])
 
 
-def test_answers_that_never_agree_prove_nothing(fetch: Fetch, sandbox: SandboxExchange) -> None:
+def test_rolling_windows_that_never_agree_prove_nothing(
+    fetch: Fetch, sandbox: SandboxExchange
+) -> None:
     luck = random.Random(0)
     sandbox.amend(VOLATILITY, lambda rows: [[at, luck.random()] for at, _ in rows[1:]])
     with pytest.raises(DeribitBadPayload, match="answers contradict each other"):

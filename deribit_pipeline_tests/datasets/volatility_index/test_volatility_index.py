@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deribit_pipeline.datasets.volatility_index.calls import get_volatility_index_data
 from deribit_pipeline.datasets.volatility_index.source import VolatilityIndexCandles
 from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY_INDEX
 from deribit_pipeline.datasets.volatility_index.wire import DATA, index_page
@@ -97,7 +98,7 @@ def test_a_continuation_is_a_timestamp(told: object) -> None:
         ({"data": [], "continuation": True}, "`continuation` must be"),
     ],
 )
-def test_an_odd_answer_is_an_error(answer: object, sentence: str) -> None:
+def test_a_malformed_page_of_the_index_is_an_error(answer: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         index_page(answer)
 
@@ -151,8 +152,8 @@ def test_what_is_dropped_is_asked_for_by_continuation(
     start = datetime(2024, 4, 6, tzinfo=UTC)
     exchange = opened()
     answer = exchange.run(
-        exchange.client.get_volatility_index_data(
-            "BTC", "60", TimeWindow(start, start + timedelta(days=2))
+        get_volatility_index_data(
+            exchange.client, "BTC", "60", TimeWindow(start, start + timedelta(days=2))
         )
     )
     opened_at = answer.said["opened_at"].astype(np.int64)
@@ -170,7 +171,7 @@ def test_a_continuation_that_does_not_go_on_is_an_error(
         TimeWindow(datetime(2024, 4, 6, tzinfo=UTC), datetime(2024, 4, 7, tzinfo=UTC)),
     )
     with pytest.raises(DeribitBadPayload, match="does not go on: 2024-04-08"):
-        exchange.run(exchange.client.get_volatility_index_data("BTC", "60", window))
+        exchange.run(get_volatility_index_data(exchange.client, "BTC", "60", window))
 
 
 def test_history_begins_on_2021_03_24(fetch: Fetching) -> None:
@@ -259,7 +260,7 @@ def test_minutes_that_lack_are_a_gap(fetch: Fetching, sandbox: SandboxExchange) 
         "rows_lack_some", "rows_empty", "rows_of_another",
     ],
 )  # fmt: skip
-def test_an_odd_answer_is_asked_for_again(
+def test_malformed_index_candles_are_requested_again(
     fetch: Fetching, sandbox: SandboxExchange, faults: Faults, fault: str
 ) -> None:
     faults.spoil_next([fault], DATA)
