@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture cluster browser check format dev bench bench-grid bench-scale screenshots docs clean
+.PHONY: help setup demo test test-lake torture cluster browser check format dev bench bench-grid bench-scale screenshots docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
@@ -36,6 +36,9 @@ demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show 
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
+
+test-lake: setup ## Run the tests of lakes, on a PostgreSQL and an object store of their own
+	$(BIN)/python -m pytest -m "lake and not torture and not cluster"
 
 torture: setup ## Run the long tests: faults, kills, several processes (10 minutes)
 	$(BIN)/python -m pytest -m torture --ignore deribit_pipeline_tests/cli/test_signals.py

@@ -1,6 +1,7 @@
 """What tests share: a sandbox whose clock and history they own, and settings that point at it."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.opening import open_exchange, warehouse_at
@@ -26,7 +27,10 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.file import OWNER_ONLY, FileStore
+from deribit_pipeline.warehouse.place import Change
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline.warehouse.whole_files import whole_file
 from deribit_pipeline_tests.helpers.disks import Disk
 from deribit_pipeline_tests.helpers.lakes import copy
 from deribit_pipeline_tests.helpers.pipeline import Pipeline
@@ -70,6 +74,61 @@ def _own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         yield
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' files in memory where there is room: thousands of warehouses wait for no
+    disk, and what a test says of a disk it says of one of its own (`disk`)."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > _MEMORY:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+_MEMORY = 4 << 30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Leave to `make test-lake` what starts PostgreSQL or an object store."""
+    for item in items:
+        if not {"_postgres", "_store"}.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.lake)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _warehouses_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make the file of an empty warehouse once for each environment, and copy it from then on:
+    thousands of tests begin with one, and its 300 statements take longer than most of them. On a
+    `disk` of a test's own each is made."""
+    folder, make = tmp_path_factory.mktemp("empty"), FileStore.make
+
+    def made(store: FileStore, fill: Change[None]) -> None:
+        of = getattr(fill, "__self__", None)
+        if not isinstance(of, Warehouse) or _device(store.path) != _device(folder):
+            return make(store, fill)
+        empty = folder / str(of.environment)
+        if not empty.exists():
+            make(FileStore(empty, 60.0), fill)
+        return copied(store, empty)
+
+    def copied(store: FileStore, empty: Path) -> None:
+        try:
+            store.path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(store.path, replacing=False) as path:
+                shutil.copyfile(empty, path)
+                if store._is_private:
+                    path.chmod(OWNER_ONLY)
+        except OSError as error:
+            raise store._unwritable(error) from error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileStore, "make", made)
+        yield
+
+
+def _device(path: Path) -> int:
+    """What disk a path is on, or would be."""
+    return next(each for each in (path, *path.parents) if each.exists()).stat().st_dev
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock(datetime(2024, 4, 10, 12, 0, 30, tzinfo=UTC))
@@ -86,8 +145,9 @@ def faults() -> Faults:
     return Faults()
 
 
-both_stores = pytest.mark.parametrize("location", ["file", "lake"], indirect=True)
-in_a_lake = pytest.mark.parametrize("location", ["lake"], indirect=True)
+_LAKE = pytest.param("lake", marks=pytest.mark.lake)
+both_stores = pytest.mark.parametrize("location", ["file", _LAKE], indirect=True)
+in_a_lake = pytest.mark.parametrize("location", [_LAKE], indirect=True)
 
 
 @pytest.fixture

@@ -143,4 +143,7 @@ def test_no_run_fails_where_there_is_no_temporary_folder(
         if name.startswith(("portalocker", "concurrent_log", "deribit_pipeline.logs.log_file"))
     ]:
         monkeypatch.delitem(sys.modules, name)
-    json_file_handler().handle(record("one"))
+    handler = json_file_handler()
+    handler.handle(record("one"))
+    assert type(handler) is logging.NullHandler
+    assert list(home.iterdir()) == []

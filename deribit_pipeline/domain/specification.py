@@ -25,14 +25,14 @@ COMBO = r"^[A-Z0-9_]+-[A-Z]+-"
 
 INDEX_OF = """lower(split_part(instrument_name, '-', 1)
     || if(contains(split_part(instrument_name, '-', 1), '_'), '', '_usd'))"""
-"""The price index of an instrument, by its name: btc_usd of BTC-25SEP26."""
+"""SQL for an instrument's price index, from its name: btc_usd of BTC-25SEP26."""
 
 SETTLES_IN = """coalesce(settlement_currency, if(
     kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
 ))"""
-"""The currency whose list an instrument stands in. Lists of before October 2021 do not say what a
-future settles in, but each name begins with it: BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair, which
-settles in nothing, stands for the currency of its price."""
+"""SQL for the settlement currency, under which an instrument is listed. Listings from before
+October 2021 do not contain a future's settlement currency, but its name begins with it:
+BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair has none and counts under its quote currency."""
 
 
 def is_inverse(instrument_name: str) -> bool:

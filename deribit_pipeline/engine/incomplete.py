@@ -1,5 +1,6 @@
 """Which days are settled, and which should be and are not."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -9,8 +10,10 @@ from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import days_between, spans_of
 from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.proof_reads import gaps_last_confirmed, proofs, proofs_of
-from deribit_pipeline.instruments.relisted import Listings, unknown_to, unsupported
+from deribit_pipeline.instruments.listings import Listings
+from deribit_pipeline.instruments.relisted import is_supported, unknown_to, unsupported
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -121,29 +124,60 @@ def newest_over(dataset: Dataset, now: datetime) -> date:
     return (now - dataset.overhang).date() - timedelta(days=1)
 
 
-def settled_days(
-    connection: Connection, dataset: Dataset, days: Days, listed: Listings = NOTHING_LISTED
-) -> list[Proof]:
-    """The proofs of those days about which nothing more need be asked: not of those that rest on a
-    listing which is no longer as it was, by `listed` or by the table `instruments`."""
+def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[Proof]:
+    """The proofs of those days that need no request: not of those that rest on a listing which is
+    no longer as it was, by the table `instruments`."""
     wanted = {(name, day) for name, some in days.items() for day in some}
     if not wanted:
         return []
     first, last = min(day for _, day in wanted), max(day for _, day in wanted)
     found = proofs_of(connection, dataset, list(days), first, last)
     settled = [proof for proof in found if proof.is_settled and (proof.series, proof.day) in wanted]
-    relisted = unsupported(connection, settled, listed)
+    relisted = unsupported(connection, settled, NOTHING_LISTED)
     return [proof for proof in settled if (proof.series, proof.day) not in relisted]
 
 
-def names_resting(warehouse: Warehouse, dataset: Dataset, days: Days) -> list[str]:
-    """The instruments with settled days that rest on a listing, of which no newer one is held."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of wanted days before any is requested.
+
+    `settled` are the proofs of those that need no request. `resting` are the instruments whose
+    listing some of these rest on, and of which no newer one is held; `listed` are the listings that
+    were requested since.
+    """
+
+    settled: Mapping[Key, Proof] = field(default_factory=dict)
+    resting: Sequence[str] = ()
+    listed: Listings = field(default_factory=dict)
+
+    def with_listings(self, listed: Listings) -> "Known":
+        """The same, but for the days that these listings no longer support."""
+        settled = {
+            key: proof
+            for key, proof in self.settled.items()
+            if proof.series not in listed or is_supported(proof, listed[proof.series])
+        }
+        return replace(self, settled=settled, listed={**self.listed, **listed})
+
+    def unsettled(self, days: Days) -> dict[str, list[date]]:
+        """The days that must be requested, by series; series without any are left out."""
+        left = {
+            name: [day for day in some if (name, day) not in self.settled]
+            for name, some in days.items()
+        }
+        return {name: some for name, some in left.items() if some}
+
+
+def known_of(warehouse: Warehouse, dataset: Dataset, days: Days) -> Known:
+    """What the warehouse has of these days."""
     with warehouse.reading() as connection:
-        return unknown_to(connection, settled_days(connection, dataset, days))
+        settled = settled_days(connection, dataset, days)
+        resting = unknown_to(connection, settled)
+    return Known({(proof.series, proof.day): proof for proof in settled}, resting)
 
 
 def held_names_resting(warehouse: Warehouse, selection: Selection) -> list[str]:
-    """The same, of all days that are held."""
+    """The instruments with settled days that rest on a listing, of which no newer one is held."""
     with warehouse.reading() as connection:
         held = proofs(connection, selection)
         return unknown_to(connection, [proof for some in held.values() for proof in some])

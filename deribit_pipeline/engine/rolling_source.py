@@ -13,7 +13,7 @@ from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
 from deribit_pipeline.engine.rolling_window import RollingWindow, read_window
 from deribit_pipeline.engine.row_reads import rows_of
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.entries import Readings
@@ -37,7 +37,7 @@ def no_witness(connection: Connection, series: str, days: Sequence[date]) -> Che
 
 
 @dataclass(frozen=True, slots=True)
-class RollingSource:
+class RollingSource(SeriesSource):
     """Brings what one answer tells, as two say it alike: nothing in it names its series.
 
     `step` and `reach` are as in `read_window`. Of days before those that are told, all rows are

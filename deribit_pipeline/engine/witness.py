@@ -1,7 +1,7 @@
-"""What contradicts rows from within: values that cannot be, and a witness that says otherwise.
+"""Consistency checks of rows: impossible values, and comparison with independent data (a witness).
 
-A witness is what the exchange publishes of the same time in another form: an hourly candle of its
-minutes, the funding of eight hours of each of them. It costs no request.
+A witness is the same information that the exchange publishes in another form: an hourly candle for
+its minutes, the eight-hour funding for its hours. It costs no request.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Disagreement:
-    """A row and its witness that differ, in words; `rows` are the moments of all
-    rows that may be wrong then, of each cadence."""
+    """A row that differs from its witness, as a sentence; `rows` are the timestamps, by grid, of
+    all rows that may be wrong."""
 
     moment: np.datetime64
     rows: Sequence[Moments]
@@ -29,11 +29,11 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Rows held against one witness: `compared` are the moments of those that could be, of each
-    cadence; `count` is how many comparisons that were. `what` names both in an error.
+    """Rows compared with one witness: `compared` are the timestamps, by grid, of rows that could be
+    compared; `count` is the number of comparisons. `what` names both sides in messages.
 
-    A hint is something that rows mostly do and need not: where only a few do not, these are
-    requested again, but no verdict follows from it.
+    A hint is a relation that usually holds but need not: if only a few rows violate it, these are
+    requested again, but it does not affect the verdict.
     """
 
     what: str
@@ -49,10 +49,11 @@ class Comparison:
 
 
 class Witness(Protocol):
-    """The rules of a dataset's rows. A row whose values are NaN is malformed and breaks none."""
+    """The consistency rules of a dataset. Malformed rows, whose values are NaN, violate none."""
 
     def impossible(self, rows: Columns) -> Mapping[str, Flags]:
-        """What no row can be, in words, and which rows are."""
+        """The rules about values, by description, each with a flag for every row that violates
+        it."""
 
     def compared(self, lanes: Sequence[Columns]) -> Sequence[Comparison]:
         """The rows of each cadence, sorted, held against each witness."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -38,6 +38,9 @@ _LISTS = LimitedMethod(
     times_timeout=4.0,
     most_bytes=256 * MEBIBYTE,
 )
+
+Listings = Mapping[str, Instrument]
+"""Instruments by name, as the exchange lists them."""
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far this machine's clock may be from the exchange's without a word."""

@@ -7,7 +7,7 @@ is known that is newer: that of the table `instruments`, or one requested for th
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
 
 from deribit_pipeline.datasets.registry import dataset_of
@@ -16,13 +16,11 @@ from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.history import listings_since
-from deribit_pipeline.instruments.listings import listings
+from deribit_pipeline.instruments.listings import Listings, listings
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
-
-Listings = Mapping[str, Instrument]
 
 
 def rests_on_listing(proof: Proof) -> bool:

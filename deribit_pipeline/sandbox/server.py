@@ -152,7 +152,8 @@ def serving(
 ) -> Iterator[str]:
     """Serve from a thread while the block lasts; gives the API root, by default on a free port."""
     listener = socket.create_server((HOST, port))
-    server = _server(application(exchange or SandboxExchange(), faults, latency, cache))
+    app = application(exchange or SandboxExchange(), faults, latency, cache)
+    server = _PromptServer(_config(app))
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
     )
@@ -160,7 +161,7 @@ def serving(
     try:
         yield f"http://{HOST}:{listener.getsockname()[1]}{ROOT}"
     finally:
-        server.should_exit = server.force_exit = True
+        server.end()
         thread.join()
         listener.close()
 
@@ -175,11 +176,35 @@ def serve(
     """Serve until interrupted; `announce` is told the port. Raises OSError where it is taken."""
     with socket.create_server((HOST, port)) as listener:
         announce(listener.getsockname()[1])
-        _server(application(exchange, faults, latency)).run(sockets=[listener])
+        uvicorn.Server(_config(application(exchange, faults, latency))).run(sockets=[listener])
 
 
-def _server(app: Starlette) -> uvicorn.Server:
+class _PromptServer(uvicorn.Server):
+    """Ends at once, with whatever it is doing: uvicorn's own takes a fifth of a second, which
+    thousands of tests would wait for."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._has_started = threading.Event()
+
+    async def main_loop(self) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self._has_started.set()
+        await self.on_tick(0)  # the headers of every response
+        await self._end.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
+    def end(self) -> None:
+        """From another thread."""
+        self._has_started.wait()
+        self._loop.call_soon_threadsafe(self._end.set)
+
+
+def _config(app: Starlette) -> uvicorn.Config:
     # What goes wrong on purpose is not worth a line of the server's log.
-    return uvicorn.Server(
-        uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none")
-    )
+    return uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none")

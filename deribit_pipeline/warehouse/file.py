@@ -178,7 +178,9 @@ class FileStore:
             ):
                 if self._is_private:
                     made.chmod(OWNER_ONLY)
-                fill(connection)
+                connection.begin()  # each statement would be written to the disk by itself
+                with committed(connection):
+                    fill(connection)
                 # Closing would say nothing of a file that could not be finished.
                 connection.execute("checkpoint").fetchall()
         except OSError as error:

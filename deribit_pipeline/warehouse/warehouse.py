@@ -266,7 +266,7 @@ def empty_warehouse() -> Iterator[Connection]:
     try:
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
-            for statement in schema.ddl():
+            for statement in schema.without_comments():  # made anew for each reader
                 connection.execute(statement)
             yield connection
     except duckdb.Error as error:

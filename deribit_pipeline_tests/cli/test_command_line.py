@@ -132,7 +132,7 @@ def test_a_plan_counts_and_does_nothing(
         "already proved": "0",
         "chart requests": "56",
         "rows, at most": "262,080",
-        "seconds at the rate limit": "2.5",
+        "seconds at the rate limit": "2.4",
     }
     assert sandbox.requests[CHART] == 0
     assert not settings.warehouse.exists()
@@ -328,7 +328,7 @@ def assert_wrong(said: Said, sentence: str) -> None:
     assert said.out == ""
 
 
-def test_a_warehouse_of_another_environment_is_refused(
+def test_every_command_refuses_a_warehouse_of_another_environment(
     command: Command, settings: Settings
 ) -> None:
     command("backfill", *WEEK)

@@ -58,7 +58,7 @@ def test_a_dataset_is_backfilled_shown_recorded_and_verified(
     assert recorded == {f"{name}|2024-04-0{day}" for name in series for day in (7, 8)}
 
 
-def test_the_same_again_asks_the_exchange_for_nothing(command: Command) -> None:
+def test_the_same_dataset_again_requests_nothing(command: Command) -> None:
     first = command("backfill", "--dataset", "funding_rates", *TWO_DAYS)
     again = command("backfill", "--dataset", "funding_rates", *TWO_DAYS)
     assert (first.code, again.code) == (0, 0)
@@ -66,7 +66,7 @@ def test_the_same_again_asks_the_exchange_for_nothing(command: Command) -> None:
     assert first.row("BTC-PERPETUAL") == again.row("BTC-PERPETUAL")
 
 
-def test_a_plan_counts_and_does_nothing(command: Command, settings: Settings) -> None:
+def test_a_plan_of_a_dataset_counts_and_does_nothing(command: Command, settings: Settings) -> None:
     said = command(
         "backfill", "--dataset", "funding_rates", "--start", "2023-01-01", "--end", "2023-12-31",
         "--plan",
@@ -114,7 +114,7 @@ def test_series_are_named_by_what_they_are(command: Command, settings: Settings)
         (("--dataset", "user_trades"), "is of your own account: set DERIBIT_CLIENT_ID"),
     ],
 )  # fmt: skip
-def test_wrong_input_is_one_sentence_and_exit_2(
+def test_wrong_input_about_a_dataset_is_one_sentence_and_exit_2(
     command: Command, options: tuple[str, ...], said: str
 ) -> None:
     found = command("backfill", *TWO_DAYS, *options)

@@ -14,7 +14,7 @@ from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.dataset import Dataset, Group
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
@@ -79,7 +79,7 @@ def test_every_asset_has_every_check_that_fits(settings: Settings) -> None:
 
 
 @each_dataset
-def test_where_all_is_sound_every_check_passes(held: Warehouse, dataset: Dataset) -> None:
+def test_where_all_rows_are_sound_every_check_passes(held: Warehouse, dataset: Dataset) -> None:
     for each in evaluations(held, dataset).values():
         # The exchange has told the oldest part of the chart of two days for the last time.
         if dataset.name == "index_prices" and each.check_name == "has_no_gaps":

@@ -84,7 +84,7 @@ def test_rows_are_read_as_they_were_written(file: Warehouse, dataset: Dataset) -
 
 
 @each_dataset
-def test_the_same_day_twice_changes_nothing(file: Warehouse, dataset: Dataset) -> None:
+def test_the_same_day_of_rows_twice_changes_nothing(file: Warehouse, dataset: Dataset) -> None:
     day = FetchedDay(NAME, DAY, any_rows(dataset, 1), CAME)
     write(file, day, dataset=dataset)
     before = held(file, f"from {dataset.name}"), held(file, "from dataset_days")
@@ -153,7 +153,7 @@ def test_a_held_row_is_changed_on_the_word_of_two_answers(file: Warehouse) -> No
     ]  # fmt: skip
 
 
-def test_an_older_answer_changes_nothing_that_a_newer_one_said(file: Warehouse) -> None:
+def test_an_older_response_changes_no_row_of_a_newer_one(file: Warehouse) -> None:
     write(file, fetched(hourly(*range(12), rate=2e-5), CAME))
     write(file, fetched(hourly(), CAME - timedelta(days=1)))
     assert held(file, "select count(*) from funding_rates where interest_1h = 2e-5") == [(12,)]
@@ -216,7 +216,7 @@ def test_a_key_of_several_columns_tells_rows_of_the_same_moment_apart() -> None:
         ("insert into dataset_days from dataset_days", "the day has two proofs"),
     ],
 )
-def test_verify_names_each_day_that_no_longer_matches(
+def test_verify_names_each_day_of_rows_that_no_longer_matches(
     file: Warehouse, change: str, said: str
 ) -> None:
     write(file, FetchedDay(NAME, DAY, any_rows(TRADES, 3), CAME), dataset=TRADES)
@@ -230,7 +230,7 @@ def test_verify_names_each_day_that_no_longer_matches(
     assert any(text.startswith(said) for finding in findings for text in finding.contradictions)
 
 
-def test_days_that_should_be_complete_and_are_not(file: Warehouse) -> None:
+def test_days_of_rows_that_should_be_complete_and_are_not(file: Warehouse) -> None:
     write(file, fetched(hourly()))
     assert incomplete_days(file, CAME).days == {}
     rows = hourly() | {"funded_at": HOURS + np.timedelta64(2, "D")}

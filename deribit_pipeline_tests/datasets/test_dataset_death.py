@@ -16,7 +16,7 @@ from deribit_pipeline.datasets.funding_rates import wire as funding
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import days_between, to_ms
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import settled_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
@@ -214,7 +214,7 @@ def test_a_dataset_whose_backfill_is_killed_twice_is_completed_by_the_same_comma
     ],
     ids=lambda value: value.name if isinstance(value, Dataset) else None,
 )
-def test_death_at_a_moment_costs_nothing_that_was_proved(
+def test_death_at_a_moment_costs_no_proved_day_of_a_dataset(
     interrupted: Callable[[Dataset], Interrupted], dataset: Dataset, moment: str, nth: int
 ) -> None:
     killed = interrupted(dataset)

@@ -46,7 +46,7 @@ def test_every_candles_asset_has_every_check_that_fits(settings: Settings) -> No
 
 
 @both_stores
-def test_where_all_is_sound_every_check_passes(sound: Warehouse) -> None:
+def test_where_all_candles_are_sound_every_check_passes(sound: Warehouse) -> None:
     for resolution in ("1", "1D"):
         for each in evaluations(sound, Resolution(resolution)).values():
             assert each.passed, each

@@ -276,7 +276,7 @@ def test_a_signal_ends_all_its_processes_and_the_port_is_free(
 def test_its_processes_end_where_it_is_killed(tmp_path: Path, env: dict[str, str]) -> None:
     with running_ui(tmp_path, env) as running:
         running.process.kill()
-        running.process.wait()
+        assert running.process.wait() == -signal.SIGKILL
         running.until_gone()
 
 

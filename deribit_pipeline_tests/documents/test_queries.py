@@ -50,7 +50,7 @@ LIQUIDATIONS = (
 )
 
 
-@pytest.fixture(scope="module", params=["file", "lake"])
+@pytest.fixture(scope="module", params=["file", pytest.param("lake", marks=pytest.mark.lake)])
 def warehouse(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Warehouse:

@@ -16,7 +16,7 @@ from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rolling_source import RollingSource
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
@@ -194,7 +194,9 @@ def test_the_chart_of_another_range_is_odd(fetch: Fetch, sandbox: SandboxExchang
         fetch(index_prices.SOURCE, "btc_usd", [date(2024, 4, 9)])
 
 
-def test_answers_that_never_agree_prove_nothing(fetch: Fetch, sandbox: SandboxExchange) -> None:
+def test_rolling_windows_that_never_agree_prove_nothing(
+    fetch: Fetch, sandbox: SandboxExchange
+) -> None:
     luck = random.Random(0)
     sandbox.amend(VOLATILITY, lambda rows: [[at, luck.random()] for at, _ in rows[1:]])
     with pytest.raises(DeribitBadPayload, match="answers contradict each other"):
@@ -204,9 +206,9 @@ def test_answers_that_never_agree_prove_nothing(fetch: Fetch, sandbox: SandboxEx
 @pytest.mark.parametrize(
     ("amendment", "sentence"),
     [
-        (lambda rows: [], "no row came"),
-        (lambda rows: rows[::-1], "not in the order of time"),
-        (lambda rows: [[at + (n == 9), v] for n, (at, v) in enumerate(rows)], "stand every"),
+        (lambda rows: [], "no row was returned"),
+        (lambda rows: rows[::-1], "are not sorted by time"),
+        (lambda rows: [[at + (n == 9), v] for n, (at, v) in enumerate(rows)], "not spaced"),
         (lambda rows: [*rows, [rows[-1][0] + HOUR_MS, 1.0]], "and it was 2024"),
     ],
 )
@@ -219,7 +221,7 @@ def test_an_odd_window_is_not_believed(
 
 
 def test_a_currency_without_volatility_proves_nothing(fetch: Fetch) -> None:
-    with pytest.raises(DeribitBadPayload, match="no row came"):
+    with pytest.raises(DeribitBadPayload, match="no row was returned"):
         fetch(historical_volatility.SOURCE, "USDT", [date(2024, 4, 9)])
     with pytest.raises(DeribitRejected, match="invalid currency"):
         fetch(historical_volatility.SOURCE, "XYZ", [date(2024, 4, 9)])

@@ -59,7 +59,7 @@ ODD = (None, "x", "1.5", True, [], {}, float("inf"), float("nan"), 10**400)
         (LINEAR, lambda row: row | {"interest_1h": True}, "`interest_1h` must be a number"),
     ],
 )
-def test_a_malformed_row_costs_its_own_day_alone_and_is_named(
+def test_a_malformed_row_of_a_window_costs_its_own_day_alone_and_is_named(
     fetch: Fetch, sandbox: SandboxExchange, kind: Kind, change: Change, what: str
 ) -> None:
     insist(sandbox, kind, HOUR_AT, change)
@@ -135,7 +135,7 @@ def test_no_request_is_repeated_with_the_same_bounds(
 
 
 @each_kind
-def test_a_response_for_another_window_is_refused(
+def test_rows_for_another_window_are_refused(
     fetch: Fetch, sandbox: SandboxExchange, kind: Kind
 ) -> None:
     """Rows of a month before the one that was requested, as a cache may return them."""

@@ -163,7 +163,7 @@ def _repeated(moments: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         (rows(-1, 170), "lacks 70 rows at an end"),
     ],
 )
-def test_an_odd_answer_is_an_error(told: Columns, sentence: str) -> None:
+def test_a_response_off_its_grid_is_an_error(told: Columns, sentence: str) -> None:
     with pytest.raises(DeribitBadPayload, match=sentence):
         read_page(LANE, window(0, 240), told, LATER)
 
@@ -200,7 +200,7 @@ def claims(*values: float) -> list[Claim[Page]]:
         ([TRUE, WRONG], [0, 1]),
     ],
 )
-def test_the_longest_stretch_that_agrees_has_the_word(
+def test_the_longest_run_of_windows_that_agree_is_trusted(
     values: list[float], doubted: list[int]
 ) -> None:
     told = claims(*values)

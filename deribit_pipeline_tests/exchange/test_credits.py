@@ -65,7 +65,7 @@ class InADatabase:
 Place = InFiles | InADatabase
 
 
-@pytest.fixture(params=["files", "a database"])
+@pytest.fixture(params=["files", pytest.param("a database", marks=pytest.mark.lake)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "files":
         yield InFiles(tmp_path)
@@ -207,7 +207,10 @@ def _take_many(where: Path | str, queue: "multiprocessing.SimpleQueue[float]") -
         queue.put(max(waits(pool_of(meter), calls=50)))
 
 
-@pytest.mark.parametrize("is_file", [True, False], ids=["file", "database"])
+@pytest.mark.parametrize(
+    "is_file",
+    [pytest.param(True, id="file"), pytest.param(False, id="database", marks=pytest.mark.lake)],
+)
 def test_processes_never_take_the_same_credit(
     is_file: bool, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

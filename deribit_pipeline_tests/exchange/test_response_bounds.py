@@ -87,7 +87,7 @@ def test_a_compressed_response_is_read(encoding: str) -> None:
     ("encoding", "change", "sentence"),
     [
         ("gzip", lambda body: body[:-12], "the compressed body was cut short"),
-        ("gzip", lambda body: b"nothing packed", "is not the gzip that it is said to be"),
+        ("gzip", lambda body: b"nothing packed", "is not valid gzip as its header claims"),
         ("br", lambda body: body, "encoded as br, which was not requested"),
         ("gzip, gzip", gzip.compress, "encoded as gzip, gzip, which was not requested"),
         ("deflate", zlib.compress, "encoded as deflate, which was not requested"),
@@ -106,7 +106,7 @@ def test_what_cannot_be_decompressed_is_an_error(
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        ("gzip_bomb", r"bytes become more than 33,554,432 when they are decompressed"),
+        ("gzip_bomb", r"bytes decompress to more than 33,554,432"),
         ("endless", r"the body is larger than 33,554,432 bytes"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_body_of_one_byte_a_second_ends_with_the_time_out(opened: Opened, faul
     """Each read comes in time; the whole does not."""
     exchange = opened(0.1, 1.5)
     faults.spoil_next(["one_byte_a_second"] * 9)
-    with pytest.raises(DeribitUnavailable, match=r"no whole answer within 1\.5 s"):
+    with pytest.raises(DeribitUnavailable, match=r"no whole response within 1\.5 s"):
         exchange.run(exchange.client.test())
     faults.mend()
     assert exchange.run(exchange.client.test()).result

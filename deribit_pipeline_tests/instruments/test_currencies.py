@@ -121,5 +121,5 @@ def test_an_exchange_that_names_no_currencies_costs_only_what_it_alone_knows(
     exchange = opened()
     del sandbox._methods[NAMES]
     assert "SOL" in told_currencies(exchange)
-    assert "Which currencies there are, is not whole" in caplog.text
+    assert "The list of currencies is incomplete" in caplog.text
     assert refresh(exchange, warehouse, "SOL").new == 1

@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_made(lake: Lake, folder: str) -> None:
         assert f"The folder {folder} cannot be made" in complaint(work)
 
 
-def test_a_full_disk_keeps_what_was_held(lake: Lake, disk: Disk) -> None:
+def test_a_full_disk_keeps_what_a_lake_holds(lake: Lake, disk: Disk) -> None:
     full = replace(lake, data=f"{disk.path}/")
     write(full)
     disk.leave(1_000_000)

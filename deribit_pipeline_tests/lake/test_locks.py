@@ -191,8 +191,12 @@ def test_whoever_is_to_end_waits_no_longer(
 
 
 def test_the_lakes_of_two_databases_have_nothing_to_do_with_each_other(
-    locks: Locks, postgres: Postgres
+    lake: Lake, locks: Locks, postgres: Postgres
 ) -> None:
-    other = Locks(Lake(postgres.database(), "/nowhere/"), 0.0, threading.Event())
+    elsewhere = Lake(postgres.database(), "/nowhere/")
+    other = Locks(elsewhere, 0.0, threading.Event())
     with locks.alone(), other.alone():
-        pass
+        # Each with two locks of its own: of its lake, and of the gate to it.
+        for catalog in (lake.catalog, elsewhere.catalog):
+            assert len(locks_of(catalog, granted=True)) == 2
+            assert locks_of(catalog, granted=False) == []

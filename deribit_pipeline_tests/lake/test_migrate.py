@@ -21,8 +21,8 @@ from deribit_pipeline.domain.location import LAKE, Lake, ObjectStorage
 from deribit_pipeline.domain.proof_tables import DATASET_REVISIONS, FAILED_DAYS
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine import copies, migration
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.copies import Span, held_days
-from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.migration import migrate
 from deribit_pipeline.engine.series_proofs import hashed_anew
@@ -323,7 +323,7 @@ def test_a_place_that_cannot_be_migrated_to_is_one_sentence(
             migrate(source, target)
 
 
-def test_a_warehouse_of_another_environment_is_refused(file: Warehouse, to: Warehouse) -> None:
+def test_a_warehouse_of_another_environment_is_not_migrated(file: Warehouse, to: Warehouse) -> None:
     with warehouse_at(to.location, Environment.TESTNET).writing():
         pass
     for places in ((file, to), (to, file)):

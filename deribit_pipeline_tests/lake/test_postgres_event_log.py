@@ -29,7 +29,7 @@ def written(home: Path, url: str, overrides: dict[str, Any]) -> Iterator[list[tu
             yield [tuple(without_identity(value) for value in row) for row in cursor.fetchall()]
 
 
-def test_it_holds_the_rows_of_the_stock_storage(
+def test_it_holds_the_rows_of_the_stock_storage_in_postgres(
     tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "16")

@@ -39,7 +39,7 @@ from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import day_window, days_between, from_ms, to_ms
 from deribit_pipeline.engine.following import Progress, TooManyPages, new_rows, united, with_page
 from deribit_pipeline.engine.repeated_requests import agreed, once
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.session import Exchange
@@ -71,7 +71,7 @@ def no_verdict(rows: Columns, currency: str, day: date) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountSource:
+class AccountSource(SeriesSource):
     """Brings one history of the account, a currency's days at a time.
 
     `ask` follows the pages of one answer to their end; it takes about `calls` calls. `method` is

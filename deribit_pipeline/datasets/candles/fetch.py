@@ -46,7 +46,7 @@ def chart_hosts(exchange: Exchange, instrument: Instrument) -> list[DeribitClien
 
 
 class ChartFetcher:
-    """Fetches the pages of requests; `requests` counts what it asked for, whatever it got.
+    """Fetches the pages of requests.
 
     `hosts` are asked one after the other where one does not know the instrument. `stopped_by` says
     why nothing more is to be asked for, where that is so.
@@ -59,7 +59,6 @@ class ChartFetcher:
     ) -> None:
         self._client, *self._others = hosts
         self._stopped_by = stopped_by
-        self.requests = 0
 
     async def pages(self, request: ChartRequest, tries: int = _TRIES) -> list[Page | Unproved]:
         """What is to be had of the request's window, in pieces that cover it.
@@ -135,7 +134,6 @@ class ChartFetcher:
         return read_page(request, chart.candles, chart.as_of, asked)
 
     async def _chart(self, request: ChartRequest, window: TimeWindow) -> Chart:
-        self.requests += 1
         name = request.instrument.instrument_name
         try:
             return await get_tradingview_chart_data(self._client, name, request.resolution, window)

@@ -27,7 +27,7 @@ from deribit_pipeline.domain.malformed import Malformed, malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows
 from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.session import Exchange
@@ -41,7 +41,7 @@ _OLDEST = ("btc_usd", "eth_usd")
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryPricesSource:
+class DeliveryPricesSource(SeriesSource):
     """Brings one price for each day since the oldest one that the exchange has.
 
     Nothing in an answer names its index, so all are asked for twice, in pages that end elsewhere.

@@ -40,7 +40,7 @@ from deribit_pipeline.domain.windows import day_window, days_between, moment64, 
 from deribit_pipeline.engine.following import Progress, in_order, with_page
 from deribit_pipeline.engine.repeated_requests import expectations, insisted, once
 from deribit_pipeline.engine.settling import SETTLING, is_settled
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import Told
@@ -66,7 +66,7 @@ Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
-class SettlementsSource:
+class SettlementsSource(SeriesSource):
     """Brings every settlement of a currency's days; nobody can count how many there must be.
 
     A day is believed once two answers, which end elsewhere, have told the same of it and some

@@ -118,7 +118,7 @@ def test_a_row_that_one_answer_lacks_is_not_lost(
             assert sorted(told_in(owner.days(source, *days))) == sorted(owner.lived(source, *days))
 
 
-def test_answers_that_never_agree_prove_nothing(owner: Owner) -> None:
+def test_trades_of_the_account_that_never_agree_prove_nothing(owner: Owner) -> None:
     spoil(owner.sandbox, methods.TRADES, [every_row("trades", fee=n) for n in range(20)])
     failed = owner.failure(USER_TRADES_SOURCE, BUSY)
     assert failed.days == [BUSY]
@@ -150,17 +150,25 @@ def test_one_odd_day_does_not_fail_its_month(owner: Owner) -> None:
 @pytest.mark.parametrize(
     ("source", "change", "sentence"),
     [
-        (TRANSACTION_LOG_SOURCE, first_row("logs", timestamp=1), "a row is outside the window"),
+        (
+            TRANSACTION_LOG_SOURCE,
+            first_row("logs", timestamp=1),
+            "a row is outside the requested window",
+        ),
         (
             TRANSACTION_LOG_SOURCE,
             lambda result: result | {"continuation": 99_999_999},
             "a continuation led to nothing new",
         ),
-        (USER_TRADES_SOURCE, first_row("trades", timestamp=1), "a row is outside the window"),
+        (
+            USER_TRADES_SOURCE,
+            first_row("trades", timestamp=1),
+            "a row is outside the requested window",
+        ),
         (
             SETTLEMENT_HISTORY_SOURCE,
             first_row("settlements", timestamp=2**41),
-            "a row is outside the window",
+            "a row is outside the requested window",
         ),
     ],
 )
@@ -192,7 +200,7 @@ def test_the_balances_of_the_days_around_are_looked_at_whichever_answer_is_the_l
     assert day.verdict.startswith("balances that do not follow from the one before: 1, from id")
 
 
-def test_an_odd_answer_is_asked_for_again(owner: Owner) -> None:
+def test_malformed_entries_are_requested_again(owner: Owner) -> None:
     spoil(owner.sandbox, methods.LOG, [first_row("logs", currency="ETH")] * 3)
     days = owner.days(TRANSACTION_LOG_SOURCE, BUSY)
     assert told_in(days) == owner.lived(TRANSACTION_LOG_SOURCE, BUSY)

@@ -88,8 +88,8 @@ def test_a_key_that_can_trade_is_warned_of(owner: Owner, caplog: pytest.LogCaptu
     )
     owner.days(TRANSACTION_LOG_SOURCE, BUSY)
     assert (
-        "The API key can do more than read (trade:read_write, wallet:read_write): use one with the "
-        "scope account:read trade:read alone"
+        "The API key can do more than read (trade:read_write, wallet:read_write): use a key with "
+        "the scope account:read trade:read only"
     ) in caplog.text
     (probe,) = [probe for probe in probes(owner.settings) if probe.name == "credentials"]
     assert probe.is_ok

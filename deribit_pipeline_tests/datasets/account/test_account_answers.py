@@ -92,7 +92,7 @@ def test_an_entry_without_an_instrument_is_read() -> None:
     assert list(json.loads(told)) == sorted(ENTRY)
 
 
-def test_a_bankruptcy_is_named_by_its_own_values() -> None:
+def test_a_bankruptcy_of_the_account_is_named_by_its_own_values() -> None:
     entry = {"type": "bankruptcy", "timestamp": 1_613_659_830_333, "session_profit_loss": -1.0}
     entries = [entry, entry | {"funded": 1.0}, entry | {"position": 0}]
     names = methods.settlements_page("BTC", {"settlements": entries}).rows["instrument_name"]

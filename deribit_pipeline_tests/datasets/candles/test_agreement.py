@@ -53,7 +53,7 @@ def in_doubt(told: list[Claim[Page]]) -> list[int]:
         ([TRUE], [0]),
     ],
 )
-def test_the_longest_stretch_that_agrees_has_the_word(
+def test_the_longest_run_of_candle_pages_that_agree_is_trusted(
     prices: list[float], doubted: list[int]
 ) -> None:
     told = claims(*prices)

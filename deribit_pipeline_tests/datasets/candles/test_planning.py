@@ -207,7 +207,9 @@ def test_a_cover_contains_everything_and_nothing_twice(
 
 
 @given(resolutions, st.integers(0, 10_000), st.integers(2, 6_000))
-def test_halves_are_the_whole(resolution: Resolution, offset: int, candles: int) -> None:
+def test_halves_of_a_chart_request_are_the_whole(
+    resolution: Resolution, offset: int, candles: int
+) -> None:
     start = datetime(2023, 1, 1, tzinfo=UTC) + offset * timedelta(minutes=1)
     window = TimeWindow(start, start + candles * resolution.duration)
     instrument = Instrument("BTC-PERPETUAL", "future", start)

@@ -69,14 +69,14 @@ def test_the_recorded_names_of_indexes_are_read() -> None:
         (index_price_names, [7], "`name` must be a text"),
     ],
 )
-def test_an_odd_answer_is_an_error(
+def test_malformed_prices_are_an_error(
     parser: Callable[[object], object], told: object, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         parser(told)
 
 
-def test_the_sandbox_answers_as_was_recorded(sandbox: SandboxExchange) -> None:
+def test_the_sandbox_returns_prices_as_recorded(sandbox: SandboxExchange) -> None:
     told: Mapping[str, Any] = {
         "delivery_prices": answer(sandbox, DELIVERIES, index_name="btc_usd"),
         "historical_volatility": answer(sandbox, VOLATILITY, currency="BTC"),

@@ -236,7 +236,7 @@ def test_an_exchange_that_has_no_rows_at_all_says_nothing_of_the_time_before_his
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("last", [MARCH, LAST])
-def test_an_odd_answer_is_asked_for_again(
+def test_malformed_funding_is_requested_again(
     fetch: Fetching, sandbox: SandboxExchange, faults: Faults, fault: str, last: date
 ) -> None:
     faults.spoil_next([fault], METHOD)

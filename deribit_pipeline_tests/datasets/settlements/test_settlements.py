@@ -99,7 +99,9 @@ def test_a_name_tells_what_settles(name: str, currency: str) -> None:
 # The sandbox
 
 
-def test_the_sandbox_answers_as_was_recorded(sandbox: SandboxExchange, clock: Clock) -> None:
+def test_the_sandbox_returns_settlements_as_recorded(
+    sandbox: SandboxExchange, clock: Clock
+) -> None:
     clock.now = datetime(2024, 3, 29, 12, tzinfo=UTC)
     page = sandbox.answer(BY_CURRENCY, {"currency": "BTC", "count": "5"}).body["result"]
     assert shape(page)["continuation"] == "str"

@@ -10,7 +10,7 @@ import pytest
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill, backfill_of
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill, make_complete
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.source import FailedDays
@@ -210,9 +210,8 @@ def test_a_day_that_was_found_wrong_is_taken_back_however_the_backfill_ends(
         elif date(2024, 3, 18) in was_written:
             raise WarehouseError("its disk is full")
 
-    backfill = backfill_of(exchange, warehouse, TRADES, [job], on_written=end)
     with pytest.raises(CancelledError) if ending == "an interruption" else nullcontext():
-        backfill.run()
+        make_complete(exchange, warehouse, TRADES, [job], on_written=end)
     assert late in was_written
     assert days[-1] not in was_written
     with warehouse.reading() as connection:

@@ -98,7 +98,7 @@ def test_a_continuation_is_a_timestamp(told: object) -> None:
         ({"data": [], "continuation": True}, "`continuation` must be"),
     ],
 )
-def test_an_odd_answer_is_an_error(answer: object, sentence: str) -> None:
+def test_a_malformed_page_of_the_index_is_an_error(answer: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         index_page(answer)
 
@@ -260,7 +260,7 @@ def test_minutes_that_lack_are_a_gap(fetch: Fetching, sandbox: SandboxExchange) 
         "rows_lack_some", "rows_empty", "rows_of_another",
     ],
 )  # fmt: skip
-def test_an_odd_answer_is_asked_for_again(
+def test_malformed_index_candles_are_requested_again(
     fetch: Fetching, sandbox: SandboxExchange, faults: Faults, fault: str
 ) -> None:
     faults.spoil_next([fault], DATA)
