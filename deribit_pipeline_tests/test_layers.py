@@ -50,6 +50,7 @@ THIRD_PARTY = {
     "rich": {"cli"},
     "altair": {"pages"},
     "vl_convert": {"pages"},
+    "jinja2": {"pages"},
     "starlette": {"defs", "sandbox"},
     "uvicorn": {"sandbox"},
     "concurrent_log_handler": {"logs"},

@@ -183,7 +183,7 @@ def test_a_file_of_an_older_version_knows_no_instrument(
 ) -> None:
     with warehouse.writing() as connection:
         forget_datasets(connection)
-        connection.execute("update warehouse_info set schema_version = 2")
+        connection.execute("update warehouse_info set schema_version = 1")
     wanted = replace(settings, instruments=("ETH-PERPETUAL",), selectors=(BTC_FUTURES,))
     assert with_universe(wanted, warehouse).instruments == ("ETH-PERPETUAL",)
     assert "the instruments of BTC have never been requested: materialize" in caplog.text
