@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.datasets import registry
-from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS
+from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.schedule import daily, hourly
 from deribit_pipeline.engine.source import source_of
@@ -41,7 +41,7 @@ def test_a_dataset_describes_the_rows_of_its_table(dataset: Dataset) -> None:
     assert not dataset.made_of or dataset.made_of in DATASETS
 
 
-@pytest.mark.parametrize("dataset", ROW_DATASETS, ids=lambda dataset: dataset.name)
+@each_dataset
 def test_a_source_fetches_days_and_counts_requests(dataset: Dataset) -> None:
     source = source_of(dataset)
     assert callable(source.fetch)
