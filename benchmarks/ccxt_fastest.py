@@ -1,7 +1,7 @@
-"""The fastest that can be written with ccxt: the implicit endpoint, asynchronous, numpy, the full
-burst, no key.
+"""The fastest fetch that can be written with ccxt: the implicit endpoint, asynchronous, numpy, the
+full burst, no key.
 
-Arguments: API root, DuckDB file, instruments, first and last day. Nothing is counted or proved.
+Arguments: API root, DuckDB file, instruments, first and last day. Nothing is verified.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""What most people write with ccxt: `fetch_ohlcv` in a loop, an upsert by primary key.
+"""The usual way to write it with ccxt: `fetch_ohlcv` in a loop, an upsert by primary key.
 
-Arguments: API root, DuckDB file, instruments, first and last day. Nothing is counted or proved.
+Arguments: API root, DuckDB file, instruments, first and last day. Nothing is verified.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""The daemon's look after backfills, as often as it takes to see the first and the later ones.
+"""The daemon's iterations over backfills: the first one and the later ones.
 
-Prints, as JSON, the seconds of four ticks, by the clock and of the processor, and the memory in MB.
-The iteration is Dagster's own, and private: the real daemon would take 30 seconds between two.
+Prints, as JSON, the wall-clock and CPU seconds of four iterations, and the memory in MB. The
+iteration is a private function of Dagster: the real daemon would wait 30 seconds between two.
 """
 
 import json
@@ -19,7 +19,7 @@ TICKS = 4
 
 
 def main(module: str) -> None:
-    """Look after the backfills of the instance that DAGSTER_HOME names."""
+    """Run the daemon's iterations on the instance in DAGSTER_HOME."""
     target = ModuleTarget(module, attribute=None, working_directory=None, location_name=module)
     seconds = []
     with (

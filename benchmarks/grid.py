@@ -1,7 +1,8 @@
-"""The partition grid: what Dagster's UI, daemon and runs take for more and more instrument-days.
+"""The partition grid: the cost in Dagster's UI, daemon and runs of growing numbers of
+instrument-days.
 
-`make bench-grid` runs it. Each row of the answer is a measurement, each column a grid of its own on
-a DAGSTER_HOME of its own: a real webserver over HTTP, a real browser, the daemon's own iteration.
+`make bench-grid` runs it. Each row of the table is a measurement, each column a grid with its own
+DAGSTER_HOME: a real webserver over HTTP, a real browser, the daemon's own iteration.
 """
 
 import argparse
@@ -33,7 +34,7 @@ ASSET, LOCATION = "candles_1m", "deribit_pipeline.definitions"
 
 @dataclass(frozen=True)
 class Grid:
-    """So many instruments, and their days since when."""
+    """The number of instruments, and the first of their days."""
 
     instruments: int
     since: date = FIRST_DAY
@@ -55,7 +56,7 @@ class Grid:
 
 
 class Figures:
-    """What was measured of one grid, by the titles of the rows."""
+    """The measurements of one grid, by row title."""
 
     def __init__(self, repeat: int) -> None:
         self._repeat = repeat
@@ -66,23 +67,23 @@ class Figures:
         self.by_row[row] = figure
 
     def took(self, row: str, work: Callable[[], object]) -> None:
-        """What repeated work took."""
+        """Record the duration of repeated work."""
         self.say(row, self._best(work))
 
     def ran(self, row: str, command: Callable[[], Measured]) -> None:
-        """What repeated processes took, and the memory of the smallest."""
+        """Record the duration of repeated processes, and the smallest peak memory."""
         megabytes: list[float] = []
         took = self._best(lambda: megabytes.append(command().megabytes))
         self.say(row, f"{took}, {min(megabytes):.0f} MB")
 
     def _best(self, work: Callable[[], object]) -> str:
-        """The best of repeated work, for what disturbs it only ever adds."""
+        """The best of several repetitions, because disturbances only ever add time."""
         costs = [_cost(work) for _ in range(self._repeat)]
         return _told(*map(min, zip(*costs, strict=True)))
 
 
 class Bench:
-    """One grid on a home of its own, in `folder`."""
+    """One grid with its own home, in `folder`."""
 
     def __init__(self, grid: Grid, folder: Path, exchange: str, repeat: int) -> None:
         self._grid, self._folder = grid, folder
@@ -98,10 +99,10 @@ class Bench:
         self.figures = Figures(repeat)
 
     def run(self) -> None:
-        """Measure it all, from nothing recorded to everything."""
+        """Measure everything, from an empty event log to a full one."""
         first, last = self._grid.days[-30], self._grid.days[-11]
         load = [str(BIN / "python"), "-c", f"import {LOCATION} as d; d.defs.get_repository_def()"]
-        # Its first run makes the home, and what the others are copied from.
+        # The first run creates the home that the others copy.
         self._backfill("BTC-PERPETUAL", first, last)
         day, span = f"BTC-PERPETUAL|{last}", f"BTC-PERPETUAL|{first}...BTC-PERPETUAL|{last}"
         ran = self.figures.ran
@@ -137,14 +138,14 @@ class Bench:
         return self._timed([*theirs, *partitions])
 
     def _record(self, days: list[date], model: date) -> None:
-        """Record these days of every instrument, and then one more by a run, as the newest."""
+        """Record these days of every instrument, then materialize one more day as the newest."""
         keys = [f"{name}|{day}" for name in self._grid.names for day in days]
         record_like(self._home, f"BTC-PERPETUAL|{model - timedelta(days=1)}", keys)
         self._materialize("--partition", f"BTC-PERPETUAL|{model}")
 
     @contextmanager
     def _webserver(self) -> Iterator[tuple[DagsterUI, int]]:
-        """The UI, and the process that it is in; how long it takes to answer is a figure."""
+        """The UI, and the process that serves it; the time until it responds is a measurement."""
         port, began = free_port(), time.perf_counter()
         process = subprocess.Popen(
             [str(BIN / "dagster-webserver"), "-m", LOCATION, "-h", "127.0.0.1", "-p", str(port)],
@@ -160,7 +161,7 @@ class Bench:
             end(process)
 
     def _pages(self, ui: DagsterUI, recorded: str) -> None:
-        """The page of an asset's partitions, and the two questions behind it."""
+        """The page of an asset's partitions, and the two GraphQL queries behind it."""
         asset = {"path": [ASSET]}
         say, took = self.figures.say, self.figures.took
         with browsing() as page:
@@ -176,7 +177,7 @@ class Bench:
         took(f"numbers over GraphQL, {recorded} recorded", lambda: ui.ask(STATS, asset=asset))
 
     def _launches(self, ui: DagsterUI) -> None:
-        """Backfills of 2,000 keys, as names and as ranges, and the daemon's work with them."""
+        """Backfills of 2,000 keys, as names and as ranges, and the daemon's work on them."""
         names, days = self._grid.names[:10], self._grid.days[:200]
         keys = [f"{name}|{day}" for name in names for day in days]
         spans = [{"start": f"{name}|{days[0]}", "end": f"{name}|{days[-1]}"} for name in names]
@@ -188,7 +189,7 @@ class Bench:
         self.figures.took("launching 2,000 keys as ranges", lambda: ui.launch_with(by_range))
 
     def _ticks(self) -> None:
-        """The daemon's ticks: the first launches the runs, the others look after them."""
+        """The daemon's iterations: the first launches the runs, the others monitor them."""
         told = subprocess.run(
             [str(BIN / "python"), str(HERE / "daemon.py"), LOCATION],
             env={"PATH": os.environ["PATH"]} | self._env, cwd=self._folder,
@@ -208,17 +209,17 @@ def _schedule(name: str) -> dict[str, str]:
 
 
 def _cost(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds by the clock, and seconds of processors that all of our processes took together:
-    the latter are the same on a machine that others use too."""
+    """Wall-clock seconds, and CPU seconds of all our processes together: the latter are stable on a
+    shared machine."""
     processors, began = _processors(), time.perf_counter()
     work()
     return time.perf_counter() - began, _processors() - processors
 
 
 def _processors() -> float:
-    """Seconds that the processes which we began, and what these began, have taken so far."""
+    """CPU seconds used so far by the processes that we started and their children."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Of each its own, in its programs and in the system, and the same of its children that ended.
+    # Each process's own user and system time, and the same for its ended children.
     living = (process.cpu_times()[:4] for process in _family(os.getpid())[1:])
     return ended.ru_utime + ended.ru_stime + sum(map(sum, living))
 
@@ -233,7 +234,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def main() -> None:
-    """Print the table, a column for each grid."""
+    """Print the table, one column per grid."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--instruments", default="20,50,200", help="grids of eight years")
     options.add_argument("--since", type=date.fromisoformat, help="and the last since this day too")

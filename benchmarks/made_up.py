@@ -1,4 +1,4 @@
-"""Warehouses of made-up days, to time what does not depend on the exchange."""
+"""Warehouses with synthetic days, to measure what does not depend on the exchange."""
 
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -47,8 +47,8 @@ def write_proofs(path: Path, names: list[str], days: int) -> None:
 
 
 def seconds_a_day(path: Path, days: int = 360, batch: int = 100) -> float:
-    """The seconds that proving and writing one instrument-day of minutes takes, in batches of as
-    many days as a backfill writes at once."""
+    """The seconds to prove and write one instrument-day of minutes, in batches of as many days as a
+    backfill writes at once."""
     market, first = Market(LISTINGS[0]), date(2023, 1, 1)
     fetched = [fetched_day(market, first + timedelta(days=n)) for n in range(days)]
     warehouse = Warehouse(path, Environment.SANDBOX)
@@ -61,7 +61,7 @@ def seconds_a_day(path: Path, days: int = 360, batch: int = 100) -> float:
 
 
 def fetched_day(market: Market, day: date) -> FetchedDay:
-    """The minutes of a day, as a backfill hands them to be proved."""
+    """The minutes of a day, as a backfill passes them to the proof."""
     start = int(np.datetime64(day, "ms").astype(int))
     rows = market.minutes(start, start + DAY)
     candles = Candles(rows.ticks.astype("datetime64[ms]"), rows.values)

@@ -1,4 +1,4 @@
-"""Dagster's books of made-up runs, to time what the UI does with them."""
+"""Synthetic runs in Dagster's storage, to measure the UI with them."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ _KINDS = ("ASSET_MATERIALIZATION_PLANNED", "ASSET_MATERIALIZATION")
 
 
 def record_like(home: Path, model: str, keys: Iterable[str]) -> None:
-    """Record the partitions `keys` as one run recorded the partition `model`: its two events with
-    their tags, copied into the index that the UI reads."""
+    """Record the partitions `keys` as a run recorded the partition `model`: copies of its two
+    events with their tags, in the index that the UI reads."""
     copies = list(keys)
-    # A connection's own `with` would end the transaction and leave the file open.
+    # `with connection:` would end the transaction but leave the file open.
     index = sqlite3.connect(home / "history" / "runs" / "index.db")
     try:
         index.execute("pragma synchronous = off")

@@ -1,4 +1,4 @@
-"""What a process took, and what it says that it received."""
+"""The resources that a process used, and the counts that it printed."""
 
 import os
 import re
@@ -22,8 +22,8 @@ class Ended:
 
 @dataclass(frozen=True)
 class Received:
-    """What a command says at its end: requests, the rows that they brought, and the seconds that
-    it took once it had started, 0 where it does not say them."""
+    """The summary that a command prints at its end: requests, rows, and the seconds without its own
+    start-up, 0 if it does not print them."""
 
     requests: int
     rows: int
@@ -31,14 +31,14 @@ class Received:
 
 
 def ended(process: Popen[Any]) -> Ended:
-    """Wait for the end of a process."""
+    """Wait until a process ends."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return Ended(process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def received(said: str) -> Received | None:
-    """The summary in what a command said, if it said one."""
+    """The summary in a command's output; None if there is none."""
     found = _SUMMARY.search(said)
     if not found:
         return None

@@ -1,12 +1,13 @@
-"""What every instrument that Deribit ever listed would cost, by this project's own planner.
+"""The cost of fetching every instrument that Deribit ever listed, by this project's own planner.
 
-How many there are and how long they live are assumptions, said in `KINDS`: the archive host tells
-the truth to whoever asks it. `python -m benchmarks.paper_plan` prints the table of docs/scaling.md.
+The number of instruments and their lifetimes are assumptions, stated in `KINDS`; the exact figures
+are on the archive host. `python -m benchmarks.paper_plan` prints the table of docs/scaling.md.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import days_between
@@ -19,7 +20,7 @@ _EXPIRY_HOUR = 8
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """So many instruments that were each listed for so many days before they expired."""
+    """A number of instruments that were each listed for this many days before they expired."""
 
     name: str
     instruments: int
@@ -38,7 +39,7 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What all instruments of a kind take; `instrument_days` are partitions too."""
+    """The cost of all instruments of a kind; `instrument_days` is also the number of partitions."""
 
     name: str
     instruments: int
@@ -58,12 +59,12 @@ class Cost:
 
 
 def cost(kind: Kind, resolution: Resolution) -> Cost:
-    """The planner's answer for one such instrument, as often as there are any."""
+    """The planner's result for one such instrument, multiplied by their number."""
     listed = datetime(2020, 1, 1, _EXPIRY_HOUR, tzinfo=UTC)
     expires = listed + timedelta(days=kind.days)
     instrument = Instrument("ONE", "option", listed, expires)
     days = {"ONE": list(days_between(date(2020, 1, 1), expires.date()))}
-    one = estimate({"ONE": instrument}, resolution, days, days, LIMIT)
+    one = estimate(CANDLES[resolution], days, days, {"ONE": instrument}, LIMIT)
     rows = one.rows or 0
     of_all = kind.instruments
     return Cost(kind.name, of_all, one.days * of_all, one.calls * of_all, rows * of_all)

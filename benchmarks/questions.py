@@ -1,6 +1,6 @@
-"""What Dagster's pages ask over GraphQL: of an asset's partitions, and of schedules.
+"""The GraphQL queries of Dagster's pages: partitions of an asset, and schedules.
 
-HEALTH is what the page of partitions asks, and STATS what a picture of many assets asks of each.
+HEALTH is the query of the partitions page, and STATS that of each asset in an asset graph.
 """
 
 HEALTH = """

@@ -1,8 +1,8 @@
-"""The performance table: each row a process of its own against a sandbox with Deribit's limits.
+"""The performance table: each row is a process of its own against a sandbox with Deribit's limits.
 
 `make bench` runs it and writes its section of docs/benchmarks.md. Every timed command starts from
-nothing: an empty folder, a sandbox just started (so with its full burst), and its own files of
-credits.
+nothing: an empty folder, a freshly started sandbox (with its full burst), and its own rate-limit
+state.
 """
 
 import argparse
@@ -34,7 +34,7 @@ TWENTY = ",".join([PAIR, *(f"{base}_USDC-PERPETUAL" for base in BASES.split(" ")
 
 @dataclass(frozen=True)
 class Work:
-    """What is asked for; `names` are instruments, `first` and `last` days."""
+    """A backfill to measure; `names` are instruments, `first` and `last` days, both included."""
 
     title: str
     names: str
@@ -49,7 +49,7 @@ WIDE = Work("20 instruments × 90 days", TWENTY, "2025-07-01", "2025-09-28")
 
 @dataclass(frozen=True)
 class Rest:
-    """What is asked for of another dataset; `options` are the sandbox's."""
+    """A backfill of another dataset to measure; `options` are the sandbox's."""
 
     title: str
     dataset: str
@@ -70,8 +70,8 @@ REST = (
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: wall seconds, those after its own start-up where it says them, peak memory in MB,
-    requests and rows."""
+    """One run: wall-clock seconds, the seconds without its own start-up if it prints them, peak
+    memory in MB, requests and rows."""
 
     seconds: float
     after_start: float
@@ -82,8 +82,8 @@ class Measured:
 
 @contextmanager
 def sandbox(is_metered: bool = True, *options: str, latency_ms: int | None = None) -> Iterator[str]:
-    """A sandbox in a process of its own; gives its API root. Where it is not metered, it answers
-    at once unless there is a latency."""
+    """Start a sandbox in a process of its own; yields its API root. If it is not metered, it
+    responds immediately, unless a latency is given."""
     if latency_ms is None:
         latency_ms = LATENCY_MS if is_metered else 0
     rate = str(PER_SECOND if is_metered else 0)
@@ -119,13 +119,13 @@ def timed(command: Sequence[str], env: dict[str, str], folder: Path) -> Measured
 
 
 def backfill(work: Work) -> list[str]:
-    """The command line that makes the work."""
+    """The command line for the work."""
     days = ["--start", work.first, "--end", work.last]
     return [OURS, "backfill", "--instruments", work.names, *days]
 
 
 def ours(work: Work, folder: Path, is_metered: bool = True) -> Measured:
-    """The whole of it: start, fetch, prove, write, record in Dagster, exit."""
+    """The whole command: start, fetch, prove, write, record in Dagster, exit."""
     with sandbox(is_metered) as url:
         env = {"DERIBIT_ENV": "sandbox", "DERIBIT_BASE_URL": url}
         if not is_metered:
@@ -134,24 +134,25 @@ def ours(work: Work, folder: Path, is_metered: bool = True) -> Measured:
 
 
 def theirs(python: str, script: str, work: Work, folder: Path) -> Measured:
-    """The same candles by one of the ccxt scripts: not proved, not recorded."""
+    """The same candles with one of the ccxt scripts: not proved, not recorded."""
     with sandbox() as url:
         arguments = [url, str(folder / "ccxt.duckdb"), work.names, work.first, work.last]
         return timed([python, str(HERE / script), *arguments], {}, folder)
 
 
 def median(runs: Sequence[Measured]) -> Measured:
-    """The run of the median duration."""
+    """The run with the median duration."""
     return sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
 
 
 def floor(requests: int) -> float:
-    """The seconds that the limit alone asks for."""
+    """The minimum seconds that the rate limit allows."""
     return max(0.0, requests - BURST) / PER_SECOND
 
 
 def row(title: str, who: str, run: Measured, requests: int) -> str:
-    """A row of the table; the floor is that of our requests, the same for all of a kind."""
+    """A row of the table; the floor is computed from our number of requests, for all rows of a
+    kind."""
     limit = floor(requests)
     ratio = f"{run.seconds / limit:.2f}" if limit else ""
     return (
@@ -161,7 +162,7 @@ def row(title: str, who: str, run: Measured, requests: int) -> str:
 
 
 class Bench:
-    """Runs the rows, prints each as it is known, and keeps them."""
+    """Runs the benchmarks, prints each row when it is known, and keeps all rows."""
 
     def __init__(self, repeat: int, ccxt: str) -> None:
         self._repeat, self._ccxt = repeat, ccxt
@@ -180,7 +181,7 @@ class Bench:
             shutil.rmtree(path)
 
     def compared(self, work: Work, scripts: Sequence[str]) -> None:
-        """Our backfill and the scripts in turn, and the ratios of their medians."""
+        """Our backfill and the scripts alternately, and the ratios of their medians."""
         runs: dict[str, list[Measured]] = {"ours": []} | {script: [] for script in scripts}
         for _ in range(self._repeat):
             for who, made in runs.items():
@@ -196,7 +197,7 @@ class Bench:
             self.say(row(work.title, name, run, middle["ours"].requests))
 
     def alone(self, work: Work, title: str, is_metered: bool) -> Measured:
-        """Our backfill alone."""
+        """Our backfill only."""
         runs = []
         for _ in range(self._repeat):
             with self.folder() as folder:
@@ -219,7 +220,7 @@ class Bench:
         self.say(row(work.dataset, work.title, run, run.requests))
 
     def figures(self) -> None:
-        """Everything that is measured on a warehouse that is there already."""
+        """Measurements on an existing warehouse."""
         with self.folder() as folder, sandbox(is_metered=False) as url:
             env = {"DERIBIT_ENV": "sandbox", "DERIBIT_BASE_URL": url}
             env["DERIBIT_REQUESTS_PER_SECOND"] = "1000000"
@@ -233,7 +234,7 @@ class Bench:
                 home = {"DAGSTER_HOME": str(folder / f"home{number}")}
                 record.append(timed(backfill(YEAR), env | home, folder))
             each = (median(record).seconds - median(again).seconds) / 730 * 1000
-            self.say(f"| Dagster's bookkeeping of one instrument-day | {each:.1f} ms |")
+            self.say(f"| recording one instrument-day in Dagster | {each:.1f} ms |")
             one = [str(BIN / "dagster"), "asset", "materialize", "-m"]
             one += ["deribit_pipeline.definitions", "--select", "candles_1m", "--partition"]
             cold = [
@@ -261,7 +262,7 @@ class Bench:
         self.coverage()
 
     def coverage(self) -> None:
-        """`coverage` over 20 instruments × 8 years, of proofs that are made up."""
+        """`coverage` over 20 instruments × 8 years of synthetic proofs."""
         with self.folder() as folder:
             each = seconds_a_day(folder / "days.duckdb") * 1000
             self.say(f"| proving and writing one instrument-day | {each:.1f} ms |")
@@ -274,7 +275,7 @@ class Bench:
 
 
 def main() -> None:
-    """Print the table, and write it where it is asked for."""
+    """Print the table, and write it to a file if requested."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--repeat", type=int, default=3, help="runs of each, default 3")
     options.add_argument("--quick", action="store_true", help="leave out the whole history")
@@ -297,7 +298,7 @@ def main() -> None:
     bench.alone(WIDE, WIDE.title, is_metered=True)
     free = bench.alone(YEAR, "the same year without a rate limit", is_metered=False)
     bench.say("")
-    bench.say("| the rest of the market | of | s | floor | ratio | rows/s | MB | requests |")
+    bench.say("| other datasets | series | s | floor | ratio | rows/s | MB | requests |")
     bench.say("|---|---|--:|--:|--:|--:|--:|--:|")
     for work in REST:
         bench.rest(work)

@@ -1,9 +1,9 @@
-"""A lake under load: many workers at once, deaths in the middle, and a history of 200 million
-candles beside the same one in a file.
+"""A lake under load: many concurrent workers, crashes, and a history of 200 million candles,
+compared with the same history in a single file.
 
 `make bench-scale` runs it and writes its section of docs/benchmarks.md. PostgreSQL, the exchange
-and the workers are real processes, all on this machine; what they leave is compared with what the
-exchange tells, candle by candle.
+and the workers are real processes on this machine; the result is compared with the exchange's data,
+candle by candle.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _CURVE = (
     "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
 )
 _READS = (
-    "| question | file | lake | × | file, again | lake, again | × | |",
+    "| query | file | lake | × | file, again | lake, again | × | |",
     "|---|--:|--:|--:|--:|--:|--:|---|",
 )
 
@@ -41,8 +41,8 @@ def workers(postgres: Postgres, work: Work, waiting: Work) -> Iterator[str]:
     yield (
         f"{work.instruments} instruments × {work.days} days, {work.candles:,} candles, of an "
         "exchange without a rate limit or latency. Each worker is a `deribit-pipeline backfill`, "
-        "timed from the start of Python to its exit. Of every row it was seen that each candle is "
-        "held once and equals what the exchange tells, and that `verify` is clean."
+        "timed from the start of Python to its exit. For every row it was checked that each "
+        "candle is stored once and equals the exchange's, and that `verify` is clean."
     )
     yield from ("", *_CURVE)
     yield from curve(postgres, work, WORKERS)
@@ -53,7 +53,7 @@ def workers(postgres: Postgres, work: Work, waiting: Work) -> Iterator[str]:
     )
     yield from ("", *_CURVE)
     yield from curve(postgres, waiting, WORKERS, LATENCY_MS)
-    yield from ("", "| what goes wrong | what becomes of it |", "|---|---|")
+    yield from ("", "| fault | result |", "|---|---|")
     yield from faults(postgres, WHOLE, WORKERS[-1], LATENCY_MS)  # most of a minute for each worker
 
 
@@ -79,7 +79,7 @@ def _machine() -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the tables, and write them where it is asked for."""
+    """Print the tables, and write them to a file if requested."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true",
                          help="a sixth of the first curve, a tenth of the second and of the "

@@ -1,7 +1,7 @@
-"""What is asked of a warehouse with a long history, each question in a process of its own.
+"""Queries on a warehouse with a long history, each in a process of its own.
 
-Prints, as JSON, the seconds of the first time in the process, which opens the warehouse, and of the
-second. Arguments: the question, and how many instruments and days the history has.
+Prints, as JSON, the seconds of the first execution, which opens the warehouse, and of the second.
+Arguments: the query's title, and the history's number of instruments and days.
 """
 
 import json
@@ -37,7 +37,7 @@ _YEAR = 365
 
 @dataclass(frozen=True)
 class Held:
-    """A warehouse that holds so many days from FIRST on, of each of so many instruments."""
+    """A warehouse that holds this many days from FIRST on, for each of this many instruments."""
 
     warehouse: Warehouse
     instruments: int
@@ -105,11 +105,11 @@ QUESTIONS: Mapping[str, Callable[[Held], None]] = {
     "`verify` of a year of minutes": _verify,
     **{f"the check `{rule.name}`": partial(_check, rule) for rule in rules_of(MINUTES)},
 }
-"""By their titles; each stops where the answer is not what the history makes it."""
+"""By title; each fails if the result does not match the history."""
 
 
 def main(title: str, instruments: str, days: str) -> None:
-    """Ask one question, and once more."""
+    """Execute one query twice."""
     settings, seconds = Settings.load(), []
     warehouse = warehouse_at(settings.warehouse, settings.environment)
     held = Held(warehouse, int(instruments), int(days))

@@ -1,4 +1,5 @@
-"""One long history in two warehouses: what reading takes on a lake, beside the one file."""
+"""One long history in two warehouses: the cost of reading from a lake, compared with a single
+file."""
 
 import json
 import os
@@ -26,8 +27,8 @@ from deribit_pipeline_tests.helpers.servers import Postgres
 
 @dataclass(frozen=True)
 class Filled:
-    """A warehouse that holds the history: how long filling it took, and `maintain` then, and what
-    processes know it by."""
+    """A warehouse filled with the history: the seconds for filling it and for `maintain`, and the
+    environment that makes processes use it."""
 
     warehouse: Warehouse
     seconds: float
@@ -39,7 +40,7 @@ class Filled:
 def filled(
     postgres: Postgres, instruments: int, days: int, folder: Path
 ) -> Iterator[tuple[Filled, Filled]]:
-    """The same history in a file and in a lake, which are gone afterwards."""
+    """The same history in a file and in a lake, which are deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="scale-", dir=folder) as text:
         here = Path(text)
         file, lake = here / "warehouse.duckdb", Lake(postgres.database(), f"{here}/lake/")
@@ -61,14 +62,14 @@ def filled(
 def compared(
     in_file: Filled, in_lake: Filled, instruments: int, days: int, repeat: int
 ) -> Iterator[str]:
-    """A row of the table for each question to both, which hold so much."""
+    """A table row for each query on both warehouses, for a history of this size."""
     both, size = (in_file, in_lake), (str(instruments), str(days))
     yield _row("filling it from Parquet", [(held.seconds, held.seconds) for held in both], "s")
     yield f"| `maintain` afterwards | | {in_lake.maintained:.2f} | | | | | s |"
     gigabytes = [held.warehouse.size / 1e9 for held in both]
     yield _row("size", [(each, each) for each in gigabytes], "GB")
     for title in QUESTIONS:
-        # In turn, so that what else the machine does meanwhile is the same for both.
+        # Alternately, so that other load on the machine affects both equally.
         runs = [[_asked(held, title, *size) for held in both] for _ in range(repeat)]
         yield _row(title, [_best(of_one) for of_one in zip(*runs)], "s")
     shown = [[_shown(held) for held in both] for _ in range(repeat)]
@@ -76,7 +77,7 @@ def compared(
 
 
 def _asked(held: Filled, title: str, *size: str) -> tuple[float, float]:
-    """The seconds of the first answer in a process, and of the second."""
+    """The seconds of the first execution in a process, and of the second."""
     # Not in the caller's folder, where a developer's `.env` may be.
     with tempfile.TemporaryDirectory() as folder:
         told = subprocess.run(
@@ -96,7 +97,7 @@ def _shown(held: Filled) -> tuple[float, float]:
 
 
 def _best(runs: tuple[tuple[float, float], ...]) -> tuple[float, float]:
-    """What disturbs a measurement only ever adds to it."""
+    """The fastest run: disturbances only ever add time."""
     return min(first for first, _ in runs), min(second for _, second in runs)
 
 

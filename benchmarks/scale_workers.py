@@ -1,7 +1,7 @@
-"""Many workers on one lake: backfills in processes of their own, none of which knows of the others.
+"""Many workers on one lake: backfills in independent processes.
 
-Each has its instruments, its working folder and its DAGSTER_HOME. Exchange, PostgreSQL and workers
-share the machine, so the CPU seconds of each are told beside the time that all took together.
+Each has its own instruments, working folder and DAGSTER_HOME. Exchange, PostgreSQL and workers
+share the machine, so their CPU seconds are reported beside the wall-clock time.
 """
 
 import os
@@ -50,7 +50,8 @@ _PATIENCE = 300.0
 
 @dataclass(frozen=True)
 class Work:
-    """One-minute candles of `instruments` of the listed ones, for so many days from FIRST on."""
+    """One-minute candles of the first `instruments` listed ones, for this many days from FIRST
+    on."""
 
     instruments: int
     days: int
@@ -73,7 +74,7 @@ class Work:
 
 
 class Worker:
-    """A backfill that runs, and writes what it says to a file in its folder."""
+    """A running backfill, whose output goes to a file in its folder."""
 
     def __init__(self, names: Sequence[str], work: Work, env: dict[str, str], folder: Path) -> None:
         self.names = names
@@ -92,12 +93,12 @@ class Worker:
         return self._process.poll() is None
 
     def kill(self) -> bool:
-        """End it between two instructions; answers whether that was before its own end."""
+        """Kill the process; returns whether it was still running."""
         self._process.kill()
         return self._process.wait() < 0
 
     def ended(self) -> Ended:
-        """Wait for its end, and stop where it failed."""
+        """Wait for its end; fails if it failed."""
         end = ended(self._process)
         assert end.code == 0, self.said
         return end
@@ -115,7 +116,7 @@ class Worker:
 
 
 class Place:
-    """An empty lake, and an exchange without a rate limit that just started."""
+    """An empty lake, and a freshly started exchange without a rate limit."""
 
     def __init__(self, postgres: Postgres, folder: Path, exchange: str) -> None:
         self._folder, self._workers = folder, list[Worker]()
@@ -138,13 +139,13 @@ class Place:
         ]
 
     def start_one(self, names: Sequence[str], work: Work, number: int) -> Worker:
-        """Start a worker in the folder that has this number."""
+        """Start a worker in the folder with this number."""
         worker = Worker(names, work, self.env, self._folder / f"worker{number}")
         self._workers.append(worker)
         return worker
 
     def kill_workers(self) -> None:
-        """End those that still run."""
+        """Kill those that still run."""
         for worker in self._workers:
             worker.kill()
 
@@ -154,14 +155,14 @@ class Place:
             return len(proofs_of(connection, CANDLES[Resolution.MINUTE_1], names))
 
     def wait_until_held(self, names: Sequence[str], days: int) -> None:
-        """Wait until so many days of these instruments are proved."""
+        """Wait until this many days of these instruments are proved."""
         deadline = time.monotonic() + _PATIENCE
         while not self.warehouse.exists() or self.held(names) < days:
             assert time.monotonic() < deadline, f"{days} days of {names} were not proved in time"
             time.sleep(0.1)
 
     def require_true(self, work: Work) -> None:
-        """Stop where anything is lost, held twice, or not what the exchange tells."""
+        """Fail if a candle is lost, stored twice, or differs from the exchange's."""
         verify = subprocess.run(
             [OURS, "verify"], env=self.env, cwd=self._folder, capture_output=True, text=True,
             check=False,
@@ -184,10 +185,10 @@ class Place:
 
 @contextmanager
 def place(postgres: Postgres, latency_ms: int = 0) -> Iterator[Place]:
-    """A place that is gone afterwards, with all its workers; the latency is the exchange's.
+    """A place that is deleted afterwards, with all its workers; the latency is the exchange's.
 
-    With one, each worker has one request under way at a time and waits for its answer, so that the
-    machine's cores do not bound them all.
+    With a latency, each worker has one request in flight at a time and waits for its response, so
+    that the machine's cores are not the bottleneck.
     """
     with (
         tempfile.TemporaryDirectory(prefix="scale-") as folder,
@@ -205,7 +206,7 @@ def place(postgres: Postgres, latency_ms: int = 0) -> Iterator[Place]:
 def curve(
     postgres: Postgres, work: Work, sizes: Sequence[int], latency_ms: int = 0
 ) -> Iterator[str]:
-    """The same work by more and more workers, a row of the table for each size."""
+    """The same work with more and more workers, one table row per size."""
     alone = 0.0
     for workers in sizes:
         with place(postgres, latency_ms) as here:
@@ -233,8 +234,8 @@ def curve(
 
 
 def faults(postgres: Postgres, work: Work, workers: int, latency_ms: int) -> Iterator[str]:
-    """A worker is killed and started again, then PostgreSQL, both in the middle: the latency keeps
-    the others at work until the one has begun again."""
+    """A worker is killed and restarted, then PostgreSQL, both during the work: the latency keeps
+    the other workers busy until the restart."""
     with place(postgres, latency_ms) as here:
         running = here.start(work, workers)
         first = running[0]
@@ -253,10 +254,10 @@ def faults(postgres: Postgres, work: Work, workers: int, latency_ms: int) -> Ite
             worker.ended()
         here.require_true(work)
         told = again.received
-    assert told.rows == (its_days - kept) * A_DAY, f"{told.rows} candles were asked for again"
+    assert told.rows == (its_days - kept) * A_DAY, f"{told.rows} candles were requested again"
     yield (
         f"| a worker killed, and started again | {kept:,} of its {its_days:,} days were kept: it "
-        f"asked for the other {its_days - kept:,} alone, in {told.requests:,} requests |"
+        f"requested only the other {its_days - kept:,}, in {told.requests:,} requests |"
     )
     yield (
         f"| PostgreSQL killed, away for {_POSTGRES_AWAY:.0f} s | all {workers} workers went on and "
@@ -265,15 +266,15 @@ def faults(postgres: Postgres, work: Work, workers: int, latency_ms: int) -> Ite
 
 
 def _cpu_of(program: str) -> float:
-    """The CPU seconds so far of a server that we started, and of all its processes, ended ones
-    too."""
+    """The CPU seconds so far of a server that we started, including all its processes, also ended
+    ones."""
     [server] = [
         child
         for child in psutil.Process().children()
         if any(Path(word).name == program for word in child.cmdline())
     ]
     while True:
-        # Whoever ends in between is counted among those whom the server has survived.
+        # A process that ends in between is counted in the server's children.
         with suppress(psutil.NoSuchProcess):
             alive = [child.cpu_times() for child in server.children()]
             return sum(server.cpu_times()[:4]) + sum(each.user + each.system for each in alive)

@@ -1,4 +1,4 @@
-"""The document of figures: each benchmark writes a section of its own and leaves the others be."""
+"""The document with all figures: each benchmark replaces its own section only."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ _HEADING = "# Benchmarks\n"
 
 
 def put(document: Path, title: str, target: str, lines: Sequence[str]) -> None:
-    """Write the section that a `make` target makes, in the place of the one with this title."""
+    """Write the section for a `make` target, replacing the one with this title."""
     text = document.read_text() if document.exists() else _HEADING
     sections = re.split(r"^(?=## )", text, flags=re.M)
     section = f"## {title}\n\nWritten by `make {target}`.\n\n" + "\n".join(lines) + "\n"

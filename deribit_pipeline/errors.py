@@ -1,26 +1,26 @@
-"""Everything this project raises on purpose, as one tree.
+"""All errors that this package raises deliberately, as one tree.
 
 * DeribitPipelineError
-  x InputError              what was asked or set is wrong; nothing was attempted (exit 2)
-    + SettingsError         a variable of the environment is wrong
-    + WouldLose             what is there holds more than what would replace it
-  x DeribitError            talking to the exchange failed
-    + DeribitUnavailable    worth another try: network, HTTP 5xx or 429, a passing RPC code
+  x InputError              an argument or a setting is wrong; nothing was attempted (exit 2)
+    + SettingsError         an environment variable is wrong
+    + WouldLose             the target holds more than what would replace it
+  x DeribitError            a request to the exchange failed
+    + DeribitUnavailable    may succeed if retried: network, HTTP 5xx or 429, a transient RPC code
       - DeribitRateLimited  the same, and every process must slow down
-      - CreditsUnavailable  the rate limit is out of reach, so nothing was sent
-    + DeribitRejected       not worth another try: bad parameters, no permission
+      - CreditsUnavailable  the rate limiter's state is unreachable, so nothing was sent
+    + DeribitRejected       fails again if retried: bad parameters, no permission
       - UnknownInstrument   the exchange does not list the instrument (exit 2)
-      - WrongCredentials    the exchange does not take the API key (exit 2)
-    + DeribitBadPayload     an answer that breaks an expectation
-      - EndlessPages        pages that go on beyond every bound
-      - WrongEnvironment    an answer of another environment than the one configured (exit 2)
-    + IncompleteTrades      candles were to be made of trades that are not all there
-  x RecordingError          Dagster's databases refused; the warehouse has its days all the same
-  x IncompleteDays          days that were to be read are not proved complete
+      - WrongCredentials    the exchange does not accept the API key (exit 2)
+    + DeribitBadPayload     a response that breaks an expectation
+      - EndlessPages        more pages than the data can fill
+      - WrongEnvironment    a response from another environment than the configured one (exit 2)
+    + IncompleteTrades      candles cannot be rebuilt, because a day's trades are incomplete
+  x RecordingError          Dagster's storage refused; the warehouse has the days nevertheless
+  x IncompleteDays          days requested from the reader are not proved complete
   x WarehouseError          the database refused
-    + LakeAway              what the lake is in is out of reach at this moment
-    + Conflict              others wrote to the lake meanwhile
-    + WarehouseUnusable     it cannot serve as this warehouse at all (exit 2)
+    + LakeAway              the lake's PostgreSQL or object store is unreachable at the moment
+    + Conflict              another process wrote to the lake at the same time
+    + WarehouseUnusable     it cannot be used as this warehouse at all (exit 2)
 """
 
 from collections.abc import Mapping
@@ -32,14 +32,14 @@ _MOST_SAID, _MOST_OF_A_PARAMETER = 1_000, 100
 
 
 class DeribitPipelineError(Exception):
-    """The root: its message is one sentence for the user."""
+    """Base class: the message is one sentence for the user."""
 
 
 class InputError(DeribitPipelineError):
-    """What was asked is wrong; nothing was attempted.
+    """An argument is wrong; nothing was attempted.
 
-    `about` is the parameter that is wrong, where the message begins with its value: what a user
-    calls that parameter, such as an option, the command line knows.
+    `about` names the wrong parameter, if the message begins with its value: the command line
+    replaces it by the name that the user knows, such as an option.
     """
 
     def __init__(self, message: str, *, about: str = "") -> None:
@@ -48,19 +48,19 @@ class InputError(DeribitPipelineError):
 
 
 class WouldLose(InputError):
-    """What is there holds more than what would replace it."""
+    """The target holds more than what would replace it."""
 
 
 class SettingsError(InputError):
-    """A variable of the environment is wrong; nothing was attempted."""
+    """An environment variable is wrong; nothing was attempted."""
 
 
 class DeribitError(DeribitPipelineError):
-    """Talking to the exchange failed.
+    """A request to the exchange failed.
 
-    `method` and `params` say what was attempted, `reason` what was wrong; `summary` leaves the
-    parameters out. These never hold a credential: `public/auth` leaves its own out. Whatever is
-    repeated of a response is on one line, and cut where it is long.
+    `method` and `params` state what was attempted, `reason` what was wrong; `summary` omits the
+    parameters. None of them contains a credential: `public/auth` omits its own. Text quoted from a
+    response is on one line and shortened.
     """
 
     def __init__(self, message: str, *, method: str, params: Mapping[str, object]) -> None:
@@ -76,19 +76,19 @@ class DeribitError(DeribitPipelineError):
 
 
 class DeribitUnavailable(DeribitError):
-    """The same request may succeed in a moment."""
+    """A transient failure: the same request may succeed later."""
 
 
 class DeribitRateLimited(DeribitUnavailable):
-    """The exchange refused for want of credits: whoever shares them must slow down."""
+    """The rate limit is exceeded: all processes that share it must slow down."""
 
 
 class CreditsUnavailable(DeribitUnavailable):
-    """Where machines share the rate limit is out of reach, so nothing was sent."""
+    """The shared rate limiter's state is unreachable, so nothing was sent."""
 
 
 class DeribitRejected(DeribitError):
-    """The exchange refused for good; `code` is its JSON-RPC error code, where it gave one."""
+    """The exchange rejected the request permanently; `code` is its JSON-RPC error code, if any."""
 
     def __init__(
         self, message: str, *, method: str, params: Mapping[str, object], code: int | None = None
@@ -109,34 +109,34 @@ class UnknownInstrument(DeribitRejected):
 
 
 class WrongCredentials(DeribitRejected):
-    """The exchange does not take the API key."""
+    """The exchange does not accept the API key."""
 
 
 class DeribitBadPayload(DeribitError):
-    """The exchange answered, but not with what this project understands or can prove."""
+    """The response is not what this package expects or can verify."""
 
 
 class EndlessPages(DeribitBadPayload):
-    """Pages follow one another beyond what they can hold: requesting them again leads nowhere."""
+    """More pages follow one another than the data can fill: repeating the request does not help."""
 
 
 class WrongEnvironment(DeribitBadPayload):
-    """The answer comes from another environment than the one configured."""
+    """The response comes from another environment than the configured one."""
 
 
 class IncompleteTrades(DeribitError):
-    """Candles were to be made of a day's trades, and these are not proved complete."""
+    """Candles cannot be rebuilt, because the day's trades are not proved complete."""
 
 
 class RecordingError(DeribitPipelineError):
-    """Dagster could not record what was done: its disk is full or must not be written, or its
-    database is out of reach."""
+    """Dagster could not record what was done: its disk is full or read-only, or its database is
+    unreachable."""
 
 
 class IncompleteDays(DeribitPipelineError):
-    """Days of a series were to be read that are not proved complete: `days` says of each what is
-    known of it, such as `open` or `never requested`. `dataset` is named as in `dataset_days`, and
-    candles as their asset is."""
+    """Days requested from the reader are not proved complete: `days` maps each of them to its
+    state, such as `open` or `never requested`. `dataset` is the name in `dataset_days`, for candles
+    that of their asset."""
 
     def __init__(
         self, message: str, *, dataset: str, series: str, days: Mapping[date, str]
@@ -146,23 +146,29 @@ class IncompleteDays(DeribitPipelineError):
         self.series = series
         self.days = dict(days)
 
+    def advising(self, advice: str) -> "IncompleteDays":
+        """The same error, whose message ends with what to do."""
+        message = f"{str(self).removesuffix('.')}: {advice}."
+        return IncompleteDays(message, dataset=self.dataset, series=self.series, days=self.days)
+
 
 class WarehouseError(DeribitPipelineError):
     """The database refused."""
 
 
 class LakeAway(WarehouseError):
-    """The PostgreSQL or the object store of a lake cannot be reached at this moment."""
+    """The PostgreSQL or the object store of a lake is unreachable at the moment."""
 
 
 class Conflict(WarehouseError):
-    """Others were in the way on a lake: alone, the same may succeed."""
+    """A concurrent write to a lake conflicted: a retry may succeed."""
 
 
 class WarehouseUnusable(WarehouseError):
-    """It cannot serve as this warehouse: another program's, environment's or version's."""
+    """It cannot be used as this warehouse: it belongs to another program, environment or
+    version."""
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says, without the pointers and traces that may follow."""
+    """The first line of a library's error, without the details and traces that may follow."""
     return str(error).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""DAGSTER_HOME: the folder of Dagster's instance, made where it is missing."""
+"""DAGSTER_HOME: the folder of Dagster's instance, created if it is missing."""
 
 import fcntl
 import hashlib
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from deribit_pipeline.errors import SettingsError
 
-# What former versions gave a home, by BLAKE2b-128: unchanged since, it is renewed. It may name
-# classes that are no longer there.
+# BLAKE2b-128 digests of the `dagster.yaml` of former versions: such a file, unchanged, is replaced
+# by the current one, because it may name classes that no longer exist.
 _FORMER = frozenset({"3443b584898ec824a320e097c2af9e1b"})
 
 
 def prepare_home(home: Path) -> Path:
-    """Make the folder, give it the project's `dagster.yaml` where it has none of its own, and set
-    DAGSTER_HOME to it, which Dagster and the log file read. Answers its absolute path.
+    """Create the folder, write the project's `dagster.yaml` unless it has one of its own, and set
+    DAGSTER_HOME to it, which Dagster and the log file read. Returns its absolute path.
 
-    Raises SettingsError where it cannot be used.
+    Raises SettingsError if it cannot be used.
     """
     home = home.absolute()
     try:
@@ -30,11 +30,10 @@ def prepare_home(home: Path) -> Path:
                 template = importlib.resources.files("deribit_pipeline") / "dagster.yaml"
                 written = home / ".dagster.yaml.new"
                 written.write_text(template.read_text())
-                written.replace(configuration)  # whole, for whoever reads it meanwhile
+                written.replace(configuration)  # atomically, for concurrent readers
     except OSError as error:
         raise SettingsError(
-            f"DAGSTER_HOME {home} cannot be used ({error.strerror}): make it a folder that can "
-            "be written."
+            f"DAGSTER_HOME {home} cannot be used ({error.strerror}): make it a writable folder."
         ) from error
     os.environ["DAGSTER_HOME"] = str(home)
     return home
@@ -46,8 +45,8 @@ def _digest(file: Path) -> str:
 
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
-    """Let one process at a time make what a home must have. The lock is on the folder itself: it
-    leaves no file behind, and goes with a process that dies."""
+    """Let one process at a time create the contents of a home. The lock is on the folder itself: it
+    leaves no file behind, and ends with the process."""
     folder = os.open(home, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Secrets, in every spelling in which a message may repeat them, replaced by `…`."""
+"""Mask secrets with `…` in messages, in every encoding in which they may appear."""
 
 import base64
 import html
@@ -9,15 +9,15 @@ from urllib.parse import unquote
 
 MASK = "…"
 
-# The password's place in a connection string: `name=value` of libpq, of a URI's query, and what a
-# URI has before its last @. A value in quotes ends with them.
+# Where a connection string holds the password: `name=value` of libpq, a URI's query, and before a
+# URI's last @. A quoted value ends at its quote.
 _NAMED = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'?|(?:[^\s'&\\]|\\.)*)", re.IGNORECASE)
 _IN_URI = re.compile(r"//[^/?#:@]*:(.*)@")
 
-# A shorter part of an encoded secret occurs by chance.
+# A shorter part of an encoded secret may occur by chance.
 _LEAST_ENCODED = 6
 
-# How often an escape may itself be escaped. A bound, for texts of nothing but backslashes.
+# How often an escape may itself be escaped. A bound, for texts that consist of backslashes.
 _ESCAPES, _ESCAPE = r"\\{0,8}", r"\\{1,8}"
 
 _SHORT = {" ": (r"\+",), "\n": (_ESCAPE + "n",), "\t": (_ESCAPE + "t",), "\r": (_ESCAPE + "r",)}
@@ -26,20 +26,20 @@ _learned: set[str] = set()
 
 
 def learn(secrets: Iterable[str | None]) -> None:
-    """Remember secrets of this process for `masked`."""
+    """Register secrets of this process for `masked`."""
     _learned.update(filter(None, secrets))
 
 
 def masked(text: str, secrets: Iterable[str | None] = ()) -> str:
-    """The text without these secrets and those that were learned, however they are spelled:
-    plainly, in a URL, in JSON, as Python's repr, in SQL or HTML, in base64 or hexadecimal."""
+    """The text with these secrets and all registered ones masked, in any spelling: plain, in a URL,
+    in JSON, as Python's repr, in SQL or HTML, in base64 or hexadecimal."""
     wanted = _learned.union(filter(None, secrets))
     return _pattern(frozenset(wanted)).sub(MASK, text) if wanted else text
 
 
 def passwords_of(connection: str) -> set[str]:
-    """The passwords in a connection string of PostgreSQL, whether or not libpq understands it, as
-    they are written and as they are meant."""
+    """The passwords in a PostgreSQL connection string, even one that libpq cannot parse, both as
+    written and decoded."""
     written = {found for found in _NAMED.findall(connection) if found}
     written |= {found for found in _IN_URI.findall(connection) if found}
     meant = {re.sub(r"\\(.)", r"\1", each.strip("'")) for each in written}
@@ -53,13 +53,13 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
 
 
 def _ways_of(secret: str) -> Iterator[str]:
-    """Patterns of a secret: each character in any spelling, or all in another encoding."""
+    """Patterns for a secret: each character in any spelling, or the whole in another encoding."""
     yield "".join(f"(?:{'|'.join(_spellings(char))})" for char in secret)
     yield from map(re.escape, _encodings(secret))
 
 
 def _spellings(char: str) -> Iterator[str]:
-    """Patterns of one character of a secret as URLs, JSON, HTML and Python's reprs write it."""
+    """Patterns for one character of a secret in URLs, JSON, HTML and Python's reprs."""
     code, octets = ord(char), char.encode("utf-8", "surrogatepass")
     yield _ESCAPES + re.escape(char)
     # Encoded once or several times, as %2F and %252F.
@@ -78,12 +78,12 @@ def _spellings(char: str) -> Iterator[str]:
 
 
 def _encodings(secret: str) -> set[str]:
-    """What base64 and hexadecimal digits make of a secret, wherever in a longer text it begins."""
+    """The base64 and hexadecimal encodings of a secret, at any offset in a longer text."""
     octets = secret.encode("utf-8", "surrogatepass")
     found = {octets.hex(), octets.hex().upper()}
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + octets).decode()
-        # The characters that are made of the secret's bits alone.
+        # Only the characters that depend on the secret's bits alone.
         start, end = -(-before * 8 // 6), (before + len(octets)) * 8 // 6
         found |= {whole[start:end], whole[start:end].replace("+", "-").replace("/", "_")}
     return {text for text in found if len(text) >= _LEAST_ENCODED}

@@ -1,4 +1,4 @@
-"""Instruments from text: names and selectors, as the command line and the settings have them."""
+"""Instruments from text: names and selectors, as in the command line and the settings."""
 
 import re
 from collections.abc import Sequence
@@ -11,11 +11,10 @@ from deribit_pipeline.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Some of the instruments, written as `kind=option currency=BTC expiry=2024-03-29 expired`.
+    """Selects instruments, written as `kind=option currency=BTC expiry=2024-03-29 expired`.
 
-    Everything that is said must be the case. `currency` is the one that an instrument settles in,
-    of a spot pair the one that its price is in. What has expired is selected only where
-    `is_with_expired` says so.
+    All terms must match. `currency` is the settlement currency of an instrument, for a spot pair
+    the quote currency. Expired instruments are selected only if `is_with_expired` is true.
     """
 
     kind: str | None = None
@@ -27,19 +26,20 @@ class Selector:
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """The currencies of today whose lists may tell an instrument that is selected."""
+        """The currencies whose listings may contain a selected instrument, of those known to the
+        code."""
         return self.lists_among(CURRENCIES)
 
     def lists_among(self, known: Sequence[str]) -> tuple[str, ...]:
-        """Those of the currencies whose lists may tell an instrument that is selected; of a spot
-        pair, those of either of its currencies (assumption:spot-lists)."""
+        """The currencies, of those in `known`, whose listings may contain a selected instrument; a
+        spot pair may be in the listing of either of its currencies (assumption:spot-lists)."""
         may_be_spot = self.kind in (None, "spot") and not (self.is_perpetual or self.expiry)
         if self.currency is None:
             return tuple(known)
         return tuple(dict.fromkeys((*known, self.currency))) if may_be_spot else (self.currency,)
 
     def with_expired(self) -> "Selector":
-        """The same, and those that have expired too."""
+        """The same selector, including expired instruments."""
         return replace(self, is_with_expired=True)
 
     def __str__(self) -> str:
@@ -56,26 +56,28 @@ _WORDS = ("perpetual", "expired")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Instruments that somebody wants: by name, and by selector."""
+    """A choice of instruments: by name and by selector."""
 
     names: tuple[str, ...] = ()
     selectors: tuple[Selector, ...] = ()
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """The currencies of today whose lists may tell what the selectors choose."""
+        """The currencies whose listings may contain what the selectors choose, of those known to
+        the code."""
         return self.lists_among(CURRENCIES)
 
     def lists_among(self, known: Sequence[str]) -> tuple[str, ...]:
-        """Those of the currencies whose lists may tell what the selectors choose."""
+        """The currencies, of those in `known`, whose listings may contain what the selectors
+        choose."""
         wanted = [name for each in self.selectors for name in each.lists_among(known)]
         return tuple(dict.fromkeys((*(name for name in known if name in wanted), *wanted)))
 
 
 def choice(text: str, whose: str) -> Choice:
-    """What a comma-separated list of names and selectors chooses, each kept once.
+    """Parse a comma-separated list of names and selectors; duplicates are removed.
 
-    `whose` says in an error where it stands. Raises InputError.
+    `whose` names the source of the text in errors. Raises InputError.
     """
     parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not parts:
@@ -93,7 +95,7 @@ def choice(text: str, whose: str) -> Choice:
 
 
 def selector(text: str, whose: str) -> Selector:
-    """The selector, from terms such as `kind=future` and the words `perpetual` and `expired`."""
+    """Parse a selector from terms such as `kind=future` and the words `perpetual` and `expired`."""
     said: dict[str, str] = {}
     words: set[str] = set()
     for term in text.split():
@@ -104,9 +106,9 @@ def selector(text: str, whose: str) -> Selector:
             said[name] = value
         else:
             raise InputError(
-                f"{whose} holds the selector {text!r}, of which {term!r} is not understood: it is "
-                f"made of {', '.join(f'{each}=…' for each in _TERMS)}, each once, and the words "
-                f"{' and '.join(_WORDS)}."
+                f"{whose} holds the selector {text!r}, in which {term!r} is not understood: it "
+                f"consists of {', '.join(f'{each}=…' for each in _TERMS)}, each once, and the words"
+                f" {' and '.join(_WORDS)}."
             )
     _require(text, whose, "kind", said.get("kind"), KINDS)
     if "currency" in said and not CURRENCY.fullmatch(said["currency"]):

@@ -1,6 +1,6 @@
 """From the warehouse to a volatility cone and a funding chart, as a marimo notebook.
 
-`make demo` makes what it needs but the funding; this opens it:
+`make demo` fetches the candles that it needs, but no funding; to open it:
 DERIBIT_ENV=sandbox .venv/bin/marimo edit notebooks/volatility_and_funding.py
 """
 
@@ -33,8 +33,8 @@ def _(first_day, instrument, last_day, mo):
     mo.md(f"""
     # How much {instrument} moved, and what holding it cost
 
-    {first_day} to {last_day}, UTC. The reader hands back proved days or names those that lack, with
-    the command that fetches them: so a chart here is of every minute, or it is not drawn.
+    {first_day} to {last_day}, UTC. The reader returns proved days, or names those that are not
+    proved and the command that fetches them: a chart here covers every minute, or it is not drawn.
     """)
     return
 
@@ -59,14 +59,13 @@ def _(mo):
     mo.md("""
     ## The volatility cone
 
-    For each length of window, how the volatility realised over all windows of that length was
-    spread: its lowest and highest, its deciles, its median, and where the latest one lies. Short
-    windows scatter more than long ones, which gives the cone its shape. An option whose implied
-    volatility lies outside the cone at its time to expiry says that something unlike the past is
-    expected.
+    For each window length, the distribution of the volatility realised over all windows of that
+    length: lowest and highest, first and ninth decile, median, and the latest value. Short windows
+    vary more than long ones, which gives the cone its shape. If the implied volatility of an option
+    lies outside the cone at its time to expiry, the market expects something unlike the past.
 
     Yang and Zhang's estimator, from hourly candles made of minutes: the macro `volatility_cone` of
-    the warehouse, which any program can ask.
+    the warehouse, which any DuckDB client can query.
     """)
     return
 
@@ -115,9 +114,9 @@ def _(mo):
     mo.md("""
     ## Funding
 
-    A perpetual has no expiry that would pull it to its index; funding does. Longs pay a positive
-    rate to shorts. `interest_1h` is what an hour cost, so that adding up is right; `interest_8h` of
-    eight hours overlap.
+    A perpetual has no expiry that would pull its price to the index; funding does. Longs pay a
+    positive rate to shorts. `interest_1h` is the cost of one hour and can be added up;
+    `interest_8h` overlaps over eight hours.
     """)
     return
 

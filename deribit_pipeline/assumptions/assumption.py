@@ -1,4 +1,4 @@
-"""An assumption, the responses that test it, and the verdict on it. Pure: no requests."""
+"""An assumption, the responses that test it, and the verdict. Pure: sends no request."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ Parsed = TypeVar("Parsed")
 
 
 class Known(enum.StrEnum):
-    """How well an assumption is known."""
+    """The evidence for an assumption."""
 
     DOCUMENTED = "documented by Deribit"
     RECORDED = "read off recorded responses"
@@ -22,7 +22,7 @@ class Known(enum.StrEnum):
 
 
 class Verdict(enum.StrEnum):
-    """What the responses show of an assumption."""
+    """The result of testing an assumption against responses."""
 
     HOLDS = "holds"
     DIFFERS = "differs"
@@ -30,12 +30,12 @@ class Verdict(enum.StrEnum):
 
 
 class NotTested(Exception):
-    """The responses show nothing of an assumption; the message says why."""
+    """The responses neither confirm nor contradict an assumption; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the code assumes and what came."""
+    """The assumed and the observed value."""
 
     assumed: str
     found: str
@@ -43,17 +43,17 @@ class Comparison:
 
 
 def compared(assumed: object, found: object, *, holds: bool | None = None) -> Comparison:
-    """Both values; the assumption holds where they are equal, unless `holds` says otherwise."""
+    """Both values; `holds` defaults to whether they are equal."""
     return Comparison(str(assumed), str(found), assumed == found if holds is None else holds)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came of one request.
+    """The outcome of one request.
 
-    `result` is the JSON value of a success and `as_of` the exchange's clock then. Otherwise one of
-    these is set: `code` is that of a refusal, which `message` explains; `malformed` says how the
-    response broke the protocol; `failure` why there was none.
+    `result` is the JSON value of a successful response and `as_of` the exchange's time. Otherwise
+    one of these is set: `code`, the error code of a refusal, which `message` explains; `malformed`,
+    how the response broke the protocol; `failure`, why there is no response.
     """
 
     host: str
@@ -69,7 +69,7 @@ class Response:
 
 
 class Responses:
-    """The responses by name; `absent` says of those that were not requested why."""
+    """The responses by request name; `absent` maps requests that were not made to the reason."""
 
     def __init__(
         self, by_name: Mapping[str, Response], absent: Mapping[str, str] | None = None
@@ -78,7 +78,7 @@ class Responses:
         self.absent = dict(absent or {})
 
     def of(self, name: str) -> Response:
-        """A response, a refusal too. Raises NotTested where none came and ValueError where it
+        """A response, including refusals. Raises NotTested if there is none and ValueError if it
         broke the protocol."""
         response = self.by_name.get(name)
         if response is None:
@@ -90,25 +90,25 @@ class Responses:
         return response
 
     def success(self, name: str) -> Response:
-        """A response with a result. Raises NotTested also where the exchange refused."""
+        """A response with a result. Raises NotTested also if the exchange refused the request."""
         response = self.of(name)
         if response.code is not None or response.message:
             raise NotTested(f"the exchange refused {response.method}: {response.message}")
         return response
 
     def read(self, name: str, parser: Callable[[object], Parsed]) -> Parsed:
-        """What a parser makes of a result. Raises ValueError for a malformed one."""
+        """The parsed result. Raises ValueError for a malformed one."""
         return parser(self.success(name).result)
 
     def as_of(self, name: str) -> datetime:
-        """The exchange's clock when it received a request that succeeded."""
+        """The exchange's time when it received a request that succeeded."""
         as_of = self.success(name).as_of
         if as_of is None:
             raise NotTested(f"the response to {name} has no time")
         return as_of
 
     def asked(self, name: str, param: str) -> int:
-        """A whole-number parameter of a request."""
+        """An integer parameter of a request."""
         value = self.success(name).params[param]
         assert isinstance(value, int)
         return value
@@ -121,11 +121,11 @@ response."""
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """What the code assumes of the exchange.
+    """One assumption of the code about the exchange.
 
-    `source` says where the fact comes from; `follows` what follows for the user and for the code
-    where it differs. `judge` tests it; without one `untested` says why nothing does.
-    `is_of_mainnet` marks facts that other environments need not share.
+    `source` is where the fact comes from; `follows` is the consequence for users and for the code
+    if it does not hold. `judge` tests it; without one, `untested` says why it cannot be tested.
+    `is_of_mainnet` marks facts that may differ in other environments.
     """
 
     id: str
@@ -140,7 +140,7 @@ class Assumption:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict on an assumption: with both values, or with the reason why there is none."""
+    """The verdict on an assumption, with both values, or with the reason why it was not tested."""
 
     assumption: Assumption
     verdict: Verdict
@@ -150,14 +150,15 @@ class Finding:
 
 
 def judged(assumption: Assumption, responses: Responses, *, is_testnet: bool = False) -> Finding:
-    """The verdict of the responses on one assumption. Raises nothing that they may cause."""
+    """The verdict of the responses on one assumption. Malformed responses become a verdict, not an
+    exception."""
     if assumption.judge is None:
         return Finding(assumption, Verdict.NOT_TESTED, reason=assumption.untested)
     if assumption.is_of_mainnet and is_testnet:
         reason = "it is a fact of mainnet, and this is testnet"
         return Finding(assumption, Verdict.NOT_TESTED, reason=reason)
     try:
-        with np.errstate(all="ignore"):  # of values that nothing real has, which then differ
+        with np.errstate(all="ignore"):  # extreme values in a response must not warn
             comparison = assumption.judge(responses)
     except NotTested as error:
         return Finding(assumption, Verdict.NOT_TESTED, reason=str(error))

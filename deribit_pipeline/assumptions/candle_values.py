@@ -1,4 +1,4 @@
-"""Assumptions on candles: minutes without a trade, sums, changes, which instruments have any."""
+"""Assumptions about candle values: minutes without trades, aggregation, revisions, availability."""
 
 from datetime import timedelta
 from functools import partial
@@ -68,7 +68,8 @@ def _volumes(responses: Responses) -> Comparison:
 
 
 def _sums(name: str, coarse: str, resolution: Resolution, responses: Responses) -> Comparison:
-    """The candles of one response, as the code compares them with coarser ones of another."""
+    """The candles of one response, compared with the coarser candles of another as the pipeline
+    does it."""
     listed = TimeWindow(from_ms(0), END_OF_TIME)
     shorter, longer = told_candles(responses, name), told_candles(responses, coarse)
     made = compare(shorter, resolution, listed, longer)
@@ -107,7 +108,7 @@ def _listing(responses: Responses) -> Comparison:
     listed_at = responses.read("instruments", listing)
     if listed_at is None:
         raise NotTested(f"the listing of {SERIES} is not known")
-    # Floored to the minute, as numpy floors what it makes coarser.
+    # Floored to the minute, as numpy truncates to coarser units.
     assumed = moment64(listed_at).astype("datetime64[m]").astype("datetime64[ms]")
     return compared(assumed, told_candles(responses, "listing").opened_at[0])
 

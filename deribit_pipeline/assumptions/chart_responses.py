@@ -1,4 +1,4 @@
-"""Assumptions on a response with candles: its bounds, its limit, when candles open."""
+"""Assumptions about candle responses: bounds, limit, and opening times."""
 
 from datetime import timedelta
 from functools import partial
@@ -24,7 +24,7 @@ _MINUTE, _AT_ONCE = np.timedelta64(60_000, "ms"), np.timedelta64(0, "ms")
 
 
 def told_candles(responses: Responses, name: str) -> Candles:
-    """The candles of a response. Raises NotTested where there are none."""
+    """The candles of a response. Raises NotTested if there are none."""
     told = responses.read(name, candles)
     if not len(told):
         raise NotTested(f"the response to {name} has no candles")

@@ -1,4 +1,4 @@
-"""Every assumption once, in the order of topics, and the page that names them all."""
+"""The list of all assumptions by topic, and the page that documents them."""
 
 from deribit_pipeline.assumptions.assumption import Assumption
 from deribit_pipeline.assumptions.candle_values import CANDLES

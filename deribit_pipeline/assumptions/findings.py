@@ -1,4 +1,4 @@
-"""The findings on one exchange, as what a bug report needs: JSON without a secret."""
+"""The findings for one exchange as JSON for a bug report; contains no secrets."""
 
 import platform
 import sys
@@ -16,7 +16,7 @@ from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.version import __version__
 
-# How long a request that fails is made again: the report is about how things are now.
+# Seconds for which a failing request is retried: short, because the report is about the present.
 _PATIENCE = 3.0
 
 _LIBRARIES = ("httpx", "numpy", "orjson")
@@ -24,7 +24,7 @@ _LIBRARIES = ("httpx", "numpy", "orjson")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The verdict on every assumption. `as_of` is this machine's clock."""
+    """The verdict on every assumption. `as_of` is this machine's time."""
 
     environment: Environment
     source: str
@@ -34,7 +34,7 @@ class Report:
 
     @property
     def counts(self) -> Mapping[Verdict, int]:
-        """How many assumptions have each verdict."""
+        """The number of assumptions by verdict."""
         return Counter(finding.verdict for finding in self.findings)
 
     @property
@@ -64,9 +64,9 @@ class Report:
 
 
 def report(settings: Settings) -> Report:
-    """Test every assumption on the exchange that the settings name, without credentials.
+    """Test every assumption against the exchange in the settings, without credentials.
 
-    Raises a DeribitError where nothing answers at all.
+    Raises a DeribitError if the exchange does not respond at all.
     """
     anonymous = replace(settings, client_id=None, client_secret=None)
     with open_exchange(anonymous, _PATIENCE) as exchange:

@@ -1,4 +1,4 @@
-"""Assumptions on the listings and on fields: instruments, currencies, what no parser knows."""
+"""Assumptions about listings and fields: instruments, currencies, fields that no parser reads."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -32,11 +32,11 @@ NOT_KEPT = {
         "starbase_timestamp",
     },
 }  # fmt: skip
-"""Fields that are known, and that no table has a column for."""
+"""Known fields that no table has a column for."""
 
 
 class _Noting(Mapping[str, Any]):
-    """An object that notes which of its fields are read."""
+    """A JSON object that records which of its fields are read."""
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         self._fields = fields
@@ -59,7 +59,7 @@ def _fields(responses: Responses) -> Comparison:
 
 
 def _unread(responses: Responses) -> Iterator[tuple[str, str]]:
-    """The fields that no parser reads and that are not known, with the request they came to."""
+    """Fields that no parser reads and that are not known, with the name of their request."""
     is_tested = False
     for name, rows_of, read in _READ:
         try:
@@ -75,8 +75,8 @@ def _unread(responses: Responses) -> Iterator[tuple[str, str]]:
 
 
 def _noted(parser: Callable[[object], object], row: Mapping[str, Any]) -> set[str]:
-    """The fields that a parser reads of a row; all of them where it cannot read it, which is
-    another assumption's matter."""
+    """The fields that a parser reads from a row; all of them if the row cannot be parsed, which
+    another assumption reports."""
     noting = _Noting(row)
     try:
         parser(noting)
@@ -106,12 +106,13 @@ _READ: tuple[
     ("settlements", partial(_among, "settlements"), partial(_noted, _settlement)),
     ("day", lambda result: [result], lambda row: {"status", "ticks", *parse.CHART_ARRAYS}),
 )
-"""Of each request: its rows, and which fields of a row are read."""
+"""For each request: its rows, and which fields of a row are read."""
 
 
 def _instruments(responses: Responses) -> Comparison:
     told = responses.read("instruments", listed)
-    found = f"{len(told.odd)} of {len(told.odd) + len(told.specifications)} cannot be read"
+    count = len(told.odd) + len(told.specifications)
+    found = f"{len(told.odd)} of {count} cannot be read"
     found += f", such as {told.odd[0]}" if told.odd else ""
     return compared("every instrument can be read", found, holds=not told.odd)
 
@@ -221,7 +222,8 @@ LISTINGS = (
         "",
         "The table `instruments` has gaps among what expired, and so has what selectors with "
         "`expired` find.",
-        untested="it takes the lists of all that ever expired, and another source to count them",
+        untested="it needs the lists of all instruments that ever expired, and another source to "
+        "count them",
         is_of_mainnet=True,
     ),
     Assumption(
@@ -230,7 +232,7 @@ LISTINGS = (
         Known.OPEN,
         "in which of them, nothing shows",
         "Nothing: a selector that may mean spot pairs reads the lists of all currencies.",
-        untested="it takes the lists of all currencies, five megabytes in all",
+        untested="it needs the lists of all currencies, five megabytes in all",
     ),
     Assumption(
         "fields-known",

@@ -1,5 +1,5 @@
-"""Assumptions on what is read page by page, or a window at a time: settlements, delivery prices,
-historical volatility."""
+"""Assumptions about paged and retention-limited data: settlements, delivery prices, historical
+volatility."""
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from deribit_pipeline.assumptions.assumption import (
 from deribit_pipeline.assumptions.probe_requests import INDEX
 from deribit_pipeline.datasets.account.wire import MOST_ENTRIES, MOST_TRADES
 from deribit_pipeline.datasets.account.wire import MOST_SETTLEMENTS as MOST_SETTLEMENTS_OF_ACCOUNT
+from deribit_pipeline.datasets.delivery_prices.wire import MOST_DELIVERY_PRICES, delivery_prices
 from deribit_pipeline.datasets.registry import index_of
-from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES, delivery_prices
 from deribit_pipeline.datasets.settlements.deliveries import AT_DELIVERY, NEAR
 from deribit_pipeline.datasets.settlements.wire import (
     MOST_SETTLEMENTS,
@@ -29,7 +29,7 @@ from deribit_pipeline.exchange import shapes
 _ONE_DAY = np.timedelta64(1, "D")
 
 _LEAST_DAYS = 14
-"""How many days of historical volatility a poll finds at least: hourly polls need two."""
+"""The minimum number of days of historical volatility in a response: hourly polls need two."""
 
 
 def _page(responses: Responses, name: str) -> SettlementsPage:
@@ -57,7 +57,7 @@ def _newest_first(responses: Responses) -> Comparison:
 
 
 def _token(responses: Responses) -> Comparison:
-    """Two pages, beside one of their length."""
+    """Compares two consecutive pages with one page of twice the length."""
     assumed = "the second page has what follows the first one"
     first, both = _page(responses, "settlements"), _rows(_page(responses, "settlements-both"))
     if first.continuation is None and len(both) > len(_rows(first)):
@@ -113,7 +113,7 @@ def _prices_order(responses: Responses) -> Comparison:
 
 
 def _prices_total(responses: Responses) -> Comparison:
-    """How many prices are left where all but some are skipped."""
+    """How many prices remain after an offset that skips all but a few."""
     first = responses.read("prices", delivery_prices)
     offset, count = (responses.asked("prices-oldest", name) for name in ("offset", "count"))
     due = max(0, min(count, first.records_total - offset))
@@ -123,7 +123,7 @@ def _prices_total(responses: Responses) -> Comparison:
 
 
 def _measurements(responses: Responses) -> list[tuple[np.datetime64, object]]:
-    """The time and the value of each row of historical volatility, as they came."""
+    """The time and the value of each row of historical volatility, in the response's order."""
     rows = [shapes.array(row) for row in responses.read("volatility", shapes.array)]
     if len(rows) < 2:
         raise NotTested("historical volatility has fewer than two rows")
@@ -134,7 +134,7 @@ def _measurements(responses: Responses) -> list[tuple[np.datetime64, object]]:
 
 
 def _delivered(responses: Responses) -> Comparison:
-    """The index of each settlement beside the delivery price of its day."""
+    """The index of each settlement, compared with the delivery price of its day."""
     prices, rows = _prices(responses, "prices"), _page(responses, "settlements-both").rows
     by_day = dict(zip(prices["delivery_date"], prices["delivery_price"].tolist(), strict=True))
     counts, wrong = {True: 0, False: 0}, []
@@ -222,8 +222,8 @@ PAGES = (
         "left out, whatever `has_more` says.",
         Known.DOCUMENTED,
         "that `has_more` may be wrong was seen",
-        "Days of your own account fail, or `verify` and a second look find what is missing.",
-        untested="it takes an account, and only public requests are made",
+        "Days of your own account fail, or `verify` and a second fetch find what is missing.",
+        untested="it needs an account, and only public requests are made",
     ),
     Assumption(
         "settlements-total",
@@ -282,7 +282,7 @@ PAGES = (
         Known.GUESS,
         "whether it measures the time before or after is open",
         "Stored values are revised: `dataset_revisions` keeps the former ones.",
-        untested="it takes two requests an hour apart: the schedules make them, and "
+        untested="it needs two requests an hour apart: the schedules make them, and "
         "`dataset_revisions` shows what changed",
     ),
 )

@@ -1,14 +1,16 @@
-"""Which requests test the assumptions: some thirty, one after the other, all of them public."""
+"""The requests that test the assumptions: about thirty, sequential, all public."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from deribit_pipeline.assumptions.assumption import NotTested, Parsed, Responses
 from deribit_pipeline.assumptions.probing import ARCHIVE, MAIN, Asking
+from deribit_pipeline.datasets.candles.calls import CHART
 from deribit_pipeline.datasets.candles.requests import MOST_CANDLES
-from deribit_pipeline.datasets.funding_rates.source import BEGAN, HOURS
+from deribit_pipeline.datasets.delivery_prices.wire import MOST_DELIVERY_PRICES, delivery_prices
+from deribit_pipeline.datasets.funding_rates.listing import BEGAN
+from deribit_pipeline.datasets.funding_rates.source import HOURS
 from deribit_pipeline.datasets.funding_rates.wire import HISTORY
-from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES, delivery_prices
 from deribit_pipeline.datasets.settlements.wire import BY_CURRENCY, MOST_SETTLEMENTS, settlements
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER, BY_TIME
 from deribit_pipeline.datasets.trades.hosts import LEAKS, MOST_TRADES, MOST_TRADES_OF_ARCHIVE
@@ -17,33 +19,32 @@ from deribit_pipeline.datasets.volatility_index.source import LIFE, MINUTES
 from deribit_pipeline.datasets.volatility_index.wire import DATA, index_page
 from deribit_pipeline.domain.specification import Specification
 from deribit_pipeline.domain.windows import ONE_DAY, day_window, to_ms
-from deribit_pipeline.exchange.client import CHART
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import exchange_time
 from deribit_pipeline.instruments.wire import INSTRUMENTS, listed
 
 SERIES = "BTC-PERPETUAL"
-"""The instrument that is asked for: traded every minute, and listed in every environment."""
+"""The instrument that the probes request: traded every minute, and listed in every environment."""
 
 EXPIRED, EXPIRED_AT = "BTC-29MAR24", datetime(2024, 3, 29, 8, tzinfo=UTC)
-"""An instrument that expired long ago, which the main host no longer lists."""
+"""An instrument that expired long ago and that the main host no longer lists."""
 
 NO_INSTRUMENT = "NO-SUCH-INSTRUMENT"
 CURRENCY, INDEX = "BTC", "btc_usd"
 
 ANCHORED = ("120", "180", "360", "720", "1D")
-"""The resolutions whose candles may open at other times than midnight and its multiples."""
+"""The resolutions whose candles may not open at midnight UTC and its multiples."""
 
 SETTLEMENTS, PRICES = 20, 10
-"""How many rows a page of settlements and of delivery prices is to hold."""
+"""How many rows to request per page of settlements and of delivery prices."""
 
 _HOUR = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
 
 
 async def responses_of(exchange: Exchange) -> Responses:
-    """Make all the requests. Raises a DeribitError where not even the first one, which asks for
-    the exchange's clock, gets a response."""
+    """Make all requests. Raises a DeribitError if not even the first one, for the exchange's time,
+    gets a response."""
     asking = Asking(exchange, await exchange_time(exchange.client))
     await _protocol(asking)
     await _charts(asking)
@@ -57,7 +58,7 @@ async def responses_of(exchange: Exchange) -> Responses:
 
 
 def whole_day(now: datetime) -> datetime:
-    """The midnight at which the newest day begins that ended at least a day before."""
+    """The midnight UTC at which the newest day begins that ended at least a day before `now`."""
     return day_window(now.date()).start - 2 * ONE_DAY
 
 
@@ -75,8 +76,8 @@ async def _charts(asking: Asking) -> None:
     tomorrow = day_window(now.date()).end
     await _chart(asking, "running", "1", overflow, tomorrow)
     await _chart(asking, "day", "1", day, day + ONE_DAY)
-    # From within an hour: whether that hour comes shows what becomes of such a start.
-    # It ends now, so that it has the hours of the trades that both hosts return.
+    # Starts within an hour: shows whether such a start is floored to the hour.
+    # Ends now, so that it includes the hours of the trades that both hosts return.
     await _chart(asking, "hours", "60", day + 17 * _MINUTE, now)
     for resolution in ANCHORED:
         first = day - (10 if resolution == "1D" else 3) * ONE_DAY
@@ -224,7 +225,8 @@ def _chosen(
     choose: Callable[[object], Parsed | None],
     nothing: str = "nothing fits",
 ) -> tuple[Parsed | None, str]:
-    """What a later request needs of an earlier response; or None, and why there is none."""
+    """A value from an earlier response that a later request needs; or None, and why there is
+    none."""
     try:
         return asking.responses.read(name, choose), nothing
     except (NotTested, ValueError) as error:
@@ -232,8 +234,8 @@ def _chosen(
 
 
 def quietest(result: object, day: datetime) -> str | None:
-    """A future that trades so rarely that minutes without a trade can be expected: the last to
-    expire, listed before the day."""
+    """A future that trades so rarely that minutes without trades can be expected: of those listed
+    before the day, the last to expire."""
     futures = [
         told
         for told in listed(result).specifications
@@ -247,7 +249,7 @@ def quietest(result: object, day: datetime) -> str | None:
 
 
 def listing(result: object) -> datetime | None:
-    """When the instrument that is asked for was listed."""
+    """When the probed instrument was listed."""
     told = listed(result).specifications
     return next((one.listed_at for one in told if one.instrument_name == SERIES), None)
 

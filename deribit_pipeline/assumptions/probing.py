@@ -1,4 +1,4 @@
-"""Requests by name: each is made once the client's way, and what comes of it is kept."""
+"""Makes named requests through the client, once each, and keeps their outcomes."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -18,14 +18,14 @@ from deribit_pipeline.exchange.session import Exchange
 MAIN, ARCHIVE = "main host", "archive host"
 
 POSTED_ID = 7_301
-"""The id of a request over POST; any other number would do."""
+"""The id of a request over POST; the value is arbitrary."""
 
-# A host is given up after so many requests in a row without a response.
+# A host is given up after this many consecutive requests without a response.
 _FAILURES = 2
 
 
 class Asking:
-    """Makes requests to both hosts. `now` is the exchange's clock before the first of them."""
+    """Makes requests to both hosts. `now` is the exchange's time before the first of them."""
 
     def __init__(self, exchange: Exchange, now: datetime) -> None:
         self.now = now
@@ -34,7 +34,7 @@ class Asking:
         self._failures = dict.fromkeys(self._clients, 0)
 
     async def ask(self, name: str, method: str, *, host: str = MAIN, **params: object) -> None:
-        """Call a method, retries included."""
+        """Call a method, with retries."""
         asked = Response(host, method, params)
 
         async def call(client: DeribitClient) -> Response:
@@ -44,7 +44,7 @@ class Asking:
         await self._keep(name, asked, call)
 
     async def post(self, name: str, method: str, *, host: str = MAIN, **params: object) -> None:
-        """POST a request as JSON-RPC; the result is the HTTP status and the whole body."""
+        """POST a JSON-RPC request; the result is the HTTP status and the whole body."""
         asked = Response(host, f"POST {method}", params)
 
         async def call(client: DeribitClient) -> Response:
@@ -55,7 +55,7 @@ class Asking:
         await self._keep(name, asked, call)
 
     def leave_out(self, name: str, why: str) -> None:
-        """Say why a request is not made."""
+        """Record why a request is not made."""
         self.responses.absent[name] = why
 
     async def _keep(

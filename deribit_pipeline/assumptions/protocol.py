@@ -1,4 +1,4 @@
-"""Assumptions on the protocol: envelopes, ids, errors, responses that can be read."""
+"""Assumptions about the protocol: envelopes, ids, error codes, parsable responses."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,12 +17,12 @@ from deribit_pipeline.assumptions.assumption import (
 from deribit_pipeline.assumptions.probe_requests import ANCHORED, SERIES
 from deribit_pipeline.assumptions.probing import POSTED_ID
 from deribit_pipeline.datasets.candles import wire as parse
-from deribit_pipeline.datasets.funding_rates import wire as funding
-from deribit_pipeline.datasets.rolling.wire import (
+from deribit_pipeline.datasets.delivery_prices.wire import (
     DeliveryPage,
     delivery_prices,
-    historical_volatility,
 )
+from deribit_pipeline.datasets.funding_rates import wire as funding
+from deribit_pipeline.datasets.historical_volatility.wire import historical_volatility
 from deribit_pipeline.datasets.settlements.wire import SettlementsPage, settlements
 from deribit_pipeline.datasets.trades.hosts import MOST_TRADES_OF_ARCHIVE
 from deribit_pipeline.datasets.trades.wire import trades
@@ -53,11 +53,11 @@ PARSERS: dict[str, Callable[[object], object]] = (
     | dict.fromkeys(("prices", "prices-oldest"), delivery_prices)
     | {"volatility": historical_volatility}
 )
-"""What reads the response to each request."""
+"""The parser for the response to each request."""
 
 
 def _body(responses: Responses, name: str) -> tuple[int, Mapping[str, Any]]:
-    """The HTTP status and the JSON object of a response to a POST; empty where there is none."""
+    """The HTTP status and the JSON object of a response to a POST; empty if it has none."""
     result = mapping(responses.success(name).result)
     body = result["body"]
     return result["http_status"], body if isinstance(body, Mapping) else {}
@@ -115,11 +115,11 @@ def _readable(responses: Responses) -> Comparison:
 
 
 def _require_whole(read: object) -> None:
-    """Raises ValueError where a parser read around a row that is malformed."""
+    """Raises ValueError if a parser skipped a malformed row."""
     match read:
         case Candles(opened_at, values) if np.isnan(values).any():
             first = opened_at[np.isnan(values).any(axis=1)][0]
-            raise ValueError(f"a value of the candle of {first} is no number")
+            raise ValueError(f"a value of the candle of {first} is not a number")
         case SettlementsPage() | DeliveryPage() | Readings() if read.malformed:
             raise ValueError(str(read.malformed[0]))
 
@@ -139,7 +139,7 @@ PROTOCOL = (
         "The main host answers a JSON-RPC request over POST with the id of the request.",
         Known.DOCUMENTED,
         "",
-        "Responses cannot be told apart by their id: requests fall back to GET, and windows are "
+        "Responses cannot be identified by their id: requests fall back to GET, and windows are "
         "cross-checked by their rows alone.",
         _post_id,
     ),
@@ -148,7 +148,7 @@ PROTOCOL = (
         "The archive host refuses POST, or answers with the id null.",
         Known.SEEN,
         "",
-        "Nothing is wrong: responses of the archive could be told apart by their id too.",
+        "Nothing is wrong: responses of the archive could be identified by their id too.",
         _post_id_of_archive,
         is_of_mainnet=True,
     ),
@@ -167,7 +167,7 @@ PROTOCOL = (
         "written `2.2e3`.",
         Known.RECORDED,
         "one recorded response of each method",
-        "Days whose responses cannot be read fail with a sentence: tell the maintainers.",
+        "Days whose responses cannot be read fail with an error: tell the maintainers.",
         _readable,
     ),
     Assumption(
@@ -185,18 +185,18 @@ PROTOCOL = (
         "without a body.",
         Known.GUESS,
         "every client assumes HTTP 429; nothing recorded shows it",
-        "Requests that come too fast fail instead of being made again.",
-        untested="it would take more requests than the exchange allows",
+        "Requests that come too fast fail instead of being retried.",
+        untested="it would need more requests than the exchange allows",
     ),
     Assumption(
         "limits-calls",
         f"A client may make {_DEFAULTS.requests_per_second:g} requests a second after a burst of "
         f"{_DEFAULTS.burst}.",
         Known.DOCUMENTED,
-        "the figure for clients without an account is published nowhere",
-        "Requests are refused and made again, with a pause: lower DERIBIT_REQUESTS_PER_SECOND and "
+        "the limit for clients without an account is not published",
+        "Requests are refused and retried after a pause: lower DERIBIT_REQUESTS_PER_SECOND and "
         "DERIBIT_BURST.",
-        untested="it would take more requests than the exchange allows",
+        untested="it would need more requests than the exchange allows",
     ),
     Assumption(
         "limits-lists",
@@ -204,7 +204,7 @@ PROTOCOL = (
         "transaction log once a second after a burst of 8.",
         Known.DOCUMENTED,
         "",
-        "Such requests are refused and made again, with a pause.",
-        untested="it would take more requests than the exchange allows",
+        "Such requests are refused and retried after a pause.",
+        untested="it would need more requests than the exchange allows",
     ),
 )

@@ -1,4 +1,4 @@
-"""Assumptions on trades beside the exchange's own hourly candles."""
+"""Assumptions about trades, tested against the exchange's own hourly candles."""
 
 from contextlib import suppress
 from functools import partial
@@ -35,7 +35,8 @@ _COUNTED = {True: "with", False: "without"}
 
 
 def _trades(responses: Responses) -> Columns:
-    """The trades of both hosts, or of the main host alone, each once, sorted by number."""
+    """The trades of both hosts, or of the main host alone, without duplicates, sorted by
+    `trade_seq`."""
     parts = [_of(responses, "trades")]
     with suppress(NotTested):
         parts.append(_of(responses, "trades-archive"))
@@ -49,7 +50,8 @@ def _of(responses: Responses, name: str) -> Columns:
 
 
 def _hours(responses: Responses, rows: Columns) -> Candles:
-    """The published candles of hours of which every trade came. Raises NotTested for none."""
+    """The published candles of hours whose trades are all present. Raises NotTested if there are
+    none."""
     published = responses.read("hours", candles)
     numbers, hours = rows["trade_seq"], hour_of(rows["traded_at"])
     if not len(numbers):
@@ -64,7 +66,8 @@ def _hours(responses: Responses, rows: Columns) -> Candles:
 
 
 def _agreeing(responses: Responses) -> tuple[list[Way], str, Columns]:
-    """In which ways of counting every hour is made of its trades, and what else is to be said."""
+    """The ways of counting in which every hour matches its trades, and an explanation for the
+    report."""
     rows = _trades(responses)
     published = _hours(responses, rows)
     wrong = {way: disagreeing(hourly(rows, _KIND, way), published) for way in WAYS}
@@ -83,7 +86,7 @@ def _made_of_trades(responses: Responses) -> Comparison:
 def _blocks(responses: Responses) -> Comparison:
     ways, found, rows = _agreeing(responses)
     special = sum(
-        int(np.count_nonzero(rows[name] != None))  # noqa: E711 - of each element
+        int(np.count_nonzero(rows[name] != None))  # noqa: E711 - elementwise comparison
         for name in ("block_trade_id", "combo_id")
     )
     if not special:

@@ -1,4 +1,4 @@
-"""Assumptions on trades: their numbers, how many a response holds, what each host has."""
+"""Assumptions about trades: their numbers, response limits, and what each host serves."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ from deribit_pipeline.exchange.shapes import array, mapping
 
 
 def _trades(responses: Responses, name: str) -> Columns:
-    """The trades of a response, sorted by number. Raises NotTested where there are none."""
+    """The trades of a response, sorted by `trade_seq`. Raises NotTested if there are none."""
     most = responses.asked(name, "count")
     told = responses.read(name, lambda result: parsed(result, SERIES, most))
     if not len(told["trade_seq"]):
@@ -42,7 +42,7 @@ def _numbers(responses: Responses) -> Comparison:
 
 
 def _most(most: int, name: str, more: str, responses: Responses) -> Comparison:
-    """Whether `most` trades may be requested, and one more is refused or not returned."""
+    """Whether `most` trades can be requested, and one more is refused or not returned."""
     if responses.by_name.get(name) and responses.of(name).code is not None:
         return compared(f"{most:,} trades", f"a count of {most:,} is refused")
     response = responses.of(more)
@@ -63,7 +63,7 @@ def _kept(responses: Responses) -> Comparison:
 
 
 def _order(responses: Responses) -> Comparison:
-    """How many numbers the farthest trade is from the place that its time would give it."""
+    """The largest distance between a trade's number and its position by time."""
     farthest = count = 0
     for name in ("trades", "trades-archive"):
         try:
@@ -72,7 +72,7 @@ def _order(responses: Responses) -> Comparison:
             if name == "trades":
                 raise
             continue
-        # Trades of one millisecond are in the order of their numbers.
+        # Trades of one millisecond are sorted by their numbers.
         places = np.argsort(times, kind="stable")
         farthest = max(farthest, int(np.abs(places - np.arange(len(places))).max()))
         count += len(times)
@@ -154,7 +154,7 @@ TRADES = (
         "trades-kept",
         f"The main host has the trades of the last {KEPT / timedelta(hours=1):g} hours.",
         Known.SEEN,
-        "about a day, by others; nothing says how long exactly",
+        "about a day, by others; the exact time is not documented",
         "Days of trades that the archive does not have yet may be `gapped`; `repair` completes "
         "them later.",
         _kept,
@@ -163,7 +163,7 @@ TRADES = (
         "trades-archived",
         "The archive host has every trade that the main host no longer has.",
         Known.GUESS,
-        "how late it gets trades is published nowhere",
+        "how late it gets trades is not documented",
         "Days of trades are `gapped` until the archive has them; `repair` completes them later.",
         _archived,
         is_of_mainnet=True,
@@ -184,6 +184,6 @@ TRADES = (
         "nothing seen took as long",
         "A day that was read within minutes of midnight may have no last row: `repair`, or a "
         "forced backfill, reads it again.",
-        untested="it takes an event whose time is known otherwise",
+        untested="it needs an event whose time is known from another source",
     ),
 )

@@ -1,4 +1,5 @@
-"""Assumptions on funding and on the volatility index: bounds, limits, ends, sums."""
+"""Assumptions about funding and the volatility index: bounds, limits, history start,
+aggregation."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +13,21 @@ from deribit_pipeline.assumptions.assumption import (
     compared,
 )
 from deribit_pipeline.datasets.funding_rates import source as funding
+from deribit_pipeline.datasets.funding_rates.listing import BEGAN
 from deribit_pipeline.datasets.funding_rates.wire import rates
+from deribit_pipeline.datasets.funding_rates.witness import EightHours
 from deribit_pipeline.datasets.volatility_index import source as volatility_index
 from deribit_pipeline.datasets.volatility_index.wire import IndexPage, index_page
+from deribit_pipeline.datasets.volatility_index.witness import HoursOfMinutes
 from deribit_pipeline.domain.rows import Columns, some_of
 from deribit_pipeline.domain.windows import from_ms, moment64
 from deribit_pipeline.engine import witness
-from deribit_pipeline.engine.witness import EightHours, HoursOfMinutes
 
 _MINUTE, _HOUR = np.timedelta64(60_000, "ms"), np.timedelta64(3_600_000, "ms")
 
 
 def _hours(responses: Responses, name: str) -> Columns:
-    """The hours of funding of a response. Raises NotTested where there are none."""
+    """The hours of funding of a response. Raises NotTested if there are none."""
     told = responses.read(name, rates)
     if not len(told["funded_at"]):
         raise NotTested(f"the response to {name} has no rows")
@@ -75,7 +78,7 @@ def _funding_chain(responses: Responses) -> Comparison:
 
 
 def _witnessed(compared_rows: witness.Comparison) -> Comparison:
-    """What the code's own comparison of rows with a witness says."""
+    """The pipeline's own comparison of rows with a second source, as a verdict."""
     if not compared_rows.count:
         raise NotTested(f"nothing came that is needed to compare {compared_rows.what}")
     others = compared_rows.disagreements
@@ -85,17 +88,17 @@ def _witnessed(compared_rows: witness.Comparison) -> Comparison:
 
 
 def _in_order(rows: Columns) -> Columns:
-    """The rows in the order of time, each moment once."""
+    """The rows sorted by time, each timestamp once."""
     first: NDArray[np.intp] = np.unique(next(iter(rows.values())), return_index=True)[1]
     return some_of(rows, first)
 
 
 def _funding_began(responses: Responses) -> Comparison:
-    return compared(moment64(funding.BEGAN), _hours(responses, "funding-began")["funded_at"].min())
+    return compared(moment64(BEGAN), _hours(responses, "funding-began")["funded_at"].min())
 
 
 def _page(responses: Responses, name: str) -> IndexPage:
-    """A page of DVOL, in the order of time. Raises NotTested where it is empty."""
+    """A page of DVOL, sorted by time. Raises NotTested if it is empty."""
     page = responses.read(name, index_page)
     if not len(page.candles["opened_at"]):
         raise NotTested(f"the response to {name} has no candles")
@@ -129,7 +132,7 @@ def _dvol_running(responses: Responses) -> Comparison:
 
 
 def _dvol_continuation(responses: Responses) -> Comparison:
-    """The older page must reach the newer one: that it repeats its first candle is no matter."""
+    """The older page must reach the newer one; repeating its first candle is accepted."""
     assumed = "a page that ends a minute before the newer one begins, or with its first candle"
     newer, start = _page(responses, "dvol"), _bound(responses, "dvol", "start")
     first = newer.candles["opened_at"].min()
@@ -219,7 +222,7 @@ WINDOWED = (
     ),
     Assumption(
         "funding-began",
-        f"The first hour of BTC-PERPETUAL's funding ended at {funding.BEGAN:%Y-%m-%d %H:%M} UTC.",
+        f"The first hour of BTC-PERPETUAL's funding ended at {BEGAN:%Y-%m-%d %H:%M} UTC.",
         Known.SEEN,
         "",
         "Hours before are not requested; if it began later, days about then stay `gapped`.",
@@ -247,7 +250,7 @@ WINDOWED = (
         "`continuation` is the `end_timestamp` of the older page, which ends where the newer one "
         "begins.",
         Known.SEEN,
-        "whether it repeats the newer page's first candle is open; either is taken",
+        "whether it repeats the newer page's first candle is open; either is accepted",
         "Minutes between two pages are missing: days of DVOL are `gapped`. Tell the maintainers.",
         _dvol_continuation,
     ),
@@ -256,7 +259,7 @@ WINDOWED = (
         "`continuation` is null where the page reaches the start of the window.",
         Known.SEEN,
         "",
-        "A page more is requested for each window; nothing is stored wrong.",
+        "One more page is requested for each window; nothing is stored wrong.",
         _dvol_last_page,
     ),
     Assumption(

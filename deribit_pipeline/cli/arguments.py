@@ -113,15 +113,6 @@ class Wanted:
         return (found,)
 
 
-def options_of(dataset: Dataset, series: str, days: Collection[date]) -> str:
-    """The options that choose days of a series, as they are typed."""
-    chosen = f"--dataset {dataset.name}"
-    if dataset.resolution:
-        chosen = f"--resolution {dataset.resolution.value}"
-    whose = "--instruments" if dataset.series is SeriesKind.INSTRUMENT else "--series"
-    return f"{chosen} {whose} {series} --start {min(days)} --end {max(days)}"
-
-
 def require_account(dataset: Dataset, settings: Settings) -> None:
     """Raise InputError where the dataset is of one's own account, and no account is set."""
     if dataset.group is Group.ACCOUNT and not settings.client_id:

@@ -11,7 +11,7 @@ import typer
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import print_plan, print_report
-from deribit_pipeline.cli.dagster_runs import make
+from deribit_pipeline.cli.dagster_runs import Wish, make
 from deribit_pipeline.cli.options import (
     DatasetName,
     Instruments,
@@ -22,21 +22,19 @@ from deribit_pipeline.cli.options import (
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
-from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.estimate import Estimate, Limit, estimate, estimate_rows
+from deribit_pipeline.engine.estimate import Limit, estimate
 from deribit_pipeline.engine.failures import WRONG_INPUT, note_outage
 from deribit_pipeline.engine.incomplete import (
-    NOTHING_LISTED,
+    Known,
     held_series,
-    names_resting,
-    settled_days,
+    known_of,
 )
 from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.relisted import listed_now
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.instruments.listings import exchange_time, index_names, listings
-from deribit_pipeline.instruments.relisted import Listings, listed_now
+from deribit_pipeline.instruments.listings import Listings, exchange_time, index_names, listings
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -90,38 +88,40 @@ def backfill(
     assert first is not None
     with ExitStack() as stack:
         stack.enter_context(warnings_on(stderr()))
-        exchange: Exchange | None = None
-        listed: dict[str, Instrument] = {}
-        now: datetime | None = None
-        asked = _all(names, first, last or first)
-        # Without an end, the exchange has to say which day it is in any case.
-        unsettled = _unsettled(warehouse, dataset, asked, force) if last else asked
-        resting = [] if force or not last else names_resting(warehouse, dataset, asked)
-        if unsettled or resting:
-            exchange = stack.enter_context(open_exchange(settings))
-            exchange.each_twice = twice
-            # Before anything is written: a name that is not listed is a mistake to say at once.
-            if dataset.series is SeriesKind.INDEX and wanted.series is not None:
-                _require_indexes(exchange, warehouse, dataset, unsettled)
-            try:
-                listed, now = _listed(exchange, warehouse, dataset, unsettled)
-                others = [name for name in resting if name not in listed]
-                listed |= exchange.run(listed_now(exchange, warehouse, others))
-            except DeribitError as error:
-                if unsettled and not plan:
-                    note_outage(warehouse, dataset, unsettled, error)
-                if unsettled or isinstance(error, WRONG_INPUT):
-                    raise
-                # Every day is proved, and stays so without an exchange.
-                logger.warning("Whether the listings still stand is unknown: %s", error.summary)
-            else:
-                asked = _all(names, *_not_future(first, last, now.date()))
-                unsettled = _unsettled(warehouse, dataset, asked, force, listed)
+        exchange, now, known = None, None, Known()
+        days = _all(names, first, last or first)
+        try:
+            if last is None:  # the exchange has to say which day it is
+                exchange = stack.enter_context(open_exchange(settings))
+                now = exchange.run(exchange_time(exchange.client))
+                days = _all(names, *_not_future(first, None, now.date()))
+            if not force:
+                known = known_of(warehouse, dataset, days)
+            if known.unsettled(days) or known.resting:
+                exchange = exchange or stack.enter_context(open_exchange(settings))
+                # Before anything is written: a name that is not listed is a mistake in the command.
+                if dataset.series is SeriesKind.INDEX and wanted.series is not None:
+                    _require_indexes(exchange, warehouse, dataset, known.unsettled(days))
+                known, now = _listed(exchange, warehouse, dataset, known, days)
+                _not_future(first, last, now.date())
+        except DeribitError as error:
+            unsettled = known.unsettled(days)
+            if unsettled and not plan:
+                note_outage(warehouse, dataset, unsettled, error)
+            if unsettled or isinstance(error, WRONG_INPUT):
+                raise
+            # Every day is proved, and stays so without an exchange.
+            logger.warning("Whether the listings still stand is unknown: %s", error.summary)
         if plan:
-            counted = _estimate(settings, dataset, listed, asked, unsettled, twice)
+            limit = Limit(settings.requests_per_second, settings.burst)
+            left = known.unsettled(days)
+            counted = estimate(dataset, days, left, known.listed, limit, each_twice=twice)
             return print_plan(counted, dataset)
-        total = make(settings, warehouse, exchange, dataset, asked, unsettled, now=now, force=force)
-    return print_report(total, dataset, asked, now)
+        if exchange is not None:
+            exchange.each_twice = twice
+        wish = Wish(dataset, days, known, now, force)
+        total = make(settings, warehouse, exchange, wish)
+    return print_report(total, dataset, days, now)
 
 
 def _all(names: Collection[str], first: date, last: date) -> dict[str, list[date]]:
@@ -138,27 +138,17 @@ def _require_indexes(
 
 
 def _listed(
-    exchange: Exchange, warehouse: Warehouse, dataset: Dataset, names: Collection[str]
-) -> tuple[dict[str, Instrument], datetime]:
-    """The instruments among the series, as the exchange lists them, and its clock."""
-    if dataset.series is SeriesKind.INSTRUMENT:
-        return exchange.run(listings(exchange, warehouse, names))
-    return {}, exchange.run(exchange_time(exchange.client))
-
-
-def _estimate(
-    settings: Settings,
-    dataset: Dataset,
-    listed: dict[str, Instrument],
-    asked: Days,
-    unsettled: Days,
-    each_twice: bool,
-) -> Estimate:
-    limit = Limit(settings.requests_per_second, settings.burst)
-    if dataset.resolution is None:
-        return estimate_rows(dataset, asked, unsettled, limit, each_twice=each_twice)
-    resolution = dataset.resolution
-    return estimate(listed, resolution, asked, unsettled, limit, each_twice=each_twice)
+    exchange: Exchange, warehouse: Warehouse, dataset: Dataset, known: Known, days: Days
+) -> tuple[Known, datetime]:
+    """What is known once the exchange has returned the listings that it takes; and its clock."""
+    listed: Listings = {}
+    if dataset.series is SeriesKind.INSTRUMENT and known.unsettled(days):
+        listed, now = exchange.run(listings(exchange, warehouse, known.unsettled(days)))
+    else:
+        now = exchange.run(exchange_time(exchange.client))
+    others = [name for name in known.resting if name not in listed]
+    listed = {**listed, **exchange.run(listed_now(exchange, warehouse, others))}
+    return known.with_listings(listed), now
 
 
 def _not_future(first: date, last: date | None, today: date) -> tuple[date, date]:
@@ -167,22 +157,3 @@ def _not_future(first: date, last: date | None, today: date) -> tuple[date, date
         if day > today:
             raise arguments.future(option, day, today)
     return first, last
-
-
-def _unsettled(
-    warehouse: Warehouse,
-    dataset: Dataset,
-    asked: Days,
-    force: bool,
-    listed: Listings = NOTHING_LISTED,
-) -> dict[str, list[date]]:
-    """The days that must be asked for, by series; series without any are left out."""
-    if force:
-        return {name: list(days) for name, days in asked.items()}
-    with warehouse.reading() as connection:
-        proofs = settled_days(connection, dataset, asked, listed)
-    settled = {(proof.series, proof.day) for proof in proofs}
-    unsettled = {
-        name: [day for day in days if (name, day) not in settled] for name, days in asked.items()
-    }
-    return {name: days for name, days in unsettled.items() if days}

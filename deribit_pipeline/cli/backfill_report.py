@@ -16,6 +16,7 @@ from deribit_pipeline.engine.incomplete import newest_over
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Key, Outcome, is_no_longer_told
 from deribit_pipeline.engine.selected_series import span
+from deribit_pipeline.engine.source import source_of
 
 _VERDICTS = 5  # lines of a summary
 
@@ -55,7 +56,7 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | 
         )
     stdout().print(table)
 
-    requests = counted(total.requests, "chart requests" if dataset.resolution else "requests")
+    requests = counted(total.requests, source_of(dataset).requests_label)
     messages.print(
         f"{requests}, {counted(total.rows, dataset.rows)} received in {total.seconds:,.1f} s"
     )
@@ -114,8 +115,9 @@ def print_plan(counted: Estimate, dataset: Dataset) -> int:
     table = Table(title="Plan", title_justify="left", show_header=False)
     table.add_row(f"{dataset.series.label}-days asked for", f"{counted.days:,}")
     table.add_row("already proved", f"{counted.proved:,}")
-    requests = "chart requests" if dataset.resolution else "requests, about"
-    table.add_row(requests, f"{counted.requests:,}")
+    # What cannot count its rows before, cannot count all of its requests.
+    about = ", about" if counted.rows is None else ""
+    table.add_row(source_of(dataset).requests_label + about, f"{counted.requests:,}")
     if counted.rows is not None:
         table.add_row("rows, at most", f"{counted.rows:,}")
     table.add_row("seconds at the rate limit", f"{counted.seconds:,.1f}")

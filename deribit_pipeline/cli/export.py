@@ -10,11 +10,11 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.options import DatasetName, Instruments, ResolutionOfCandles, Series
 from deribit_pipeline.cli.terminal import stderr
-from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.export import export_folder
 from deribit_pipeline.export.export_folder import FORMATS
 from deribit_pipeline.opening import warehouse_of
+from deribit_pipeline.reader.backfill_command import with_command
 from deribit_pipeline.settings import Settings
 
 
@@ -69,7 +69,8 @@ def export(
             is_incomplete_allowed=allow_incomplete,
         )
     except IncompleteDays as error:
-        raise _with_options(error, dataset) from error
+        otherwise = "export what is held with --allow-incomplete"
+        raise with_command(error, otherwise) from None
     lacking = ""
     if made.incomplete:
         days = "1 day is" if made.incomplete == 1 else f"{made.incomplete:,} days are"
@@ -83,17 +84,3 @@ def export(
         soft_wrap=True,
     )
     return 0
-
-
-def _with_options(error: IncompleteDays, dataset: Dataset) -> IncompleteDays:
-    """The error, with the command lines that fetch the days or export what is held."""
-    fetchable = [day for day, known in error.days.items() if known != "not listed"]
-    if not fetchable:
-        return error
-    options = arguments.options_of(dataset, error.series, fetchable)
-    return IncompleteDays(
-        f"{error} Here: deribit-pipeline backfill {options}, or --allow-incomplete.",
-        dataset=error.dataset,
-        series=error.series,
-        days=error.days,
-    )

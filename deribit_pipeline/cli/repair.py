@@ -5,7 +5,7 @@ from dataclasses import replace
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import print_report
-from deribit_pipeline.cli.dagster_runs import make
+from deribit_pipeline.cli.dagster_runs import Wish, make
 from deribit_pipeline.cli.options import (
     DatasetHeld,
     FirstHeld,
@@ -19,8 +19,8 @@ from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.incomplete import held_names_resting, held_series, incomplete_days
 from deribit_pipeline.engine.reach import within_reach
+from deribit_pipeline.engine.relisted import listed_now
 from deribit_pipeline.instruments.listings import exchange_time
-from deribit_pipeline.instruments.relisted import listed_now
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 
@@ -72,6 +72,6 @@ def repair(
         if not (found.resting or found.days or left):
             stderr().print("Nothing to repair: every day that should be complete is.")
         for dataset, days in found.days.items():
-            total = make(settings, warehouse, exchange, dataset, days, days, now=now, force=False)
+            total = make(settings, warehouse, exchange, Wish(dataset, days, now=now))
             code = max(code, print_report(total, dataset, days, now))
     return code

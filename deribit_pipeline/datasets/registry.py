@@ -15,6 +15,7 @@ from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.proof_tables import OF_ROWS
 from deribit_pipeline.domain.proofs import CrossCheck, Proof
 from deribit_pipeline.domain.tables import Table, View
+from deribit_pipeline.errors import SettingsError
 
 _OWN = (
     "deribit_pipeline.datasets.candles:CANDLES",
@@ -34,23 +35,28 @@ ENTRY_POINTS = "deribit_pipeline.datasets"
 """The group of entry points by which other packages add datasets."""
 
 
-def _declared() -> Iterator[Dataset]:
-    others = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
-    for where in (*_OWN, *(point.value for point in others)):
-        found = pkgutil.resolve_name(where)
+def _declared(lines: Iterable[str]) -> Iterator[Dataset]:
+    for line in lines:
+        found = pkgutil.resolve_name(line)
         yield from [found] if isinstance(found, Dataset) else found.values()
 
 
 def _by_name(datasets: Iterable[Dataset]) -> dict[str, Dataset]:
     found: dict[str, Dataset] = {}
     for dataset in datasets:
-        if dataset in found.values():
-            raise ValueError(f"two datasets are called {dataset.name}: rename one of them")
+        if dataset.name in found:
+            raise SettingsError(
+                f"Two datasets are called {dataset.name}, of {found[dataset.name].source} and of "
+                f"{dataset.source}: uninstall the package of one, or rename it there."
+            )
         found[dataset.name] = dataset
     return found
 
 
-DATASETS = _by_name(_declared())
+ADDED = tuple(_declared(sorted(point.value for point in entry_points(group=ENTRY_POINTS))))
+"""The datasets of other packages. A warehouse may have been made before they were installed."""
+
+DATASETS = _by_name((*_declared(_OWN), *ADDED))
 """All of them, by name."""
 
 ROW_DATASETS = tuple(dataset for dataset in DATASETS.values() if dataset.proved_in is OF_ROWS)

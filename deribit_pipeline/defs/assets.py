@@ -7,16 +7,14 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from deribit_pipeline.datasets.candles.previews import Glance
-from deribit_pipeline.datasets.candles.table import CANDLE_DAYS
 from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
+from deribit_pipeline.engine.source import Preview
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.pages.run_sketch import Sketch, data_url
 
@@ -30,7 +28,7 @@ class Backfills(Protocol):
 
     def backfill(self, dataset: Dataset, job: Job, *, force: bool) -> Outcome: ...
 
-    def glances(self, dataset: Dataset, days: Days, outcome: Outcome) -> list[Glance]: ...
+    def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Sequence[Preview]: ...
 
 
 class BackfillConfig(dg.Config):
@@ -74,7 +72,7 @@ def dataset_asset(
         except DeribitPipelineError as error:
             raise dg.Failure(str(error)) from error
         try:
-            picture = _picture(deribit.glances(dataset, job.days, outcome))
+            picture = _picture(deribit.previews(dataset, job.days, outcome))
         except WarehouseError as error:
             context.log.warning(f"No picture is drawn, and the days stand without one: {error}")
             picture = {}
@@ -102,7 +100,7 @@ def _description(dataset: Dataset, table: Table) -> str:
     origin = "as the exchange tells them"
     if dataset.made_of:
         origin = f"made of the {dataset.made_of} that are held"
-    proof = CANDLE_DAYS.name if dataset.resolution else DATASET_DAYS.name
+    proof = dataset.proved_in.days.name
     warnings = "\n".join(f"- {warning}" for warning in table.warnings)
     return (
         f"**{_capital(dataset.label)}**, {origin}: one partition for each "
@@ -186,20 +184,20 @@ def _metadata(dataset: Dataset, outcome: Outcome) -> dict[str, dg.MetadataValue[
     }
 
 
-def _picture(glances: Sequence[Glance]) -> dict[str, dg.MetadataValue[Any]]:
+def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
     """Candles, volume and the states of the days, as a picture that the UI shows; of candles."""
-    if not glances:
+    if not previews:
         return {}
     sketches = [
         Sketch(
-            f"{glance.instrument_name}, {glance.window.start:%Y-%m-%d} to "
-            f"{glance.window.end - ONE_DAY:%Y-%m-%d}, a stroke for {_length(glance.step)}",
-            glance.window,
-            glance.step,
-            glance.candles,
-            glance.states,
+            f"{preview.series}, {preview.window.start:%Y-%m-%d} to "
+            f"{preview.window.end - ONE_DAY:%Y-%m-%d}, a stroke for {_length(preview.step)}",
+            preview.window,
+            preview.step,
+            preview.candles,
+            preview.states,
         )
-        for glance in glances
+        for preview in previews
     ]
     titles = "; ".join(sketch.title for sketch in sketches)
     return {"picture": dg.MetadataValue.md(f"![{titles}]({data_url(sketches)})")}

@@ -1,4 +1,4 @@
-"""The exchange as an external asset, and the check that says whether it can be reached."""
+"""The exchange as an external asset, with the check whether it is reachable."""
 
 import dagster as dg
 
@@ -9,9 +9,9 @@ DERIBIT_API = dg.AssetSpec(
     "deribit_api",
     group_name="exchange",
     kinds={"deribit"},
-    description="The exchange's public API. Nothing is made of it here: its check is_reachable "
-    "says whether it answers, as which environment, and whether all else that a backfill needs "
-    "is at hand.",
+    description="The exchange's public API. It is not materialized: its check is_reachable "
+    "reports whether it responds, as which environment, and whether everything else that a "
+    "backfill needs is available.",
 )
 
 
@@ -21,8 +21,8 @@ def reachability_check(settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset="deribit_api",
         name="is_reachable",
-        description="The exchange answers over HTTP with a valid envelope, as the environment "
-        "that is configured; it is not locked, takes our credentials where we have some, and the "
+        description="The exchange responds over HTTP with a valid envelope, as the configured "
+        "environment; it is not locked, accepts the credentials if there are any, and the "
         "warehouse can be opened.",
     )
     def is_reachable() -> dg.AssetCheckResult:

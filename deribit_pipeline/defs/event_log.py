@@ -1,9 +1,9 @@
-"""Dagster's events in batches: its SQLite event log, with a batch in one transaction.
+"""Dagster's SQLite event log, with each batch of events in one transaction.
 
-The stock storage writes each event of a batch by itself, with connections and fsyncs of its own:
-25 to 43 ms for each instrument-day, where the exchange's rate limit gives one every 14 ms. Written
-together they cost 1 to 2 ms. Nothing else differs, and a test holds the rows against the stock
-storage's. It rests on private names of dagster 1.13, which pyproject.toml therefore bounds.
+The stock storage writes each event of a batch separately, with its own connections and fsyncs: 25
+to 43 ms for each instrument-day, while the exchange's rate limit allows one every 14 ms. Batched,
+they cost 1 to 2 ms. The rows are the same, and a test compares them with the stock storage's. It
+relies on private names of dagster 1.13, which pyproject.toml therefore pins.
 """
 
 import os
@@ -25,7 +25,7 @@ from sqlalchemy.engine import Connection
 
 from deribit_pipeline.defs.liveness import note_process
 
-# Dagster hands events over in batches only where this says how large they may be.
+# Dagster delivers events in batches only if this returns the maximum batch size.
 os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
 
 _BATCHED = BATCH_WRITABLE_EVENTS & ASSET_EVENTS
@@ -35,13 +35,13 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     """The event log, in the stock storage's files."""
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Write an event as the stock storage does, and note the process of a run that starts."""
+        """Write an event as the stock storage does, and tag a starting run with its process."""
         super().store_event(event)
         note_process(self._instance, event)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Write events of one run's assets: to the run's file and to the index that the UI reads,
-        in one transaction each."""
+        """Write events of one run's assets to the run's file and to the index that the UI reads,
+        each in one transaction."""
         together, alone = divided(events)
         if together:
             rows = [self._event_to_row(event) for event in together]
@@ -55,8 +55,9 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 def divided(
     events: Sequence[EventLogEntry],
 ) -> tuple[list[EventLogEntry], list[EventLogEntry]]:
-    """The events of one run's assets, which can be written together, and all others: what a run
-    plans comes in one batch, its checks behind its partitions."""
+    """Split a batch into the events of one run's assets, which can be written together, and all
+    others: the planned events of a run come in one batch, with its check events after those of its
+    partitions."""
     if len({event.run_id for event in events}) != 1:
         return [], list(events)
     together = [event for event in events if event.dagster_event_type in _BATCHED]
@@ -66,12 +67,12 @@ def divided(
 def store_batch(
     storage: SqlEventLogStorage, connection: Connection, events: Sequence[EventLogEntry]
 ) -> None:
-    """Write a batch to the tables that the UI reads, in the transaction that is open."""
+    """Write a batch to the tables that the UI reads, in the open transaction."""
     insert, rows = SqlEventLogStorageTable.insert(), [storage._event_to_row(e) for e in events]
     returning = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
     ids = [row.id for row in connection.execute(returning, rows)]
     storage._store_asset_event_tags(connection, events, ids)
-    # Each overwrites what the former said of its asset, so the last one is enough.
+    # Each event overwrites the previous state of its asset, so the last one is enough.
     newest = {
         str(event.get_dagster_event().asset_key): (event, event_id)
         for event, event_id in zip(events, ids, strict=True)
@@ -83,7 +84,8 @@ def store_batch(
 def record(
     context: dg.AssetExecutionContext, materializations: Sequence[dg.AssetMaterialization]
 ) -> None:
-    """Record materializations now and in batches, where `context.log_event` writes each alone."""
+    """Record materializations immediately and in batches; `context.log_event` writes each
+    separately."""
     step, batch = context.get_step_execution_context(), str(uuid.uuid4())
     for number, materialization in enumerate(materializations, 1):
         metadata = DagsterEventBatchMetadata(batch, is_end=number == len(materializations))

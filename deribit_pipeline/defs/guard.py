@@ -1,8 +1,9 @@
-"""The guard before Dagster's UI: which requests come from the UI itself, and which from elsewhere.
+"""ASGI guard in front of Dagster's UI: accepts requests from the UI itself, refuses those of other
+web pages.
 
 The UI has no login, and a browser lets any web page send requests to it. So a request must name a
-host that the UI is reached by, or a name that somebody else's DNS points here could be used; and a
-request that a browser says another page made is refused, unless it only opens a page of the UI.
+host under which the UI is served, which prevents DNS rebinding; and a request that, according to
+the browser, comes from another page is refused, unless it only opens a page of the UI.
 """
 
 import ipaddress
@@ -17,14 +18,15 @@ from starlette.websockets import WebSocketClose
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(:[0-9]+)?")
 
-_FROM_ITSELF = ("same-origin", "none")  # none: typed by a person
+_FROM_ITSELF = ("same-origin", "none")  # none: typed into the address bar
 
 
 class Guard:
-    """ASGI middleware that refuses requests from elsewhere.
+    """ASGI middleware that refuses cross-site requests.
 
-    Hosts are the loopback names, the address that a connection came in at, and `hosts`, in lower
-    case. A refused request has status 403 and one sentence; a refused WebSocket is not accepted.
+    Accepted hosts are the loopback names, the address at which the connection arrived, and `hosts`,
+    in lower case. A refused request gets status 403 and one sentence; a refused WebSocket is not
+    accepted.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
@@ -41,11 +43,11 @@ class Guard:
             await self._app(scope, receive, send)
 
     def _refusal(self, request: HTTPConnection) -> str | None:
-        """Why a request is refused; None where it is not."""
+        """Why a request is refused; None if it is accepted."""
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not self._is_here(hosts[0], request.scope):
             return (
-                "Refused: this is not a host that Dagster's UI is reached by. Use its address, or "
+                "Refused: Dagster's UI is not served under this host name. Use its address, or "
                 "add the name to DERIBIT_UI_HOSTS."
             )
         if not all(self._is_own(origin, hosts[0]) for origin in request.headers.getlist("origin")):
@@ -67,8 +69,8 @@ class Guard:
         return address is not None and address == _address(came_in_at[0])
 
     def _is_own(self, origin: str, host: str) -> bool:
-        """Whether a page of this origin is the UI: at the same host and port, or, where a proxy
-        sends another host, at one of the names."""
+        """Whether an origin is the UI itself: the same host and port or, behind a proxy that
+        rewrites the host, one of the configured names."""
         try:
             parts = urlsplit(origin)
             name = parts.hostname
@@ -88,7 +90,7 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _opens_a_page(request: HTTPConnection) -> bool:
-    """Whether a person follows a link to the UI from elsewhere: GraphQL is no page."""
+    """Whether the request navigates to a page of the UI; GraphQL requests do not."""
     return (
         request.scope["type"] == "http"
         and request.scope["method"] in ("GET", "HEAD")

@@ -1,4 +1,4 @@
-"""The asset `instruments`: what the exchange lists and ever listed, by currency."""
+"""The asset `instruments`: listed and expired instruments of the exchange, by currency."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,9 +7,9 @@ import dagster as dg
 from deribit_pipeline.defs.assets import column_schema
 from deribit_pipeline.defs.schedules import CRONS, default_status
 from deribit_pipeline.domain.specification import CURRENCIES
+from deribit_pipeline.engine.universe import known_currencies
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.instruments.refresh import Refreshed, refresh, told_currencies
-from deribit_pipeline.instruments.universe import known_currencies
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
@@ -18,16 +18,16 @@ _SCHEDULE = "instruments_daily"
 
 
 def _currencies(settings: Settings) -> tuple[str, ...]:
-    """Those of today, and those that were seen when the code location was loaded."""
+    """Known currencies, and those found in the warehouse when the code location was loaded."""
     try:
         return known_currencies(warehouse_of(settings))
-    except WarehouseError:  # a command that needs the warehouse reports it
+    except WarehouseError:  # commands that need the warehouse report it
         return CURRENCIES
 
 
 def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
-    """The asset; each of its partitions asks for the lists of one currency, so that a failure costs
-    one of them. A currency that is new is listed at once, and has its partition after a reload."""
+    """The asset; each partition requests the listings of one currency, so that a failure affects
+    only that currency. A new currency is listed at once, and has its partition after a reload."""
     partitions = dg.StaticPartitionsDefinition(list(_currencies(settings)))
 
     @dg.asset(
@@ -37,8 +37,8 @@ def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
         group_name="reference",
         kinds={"deribit", "duckdb"},
         owners=["team:market-data"],
-        description="**Instruments**: every one that the exchange lists, and those expired, with "
-        f"the history of its specification.\n\n{INSTRUMENTS.description}\n\n"
+        description="**Instruments**: all that the exchange lists, and expired ones, with "
+        f"the history of their specifications.\n\n{INSTRUMENTS.description}\n\n"
         + "\n".join(f"- {warning}" for warning in INSTRUMENTS.warnings),
         metadata={
             "dagster/column_schema": column_schema(INSTRUMENTS),

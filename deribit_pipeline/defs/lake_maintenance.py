@@ -1,4 +1,4 @@
-"""The job `maintain_warehouse` and its schedule, of a lake."""
+"""The job `maintain_warehouse` and its schedule, for a lake."""
 
 from collections.abc import Mapping
 

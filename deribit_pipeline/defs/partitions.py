@@ -1,7 +1,7 @@
-"""The grid of series and days, and what its keys mean.
+"""The partition grid of series and days, and its keys.
 
-Static, because it works on a fresh instance with nothing run before. The dimensions' names sort
-`instrument`, `currency` and `index_name` before `utc_day`, which is what makes a key read
+Static, because it then works on a fresh instance with nothing run before. The dimensions are named
+so that `instrument`, `currency` and `index_name` sort before `utc_day`, which makes a key read
 `BTC-PERPETUAL|2024-01-31`.
 """
 
@@ -23,17 +23,17 @@ _SLOW = 200_000
 
 
 class SeriesDays(dg.MultiPartitionsDefinition):
-    """Dagster's grid, whose list of keys costs less.
+    """Dagster's multi-partitions definition, with a cheaper list of keys.
 
-    Dagster lists every key after each ranged run that has checks, only to count them, and makes an
-    object of 800 bytes of each: 7 seconds and half a gigabyte for 200 instruments of eight years.
-    As strings, which is what they are to all who read them, it is a tenth of that.
+    After each ranged run with checks, Dagster lists every key only to count them, and creates an
+    object of 800 bytes for each: 7 seconds and half a gigabyte for 200 instruments over eight
+    years. As plain strings, which is how all readers use them, they cost a tenth of that.
     """
 
     def get_partition_keys(  # type: ignore[override]
         self,
         current_time: datetime | None = None,
-        dynamic_partitions_store: object = None,  # of dynamic partitions, which these are not
+        dynamic_partitions_store: object = None,  # only for dynamic partitions
     ) -> Sequence[str]:
         """Every key, series by series."""
         series, days = (
@@ -46,9 +46,9 @@ class SeriesDays(dg.MultiPartitionsDefinition):
 def series_days(
     kind: SeriesKind, series: Sequence[str], first: date = FIRST_DAY, last: date | None = None
 ) -> SeriesDays:
-    """The grid, from `first` to today, the running day included.
+    """The grid, from `first` to today, both included.
 
-    `last` extends it where the exchange's day is ahead of this machine's.
+    `last` extends it if the exchange's day is ahead of this machine's.
     """
     today = datetime.now(UTC).date()
     return SeriesDays(
@@ -64,18 +64,18 @@ def series_days(
 
 
 def warn_where_slow(grids: Iterable[SeriesDays]) -> None:
-    """Say that Dagster's pages will take their time, and what helps, where a grid is that large."""
+    """Log a warning, with the remedy, if a grid is so large that Dagster's pages become slow."""
     largest = max(grid.get_num_partitions() for grid in grids)
     if largest > _SLOW:
         logger.warning(
-            "An asset has %s partitions, and Dagster's UI is comfortable up to 100,000: set "
-            "DERIBIT_PARTITIONS_SINCE to a later day. The command line takes any day all the same",
+            "An asset has %s partitions, and Dagster's UI is responsive up to 100,000: set "
+            "DERIBIT_PARTITIONS_SINCE to a later day. The command line accepts any day regardless",
             f"{largest:,}",
         )
 
 
 def partition_key(series: str, day: date | str) -> str:
-    """The key of a series' day; as a text the day is written `2024-01-31`."""
+    """The partition key of a series and day; a day given as text is written `2024-01-31`."""
     return f"{series}|{day}"
 
 

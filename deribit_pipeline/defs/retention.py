@@ -1,13 +1,15 @@
-"""How old runs leave Dagster's books, and what the UI shows of instrument-days stays.
+"""Delete old runs from Dagster's storage, without changing what the UI shows of instrument-days.
 
-Dagster itself deletes a run with all its events, and the days that it made would count as never
-made. Here the newest materialization of each day stays in the index that the UI reads, and so does
-each run that was the last attempt at a day and failed: the day is shown as failed because of it.
+Dagster itself deletes a run with all its events, so that the days it materialized count as never
+materialized. Here the newest materialization of each day stays in the index that the UI reads, and
+so does each run that was the last attempt at a day and failed, because the UI shows the day as
+failed by it.
 
-The statements name tables of dagster 1.13, which pyproject.toml therefore bounds, and a test holds
-them against what Dagster answers. Others may work meanwhile: the files are in SQLite's WAL mode, in
-which readers never wait; writers do, Dagster 30 s at its event log and 5 s at its runs, and here no
-transaction takes longer than a second or two (measured: 1.3 s, an index of 276 MB written anew).
+The statements name tables of dagster 1.13, which pyproject.toml therefore pins, and a test compares
+the result with Dagster's answers. Other processes may run meanwhile: the files are in SQLite's WAL
+mode, in which readers never wait. Writers do: Dagster waits 30 s for its event log and 5 s for its
+runs, and no transaction here takes longer than a second or two (measured: 1.3 s to rewrite an index
+of 276 MB).
 """
 
 import json
@@ -23,28 +25,28 @@ import yaml
 
 from deribit_pipeline.errors import RecordingError
 
-# Rows that go in one transaction: some tenths of a second.
+# Rows per transaction: some tenths of a second.
 _TOGETHER = 2_000
 
-# Seconds that a statement waits for others: what Dagster's event log waits.
+# Seconds that a statement waits for locks, as long as Dagster's event log waits.
 _PATIENCE = 30.0
 
-# A file is written anew when a fifth of it, and a megabyte at least, has become free. Less is soon
-# taken by new events.
+# A file is vacuumed when at least a fifth of it, and at least a megabyte, is free. Less is soon
+# reused by new events.
 _WORTH_A_FIFTH, _WORTH_BYTES = 5, 1_000_000
 
-_LENGTH_OF_ID = 36  # of a run; the index has a name of its own
+_LENGTH_OF_ID = 36  # of a run's file name; the index has another name
 
-# Where a `dagster.yaml` may say of each part of the books where it is kept.
+# The keys under which a `dagster.yaml` configures each storage.
 _PARTS = ("run_storage", "event_log_storage", "schedule_storage")
 
 _OLD_RUNS = """
 select run_id
-from books.runs
+from run_storage.runs
 where status in ('SUCCESS', 'FAILURE', 'CANCELED')
   and update_timestamp < :before
   and coalesce(backfill_id, '') not in (
-      select key from books.bulk_actions where status in ('REQUESTED', 'CANCELING', 'FAILING')
+      select key from run_storage.bulk_actions where status in ('REQUESTED', 'CANCELING', 'FAILING')
   )
   and run_id not in (
       select run_id
@@ -63,14 +65,14 @@ where status in ('SUCCESS', 'FAILURE', 'CANCELED')
   )
 """
 
-# The newest event of all stays too: its number would be given again, and daemons remember up to
-# which number they have read. Events without a run have an empty run_id.
+# The newest event stays too: its id would be reused, and daemons remember the last id that they
+# have read. Events without a run have an empty run_id.
 _OLD_EVENTS = """
 select id
 from event_logs
 where run_id <> ''
   and timestamp < :before
-  and run_id not in (select run_id from books.runs)
+  and run_id not in (select run_id from run_storage.runs)
   and id <> (select max(id) from event_logs)
   and id not in (
       select max(id)
@@ -80,11 +82,11 @@ where run_id <> ''
   )
 """
 
-# Of each check the newest execution stays, and the newest that came to a result.
+# Of each check, the newest execution stays, and the newest with a result.
 _OLD_CHECKS = """
 select id
 from asset_check_executions
-where run_id not in (select run_id from books.runs)
+where run_id not in (select run_id from run_storage.runs)
   and evaluation_event_timestamp < :before
   and id not in (
       select max(id)
@@ -93,7 +95,7 @@ where run_id not in (select run_id from books.runs)
   )
 """
 
-# A schedule goes on from its newest tick.
+# A schedule continues from its newest tick.
 _OLD_TICKS = """
 select id
 from job_ticks
@@ -104,7 +106,7 @@ where timestamp < :before
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What went: `runs`, and `freed` bytes on the disk."""
+    """What was removed: `runs`, and `freed` bytes on the disk."""
 
     runs: int
     freed: int
@@ -112,41 +114,42 @@ class Pruned:
 
 def old_runs(home: Path, before: datetime) -> list[str]:
     """The ids of the runs that `prune` would remove."""
-    with _books(home) as connection:
+    with _storage(home) as connection:
         return [] if connection is None else _ids(connection, _OLD_RUNS, before)
 
 
 def prune(home: Path, before: datetime) -> Pruned:
-    """Remove the runs that finished before this time, with their events and logs, and the
-    ticks of schedules up to it. Run again after a death on the way, it completes the work.
+    """Remove runs that finished before this time, with their events and logs, and ticks of
+    schedules up to it. After a crash, running it again completes the work.
 
-    Raises RecordingError where the disk or another process does not let it.
+    Raises RecordingError if the disk or another process prevents it.
     """
     held = _size(home)
-    with _books(home) as connection:
+    with _storage(home) as connection:
         if connection is None:
             return Pruned(0, 0)
         runs = _ids(connection, _OLD_RUNS, before)
-        _delete(connection, runs, "books.run_tags.run_id", "books.runs.run_id")
+        _delete(connection, runs, "run_storage.run_tags.run_id", "run_storage.runs.run_id")
         events = _ids(connection, _OLD_EVENTS, before)
         _delete(connection, events, "asset_event_tags.event_id", "event_logs.id")
         checks = _ids(connection, _OLD_CHECKS, before)
         _delete(connection, checks, "asset_check_executions.id")
         _delete(connection, _ids(connection, _OLD_TICKS, before), "schedules.job_ticks.id")
         _unlink(home, set(runs), _known_runs(connection), before)
-        for database in ("main", "books", "schedules"):
+        for database in ("main", "run_storage", "schedules"):
             _shrink(connection, database)
     return Pruned(len(runs), max(0, held - _size(home)))
 
 
 @contextmanager
-def _books(home: Path) -> Iterator[sqlite3.Connection | None]:
-    """The index of events, with the runs as `books` and the ticks as `schedules`; None where a
-    home has none of them yet. Raises RecordingError where they are not to be read, or elsewhere."""
-    _require_books_here(home)
+def _storage(home: Path) -> Iterator[sqlite3.Connection | None]:
+    """The index of events, with the runs attached as `run_storage` and the ticks as `schedules`;
+    None if a home has none of them yet. Raises RecordingError if they cannot be read, or are not in
+    this home."""
+    _require_storage_here(home)
     files = {
         "main": home / "history" / "runs" / "index.db",
-        "books": home / "history" / "runs.db",
+        "run_storage": home / "history" / "runs.db",
         "schedules": home / "schedules" / "schedules.db",
     }
     if not all(file.exists() for file in files.values()):
@@ -162,32 +165,32 @@ def _books(home: Path) -> Iterator[sqlite3.Connection | None]:
             yield connection
     except (sqlite3.Error, OSError) as error:
         raise RecordingError(
-            f"The books in DAGSTER_HOME {home} cannot be pruned ({error}): make room there, or try "
-            "again when no other run is busy. The same command goes on from there."
+            f"Dagster's storage in DAGSTER_HOME {home} cannot be pruned ({error}): make room "
+            "there, or try again when no other run is busy. The same command continues from there."
         ) from error
 
 
-def _require_books_here(home: Path) -> None:
-    """Raise RecordingError where the home's books are in a database elsewhere, though former ones
-    may be in its folder still."""
+def _require_storage_here(home: Path) -> None:
+    """Raise RecordingError if Dagster's storage is in a database elsewhere, even though former
+    files may still be in the home."""
     configuration = home / "dagster.yaml"
     try:
         said = yaml.safe_load(configuration.read_text()) if configuration.exists() else None
         here = _is_here(said or {})
     except (yaml.YAMLError, AttributeError, ValueError) as error:
         raise RecordingError(
-            f"What {configuration} says of the books is not understood: mend it."
+            f"{configuration} configures Dagster's storage in a way that is not understood: fix it."
         ) from error
     if not here:
         raise RecordingError(
-            f"The books of DAGSTER_HOME {home} are not in its folder, and only those are pruned: "
-            "delete old runs in Dagster's UI, or with dagster run delete."
+            f"Dagster's storage of DAGSTER_HOME {home} is not in its folder, and only that can be "
+            "pruned: delete old runs in Dagster's UI, or with dagster run delete."
         )
 
 
 def _is_here(configuration: Mapping[str, Any]) -> bool:
-    """Whether a `dagster.yaml` keeps the books in SQLite: what Dagster does of itself, and what it
-    and we call the classes that do so."""
+    """Whether a `dagster.yaml` uses SQLite storage: Dagster's default, and the names of the stock
+    classes and of ours."""
     [(kind, custom)] = configuration.get("storage", {"sqlite": {}}).items()
     parts = [configuration[name] for name in _PARTS if name in configuration]
     if kind == "custom":
@@ -196,12 +199,12 @@ def _is_here(configuration: Mapping[str, Any]) -> bool:
 
 
 def _ids(connection: sqlite3.Connection, query: str, before: datetime) -> list[str]:
-    moment = f"{before.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"  # as SQLAlchemy writes it
+    moment = f"{before.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"  # SQLAlchemy's format
     return [row[0] for row in connection.execute(query, {"before": moment})]
 
 
 def _delete(connection: sqlite3.Connection, ids: Sequence[str], *columns: str) -> None:
-    """Delete the rows whose column is one of the ids, some thousand ids in one transaction."""
+    """Delete the rows with one of the ids in a column, some thousand ids per transaction."""
     for begin in range(0, len(ids), _TOGETHER):
         connection.execute("begin immediate")
         for column in columns:
@@ -214,12 +217,12 @@ def _delete(connection: sqlite3.Connection, ids: Sequence[str], *columns: str) -
 
 
 def _known_runs(connection: sqlite3.Connection) -> set[str]:
-    return {row[0] for row in connection.execute("select run_id from books.runs")}
+    return {row[0] for row in connection.execute("select run_id from run_storage.runs")}
 
 
 def _unlink(home: Path, pruned: set[str], known: set[str], before: datetime) -> None:
-    """Remove the files of pruned runs, and old ones of runs that nobody knows: what a death on the
-    way left, or the UI made when it looked for them."""
+    """Remove the files of pruned runs, and old files of unknown runs: left by a crash, or created
+    by the UI when it looked for them."""
     for file in (home / "history" / "runs").glob("*.db"):
         run_id = file.stem
         if len(run_id) != _LENGTH_OF_ID or run_id in known:
@@ -230,8 +233,8 @@ def _unlink(home: Path, pruned: set[str], known: set[str], before: datetime) -> 
 
 
 def _shrink(connection: sqlite3.Connection, database: str) -> None:
-    """Give free pages back to the disk where there are many. Who reads meanwhile reads on, and puts
-    off that the file becomes smaller."""
+    """Return free pages to the disk if there are many. Concurrent readers continue; while they do,
+    the file keeps its size."""
     pages, free, size = (
         connection.execute(f"pragma {database}.{name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")
@@ -250,5 +253,5 @@ def _size(home: Path) -> int:
 def _size_of(file: Path) -> int:
     try:
         return file.stat().st_size if file.is_file() else 0
-    except FileNotFoundError:  # SQLite's side files come and go with those who have one open
+    except FileNotFoundError:  # SQLite's side files exist only while a connection is open
         return 0

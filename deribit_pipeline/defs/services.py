@@ -1,7 +1,7 @@
 """The processes of Dagster's UI: code server, web server behind the guard, and daemon.
 
-Each leads a process group of its own, with the runs that it starts. They end with the process that
-started them, also where that one is killed: each waits at a pipe for its end.
+Each leads its own process group, with the runs that it starts. They end with the process that
+started them, even if that is killed: each waits at a pipe for its end.
 """
 
 import os
@@ -22,17 +22,17 @@ from deribit_pipeline.errors import DeribitPipelineError, SettingsError
 from deribit_pipeline.variables import FOLDER
 
 LOCATION = "deribit_pipeline.definitions"
-"""The code location: the module, and the name by which Dagster knows its schedules."""
+"""The code location: the module, and the name under which Dagster stores its schedules."""
 
-# Seconds in which the processes end in order, before they are killed.
+# Seconds for the processes to shut down before they are killed.
 _GRACE = 4.0
 
 _PAUSE = 0.1
 
 
 class Services:
-    """The processes, which run on the DAGSTER_HOME that `prepare_home` has made ready, with the
-    settings of this folder, and end with the block."""
+    """The processes, running on the DAGSTER_HOME prepared by `prepare_home` with the settings of
+    the working folder; they end with the block."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -47,7 +47,7 @@ class Services:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all groups: in order, and then for good."""
+        """Terminate all process groups, then kill what remains."""
         with self._stack:
             deadline = time.monotonic() + _GRACE
             self._signal(signal.SIGTERM)
@@ -59,8 +59,8 @@ class Services:
                 process.wait()
 
     def start(self, host: str, port: int) -> None:
-        """Start all, and wait until the web server listens at this address and port. Raises
-        DeribitPipelineError where one of them ends by itself before."""
+        """Start all processes, and wait until the web server listens at this address and port.
+        Raises DeribitPipelineError if one of them exits before."""
         code = self._folder / "code"
         self._run("code server", "dagster", "code-server", "start", "-m", LOCATION, "-s", code)
         self._wait_until(lambda: _accepts(socket.AF_UNIX, str(code)))
@@ -72,19 +72,19 @@ class Services:
         self._wait_until(lambda: _accepts(family, (host, port)))
 
     def require_running(self) -> None:
-        """Raise DeribitPipelineError where a process has ended by itself."""
+        """Raise DeribitPipelineError if a process has exited."""
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise DeribitPipelineError(
-                    f"Dagster's {name} ended by itself with exit code {process.returncode}: what "
-                    "it printed says why."
+                    f"Dagster's {name} ended by itself with exit code {process.returncode}: see "
+                    "its output for the reason."
                 )
 
     def _run(self, name: str, module: str, *arguments: object) -> None:
         command = [sys.executable, "-m", __name__, str(self._lifeline), module]
         self._running[name] = subprocess.Popen(
             [*command, *map(str, arguments)],
-            # Elsewhere than here, where Dagster's commands would put `.env` before the environment.
+            # Elsewhere: in this folder, Dagster's commands would let `.env` override variables.
             cwd=self._home, env={**os.environ, FOLDER: os.getcwd()},
             pass_fds=[self._lifeline], process_group=0,
             stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
@@ -111,13 +111,13 @@ def _workspace(folder: Path, code: Path) -> Path:
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """A folder that others cannot enter, with a name that is short enough for a socket's."""
+    """A private folder with a path that is short enough for a socket's name."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="deribit-ui-", ignore_cleanup_errors=True)
     except OSError as error:
         raise SettingsError(
-            f"Dagster's processes need a temporary folder to meet in ({error.strerror}): set "
-            "TMPDIR to one that can be written."
+            f"Dagster's processes need a temporary folder for their socket ({error.strerror}): set "
+            "TMPDIR to one that is writable."
         ) from error
     with folder as name:
         yield Path(name)
@@ -129,7 +129,7 @@ def _accepts(family: socket.AddressFamily, address: object) -> bool:
 
 
 def _end_with(lifeline: int) -> None:
-    """Wait until the process at the other end is gone, and then end this group."""
+    """Wait until the process at the other end is gone, then end this process group."""
     os.read(lifeline, 1)
     os.killpg(0, signal.SIGTERM)
     time.sleep(_GRACE)
@@ -137,7 +137,7 @@ def _end_with(lifeline: int) -> None:
 
 
 def _main() -> None:
-    """Run a module of the command line's arguments, as long as its starter lives."""
+    """Run a module named in the arguments, as long as the starting process lives."""
     lifeline, module, *arguments = sys.argv[1:]
     threading.Thread(target=_end_with, args=[int(lifeline)], daemon=True).start()
     sys.argv = [module, *arguments]

@@ -1,9 +1,9 @@
-"""Where Dagster keeps its books: its SQLite databases, which any number of processes may open.
+"""Dagster's SQLite storage, safe to create from several processes at once.
 
-On a fresh home the stock storage makes its databases in place. Two processes that do so at once
-fail in several ways, and one that dies meanwhile leaves half a database behind. Here every Dagster
-process passes the same lock, and the databases are made elsewhere and moved to their places whole.
-It rests on private names of dagster 1.13, as the event log does.
+On a fresh home the stock storage creates its databases in place. Two processes that do so at once
+fail in several ways, and a crash leaves half a database behind. Here every Dagster process takes
+the same lock, and the databases are created elsewhere and moved to their places when complete. It
+relies on private names of dagster 1.13, as the event log does.
 """
 
 import shutil
@@ -17,12 +17,13 @@ from dagster._serdes import ConfigurableClassData
 from deribit_pipeline.defs.event_log import BatchedSqliteEventLogStorage
 from deribit_pipeline.home import locked
 
-# Moved in this order, so that who sees the last one sees all.
+# Moved in this order, so that a process that sees the last one sees all.
 _FOLDERS = ("schedules", "history")
 
 
 class SharedSqliteStorage(DagsterSqliteStorage):
-    """The storage of `dagster.yaml`; `base_dir` is DAGSTER_HOME, where the stock files stand."""
+    """The storage named in `dagster.yaml`; `base_dir` is DAGSTER_HOME, where the stock files
+    are."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         home = Path(base_dir)
@@ -41,7 +42,7 @@ class SharedSqliteStorage(DagsterSqliteStorage):
 
 def _make_databases(home: Path) -> None:
     made = home / ".new"
-    shutil.rmtree(made, ignore_errors=True)  # what a process left that died here
+    shutil.rmtree(made, ignore_errors=True)  # left by a crash
     DagsterSqliteStorage.from_local(str(made)).dispose()
     for folder in _FOLDERS:
         if not (home / folder).exists():

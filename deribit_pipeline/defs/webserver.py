@@ -1,8 +1,8 @@
 """Dagster's web server behind the guard: `python -m deribit_pipeline.defs.webserver`, with the
 options of `dagster-webserver`.
 
-The stock server executes GraphQL mutations that arrive in a URL, which any link or image can hold.
-It rests on names of dagster-webserver 1.13 that are not documented, and a test sends such requests.
+The stock server executes GraphQL mutations in a URL, which any link or image can trigger. It relies
+on undocumented names of dagster-webserver 1.13, and a test sends such requests.
 """
 
 import os
@@ -22,21 +22,22 @@ from deribit_pipeline.errors import SettingsError
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.variables import FOLDER
 
-# What a form of another web page cannot send without being asked first.
+# Content types that a form of another web page cannot send without a CORS preflight.
 _BODIES = ("application/json", "application/graphql")
 
 
 class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]
-    """The stock server, but that it answers its own pages only, and changes nothing by a URL."""
+    """The stock server, restricted to requests of its own pages, and without mutations by URL."""
 
     hosts: tuple[str, ...] = ()
 
     def build_middleware(self) -> list[Middleware]:
-        """The guard before all that Dagster has."""
+        """The guard, before all of Dagster's middleware."""
         return [Middleware(Guard, hosts=self.hosts), *super().build_middleware()]
 
     def make_security_headers(self) -> dict[str, str]:
-        """Dagster's, and that no other page may show this one in a frame and lead clicks to it."""
+        """Dagster's headers, plus a ban on embedding the UI in another page's frame
+        (clickjacking)."""
         return super().make_security_headers() | {"X-Frame-Options": "SAMEORIGIN"}
 
     async def execute_graphql_request(
@@ -46,7 +47,7 @@ class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]
         variables: dict[str, Any] | None,
         operation_name: str | None,
     ) -> JSONResponse:
-        """What Dagster answers, but for a mutation that is not in the body of a POST."""
+        """Dagster's response, except for a mutation that is not in the body of a POST."""
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_posted = request.method == "POST" and media_type in _BODIES
         if not is_posted and not _only_reads(query):
@@ -60,8 +61,8 @@ class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]
 
 
 def _only_reads(query: Any) -> bool:
-    """Whether each operation of a GraphQL document is a query. One that cannot be parsed is none,
-    and Dagster says what is wrong with it."""
+    """Whether each operation of a GraphQL document is a query. A document that cannot be parsed
+    contains none, and Dagster reports its error."""
     if not isinstance(query, str):
         return False
     try:
@@ -76,7 +77,7 @@ def _only_reads(query: Any) -> bool:
 
 
 def main() -> None:
-    """Run the web server until it is interrupted; a wrong setting ends it with exit code 2."""
+    """Run the web server until it is interrupted; a wrong setting exits with code 2."""
     try:
         with chdir(os.environ.get(FOLDER, ".")):
             GuardedWebserver.hosts = Settings.load().ui_hosts

@@ -5,17 +5,22 @@ is data: tables, checks, schedules, documents and the command line follow from i
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+from deribit_pipeline.domain.bounds import Bounds
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proof_rules import ProofRules
 from deribit_pipeline.domain.proof_tables import OF_ROWS, ProofTables
 from deribit_pipeline.domain.rule import Rule
 from deribit_pipeline.domain.schedule import Schedule
 from deribit_pipeline.domain.tables import Table, View
 from deribit_pipeline.domain.windows import ONE_DAY
+
+LeastRows = Callable[[Instrument, date], int]
+"""How many rows a day of an instrument must have, by its listing."""
 
 
 class SeriesKind(enum.StrEnum):
@@ -49,9 +54,12 @@ class Dataset:
 
     `table` holds its rows; the table's first key column is the series. `more_tables` are what else
     is kept of it; `views` rest on these tables; `rules` are what must hold of its rows beside what
-    must hold of every dataset. `source` is where its `Source` stands, as `module:name`: it is
-    imported when something is fetched, so that readers need not wait for it. `proves` says in the
-    README what a complete day has.
+    must hold of every dataset, and `bounds` are those of its columns' values. `source` is where its
+    `Source` stands, as `module:name`: it is imported when something is fetched, so that readers
+    need not wait for it. `proves` says in the README what a complete day has.
+
+    Days of an instrument may rest on its listing: `least_rows` says how many rows a day must have
+    by one, `rows_per_day` how many a whole day has; None where only a day without a listing tells.
 
     `schedules` request its days by themselves; with `is_scheduled_by_hand` they stay off until
     they are switched on in Dagster's UI. `made_of` names the dataset that its rows are made of,
@@ -81,6 +89,9 @@ class Dataset:
     more_tables: tuple[Table, ...] = ()
     views: tuple[View, ...] = ()
     rules: tuple[Rule, ...] = ()
+    rows_per_day: int | None = None
+    least_rows: LeastRows | None = None
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
     schedules: tuple[Schedule, ...] = ()
     is_scheduled_by_hand: bool = False
     made_of: str = ""

@@ -104,7 +104,8 @@ class ProvedDay:
 
     `rows` are all that are held of it from now on, sorted by key; `expected` are the keys that
     there must be, and `gaps` those of them that are missing. `arrived` are the keys of rows that
-    were not held before, `replaced` the former values of held rows that the exchange changed.
+    were not held before, `replaced` the former values of held rows that the exchange changed
+    (assumption:candles-closed).
     `former` is the proof that stands so far: `proof` itself where nothing new was returned. `as_of`
     is the exchange's clock in the response.
     """

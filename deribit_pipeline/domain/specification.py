@@ -25,19 +25,25 @@ COMBO = r"^[A-Z0-9_]+-[A-Z]+-"
 
 INDEX_OF = """lower(split_part(instrument_name, '-', 1)
     || if(contains(split_part(instrument_name, '-', 1), '_'), '', '_usd'))"""
-"""The price index of an instrument, by its name: btc_usd of BTC-25SEP26."""
+"""SQL for an instrument's price index, from its name: btc_usd of BTC-25SEP26."""
 
 SETTLES_IN = """coalesce(settlement_currency, if(
     kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
 ))"""
-"""The currency whose list an instrument stands in. Lists of before October 2021 do not say what a
-future settles in, but each name begins with it: BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair, which
-settles in nothing, stands for the currency of its price."""
+"""SQL for the settlement currency, under which an instrument is listed. Listings from before
+October 2021 do not contain a future's settlement currency, but its name begins with it:
+BTC-25SEP26, SOL_USDC-PERPETUAL. A spot pair has none and counts under its quote currency."""
 
 
 def is_inverse(instrument_name: str) -> bool:
     """Whether amounts of an instrument are in USD."""
     return re.match(INVERSE, instrument_name) is not None
+
+
+def settlement_currency(instrument_name: str) -> str:
+    """What an instrument settles in, by its name: BTC of `BTC-25SEP26`, USDC of
+    `XRP_USDC-30JUN23-0d625-C`."""
+    return instrument_name.split("-")[0].split("_")[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. Its description starts with the grain; `key` names a row."""
+    """A table. Its description starts with the grain; `key` names a row. `layout` says how a lake
+    keeps it, as `alter table … set` takes it."""
 
     name: str
     description: str
@@ -32,6 +33,7 @@ class Table:
     columns: tuple[Column, ...]
     source: str
     warnings: tuple[str, ...] = ()
+    layout: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column:
         """The column of that name."""

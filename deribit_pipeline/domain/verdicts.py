@@ -6,7 +6,8 @@ from dataclasses import replace
 from deribit_pipeline.domain.proofs import CrossCheck, Proof
 
 NO_LONGER_TOLD = "no longer told"
-"""The verdict on a day that began before what the exchange still returns."""
+"""The verdict on a day that began before the oldest row that the exchange still returns. It is
+stored, so its text must not change."""
 
 # So many findings a verdict names; of the others it says how many there are.
 _NAMED = 3

@@ -1,8 +1,8 @@
-"""Which answers can be believed: those that others agree with.
+"""Which responses can be trusted: those that other responses agree with.
 
-Nothing in an answer says of which series it is. But a request asks from one row earlier than it
-wants, so that neighbouring answers both tell the row between them, and any answer can be asked for
-once more. Candles and all other rows that stand on a grid of time are believed by this one rule.
+A response does not state which series it belongs to. But each request starts one row earlier than
+needed, so that neighbouring responses share the row between them, and any window can be requested
+again. Candles and all other rows on a sampling grid are cross-checked by this rule.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,44 +11,45 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from deribit_pipeline.domain.windows import Moments, TimeWindow, without
 
-# By how many more answers a window must be told than denied, where it rests on itself.
+# By how many more responses a window must be confirmed than contradicted, without neighbours.
 _LEAD = 2
 
-# What a window weighs at most: to say the same again and again outvotes nobody.
+# The maximum weight of a window: repeated responses must not outvote everything else.
 _MOST_WEIGHT = 3
 
 
 class Page(Protocol):
-    """What one answer says of the rows that stand in `window`."""
+    """One response's rows in `window`."""
 
     @property
     def window(self) -> TimeWindow: ...
 
     @property
     def moments(self) -> Moments:
-        """Where the rows stand that came."""
+        """The timestamps of the rows that were returned."""
 
     @property
     def unclosed(self) -> Moments:
-        """Where rows are expected that could not come yet."""
+        """The timestamps of rows that are expected but not closed yet."""
 
     def is_contradicted_by(self, other: Self) -> bool:
-        """Whether another answer lacks rows that this one has, or says something else of one."""
+        """Whether another response is missing rows that this one has, or has other values."""
 
     def agrees_with_next(self, later: Self) -> bool | None:
-        """Whether the page that begins where this one ends says the same of what both tell; None
-        where both tell nothing."""
+        """Whether the page that begins where this one ends agrees on the rows that both contain;
+        None if they share none."""
 
 
 Told = TypeVar("Told", bound=Page)
 Witness = Callable[[Told], bool | None]
-"""Whether what is known otherwise says the same as a page; None where it says nothing."""
+"""Whether independent data agrees with a page; None if there is none to compare."""
 
 
 class Claim(Generic[Told]):
-    """What answers say of one window: `page` is what most of them say.
+    """The responses for one window: `page` is the one that most of them agree on.
 
-    `answers` is how many say so; the `witness`, who counts as one more, is asked of every page.
+    `answers` is how many agree on it; the `witness` counts as one more vote, and is evaluated for
+    every page.
     """
 
     def __init__(
@@ -67,20 +68,20 @@ class Claim(Generic[Told]):
 
     @property
     def weight(self) -> int:
-        """What it weighs against its neighbours."""
+        """Its weight against its neighbours."""
         return min(self.answers + (self._witness(self.page) is True), _MOST_WEIGHT)
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is told so much more often than denied. Where no row came at all, there is
-        nothing to disagree about."""
+        """Whether confirmations outnumber contradictions by the required margin. An empty window
+        counts as confirmed: it has no rows to contradict."""
         denied = sum(answers for _, answers in self._said[:-1])
         witness = self._witness(self.page)
         lead = self.answers - denied + (0 if witness is None else 1 if witness else -1)
         return not len(self.page.moments) or lead >= _LEAD
 
     def hear(self, page: Told) -> None:
-        """Take another answer in; of what was said equally often, the newest stands."""
+        """Add another response; of pages with equally many votes, the newest takes precedence."""
         for number, (former, answers) in enumerate(self._said):
             if _is_alike(former, page):
                 self._said[number] = (page, answers + 1)
@@ -94,12 +95,13 @@ Chain = list[Claim[Told]]
 
 
 def doubtful(claims: Sequence[Claim[Told]], enough: int) -> list[Claim[Told]]:
-    """Those that cannot be believed yet: contradicted by what weighs no less, or hardly supported.
+    """The windows that are not confirmed yet: contradicted by neighbours of at least equal weight,
+    or with too little support.
 
-    Of neighbouring stretches that contradict each other, the one that outweighs all others has the
-    word, where it has `enough` windows to support each other; each window weighs as often as it
-    was told alike. A stretch that outweighs those beside it alone may be right as well, and one
-    that is shorter: of these, each window must be settled by itself.
+    Among neighbouring runs that contradict each other, the one that outweighs all others is trusted
+    if it has at least `enough` windows that support each other; each window weighs as much as it
+    has agreeing responses. In a run that outweighs only its direct neighbours, or is shorter, each
+    window must be confirmed on its own.
     """
     found: list[Claim[Told]] = []
     for chain in _chains(claims):
@@ -117,8 +119,8 @@ def doubtful(claims: Sequence[Claim[Told]], enough: int) -> list[Claim[Told]]:
 
 
 def denied_by(claims: Sequence[Claim[Told]], doubts: Sequence[Claim[Told]]) -> list[Claim[Told]]:
-    """Those not in doubt that contradict a neighbour which is: the row between them may be wrong in
-    either, and of one that is wrong in its first row alone nothing else tells."""
+    """Windows not in doubt that contradict a doubtful neighbour: the shared row may be wrong in
+    either, and an error in only the first row of a window has no other sign."""
     found: list[Claim[Told]] = []
     for chain in _chains(claims):
         for former, claim in pairwise(chain):
@@ -128,12 +130,12 @@ def denied_by(claims: Sequence[Claim[Told]], doubts: Sequence[Claim[Told]]) -> l
 
 
 def is_torn(pages: Sequence[Told]) -> bool:
-    """Whether pages, in the order of time, contradict each other where one follows another."""
+    """Whether consecutive pages, sorted by time, contradict each other at a common boundary."""
     return any(_seam(former, later) is False for former, later in pairwise(pages))
 
 
 def _chains(claims: Sequence[Claim[Told]]) -> Iterator[Chain[Told]]:
-    """The claims in the order of time, in stretches whose neighbours have a row in common."""
+    """The claims sorted by time, in runs whose neighbours share a row."""
     chain: Chain[Told] = []
     for claim in sorted(claims, key=lambda claim: claim.page.window):
         if chain and _seam(chain[-1].page, claim.page) is None:
@@ -145,7 +147,7 @@ def _chains(claims: Sequence[Claim[Told]]) -> Iterator[Chain[Told]]:
 
 
 def _runs(chain: Chain[Told]) -> Iterator[Chain[Told]]:
-    """A chain in stretches whose neighbours agree."""
+    """A chain, split into runs whose neighbours agree."""
     run = chain[:1]
     for former, claim in pairwise(chain):
         if not _seam(former.page, claim.page):
@@ -156,13 +158,13 @@ def _runs(chain: Chain[Told]) -> Iterator[Chain[Told]]:
 
 
 def _seam(former: Told, later: Told) -> bool | None:
-    """Whether neighbours agree about the row between them; None where they share none."""
+    """Whether neighbours agree on the row between them; None if they share none."""
     if former.window.end != later.window.start:
         return None
     return former.agrees_with_next(later)
 
 
 def _is_alike(former: Told, page: Told) -> bool:
-    """Whether a later answer says the same; it may have rows that were not over before."""
+    """Whether a later page has the same rows; it may add rows that were not closed before."""
     new = without(page.moments, former.moments)
     return not former.is_contradicted_by(page) and not len(without(new, former.unclosed))

@@ -1,50 +1,53 @@
-"""A backfill in a thread of its own, so that Dagster keeps its books while it goes on."""
+"""A backfill in a thread of its own, so that Dagster records its days while it goes on."""
 
 import asyncio
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-from deribit_pipeline.datasets.candles.previews import Glance
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import Proof
-from deribit_pipeline.engine.foreground import ForegroundBackfill, backfill_of
+from deribit_pipeline.engine.backfill_days import make_complete
+from deribit_pipeline.engine.incomplete import Known
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome, log_progress
+from deribit_pipeline.engine.source import Preview, source_of
 from deribit_pipeline.engine.writing import OnWritten
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 class BackgroundBackfill:
-    """Runs a backfill while the block lasts; leaving the block early ends it.
+    """Makes jobs complete while the block lasts; leaving the block early ends it.
 
-    Nothing else may use the exchange meanwhile.
+    Nothing else may use the exchange meanwhile. Without jobs, none is needed.
     """
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Exchange | None,
         warehouse: Warehouse,
         dataset: Dataset,
         jobs: Sequence[Job],
         *,
         force: bool = False,
+        known: Known | None = None,
         on_written: OnWritten = lambda job, proofs: None,
     ) -> None:
         self._exchange = exchange
-        self._here = ForegroundBackfill(exchange, warehouse)
-        self._jobs = {job.run_id: job for job in jobs}
+        self._warehouse = warehouse
+        self._dataset = dataset
+        self._jobs = jobs
         self._on_written = on_written
         self._news = threading.Condition()
-        self._written: dict[str, list[Sequence[Proof]]] = {job.run_id: [] for job in jobs}
-        self.is_cancelled = False
+        self._written: defaultdict[str, list[Sequence[Proof]]] = defaultdict(list)
         self._is_over = False
         self._error: BaseException | None = None
-        self._backfill = backfill_of(
-            exchange, warehouse, dataset, jobs, force=force, on_written=self._note
+        self.is_cancelled = False
+        self._thread = threading.Thread(
+            target=self._run, args=(force, known), name="backfill", daemon=True
         )
-        self._thread = threading.Thread(target=self._run, name="backfill", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -52,35 +55,33 @@ class BackgroundBackfill:
 
     def __exit__(self, *_: object) -> None:
         # A thread that has done its jobs ends by itself, and leaves the exchange usable.
-        if not all(self._is_done(job) for job in self._jobs.values()):
+        if not all(self._is_done(job) for job in self._jobs):
             self.cancel()
         self._thread.join()
 
     def cancel(self) -> None:
         """End the backfill: what is not written by then fails."""
         self.is_cancelled = True
-        if not self._is_over:
+        if self._exchange is not None and not self._is_over:
             self._exchange.cancel()
 
     def backfill(self, dataset: Dataset, job: Job, *, force: bool = False) -> Outcome:
         """The outcome of the job that has this one's run, once it is done; its progress is logged
         meanwhile, so that the log of the run that waits has it.
 
-        A job that is not among the background's is made here and now. Raises what ended the
-        backfill before its days could be told apart, such as UnknownInstrument.
+        A job that is not among the background's is as it is. Raises what ended the backfill before
+        its days could be told apart, such as UnknownInstrument.
         """
-        known = self._jobs.get(job.run_id)
-        if known is None:
-            return self._here.backfill(dataset, job, force=force)
+        known = next((each for each in self._jobs if each.run_id == job.run_id), job)
         for proofs in self._follow(known):
             log_progress(proofs, dataset, known.outcome)
         if self._error is not None:
             raise self._error
         return known.outcome
 
-    def glances(self, dataset: Dataset, days: Days, outcome: Outcome) -> list[Glance]:
-        """What the warehouse holds of these days, small enough to be looked at."""
-        return self._here.glances(dataset, days, outcome)
+    def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Sequence[Preview]:
+        """See Source."""
+        return source_of(dataset).previews(dataset, self._warehouse, days, outcome)
 
     def _follow(self, job: Job) -> Iterator[Sequence[Proof]]:
         """The days of the job as they are written."""
@@ -103,9 +104,13 @@ class BackgroundBackfill:
             self._news.notify_all()
         self._on_written(job, proofs)
 
-    def _run(self) -> None:
+    def _run(self, force: bool, known: Known | None) -> None:
         try:
-            self._backfill.run()
+            if self._exchange is not None and self._jobs:
+                make_complete(
+                    self._exchange, self._warehouse, self._dataset, self._jobs,
+                    force=force, known=known, on_written=self._note,
+                )  # fmt: skip
         except asyncio.CancelledError:
             pass  # the backfill has said so of its days
         except BaseException as error:  # noqa: BLE001 - raised again by whoever follows a job

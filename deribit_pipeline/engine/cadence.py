@@ -1,20 +1,21 @@
-"""How the rows of a series stand on a grid of time, and the windows that ask for its days."""
+"""The sampling grid of a series, and the windows in which its days are requested."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from deribit_pipeline.datasets.candles.requests import cover
+from deribit_pipeline.domain.grid import cover
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """Rows that stand at every `step` from midnight UTC on, each of them over `lasts` later.
+    """A sampling grid: rows at every `step` from midnight UTC on; a row is closed `lasts` after its
+    timestamp.
 
-    `at` is the column of a row's moment; `labels` are columns that say the same in every row.
-    An answer holds at most `most` rows and drops the others without a word, so that as many as
-    that are already a sign of loss. A request begins `lead` rows before its window.
+    `at` is the timestamp column; `labels` are columns with the same value in every row. A response
+    holds at most `most` rows and drops further ones silently, so that exactly `most` rows already
+    indicate loss. A request begins `lead` rows before its window.
     """
 
     at: str
@@ -26,12 +27,12 @@ class Cadence:
 
     @property
     def before(self) -> int:
-        """How many rows may come before a window: an exchange that floors its bounds adds one."""
+        """How many rows may precede a window: an exchange that floors its bounds adds one."""
         return self.lead + 1
 
     @property
     def longest(self) -> timedelta:
-        """How long a window may be, so that no answer is cut."""
+        """The maximum duration of a window, so that no response is truncated."""
         return (self.most - self.before - 1) * self.step
 
     @property
@@ -40,10 +41,10 @@ class Cadence:
         return ONE_DAY // self.step
 
     def windows(self, days: Iterable[date]) -> list[TimeWindow]:
-        """The fewest windows that cover the days, in the order of time.
+        """The fewest windows that cover the days, sorted by time.
 
-        Days between wanted ones are covered along where that saves a window. Windows are of equal
-        length where that costs none, which leaves room to request them again with other bounds.
+        Days in between are included where that saves a window. Windows have equal length where that
+        costs no additional window, which leaves room to request them again with other bounds.
         """
         wanted = [day_window(day) for day in sorted(set(days))]
         covers = cover(wanted, self.longest)
@@ -54,12 +55,12 @@ class Cadence:
         return even if len(even) == len(covers) else covers
 
     def widened(self, window: TimeWindow, reach: int) -> TimeWindow:
-        """The window with `reach` rows more on each side."""
+        """The window, extended by `reach` rows on each side."""
         return TimeWindow(window.start - reach * self.step, window.end + reach * self.step)
 
     def again(self, window: TimeWindow, reach: int) -> list[TimeWindow]:
-        """The window, or two parts of it, to request once more with `reach` rows more on each
-        side: no request has the bounds of an earlier one, and no answer is cut."""
+        """The window, or two parts of it, to request once more with `reach` additional rows on each
+        side: no request repeats the bounds of an earlier one, and no response is truncated."""
         rows = window.duration // self.step
         if rows < 2 or self.widened(window, reach).duration <= self.longest:
             return [window]
@@ -67,7 +68,7 @@ class Cadence:
         return [TimeWindow(window.start, middle), TimeWindow(middle, window.end)]
 
     def requests(self, days: Iterable[date], enough: int) -> int:
-        """How many requests the windows of the days take: those with fewer than `enough`
+        """How many requests the windows of the days take: windows with fewer than `enough`
         neighbours are requested twice."""
         chains: list[list[TimeWindow]] = []
         for window in self.windows(days):

@@ -1,4 +1,4 @@
-"""What comparing rows with their witness came to, day by day."""
+"""The result of comparing rows with independent data, by day."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from deribit_pipeline.engine.witness import Disagreement, Witness
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckedRows:
-    """The rows of one cadence after all requests: `moments` are where they stand. Of these,
-    `unshared` were requested again and no two responses share them, `malformed` could not be read,
-    `impossible` break a rule, each under the first that it breaks, and `uncompared` have no
-    witness. All are sorted."""
+    """The rows of one grid after all requests, by timestamp: `moments` are all rows. Of these,
+    `unshared` were requested again and no two responses agree on them, `malformed` cannot be
+    parsed, `impossible` violate a rule, each listed under the first one, and `uncompared` have
+    nothing to be compared with. All are sorted."""
 
     cadence: Cadence
     votes: Votes
@@ -30,14 +30,14 @@ class CheckedRows:
     uncompared: Moments
 
     def corrected(self, page: Page) -> Page:
-        """The page with the rows that two further responses share."""
+        """The page with corrected rows, on which two further responses agree."""
         return page.with_rows(self.votes.rows) if self.votes.is_changed else page
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checked:
-    """The rows of some days, by cadence, and what contradicts them: `found` are the disagreements
-    by comparison and UTC day, `given_up` names the comparisons that most rows fail."""
+    """The rows of some days, by grid, and what contradicts them: `found` are the disagreements by
+    comparison and UTC day, `given_up` names comparisons that most rows fail."""
 
     rows: Sequence[CheckedRows]
     found: Mapping[tuple[str, date], Sequence[Disagreement]]
@@ -45,7 +45,7 @@ class Checked:
     given_up: frozenset[str]
 
     def unproved(self, day: date) -> str:
-        """Why the day cannot be proved; empty where it can."""
+        """Why the day cannot be proved; empty if it can."""
         for rows in self.rows:
             unshared = _within(rows.unshared, day)
             if len(unshared):
@@ -58,8 +58,8 @@ class Checked:
         return ""
 
     def cross_check(self, day: date) -> CrossCheck:
-        """How the day's rows compare with their witness: AGREES where each of them could be
-        compared, DISAGREES where one says something else."""
+        """The comparison of the day's rows with independent data: AGREES if each row could be
+        compared, DISAGREES if one differs."""
         if any((what, day) in self.found for what in self.comparisons):
             return CrossCheck.DISAGREES
         has_rows = any(len(_within(rows.moments, day)) for rows in self.rows)
@@ -67,7 +67,7 @@ class Checked:
         return CrossCheck.AGREES if has_rows and is_whole else CrossCheck.NONE
 
     def verdict(self, day: date) -> str:
-        """What was found of the day's rows, in words; empty where there is nothing to say."""
+        """The findings about the day's rows as a sentence; empty if there are none."""
         return "; ".join([*self._impossible(day), *self._disagreeing(day)])
 
     def _impossible(self, day: date) -> Iterator[str]:
@@ -91,7 +91,7 @@ class Checked:
     def _name(
         self, rows: CheckedRows, moments: Moments, text: Callable[[np.datetime64], str]
     ) -> str:
-        """The first of these moments as a text, and how many more there are."""
+        """The first of these timestamps as text, and how many more there are."""
         labels = rows.cadence.labels if len(self.rows) > 1 else {}
         label = "".join(f" ({name} {value})" for name, value in labels.items())
         more = f" and {len(moments) - 1} more" if len(moments) > 1 else ""
@@ -104,7 +104,7 @@ def checked(
     witness: Witness,
     given_up: frozenset[str],
 ) -> Checked:
-    """Hold the rows of each cadence, as the votes have them, against the rules and each other."""
+    """Check the rows of each grid, as corrected by votes, against the rules and each other."""
     compared = witness.compared([some.rows for some in votes])
     comparisons = [comparison for comparison in compared if not comparison.is_hint]
     found: dict[tuple[str, date], list[Disagreement]] = {}

@@ -1,4 +1,4 @@
-"""Rows that came twice: alike they are one row, and otherwise none of them."""
+"""Deduplicate rows: equal rows count once, and contradicting ones are rejected."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from deribit_pipeline.domain.rows import Columns, count_of, differences, keys_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distinct:
-    """The rows in the order they came, each key once. `repeated` counts those that came again equal
-    in every column; `malformed` are those of one key with different values, all left out."""
+    """The rows in their original order, each key once. `repeated` counts duplicates that are equal
+    in every column; `malformed` are keys with different values, of which no row is kept."""
 
     rows: Columns
     repeated: int = 0

@@ -9,7 +9,9 @@ from deribit_pipeline.engine import failed_days as failures
 from deribit_pipeline.engine.outcome import Key, Outcome
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.errors import (
+    DeribitBadPayload,
     DeribitError,
+    DeribitPipelineError,
     InputError,
     UnknownInstrument,
     WarehouseError,
@@ -23,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 WRONG_INPUT = (InputError, UnknownInstrument, WrongCredentials, WrongEnvironment)
 """What the command line or a setting can mend: nothing was requested that could fail."""
+
+INTERRUPTED = "the backfill was interrupted"
+"""Why days have failed whose backfill was ended from outside."""
 
 _GONE = "it was proved and is no longer in the warehouse: was the file replaced meanwhile?"
 
@@ -87,3 +92,19 @@ def drop_what_is_gone(connection: Connection, dataset: Dataset, outcome: Outcome
         if now is None or (proof.is_settled and not now.is_settled):
             del outcome.proofs[key]
             outcome.failures[key] = _GONE
+
+
+def ending_of(error: BaseException) -> str:
+    """What ended a backfill, in words."""
+    if isinstance(error, DeribitError):
+        return error.summary
+    if isinstance(error, DeribitPipelineError):
+        return str(error)
+    if isinstance(error, Exception):
+        return f"the backfill broke off ({type(error).__name__})"
+    return INTERRUPTED
+
+
+def reason_of(error: DeribitError) -> str:
+    """Without what was requested, so that days that failed alike can be named together."""
+    return error.reason if isinstance(error, DeribitBadPayload) else error.summary

@@ -1,4 +1,4 @@
-"""Pages that follow one another, joined: what two of them tell, they must tell alike."""
+"""Join consecutive pages: rows that are on two of them must be equal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,26 +17,27 @@ from deribit_pipeline.domain.rows import (
 
 
 def with_page(dataset: Dataset, told: Columns, page: Columns, *, is_last: bool) -> Columns:
-    """What was told by former pages and what the next one adds, sorted by key. Raises ValueError
-    where it says something else of what it repeats, or goes on though it brings nothing new."""
+    """The rows of earlier pages `told` and what the next page adds, sorted by key. Raises
+    ValueError if the page contradicts a row that it repeats, or adds nothing and is not the
+    last."""
     if not is_last and not count_of(new_rows(dataset, told, page)):
         raise ValueError("a continuation led to nothing new, and goes on")
     return united(dataset, told, page)
 
 
 def united(dataset: Dataset, one: Columns, other: Columns, *, but: Sequence[str] = ()) -> Columns:
-    """The rows of both, sorted by key. Of a row that both tell they must say the same, `but` for
-    some columns, in which the first has the word."""
+    """The rows of both, sorted by key. Rows in both must be equal, except in the columns `but`, for
+    which the first takes precedence."""
     ours, theirs = keys_of(dataset, one), keys_of(dataset, other)
     _, at_ours, at_theirs = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
     if not are_same(some_of(one, at_ours), some_of(other, at_theirs), but):
-        raise ValueError("two answers contradict each other about a row")
+        raise ValueError("two responses contradict each other about a row")
     rows = joined_rows([one, new_rows(dataset, one, other)])
     return in_order(dataset, rows)
 
 
 def new_rows(dataset: Dataset, told: Columns, page: Columns) -> Columns:
-    """The rows of a page that were not told before."""
+    """The rows of a page that are not among the earlier ones."""
     return some_of(page, ~np.isin(keys_of(dataset, page), keys_of(dataset, told)))
 
 
@@ -46,7 +47,7 @@ def in_order(dataset: Dataset, rows: Columns) -> Columns:
 
 
 def are_same(one: Columns, other: Columns, but: Sequence[str] = ()) -> bool:
-    """Whether rows, side by side, say the same, `but` for some columns."""
+    """Whether rows, compared pairwise, are equal except in the columns `but`."""
     names = [name for name in one if name not in but]
     return not differences(
         {name: one[name] for name in names}, {name: other[name] for name in names}
@@ -54,17 +55,18 @@ def are_same(one: Columns, other: Columns, but: Sequence[str] = ()) -> bool:
 
 
 class TooManyPages(ValueError):
-    """Pages follow one another beyond what their time and their rows can account for."""
+    """More pages follow one another than their time span and rows can account for."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Bounds how many pages, or windows, may follow one another before an end comes.
+    """Limits the number of pages, or windows, that may follow one another.
 
-    `page` is how many rows one may hold, and `most_a_second` how many rows a series can have on
-    average. Beyond the first `free` pages, which a crowd in one millisecond may take, the pages
-    together must be a quarter full, and if full must not be denser than that over the time that
-    they cover. Neither bound depends on what an endless series of responses claims of itself.
+    `page` is the maximum number of rows of a page, and `most_a_second` the maximum average row rate
+    of a series. After the first `free` pages, which many rows in one millisecond may need, the
+    pages together must be at least a quarter full, and their rows must not be denser than that rate
+    over the time that they cover. Neither bound depends on data that an endless series of responses
+    could forge.
     """
 
     page: int
@@ -74,8 +76,8 @@ class Progress:
     _rows: int = 0
 
     def take(self, rows: int, covered: np.timedelta64) -> None:
-        """Count one page more: `rows` are new in it, and with it the pages cover that much time.
-        Raises TooManyPages."""
+        """Count one more page: `rows` are its new rows, and `covered` is the time that all pages
+        cover so far. Raises TooManyPages."""
         self._pages += 1
         self._rows += rows
         seconds = covered / np.timedelta64(1, "s")

@@ -36,14 +36,15 @@ class Job:
         return {(name, day) for name, wanted in self.days.items() for day in wanted}
 
 
-def jobs_of(days: Days, most: int = _MOST_DAYS) -> list[Job]:
+def jobs_of(days: Days, most: int = _MOST_DAYS, bridging: int = _BRIDGED_DAYS) -> list[Job]:
     """The days as jobs: each is a span of days, the same of one or more series.
 
-    What lies between two wanted days may be in a job too, where the span goes on soon after.
+    What lies between two wanted days is in a job too, where the span goes on within `bridging`
+    days.
     """
     alike: dict[tuple[date, date], list[str]] = {}
     for name, wanted in days.items():
-        for span in spans_of(wanted, bridging=_BRIDGED_DAYS):
+        for span in spans_of(wanted, bridging=bridging):
             alike.setdefault(span, []).append(name)
     made = []
     for (first, last), names in sorted(alike.items()):

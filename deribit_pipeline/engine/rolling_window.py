@@ -1,4 +1,5 @@
-"""Answers that tell the newest rows only, and no longer what was before: windows that roll on."""
+"""Retention-limited responses: they contain the newest rows only, and older days are no longer
+available."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,9 +17,8 @@ from deribit_pipeline.engine.settling import is_settled
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RollingWindow:
-    """The closed rows that an answer tells, sorted. They stand on a grid of `step`, of which
-    `since` is a moment: the first one that the exchange still tells. Those of `malformed` cannot be
-    read."""
+    """The closed rows of a response, sorted. They lie on a grid of `step` through `since`, the
+    first timestamp that the exchange still returns. Rows in `malformed` cannot be parsed."""
 
     at: str
     rows: Columns
@@ -30,12 +30,12 @@ class RollingWindow:
     def day(
         self, series: str, day: date, held: Keys | None = None, *, is_complete: bool = False
     ) -> FetchedDay:
-        """What is told of a day, which should have a row at each moment of the grid.
+        """The rows of a day, which should have one at each point of the grid.
 
-        Since when the exchange counts its grid, and how far apart its moments are, it may change.
-        A day is counted on one grid, that of the newest answer: `held` rows of another one stay,
-        are expected too, and make nothing good that lacks. But a day that `is_complete` with the
-        held rows stays so: where the answer's grid has any other moment, it tells nothing of it.
+        The exchange may change the origin and the step of its grid. A day is counted on one grid,
+        that of the newest response: `held` rows on another grid are kept and expected too, but do
+        not fill its gaps. A day that `is_complete` with the held rows stays complete: if the
+        response's grid has any other timestamp, the response does not apply to that day.
         """
         window = day_window(day)
         start, end = moment64(window.start), moment64(window.end)
@@ -58,9 +58,9 @@ class RollingWindow:
         )
 
     def is_alike(self, later: "RollingWindow") -> bool:
-        """Whether a later answer stands on the same grid, has rolled on by no more than the time
-        that passed, and says the same of what both tell. What cannot be read in it could not be
-        read in this one either: a row that is malformed once costs no day."""
+        """Whether a later response has the same grid, has moved by no more than the elapsed time,
+        and agrees on the rows that both have. A row that is malformed in the later one must be
+        malformed in this one too: a row that is malformed only once costs no day."""
         ours, theirs = self.rows[self.at], later.rows[self.at]
         if not set(later.malformed) <= set(self.malformed):
             return False
@@ -75,7 +75,7 @@ class RollingWindow:
         return count_of(both) == count_of(again) > 0 and not differences(both, again).any()
 
     def _grid(self, start: np.datetime64, end: np.datetime64) -> Keys:
-        """Every moment of the grid in [start, end)."""
+        """Every timestamp of the grid in [start, end)."""
         first = start + (self.since - start) % self.step
         return np.arange(first, end, self.step)
 
@@ -89,33 +89,33 @@ def read_window(
     reach: timedelta | None = None,
     malformed: tuple[Malformed, ...] = (),
 ) -> RollingWindow:
-    """Count the rows of an answer, the oldest first, beside those that are `malformed`. `step` is
-    how far they are apart where that is known; where not, the two that are nearest show it. Older
-    than `reach` no row can be, where that is known.
+    """Parse the rows of a response, oldest first; `malformed` rows are passed separately. `step` is
+    their distance if it is known; otherwise the smallest distance between two rows. No row may be
+    older than `reach`, if that is known.
 
-    The first row may come twice (assumption:volatility-repeated). Raises ValueError for rows that
-    are otherwise repeated or not in order, off the grid, from the future, or too old.
+    The first row may be repeated (assumption:volatility-repeated). Raises ValueError for rows that
+    are otherwise repeated, not in order, off the grid, from the future, or too old.
     """
     if count_of(rows) > 1 and rows[at][0] == rows[at][1]:
         if differences(some_of(rows, slice(0, 1)), some_of(rows, slice(1, 2))).any():
-            raise ValueError("the first row came twice, and said two things")
+            raise ValueError("the first row was returned twice, with different values")
         rows = some_of(rows, slice(1, None))
     moments, now = rows[at], moment64(as_of)
     if not len(moments):
-        raise ValueError("no row came, and there is always a newest one")
+        raise ValueError("no row was returned, and there is always a newest one")
     apart = np.diff(moments)
     if np.any(apart <= np.timedelta64(0)):
-        raise ValueError("rows were repeated or not in the order of time")
+        raise ValueError("rows were repeated or are not sorted by time")
     if step is None and not len(apart):
-        raise ValueError("a single row came, which does not show how far rows are apart")
+        raise ValueError("a single row was returned, which does not show the distance of rows")
     length = apart.min() if step is None else np.timedelta64(step, "ms")
     anchor = moments[0] if step is None else np.datetime64(0, "ms")
     if np.any((moments - anchor) % length):
-        raise ValueError(f"rows did not stand every {length}")
+        raise ValueError(f"rows are not spaced {length} apart")
     if moments[-1] > now + LATENCY:
-        raise ValueError(f"a row of {moments[-1]} came, and it was {as_of}")
+        raise ValueError(f"a row of {moments[-1]} was returned, and it was {as_of}")
     if reach is not None and moments[0] < now - np.timedelta64(reach, "ms"):
-        raise ValueError(f"a row of {moments[0]} came, which is more than {reach} ago")
+        raise ValueError(f"a row of {moments[0]} was returned, which is more than {reach} ago")
     closed = some_of(rows, _is_closed(moments, length, as_of))
     step_ms = int(length / np.timedelta64(1, "ms"))
     unreadable = tuple(
@@ -125,6 +125,6 @@ def read_window(
 
 
 def _is_closed(moments: Keys, step: np.timedelta64, as_of: datetime) -> NDArray[np.bool_]:
-    """Which rows are final, whether they tell the step before them or the one after."""
+    """Which rows are final, whether they describe the step before them or the one after."""
     is_closed: NDArray[np.bool_] = np.less_equal(moments + step, moment64(as_of))
     return is_closed

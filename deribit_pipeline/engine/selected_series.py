@@ -112,13 +112,10 @@ def _incomplete(dataset: Dataset, series: str, days: Mapping[date, str]) -> Inco
     spans.sort()
     named = [f"{span(first, last)} ({known})" for first, last, known in spans[:_SPANS_NAMED]]
     more = sum((last - first).days + 1 for first, last, _ in spans[_SPANS_NAMED:])
-    message = f"{series} has no complete {dataset.label} of {', '.join(named)}" + (
-        f" and {more:,} more days" if more else ""
+    others = f" and {more:,} more days" if more else ""
+    return IncompleteDays(
+        f"{series} has no complete {dataset.label} of {', '.join(named)}{others}.",
+        dataset=dataset.name,
+        series=series,
+        days=days,
     )
-    fetchable = [day for day, known in days.items() if known != "not listed"]
-    if fetchable:
-        message += (
-            f": run deribit-pipeline backfill for {dataset.name} of {series} from {min(fetchable)} "
-            f"to {max(fetchable)}, or read what is held with complete_only=False"
-        )
-    return IncompleteDays(f"{message}.", dataset=dataset.name, series=series, days=days)

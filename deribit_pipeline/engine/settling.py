@@ -1,16 +1,15 @@
-"""When a day is over for those who keep it: some moments after midnight."""
+"""When a day is final at the exchange: some time after midnight UTC."""
 
 from datetime import date, datetime, timedelta
 
 from deribit_pipeline.domain.windows import day_window
 
 SETTLING = timedelta(minutes=1)
-"""How long the exchange may take to tell what happened: a row has the time of its event, and comes
-to be told some moments later. An answer of the first moments after a day may so lack its last rows,
-and of a day that nobody can count nothing else would show it. That a minute is enough is
-assumption:rows-settle."""
+"""How long after an event its row may appear in responses. A response shortly after midnight may
+therefore miss the last rows of the day, and for days without a known number of rows this is the
+only protection. That a minute is enough is assumption:rows-settle."""
 
 
 def is_settled(day: date, as_of: datetime) -> bool:
-    """Whether an answer of that moment tells all that there is of a day."""
+    """Whether a response at `as_of` contains all rows of the day."""
     return day_window(day).end + SETTLING <= as_of

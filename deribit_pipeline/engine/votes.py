@@ -10,17 +10,17 @@ from deribit_pipeline.domain.windows import Moments
 from deribit_pipeline.engine.grid_windows import Page
 
 ENOUGH = 2
-"""How many responses must share a row to confirm it."""
+"""How many responses must agree on a row to confirm it."""
 
 MOST = 3
-"""How many responses are compared before a row that no two of them share is given up."""
+"""How many responses are compared before a row that no two of them agree on is given up."""
 
 
 class Votes:
-    """The rows of one cadence, sorted, and their values in responses for different windows.
+    """The rows of one grid, sorted, and their values in responses for different windows.
 
-    `rows` are those of the pages, and what two further responses share instead; `is_changed` is
-    set where they do.
+    `rows` are the rows of the pages, replaced where two further responses agree on another value;
+    `is_changed` is set if any was replaced.
     """
 
     def __init__(self, at: str, pages: Sequence[Page], nothing: Columns) -> None:
@@ -35,17 +35,17 @@ class Votes:
 
     @property
     def malformed(self) -> Moments:
-        """The moments of rows that could not be read."""
+        """The timestamps of malformed rows."""
         values = np.stack([self.rows[name] for name in _names(self.rows)])
         malformed: Moments = self.rows[self._at][np.isnan(values).any(axis=0)]
         return malformed
 
     def wrong(self, moment: np.datetime64) -> str:
-        """What is wrong with a row that could not be read."""
+        """What is wrong with a malformed row."""
         return self._wrong.get(_ms(moment), "it could not be read")
 
     def undecided(self, moments: Moments) -> Moments:
-        """Those of the moments whose row is neither confirmed nor given up, sorted."""
+        """Those timestamps whose row is neither confirmed nor given up, sorted."""
         return np.array(
             [moment for moment in np.unique(moments) if not self._is_decided(moment)],
             "datetime64[ms]",
@@ -53,14 +53,14 @@ class Votes:
 
     @property
     def unshared(self) -> Moments:
-        """The moments of rows that were requested again and that no two responses share,
+        """The timestamps of rows that were requested again and that no two responses agree on,
         sorted."""
         unshared = [ms for ms, seen in self._seen.items() if not _is_shared(seen)]
         return np.array(sorted(unshared), np.int64).astype("datetime64[ms]")
 
     def compare(self, page: Page, moments: Moments) -> None:
-        """Compare the rows of these moments with a response for another window: those that are
-        not the same in it are doubted, and the others confirmed."""
+        """Compare the rows at these timestamps with a response for another window: equal rows are
+        confirmed, the others are doubted."""
         ours = some_of(self.rows, np.isin(self.rows[self._at], moments))
         at, theirs = ours[self._at], page.rows[self._at]
         _, one, other = np.intersect1d(at, theirs, assume_unique=True, return_indices=True)
@@ -71,12 +71,12 @@ class Votes:
         self._confirmed.append(np.setdiff1d(at, unlike, assume_unique=True))
 
     def doubt(self, moments: Moments) -> None:
-        """Doubt the rows of these moments until two responses share them."""
+        """Doubt the rows at these timestamps until two responses agree on them."""
         for moment in moments:
             self._of(moment)
 
     def add(self, page: Page, moments: Moments) -> None:
-        """Add the rows of these moments from a response for another window."""
+        """Add the rows at these timestamps from a response for another window."""
         rows = page.rows
         for moment in np.intersect1d(moments, rows[self._at]):
             seen, key = self._of(moment), _ms(moment)
@@ -109,7 +109,7 @@ def _is_shared(seen: Sequence[bytes]) -> bool:
 
 
 def _names(rows: Columns) -> list[str]:
-    """The columns that are measured; the others say which row it is."""
+    """The measured columns; the others identify the row."""
     return [name for name, values in rows.items() if values.dtype.kind == "f"]
 
 

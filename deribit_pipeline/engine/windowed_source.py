@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from deribit_pipeline.engine.believing import Unproved, together
 from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.cross_checks import CrossChecks
 from deribit_pipeline.engine.grid_windows import Lane, Page, joined_pages
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.engine.window_pages import ENOUGH, Ask, PageFetcher
 from deribit_pipeline.engine.witness import Witness
 from deribit_pipeline.errors import DeribitError
@@ -47,7 +47,7 @@ class Lanes:
         return self.listed is not None and day_window(day).intersection(self.listed) is not None
 
 
-class WindowedSource(ABC):
+class WindowedSource(SeriesSource):
     """A source of rows that stand on one grid of time, or on several.
 
     `nothing` is no rows of the dataset. What is expected neither of the listing nor of the known

@@ -17,6 +17,10 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 # together once there are so many, or the first has waited so many seconds.
 _WRITTEN_TOGETHER, _GATHERING = 120, 1.5
 
+# Fetched days that may wait for the writer: 80 kB each at one minute, a million rows of a bulky
+# dataset.
+_MOST_WAITING, _MOST_BULKY_WAITING = 400, 1
+
 # Seconds between attempts to interrupt a write: what is no statement at the moment goes on.
 _INTERRUPTING = 0.05
 
@@ -31,9 +35,8 @@ Confirm = Callable[[FetchedDay], Awaitable[FetchedDay | None]]
 class Writer:
     """Takes fetched days in any order and writes each whole, as soon as it is proved.
 
-    What is held is not replaced on the word of one answer: `confirm` asks for another first. At
-    most `most_waiting` days wait, which bounds the memory whatever the range. Where a day
-    `is_bulky`, an interruption does not wait for it.
+    No single response replaces what is held: `confirm` requests another first. A bounded number of
+    days waits, whatever the range. Where a day `is_bulky`, an interruption does not wait for it.
     """
 
     def __init__(
@@ -44,8 +47,7 @@ class Writer:
         *,
         confirm: Confirm,
         on_written: OnWritten,
-        most_waiting: int,
-        is_bulky: bool = False,
+        is_bulky: bool,
     ) -> None:
         self._warehouse = warehouse
         self._days = days
@@ -53,6 +55,7 @@ class Writer:
         self._confirm = confirm
         self._on_written = on_written
         self._is_bulky = is_bulky
+        most_waiting = _MOST_BULKY_WAITING if is_bulky else _MOST_WAITING
         self._together = min(most_waiting, _WRITTEN_TOGETHER)
         self._connection: Connection | None = None
         self._began = time.monotonic()

@@ -1,1 +1,2 @@
-"""The exchange: call, pace, retry, parse. Knows httpx, and nothing of Dagster or DuckDB."""
+"""The exchange's API: requests, rate limit, retries, authentication, envelope. Imports httpx;
+imports neither Dagster nor DuckDB, and knows no dataset."""

@@ -1,4 +1,5 @@
-"""The access token: fetched with client credentials, renewed in time, seen by nobody."""
+"""OAuth access tokens: fetched with client credentials, renewed before they expire, never
+logged."""
 
 import asyncio
 import logging
@@ -10,11 +11,11 @@ from dataclasses import dataclass, field
 logger = logging.getLogger(__name__)
 
 RENEW_AFTER = 0.8
-"""The part of a token's life after which it is renewed; Deribit grants 900 s and more."""
+"""The fraction of a token's lifetime after which it is renewed; Deribit grants 900 s or more."""
 
 
 SCOPE = "account:read trade:read"
-"""What a token is asked for: the least that the account's history needs."""
+"""The scope requested for a token: the minimum that reading the account's history needs."""
 
 _WRITES = re.compile(r"\b[a-z_]+:read_(?:write|trade)\b")
 
@@ -29,10 +30,11 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What `public/auth` grants; `expires_in` is in seconds.
+    """The result of `public/auth`; `expires_in` is in seconds.
 
-    `scope` is what the token may do, in the exchange's words: less than was asked for where the key
-    has less, and more where the exchange did not listen. It is empty where nothing was said.
+    `scope` is the granted scope as the exchange returned it: narrower than `SCOPE` if the key has
+    fewer permissions, or wider if the exchange ignored the requested scope. It is empty if the
+    response has none.
     """
 
     access_token: str = field(repr=False)
@@ -41,31 +43,32 @@ class Token:
 
     @property
     def writes(self) -> list[str]:
-        """What the token may do beyond reading, such as `trade:read_write`."""
+        """Permissions beyond reading in the granted scope, such as `trade:read_write`."""
         return _WRITES.findall(self.scope)
 
     @property
     def lacks(self) -> list[str]:
-        """What was asked for and not granted; nothing where the exchange did not say."""
+        """Requested scopes that were not granted; empty if the response states no scope."""
         granted = re.sub(r":read_\w+", ":read", self.scope).split()
         return [part for part in SCOPE.split() if granted and part not in granted]
 
 
 def warn_of_writes(token: Token) -> None:
-    """Say where a token may do more than was asked for."""
+    """Log a warning if a token grants more than read access."""
     if token.writes:
         logger.warning(
-            "The API key can do more than read (%s): use one with the scope %s alone",
+            "The API key can do more than read (%s): use a key with the scope %s only",
             ", ".join(token.writes),
             SCOPE,
         )
 
 
 class TokenKeeper:
-    """Hands out one valid token to any number of requests in flight.
+    """Provides one valid token to any number of concurrent requests.
 
-    `authenticate` asks the exchange for a new one. Renewing makes the former token invalid, so a
-    request may find its own refused: it calls `forget` with it and asks for the next.
+    `authenticate` fetches a new token. Renewing invalidates the previous token, so a request may be
+    refused with a token that has just been replaced: call `forget` with the refused token, then
+    `token` again.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class TokenKeeper:
         self._renew_at = 0.0
 
     async def token(self) -> Token:
-        """The current token, fetched first where there is none or it is about to run out."""
+        """The current token; fetched first if there is none or it is about to expire."""
         async with self._lock:
             if self._current is None or self._clock() >= self._renew_at:
                 asked_at = self._clock()
@@ -89,6 +92,6 @@ class TokenKeeper:
             return self._current
 
     def forget(self, refused: Token) -> None:
-        """The exchange refused this token; a newer one is left alone."""
+        """Discard a token that the exchange refused; a newer token is kept."""
         if self._current is refused:
             self._current = None

@@ -1,7 +1,8 @@
-"""The files of the rate limit: regular ones of the user's own, in a folder that nobody else writes.
+"""The files that hold the rate limit's state: regular files of the current user, in a folder that
+only this user can write.
 
-In a folder that all users write, another user could hold a file's lock for ever, or put a pipe or a
-link in its place.
+In a folder that every user can write, another user could hold a file's lock forever, or put a pipe
+or a symbolic link in its place.
 """
 
 import os
@@ -18,8 +19,9 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 def own_folder() -> Path:
-    """The folder of this user's files, made where it is missing: in the user's runtime folder, else
-    in the state folder, else in the temporary one. Raises SettingsError where none can be used."""
+    """The folder for this user's files; created if missing. The first usable of the user's runtime
+    folder (XDG_RUNTIME_DIR), state folder (XDG_STATE_HOME) and the temporary folder. Raises
+    SettingsError if none is usable."""
     refused = []
     for folder in _candidates():
         try:
@@ -27,13 +29,13 @@ def own_folder() -> Path:
         except OSError as error:
             refused.append(f"{folder}: {error.strerror}")
     raise SettingsError(
-        "The rate limit needs a folder that this user alone can write, and finds none "
+        "The rate limit needs a folder that only this user can write, and none is usable "
         f"({'; '.join(refused)}): set XDG_RUNTIME_DIR to one."
     )
 
 
 def open_own(path: Path) -> int:
-    """A descriptor of the file, made where it is missing. Raises OSError."""
+    """An open descriptor of the file; created if missing. Raises OSError."""
     descriptor = os.open(path, _FLAGS, 0o600)
     try:
         found = os.fstat(descriptor)
@@ -48,21 +50,21 @@ def open_own(path: Path) -> int:
 
 
 def _candidates() -> Iterator[Path]:
-    # A cron job has no XDG_RUNTIME_DIR, and shares the folder of the user's sessions all the same.
+    # A cron job has no XDG_RUNTIME_DIR, but must share the folder of the user's login sessions.
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
     if runtime.is_dir():
         yield runtime / _NAME
     if state := os.environ.get("XDG_STATE_HOME"):
         yield Path(state) / _NAME
     else:
-        with suppress(RuntimeError):  # neither HOME nor an entry of the user
+        with suppress(RuntimeError):  # neither HOME nor a passwd entry for the user
             yield Path.home() / ".local" / "state" / _NAME
-    with suppress(FileNotFoundError):  # no temporary folder can be written
+    with suppress(FileNotFoundError):  # no temporary folder is writable
         yield Path(tempfile.gettempdir()) / f"{_NAME}-{os.geteuid()}"
 
 
 def _made(folder: Path) -> Path:
-    """The folder, of this user and for nobody else. Raises OSError."""
+    """The folder, created with mode 700 for the current user. Raises OSError."""
     if not folder.is_absolute():
         raise OSError(0, "it is not an absolute path")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,7 +72,7 @@ def _made(folder: Path) -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise OSError(0, "it is not a folder of this user")
     if found.st_mode & 0o077:
-        raise OSError(0, "others may enter it: chmod 700 is needed")
+        raise OSError(0, "other users can access it: chmod 700 is needed")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OSError(0, "it cannot be written")
+        raise OSError(0, "it is not writable")
     return folder

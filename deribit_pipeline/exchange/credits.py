@@ -1,9 +1,9 @@
-"""The exchange's rate limit, kept together by everyone whom it counts as one caller.
+"""Rate limiter for the exchange's API, shared by all processes that count as one caller.
 
-Deribit gives each caller a pool of credits that refills evenly: 20 calls a second after a burst
-of 100 (https://docs.deribit.com/articles/rate-limits). The pool belongs to the caller's address
-or account and not to a process, so its state stands where all processes find it: in a small file
-under a lock, or, for several machines, in the database of `shared_credits.py`.
+Deribit gives each caller a pool of credits that refills at a constant rate: 20 requests a second
+after a burst of 100 (https://docs.deribit.com/articles/rate-limits). The pool belongs to the
+caller's address or account, not to a process, so its state is shared by all processes: in a small
+locked file on one machine, or in the database of `shared_credits.py` for several machines.
 """
 
 import asyncio
@@ -21,41 +21,42 @@ from deribit_pipeline.exchange.credit_files import open_own, own_folder
 
 _STATE = struct.Struct("<d")
 
-# Requests sent 50 ms apart arrive more or less than 50 ms apart. What is held back of the burst
-# is what the network may bunch up without the exchange seeing an empty pool.
+# Requests sent 50 ms apart arrive more or less than 50 ms apart. This fraction of the burst is
+# reserved, so that requests bunched up by the network do not empty the exchange's pool.
 _HELD_BACK = 0.05
 
-# A pool that owes more than an hour, and more calls than can be in flight: a clock was set back,
-# the machine has started anew, or the file is damaged.
+# A debt of more than an hour, and of more requests than can be in flight, means that a clock was
+# set back, the machine was restarted, or the file is damaged.
 _BELIEVED_SECONDS, _BELIEVED_CALLS = 3600.0, 1000
 
-# Seconds: the lock is held for microseconds, unless a process was stopped or means harm.
+# In seconds. The lock is held for microseconds, unless a process is stopped or misbehaves.
 _LOCK_PATIENCE, _LOCK_PAUSE = 5.0, 0.001
 
 
 class MeterUnreachable(Exception):
-    """A meter is out of reach at this moment, and the message says why: nobody may call."""
+    """The rate limiter's state cannot be read or written at the moment; the message says why. No
+    request may be sent until it can."""
 
 
 class Meter(Protocol):
-    """Where one pool's one number stands: the moment at which the pool will be full again, the
-    "theoretical arrival time" of the generic cell rate algorithm."""
+    """Shared storage of one token bucket's state: the instant at which the bucket will be full
+    again, the "theoretical arrival time" of the generic cell rate algorithm."""
 
     async def advance(self, *, at_least: float, by: float, at_most: float) -> float:
-        """Put the moment off to `by` seconds after itself, or after `at_least` seconds from now
-        where that is later; answers how many seconds from now it lies then.
+        """Move the instant to `by` seconds after max(itself, now + `at_least` seconds); returns the
+        seconds from now to the new instant.
 
-        A moment more than `at_most` seconds from now is a mistake and counts as now. Nobody else's
-        change comes between. Raises MeterUnreachable.
+        An instant more than `at_most` seconds from now is treated as damaged and counts as now. The
+        read and the write are atomic. Raises MeterUnreachable.
         """
 
 
 Meters = Callable[[str, str], Meter]
-"""The meter of a source's pool, such as `calls`."""
+"""Creates the state storage for a source and one of its pools, such as `calls`."""
 
 
 class Credits:
-    """A token bucket: `per_second` calls after a burst of `burst`."""
+    """A token bucket: `per_second` requests per second after a burst of `burst`."""
 
     def __init__(self, meter: Meter, *, per_second: float, burst: int) -> None:
         self._meter = meter
@@ -66,12 +67,12 @@ class Credits:
         self._one_at_a_time = asyncio.Lock()
 
     async def take(self) -> float:
-        """Take one call's credits; answers how many seconds to wait before the call.
+        """Acquire one request's credits; returns the seconds to wait before sending the request.
 
-        Raises MeterUnreachable. What a cancelled call took stays taken.
+        Raises MeterUnreachable. The credits of a cancelled request are not returned.
         """
-        # Whoever comes while the meter is being asked shares the next question: one that lies a
-        # network away would otherwise be a rate limit of its own.
+        # Callers that arrive while the state is being updated share the next update: a state behind
+        # a network would otherwise limit the rate to one request per round trip.
         if self._next is None:
             self._next = asyncio.create_task(self._take_for_all())
         earlier, self._waiting = self._waiting, self._waiting + 1
@@ -79,11 +80,13 @@ class Credits:
         return max(0.0, first + earlier * self._interval)
 
     async def exhaust(self, pause: float) -> None:
-        """The exchange said that the pool is empty: let nobody call for `pause` seconds."""
+        """Empty the bucket and block all callers for `pause` seconds, after the exchange reported
+        an empty pool."""
         await self._advance(at_least=self._depth + pause, by=0.0)
 
     async def _take_for_all(self) -> float:
-        """Take the credits of all calls that wait; the first of them is due in so many seconds."""
+        """Acquire the credits of all waiting requests; returns the seconds until the first may be
+        sent."""
         async with self._one_at_a_time:
             calls, self._waiting, self._next = self._waiting, 0, None
             full_in = await self._advance(at_least=0.0, by=calls * self._interval)
@@ -95,10 +98,10 @@ class Credits:
 
 
 class FileMeter:
-    """A meter in a file, on the monotonic clock, which all processes of a machine share and which
-    no correction of the wall clock moves. It answers within microseconds.
+    """Token bucket state in a file, on the monotonic clock, which all processes of a machine share
+    and which corrections of the wall clock do not move. An update takes microseconds.
 
-    `patience` is how many seconds it waits for another process that holds the file's lock.
+    `patience` is the maximum number of seconds to wait for the file's lock.
     """
 
     def __init__(
@@ -112,7 +115,7 @@ class FileMeter:
         self._patience = patience
 
     async def advance(self, *, at_least: float, by: float, at_most: float) -> float:
-        """See `Meter`. Raises SettingsError where the file cannot be used."""
+        """See `Meter`. Raises SettingsError if the file cannot be used."""
         try:
             descriptor = open_own(self._path)
             try:
@@ -120,7 +123,7 @@ class FileMeter:
                 now = self._clock()
                 state = os.pread(descriptor, _STATE.size, 0)
                 full_at = _STATE.unpack(state)[0] if len(state) == _STATE.size else now
-                if not full_at <= now + at_most:  # nor is a damaged file's NaN
+                if not full_at <= now + at_most:  # also true for a damaged file's NaN
                     full_at = now
                 full_at = max(full_at, now + at_least) + by
                 os.pwrite(descriptor, _STATE.pack(full_at), 0)
@@ -129,13 +132,13 @@ class FileMeter:
                 os.close(descriptor)
         except OSError as error:
             raise SettingsError(
-                f"The rate limit's file {self._path} cannot be used ({error.strerror}): see that "
-                "it can be written by this user, or set XDG_RUNTIME_DIR to a folder of the user's."
+                f"The rate limit's file {self._path} cannot be used ({error.strerror}): make it "
+                "writable for this user, or set XDG_RUNTIME_DIR to a folder of this user's own."
             ) from error
 
     async def _locked(self, descriptor: int) -> None:
-        """Lock the file. The lock is asked for again and again, so that a signal or a cancelled
-        task ends the wait. Raises MeterUnreachable."""
+        """Lock the file. Polls without blocking, so that a signal or a cancelled task ends the
+        wait. Raises MeterUnreachable."""
         try:
             async with asyncio.timeout(self._patience):
                 while not _is_locked(descriptor):
@@ -148,7 +151,7 @@ class FileMeter:
 
 
 def file_meter(source: str, pool: str) -> FileMeter:
-    """The meter of `pool` at `source` for every process of this user on the machine. Raises
+    """The state of `pool` at `source`, shared by all processes of this user on this machine. Raises
     SettingsError."""
     name = hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
     return FileMeter(own_folder() / f"{name}-{pool}.credits")

@@ -1,4 +1,4 @@
-"""The entries of a response, one by one: what one of them cannot say costs the others nothing."""
+"""Parse the entries of a response one by one: a malformed entry does not affect the others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,10 +25,11 @@ class Readings:
 def readable(
     entries: Sequence[Any], read: Callable[[Sequence[Any]], Rows], at: Callable[[Any], int]
 ) -> tuple[Rows, tuple[Malformed, ...]]:
-    """The rows of the entries that `read` can read, in the order they came, and what is wrong with
-    the others. `at` is an entry's moment in UTC milliseconds; both raise ValueError.
+    """The rows of the entries that `read` can parse, in their original order, and what is wrong
+    with the others. `at` returns an entry's timestamp in UTC milliseconds; both raise ValueError
+    for a malformed entry.
 
-    Raises ValueError where no entry can be read, or where nothing shows when one stands.
+    Raises ValueError if no entry can be parsed, or if a malformed entry cannot be placed in time.
     """
     try:
         return read(entries), ()
@@ -73,12 +74,12 @@ def _moment(at: Callable[[Any], int], entry: Any) -> int | None:
 
 
 def _between(moments: Sequence[int | None], number: int, error: ValueError) -> tuple[int, int]:
-    """The entry's own moment, twice, or those of its readable neighbours."""
+    """The entry's own timestamp, twice, or the timestamps of its readable neighbours."""
     own = moments[number]
     if own is not None:
         return own, own
     before = next((at for at in moments[number::-1] if at is not None), None)
     after = next((at for at in moments[number:] if at is not None), None)
     if before is None or after is None:
-        raise ValueError(f"{error}, of a row at the edge, which may be of any day") from error
+        raise ValueError(f"{error}, in a row at the edge, which may be of any day") from error
     return min(before, after), max(before, after)

@@ -1,7 +1,7 @@
-"""A response's JSON-RPC envelope: which request it answers, the result, or a typed error.
+"""A response's JSON-RPC envelope: the request it belongs to, its result, or a typed error.
 
-As in https://docs.deribit.com/articles/json-rpc-overview; what differs in practice is said beside
-it. Pure: nothing is sent here.
+Follows https://docs.deribit.com/articles/json-rpc-overview; deviations seen in practice are noted
+where they are handled. Pure: sends no request.
 """
 
 from collections import deque
@@ -23,20 +23,20 @@ from deribit_pipeline.exchange import codes
 from deribit_pipeline.exchange.transport import Call, Received, Root
 
 Body = dict[str, Any]
-"""An envelope: `result` or `error`, `testnet`, `usIn`, `usOut`, `usDiff`, and maybe an `id`."""
+"""An envelope: `result` or `error`, `testnet`, `usIn`, `usOut`, `usDiff`, and possibly `id`."""
 
 Stamp = tuple[int, int]
-"""`usIn` and `usOut` of a response, in microseconds: no two responses of a host have both in
-common, so one that does is a copy."""
+"""`usIn` and `usOut` of a response, in microseconds. No two responses of a host share both, so a
+response with the stamp of an earlier one is a copy of it."""
 
 _REFUSING = frozenset({403, 451})
-"""HTTP statuses with which something on the way refuses to let a request pass."""
+"""HTTP statuses with which a proxy or firewall refuses a request."""
 
 _MOST_QUOTED = 200
 
 
 def opened(received: Received, call: Call, root: Root) -> Body:
-    """The envelope, whose body counts whatever its HTTP status is. Raises a DeribitError."""
+    """The envelope; its body is used whatever the HTTP status is. Raises a DeribitError."""
     try:
         body = orjson.loads(received.content)
     except orjson.JSONDecodeError as error:
@@ -48,7 +48,7 @@ def opened(received: Received, call: Call, root: Root) -> Body:
 
 
 def refuses_post(received: Received) -> bool:
-    """Whether a response outside the protocol may be there because the request was a POST."""
+    """Whether a non-JSON-RPC response may be a refusal of the POST method."""
     if received.status in (408, 429):
         return False
     is_page = received.content.lstrip()[:1] == b"<"
@@ -62,10 +62,10 @@ def refuses_post(received: Received) -> bool:
 def correlated(
     body: Body, number: int, status: int, call: Call, root: Root
 ) -> DeribitUnavailable | None:
-    """Check that an envelope answers the POST with this `id`; an error where its `id` is null.
+    """Check that an envelope answers the POST with this `id`; raises its error if the `id` is null.
 
-    Raises DeribitUnavailable where it answers another, and where it is a refusal that passes and
-    needs none, such as too_many_requests from something before the exchange.
+    Raises DeribitUnavailable if it belongs to another request, and for transient refusals without
+    an `id`, such as too_many_requests sent by a gateway in front of the exchange.
     """
     came = body.get("id")
     if type(came) is int and came == number:
@@ -77,7 +77,7 @@ def correlated(
             method=call.method,
             params=call.params,
         )
-    reason = "the response does not say which request it belongs to: its `id` is null"
+    reason = "the response does not state which request it belongs to: its `id` is null"
     if body.get("error") is not None:
         error = refusal(body, status, call, root)
         if isinstance(error, DeribitUnavailable):
@@ -87,9 +87,9 @@ def correlated(
 
 
 def stamp_of(body: Body) -> Stamp | None:
-    """`usIn` and `usOut`; None where they are not microseconds in this order."""
+    """`usIn` and `usOut`; None unless both are integer microseconds in ascending order."""
     came_in, left = body.get("usIn"), body.get("usOut")
-    # A JSON true is an int to Python.
+    # bool is a subclass of int: a JSON true must not pass as a number.
     if not type(came_in) is type(left) is int or not 0 < came_in <= left:
         return None
     return came_in, left
@@ -98,13 +98,13 @@ def stamp_of(body: Body) -> Stamp | None:
 def result_of(
     body: Body, status: int, call: Call, root: Root, *, is_testnet: bool
 ) -> tuple[Any, Stamp]:
-    """The result and when it was made. Raises a DeribitError: the exchange's own, or for another
-    environment or times that are none."""
+    """The result and its `usIn`/`usOut`. Raises a DeribitError: the exchange's own error, a
+    response from another environment, or invalid timestamps."""
     if body.get("error") is not None:
         raise refusal(body, status, call, root)
     if body.get("testnet") is not is_testnet:
         raise WrongEnvironment(
-            f"the answer says testnet={_shown(body.get('testnet'))} where {is_testnet} was "
+            f"the response says testnet={_shown(body.get('testnet'))} where {is_testnet} was "
             f"expected: make DERIBIT_ENV and {root.variable} agree",
             method=call.method,
             params=call.params,
@@ -121,7 +121,7 @@ def result_of(
 
 
 def refusal(body: Body, status: int, call: Call, root: Root) -> DeribitError:
-    """The typed error of an envelope's `error`, which may repeat what was sent."""
+    """The typed error for an envelope's `error`; secrets that it may echo are masked."""
     error, method, params = body["error"], call.method, call.params
     if not isinstance(error, dict) or type(error.get("code")) is not int:
         return _no_envelope(Received(status, b"", 0, 0), "`error` had no `code`", call, root)
@@ -151,14 +151,14 @@ def refusal(body: Body, status: int, call: Call, root: Root) -> DeribitError:
 
 
 class Stamps:
-    """The newest stamps of a host. An older copy than they reach shows by its time."""
+    """The most recent stamps of a host. Copies older than these are recognized by their time."""
 
     def __init__(self, most: int = 8_192) -> None:
         self._newest: deque[Stamp] = deque(maxlen=most)
         self._known: set[Stamp] = set()
 
     def is_new(self, stamp: Stamp) -> bool:
-        """Whether no response had this stamp before; it is known from now on."""
+        """Whether no earlier response had this stamp; remembers it."""
         if stamp in self._known:
             return False
         if len(self._newest) == self._newest.maxlen:
@@ -169,12 +169,14 @@ class Stamps:
 
 
 def _shown(value: object) -> str:
-    """A value of an answer that may hold a token: numbers and the like, of the rest its type."""
+    """A value of a response that may contain a token: numbers, booleans and null as they are,
+    otherwise only the type."""
     return repr(value) if isinstance(value, int | float | None) else type(value).__name__
 
 
 def _no_envelope(received: Received, what: str, call: Call, root: Root) -> DeribitError:
-    """Which error an answer outside the protocol is: what answered may not be the exchange."""
+    """The typed error for a response that is not JSON-RPC, which may come from a proxy or
+    firewall."""
     status, method, params = received.status, call.method, call.params
     reason = f"HTTP {status}, and {what}"
     if root.proxy:
@@ -189,7 +191,7 @@ def _no_envelope(received: Received, what: str, call: Call, root: Root) -> Derib
             "ask who runs it, or use another network"
         )
     elif status == 407:
-        reason = f"{reason}: the proxy wants a user and a password, as in http://user:password@…"
+        reason = f"{reason}: the proxy needs a user and a password, as in http://user:password@…"
     else:
         reason = f"{reason}: is {root.variable} the root of Deribit's API?"
     return DeribitRejected(reason, method=method, params=params)

@@ -1,19 +1,18 @@
-"""Whether the time in a response (`usIn`) can be trusted, before it closes a candle.
+"""Validates a response's time (`usIn`) before it is used to decide which candles are closed.
 
-Which candles are over is decided by the exchange's clock, and `usIn` is the word of one response.
-The rule:
+`usIn` comes from a single response, so it is checked by this rule:
 
-* The first response may be behind this machine's clock, but no more than AHEAD before it: a time
-  that is too early closes no candle.
-* Each later one must fit the former ones and the seconds that have passed since, counted on the
-  monotonic clock: at most AHEAD before and BEHIND after that.
-* Where one does not, `public/get_time` is requested. If its own `usIn` and its result agree with
-  the response, the exchange's time is that, whatever this machine's clock says.
-* If they do not, the response is refused and requested again: a single wrong one is not used, and
-  a copy that was kept on the way shows the time at which it was made. Where the next one does not
-  fit either, it and those after it are used, but their time counts as no later than what was agreed
-  before (this machine's clock, at first): what is in doubt stays open, and that is said once. One
-  that is BEHIND is refused until the request is given up.
+* The first response's time may be behind this machine's clock, but at most AHEAD seconds ahead of
+  it: a time that is too early closes no candle.
+* Each later time must fit the earlier ones plus the elapsed seconds on the monotonic clock: at most
+  AHEAD before and BEHIND after that.
+* If it does not fit, `public/get_time` is requested. If both its own `usIn` and its result agree
+  with the response, the new time is accepted, whatever this machine's clock says.
+* Otherwise the response is refused and requested again: a single wrong response is not used, and a
+  copy kept by a cache has the time at which it was made. If the next response does not fit either,
+  it and later ones are used, but their time is capped at the last confirmed time (initially this
+  machine's clock), so that rows in doubt stay open; a warning is logged once. A response that is
+  BEHIND is refused until the request is given up.
 """
 
 import asyncio
@@ -24,21 +23,21 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 AHEAD = 2.0
-"""Seconds by which a response's time may be before what the former ones and the clock make of it.
-By so much a single wrong one can close a candle early."""
+"""Seconds by which a response's time may be ahead of the time expected from earlier responses and
+the clock. A single wrong response can close a candle early by at most this much."""
 
 BEHIND = 60.0
-"""Seconds by which a response's time may be after it."""
+"""Seconds by which a response's time may be behind the expected time."""
 
-# The two times of one `public/get_time`: when the request came in, and the result.
+# `usIn` and the result of one `public/get_time`.
 _AGREEMENT = 2.0
 
-# Seconds after a time that was not confirmed in which that is not tried again.
+# Seconds to wait before confirming a time again after a confirmation failed.
 _REST = 10.0
 
 
 class Fit(StrEnum):
-    """How a response's time fits what is known."""
+    """How a response's time compares with the expected time."""
 
     WELL = "well"
     AHEAD = "ahead of"
@@ -47,8 +46,8 @@ class Fit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`us_in` of a response whose request left at `sent_at` and which came at `came_at`, in
-    seconds of the monotonic clock: somewhere between, the exchange's clock showed it."""
+    """`us_in` of a response whose request was sent at `sent_at` and which was received at
+    `came_at`, in seconds of the monotonic clock: `us_in` lies between the two."""
 
     us_in: int
     sent_at: float
@@ -60,25 +59,27 @@ class Reading:
 
     @property
     def offsets(self) -> tuple[float, float]:
-        """The least and the most that the exchange's time may be after the monotonic clock's."""
+        """The minimum and maximum offset of the exchange's clock from the monotonic clock, in
+        seconds."""
         return self.seconds - self.came_at, self.seconds - self.sent_at
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The response to `public/get_time`, and its result in milliseconds; None where the host
-    refuses the method, whose error has a `usIn` all the same."""
+    """The response to `public/get_time`, and its result in milliseconds; None if the host refuses
+    the method (the error response still has a `usIn`)."""
 
     reading: Reading
     result_ms: int | None
 
 
 class ExchangeClock:
-    """The exchange's clock, as the responses of one host tell it. `now` is this machine's."""
+    """The exchange's clock, estimated from the responses of one host. `now` is this machine's
+    clock."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        # The exchange's time minus the monotonic clock's is between these; None at first.
+        # Bounds of the exchange's time minus the monotonic clock's; None before the first response.
         self._between: tuple[float, float] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._tried_at = -math.inf
@@ -86,12 +87,12 @@ class ExchangeClock:
     async def settled(
         self, reading: Reading, request_time: Callable[[], Awaitable[Witness | None]]
     ) -> Fit:
-        """How a response's time fits, after `request_time` was called where it did not at first.
-        One that fits is taken in."""
+        """How a response's time fits; `request_time` is called if it does not fit at first. A time
+        that fits updates the estimate."""
         fit = self._fit(reading)
         if fit is not Fit.WELL:
             async with self._one_at_a_time:
-                fit = self._fit(reading)  # another may have confirmed the like meanwhile
+                fit = self._fit(reading)  # a concurrent request may have confirmed it meanwhile
                 if fit is not Fit.WELL and reading.came_at - self._tried_at > _REST:
                     if self._is_confirmed(reading, await request_time()):
                         fit = Fit.WELL
@@ -102,7 +103,7 @@ class ExchangeClock:
         return fit
 
     def latest(self, came_at: float) -> int:
-        """The latest time that it can be at the exchange, in microseconds, as agreed so far."""
+        """The latest possible exchange time by the current estimate, in microseconds."""
         if self._between is None:
             return int(self._now().timestamp() * 1e6)
         return int((self._between[1] + came_at) * 1e6)

@@ -1,10 +1,10 @@
-"""How a method is requested, and how a response is known to belong to the request.
+"""How a method is requested, and how a response is matched to its request.
 
-A call is a POST with an `id` that must come back (assumption:post-id): no cache answers a POST, and
-no response is taken for another request's. A host that takes no POST, or does not send the `id`
-back, is called over GET (assumption:post-id-archive), by a URL that no cache has. Nothing in such a
-response says what was requested, but a copy of an earlier one shows by its times (see
-`envelope.Stamp`), and is requested again.
+A request is a POST with an `id` that must come back (assumption:post-id): caches do not answer a
+POST, and a response to another request is recognized. A host that does not accept POST or does not
+return the `id` is requested over GET (assumption:post-id-archive), with a URL that no cache holds.
+Such a response does not state what was requested, but a copy of an earlier one is recognized by its
+times (see `envelope.Stamp`) and requested again.
 """
 
 import asyncio
@@ -25,17 +25,19 @@ from deribit_pipeline.exchange.transport import Call, Received, Root
 
 logger = logging.getLogger(__name__)
 
-# How often a host may refuse a POST before it gets no more of them: one may be a passing fault. Of
+# How many POSTs a host may refuse before only GET is used: a single refusal may be transient. For
 # the archive host it is expected.
 _REFUSALS, _REFUSALS_OF_ARCHIVE = 2, 1
 
 Send = Callable[[httpx.Request, Call], Awaitable[Received]]
-"""Sends a request when it may be sent, and waits for the whole response. Raises a DeribitError."""
+"""Sends a request once the rate limit allows it and waits for the whole response. Raises a
+DeribitError."""
 
 
 class UnusablePost(Exception):
-    """The host takes no POST, or does not say which it answers: `error` is what that comes to, and
-    `answered` the response where it is one of JSON-RPC all the same."""
+    """The host does not accept POST, or its response does not state which request it answers.
+    `error` is the resulting error; `answered` the response if it is a JSON-RPC response
+    nevertheless."""
 
     def __init__(self, error: DeribitError, answered: tuple[Received, Body] | None = None) -> None:
         super().__init__(str(error))
@@ -45,18 +47,18 @@ class UnusablePost(Exception):
 
 @dataclass(slots=True)
 class Attempts:
-    """What the attempts at one call know of the former ones."""
+    """State shared by the attempts at one call."""
 
     call: Call
-    # A copy of another response came: the next request must not have the same URL.
+    # A copy of another response was received: the next request must have another URL.
     met_a_copy: bool = False
-    # A response's time did not fit what is known of the exchange's clock.
+    # A response's time did not fit the estimate of the exchange's clock.
     met_a_doubt: bool = False
 
 
 class Requests:
-    """The requests to one host. `ids` are their numbers, which no other client's should share:
-    by default they begin anywhere."""
+    """Requests to one host. `ids` yields the request ids, which no other client should use: by
+    default they start at a random number."""
 
     def __init__(
         self, http: httpx.AsyncClient, root: Root, send: Send, ids: Iterator[int] | None = None
@@ -69,9 +71,9 @@ class Requests:
         self._is_correlated = self._has_answered = self._has_said = False
 
     async def exchanged(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
-        """A response to this call and no other, as far as the host lets that be known."""
+        """A response to this call and no other, as far as the host makes that verifiable."""
         if self._first_is_over is not None:
-            # The first shows how the host is called, which the others need not find out again.
+            # The first call detects whether the host accepts POST, so that the others need not.
             await self._first_is_over.wait()
             return await self._by_either(attempts, token)
         self._first_is_over = asyncio.Event()
@@ -89,7 +91,7 @@ class Requests:
             if self._is_correlated:
                 raise error.error from error
             refused = error
-        # A response without an id is worth as much as one to a GET.
+        # A response without an id is as trustworthy as a response to a GET.
         if refused.answered is None:
             answered = await self._by_get(attempts, token)
         else:
@@ -101,8 +103,8 @@ class Requests:
     async def by_post(
         self, call: Call, token: Token | None, beside: Mapping[str, str] | None = None
     ) -> tuple[Received, Body]:
-        """The response with the request's own `id`; `beside` are parameters that no error shows.
-        Raises UnusablePost, or a DeribitError."""
+        """The response with the request's own `id`; `beside` are parameters that never appear in
+        errors. Raises UnusablePost, or a DeribitError."""
         number = next(self._ids)
         params = {**call.params, **(beside or {})}
         content = {"jsonrpc": "2.0", "id": number, "method": call.method, "params": params}
@@ -128,8 +130,8 @@ class Requests:
     async def _by_get(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
         call = attempts.call
         query = {name: _query_value(value) for name, value in call.params.items()}
-        # The exchange ignores parameters that it does not know. Of the archive host that is not
-        # documented: it gets one only where a copy came.
+        # The exchange ignores unknown parameters. For the archive host that is not documented, so
+        # it receives one only after a copy was received.
         if attempts.met_a_copy or not self._root.is_archive:
             query["nocache"] = str(next(self._ids))
         headers = {"Cache-Control": "no-cache", **_authorization(token)}
@@ -138,20 +140,21 @@ class Requests:
         return self._no_copy(response, self._opened(response, call), attempts)
 
     def _no_copy(self, response: Received, body: Body, attempts: Attempts) -> tuple[Received, Body]:
-        """The response; raises DeribitUnavailable where it is a copy of an earlier one."""
+        """The response; raises DeribitUnavailable if it is a copy of an earlier one."""
         call, stamp = attempts.call, envelope.stamp_of(body)
         if stamp is not None and not self._stamps.is_new(stamp):
             attempts.met_a_copy = True
             raise DeribitUnavailable(
                 f"the response is a copy of an earlier one (`usIn` {stamp[0]}, `usOut` "
-                f"{stamp[1]}), which something between here and {self._root} keeps",
+                f"{stamp[1]}), which a cache between here and {self._root} keeps",
                 method=call.method,
                 params=call.params,
             )
         return response, body
 
     def _opened(self, response: Received, call: Call) -> Body:
-        """The envelope. A host that has answered before is tried again, whatever page it shows."""
+        """The envelope. A non-JSON page from a host that has answered before is treated as
+        transient."""
         try:
             body = envelope.opened(response, call, self._root)
         except DeribitRejected as error:
@@ -164,13 +167,14 @@ class Requests:
         return body
 
     def _say(self, reason: str) -> None:
-        """Say once that the host is called over GET: of the archive host, that is expected."""
+        """Log once that the host is requested over GET; for the archive host that is expected."""
         level = logging.INFO if self._root.is_archive else logging.WARNING
         if not self._has_said:
             logger.log(
                 level,
-                "%s is called over GET, because it does not answer JSON-RPC over POST with the id "
-                "of the request (%s): copies of other responses are then known by their times",
+                "%s is requested over GET, because it does not answer JSON-RPC over POST with the "
+                "id of the request (%s): copies of other responses are then recognized by their "
+                "times",
                 self._root,
                 reason,
             )

@@ -1,4 +1,4 @@
-"""What the methods of every topic are made of: a call, parsed, with the exchange's clock."""
+"""What a call of a method brings: its result, parsed, with the exchange's clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.envelope import Stamp
-from deribit_pipeline.exchange.rpc import Rpc
+from deribit_pipeline.exchange.transport import MEBIBYTE
 
 Parsed = TypeVar("Parsed")
 
@@ -22,21 +22,18 @@ class Told(Generic[Parsed]):
     stamp: Stamp | None = None
 
 
-class Methods:
-    """The methods of one topic; DeribitClient has those of all."""
+@dataclass(frozen=True, slots=True)
+class LimitedMethod:
+    """A method with limits of its own: a pool of the rate limit, of `per_second` calls after a
+    burst of `burst`, and how long a response may take, as a multiple of the client's timeout, and
+    how large it may be."""
 
-    def __init__(self, rpc: Rpc) -> None:
-        self.rpc = rpc
-
-    async def told(
-        self, parser: Callable[[object], Parsed], method: str, **params: object
-    ) -> Told[Parsed]:
-        """Call a method and parse its result; parameters that are None are left out, as the
-        exchange wants it. Raises a DeribitError."""
-        given = {name: value for name, value in params.items() if value is not None}
-        answer = await self.rpc.call(method, **given)
-        said = parsed(answer.result, parser, method, **given)
-        return Told(said, answer.as_of, answer.stamp)
+    name: str
+    pool: str
+    per_second: float
+    burst: int
+    times_timeout: float = 1.0
+    most_bytes: int = 32 * MEBIBYTE
 
 
 def parsed(

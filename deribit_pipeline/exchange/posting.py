@@ -1,4 +1,4 @@
-"""One JSON-RPC request over POST, and the whole response to it: what shows the protocol."""
+"""One JSON-RPC request over POST and its whole response, for probes of the protocol."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from deribit_pipeline.exchange.transport import Call
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """An HTTP status, and the JSON body under it; None where the body is not JSON."""
+    """An HTTP status and the response's JSON body; None if the body is not JSON."""
 
     http_status: int
     body: object
@@ -20,13 +20,13 @@ class Posted:
 async def posted(
     client: DeribitClient, method: str, params: Mapping[str, object], number: int
 ) -> Posted:
-    """POST one request with the id `number` to the root of the client's API, once, through the
-    connections, the rate limit and the bounds that its other requests have.
+    """POST one request with the id `number` to the root of the client's API, once, with the
+    client's connections, rate limit and response bounds.
 
-    What should come: assumption:post-id and assumption:post-id-archive. Raises a DeribitError where
-    no response comes, or one that is too large. The body is not checked.
+    The expected response: assumption:post-id and assumption:post-id-archive. Raises a DeribitError
+    if no response comes or it is too large. The body is not checked.
     """
-    rpc = client.rpc  # of this package; its `call` shows no envelope
+    rpc = client.rpc  # `rpc.call` does not expose the envelope
     content = {"jsonrpc": "2.0", "id": number, "method": method, "params": dict(params)}
     request = rpc._http.build_request("POST", rpc._root.url, json=content)
     response = await rpc._sent(request, Call(method, params))

@@ -1,8 +1,8 @@
-"""The HTTP client of one API root: its proxy, its certificates, and what is wrong with either.
+"""The HTTP client of one API root, with its proxy and certificates, and errors about either.
 
-HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY count as curl reads them, except that this machine
-is never reached through a proxy. Certificates come from SSL_CERT_FILE or SSL_CERT_DIR, or else from
-certifi.
+HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are read as curl reads them, except that this
+machine is never reached through a proxy. Certificates come from SSL_CERT_FILE or SSL_CERT_DIR, by
+default from certifi.
 """
 
 import os
@@ -27,7 +27,7 @@ _OF_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_C
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy and the variable that names it; its str has no password."""
+    """A proxy and the variable that names it; its str omits the password."""
 
     url: httpx.URL
     variable: str
@@ -37,7 +37,8 @@ class Proxy:
 
 
 def proxy_of(root: str) -> Proxy | None:
-    """The proxy that requests to `root` go through. Raises SettingsError where it is malformed."""
+    """The proxy for requests to `root`; None if there is none. Raises SettingsError if its URL is
+    malformed."""
     parts = urlsplit(root)
     if is_loopback(root) or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
@@ -64,9 +65,9 @@ def proxy_of(root: str) -> Proxy | None:
 def http_client(
     root: str, proxy: Proxy | None, *, timeout: httpx.Timeout, limits: httpx.Limits
 ) -> httpx.AsyncClient:
-    """A client of the API root, which reads no variables itself.
+    """An HTTP client for the API root; it reads no environment variables itself.
 
-    Raises SettingsError where the proxy or the certificates cannot be used.
+    Raises SettingsError if the proxy or the certificates cannot be used.
     """
     with _sentences(proxy):
         return httpx.AsyncClient(
@@ -76,30 +77,30 @@ def http_client(
             verify=_certificates() if root.startswith("https:") else _NO_CERTIFICATES,
             proxy=httpx.Proxy(proxy.url) if proxy else None,
             trust_env=False,
-            # No other is undone here, and none without a bound to what it may become.
+            # Only gzip is decompressed, and only up to a bound.
             headers={"Accept-Encoding": "gzip"},
         )
 
 
-# Of a root over plain HTTP nothing is ever encrypted: this context would trust no server.
+# A root over plain HTTP never uses TLS: this context trusts no server.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _certificates() -> ssl.SSLContext:
     folder = os.environ.get("SSL_CERT_DIR")
     if folder and not os.environ.get("SSL_CERT_FILE") and not Path(folder).is_dir():
-        raise NotADirectoryError(0, "it is no folder", folder)
+        raise NotADirectoryError(0, "it is not a folder", folder)
     return httpx.create_ssl_context()
 
 
 @contextmanager
 def _sentences(proxy: Proxy | None) -> Iterator[None]:
-    """What the block raises because of a variable becomes a SettingsError."""
+    """Convert errors in the block that a variable causes into SettingsError."""
     try:
         yield
-    except ImportError as error:  # httpx without its extra
+    except ImportError as error:  # httpx without its socks extra
         raise SettingsError(
-            f"{proxy} speaks SOCKS, which needs a package more: install httpx[socks], or name an "
+            f"{proxy} uses SOCKS, which needs another package: install httpx[socks], or name an "
             "HTTP proxy."
         ) from error
     except (OSError, ValueError) as error:
@@ -115,7 +116,7 @@ def _sentences(proxy: Proxy | None) -> Iterator[None]:
 
 
 def _variable_of(scheme: str) -> str:
-    """The variable that names the proxy of a scheme; where none does, the system's settings do."""
+    """The variable that names the proxy of a scheme; "the system's settings" if there is none."""
     names = (f"{scheme}_proxy", f"{scheme}_proxy".upper())
     return next((name for name in names if os.environ.get(name)), "the system's settings")
 

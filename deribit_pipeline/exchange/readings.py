@@ -1,4 +1,4 @@
-"""Rows of a response of which some may be malformed: what could be read, and what is wrong."""
+"""Parsed rows of a response, some of which may be malformed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,25 +13,25 @@ from deribit_pipeline.exchange.methods import Told
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """Rows by column, as they came. `malformed` says what is wrong with rows that could not be
-    read, by their moment in UTC milliseconds; their values are NaN."""
+    """Rows by column, in the response's order. `malformed` maps the timestamp of each malformed
+    row, in UTC milliseconds, to what is wrong with it; the values of these rows are NaN."""
 
     rows: dict[str, NDArray[Any]]
     malformed: Mapping[int, str]
 
     def whole(self) -> dict[str, NDArray[Any]]:
-        """The rows. Raises ValueError where one is malformed."""
+        """The rows. Raises ValueError if one is malformed."""
         for moment, wrong in self.malformed.items():
             raise ValueError(f"the row of {from_ms(moment)} is malformed: {wrong}")
         return self.rows
 
     def told(self, as_of: datetime) -> "ToldRows":
-        """The same with the exchange's clock."""
+        """The same rows with the exchange's time."""
         return ToldRows(self.rows, as_of, malformed=self.malformed)
 
 
 @dataclass(frozen=True, slots=True)
 class ToldRows(Told[dict[str, NDArray[Any]]]):
-    """Rows, and which of them are malformed, as `Reading` says."""
+    """Rows with the exchange's time, and which of them are malformed, as in `Reading`."""
 
     malformed: Mapping[int, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Trying again what may succeed later, for as long as that is worth while."""
+"""Retries of transient failures, up to a time limit."""
 
 import logging
 import time
@@ -16,16 +16,16 @@ PATIENCE = 60.0
 """Seconds after which a request that keeps failing is given up."""
 
 FIRST_PATIENCE = 15.0
-"""The same before the exchange has answered anything at all."""
+"""The same before the exchange has returned any response."""
 
 Result = TypeVar("Result")
 
 
 class Retries:
-    """Retries the calls of one client, with pauses that grow.
+    """Retries the calls of one client, with growing pauses.
 
-    `sleep` waits in the pauses. `has_answered` is for the client to set: an exchange that never
-    answered may be at a wrong address, and is given up after FIRST_PATIENCE.
+    `sleep` waits in the pauses. The client sets `has_answered`: an exchange that has never answered
+    may be at a wrong address, and is given up after FIRST_PATIENCE seconds.
     """
 
     def __init__(self, patience: float) -> None:
@@ -39,11 +39,12 @@ class Retries:
         attempt: Callable[[], Awaitable[Result]],
         sleep: Callable[[float], Awaitable[None]],
     ) -> Result:
-        """What `attempt` comes to, again while it raises DeribitUnavailable. Raises the last."""
+        """The result of `attempt`, retried while it raises DeribitUnavailable. Raises the last
+        error."""
         failing_since: float | None = None
 
         def is_hopeless(state: tenacity.RetryCallState) -> bool:
-            # Counted from the first failure: waiting for credits is no sign of an outage.
+            # Counted from the first failure: waiting for the rate limit is no sign of an outage.
             nonlocal failing_since
             now = time.monotonic()
             failing_since = failing_since if failing_since is not None else now
@@ -71,7 +72,8 @@ class Retries:
             ) from error
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
-        """Warn, but once a second: when one request in flight fails, the others do too."""
+        """Log a warning, at most once a second: when one request in flight fails, the others do
+        too."""
         error = state.outcome.exception() if state.outcome else None
         wait = state.next_action.sleep if state.next_action else 0.0
         now = time.monotonic()
@@ -82,4 +84,4 @@ class Retries:
 
 
 async def _awaited(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    return await attempt()  # tenacity awaits only what is a coroutine function itself
+    return await attempt()  # tenacity awaits coroutine functions only

@@ -1,7 +1,7 @@
-"""One JSON-RPC call over HTTP: pacing, authentication, retries, the exchange's time, typed errors.
+"""One JSON-RPC call over HTTP: rate limit, authentication, retries, the exchange's time, typed
+errors.
 
-Knows nothing of what the methods mean. How a response is known to belong to its request:
-see `requests`.
+Independent of what the methods mean. How a response is matched to its request: see `http_requests`.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 
-from deribit_pipeline.datasets.candles import wire as parse
 from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.errors import (
     CreditsUnavailable,
@@ -25,7 +24,7 @@ from deribit_pipeline.errors import (
     DeribitRejected,
     DeribitUnavailable,
 )
-from deribit_pipeline.exchange import codes, envelope
+from deribit_pipeline.exchange import codes, envelope, responses
 from deribit_pipeline.exchange.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
 from deribit_pipeline.exchange.credits import Credits, MeterUnreachable
 from deribit_pipeline.exchange.envelope import Body, Stamp
@@ -36,8 +35,8 @@ from deribit_pipeline.exchange.transport import Bounds, Call, Received, Root, re
 
 logger = logging.getLogger(__name__)
 
-# How long every process rests after a refusal for want of credits: Deribit states no wait. In a
-# second the pool refills by 20 calls.
+# Seconds that every process pauses after a rate-limit refusal: Deribit states no wait. In one
+# second the pool refills by 20 requests.
 _RATE_LIMIT_PAUSE = 1.0
 
 AUTH, TIME = "public/auth", "public/get_time"
@@ -45,12 +44,12 @@ AUTH, TIME = "public/auth", "public/get_time"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A `result`, the exchange's clock when the request came in (`usIn`), and the seconds it took.
+    """A `result`, the exchange's time when the request arrived (`usIn`), and the seconds it took.
 
-    The answer was put together between `usIn` and `usOut`: only what was over at `usIn` is over in
-    it for sure. `as_of` is `usIn` to the microsecond, or earlier where that is in doubt (see
-    `exchange_clock`). `stamp` is `usIn` and `usOut` as they came, in microseconds: two answers of a
-    host that have it in common are one.
+    The response was built between `usIn` and `usOut`: only rows that were over at `usIn` are
+    certainly complete in it. `as_of` is `usIn` to the microsecond, or earlier if that is in doubt
+    (see `exchange_clock`). `stamp` is `usIn` and `usOut` as received, in microseconds: two
+    responses of a host with equal stamps are the same response.
     """
 
     result: Any
@@ -61,12 +60,13 @@ class Answer:
 
 
 class Rpc:
-    """Calls methods of one exchange. At most `concurrency` requests are in flight.
+    """Calls methods of one exchange, with at most `concurrency` requests in flight.
 
-    `pools` holds the credits by method, and `bounds` what a response may take; the entry ""
-    serves every method without its own. `is_testnet` is what each answer must say of itself.
-    `ids` are the numbers of requests, which no other client's should share. `requests` counts what
-    was sent. `as_of` is the exchange's clock in the newest answer; None before the first.
+    `pools` holds the rate limiters by method, and `bounds` the maximum duration and size of a
+    response; the entry "" serves every method without its own. `is_testnet` is the `testnet` flag
+    that each response must have. `ids` yields request ids, which no other client should use.
+    `requests` counts requests sent. `as_of` is the exchange's time in the newest response; None
+    before the first.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Rpc:
         self._is_testnet = is_testnet
         self.concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
-        self._pools = pools
+        self._pools = dict(pools)
         self._bounds = {"": Bounds(), **(bounds or {})}
         self._credentials = credentials
         self._tokens = TokenKeeper(self.authenticate) if credentials else None
@@ -102,14 +102,20 @@ class Rpc:
         self._warned_of_clock = False
 
     async def call(self, method: str, **params: object) -> Answer:
-        """Call `method`, again while that may help. Raises a DeribitError, the last one met."""
+        """Call `method`, with retries of transient failures. Raises a DeribitError, the last one
+        met."""
         attempts = Attempts(Call(method, params))
         return await self._retries.run(
             attempts.call, lambda: self._authorized(attempts), self._sleep
         )
 
+    def limit(self, method: str, made: Callable[[], tuple[Credits, Bounds]]) -> None:
+        """Give a method the pool and the bounds that `made` makes, unless it has its own."""
+        if method not in self._pools:
+            self._pools[method], self._bounds[method] = made()
+
     async def authenticate(self) -> Token:
-        """Ask for an access token. The credentials travel in a body, for a URL is logged."""
+        """Request an access token. The credentials travel in a body, because URLs are logged."""
         key = self._credentials
         if key is None:
             raise DeribitRejected(codes.REMEDIES[10000], method=AUTH, params={})
@@ -123,7 +129,7 @@ class Rpc:
                 raise refused.error from refused
             granted, _ = self._result(response, body, call)
         try:
-            token = parse.grant(granted)
+            token = responses.grant(granted)
         except ValueError as error:
             raise DeribitBadPayload(str(error), method=AUTH, params=params) from error
         warn_of_writes(token)
@@ -156,7 +162,7 @@ class Rpc:
         return Answer(result, as_of, latency, response.status, stamp)
 
     async def _sent(self, request: httpx.Request, call: Call) -> Received:
-        """Send a request when the rate limit allows it, and wait for its whole response."""
+        """Send a request once the rate limit allows it, and wait for its whole response."""
         pool = self._pools.get(call.method, self._pools[""])
         bounds = self._bounds.get(call.method, self._bounds[""])
         try:
@@ -168,7 +174,7 @@ class Rpc:
                 return await received(self._http, request, call, self._root, bounds)
         except MeterUnreachable as error:
             raise CreditsUnavailable(
-                f"nothing was sent, for {error}", method=call.method, params=call.params
+                f"nothing was sent: {error}", method=call.method, params=call.params
             ) from error
 
     def _result(self, response: Received, body: Body, call: Call) -> tuple[Any, Stamp]:
@@ -177,8 +183,8 @@ class Rpc:
         )
 
     async def _trusted_time(self, us_in: int, response: Received, attempts: Attempts) -> int:
-        """`usIn`, or an earlier time where it is in doubt, in microseconds: see `exchange_clock`.
-        Raises DeribitUnavailable where the response is to be requested again."""
+        """`usIn` in microseconds, or an earlier time if it is in doubt: see `exchange_clock`.
+        Raises DeribitUnavailable if the request must be repeated."""
         reading = Reading(us_in, response.sent_at, response.came_at)
         fit = await self._clock.settled(reading, self._witness)
         if fit is Fit.WELL:
@@ -190,7 +196,7 @@ class Rpc:
             attempts.met_a_copy |= fit is Fit.BEHIND
             raise DeribitUnavailable(
                 f"the response's time (`usIn` {us_in}) is {apart:,.0f} s {fit} the exchange's, as "
-                f"its former responses or this machine's clock show it, and {TIME} does not "
+                f"earlier responses or this machine's clock show it, and {TIME} does not "
                 "confirm it",
                 method=call.method,
                 params=call.params,
@@ -198,15 +204,15 @@ class Rpc:
         if not self._warned_of_clock:
             self._warned_of_clock = True
             logger.warning(
-                "Responses of %s are of a time that is %s s ahead of what can be confirmed: what "
-                "is over only by that time stays open",
+                "Responses of %s have a time that is %s s ahead of what can be confirmed: rows "
+                "that are over only by that time stay open",
                 self._root,
                 f"{apart:,.0f}",
             )
         return min(us_in, latest)
 
     async def _witness(self) -> Witness | None:
-        """What the exchange's clock shows by another response; None where there is none."""
+        """The exchange's time by a second response; None if there is none."""
         attempts = Attempts(Call(TIME, {}), met_a_copy=True)
         try:
             response, body = await self._requests.exchanged(attempts, None)
@@ -221,11 +227,12 @@ class Rpc:
 
     @asynccontextmanager
     async def _slowing(self, call: Call) -> AsyncIterator[None]:
-        """Let all who share the rate limit pause where a response in the block says so."""
+        """Pause all processes that share the rate limit if a response in the block reports that it
+        is exceeded."""
         try:
             yield
         except DeribitRateLimited:
-            # A meter that is out of reach stops whoever tries again, which is more than a pause.
+            # If the limiter's state is unreachable, no retry is sent either: longer than a pause.
             with suppress(MeterUnreachable):
                 await self._pools.get(call.method, self._pools[""]).exhaust(_RATE_LIMIT_PAUSE)
             raise
@@ -236,5 +243,5 @@ def _moment(us_in: int, call: Call) -> datetime:
         return from_ms(0) + timedelta(microseconds=us_in)
     except OverflowError as error:
         raise DeribitBadPayload(
-            f"`usIn` is beyond all calendars: {us_in}", method=call.method, params=call.params
+            f"`usIn` is outside the calendar: {us_in}", method=call.method, params=call.params
         ) from error

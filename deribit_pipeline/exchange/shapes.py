@@ -1,6 +1,7 @@
-"""What a part of an answer must look like: each function gives the value or raises ValueError.
+"""Parsers for parts of a response: each returns the value or raises ValueError.
 
-That answers do look so is assumption:responses-readable.
+That responses have these shapes is assumption:responses-readable. msgspec and pydantic were tried:
+they refuse a whole response for one malformed row (docs/decisions/0022).
 """
 
 import bisect
@@ -34,15 +35,15 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 
 def text(name: str, value: object) -> str:
-    """A text that says something."""
+    """A non-empty string."""
     if not isinstance(value, str) or not value:
         raise ValueError(f"`{name}` must be a text, was {reprlib.repr(value)}")
     return value
 
 
 def milliseconds(name: str, value: object, most: int = 2 * NEVER) -> int:
-    """A point in time as the exchange writes it; it may come as a float (`1.7e12`)."""
-    # A JSON true is an int to Python.
+    """A timestamp in UTC milliseconds below `most`; it may come as a float (`1.7e12`)."""
+    # bool is a subclass of int: a JSON true must not pass as a number.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"`{name}` must be a number, was {reprlib.repr(value)}")
     if 0 <= value < most and value == int(value):
@@ -51,8 +52,8 @@ def milliseconds(name: str, value: object, most: int = 2 * NEVER) -> int:
 
 
 def continuation(value: object) -> str | int | None:
-    """The token that asks for what follows; None at the end, where it is absent, null, `none` or
-    empty, whichever the method (assumption:settlements-end)."""
+    """The continuation token of a page; None at the end, where it is absent, null, `none` or empty,
+    depending on the method (assumption:settlements-end)."""
     if value is None or value in ("none", ""):
         return None
     if isinstance(value, float) and value.is_integer():  # numbers may come as `1.7e12`
@@ -63,20 +64,20 @@ def continuation(value: object) -> str | int | None:
 
 
 def numbers(name: str, values: object) -> NDArray[np.float64]:
-    """A JSON array of numbers; numpy alone would also take texts and booleans for numbers."""
+    """A JSON array of numbers as float64; numpy alone would also accept strings and booleans."""
     if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
         raise ValueError(f"`{name}` must be an array of numbers")
     try:
         array = np.array(values, dtype=np.float64)
-    except OverflowError:  # JSON knows integers that no double can hold
+    except OverflowError:  # JSON allows integers that no double can hold
         array = np.array([np.inf])
     if not np.isfinite(array).all():
         raise ValueError(f"`{name}` must be finite")
-    return array + 0.0  # a JSON -0.0 is 0.0: it would change the hash of a day, and no value
+    return array + 0.0  # a JSON -0.0 becomes 0.0: it would change a day's hash, but no value
 
 
 def numbers_or_null(name: str, values: list[Any]) -> NDArray[np.float64]:
-    """A JSON array of numbers; NaN where one is null."""
+    """A JSON array of numbers and nulls as float64; null becomes NaN."""
     if None not in values:
         return numbers(name, values)
     is_told = [value is not None for value in values]
@@ -88,8 +89,8 @@ def numbers_or_null(name: str, values: list[Any]) -> NDArray[np.float64]:
 def each(
     shape: Callable[[object], Shaped], values: Sequence[object], instead: Shaped
 ) -> tuple[list[Shaped], dict[int, str]]:
-    """The values in a shape, and what is wrong with those that are not, by position: `instead`
-    stands for them. One malformed value costs none of the others."""
+    """Parse each value with `shape`; returns the values, with `instead` for malformed ones, and
+    what is wrong with these, by position. A malformed value does not affect the others."""
     shaped: list[Shaped] = []
     wrong: dict[int, str] = {}
     for number, value in enumerate(values):
@@ -104,9 +105,10 @@ def each(
 def placed(
     name: str, values: Sequence[object], wrong: Mapping[int, str]
 ) -> tuple[list[int], dict[int, str]]:
-    """The moments of rows in UTC milliseconds, and what is wrong with rows, by position: what
-    `wrong` says, and that they have no moment. Those stand where rows of equal distance would,
-    between or beside their neighbours. Raises ValueError where fewer than two rows have one."""
+    """The timestamps of rows in UTC milliseconds, and what is wrong with malformed rows, by
+    position: the entries of `wrong`, and rows without a readable timestamp. The latter are placed
+    by linear interpolation between their neighbours, or extrapolation beside them. Raises
+    ValueError if fewer than two rows have a timestamp."""
     moments, unread = each(lambda value: milliseconds(name, value), values, -1)
     if not unread:
         return moments, dict(wrong)
@@ -128,12 +130,13 @@ def rows_of_numbers(
     rows: Sequence[Sequence[Any]],
     wrong: Mapping[int, str],
 ) -> tuple[dict[str, NDArray[np.float64]], dict[int, str]]:
-    """The columns of rows that are one number for each name, and what is wrong with those that
-    are not, by their moment: one malformed row costs none of the others.
+    """The columns of rows that consist of one number per name, and what is wrong with malformed
+    rows, by their timestamp. A malformed row does not affect the others.
 
-    `wrong` says what is known to be wrong, by position. The values of a malformed row are NaN.
+    `wrong` lists rows already known to be malformed, by position. The values of a malformed row are
+    NaN.
     """
-    try:  # nearly always, and much faster
+    try:  # the usual case, and much faster
         if not wrong:
             return {
                 name: numbers(name, [row[number] for row in rows])

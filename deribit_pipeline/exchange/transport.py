@@ -1,7 +1,7 @@
-"""One HTTP request and its whole response: within a time, within a size, or a typed error.
+"""One HTTP request and its whole response: within a time and a size limit, or a typed error.
 
-Knows nothing of JSON. A server may send a byte a second for ever, or a few kilobytes that become
-gigabytes when they are decompressed.
+Independent of JSON. A server may send a byte per second forever, or a few kilobytes that decompress
+to gigabytes.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from deribit_pipeline.outside_text import MOST_READ, MOST_SHOWN, shown
 
 MEBIBYTE = 1 << 20
 
-# JSON of numbers is compressed to a fifth and less.
+# JSON of numbers compresses to a fifth or less.
 _PACKED_PART = 4
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -27,22 +27,22 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A method of the exchange and its parameters, as errors name them: never with a secret.
-    `secrets` are what is sent beside them, and no error repeats."""
+    """A method of the exchange and its parameters, as errors quote them: never with a secret.
+    `secrets` are sent as well and are masked in every error."""
 
     method: str
     params: Mapping[str, object]
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def said(self, text: object, most: int = MOST_SHOWN) -> str:
-        """What came back from outside, as an error may repeat it."""
+        """Text from outside, shortened and masked so that an error may quote it."""
         return shown(masked(str(text)[:MOST_READ], self.secrets), most)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a response may take: seconds from the request to its last byte, and bytes when it is
-    decompressed; compressed, a quarter of these."""
+    """Limits of a response: seconds from the request to its last byte, and bytes when decompressed;
+    compressed, a quarter of these."""
 
     seconds: float = 30.0
     most_bytes: int = 32 * MEBIBYTE
@@ -50,7 +50,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """An API root, whether it is the archive host's, and the proxy on the way to it."""
+    """An API root, whether it is the archive host, and the proxy used to reach it."""
 
     url: str
     is_archive: bool = False
@@ -68,8 +68,8 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A whole response, decompressed. The request left at `sent_at` and the last byte came at
-    `came_at`, in seconds of the monotonic clock."""
+    """A whole response, decompressed. The request was sent at `sent_at` and the last byte received
+    at `came_at`, in seconds of the monotonic clock."""
 
     status: int
     content: bytes
@@ -78,7 +78,7 @@ class Received:
 
 
 class _TooMuch(Exception):
-    """The body is larger than it may be; the message says how."""
+    """The body exceeds a size limit; the message says which."""
 
 
 class _Damaged(Exception):
@@ -90,8 +90,8 @@ async def received(
 ) -> Received:
     """Send the request and read its whole response.
 
-    Raises DeribitUnavailable where it does not come, or not in time, and DeribitBadPayload where
-    it is larger than `bounds` allow.
+    Raises DeribitUnavailable if no response comes in time, and DeribitBadPayload if it exceeds
+    `bounds`.
     """
     sent_at = time.monotonic()
     try:
@@ -121,7 +121,7 @@ async def _body(response: httpx.Response, most: int) -> bytes:
     async for part in response.aiter_raw():
         size += len(part)
         if size > allowed:
-            raise _TooMuch(f"the body is larger than {allowed:,} bytes: reading it was given up")
+            raise _TooMuch(f"the body is larger than {allowed:,} bytes: reading stopped")
         parts.append(part)
     content = b"".join(parts)
     return _unpacked(content, most) if is_packed and content else content
@@ -132,11 +132,10 @@ def _unpacked(content: bytes, most: int) -> bytes:
     try:
         unpacked = unpacking.decompress(content, most + 1)
     except zlib.error as error:
-        raise _Damaged(f"the body is not the gzip that it is said to be ({error})") from error
+        raise _Damaged(f"the body is not valid gzip as its header claims ({error})") from error
     if len(unpacked) > most:
         raise _TooMuch(
-            f"{len(content):,} bytes become more than {most:,} when they are decompressed: "
-            "decompressing them was given up"
+            f"{len(content):,} bytes decompress to more than {most:,}: decompression stopped"
         )
     if not unpacking.eof:
         raise _Damaged("the compressed body was cut short")
@@ -145,7 +144,7 @@ def _unpacked(content: bytes, most: int) -> bytes:
 
 def _reason(error: Exception, call: Call, bounds: Bounds) -> str:
     if isinstance(error, httpx.TimeoutException):
-        return f"no answer in time ({type(error).__name__})"
+        return f"no response in time ({type(error).__name__})"
     if isinstance(error, TimeoutError):
-        return f"no whole answer within {bounds.seconds:g} s"
+        return f"no whole response within {bounds.seconds:g} s"
     return call.said(str(error) or type(error).__name__)

@@ -1,1 +1,2 @@
-"""Rows of the warehouse as files for other programs, with a manifest of what proves them."""
+"""Export proved rows of the warehouse as files for other programs, with a manifest of their
+proofs."""

@@ -20,8 +20,8 @@ from deribit_pipeline.warehouse.whole_files import require_target, whole_folder
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How files are written: of a part a month, or of one for the whole window. `require_fit`
-    raises InputError for a dataset, or a series of it, that the format has no place for."""
+    """How files are written: one file per month of each series, or one for the whole window.
+    `require_fit` raises InputError for a dataset or series that the format cannot represent."""
 
     write: Callable[[Part, Path], None]
     is_by_month: bool
@@ -49,7 +49,7 @@ FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export holds: rows, files, the size of all in bytes, and how many of its days are not
+    """What an export contains: rows, files, total size in bytes, and how many of its days are not
     proved complete."""
 
     rows: int
@@ -69,13 +69,13 @@ def export(
     to: Path,
     is_incomplete_allowed: bool = False,
 ) -> Exported:
-    """Write the rows of the series from the first day to the last to the folder `to`, in the place
-    of an export that is there.
+    """Write the rows of the series, from the first day to the last (both included), to the folder
+    `to`; an existing export there is replaced.
 
-    An export that holds days as they were proved is not replaced by one in which the same days are
-    incomplete. Raises IncompleteDays before anything is written where a day is not proved, unless
-    that is allowed; InputError where `to` is something else than an export, or the format has no
-    place for the rows; WarehouseError where reading fails.
+    An export that contains proved days is not replaced by one in which the same days are
+    incomplete. Raises IncompleteDays before anything is written if a day is not proved, unless that
+    is allowed; InputError if `to` is something other than an export, or the format cannot represent
+    the rows; WarehouseError if reading fails.
     """
     format_ = FORMATS[format_name]
     require_extra(format_.extra)
@@ -95,7 +95,7 @@ def export(
 
     @contextmanager
     def guard() -> Iterator[None]:
-        _require_place(to)  # once more: writing may have taken a while
+        _require_place(to)  # again, because writing may have taken a while
         _require_not_poorer(to, parts)
         with manifest.replaced(to.resolve(), content):
             yield
@@ -114,12 +114,14 @@ def export(
 
 
 def _require_place(to: Path) -> None:
-    """Raise InputError where `to` is anything but free, empty, or an export and nothing else."""
+    """Raise InputError unless `to` is free, an empty folder, or an export without other files."""
     try:
         require_target(to)
         place = manifest.place_of(to.resolve())
         if manifest.is_foreign(to.resolve()):
-            raise _wrong(to, f"would replace {place}, which no export wrote: name another folder.")
+            raise _wrong(
+                to, f"would replace {place}, which no export created: name another folder."
+            )
         if not to.exists():
             return
         if not to.is_dir():
@@ -127,7 +129,7 @@ def _require_place(to: Path) -> None:
         if to.is_mount():
             raise _wrong(
                 to,
-                "is where a disk is mounted, which cannot be replaced whole: name a folder in it.",
+                "is a mount point, which cannot be replaced as a whole: name a folder in it.",
             )
         there = {
             file.relative_to(to).as_posix()
@@ -138,9 +140,7 @@ def _require_place(to: Path) -> None:
     except OSError as error:
         raise _wrong(to, f"cannot be read ({error.strerror}).") from error
     if others:
-        raise _wrong(
-            to, f"holds {others[0]}, which no export wrote there: name a folder of its own."
-        )
+        raise _wrong(to, f"holds {others[0]}, which no export created: name a folder of its own.")
 
 
 def _wrong(to: Path, what: str) -> InputError:
@@ -148,8 +148,8 @@ def _wrong(to: Path, what: str) -> InputError:
 
 
 def _require_not_poorer(to: Path, parts: Sequence[Part]) -> None:
-    """Raise InputError where the export that is there has proved days of which this one, of the
-    same series, dataset and window, has none."""
+    """Raise InputError if the existing export has proved days that this one, for the same series,
+    dataset and window, does not have proved."""
     there = manifest.proved_days(to.resolve())
     for part in parts:
         if part.selected is None:
@@ -162,14 +162,14 @@ def _require_not_poorer(to: Path, parts: Sequence[Part]) -> None:
         if lost:
             raise _wrong(
                 to,
-                f"holds {part.series} {part.dataset.short_label} of {lost[0]} as it was "
-                "proved, and the warehouse does not: the export there is left as it is, so name "
-                "another folder, or repair the warehouse.",
+                f"holds proved {part.series} {part.dataset.short_label} of {lost[0]}, and the "
+                "warehouse does not: the existing export is kept, so name another folder, or "
+                "repair the warehouse.",
             )
 
 
 def _months(window: TimeWindow) -> list[TimeWindow]:
-    """The window, cut where months begin."""
+    """The window, split at the beginnings of months."""
     cuts = [window.start]
     while (after := (cuts[-1].replace(day=1) + timedelta(days=32)).replace(day=1)) < window.end:
         cuts.append(after)

@@ -1,5 +1,5 @@
-"""The files that freqtrade reads as its history: its format feather, as FeatherDataHandler of
-freqtrade 2026.9 has it. `freqtrade --datadir` takes the folder."""
+"""Files that freqtrade reads as its history, in its format `feather`, as FeatherDataHandler of
+freqtrade 2026.9 expects them. Pass the folder to `freqtrade --datadir`."""
 
 import re
 from datetime import datetime, timedelta
@@ -29,7 +29,8 @@ _SPOT = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)")
 def write_freqtrade(part: Part, folder: Path) -> None:
     """Write candles, with the volume in base currency, or hourly funding rates.
 
-    Raises InputError for candles that freqtrade would move, and for numbers that it cannot have.
+    Raises InputError for candles that freqtrade would shift in time, and for numbers it cannot
+    represent.
     """
     file = folder / _file_name(part.dataset, part.series)
     frame = part.frame()
@@ -45,7 +46,7 @@ def write_freqtrade(part: Part, folder: Path) -> None:
 
 
 def require_fit(dataset: Dataset, series: str) -> None:
-    """Raise InputError for what freqtrade has no place for."""
+    """Raise InputError for datasets and series that freqtrade cannot represent."""
     if not dataset.resolution and dataset is not FUNDING_RATES:
         raise InputError(
             "freqtrade is for candles and funding rates: export other datasets as parquet.",
@@ -55,7 +56,8 @@ def require_fit(dataset: Dataset, series: str) -> None:
 
 
 def _file_name(dataset: Dataset, series: str) -> str:
-    """As freqtrade names the file of a pair; pairs are named as ccxt does, such as BTC/USD:BTC."""
+    """The file name that freqtrade gives a pair; pairs are named as in ccxt, such as
+    BTC/USD:BTC."""
     resolution = dataset.resolution
     if spot := _SPOT.fullmatch(series):
         if not resolution:
@@ -64,7 +66,7 @@ def _file_name(dataset: Dataset, series: str) -> str:
     future = _FUTURE.fullmatch(series)
     if not future:
         raise InputError(
-            f"{series} is an option or a combo, which freqtrade does not know: export it as "
+            f"{series} is an option or a combo, which freqtrade does not support: export it as "
             "parquet or csv."
         )
     base, quote, expiry = future.groups()
@@ -76,8 +78,9 @@ def _file_name(dataset: Dataset, series: str) -> str:
 
 
 def _require_its_grid(frame: Any, instrument_name: str, resolution: Resolution) -> None:
-    """Raise InputError for candles that freqtrade would move: it counts from 00:00 UTC, and would
-    take a day from 08:00 on for the one from 00:00, which knows eight hours of the future."""
+    """Raise InputError for candles that freqtrade would shift: it floors to multiples from 00:00
+    UTC, and would treat a day that opens at 08:00 as the one from 00:00, which leaks eight hours of
+    the future."""
     step = resolution.duration // timedelta(milliseconds=1)
     opened_ms = frame.index.as_unit("ms").asi8
     if (opened_ms % step).any():

@@ -1,7 +1,7 @@
-"""The manifest of an export: what was exported, and what proves it.
+"""The manifest of an export: what was exported, and the proofs of its rows.
 
-It is beside the folder, `FOLDER.manifest.json`, so that pandas, pyarrow and polars open the folder
-as it is: polars 2.1 refuses a folder in which any other file is, whatever its name.
+It lies beside the folder, as `FOLDER.manifest.json`, so that pandas, pyarrow and polars can open
+the folder as it is: polars 2.1 refuses a folder with any other file in it, whatever its name.
 """
 
 import contextlib
@@ -25,20 +25,20 @@ from deribit_pipeline.warehouse.whole_files import require_file, write_whole
 
 _MADE_BY = "deribit-pipeline"
 _ONCE_INSIDE = "manifest.json"  # where it was before 2026-11-29
-_NEXT = "replaced_by"  # the files of an export that was killed while it replaced this one
+_NEXT = "replaced_by"  # the files of the next export, while it replaces this one
 
 
 def place_of(folder: Path) -> Path:
-    """The manifest of an export to the folder."""
+    """The path of the manifest of an export to the folder."""
     return folder.with_name(f"{folder.name}.manifest.json")
 
 
 @contextmanager
 def replaced(folder: Path, content: Mapping[str, object]) -> Iterator[None]:
-    """Let the manifest of the folder become `content` while its files are replaced in the block.
+    """Replace the manifest of the folder with `content`, while its files are replaced in the block.
 
-    Until they are, the former one names the new files too, so that whatever ends the process leaves
-    a folder of which each file is known; it stays where the block fails. Raises OSError.
+    Until they are, the previous manifest also lists the new files, so that after any crash every
+    file in the folder is accounted for; it is kept if the block fails. Raises OSError.
     """
     place, former = place_of(folder), None
     with contextlib.suppress(FileNotFoundError):
@@ -59,9 +59,9 @@ def replaced(folder: Path, content: Mapping[str, object]) -> Iterator[None]:
 def content_of(folder: Path, format_name: str, parts: Sequence[Part]) -> dict[str, object]:
     """The manifest of a folder that holds all files of these parts.
 
-    `proofs` are all that the rows rest on: those of minutes on the days `rolled_up`. `incomplete`
-    says what is known of days that are not proved. Nothing tells when it was made: the same rows
-    make the same folder.
+    `proofs` are all proofs that the rows depend on; for the days in `rolled_up` these are the
+    proofs of minutes. `incomplete` lists the state of days that are not proved. It contains no
+    creation time: the same rows give the same folder.
     """
     selections = [part.selected for part in parts if part.selected]
     proofs = {_place(proof): proof for selected in selections for proof in selected.proofs}
@@ -95,23 +95,23 @@ def content_of(folder: Path, format_name: str, parts: Sequence[Part]) -> dict[st
 
 
 def files_of(folder: Path) -> set[str]:
-    """The files of the export that the folder holds; none where it holds none."""
+    """The files of the export in the folder; empty if it holds no export."""
     once = folder / _ONCE_INSIDE
     known: set[str] = set()
     for place in (place_of(folder), once):
         try:
-            require_file(place)  # to open a pipe would wait for good
+            require_file(place)  # opening a pipe would block forever
             content = json.loads(place.read_text(encoding="utf-8"))
             if content["made_by"] == _MADE_BY:
                 known |= {*_paths(content), *content.get(_NEXT, ())}
                 known |= {_ONCE_INSIDE} if place == once else set()
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            pass  # whatever it is, this project did not write it
+            pass  # not a manifest of this project
     return known
 
 
 def proved_days(folder: Path) -> set[tuple[str, str, str]]:
-    """The dataset, series and day of each day that the export in the folder holds proved."""
+    """Dataset, series and day of each proved day in the folder's export."""
     try:
         place = place_of(folder)
         require_file(place)
@@ -126,7 +126,7 @@ def proved_days(folder: Path) -> set[tuple[str, str, str]]:
 
 
 def is_foreign(folder: Path) -> bool:
-    """Whether something else than a manifest is where that of the folder would be."""
+    """Whether something other than a manifest exists at the manifest's path."""
     place = place_of(folder)
     if not os.path.lexists(place):
         return False

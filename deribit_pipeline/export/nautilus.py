@@ -1,8 +1,8 @@
-"""A Parquet data catalog of bars as nautilus_trader reads it, tried with nautilus_trader 1.221.
+"""A Parquet data catalog of bars for nautilus_trader, tested with nautilus_trader 1.221.
 
-Written here and not by nautilus_trader: its own wrangler cuts prices off where it should round
-(42000.5 becomes 42000.49), and it wants an older pandas. Numbers are 16 bytes, as in its builds of
-high precision, which those for Linux and macOS are.
+Written without nautilus_trader: its own wrangler truncates prices instead of rounding (42000.5
+becomes 42000.49) and needs an older pandas. Numbers take 16 bytes, as in its high-precision builds,
+which are the ones for Linux and macOS.
 """
 
 from datetime import timedelta
@@ -21,15 +21,15 @@ from deribit_pipeline.export.part import Part, refuse, require_finite
 _VENUE = "DERIBIT"
 _BYTES, _DECIMALS = 16, 16
 
-# How many digits after the point a price has is read off the prices, and what is beyond so many
-# is rounded; of volumes, which are sums, so many are kept.
+# The number of decimals of prices is derived from the prices, and rounded to at most this many;
+# volumes, which are sums, keep this many.
 _MOST_PRICE_DECIMALS, _VOLUME_DECIMALS = 9, 8
 
-# The largest price and quantity of nautilus_trader 1.221 in high precision: PRICE_MAX, which holds
-# for negative prices too, and QUANTITY_MAX.
+# The largest price and quantity of nautilus_trader 1.221 in high precision: PRICE_MAX, whose bound
+# also holds for negative prices, and QUANTITY_MAX.
 _MOST_PRICE, _MOST_VOLUME = 17_014_118_346_046.0, 34_028_236_692_093.0
 
-# Up to here the product of a number and a power of ten is a whole number of 64 bits.
+# Up to this many decimals, a number times a power of ten fits in a 64-bit integer.
 _MOST_WHOLE = 2.0**62
 
 _PRICES = ("open", "high", "low", "close")
@@ -38,15 +38,15 @@ _ROWS_PER_GROUP = 5_000
 
 
 def write_nautilus(part: Part, folder: Path) -> None:
-    """Write candles as bars, stamped with their end, their volume in base currency.
+    """Write candles as bars, stamped with their end, with the volume in base currency.
 
-    Raises InputError for numbers that nautilus_trader cannot have.
+    Raises InputError for numbers that nautilus_trader cannot represent.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     resolution = part.dataset.resolution
-    assert resolution is not None  # require_fit was asked
+    assert resolution is not None  # require_fit has checked it
     frame = part.frame()
     if frame.empty:
         return
@@ -90,7 +90,7 @@ def _specification(resolution: Resolution) -> str:
 
 
 def _decimals(prices: NDArray[np.float64]) -> int:
-    """How many digits after the point the prices need."""
+    """The number of decimals that the prices need."""
     return next(
         (
             decimals
@@ -102,7 +102,7 @@ def _decimals(prices: NDArray[np.float64]) -> int:
 
 
 def _require_within(frame: Any, part: Part) -> None:
-    """Raise InputError for a number that is beyond what nautilus_trader holds."""
+    """Raise InputError for a number outside nautilus_trader's range."""
     for column in (*_PRICES, "volume_base"):
         is_volume = column == "volume_base"
         most = _MOST_VOLUME if is_volume else _MOST_PRICE
@@ -113,7 +113,7 @@ def _require_within(frame: Any, part: Part) -> None:
 
 
 def _fixed(values: NDArray[np.float64], decimals: int) -> Any:
-    """The values as integers of 16 bytes, little-endian, in units of 10 ** -16."""
+    """The values as 16-byte little-endian integers, in units of 10 ** -16."""
     import pyarrow as pa
 
     unit = 10 ** (_DECIMALS - decimals)
@@ -126,5 +126,5 @@ def _fixed(values: NDArray[np.float64], decimals: int) -> Any:
 
 
 def _named(moment_ns: int) -> str:
-    """An instant as it stands in the name of a file: 2024-01-01T00-01-00-000000000Z."""
+    """An instant as file names contain it: 2024-01-01T00-01-00-000000000Z."""
     return str(np.datetime64(int(moment_ns), "ns")).replace(":", "-").replace(".", "-") + "Z"

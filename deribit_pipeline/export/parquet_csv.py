@@ -1,7 +1,7 @@
-"""Parquet and CSV: a file for each series and month, in a folder for each series.
+"""Parquet and CSV: one file per series and month, one folder per series.
 
-The name of the series is the first column of each file, and the folders are not named as Hive
-does: pandas, which makes a column of a folder `instrument_name=…`, refuses files that have it too.
+The series name is the first column of each file, and folders are not named in Hive style: pandas
+turns a folder `instrument_name=…` into a column and then refuses files that already have it.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a format is given to write: a series over a window, read when the format asks for it."""
+"""The input of an export format: a series over a window, read when the format requests it."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,8 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 @dataclass(slots=True)
 class Part:
-    """A series over a window. Once read, `selected` says what its `count` rows rest on."""
+    """A series over a window. After reading, `selected` states what its `count` rows are
+    based on."""
 
     warehouse: Warehouse
     dataset: Dataset
@@ -33,14 +34,14 @@ class Part:
     count: int = 0
 
     def require_complete(self) -> None:
-        """Raise IncompleteDays, as its selected rows do, unless that is allowed."""
+        """Raise IncompleteDays if a day is not proved complete, unless that is allowed."""
         with self._read() as (_, selected):
             if not self.is_incomplete_allowed:
                 selected.require_complete()
 
     def copy(self, file: Path, name: str, options: str) -> None:
-        """Write the rows, sorted, to a file as DuckDB's `copy` does, with these options of it. Its
-        first column is the series, under this name."""
+        """Write the rows, sorted, to a file with DuckDB's `copy` and these options. The first
+        column is the series, named `name`."""
         file.parent.mkdir(exist_ok=True)
         with self._read() as (connection, selected), copying_to(file):
             [(self.count,)] = connection.execute(
@@ -66,14 +67,14 @@ class Part:
             else:
                 selected = series.rows(connection, self.dataset, self.series, self.window)
             if selected.incomplete and not self.is_incomplete_allowed:
-                selected.require_complete()  # it changed since the whole window was looked at
+                selected.require_complete()  # it may have changed since the check
             self.selected = selected
             yield connection, selected
 
 
 def require_finite(frame: Any, columns: Collection[str], part: Part, program: str) -> None:
-    """Raise InputError for a number in these columns that the program cannot have: none, or one
-    that is not finite."""
+    """Raise InputError for a null or non-finite number in these columns, which the program cannot
+    represent."""
     for column in columns:
         odd = ~np.isfinite(frame[column].to_numpy(dtype=np.float64, na_value=np.nan))
         if odd.any():
@@ -81,10 +82,10 @@ def require_finite(frame: Any, columns: Collection[str], part: Part, program: st
 
 
 def refuse(frame: Any, column: str, row: int, part: Part, program: str) -> NoReturn:
-    """Raise InputError for the number of a row, which the program cannot have."""
+    """Raise InputError for a row's number that the program cannot represent."""
     value = frame[column].iloc[row]
     said = "missing" if value is None or value != value else f"{value}"
     raise InputError(
         f"{column} of {part.series} at {frame.index[row]:%Y-%m-%d %H:%M} is {said}, which "
-        f"{program} cannot have: nothing is written; export it as parquet or csv."
+        f"{program} cannot represent: nothing is written; export it as parquet or csv."
     )

@@ -1,8 +1,9 @@
-"""What the exchange lists, kept as a history of specifications; on a connection that somebody else
-opened.
+"""The table `instruments`: instrument specifications with their history. Works on an open
+connection.
 
-An instrument has one row for each specification that it had. The last of them has no `valid_to`,
-whether it trades or has expired: an expiry is no change. What an answer lacks is no statement.
+An instrument has one row per specification that it has had. The current row has no `valid_to`,
+whether the instrument trades or has expired: expiry is not a change of specification. An instrument
+that is missing from a response is left as it is.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ _READ = ", ".join(
 _IS_LISTED_OTHERWISE = _differ(_LISTING)
 _IS_SPECIFIED_OTHERWISE = _differ(_TERMS)
 
-# What is told of each instrument, beside the row that stands of it.
+# The incoming specifications, each with its current row in the table and the resulting outcome.
 _TOLD = f"""
     select told.*, {_IS_LISTED_OTHERWISE} as is_listed_otherwise, case
         when held.instrument_name is null then 'new'
@@ -57,7 +58,7 @@ _TOLD = f"""
     left join (from instruments where valid_to is null) as held using (instrument_name)
 """
 
-# The rows that a selector chooses of a time, by listing.
+# The rows that a selector chooses for a period, by listing date.
 _CHOSEN = f"""
     from instruments
     where ($kind is null or kind = $kind)
@@ -74,8 +75,8 @@ _CHOSEN = f"""
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What an answer did to the table: how many instruments are new, which have another
-    specification since, and how many are as they were."""
+    """What a response changed in the table: the number of new instruments, the names with a changed
+    specification, and the number of unchanged instruments."""
 
     new: int
     changed: tuple[str, ...]
@@ -88,11 +89,11 @@ def write_specifications(
     as_of: datetime,
     run_id: str,
 ) -> Written:
-    """Write what the exchange told at `as_of`, each instrument once.
+    """Write the specifications that the exchange returned at `as_of`, each instrument once.
 
-    A specification that differs from the one that stands ends it at `as_of`. Nothing changes what
-    has expired, or what was told later by another answer. The listing, `listed_at` and
-    `expires_at`, is the instrument's own: where it changes, it does in each of its rows.
+    A specification that differs from the current one ends it at `as_of`. Expired instruments, and
+    those seen later in another response, are not changed. `listed_at` and `expires_at` belong to
+    the instrument: a correction applies to all of its rows.
     """
     moment = {"as_of": as_of}
     with _told(connection, specifications, as_of):
@@ -140,7 +141,7 @@ def write_specifications(
 def told_otherwise(
     connection: Connection, specifications: Sequence[Specification], as_of: datetime
 ) -> set[str]:
-    """The instruments that are told otherwise than they are held, listing or specification."""
+    """The instruments whose incoming listing or specification differs from the stored one."""
     with _told(connection, specifications, as_of):
         found = connection.execute(
             """
@@ -152,14 +153,15 @@ def told_otherwise(
 
 
 def write_asked(connection: Connection, currency: str, as_of: datetime) -> None:
-    """Write when the exchange was asked for the instruments of a currency, whatever it told."""
+    """Record when the listing of a currency was last requested, whatever it contained."""
     newest = max(as_of, asked_at(connection).get(currency, as_of))
     connection.execute("delete from instrument_lists where currency = ?", [currency])
     connection.execute("insert into instrument_lists values (?, ?)", [currency, newest])
 
 
 def seen_currencies(connection: Connection) -> list[str]:
-    """The currencies whose lists were asked for, and those that anything held settles in."""
+    """Currencies whose listings have been requested, and settlement currencies of stored
+    instruments."""
     found = list(asked_at(connection))
     if has_table(connection, INSTRUMENTS.name):
         rows = connection.execute(
@@ -170,7 +172,7 @@ def seen_currencies(connection: Connection) -> list[str]:
 
 
 def asked_at(connection: Connection) -> dict[str, datetime]:
-    """When the exchange was last asked for the instruments of each currency."""
+    """When the listing of each currency was last requested."""
     if not has_table(connection, INSTRUMENT_LISTS.name):
         return {}
     query = "select currency, epoch_ms(asked_at) from instrument_lists"
@@ -178,7 +180,7 @@ def asked_at(connection: Connection) -> dict[str, datetime]:
 
 
 def known_at(connection: Connection) -> datetime | None:
-    """When the exchange last told anything of its instruments; None before it ever did."""
+    """When the exchange last returned any instrument; None if it never has."""
     if not has_table(connection, INSTRUMENTS.name):
         return None
     [(told_ms,)] = connection.execute(
@@ -190,10 +192,10 @@ def known_at(connection: Connection) -> datetime | None:
 def universe(
     connection: Connection, selector: Selector, first: datetime, last: datetime
 ) -> list[Specification]:
-    """The instruments that were listed at some moment from `first` to `last`, with the
-    specification that was valid last, by listing.
+    """The instruments listed at any time from `first` to `last` (both included), each with its last
+    specification valid in that period, ordered by listing date.
 
-    With expired ones where the selector says so.
+    Includes expired instruments only if the selector does.
     """
     rows = connection.execute(
         f"select {_READ} {_CHOSEN}", _parameters(selector, first, last)
@@ -202,7 +204,7 @@ def universe(
 
 
 def listed_names(connection: Connection, selector: Selector) -> list[str]:
-    """The instruments that the selector chooses, as of when the exchange last told."""
+    """The selected instruments, as of the last response of the exchange."""
     moment = known_at(connection)
     if moment is None:
         return []
@@ -213,7 +215,7 @@ def listed_names(connection: Connection, selector: Selector) -> list[str]:
 
 
 def listings(connection: Connection, names: Collection[str]) -> dict[str, Instrument]:
-    """When each of these instruments was listed and expires, of those that are held."""
+    """Listing and expiry of those of these instruments that are stored."""
     rows = connection.execute(
         """
         select instrument_name, kind, epoch_ms(listed_at), epoch_ms(expires_at)
@@ -230,7 +232,8 @@ def listings(connection: Connection, names: Collection[str]) -> dict[str, Instru
 def listings_since(
     connection: Connection, moments: Mapping[str, datetime]
 ) -> dict[str, Instrument]:
-    """The listings of those instruments that the exchange told after the moment of each."""
+    """Those listings that the exchange returned after the given instant, each instrument with its
+    own."""
     if not moments or not has_table(connection, INSTRUMENTS.name):
         return {}
     rows = connection.execute(
@@ -261,7 +264,7 @@ def _specification(row: dict[str, Any]) -> Specification:
 def _told(
     connection: Connection, specifications: Sequence[Specification], as_of: datetime
 ) -> Iterator[None]:
-    """What is told as the temporary table `told`."""
+    """The incoming specifications and their outcomes, as the temporary table `told`."""
     columns = {
         name: _array(name, [getattr(each, name) for each in specifications]) for name in _FIELDS
     }
@@ -277,7 +280,8 @@ def _told(
 
 
 def _array(name: str, values: list[Any]) -> NDArray[Any]:
-    """The values as DuckDB reads them fast: no time and no number are null, no text is empty."""
+    """The values as an array that DuckDB reads fast: no nulls in times and numbers, no empty
+    strings."""
     if _TYPES[name] == "timestamptz":
         return np.array([None if at is None else moment64(at) for at in values], "datetime64[ms]")
     if _TYPES[name] in ("double", "bigint"):

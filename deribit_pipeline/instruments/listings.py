@@ -2,34 +2,83 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import eq
 
 from deribit_pipeline.domain.instrument import Instrument
-from deribit_pipeline.engine.repeated_requests import agreed, insisted
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.methods import LimitedMethod, Told
+from deribit_pipeline.exchange.repeats import until_two_agree, until_valid
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.exchange.transport import MEBIBYTE
 from deribit_pipeline.instruments.history import listings as held_listings
+from deribit_pipeline.instruments.wire import (
+    CURRENCIES,
+    INSTRUMENTS,
+    Listed,
+    currencies,
+    index_price_names,
+    listed,
+)
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
+
+Listings = Mapping[str, Instrument]
+"""Instruments by name, as the exchange lists them."""
+
+# Metered apart: 1 call a second after a burst of 50 (assumption:limits-lists). The list of a
+# currency is 5 MB, and the archive's has every option since 2016.
+_LISTS = LimitedMethod(
+    INSTRUMENTS,
+    "instruments",
+    per_second=1.0,
+    burst=50,
+    times_timeout=4.0,
+    most_bytes=256 * MEBIBYTE,
+)
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far this machine's clock may be from the exchange's without a word."""
 
 
+async def get_specifications(
+    client: DeribitClient, currency: str, *, is_expired: bool = False, kind: str | None = None
+) -> Told[Listed]:
+    """`public/get_instruments`: what trades, or what has expired. Metered apart, at one call a
+    second.
+
+    Of what has expired, www tells the newest only; the archive host tells all
+    (assumption:instruments-archived).
+    """
+    params: dict[str, object] = {"currency": currency, "expired": is_expired} | (
+        {"kind": kind} if kind else {}
+    )
+    return await client.call(listed, _LISTS, **params)
+
+
+async def get_currencies(client: DeribitClient) -> Told[list[str]]:
+    """`public/get_currencies`: every currency that the exchange has at the moment."""
+    return await client.call(currencies, CURRENCIES)
+
+
+async def get_index_price_names(client: DeribitClient) -> Told[list[str]]:
+    """`public/get_index_price_names`: every index that the exchange has."""
+    return await client.call(index_price_names, "public/get_index_price_names")
+
+
 async def exchange_time(client: DeribitClient) -> datetime:
     """The exchange's clock."""
-    return await insisted(client.get_time)
+    return await until_valid(client.get_time)
 
 
 async def index_names(client: DeribitClient) -> list[str]:
     """Every price index that the exchange has."""
-    return (await insisted(client.get_index_price_names)).said
+    return (await until_valid(partial(get_index_price_names, client))).said
 
 
 async def listings(
@@ -59,12 +108,12 @@ async def agreed_listing(exchange: Exchange, warehouse: Warehouse, name: str) ->
         method="public/get_instrument",
         params={"instrument_name": name},
     )
-    return await agreed(partial(_listing, exchange, warehouse, name), eq, contradiction)
+    return await until_two_agree(partial(_listing, exchange, warehouse, name), eq, contradiction)
 
 
 async def _listing(exchange: Exchange, warehouse: Warehouse, name: str) -> Instrument:
     try:
-        return await insisted(partial(exchange.client.get_instrument, name))
+        return await until_valid(partial(exchange.client.get_instrument, name))
     except UnknownInstrument as unknown:
         instrument = await _archived(exchange, name) or await asyncio.to_thread(
             _held, warehouse, name
@@ -81,7 +130,7 @@ async def _archived(exchange: Exchange, name: str) -> Instrument | None:
     if exchange.history is None:
         return None
     try:
-        return await insisted(partial(exchange.history.get_instrument, name))
+        return await until_valid(partial(exchange.history.get_instrument, name))
     except UnknownInstrument:
         return None
     except DeribitError as error:

@@ -1,4 +1,5 @@
-"""The exchange's lists of instruments into the warehouse: what trades, and what has expired."""
+"""Refreshes the table `instruments` from the exchange's listings of current and expired
+instruments."""
 
 import asyncio
 import logging
@@ -6,8 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from deribit_pipeline.datasets.settlements.proof import settlement_currency
-from deribit_pipeline.domain.specification import CURRENCIES, KINDS, Specification
+from deribit_pipeline.domain.specification import (
+    CURRENCIES,
+    KINDS,
+    Specification,
+    settlement_currency,
+)
 from deribit_pipeline.errors import DeribitError, DeribitRejected
 from deribit_pipeline.exchange import codes
 from deribit_pipeline.exchange.client import DeribitClient
@@ -19,6 +24,7 @@ from deribit_pipeline.instruments.history import (
     write_asked,
     write_specifications,
 )
+from deribit_pipeline.instruments.listings import get_currencies, get_specifications
 from deribit_pipeline.instruments.wire import ANY_CURRENCY, Listed
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -28,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What became of one currency's lists.
+    """The result of refreshing one currency.
 
-    `unconfirmed` are instruments that one answer told otherwise than they are held, and a second
-    one did not: they stay as they are held. `odd` says of each entry that is not understood why,
-    `failed` of each list of the archive host that did not come.
+    `unconfirmed` are instruments for which one response differed from the stored row and a second
+    did not: the stored row is kept. `odd` describes each malformed entry, `failed` each listing of
+    the archive host that could not be fetched.
     """
 
     currency: str
@@ -46,13 +52,13 @@ class Refreshed:
 
 
 def refresh(exchange: Exchange, warehouse: Warehouse, currency: str, run_id: str = "") -> Refreshed:
-    """Ask for the instruments of a currency, and write what is new of them.
+    """Fetch the instruments of a currency, and write what is new.
 
-    Each entry names its instrument, so that one answer is believed of what nobody has told before;
-    where it differs from what is held, www is asked once more, and both answers must say the same.
-    www has the word of what it still tells. The archive host adds what expired long ago, and
-    changes nothing; where it fails, what came of the others is kept. Raises DeribitError where www
-    fails.
+    Each entry names its instrument, so a single response suffices for new instruments. Where it
+    differs from the stored row, the main host (www) is queried again, and both responses must
+    agree. The main host takes precedence for instruments that it still lists. The archive host only
+    adds instruments that expired long ago; if it fails, the main host's results are kept. Raises
+    DeribitError if the main host fails.
     """
     told, odd, as_of = exchange.run(_of_www(exchange, currency))
     old, failed = exchange.run(_of_archive(exchange, currency))
@@ -82,21 +88,22 @@ def refresh(exchange: Exchange, warehouse: Warehouse, currency: str, run_id: str
 
 
 def told_currencies(exchange: Exchange) -> tuple[str, ...]:
-    """The currencies that the exchange names, and those that its futures ever settled in: one that
-    it has no more is named nowhere else. What cannot be had is left out, with a warning."""
+    """The currencies that the exchange lists, and all settlement currencies of its futures ever: a
+    delisted currency appears nowhere else. A listing that cannot be fetched is skipped with a
+    warning."""
 
     async def told() -> tuple[str, ...]:
         archive = exchange.history or exchange.client
         asked = await asyncio.gather(
-            exchange.client.get_currencies(),
-            exchange.client.get_specifications(ANY_CURRENCY, kind="future"),
-            archive.get_specifications(ANY_CURRENCY, is_expired=True, kind="future"),
+            get_currencies(exchange.client),
+            get_specifications(exchange.client, ANY_CURRENCY, kind="future"),
+            get_specifications(archive, ANY_CURRENCY, is_expired=True, kind="future"),
             return_exceptions=True,
         )
         found: list[str] = []
         for answer in asked:
             if isinstance(answer, DeribitError):
-                logger.warning("Which currencies there are, is not whole: %s", answer)
+                logger.warning("The list of currencies is incomplete: %s", answer)
             elif isinstance(answer, BaseException):
                 raise answer
             elif isinstance(answer.said, Listed):
@@ -113,7 +120,7 @@ def _settles_in(future: Specification) -> str:
 
 
 def by_name(answers: Iterable[Iterable[Specification]]) -> dict[str, Specification]:
-    """The specifications by instrument; of two answers that tell one, the first has the word."""
+    """The specifications by instrument; the first response takes precedence."""
     found: dict[str, Specification] = {}
     for answer in answers:
         for specification in answer:
@@ -124,31 +131,31 @@ def by_name(answers: Iterable[Iterable[Specification]]) -> dict[str, Specificati
 async def _of_www(
     exchange: Exchange, currency: str
 ) -> tuple[dict[str, Specification], list[str], datetime]:
-    """What trades and what expired of late, and the exchange's clock before it was asked."""
+    """Current and recently expired instruments, and the exchange's time before the request."""
     lists: Sequence[Told[Listed]]
     try:
         lists = await asyncio.gather(
-            exchange.client.get_specifications(currency),
-            exchange.client.get_specifications(currency, is_expired=True),
+            get_specifications(exchange.client, currency),
+            get_specifications(exchange.client, currency, is_expired=True),
         )
     except DeribitRejected as error:
         if not _is_no_list(currency, error):
             raise
-        # Of one that nothing settles in any more, the list of all still tells what trades.
+        # For a delisted currency, the listing of all currencies still has what trades.
         lists = [await _of_any(exchange.client, currency, is_expired=False)]
     odd = [sentence for told in lists for sentence in told.said.odd]
     return by_name(told.said.specifications for told in lists), odd, min(t.as_of for t in lists)
 
 
 async def _of_archive(exchange: Exchange, currency: str) -> tuple[list[Listed], list[str]]:
-    """What ever expired, kind by kind, for all of it is a large answer; and what failed."""
+    """All expired instruments, kind by kind because the response is large; and what failed."""
     if exchange.history is None:
         return [], []
-    # Of a currency that is none of today's, all of it is not large.
+    # For a currency that is not listed any more, one response for all kinds is small enough.
     kinds = KINDS if currency in CURRENCIES else (None,)
     lists: Sequence[Told[Listed] | BaseException] = await asyncio.gather(
         *(
-            exchange.history.get_specifications(currency, is_expired=True, kind=kind)
+            get_specifications(exchange.history, currency, is_expired=True, kind=kind)
             for kind in kinds
         ),
         return_exceptions=True,
@@ -169,14 +176,15 @@ async def _of_archive(exchange: Exchange, currency: str) -> tuple[list[Listed], 
 
 
 def _is_no_list(currency: str, answer: object) -> bool:
-    """Whether a host refuses a currency as a parameter, which it may do with one of former days."""
+    """Whether a host rejects the currency as a parameter, which it may do with a delisted one."""
     is_refused = isinstance(answer, DeribitRejected) and answer.code == codes.INVALID_PARAMS
     return is_refused and currency not in CURRENCIES
 
 
 async def _of_any(client: DeribitClient, currency: str, *, is_expired: bool) -> Told[Listed]:
-    """The futures that settle in a currency, of the list of all: with options it is too large."""
-    told = await client.get_specifications(ANY_CURRENCY, is_expired=is_expired, kind="future")
+    """The futures that settle in a currency, from the listing of all currencies; options would make
+    it too large."""
+    told = await get_specifications(client, ANY_CURRENCY, is_expired=is_expired, kind="future")
     of_currency = [each for each in told.said.specifications if _settles_in(each) == currency]
     return Told(Listed(tuple(of_currency)), told.as_of)
 
@@ -187,17 +195,17 @@ def _log(result: Refreshed) -> None:
         result.currency, result.new, len(result.changed), result.unchanged,
     )  # fmt: skip
     if result.changed:
-        logger.info("Another specification since %s: %s", result.as_of, ", ".join(result.changed))
+        logger.info("Specifications changed at %s: %s", result.as_of, ", ".join(result.changed))
     if result.unconfirmed:
         logger.warning(
-            "Told otherwise by one answer alone, and held as before: %d instruments of %s, such as "
+            "Not confirmed by a second response, and not changed: %d instruments of %s, such as "
             "%s",
             len(result.unconfirmed), result.currency, result.unconfirmed[0],
         )  # fmt: skip
     if result.odd:
         logger.warning(
-            "%d entries of the instruments of %s are not understood, the first: %s",
+            "%d entries of the instruments of %s are malformed, the first: %s",
             len(result.odd), result.currency, result.odd[0],
         )  # fmt: skip
     for failure in result.failed:
-        logger.warning("Of what expired long ago, a list did not come: %s", failure)
+        logger.warning("A listing of expired instruments could not be fetched: %s", failure)

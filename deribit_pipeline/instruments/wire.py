@@ -10,7 +10,6 @@ from typing import Any
 from deribit_pipeline.domain.specification import CURRENCY, INSTRUMENT_NAME, KINDS, Specification
 from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.exchange import shapes
-from deribit_pipeline.exchange.methods import Methods, Told
 
 INSTRUMENTS = "public/get_instruments"
 CURRENCIES = "public/get_currencies"
@@ -27,30 +26,15 @@ class Listed:
     odd: tuple[str, ...] = ()
 
 
-class Specifications(Methods):
-    """The lists of instruments."""
-
-    async def get_specifications(
-        self, currency: str, *, is_expired: bool = False, kind: str | None = None
-    ) -> Told[Listed]:
-        """`public/get_instruments`: what trades, or what has expired. Metered apart, at one call a
-        second.
-
-        Of what has expired, www tells the newest only; the archive host tells all
-        (assumption:instruments-archived).
-        """
-        params = {"currency": currency, "expired": is_expired} | ({"kind": kind} if kind else {})
-        return await self.told(listed, INSTRUMENTS, **params)
-
-    async def get_currencies(self) -> Told[list[str]]:
-        """`public/get_currencies`: every currency that the exchange has at the moment."""
-        return await self.told(currencies, CURRENCIES)
-
-
 def currencies(answer: object) -> list[str]:
     """The currencies of `public/get_currencies`. Those that cannot be read say nothing."""
     names = [entry.get("currency") for entry in shapes.array(answer) if isinstance(entry, Mapping)]
     return [name for name in names if isinstance(name, str) and CURRENCY.fullmatch(name)]
+
+
+def index_price_names(answer: object) -> list[str]:
+    """The names of `public/get_index_price_names`."""
+    return [shapes.text("name", name) for name in shapes.array(answer)]
 
 
 def listed(answer: object) -> Listed:

@@ -19,6 +19,7 @@ from deribit_pipeline.lake.lake_files import LakeFiles
 from deribit_pipeline.lake.locks import Locks
 from deribit_pipeline.warehouse.connections import committed, interruptible, roll_back
 from deribit_pipeline.warehouse.place import SOURCE, Change, Connection, Result
+from deribit_pipeline.warehouse.schema import TABLES
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,7 @@ class LakeStore:
         return not statement.startswith("comment on macro")  # DuckLake 1.0 keeps none of these
 
     layout = (
-        # An instrument's days stand together, and no number of instruments makes more files.
-        "alter table candles set partitioned by (bucket(32, instrument_name))",
-        "alter table candles set sorted by (instrument_name, resolution, opened_at)",
-        "alter table trades set partitioned by (bucket(32, instrument_name))",
-        "alter table trades set sorted by (instrument_name, trade_seq)",
-        "alter table candles_rebuilt set sorted by (instrument_name, opened_at)",
+        *(f"alter table {table.name} set {how}" for table in TABLES for how in table.layout),
         # Half the bytes of the default, for the same time to read.
         f"call {NAME}.set_option('parquet_compression', 'zstd')",
         f"call {NAME}.set_option('parquet_version', 2)",

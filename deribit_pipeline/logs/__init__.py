@@ -1,8 +1,8 @@
-"""The log as JSON, one line a record: in a file, rotated, safe when several processes write it; or
-on a container's output. And the file, read.
+"""Logging as JSON, one line per record: to a rotated file that several processes may write, or to a
+container's standard output; and reading the file.
 
 `dagster.yaml` names `json_file_handler` as a factory, because Dagster takes a handler's settings
-literally: neither variables nor a folder that does not exist yet would work there.
+literally: it expands no variables and creates no folders.
 """
 
 import errno
@@ -30,7 +30,7 @@ _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "da
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: what happened, in which run, and every `extra` field."""
+    """Formats a record as one JSON object: the message, the run, and every `extra` field."""
 
     def format(self, record: logging.LogRecord) -> str:
         meta: dict[str, Any] = getattr(record, "dagster_meta", None) or {}
@@ -48,7 +48,7 @@ class JsonFormatter(logging.Formatter):
         line |= {
             name: value
             for name, value in vars(record).items()
-            # Dagster hangs objects of its own on a record; ours are plain values.
+            # Dagster attaches objects of its own to a record; ours are plain values.
             if name not in _PLAIN and isinstance(value, str | int | float)
         }
         if record.exc_info:
@@ -63,11 +63,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def json_file_handler() -> logging.Handler:
-    """The handler of `logs/deribit_pipeline.jsonl` in DAGSTER_HOME, or in the working folder; one
-    that drops all records where there can be no such file, for no run fails for want of a log."""
+    """The handler for `logs/deribit_pipeline.jsonl` in DAGSTER_HOME or the working folder; a
+    handler that drops all records if that file cannot be created, so that no run fails because of
+    its log."""
     folder = Path(os.environ.get("DAGSTER_HOME") or ".") / "logs"
     try:
-        # It looks for a temporary folder when it is imported, and there may be none.
+        # The import looks for a temporary folder, and there may be none.
         from deribit_pipeline.logs.log_file import LogFile
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ def json_file_handler() -> logging.Handler:
         maxBytes=MOST_BYTES,
         backupCount=KEPT_FILES,
         encoding="utf-8",
-        keep_file_open=False,  # Dagster makes a handler for each run and closes none
+        keep_file_open=False,  # Dagster creates a handler for each run and closes none
     )
     handler.setFormatter(JsonFormatter())
     return handler
@@ -86,26 +87,26 @@ def json_file_handler() -> logging.Handler:
 
 class _Output(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Leave the record out where nobody reads the output, or its disk is full."""
+        """Drop the record if the output is closed or its disk is full."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
 def json_stream_handler() -> logging.Handler:
-    """The handler of a container's log, which is its standard output."""
+    """The handler for a container's log, which is its standard output."""
     handler = _Output(sys.stdout)
     handler.setFormatter(JsonFormatter())
     return handler
 
 
 def lines_of_run(home: Path, run_id: str) -> Iterator[dict[str, Any]]:
-    """Every line that is kept of the runs whose id begins so, the oldest first; without those that
-    a full disk or a death cut short. Raises OSError."""
+    """The kept lines of all runs whose id begins with `run_id`, oldest first; without lines
+    truncated by a full disk or a crash. Raises OSError."""
     newest_first = [home / "logs" / _NAME]
     newest_first += [home / "logs" / f"{_NAME}.{number}" for number in range(1, KEPT_FILES + 1)]
-    sign = f'"run_id": "{run_id}'  # most lines are of other runs, and need not be parsed
+    sign = f'"run_id": "{run_id}'  # most lines belong to other runs, and need not be parsed
     for file in reversed(newest_first):
-        if file.is_fifo():  # nothing that comes out of it was kept
+        if file.is_fifo():  # a pipe keeps no lines
             raise OSError(errno.EINVAL, "it is a named pipe", str(file))
         with suppress(FileNotFoundError), file.open(encoding="utf-8", errors="replace") as lines:
             for text in lines:
@@ -114,8 +115,8 @@ def lines_of_run(home: Path, run_id: str) -> Iterator[dict[str, Any]]:
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
-    """The record that a line holds, or its last one: former versions wrote the next record behind
-    one that was cut short."""
+    """The record in a line, or the last of several: former versions appended the next record to a
+    truncated one."""
     for begin in (0, text.rfind(_BEGIN)):
         try:
             line = json.loads(text[max(begin, 0) :])
@@ -127,7 +128,7 @@ def _parsed(text: str) -> dict[str, Any] | None:
 
 
 def _partition(tags: dict[str, str]) -> str | None:
-    """The partition key of the run, or the two ends of its range."""
+    """The run's partition key, or the two ends of its range."""
     start, end = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
     if start and end:
         return start if start == end else f"{start}...{end}"

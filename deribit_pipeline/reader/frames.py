@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from deribit_pipeline.datasets.registry import warning_of
 from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine.selected_series import SelectedRows, span
-from deribit_pipeline.errors import InputError
+from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.opening import warehouse_of
+from deribit_pipeline.reader.backfill_command import with_command
 from deribit_pipeline.reader.reader_arguments import one_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.place import Connection
@@ -64,7 +65,7 @@ def read_frame(
     with warehouse.reading() as connection:
         selected = select(connection, warehouse)
         if complete_only:
-            selected.require_complete()
+            _require_complete(selected)
         found = frame(connection, kind, selected)
     verdicts = {str(proof.day): text for proof in selected.proofs if (text := warning_of(proof))}
     if verdicts:
@@ -100,6 +101,14 @@ def require_extra(kind: str) -> None:
             raise InputError(
                 f"{module} is not installed: pip install 'deribit-pipeline[{kind}]' brings it."
             )
+
+
+def _require_complete(selected: SelectedRows) -> None:
+    try:
+        selected.require_complete()
+    except IncompleteDays as error:
+        otherwise = "read what is held with complete_only=False"
+        raise with_command(error, otherwise) from None
 
 
 def _verdict(series: str, verdicts: Mapping[str, str]) -> str:

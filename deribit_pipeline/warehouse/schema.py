@@ -30,6 +30,9 @@ TABLES: tuple[Table, ...] = (
 )
 VIEWS: tuple[View, ...] = registry.views()
 
+ADDED: tuple[Table, ...] = tuple(table for each in registry.ADDED for table in each.tables)
+"""The tables of datasets of other packages, which a file of this version may be without."""
+
 
 def ddl() -> list[str]:
     """The statements that make an empty warehouse of this version."""

@@ -132,7 +132,7 @@ def test_a_plan_counts_and_does_nothing(
         "already proved": "0",
         "chart requests": "56",
         "rows, at most": "262,080",
-        "seconds at the rate limit": "2.5",
+        "seconds at the rate limit": "2.4",
     }
     assert sandbox.requests[CHART] == 0
     assert not settings.warehouse.exists()

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import strategies as st
 
 from deribit_pipeline.datasets.candles import CANDLES, reads
-from deribit_pipeline.datasets.candles import wire as parse
 from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
@@ -24,6 +23,7 @@ from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.row_reads import days_without_proof
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.exchange import responses
 from deribit_pipeline.selection import choice
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -85,7 +85,7 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(half: str, odd: str)
 # A file for each costs a quarter of a second: those that mean something to SQL or to a folder.
 @pytest.mark.parametrize("name", [*HOSTILE[:3], "$instrument_name"])
 def test_a_name_that_the_exchange_tells_is_data_to_the_warehouse(name: str, tmp_path: Path) -> None:
-    listed = parse.instrument(recorded("instrument") | {"instrument_name": name})
+    listed = responses.instrument(recorded("instrument") | {"instrument_name": name})
     assert listed.instrument_name == name
     hours = moment64(datetime(2024, 1, 1, tzinfo=UTC)) + np.arange(24) * np.timedelta64(1, "h")
     day, series = date(2024, 1, 1), (name, Resolution.HOUR_1)

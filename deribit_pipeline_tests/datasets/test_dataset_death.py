@@ -16,7 +16,7 @@ from deribit_pipeline.datasets.funding_rates import wire as funding
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import days_between, to_ms
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import settled_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets.candles import CANDLES
-from deribit_pipeline.datasets.candles.previews import Glance
 from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.assets import dataset_asset
 from deribit_pipeline.defs.partitions import days_by_series, partition_key, series_days
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Group, SeriesKind
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
+from deribit_pipeline.engine.source import Preview
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.opening import warehouse_at
@@ -176,17 +176,17 @@ def test_the_newest_day_of_a_run_shows_a_picture_and_each_day_the_counts(
         } <= set(one.metadata)
 
 
-class WithoutGlances(ForegroundBackfill):
+class WithoutPreviews(ForegroundBackfill):
     """Cannot read what it has written: somebody keeps the file."""
 
-    def glances(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Glance]:
+    def previews(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Preview]:
         raise WarehouseError("the file was held by another process")
 
 
 def test_days_stand_without_a_picture_too(
     settings: Settings, instance: dg.DagsterInstance, opened: Callable[..., Exchange]
 ) -> None:
-    deribit = WithoutGlances(opened(), warehouse_at(settings.warehouse, settings.environment))
+    deribit = WithoutPreviews(opened(), warehouse_at(settings.warehouse, settings.environment))
     asset = dataset_asset(
         CANDLES[Resolution.MINUTE_1], series_days(SeriesKind.INSTRUMENT, settings.instruments)
     )

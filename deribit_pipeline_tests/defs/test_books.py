@@ -8,12 +8,12 @@ import pytest
 
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets.candles import CANDLES
-from deribit_pipeline.datasets.candles.previews import Glance
 from deribit_pipeline.defs import runs
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
+from deribit_pipeline.engine.source import Preview
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import RecordingError
 from deribit_pipeline.settings import Settings
@@ -64,7 +64,7 @@ def test_books_in_postgres_that_dies_in_a_run_are_one_sentence(
             postgres.kill()
             return Outcome()
 
-        def glances(self, dataset: Dataset, days: Days, outcome: Outcome) -> list[Glance]:
+        def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> list[Preview]:
             return []
 
     job = Job("0f4b7e1c-2f8c-4f36-9b11-000000000001", {"BTC-PERPETUAL": [date(2024, 1, 1)]})

@@ -305,7 +305,7 @@ def test_books_that_moved_elsewhere_are_not_said_to_be_pruned(
     run(instance, "A|2024-01-01", "A|2024-01-02")
     (home / "dagster.yaml").write_text(configuration)
     for ask in (retention.prune, retention.old_runs):
-        with pytest.raises(RecordingError, match="are not in its folder"):
+        with pytest.raises(RecordingError, match="is not in its folder"):
             ask(home, datetime.now(UTC) + LATER)
     assert len(instance.get_runs()) == 1
 
@@ -323,5 +323,5 @@ def test_a_configuration_that_is_not_understood_is_one_sentence(
     tmp_path: Path, configuration: str
 ) -> None:
     (tmp_path / "dagster.yaml").write_text(configuration)
-    with pytest.raises(RecordingError, match="dagster.yaml .* not understood: mend it"):
+    with pytest.raises(RecordingError, match="dagster.yaml .* not understood: fix it"):
         pruned_later(tmp_path)

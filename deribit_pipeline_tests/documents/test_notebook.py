@@ -64,7 +64,7 @@ def test_the_notebook_draws_price_cone_and_funding(held: Warehouse) -> None:
     assert defined["hours"]["paid"].iloc[-1] == pytest.approx(100 * 288e-5)
 
 
-def test_where_funding_lacks_the_notebook_says_how_to_get_it(held: Warehouse) -> None:
+def test_where_funding_is_missing_the_notebook_shows_how_to_fetch_it(held: Warehouse) -> None:
     shown, _ = run()
     assert any(
         "backfill --dataset funding_rates" in str(getattr(each, "text", "")) for each in shown

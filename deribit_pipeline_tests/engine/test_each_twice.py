@@ -24,7 +24,7 @@ from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.proof import second_looks
 from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.engine.estimate import Limit, estimate_rows
+from deribit_pipeline.engine.estimate import Limit, estimate
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.source import FailedDays
 from deribit_pipeline.exchange.session import Exchange
@@ -266,7 +266,7 @@ def test_a_plan_counts_twice_only_what_is_requested_again() -> None:
 def planned(some: Some, each_twice: bool) -> int:
     days = some.days(some.few)
     limit = Limit(requests_per_second=20, burst=100)
-    return estimate_rows(some.dataset, days, days, limit, each_twice=each_twice).requests
+    return estimate(some.dataset, days, days, {}, limit, each_twice=each_twice).requests
 
 
 @pytest.mark.parametrize(("dataset", "more"), [("trades", 4), ("settlements", 0)])

@@ -2,25 +2,30 @@
 
 from datetime import UTC, date, datetime
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.estimate import Limit, estimate, estimate_rows
+from deribit_pipeline.engine.estimate import Limit, estimate
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 DAYS = {name: list(days_between(date(2024, 1, 1), date(2024, 1, 10))) for name in NAMES}
+DAY_OF_EXPIRY = datetime(2024, 1, 10, 8, tzinfo=UTC)
 LIMIT = Limit(requests_per_second=2.0, burst=3)
 
 
-def test_the_calls_for_candles_are_windows_coarser_ones_and_two_listings_an_instrument() -> None:
+def test_the_calls_for_candles_are_windows_coarser_ones_and_a_listing_an_instrument() -> None:
     listed = datetime(2020, 1, 1, tzinfo=UTC)
     instruments = {name: Instrument(name, "future", listed, None) for name in NAMES}
-    counted = estimate(instruments, Resolution.MINUTE_1, DAYS, DAYS, LIMIT)
-    assert (counted.requests, counted.calls) == (8, 12)
-    assert counted.seconds == (12 - 3) / 2
+    counted = estimate(CANDLES[Resolution.MINUTE_1], DAYS, DAYS, instruments, LIMIT)
+    assert (counted.requests, counted.calls) == (8, 10)
+    assert counted.seconds == (10 - 3) / 2
+    short = {name: Instrument(name, "future", listed, DAY_OF_EXPIRY) for name in NAMES}
+    counted = estimate(CANDLES[Resolution.MINUTE_1], DAYS, DAYS, short, LIMIT)
+    assert counted.calls == counted.requests + 2 * 3  # what rests on a listing rests on three
 
 
 def test_the_calls_for_rows_are_the_requests() -> None:
-    counted = estimate_rows(DATASETS["funding_rates"], DAYS, DAYS, LIMIT)
+    counted = estimate(DATASETS["funding_rates"], DAYS, DAYS, {}, LIMIT)
     assert counted.calls == counted.requests > 0

@@ -21,10 +21,10 @@ from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Location
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.failures import note_failures
-from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.errors import WarehouseError

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import strategies as st
 
 from deribit_pipeline.datasets.candles import wire as parse
+from deribit_pipeline.datasets.candles.calls import Chart, get_tradingview_chart_data
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import TimeWindow, from_ms
 from deribit_pipeline.errors import DeribitError
-from deribit_pipeline.exchange import shapes
+from deribit_pipeline.exchange import responses, shapes
 from deribit_pipeline.exchange.auth import Credentials, Token
-from deribit_pipeline.exchange.client import Chart, DeribitClient
+from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.credits import Credits, FileMeter
 from deribit_pipeline.exchange.rpc import AUTH, Answer, Rpc
 from deribit_pipeline.instruments.wire import listed
@@ -248,7 +249,7 @@ def test_any_chart_over_the_wire_is_read_value_by_value_or_a_typed_error(
     def law(body: bytes) -> None:
         wire.set(body)
         chart = wire.ask(
-            lambda client: client.get_tradingview_chart_data("X", Resolution.MINUTE_1, HOUR)
+            lambda client: get_tradingview_chart_data(client, "X", Resolution.MINUTE_1, HOUR)
         )
         if isinstance(chart, DeribitError):
             return
@@ -292,7 +293,7 @@ READ = {
 def test_any_instrument_is_read_exactly_or_refused(count: int) -> None:
     def law(text: str) -> None:
         fields = json.loads(text)
-        assert parsed(parse.instrument, fields) == instrument_of(fields)
+        assert parsed(responses.instrument, fields) == instrument_of(fields)
 
     hold(law, count, spoiled(READ))
 
@@ -322,10 +323,10 @@ def test_any_list_time_and_status_is_read_exactly_or_refused(count: int) -> None
         said = said.lower() if type(said) is str else None
         # Refused, open, partly locked or locked.
         expected = said if said in ("true", "partial") else None
-        assert parsed(parse.locked, {"locked": value}) == expected
+        assert parsed(responses.locked, {"locked": value}) == expected
         if said not in ("true", "partial", "false"):
             with pytest.raises(ValueError, match="must be true, partial or false"):
-                parse.locked({"locked": value})
+                responses.locked({"locked": value})
 
     hold(law, count, anything.map(written))
 

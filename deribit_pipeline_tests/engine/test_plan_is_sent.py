@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import days_between
@@ -32,7 +33,12 @@ def test_a_backfill_sends_the_requests_of_its_plan(
     instruments = {name: Instrument(name, "future", listed, None) for name in NAMES}
     days = {name: list(days_between(first, last)) for name in NAMES}
     counted = estimate(
-        instruments, Resolution(resolution), days, days, Limit(20.0, 100), each_twice=each_twice
+        CANDLES[Resolution(resolution)],
+        days,
+        days,
+        instruments,
+        Limit(20.0, 100),
+        each_twice=each_twice,
     )
     outcome = pipeline.backfill(first, last, resolution, NAMES, each_twice=each_twice)
     assert outcome.failures == {}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.datasets.funding_rates.wire import rates
+from deribit_pipeline.datasets.funding_rates.witness import FUNDING_TOLERANCE, EightHours
 from deribit_pipeline.datasets.volatility_index.wire import DATA
 from deribit_pipeline.domain.proofs import CrossCheck, DayState
-from deribit_pipeline.engine.witness import FUNDING_TOLERANCE, EightHours
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults

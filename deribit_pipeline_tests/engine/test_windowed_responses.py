@@ -10,6 +10,7 @@ import pytest
 
 from deribit_pipeline.datasets.funding_rates import wire as funding
 from deribit_pipeline.datasets.volatility_index import wire as volatility_index
+from deribit_pipeline.datasets.volatility_index.calls import get_volatility_index_data
 from deribit_pipeline.datasets.volatility_index.wire import DATA
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import day_window, to_ms
@@ -164,7 +165,7 @@ def test_candles_that_advance_by_a_millisecond_end_in_one_sentence(
     sandbox.volatility_index.creeps = True
     exchange, window = opened(), day_window(MINUTES.last)
     with pytest.raises(DeribitBadPayload, match="did not end after 4 responses"):
-        exchange.run(exchange.client.get_volatility_index_data("BTC", "60", window))
+        exchange.run(get_volatility_index_data(exchange.client, "BTC", "60", window))
     assert sandbox.requests[DATA] == 4
     brought = fetch(replace(MINUTES, first=MINUTES.last))
     assert not brought.proved

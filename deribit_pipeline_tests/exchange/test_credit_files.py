@@ -95,7 +95,9 @@ def test_without_any_folder_each_that_was_tried_is_named(
         (place / name).rmdir()
         (place / name).write_text("a file")
     monkeypatch.setattr("tempfile.tempdir", str(place / "TMPDIR"))
-    with pytest.raises(SettingsError, match="alone can write, and finds none") as caught:
+    with pytest.raises(
+        SettingsError, match="only this user can write, and none is usable"
+    ) as caught:
         own_folder()
     for name in PLACES[1:2] + PLACES[3:]:
         assert str(place / name) in str(caught.value)

@@ -150,8 +150,8 @@ def test_a_time_that_stays_in_doubt_leaves_candles_open_and_is_said_once(
     outcome = pipeline.backfill(now.date(), now.date())
     assert outcome.days_by_state == {DayState.OPEN: 1}
     assert_closed(pipeline, now)
-    (said,) = said_of(caplog, "are of a time that is 3,", logging.WARNING)
-    assert "ahead of what can be confirmed: what is over only by that time stays open" in said
+    (said,) = said_of(caplog, "have a time that is 3,", logging.WARNING)
+    assert "ahead of what can be confirmed: rows that are over only by that time stay open" in said
 
 
 def test_a_clock_that_went_on_is_confirmed_once_for_all_in_flight(

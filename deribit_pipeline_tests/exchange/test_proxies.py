@@ -127,7 +127,7 @@ def test_a_proxy_that_wants_a_password_is_said(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("http_proxy", address)  # without a scheme, as curl takes it
         error = call(PUBLIC)
     assert isinstance(error, DeribitRejected)
-    assert "the proxy wants a user and a password" in str(error)
+    assert "the proxy needs a user and a password" in str(error)
 
 
 @pytest.mark.parametrize("value", ["*", "exchange.example", ".example", "a.b, exchange.example"])
@@ -151,7 +151,7 @@ def test_a_host_that_no_proxy_names_is_reached_directly(
         ("http://[::1", "HTTPS_PROXY must be the URL of a proxy"),
         (f"http://user:{PASSWORD}@proxy:port", "was 'http://…@proxy:port'"),
         (f"ftp://user:{PASSWORD}@proxy/", "was 'ftp://…@proxy/'"),
-        ("socks5://proxy:1080", r"the proxy socks5://proxy:1080 \(HTTPS_PROXY\) speaks SOCKS"),
+        ("socks5://proxy:1080", r"the proxy socks5://proxy:1080 \(HTTPS_PROXY\) uses SOCKS"),
         (f"socks5h://user:{PASSWORD}@proxy:1080", r"install httpx\[socks\], or name an HTTP proxy"),
         ("socks4://proxy:1080", "HTTPS_PROXY must be the URL of a proxy"),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from deribit_pipeline.datasets.candles.calls import get_tradingview_chart_data
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import TimeWindow
@@ -44,7 +45,7 @@ def exchange(opened: Opened) -> Exchange:
 
 def closes(exchange: Exchange, name: str) -> list[float]:
     chart = exchange.run(
-        exchange.client.get_tradingview_chart_data(name, Resolution.MINUTE_1, WINDOW)
+        get_tradingview_chart_data(exchange.client, name, Resolution.MINUTE_1, WINDOW)
     )
     values: list[float] = chart.candles.values[:, 3].tolist()
     return values
@@ -132,7 +133,7 @@ def test_a_host_without_post_or_ids_is_called_over_get_and_that_is_said_once(
     for _ in range(3):
         assert closes(exchange, BTC) == true_closes(sandbox, BTC)
     assert [request.method for request in sent] == ways
-    (said,) = said_of(caplog, "is called over GET", logging.WARNING)
+    (said,) = said_of(caplog, "is requested over GET", logging.WARNING)
     assert str(exchange.client.rpc._root) in said
     with pytest.raises(UnknownInstrument):
         exchange.run(exchange.client.get_instrument("NOPE"))
@@ -148,9 +149,9 @@ def test_the_archive_has_no_ids_and_is_called_over_get_without_a_warning(
         exchange.run(exchange.history.get_instrument(BTC))
         exchange.run(exchange.client.get_instrument(BTC))
     assert [request.method for request in sent] == ["POST", "GET", "GET", "GET"]
-    (said,) = said_of(caplog, "is called over GET")
+    (said,) = said_of(caplog, "is requested over GET")
     assert "/history/api/v2" in said
-    assert said_of(caplog, "is called over GET", logging.WARNING) == []
+    assert said_of(caplog, "is requested over GET", logging.WARNING) == []
 
 
 def test_of_many_calls_at_once_one_finds_out_how_the_archive_is_called(

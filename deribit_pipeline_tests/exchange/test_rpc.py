@@ -11,6 +11,7 @@ from typing import TypeVar
 import httpx
 import pytest
 
+from deribit_pipeline.datasets.candles.calls import get_tradingview_chart_data
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import TimeWindow, from_ms
 from deribit_pipeline.errors import (
@@ -24,6 +25,7 @@ from deribit_pipeline.exchange.auth import Credentials, Token, TokenKeeper
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.credits import Credits, FileMeter
 from deribit_pipeline.exchange.rpc import Rpc
+from deribit_pipeline.instruments.listings import get_specifications
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, TOKEN_LIFE, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
@@ -142,7 +144,7 @@ def test_a_final_refusal_says_what_was_asked_and_what_to_do(caller: Caller) -> N
         match=r"instrument_name=BTC_USDC, start_timestamp=17.*\(11060\); this spot pair",
     ) as caught:
         caller.run(
-            lambda client: client.get_tradingview_chart_data("BTC_USDC", Resolution.MINUTE_1, HOUR)
+            lambda client: get_tradingview_chart_data(client, "BTC_USDC", Resolution.MINUTE_1, HOUR)
         )
     assert caught.value.code == 11060
 
@@ -173,15 +175,17 @@ def test_an_odd_answer_says_what_was_asked(caller: Caller, faults: Faults) -> No
     faults.spoil_next(["ragged"])
     with pytest.raises(DeribitBadPayload, match=r"BTC-PERPETUAL.*: the arrays differ in length"):
         caller.run(
-            lambda client: client.get_tradingview_chart_data(
-                "BTC-PERPETUAL", Resolution.MINUTE_1, HOUR
+            lambda client: get_tradingview_chart_data(
+                client, "BTC-PERPETUAL", Resolution.MINUTE_1, HOUR
             )
         )
 
 
 def test_the_end_of_a_window_is_left_out(caller: Caller) -> None:
     chart = caller.run(
-        lambda client: client.get_tradingview_chart_data("BTC-PERPETUAL", Resolution.MINUTE_1, HOUR)
+        lambda client: get_tradingview_chart_data(
+            client, "BTC-PERPETUAL", Resolution.MINUTE_1, HOUR
+        )
     )
     assert len(chart.candles) == 60
 
@@ -190,7 +194,7 @@ def test_the_other_methods_answer(caller: Caller, clock: Clock) -> None:
     assert caller.run(lambda client: client.test()).http_status == 200
     assert caller.run(lambda client: client.get_time()) == clock.now
     assert caller.run(lambda client: client.status()) is None
-    listed = caller.run(lambda client: client.get_specifications("BTC", kind="future")).said
+    listed = caller.run(lambda client: get_specifications(client, "BTC", kind="future")).said
     assert "BTC-PERPETUAL" in {each.instrument_name for each in listed.specifications}
 
 

@@ -159,8 +159,8 @@ def test_incomplete_days_are_refused_before_anything_is_written(export: Export) 
     assert (code, everything("out")) == (1, before)
     assert said.startswith("Error: BTC-PERPETUAL has no complete 1m candles of 2024-04-10 (open): ")
     assert said.endswith(
-        "deribit-pipeline backfill --resolution 1 --instruments BTC-PERPETUAL --start 2024-04-10 "
-        "--end 2024-04-10, or --allow-incomplete.\n"
+        "run deribit-pipeline backfill --resolution 1 --instruments BTC-PERPETUAL "
+        "--start 2024-04-10 --end 2024-04-10, or export what is held with --allow-incomplete.\n"
     )
 
 
@@ -181,7 +181,7 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(export: Export, sound: 
     Path("out/notes.txt").write_text("mine")
     code, said = export("--instruments", BTC, *DAYS)
     assert (code, everything("out")) == (2, {"notes.txt": b"mine"})
-    assert "holds notes.txt, which no export wrote there" in said
+    assert "holds notes.txt, which no export created" in said
     Path("out/notes.txt").unlink()
     assert export("--instruments", BTC, *DAYS)[0] == 0
     Path("out/mine.parquet").touch()

@@ -67,7 +67,7 @@ def test_what_is_no_manifest_is_not_replaced_by_one(export: Export) -> None:
     Path("out.manifest.json").write_text("[1, 2]")
     code, said = export("--instruments", BTC, *DAYS)
     assert (code, said.count("\n"), Path("out").exists()) == (2, 1, False)
-    assert "out.manifest.json, which no export wrote" in said
+    assert "out.manifest.json, which no export created" in said
     assert Path("out.manifest.json").read_text() == "[1, 2]"
 
 
@@ -182,7 +182,7 @@ def test_a_manifest_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
     Path("out").mkdir()
     os.mkfifo("out/manifest.json")
     code, said = export("--instruments", BTC, *DAYS)
-    assert (code, "out holds manifest.json, which no export wrote" in said) == (2, True)
+    assert (code, "out holds manifest.json, which no export created" in said) == (2, True)
     assert [path.name for path in Path("out").iterdir()] == ["manifest.json"]
 
 
@@ -195,7 +195,7 @@ def test_days_that_were_exported_as_proved_are_not_replaced_by_incomplete_ones(
         connection.execute("delete from candles where opened_at::date = '2024-04-08'")
         connection.execute("delete from candle_days where day = '2024-04-08'")
     code, said = export("--instruments", BTC, *DAYS, "--allow-incomplete")
-    assert (code, "of 2024-04-08 as it was proved, and the warehouse does not" in said) == (2, True)
+    assert (code, "of 2024-04-08, and the warehouse does not" in said) == (2, True)
     assert everything("out") == before
     assert export("--instruments", BTC, *DAYS, "--allow-incomplete", to="new")[0] == 0
 
@@ -203,5 +203,5 @@ def test_days_that_were_exported_as_proved_are_not_replaced_by_incomplete_ones(
 def test_where_a_disk_is_mounted_is_no_folder_to_replace(export: Export, disk: Disk) -> None:
     code, said = export("--instruments", BTC, *DAYS, to=disk.path)
     assert (code, said.count("\n"), list(disk.path.iterdir())) == (2, 1, [])
-    assert "is where a disk is mounted, which cannot be replaced whole: name a folder in it" in said
+    assert "is a mount point, which cannot be replaced as a whole: name a folder in it" in said
     assert export("--instruments", BTC, *DAYS, to=disk.path / "out")[0] == 0

@@ -129,7 +129,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         _make_databases(postgres)
         store = stack.enter_context(object_store(folder / "store"))
         port = free_port()
-        command = [SCRIPT, "sandbox", "--port", str(port)]
+        command: list[str | Path] = [SCRIPT, "sandbox", "--port", str(port)]
         stack.enter_context(running(Server(command, folder / "exchange" / "log", port=port)))
         exchange = f"http://{HOST}:{port}/api/v2"
         found = Cluster(folder / "cluster", postgres, store, exchange)

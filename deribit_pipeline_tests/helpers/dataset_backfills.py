@@ -19,7 +19,7 @@ from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.opening import open_exchange, warehouse_at

@@ -9,7 +9,7 @@ import pytest
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FetchedDay, ProvedDay
 from deribit_pipeline.engine.proving import prove
-from deribit_pipeline.engine.source import FailedDays, Source
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -26,7 +26,7 @@ Fetch = Callable[..., dict[date, FetchedDay]]
 def fetch(opened: Callable[..., Exchange], warehouse: Warehouse) -> Fetch:
     """Fetches days of a series from a source; where they have failed, raises why."""
 
-    def fetch(source: Source, series: str, days: Sequence[date]) -> dict[date, FetchedDay]:
+    def fetch(source: SeriesSource, series: str, days: Sequence[date]) -> dict[date, FetchedDay]:
         exchange = opened()
 
         async def work() -> dict[date, FetchedDay]:

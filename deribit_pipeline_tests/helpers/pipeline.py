@@ -10,7 +10,7 @@ from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import wire as parse
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.exchange.session import Exchange

@@ -121,7 +121,7 @@ class Postgres(Server):
         port = free_port()
         options = {"listen_addresses": HOST, "unix_socket_directories": "", "max_connections": 200}
         options["fsync"] = "off"  # what a killed process has handed to the system is safe there
-        command = [programs / "postgres", "-D", data, "-p", str(port)]
+        command: list[str | Path] = [programs / "postgres", "-D", data, "-p", str(port)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         super().__init__(command, folder / "postgres.log", port=port, user=user)
 

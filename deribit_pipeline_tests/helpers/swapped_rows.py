@@ -29,7 +29,7 @@ def exchanging(*names: str | int) -> Change:
 
 def _with(row: Row, values: Mapping[Any, Any]) -> Row:
     if isinstance(row, dict):
-        return row | values
+        return {**row, **values}
     return [values.get(place, value) for place, value in enumerate(row)]
 
 

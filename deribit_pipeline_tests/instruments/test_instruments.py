@@ -266,7 +266,7 @@ def test_an_archive_that_fails_costs_only_what_it_alone_knows(
         result = refresh(exchange, warehouse, "BTC")
     assert len(result.failed) == len(KINDS)
     assert "cannot be reached" in result.failed[0]
-    assert "Of what expired long ago, a list did not come" in caplog.text
+    assert "A listing of expired instruments could not be fetched" in caplog.text
     assert held(warehouse, clock.now).keys() == {"BTC-PERPETUAL"}
 
 

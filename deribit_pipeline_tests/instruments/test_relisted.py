@@ -16,7 +16,7 @@ from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Outcome

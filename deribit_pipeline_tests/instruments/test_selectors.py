@@ -18,11 +18,11 @@ from deribit_pipeline.defs.instruments_asset import instruments_asset, instrumen
 from deribit_pipeline.defs.schedules import CRONS
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.specification import CURRENCIES
+from deribit_pipeline.engine.universe import chosen, chosen_of_held, with_universe
 from deribit_pipeline.errors import InputError, UnknownInstrument
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import listings
 from deribit_pipeline.instruments.refresh import refresh
-from deribit_pipeline.instruments.universe import chosen, chosen_of_held, with_universe
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.selection import Choice, Selector, choice
@@ -115,10 +115,10 @@ def test_names_and_selectors_are_told_apart(text: str, found: Choice) -> None:
         ("kind=swap", "'kind=swap': kind must be one of future, option, spot"),
         ("currency=btc", "currency must be one of BTC, ETH, USDC"),
         ("expiry=29MAR24", "expiry must be a day such as 2024-03-29"),
-        ("kind=future old", "of which 'old' is not understood"),
-        ("strike=7", "of which 'strike=7' is not understood"),
-        ("kind=", "of which 'kind=' is not understood"),
-        ("kind=future kind=spot", "of which 'kind=spot' is not understood"),
+        ("kind=future old", "in which 'old' is not understood"),
+        ("strike=7", "in which 'strike=7' is not understood"),
+        ("kind=", "in which 'kind=' is not understood"),
+        ("kind=future kind=spot", "in which 'kind=spot' is not understood"),
         ("BTC-PERPETUAL ETH-PERPETUAL", "cannot be an instrument"),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_currency_that_was_never_asked_for_is_named(
     selectors = (Selector(is_perpetual=True, currency="BTC"), Selector("future", "USDC"))
     found = with_universe(replace(settings, selectors=selectors), known)
     assert "BTC-PERPETUAL" in found.instruments
-    assert "the exchange was never asked for instruments of USDC: materialize" in caplog.text
+    assert "the instruments of USDC have never been requested: materialize" in caplog.text
 
 
 def test_a_file_of_an_older_version_knows_no_instrument(
@@ -183,10 +183,10 @@ def test_a_file_of_an_older_version_knows_no_instrument(
 ) -> None:
     with warehouse.writing() as connection:
         forget_datasets(connection)
-        connection.execute("update warehouse_info set schema_version = 2")
+        connection.execute("update warehouse_info set schema_version = 1")
     wanted = replace(settings, instruments=("ETH-PERPETUAL",), selectors=(BTC_FUTURES,))
     assert with_universe(wanted, warehouse).instruments == ("ETH-PERPETUAL",)
-    assert "the exchange was never asked for instruments of BTC: materialize" in caplog.text
+    assert "the instruments of BTC have never been requested: materialize" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_without_the_database_nothing_is_sent(
     postgres: Postgres, database: str, settings: Settings, sandbox: SandboxExchange
 ) -> None:
     sentence = (
-        rf"{TIME}\(\): nothing was sent, for DERIBIT_WAREHOUSE's PostgreSQL, which keeps the rate "
+        rf"{TIME}\(\): nothing was sent: DERIBIT_WAREHOUSE's PostgreSQL, which keeps the rate "
         r"limit, is out of reach: Connection refused \(given up after \d+ tries\)"
     )
 

@@ -154,8 +154,8 @@ def test_incomplete_days_are_named_with_what_completes_them(plant: Plant) -> Non
     assert str(error.value) == (
         "BTC-PERPETUAL has no complete 1h candles of 2024-04-05 to 2024-04-06 (never requested), "
         "2024-04-08 (gapped, 3 missing), 2024-04-10 (open): run deribit-pipeline backfill "
-        "for candles_1h of BTC-PERPETUAL from 2024-04-05 to 2024-04-10, or read what is held with "
-        "complete_only=False."
+        "--resolution 60 --instruments BTC-PERPETUAL --start 2024-04-05 --end 2024-04-10, or read "
+        "what is held with complete_only=False."
     )
     assert error.value.series == BTC
     found = read.candles(BTC, "2024-04-05", "2024-04-10", "60", complete_only=False)
@@ -211,7 +211,7 @@ def test_funding_is_read_by_the_end_of_its_hour(sound: Warehouse) -> None:
     assert frame.index.name == "funded_at"
     assert frame["interest_1h"].tolist() == list(range(24))
     assert list(frame.columns) == ["interest_1h", "interest_8h", "index_price", "prev_index_price"]
-    with pytest.raises(IncompleteDays, match="backfill for funding_rates of BTC-PERPETUAL"):
+    with pytest.raises(IncompleteDays, match="--dataset funding_rates --instruments BTC-PERPETUAL"):
         read.funding(BTC, "2024-01-01", "2024-01-02")
 
 
@@ -242,7 +242,7 @@ def test_the_volatility_index_is_read_by_resolution(sound: Warehouse) -> None:
     assert (minutes["close"].tolist(), list(minutes.columns)) == ([60], PRICES)
     with pytest.raises(InputError, match="must be one of 60, 3600, was '1'"):
         read.volatility_index("BTC", "2024-01-01", "2024-01-01", "1")
-    with pytest.raises(IncompleteDays, match="backfill for volatility_index of ETH"):
+    with pytest.raises(IncompleteDays, match="--dataset volatility_index --series ETH"):
         read.volatility_index("ETH", "2024-01-01", "2024-01-01")
 
 

@@ -14,7 +14,7 @@ import pytest
 from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import day_window, days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import settled_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key

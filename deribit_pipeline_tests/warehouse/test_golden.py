@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.datasets.registry import DATASETS
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.verification import verify

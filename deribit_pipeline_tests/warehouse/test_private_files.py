@@ -13,8 +13,8 @@ from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.engine import migration
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.backup_copy import back_up
-from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET

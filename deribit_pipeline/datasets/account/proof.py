@@ -1,7 +1,7 @@
-"""The account's answers, checked and joined: what is private nobody else can count.
+"""Validation of the account's responses: private data has no second, independent source.
 
-Two answers to different windows must tell the same rows, and of the log each balance should follow
-from the one before. What is odd raises ValueError.
+Two responses for different windows must have the same rows, and in the transaction log each balance
+should follow from the previous one. Malformed responses raise ValueError.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,25 +26,26 @@ from deribit_pipeline.engine.following import are_same, in_order
 from deribit_pipeline.engine.settling import SETTLING
 
 DAYS_PER_WINDOW = 31
-"""How many days are asked for as one: a busy month of a log is some ten pages."""
+"""How many days are requested together: a busy month of a log has about ten pages."""
 
-# Amounts come rounded, to six decimals or more.
+# Amounts are rounded to six decimals or more.
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What is asked for, in UTC milliseconds, both inclusive.
+    """Bounds of a request, in UTC milliseconds, both inclusive.
 
-    Whether the exchange takes them so is said nowhere: a millisecond more is asked for on either
-    side than is wanted.
+    Whether the exchange treats them as inclusive is undocumented: one more millisecond is requested
+    on either side.
     """
 
     first: int
     last: int
 
     def halves(self) -> "tuple[Bounds, Bounds] | None":
-        """Two that cover the same, and share two milliseconds; None where that is no less."""
+        """Two bounds that cover the same time and share two milliseconds; None if they cannot be
+        smaller."""
         if self.last - self.first < 4:
             return None
         middle = (self.first + self.last) // 2
@@ -53,9 +54,9 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
-    """All that was told of some bounds, sorted by key. Of the time before `settled_until` no more
-    rows are to come; `as_of` is the exchange's clock when it was first asked. Those of `malformed`
-    cannot be read."""
+    """All rows returned for some bounds, sorted by key. No more rows from before `settled_until`
+    can appear; `as_of` is the exchange's time of the first response. Rows in `malformed` cannot be
+    parsed."""
 
     rows: Columns
     as_of: datetime
@@ -64,21 +65,23 @@ class Heard:
 
 
 def windows_of(days: Sequence[date]) -> Iterator[tuple[date, date]]:
-    """The days as the first and the last of windows, none longer than a month."""
+    """The days as windows (first, last) of at most a month."""
     for first, last in spans_of(days):
         for start in days_between(first, last, DAYS_PER_WINDOW):
             yield start, min(last, start + timedelta(days=DAYS_PER_WINDOW - 1))
 
 
 def bounds_of(first: date, last: date, *, neighbours: int) -> Bounds:
-    """What to ask of the days from first to last and so many neighbours on either side."""
+    """The bounds to request for the days from first to last, and `neighbours` days on either
+    side."""
     around = timedelta(days=neighbours)
     start, end = day_window(first).start - around, day_window(last).end + around
     return Bounds(max(0, to_ms(start) - 1), to_ms(end))
 
 
 def settled_until(as_of: datetime, unindexed: Moments | None = None) -> datetime:
-    """Until when an answer tells every row; `unindexed` are those that are no history yet."""
+    """The instant up to which a response is complete; `unindexed` are times of recent rows that are
+    not in the history yet."""
     settled = as_of - SETTLING
     if unindexed is not None and len(unindexed):
         settled = min(settled, from_moment64(unindexed.min()))
@@ -86,20 +89,19 @@ def settled_until(as_of: datetime, unindexed: Moments | None = None) -> datetime
 
 
 def require_page(dataset: Dataset, page: Columns, bounds: Bounds) -> Columns:
-    """The page, sorted by key. Raises ValueError where a row is outside the bounds that were asked
-    for."""
+    """The page, sorted by key. Raises ValueError if a row is outside the requested bounds."""
     at = page[dataset.at].astype(np.int64)
     if np.any((at < bounds.first) | (at > bounds.last)):
-        raise ValueError("a row is outside the window that was asked for")
+        raise ValueError("a row is outside the requested window")
     return in_order(dataset, page)
 
 
 def are_alike(dataset: Dataset, first: date, last: date, one: Heard, other: Heard) -> bool:
-    """Whether two answers tell the same of these days, as far as both can."""
+    """Whether two responses have the same rows for these days, as far as both are complete."""
     until = min(one.settled_until, other.settled_until)
     parts = [_settled(dataset, first, last, each.rows, until) for each in (one, other)]
     ours, theirs = (keys_of(dataset, part) for part in parts)
-    # The state of an order may change between two answers, and is in `told`.
+    # The state of an order may change between two responses, and is part of `told`.
     return np.array_equal(ours, theirs) and are_same(parts[0], parts[1], but=("told",))
 
 
@@ -111,15 +113,14 @@ def of_day(dataset: Dataset, rows: Columns, day: date) -> Columns:
 
 
 def with_neighbours(alike: Sequence[Heard]) -> Columns:
-    """The rows of the answer that also told the days around: of answers that are alike it is the
-    one with the most."""
+    """The rows of the response that includes the most neighbouring days; the responses agree."""
     return max(alike, key=lambda heard: count_of(heard.rows)).rows
 
 
 def balance_verdict(rows: Columns, currency: str, day: date) -> str:
-    """What the day's entries say of themselves: whether each balance is the one before it and the
-    change, as far as both are told, and which numbers between them are not theirs. `rows` are
-    entries of the days around it too."""
+    """The verdict on a day's balances: whether each equals the previous one plus the change, where
+    both are given, and which numbers in between are missing. `rows` include entries of neighbouring
+    days."""
     window = day_window(day)
     rows = some_of(rows, np.argsort(rows["user_seq"], kind="stable"))
     is_of_day = rows["logged_at"] >= moment64(window.start)
@@ -128,7 +129,7 @@ def balance_verdict(rows: Columns, currency: str, day: date) -> str:
         return ""
     expected = rows["balance"][:-1] + rows["change"][1:]
     is_off = np.zeros(count_of(rows), bool)
-    # Where anything is not told the difference is NaN, which is not above.
+    # A missing value makes the difference NaN, which compares as not greater.
     is_off[1:] = np.abs(rows["balance"][1:] - expected) > _ROUNDING
     breaks = rows["id"][is_off & is_of_day]
     verdict = "each balance follows from the one before"
@@ -136,7 +137,7 @@ def balance_verdict(rows: Columns, currency: str, day: date) -> str:
         verdict = (
             f"balances that do not follow from the one before: {len(breaks)}, from id {breaks[0]}"
         )
-    numbers = np.unique(rows["user_seq"][is_of_day])  # two entries may have one
+    numbers = np.unique(rows["user_seq"][is_of_day])  # two entries may share one
     others = int(numbers[-1] - numbers[0]) + 1 - len(numbers)
     if others:
         verdict += f"; user_seq skips {others}, which other currencies than {currency} may have"

@@ -14,6 +14,11 @@ import numpy as np
 
 from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
+from deribit_pipeline.datasets.account.calls import (
+    get_settlement_history,
+    get_transaction_log,
+    get_user_trades,
+)
 from deribit_pipeline.datasets.account.proof import (
     Bounds,
     Heard,
@@ -32,11 +37,12 @@ from deribit_pipeline.domain.malformed import Malformed, malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import day_window, days_between, from_ms, to_ms
+from deribit_pipeline.engine.expectations import once
 from deribit_pipeline.engine.following import Progress, TooManyPages, new_rows, united, with_page
-from deribit_pipeline.engine.repeated_requests import agreed, once
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.repeats import until_two_agree
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -66,7 +72,7 @@ def no_verdict(rows: Columns, currency: str, day: date) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountSource:
+class AccountSource(SeriesSource):
     """Brings one history of the account, a currency's days at a time.
 
     `ask` follows the pages of one answer to their end; it takes about `calls` calls. `method` is
@@ -147,7 +153,7 @@ class AccountSource:
             return is_alike
 
         contradiction = "answers contradict each other about which rows there are"
-        said = await agreed(ask, alike, self._odd(contradiction, currency, first, last))
+        said = await until_two_agree(ask, alike, self._odd(contradiction, currency, first, last))
         malformed = tuple(each for one in believed for each in one.malformed)
         return replace(said, malformed=malformed), with_neighbours(believed), min(settled)
 
@@ -186,12 +192,12 @@ class _Pages:
 
 async def ask_log(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
     """The log's entries: page after page, until the exchange says that nothing follows."""
-    told = await client.get_transaction_log(currency, bounds.first, bounds.last)
+    told = await get_transaction_log(client, currency, bounds.first, bounds.last)
     pages = _Pages(TRANSACTION_LOG, methods.MOST_ENTRIES, _ENTRIES_A_SECOND)
     rows, as_of = pages.read(told.said, bounds), told.as_of
     while told.said.continuation is not None:
-        told = await client.get_transaction_log(
-            currency, bounds.first, bounds.last, continuation=told.said.continuation
+        told = await get_transaction_log(
+            client, currency, bounds.first, bounds.last, continuation=told.said.continuation
         )
         rows = pages.joined(rows, told.said, bounds)
     return Heard(rows, as_of, settled_until(as_of), pages.malformed)
@@ -240,8 +246,8 @@ async def _trades(
     progress = Progress(methods.MOST_TRADES, _TRADES_A_SECOND, free=_HALVINGS)
 
     async def halved(bounds: Bounds) -> Columns:
-        told = await client.get_user_trades(
-            currency, bounds.first, bounds.last, historical=historical
+        told = await get_user_trades(
+            client, currency, bounds.first, bounds.last, historical=historical
         )
         covered = np.timedelta64(bounds.last - first, "ms")
         progress.take(count_of(told.said.rows), covered)
@@ -258,15 +264,15 @@ async def _trades(
 
 async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
     """The settlements, newest first, until older ones than those that are wanted were told."""
-    told = await client.get_settlement_history(currency, bounds.last)
+    told = await get_settlement_history(client, currency, bounds.last)
     pages = _Pages(SETTLEMENT_HISTORY, methods.MOST_SETTLEMENTS, _SETTLEMENTS_A_SECOND)
     rows, as_of = pages.read(told.said, Bounds(0, bounds.last)), told.as_of
     while told.said.continuation is not None:
         oldest = int(rows["settled_at"].astype(np.int64).min(initial=bounds.last))
         if oldest < bounds.first:
             break
-        told = await client.get_settlement_history(
-            currency, bounds.last, continuation=told.said.continuation
+        told = await get_settlement_history(
+            client, currency, bounds.last, continuation=told.said.continuation
         )
         rows = pages.joined(rows, told.said, Bounds(0, oldest))
     return Heard(rows, as_of, settled_until(as_of), pages.malformed)

@@ -17,7 +17,6 @@ from deribit_pipeline.datasets.settlements.wire import instrument_names
 from deribit_pipeline.domain.malformed import Malformed
 from deribit_pipeline.exchange import shapes
 from deribit_pipeline.exchange.entries import Rows, readable
-from deribit_pipeline.exchange.methods import Methods, Told
 
 LOG = "private/get_transaction_log"
 TRADES = "private/get_user_trades_by_currency_and_time"
@@ -42,59 +41,6 @@ class AccountPage:
     continuation: str | int | None = None
     may_lack: bool = False
     malformed: tuple[Malformed, ...] = ()
-
-
-class Account(Methods):
-    """The methods that tell what the account did."""
-
-    async def get_transaction_log(
-        self, currency: str, first: int, last: int, *, continuation: str | int | None = None
-    ) -> Told[AccountPage]:
-        """`private/get_transaction_log`: entries between two moments, newest first. Needs the scope
-        account:read. Metered apart, at one call a second."""
-        return await self.told(
-            partial(log_page, currency),
-            LOG,
-            currency=currency,
-            start_timestamp=first,
-            end_timestamp=last,
-            count=MOST_ENTRIES,
-            continuation=continuation,
-        )
-
-    async def get_user_trades(
-        self, currency: str, first: int, last: int, *, historical: bool
-    ) -> Told[AccountPage]:
-        """`private/get_user_trades_by_currency_and_time`: trades between two moments, of the last
-        24 hours or, `historical`, of those that are indexed by now. Needs the scope trade:read.
-
-        Of more than 1,000 the exchange leaves some out, and may say that there are no more
-        (assumption:account-pages).
-        """
-        return await self.told(
-            partial(trades_page, currency),
-            TRADES,
-            currency=currency,
-            start_timestamp=first,
-            end_timestamp=last,
-            count=MOST_TRADES,
-            sorting="asc",
-            historical=historical,
-        )
-
-    async def get_settlement_history(
-        self, currency: str, last: int, *, continuation: str | int | None = None
-    ) -> Told[AccountPage]:
-        """`private/get_settlement_history_by_currency`: the newest up to a moment, which despite
-        its name is an upper bound, or what follows a token. Needs the scope trade:read."""
-        return await self.told(
-            partial(settlements_page, currency),
-            SETTLEMENTS,
-            currency=currency,
-            count=MOST_SETTLEMENTS,
-            search_start_timestamp=last,
-            continuation=continuation,
-        )
 
 
 def log_page(currency: str, answer: object) -> AccountPage:

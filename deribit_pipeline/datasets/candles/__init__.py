@@ -1,9 +1,14 @@
 """Candles, of each of the exchange's twelve resolutions."""
 
+import functools
+from datetime import date
+
 from deribit_pipeline.datasets.candles import proof, rules, table, volatility_views
 from deribit_pipeline.datasets.candles.proof_tables import OF_CANDLES
+from deribit_pipeline.datasets.candles.requests import wanted
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
+from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.schedule import Again, Due, daily, hourly, weekly
 
 # What is finer than all others is kept by itself; the others are there to be asked for.
@@ -14,6 +19,11 @@ _SCHEDULES = {
         weekly("01:40", Due.REPAIR, Again.PROVED_LAST_WEEK),
     )
 }
+
+
+def _least_rows(resolution: Resolution, instrument: Instrument, day: date) -> int:
+    opening = wanted(instrument, resolution, day)
+    return opening.duration // resolution.duration if opening else 0
 
 
 def _candles(resolution: Resolution) -> Dataset:
@@ -29,8 +39,10 @@ def _candles(resolution: Resolution) -> Dataset:
         more_tables=table.MORE_TABLES,
         views=(*table.VIEWS, *volatility_views.VIEWS),
         rules=rules.rules_of(resolution),
+        rows_per_day=resolution.candles_per_day,
+        least_rows=functools.partial(_least_rows, resolution),
         source=f"{__name__}.source:SOURCE",
-        proves="every candle that opens on the day, of any of twelve resolutions",
+        proves=("every candle that opens on it, in any of twelve resolutions"),
         schedules=_SCHEDULES.get(resolution, ()),
         group=Group.CANDLES,
         resolution=resolution,

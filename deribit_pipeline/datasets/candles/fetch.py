@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from deribit_pipeline.datasets.candles.calls import Chart, get_tradingview_chart_data
 from deribit_pipeline.datasets.candles.pages import Page, agreement, joined, odd, read_page
 from deribit_pipeline.datasets.candles.requests import ChartRequest, newest, second_looks
 from deribit_pipeline.domain.instrument import Instrument
@@ -21,7 +22,7 @@ from deribit_pipeline.engine.believing import (
     whole_or_halves,
 )
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
-from deribit_pipeline.exchange.client import Chart, DeribitClient
+from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.session import Exchange
 
 # How often an answer is asked for anew where looks contradict it.
@@ -45,7 +46,7 @@ def chart_hosts(exchange: Exchange, instrument: Instrument) -> list[DeribitClien
 
 
 class ChartFetcher:
-    """Fetches the pages of requests; `requests` counts what it asked for, whatever it got.
+    """Fetches the pages of requests.
 
     `hosts` are asked one after the other where one does not know the instrument. `stopped_by` says
     why nothing more is to be asked for, where that is so.
@@ -58,7 +59,6 @@ class ChartFetcher:
     ) -> None:
         self._client, *self._others = hosts
         self._stopped_by = stopped_by
-        self.requests = 0
 
     async def pages(self, request: ChartRequest, tries: int = _TRIES) -> list[Page | Unproved]:
         """What is to be had of the request's window, in pieces that cover it.
@@ -134,10 +134,9 @@ class ChartFetcher:
         return read_page(request, chart.candles, chart.as_of, asked)
 
     async def _chart(self, request: ChartRequest, window: TimeWindow) -> Chart:
-        self.requests += 1
         name = request.instrument.instrument_name
         try:
-            return await self._client.get_tradingview_chart_data(name, request.resolution, window)
+            return await get_tradingview_chart_data(self._client, name, request.resolution, window)
         except UnknownInstrument:
             if not self._others:
                 raise

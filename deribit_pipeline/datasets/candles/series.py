@@ -1,6 +1,7 @@
 """Candles of any resolution over a window: the exchange's own, or made of minutes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from deribit_pipeline.datasets.candles import CANDLES
@@ -64,33 +65,18 @@ def candles(
     """
     days = days_of(window)
     own = _proofs(connection, instrument_name, resolution, days)
-    minutes: dict[date, Proof] = {}
-    anchor = timedelta(0)
-    if resolution is not _MINUTE and not all(_is_settled(own, day) for day in days):
-        anchor = _anchor(connection, instrument_name, resolution)
-        minutes = _proofs(connection, instrument_name, _MINUTE, [*days, days[-1] + ONE_DAY])
-    made_of = {day: (day, day + ONE_DAY) if anchor else (day,) for day in days}
-    proved = [day for day in days if all(_is_settled(minutes, each) for each in made_of[day])]
-    rolled_up = [
-        day
-        for day in days
-        if not _is_settled(own, day)
-        and (day in proved or (day not in own and any(each in minutes for each in made_of[day])))
-    ]
+    minutes = _minutes(connection, instrument_name, resolution, days, own)
+    rolled_up = [day for day in days if minutes.replace(own.get(day), day)]
     as_published = [day for day in days if day not in rolled_up]
-    standing = {day: own.get(day) for day in as_published} | {
-        day: min((minutes.get(each) for each in made_of[day]), key=_settles) for day in rolled_up
-    }
-    used = {each: minutes[each] for day in rolled_up for each in made_of[day] if each in minutes}
     query, parameters = _OWN, series_parameters(instrument_name, resolution) | known.parameters
     if rolled_up:
         query = f"{_OWN} and {_DAY} in (select unnest($as_published)) union all {_MADE_OF_MINUTES}"
         parameters |= {
             "as_published": as_published,
             "rolled_up": rolled_up,
-            "proved": proved if known.is_everything else [],
+            "proved": list(filter(minutes.prove, days)) if known.is_everything else [],
             "minutes": resolution.duration // timedelta(minutes=1),
-            "origin": _EPOCH + anchor,
+            "origin": _EPOCH + minutes.anchor,
         }
     return SelectedRows(
         CANDLES[resolution],
@@ -99,10 +85,54 @@ def candles(
         parameters | {"start": window.start, "end": window.end},
         "opened_at",
         "opened_at",
-        [*(own[day] for day in as_published if day in own), *used.values()],
-        incomplete_days({day: standing[day] for day in days}),
+        [*(own[day] for day in as_published if day in own), *minutes.used_by(rolled_up)],
+        incomplete_days({d: minutes.weakest(d) if d in rolled_up else own.get(d) for d in days}),
         rolled_up,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Minutes:
+    """The proofs of one-minute candles, for longer candles that open `anchor` after midnight."""
+
+    proofs: Mapping[date, Proof]
+    anchor: timedelta
+
+    def days_of(self, day: date) -> tuple[date, ...]:
+        """The days whose minutes make the candles that open on a day."""
+        return (day, day + ONE_DAY) if self.anchor else (day,)
+
+    def prove(self, day: date) -> bool:
+        return all(_settles(self.proofs.get(each)) for each in self.days_of(day))
+
+    def replace(self, own: Proof | None, day: date) -> bool:
+        """Whether candles of a day are made of minutes, given the proof of its own candles."""
+        were_requested = any(each in self.proofs for each in self.days_of(day))
+        return not _settles(own) and (self.prove(day) or (own is None and were_requested))
+
+    def weakest(self, day: date) -> Proof | None:
+        """A proof that settles nothing, where there is one; None where one is missing."""
+        return min((self.proofs.get(each) for each in self.days_of(day)), key=_settles)
+
+    def used_by(self, days: Sequence[date]) -> list[Proof]:
+        """The proofs that the candles of these days rest on, each once."""
+        needed = dict.fromkeys(each for day in days for each in self.days_of(day))
+        return [self.proofs[day] for day in needed if day in self.proofs]
+
+
+def _minutes(
+    connection: Connection,
+    instrument_name: str,
+    resolution: Resolution,
+    days: Sequence[date],
+    own: Mapping[date, Proof],
+) -> _Minutes:
+    """The minutes, where the candles of the resolution are not complete on all days."""
+    if resolution is _MINUTE or all(_settles(own.get(day)) for day in days):
+        return _Minutes({}, timedelta(0))
+    anchor = _anchor(connection, instrument_name, resolution)
+    proofs = _proofs(connection, instrument_name, _MINUTE, [*days, days[-1] + ONE_DAY])
+    return _Minutes(proofs, anchor)
 
 
 def newest_complete_day(
@@ -125,10 +155,6 @@ def _proofs(
 ) -> dict[date, Proof]:
     found = proofs_of(connection, CANDLES[resolution], (instrument_name,), days[0], days[-1])
     return {proof.day: proof for proof in found}
-
-
-def _is_settled(proofs: dict[date, Proof], day: date) -> bool:
-    return day in proofs and proofs[day].is_settled
 
 
 def _settles(proof: Proof | None) -> bool:

@@ -22,6 +22,11 @@ CANDLES = Table(
         "A 1D candle opens at 08:00 UTC.",
         "Days that are not complete are in here too: complete_candles leaves them out.",
     ),
+    # An instrument's days stand together, and no number of instruments makes more files.
+    layout=(
+        "partitioned by (bucket(32, instrument_name))",
+        "sorted by (instrument_name, resolution, opened_at)",
+    ),
 )
 
 CANDLE_DAYS = Table(

@@ -1,5 +1,5 @@
-"""What came before a day of trades, as far as the proofs of other days tell: its first candles
-repeat the close of the last trade before it."""
+"""The trades before a day, as far as the proofs of other days cover them: a day's first candles
+repeat the close of the last earlier trade."""
 
 from datetime import date, datetime, timedelta
 
@@ -17,8 +17,8 @@ select max(epoch_us(fetched_at))
 from dataset_days
 where dataset = 'trades' and series = $instrument_name and day <= $day and day >= ({_FORMER_DAY})"""
 
-# The first trade has the number 1. Where it is not held, days without a trade must reach back to
-# when the instrument was not listed yet.
+# The first trade has the number 1. If it is not stored, days without trades must reach back to a
+# day on which the instrument was not listed.
 _IS_FIRST = """
 with former as (
     select max(day) as unlisted
@@ -39,8 +39,8 @@ select exists (
 
 
 def former_day(connection: Connection, instrument_name: str, day: date) -> date:
-    """The day from whose last trade on nothing lacks, if such a day is held at all, or the day
-    itself."""
+    """The latest earlier day with trades from which on all days are proved, or the day itself if
+    there is none."""
     wanted = {"instrument_name": instrument_name, "day": day}
     former: date
     [(former,)] = connection.execute(_FORMER_DAY, wanted).fetchall()
@@ -48,15 +48,15 @@ def former_day(connection: Connection, instrument_name: str, day: date) -> date:
 
 
 def known_at(connection: Connection, instrument_name: str, day: date) -> datetime:
-    """The exchange's clock when it last said something new of the trades of a proved day, or of
-    those since the former one."""
+    """The exchange's time of the newest proof among the trades of a proved day and the days since
+    the former one."""
     wanted = {"instrument_name": instrument_name, "day": day}
     [(known_us,)] = connection.execute(_KNOWN_AT, wanted).fetchall()
     return from_ms(0) + timedelta(microseconds=known_us)
 
 
 def is_first(connection: Connection, instrument_name: str, day: date) -> bool:
-    """Whether it is proved that no trade came before the day."""
+    """Whether it is proved that no trade happened before the day."""
     wanted = {"instrument_name": instrument_name, "day": day, "start": day_window(day).start}
     [(is_proved,)] = connection.execute(_IS_FIRST, wanted).fetchall()
     return bool(is_proved)

@@ -10,13 +10,13 @@ from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck, DayState, FetchedDay, Proof
 from deribit_pipeline.domain.rows import count_of, some_of
 from deribit_pipeline.engine.proof_reads import proofs_of
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import IncompleteTrades
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-class RebuiltCandles:
+class RebuiltCandles(SeriesSource):
     """Makes the one-minute candles of an instrument's days, and says in each day's verdict how
     they compare with those that the exchange told."""
 

@@ -23,4 +23,5 @@ TABLE = Table(
         "Block trades and legs of combos are counted in: whether the exchange's candles have them "
         "is not known (assumption:candles-blocks).",
     ),
+    layout=("sorted by (instrument_name, opened_at)",),
 )

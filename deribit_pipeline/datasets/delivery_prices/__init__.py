@@ -2,6 +2,7 @@
 
 from deribit_pipeline.datasets.delivery_prices.rules import RULES
 from deribit_pipeline.datasets.delivery_prices.table import TABLE
+from deribit_pipeline.domain.bounds import PRICE
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.schedule import daily
 
@@ -14,7 +15,8 @@ DELIVERY_PRICES = Dataset(
     key=("delivery_date",),
     table=TABLE,
     rules=RULES,
+    bounds={"delivery_price": PRICE},
     source=f"{__name__}.source:SOURCE",
-    proves="one price a day",
+    proves=("its price"),
     schedules=(daily("00:27"),),
 )

@@ -10,6 +10,7 @@ from itertools import cycle
 import numpy as np
 
 from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.delivery_prices.calls import get_delivery_prices
 from deribit_pipeline.datasets.delivery_prices.proof import (
     DeliveryPrices,
     are_alike,
@@ -19,17 +20,19 @@ from deribit_pipeline.datasets.delivery_prices.proof import (
     require_page,
     require_total,
 )
-from deribit_pipeline.datasets.rolling.wire import MOST_DELIVERY_PRICES
+from deribit_pipeline.datasets.delivery_prices.wire import MOST_DELIVERY_PRICES
 from deribit_pipeline.datasets.settlements.delivered import settled_at
 from deribit_pipeline.datasets.settlements.deliveries import delivery_checked
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows
-from deribit_pipeline.engine.repeated_requests import agreed, expectations, insisted, once
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.expectations import expectations, once
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.repeats import until_two_agree
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.instruments.listings import index_names
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 METHOD = "public/get_delivery_prices"
@@ -39,7 +42,7 @@ _OLDEST = ("btc_usd", "eth_usd")
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryPricesSource:
+class DeliveryPricesSource(SeriesSource):
     """Brings one price for each day since the oldest one that the exchange has.
 
     Nothing in an answer names its index, so all are asked for twice, in pages that end elsewhere.
@@ -58,7 +61,7 @@ class DeliveryPricesSource:
             return DeribitBadPayload(reason, method=METHOD, params={"index_name": series})
 
         try:
-            prices = await agreed(
+            prices = await until_two_agree(
                 lambda: self._prices(exchange.client, series, days[0], next(counts)),
                 partial(are_alike, since=days[0]),
                 odd("answers contradict each other"),
@@ -83,9 +86,9 @@ class DeliveryPricesSource:
     async def _is_new(self, client: DeribitClient, index_name: str) -> bool:
         """Whether an index of which no price is told has none yet: the exchange names it, and tells
         prices of another one, as one that is down does not."""
-        names = (await insisted(client.get_index_price_names)).said
+        names = await index_names(client)
         other = next(name for name in _OLDEST if name != index_name)
-        control = await client.get_delivery_prices(other, count=2)
+        control = await get_delivery_prices(client, other, count=2)
         return index_name in names and control.said.records_total > 0
 
     def _fewer(self, tenths: int) -> int:
@@ -96,7 +99,7 @@ class DeliveryPricesSource:
         self, client: DeribitClient, index_name: str, since: date, count: int
     ) -> DeliveryPrices:
         """Every price since a day, or all that there are."""
-        first = await client.get_delivery_prices(index_name, count=count)
+        first = await get_delivery_prices(client, index_name, count=count)
         page, total, pages, offset = first.said, first.said.records_total, list[Columns](), 0
         malformed: list[Malformed] = []
         with expectations(METHOD, index_name=index_name):
@@ -120,7 +123,7 @@ class DeliveryPricesSource:
                 is_all = offset + 1 >= total
                 if is_all or rows["delivery_date"][-1] <= np.datetime64(since):
                     return prices_of(joined_rows(pages), total, first.as_of, malformed)
-                told = await client.get_delivery_prices(index_name, offset=offset, count=count)
+                told = await get_delivery_prices(client, index_name, offset=offset, count=count)
                 page = told.said
                 if page.records_total != total:
                     raise ValueError("a delivery price was added between two pages")

@@ -1,5 +1,6 @@
 """Funding rates of perpetuals, hour by hour."""
 
+from deribit_pipeline.datasets.funding_rates.listing import least_rows
 from deribit_pipeline.datasets.funding_rates.rules import RULES
 from deribit_pipeline.datasets.funding_rates.table import TABLE
 from deribit_pipeline.datasets.funding_rates.views import VIEWS
@@ -17,8 +18,12 @@ FUNDING_RATES = Dataset(
     table=TABLE,
     views=VIEWS,
     rules=RULES,
+    rows_per_day=24,
+    least_rows=least_rows,
     source=f"{__name__}.source:SOURCE",
-    proves="its 24 hours; the view `funding` has yearly rates, `cumulative_funding(…)` what a "
-    "position paid",
+    proves=(
+        "its 24 hours; the view `funding` adds yearly rates, "
+        "`cumulative_funding(…)` what a position paid"
+    ),
     schedules=(daily("00:12"),),
 )

@@ -1,33 +1,51 @@
 """Funding of perpetuals, hour by hour."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 
 from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.funding_rates import wire as funding
+from deribit_pipeline.datasets.funding_rates.listing import HISTORY
+from deribit_pipeline.datasets.funding_rates.witness import EightHours
 from deribit_pipeline.domain.instrument import Instrument
-from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow, day_window
+from deribit_pipeline.domain.windows import TimeWindow, day_window, to_ms
 from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.grid_windows import Lane
 from deribit_pipeline.engine.windowed_source import Lanes, WindowedSource
-from deribit_pipeline.engine.witness import EightHours
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.readings import ToldRows
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import agreed_listing, listings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
-"""The end of the first hour of which the exchange tells BTC-PERPETUAL's funding
-(assumption:funding-began)."""
-
 _CONTROL = "BTC-PERPETUAL"
-_HISTORY = TimeWindow(BEGAN, END_OF_TIME)
 _MILLISECOND = timedelta(milliseconds=1)
 
 # A row stands at the end of its hour: the hour is over then. At most 744 come, of a longer window
 # the newest: assumption:funding-most, assumption:funding-kept-end.
 # A request begins with the seven hours that make the first one's `interest_8h` with it.
 HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744, lead=7)
+
+
+async def get_funding_rate_history(
+    client: DeribitClient, instrument_name: str, window: TimeWindow
+) -> ToldRows:
+    """`public/get_funding_rate_history`: the hours that end in `window`.
+
+    The exchange tells at most 744 and drops the others without a word: whoever asks counts
+    what came. Its start is exclusive (assumption:funding-start), its end inclusive
+    (assumption:funding-end); no hour ends within the millisecond that the bounds are widened
+    by, so that an inclusive start is right too.
+    """
+    told = await client.call(
+        funding.reading,
+        funding.HISTORY,
+        instrument_name=instrument_name,
+        start_timestamp=to_ms(window.start) - 1,
+        end_timestamp=to_ms(window.end) - 1,
+    )
+    return told.said.told(told.as_of)
 
 
 class FundingRates(WindowedSource):
@@ -46,15 +64,15 @@ class FundingRates(WindowedSource):
         # The first hour ends after the listing, the last one with the delisting.
         listed = TimeWindow(
             instrument.listed_at + _MILLISECOND,
-            instrument.expires_at + _MILLISECOND if instrument.expires_at else _HISTORY.end,
+            instrument.expires_at + _MILLISECOND if instrument.expires_at else HISTORY.end,
         )
-        life = listed.intersection(_HISTORY)
+        life = listed.intersection(HISTORY)
         if not _is_perpetual(instrument) or life is None:
             return Lanes(None, witness)
         lane = Lane(HOURS, life, funding.HISTORY, {"instrument_name": series})
 
-        ask = partial(exchange.client.get_funding_rate_history, series)
-        control = partial(exchange.client.get_funding_rate_history, _CONTROL)
+        ask = partial(get_funding_rate_history, exchange.client, series)
+        control = partial(get_funding_rate_history, exchange.client, _CONTROL)
         return Lanes(listed, witness, [(lane, ask)], None if series == _CONTROL else control)
 
 

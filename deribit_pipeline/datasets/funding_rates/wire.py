@@ -6,35 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.domain.windows import TimeWindow, to_ms
 from deribit_pipeline.exchange import shapes
-from deribit_pipeline.exchange.methods import Methods
-from deribit_pipeline.exchange.readings import Reading, ToldRows
+from deribit_pipeline.exchange.readings import Reading
 
 HISTORY = "public/get_funding_rate_history"
 
 RATE_VALUES = ("interest_1h", "interest_8h", "index_price", "prev_index_price")
-
-
-class Funding(Methods):
-    """The methods of funding."""
-
-    async def get_funding_rate_history(self, instrument_name: str, window: TimeWindow) -> ToldRows:
-        """`public/get_funding_rate_history`: the hours that end in `window`.
-
-        The exchange tells at most 744 and drops the others without a word: whoever asks counts
-        what came. Its start is exclusive (assumption:funding-start), its end inclusive
-        (assumption:funding-end); no hour ends within the millisecond that the bounds are widened
-        by, so that an inclusive start is right too.
-        """
-        told = await self.told(
-            reading,
-            HISTORY,
-            instrument_name=instrument_name,
-            start_timestamp=to_ms(window.start) - 1,
-            end_timestamp=to_ms(window.end) - 1,
-        )
-        return told.said.told(told.as_of)
 
 
 def rates(result: object) -> dict[str, NDArray[Any]]:

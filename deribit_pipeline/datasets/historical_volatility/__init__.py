@@ -2,6 +2,7 @@
 
 from deribit_pipeline.datasets.historical_volatility.rules import RULES
 from deribit_pipeline.datasets.historical_volatility.table import TABLE
+from deribit_pipeline.domain.bounds import MOST_VOLATILITY, Bounds
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.schedule import hourly
 
@@ -15,8 +16,9 @@ HISTORICAL_VOLATILITY = Dataset(
     key=("measured_at",),
     table=TABLE,
     rules=RULES,
+    bounds={"volatility": Bounds(0.0, MOST_VOLATILITY, is_least=True)},
     source=f"{__name__}.source:SOURCE",
-    proves="its 24 hours, where they were polled within 16 days",
+    proves=("its 24 hours, where they were fetched within 16 days"),
     schedules=(hourly(30),),
     is_rolling=True,
 )

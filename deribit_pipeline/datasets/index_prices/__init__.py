@@ -2,6 +2,7 @@
 
 from deribit_pipeline.datasets.index_prices.rules import RULES
 from deribit_pipeline.datasets.index_prices.table import TABLE
+from deribit_pipeline.domain.bounds import PRICE
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.schedule import hourly
 
@@ -14,8 +15,9 @@ INDEX_PRICES = Dataset(
     key=("priced_at",),
     table=TABLE,
     rules=RULES,
+    bounds={"price": PRICE},
     source=f"{__name__}.source:SOURCE",
-    proves="every point of the exchange's chart of two days, where it was polled in time",
+    proves=("every point of the exchange's two-day chart, where it was fetched in time"),
     schedules=(hourly(33),),
     is_rolling=True,
 )

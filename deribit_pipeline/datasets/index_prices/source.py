@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.index_prices.wire import index_chart
 from deribit_pipeline.datasets.settlements.delivered import delivery_prices
 from deribit_pipeline.datasets.settlements.deliveries import index_checked
 from deribit_pipeline.domain.rows import some_of
@@ -13,11 +14,13 @@ from deribit_pipeline.exchange.entries import Readings
 from deribit_pipeline.exchange.methods import Told
 from deribit_pipeline.warehouse.place import Connection
 
+METHOD = "public/get_index_chart_data"
+
 
 async def _chart(client: DeribitClient, index_name: str) -> Told[Readings]:
     """The chart of two days: the finest one that has the whole of yesterday, whenever it is asked
     for. Its first point may tell only what is left of its span, however often it comes."""
-    told = await client.get_index_chart_data(index_name, "2d")
+    told = await client.call(index_chart, METHOD, index_name=index_name, range="2d")
     moments = told.said.rows["priced_at"]
     rows = some_of(told.said.rows, moments != moments[:1])
     return Told(Readings(rows, told.said.malformed), told.as_of)
@@ -30,7 +33,7 @@ def _delivered(connection: Connection, index_name: str, days: Sequence[date]) ->
 
 SOURCE = RollingSource(
     INDEX_PRICES,
-    "public/get_index_chart_data",
+    METHOD,
     _chart,
     reach=timedelta(days=3),  # of two days: what tells more is a chart of another range
     witness=_delivered,

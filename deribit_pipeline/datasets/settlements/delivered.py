@@ -1,5 +1,4 @@
-"""What is held of the prices at which contracts were delivered, for comparisons of the two tables
-that name them."""
+"""Stored delivery prices, for comparisons between the two tables that contain them."""
 
 from datetime import date
 
@@ -13,7 +12,7 @@ from deribit_pipeline.warehouse.place import Connection
 def delivery_prices(
     connection: Connection, first: date, last: date
 ) -> dict[date, dict[str, float]]:
-    """The delivery prices of days from first to last, by day and index."""
+    """The delivery prices of days from first to last (both included), by day and index."""
     found: dict[date, dict[str, float]] = {}
     if has_table(connection, DELIVERY_PRICES.name):
         rows = connection.execute(
@@ -29,7 +28,7 @@ def delivery_prices(
 def settled_at(
     connection: Connection, index_name: str, first: date, last: date
 ) -> dict[date, list[float]]:
-    """The prices of an index that settlements of what expired name, by day, each once."""
+    """The index prices in settlements of expired instruments, by day, without duplicates."""
     if not has_table(connection, SETTLEMENTS.name):
         return {}
     rows = connection.execute(

@@ -1,8 +1,8 @@
-"""What settled, and what an index was at, against the delivery price of the day.
+"""Compare settlements and index prices with the delivery price of the day.
 
-At 08:00 UTC what expires is delivered at the average of its index over half an hour: its settlement
-names the same number. Of everything else the index of that moment is near it
-(assumption:prices-delivered).
+At 08:00 UTC expiring instruments are delivered at the average of their index over half an hour, and
+their settlements contain that price. All other settlements at that time have an index price close
+to it (assumption:prices-delivered).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ from deribit_pipeline.domain.rows import some_of
 from deribit_pipeline.domain.windows import day_window, moment64
 
 AT_DELIVERY = ("delivery", "exercise")
-"""The types of settlements that name the delivery price itself."""
+"""The types of settlements that contain the delivery price itself."""
 
 NEAR = 0.1
-"""How far an index may be from its average over half an hour, as a fraction: on five recorded days
-it was 0.001, and another index is further away."""
+"""How far an index price may be from its average over half an hour, as a fraction: on five recorded
+days it was 0.001, and other indexes are further away."""
 
 _AVERAGED = timedelta(hours=7, minutes=30), timedelta(hours=8)
 
 
 def settlements_checked(fetched: FetchedDay, delivered: Mapping[str, float]) -> FetchedDay:
-    """A day of settlements against the delivery prices of its indexes, by name."""
+    """A day of settlements, compared with the delivery prices of its indexes, by name."""
     if not delivered:
         return fetched
     rows, compared, wrong = fetched.rows, 0, list[str]()
@@ -43,7 +43,7 @@ def settlements_checked(fetched: FetchedDay, delivered: Mapping[str, float]) -> 
 
 
 def delivery_checked(fetched: FetchedDay, settled: Sequence[float]) -> FetchedDay:
-    """A day's delivery price against those that settlements of what expired name."""
+    """A day's delivery price, compared with those in settlements of expired instruments."""
     prices = fetched.rows["delivery_price"].tolist()
     wrong = [
         f"delivery_price {price!r}, where what expired settled at {other!r}"
@@ -55,7 +55,7 @@ def delivery_checked(fetched: FetchedDay, settled: Sequence[float]) -> FetchedDa
 
 
 def index_checked(fetched: FetchedDay, delivered: float | None) -> FetchedDay:
-    """A day of an index against its delivery price, which is its average before 08:00."""
+    """A day of an index, compared with its delivery price, which is its average before 08:00."""
     start, end = (moment64(day_window(fetched.day).start + after) for after in _AVERAGED)
     moments = fetched.rows["priced_at"]
     prices = some_of(fetched.rows, (moments >= start) & (moments < end))["price"]

@@ -1,9 +1,9 @@
-"""Pages of settlements to stretches of time of which every settlement is told.
+"""From pages of settlements to time spans in which every settlement is known.
 
-Hundreds of settlements share a millisecond, and a page may end between two of them. Where a page
-then goes on that is asked for by its token is not known (assumption:settlements-token), nor whether
-a bound is inclusive. So of a page's oldest millisecond nothing is believed: what it told of it, the
-next page must tell too.
+Hundreds of settlements share a millisecond, and a page may end between two of them. Where the page
+after a continuation token then begins is undocumented (assumption:settlements-token), and so is
+whether bounds are inclusive. So the rows of a page's oldest millisecond are not trusted until the
+next page confirms them.
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,24 @@ import numpy as np
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.malformed import Malformed
 from deribit_pipeline.domain.rows import Columns, Keys, count_of, differences, keys_of, some_of
+from deribit_pipeline.domain.specification import settlement_currency
 from deribit_pipeline.domain.windows import day_window, moment64
 from deribit_pipeline.engine.following import in_order
 
 Moment = np.datetime64
 
 MOST_A_SECOND = 20_000 / 86_400
-"""How many settlements of a currency there can be over time: every instrument settles once a day,
-and a currency has some thousand."""
+"""Maximum average rate of settlements of a currency: every instrument settles once a day, and a
+currency has some thousand instruments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
-    """Every settlement after `floor`, up to the moment that was asked for; None: since ever.
+    """Every settlement after `floor`, up to the requested instant; `floor` is None if it reaches
+    back to the first one.
 
-    `brink` are settlements at the floor, of which there may be more: only older ones prove that
-    there are not. Those of `malformed` cannot be read.
+    `brink` are settlements at the floor, which may be incomplete: only older rows prove that no
+    more exist there. Rows in `malformed` cannot be parsed.
     """
 
     rows: Columns
@@ -39,20 +41,20 @@ class Stretch:
     malformed: tuple[Malformed, ...] = ()
 
     def has_seen(self, day: date) -> bool:
-        """Whether no more settlements can come of the day."""
+        """Whether the day is complete: no more of its settlements can appear on older pages."""
         return self.floor is None or bool(self.floor < moment64(day_window(day).start))
 
     def covers(self, until: Moment) -> np.timedelta64:
-        """How long before a moment it begins; since ever is as long as can be."""
+        """The duration from the floor to an instant; the maximum if there is no floor."""
         return until - (np.datetime64(0, "ms") if self.floor is None else self.floor)
 
     def within(self, rows: Columns) -> Columns:
-        """Those of the rows that are after the floor."""
+        """The rows after the floor."""
         return rows if self.floor is None else some_of(rows, rows["settled_at"] > self.floor)
 
 
 def stretch_of(rows: Columns, malformed: Sequence[Malformed] = (), *, is_end: bool) -> Stretch:
-    """What pages prove that follow one another down to these rows' oldest."""
+    """The span that consecutive pages prove, down to their oldest rows."""
     if is_end:
         return Stretch(rows, None, some_of(rows, slice(0, 0)), tuple(malformed))
     moments = rows["settled_at"]
@@ -66,12 +68,12 @@ def stretch_of(rows: Columns, malformed: Sequence[Malformed] = (), *, is_end: bo
 
 
 def up_to(rows: Columns, until: Moment) -> Columns:
-    """The settlements that are not later than a moment."""
+    """The settlements at or before an instant."""
     return some_of(rows, rows["settled_at"] <= until)
 
 
 def has_a_whole_millisecond(rows: Columns) -> bool:
-    """Whether older settlements show that all of the newest millisecond are there."""
+    """Whether older settlements prove that the newest millisecond is complete."""
     moments = rows["settled_at"]
     return count_of(rows) > 0 and bool(moments.min() < moments.max())
 
@@ -79,26 +81,20 @@ def has_a_whole_millisecond(rows: Columns) -> bool:
 def require_sound(
     rows: Columns, currency: str, *, entries: int, count: int, latest: Moment | None
 ) -> None:
-    """Raises ValueError for a page that breaks an expectation: more entries than asked for, later
-    ones than asked for, not the newest first (assumption:settlements-order), or of another
-    currency."""
+    """Raises ValueError for a page that violates an expectation: more entries than requested,
+    entries after the requested instant, not newest first (assumption:settlements-order), or of
+    another currency."""
     moments = rows["settled_at"]
     if entries > count:
-        raise ValueError(f"{entries} settlements came of {count} asked for")
+        raise ValueError(f"{entries} settlements were returned, and {count} were requested")
     if latest is not None and len(moments) and moments[0] > latest:
-        raise ValueError(f"a settlement of {moments[0]} came, asked for were those up to {latest}")
+        raise ValueError(f"a settlement of {moments[0]} was returned, after the bound {latest}")
     if np.any(np.diff(moments) > np.timedelta64(0)):
-        raise ValueError("settlements did not come the newest first")
+        raise ValueError("settlements are not sorted newest first")
     for name in rows["instrument_name"]:
-        is_of_none = name.startswith("#")  # as a bankruptcy is, which has a mark for a name
+        is_of_none = name.startswith("#")  # a bankruptcy, which names no instrument
         if not is_of_none and settlement_currency(name) != currency:
-            raise ValueError(f"a settlement of {name} came, which does not settle in {currency}")
-
-
-def settlement_currency(instrument_name: str) -> str:
-    """What an instrument settles in, by its name: BTC of `BTC-25SEP26`, USDC of
-    `XRP_USDC-30JUN23-0d625-C`."""
-    return instrument_name.split("-")[0].split("_")[-1]
+            raise ValueError(f"a settlement of {name} was returned, not settled in {currency}")
 
 
 def first_settlement(listed_at: datetime) -> datetime:
@@ -108,15 +104,15 @@ def first_settlement(listed_at: datetime) -> datetime:
 
 
 def require_told(rows: Columns, by: Columns) -> None:
-    """Raises ValueError unless each of the rows is among others that say the same."""
+    """Raises ValueError unless each of the rows has an equal one in `by`."""
     wanted, told = in_order(SETTLEMENTS, rows), in_order(SETTLEMENTS, _among(by, rows))
     if count_of(told) < count_of(wanted) or differences(wanted, told).any():
-        raise ValueError("answers contradict each other about settlements that both tell")
+        raise ValueError("responses contradict each other about settlements that both have")
 
 
 def require_alike(one: Stretch, other: Stretch) -> None:
-    """Raises ValueError unless two stretches up to the same moment tell the same, as far back as
-    both reach."""
+    """Raises ValueError unless two spans up to the same instant agree, as far back as both
+    reach."""
     floors = [stretch.floor for stretch in (one, other) if stretch.floor is not None]
     since = max(floors, default=np.datetime64(-1, "ms"))
     ours, theirs = (
@@ -127,15 +123,15 @@ def require_alike(one: Stretch, other: Stretch) -> None:
 
 
 def shorter(one: Stretch, other: Stretch) -> Stretch:
-    """The one that reaches less far back: both have told all of it. What cannot be read in either
-    is malformed."""
+    """The span that reaches less far back, confirmed by the other. Rows that are malformed in
+    either are malformed."""
     if one.floor is None or (other.floor is not None and other.floor > one.floor):
         one, other = other, one
     return replace(one, malformed=(*one.malformed, *other.malformed))
 
 
 def _among(rows: Columns, others: Columns) -> Columns:
-    """Those of the rows that are among the others."""
+    """The rows that are among the others."""
     return some_of(rows, np.isin(_keys(rows), _keys(others)))
 
 

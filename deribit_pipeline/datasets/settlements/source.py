@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
+from deribit_pipeline.datasets.settlements.calls import get_last_settlements_by_currency
 from deribit_pipeline.datasets.settlements.delivered import delivery_prices
 from deribit_pipeline.datasets.settlements.deliveries import settlements_checked
 from deribit_pipeline.datasets.settlements.proof import (
@@ -36,14 +37,16 @@ from deribit_pipeline.domain.malformed import malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import day_window, days_between, moment64, spans_of
+from deribit_pipeline.engine.expectations import expectations, once
 from deribit_pipeline.engine.following import Progress, in_order, with_page
-from deribit_pipeline.engine.repeated_requests import expectations, insisted, once
 from deribit_pipeline.engine.settling import SETTLING, is_settled
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.repeats import until_valid
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.instruments.listings import get_specifications
 from deribit_pipeline.instruments.wire import Listed
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -64,7 +67,7 @@ Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
-class SettlementsSource:
+class SettlementsSource(SeriesSource):
     """Brings every settlement of a currency's days; nobody can count how many there must be.
 
     A day is believed once two answers, which end elsewhere, have told the same of it and some
@@ -166,13 +169,13 @@ class _Pages:
         """What is told in pages as large as they may be; where that stays odd, in smaller ones,
         which an odd row spoils only near its own day."""
         try:
-            return await insisted(partial(ask, self.count))
+            return await until_valid(partial(ask, self.count))
         except EndlessPages:
             raise
         except DeribitBadPayload as error:
             smaller = _smaller(self.count)
             logger.info("%s; asking for %d at a time", error, smaller)
-            return await insisted(partial(ask, smaller))
+            return await until_valid(partial(ask, smaller))
 
     async def _first_stretch(self, until: Moment, count: int) -> tuple[Stretch, datetime]:
         """The newest stretch, which another answer told the beginning of; and the exchange's clock
@@ -232,14 +235,14 @@ class _Pages:
     async def _settles_nothing(self, as_of: datetime) -> bool:
         """Whether nothing can have settled in the currency so far."""
         other = next(name for name in _OLDEST if name != self.currency)
-        control = await self.client.get_last_settlements_by_currency(other, count=_FEW)
+        control = await get_last_settlements_by_currency(self.client, other, count=_FEW)
         if not count_of(control.said.rows):
             return False
         if not self.lists:
             hosts = [self.client, *filter(None, [self.exchange.history])]
             self.lists[:] = await asyncio.gather(
                 *(
-                    host.get_specifications(self.currency, is_expired=is_expired)
+                    get_specifications(host, self.currency, is_expired=is_expired)
                     for host in hosts
                     for is_expired in (False, True)
                 )
@@ -256,7 +259,8 @@ class _Pages:
     ) -> Told[SettlementsPage]:
         # The bound may be inclusive or not: what it adds is told by the answer before it.
         latest = None if until is None else until + np.timedelta64(1, "ms")
-        told = await self.client.get_last_settlements_by_currency(
+        told = await get_last_settlements_by_currency(
+            self.client,
             self.currency,
             count=count,
             search_start_timestamp=None if latest is None else int(latest.astype(np.int64)),

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from deribit_pipeline.domain.malformed import Malformed
 from deribit_pipeline.exchange import shapes
 from deribit_pipeline.exchange.entries import Rows, readable
-from deribit_pipeline.exchange.methods import Methods, Told
 
 BY_CURRENCY = "public/get_last_settlements_by_currency"
 
@@ -36,30 +35,6 @@ class SettlementsPage:
     continuation: str | int | None
     entries: int
     malformed: tuple[Malformed, ...] = ()
-
-
-class Settlements(Methods):
-    """The methods that tell settlements."""
-
-    async def get_last_settlements_by_currency(
-        self,
-        currency: str,
-        *,
-        count: int = MOST_SETTLEMENTS,
-        search_start_timestamp: int | None = None,
-        continuation: str | int | None = None,
-    ) -> Told[SettlementsPage]:
-        """`public/get_last_settlements_by_currency`: the newest up to a moment, in UTC
-        milliseconds, or what follows a token. Despite its name the moment is an upper bound
-        (assumption:settlements-bound)."""
-        return await self.told(
-            settlements,
-            BY_CURRENCY,
-            currency=currency,
-            count=count,
-            search_start_timestamp=search_start_timestamp,
-            continuation=continuation,
-        )
 
 
 def settlements(answer: object) -> SettlementsPage:

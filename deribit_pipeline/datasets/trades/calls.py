@@ -1,11 +1,18 @@
-"""The methods that tell trades: by their numbers and by time, alike on www and on the archive."""
+"""The calls that bring trades of one instrument: by their numbers and by time, alike on www and on
+the archive.
+
+`count` is the most that may come: up to 1,000 from www, 10,000 from the archive. `has_more` of the
+responses proves nothing on the archive, and is not read. Rows of the archive are unordered, and
+some lie beside the range that was requested: they count among the `count`.
+"""
 
 import logging
 from datetime import datetime
 
 from deribit_pipeline.datasets.trades.wire import TradesPage, trades_page
 from deribit_pipeline.domain.windows import to_ms
-from deribit_pipeline.exchange.methods import Methods, Told
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.methods import Told
 
 logger = logging.getLogger(__name__)
 
@@ -13,69 +20,74 @@ BY_NUMBER = "public/get_last_trades_by_instrument"
 BY_TIME = "public/get_last_trades_by_instrument_and_time"
 
 
-class Trades(Methods):
-    """Trades of one instrument, as `parse_trades.trades_page` reads them. Raises DeribitError.
+async def get_trades(
+    client: DeribitClient, instrument_name: str, first: int, last: int, count: int
+) -> Told[TradesPage]:
+    """`public/get_last_trades_by_instrument`: the trades with the numbers `first` to `last`,
+    both included."""
+    return await _trades(
+        client, BY_NUMBER, instrument_name, count, "asc", start_seq=first, end_seq=last
+    )
 
-    `count` is the most that may come: up to 1,000 from www, 10,000 from the archive. `has_more` of
-    the answers proves nothing on the archive, and is not read. Rows of the archive are unordered,
-    and some lie beside the range that was asked for: they count among the `count`.
-    """
 
-    async def get_trades(
-        self, instrument_name: str, first: int, last: int, count: int
-    ) -> Told[TradesPage]:
-        """`public/get_last_trades_by_instrument`: the trades with the numbers `first` to `last`,
-        both included."""
-        return await self._trades(
-            BY_NUMBER, instrument_name, count, "asc", start_seq=first, end_seq=last
-        )
+async def get_newest_trades(
+    client: DeribitClient, instrument_name: str, count: int
+) -> Told[TradesPage]:
+    """`public/get_last_trades_by_instrument`: the newest trades."""
+    return await _trades(client, BY_NUMBER, instrument_name, count, "desc")
 
-    async def get_newest_trades(self, instrument_name: str, count: int) -> Told[TradesPage]:
-        """`public/get_last_trades_by_instrument`: the newest trades."""
-        return await self._trades(BY_NUMBER, instrument_name, count, "desc")
 
-    async def get_trades_from(
-        self, instrument_name: str, start: datetime, end: datetime, count: int
-    ) -> Told[TradesPage]:
-        """`public/get_last_trades_by_instrument_and_time`: the first trades from `start` on, which
-        come before `end`."""
-        return await self._trades_in(instrument_name, start, end, count, "asc")
+async def get_trades_from(
+    client: DeribitClient, instrument_name: str, start: datetime, end: datetime, count: int
+) -> Told[TradesPage]:
+    """`public/get_last_trades_by_instrument_and_time`: the first trades from `start` on, which
+    come before `end`."""
+    return await _trades_in(client, instrument_name, start, end, count, "asc")
 
-    async def get_trades_before(
-        self, instrument_name: str, start: datetime, end: datetime, count: int
-    ) -> Told[TradesPage]:
-        """`public/get_last_trades_by_instrument_and_time`: the last trades before `end`, which
-        come from `start` on."""
-        return await self._trades_in(instrument_name, start, end, count, "desc")
 
-    async def _trades_in(
-        self, instrument_name: str, start: datetime, end: datetime, count: int, sorting: str
-    ) -> Told[TradesPage]:
-        return await self._trades(
-            BY_TIME,
-            instrument_name,
-            count,
-            sorting,
-            start_timestamp=to_ms(start),
-            end_timestamp=to_ms(end) - 1,  # Deribit's end is inclusive
-        )
+async def get_trades_before(
+    client: DeribitClient, instrument_name: str, start: datetime, end: datetime, count: int
+) -> Told[TradesPage]:
+    """`public/get_last_trades_by_instrument_and_time`: the last trades before `end`, which
+    come from `start` on."""
+    return await _trades_in(client, instrument_name, start, end, count, "desc")
 
-    async def _trades(
-        self, method: str, instrument_name: str, count: int, sorting: str, **asked: int
-    ) -> Told[TradesPage]:
-        told = await self.told(
-            lambda answer: trades_page(answer, instrument_name, count),
+
+async def _trades_in(
+    client: DeribitClient,
+    instrument_name: str,
+    start: datetime,
+    end: datetime,
+    count: int,
+    sorting: str,
+) -> Told[TradesPage]:
+    return await _trades(
+        client,
+        BY_TIME,
+        instrument_name,
+        count,
+        sorting,
+        start_timestamp=to_ms(start),
+        end_timestamp=to_ms(end) - 1,  # Deribit's end is inclusive
+    )
+
+
+async def _trades(
+    client: DeribitClient, method: str, instrument_name: str, count: int, sorting: str, **asked: int
+) -> Told[TradesPage]:
+    told = await client.call(
+        lambda answer: trades_page(answer, instrument_name, count),
+        method,
+        instrument_name=instrument_name,
+        **asked,
+        count=count,
+        sorting=sorting,
+    )
+    if told.said.repeated:
+        logger.warning(
+            "%s: %d trades of %s came twice in one response, equal in every field",
             method,
-            instrument_name=instrument_name,
-            **asked,
-            count=count,
-            sorting=sorting,
+            told.said.repeated,
+            instrument_name,
         )
-        if told.said.repeated:
-            logger.warning(
-                "%s: %d trades of %s came twice in one response, equal in every field",
-                method,
-                told.said.repeated,
-                instrument_name,
-            )
-        return told
+    return told

@@ -1,4 +1,4 @@
-"""Trades by their numbers: of both hosts, and again where a response cannot be right."""
+"""Trades by their numbers from both hosts, requested again where a response cannot be right."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -26,36 +26,36 @@ from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.methods import Told
 
-_RESPONSES = 4  # how often trades are requested again until two responses have the same of each
+_RESPONSES = 4  # maximum number of responses in which to find two that agree on each trade
 
-# How far each further request for the same trades is cut elsewhere than the one before.
+# By how many numbers the boundaries of each further request are shifted.
 _SHIFT = 17
 
-# Chunks whose numbers run against time although two responses have it, after which that is taken
-# for what the exchange does.
+# After this many chunks with decreasing times that a second response confirms, they are accepted as
+# a property of the exchange's data.
 _ENOUGH = 6
 
 NOT_SHARED = "no two responses have the same of it"
-"""Why a trade is not proved that came in several responses."""
+"""Why a trade that was in several responses is not proved."""
 
 
 class TradeChunks:
     """The trades of one instrument by their numbers. Methods raise DeribitError.
 
-    `per_chunk` is how many numbers a chunk has. With `each_twice`, two responses for different
-    numbers must have the same of every trade.
+    `per_chunk` is the number of trades per chunk. With `each_twice`, two responses to different
+    requests must agree on every trade.
     """
 
     def __init__(self, hosts: TradeHosts, *, is_combo: bool, each_twice: bool = False) -> None:
         self._hosts, self._is_combo, self._each_twice = hosts, is_combo, each_twice
-        # Few enough that one further request has them all, and some on either side.
+        # Small enough that one further request contains them all, and some on either side.
         self.per_chunk = hosts.per_chunk - (2 * _SHIFT if each_twice else 0)
         self._ordered = self._unordered = 0
 
     async def chunk(self, wanted: range) -> Chunk:
-        """The trades with these numbers. What one host lacks the other is asked for, and what both
-        lack again, in other pieces, until nothing new comes. Where trades are impossible or run
-        against time, all are requested again."""
+        """The trades with these numbers. Numbers missing from one host are requested from the
+        other, and those missing from both again, in other ranges, until nothing new is returned. If
+        trades are impossible or times decrease, all are requested again."""
         try:
             told = await self._hosts.numbered(
                 self._hosts.hosts[0], range(max(wanted.start - 1, 1), wanted.stop)
@@ -81,7 +81,7 @@ class TradeChunks:
             return Chunk(wanted, NO_TRADES, self._hosts.now, error)
 
     async def confirmed(self, chunk: Chunk) -> Chunk:
-        """The chunk as two responses have it; what no two have the same of is refused."""
+        """The chunk as confirmed by two responses; trades on which no two agree are refused."""
         if chunk.is_confirmed or chunk.error is not None or not count_of(chunk.rows):
             return chunk
         try:
@@ -101,9 +101,9 @@ class TradeChunks:
         numbers: Numbers,
         is_of_interest: Callable[[Columns], NDArray[np.bool_]],
     ) -> tuple[Columns, Numbers]:
-        """Trades with these numbers as two responses have them, and the numbers of those of which
-        no two have the same. `first` is the first response; those of further ones that are not of
-        interest are left out. Each further request is cut elsewhere."""
+        """Trades with these numbers on which two responses agree, and the numbers of those on which
+        none do. `first` is the first response; further responses are filtered to the trades of
+        interest. Each further request has other boundaries."""
         responses = [first]
         shared, left = first, numbers
         for response in range(1, _RESPONSES + 1):
@@ -115,8 +115,8 @@ class TradeChunks:
         return shared, left
 
     async def _in_order(self, chunk: Chunk) -> Chunk:
-        """The chunk, as two responses have it where its numbers run against time. Where most chunks
-        do although that is confirmed, nothing more is paid for it."""
+        """The chunk, confirmed by a second response if its times decrease. If most chunks are like
+        that and confirmed, no further requests are made for it."""
         is_in_order = are_in_order(chunk.rows["trade_seq"], chunk.rows["traded_at"])
         is_usual = self._unordered >= _ENOUGH and self._unordered > self._ordered
         if not is_in_order and not is_usual:
@@ -127,8 +127,9 @@ class TradeChunks:
         return chunk
 
     async def _looks(self, host: Host, chunk: Chunk, shift: int) -> AsyncIterator[Told[TradesPage]]:
-        """What a host has of the numbers that a chunk lacks. Where it lacks all, one answer shows
-        first whether the host has any: an archive that ends early would cost hundreds."""
+        """A host's responses for the numbers missing from a chunk. If all are missing, one request
+        first tests whether the host has any: an archive that ends early would cost hundreds of
+        requests."""
         if len(chunk.missing) == len(chunk.wanted) > host.most - LEAKS - shift:
             start = max(chunk.wanted.start - shift, 1)
             told = await self._hosts.numbered(host, range(start, chunk.wanted.stop + shift))
@@ -139,7 +140,8 @@ class TradeChunks:
             yield await self._hosts.numbered(host, piece)
 
     async def _again(self, numbers: Numbers, shift: int) -> Columns:
-        """The trades with these numbers and some beside them, of the first host that has each."""
+        """The trades with these numbers and some beside them, each from the first host that has
+        it."""
         parts, left = [NO_TRADES], numbers
         for host in self._hosts.hosts:
             for piece in second_looks(left, host.most - LEAKS, shift):
@@ -150,7 +152,7 @@ class TradeChunks:
 
 
 def _refused(chunk: Chunk, malformed: Sequence[MalformedTrade]) -> Iterator[Refused]:
-    """The trades that the chunk lacks because each response that had them was malformed."""
+    """The trades missing from the chunk because each response that had them was malformed."""
     left = chunk.missing
     for trade in malformed:
         if trade.number is not None and trade.number in left:

@@ -1,5 +1,5 @@
-"""Both hosts that publish trades, asked as one: the archive, which has them all but the newest, and
-www, which keeps the newest for about a day."""
+"""The two hosts that publish trades: the archive, which has all but the newest, and www, which
+keeps the newest for about a day."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -9,40 +9,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets.trades import calls
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.proof import NO_TRADES
 from deribit_pipeline.datasets.trades.values import unique_rows
 from deribit_pipeline.datasets.trades.wire import TradesPage
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import ONE_DAY, from_moment64, from_ms, moment64
-from deribit_pipeline.engine.repeated_requests import insisted
 from deribit_pipeline.errors import DeribitBadPayload, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.repeats import until_valid
 from deribit_pipeline.exchange.session import Exchange
 
 MOST_TRADES, MOST_TRADES_OF_ARCHIVE = 1_000, 10_000
-"""How many trades a response of each host holds at most: assumption:trades-most and
+"""Maximum number of trades in a response of each host: assumption:trades-most and
 assumption:trades-most-archive."""
 
 LEAKS = 100
-"""How many rows of an answer may lie beside the numbers that were asked for: the trade before them,
-and what leaks in (assumption:trades-leaks). They count among the most that an answer holds."""
+"""How many rows of a response may be outside the requested numbers: the trade before them, and
+leaked ones (assumption:trades-leaks). They count towards the maximum of a response."""
 
 KEPT = timedelta(hours=23)
 """How long www is trusted to keep trades: about a day (assumption:trades-kept)."""
 
 LOOKS = 3
-"""How often what lacks is asked for again."""
+"""How often missing trades are requested again."""
 
 HINTS = 50
-"""How many trades of a moment are requested, of which one would do."""
+"""How many trades around a point in time are requested; one would do."""
 
 
-# How many answers may each bring newer trades of before a moment, before they are no longer read.
+# After this many responses that each bring newer trades from before a given time, reading stops.
 _MOST_NEWER = 100
 
-# An instrument that is traded every minute: how far the archive has got, its newest trade shows.
+# An instrument that trades every minute: its newest trade shows how far the archive reaches.
 _BUSIEST = "BTC-PERPETUAL"
 
 _NEVER = from_ms(0)
@@ -52,7 +53,7 @@ _Ask = Callable[[DeribitClient], Awaitable[Told[TradesPage]]]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host, and how many trades it answers with at most."""
+    """A host, and the maximum number of trades in its responses."""
 
     client: DeribitClient
     most: int
@@ -60,8 +61,8 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest trade: its number, None where there is none, and the exchange's clock then.
-    No more trades can come of before `known_until`, as far as it shows. `rows` are it and some
+    """The newest trade: its number (None if there is none), and the exchange's time of the
+    response. No more trades from before `known_until` can appear. `rows` are this trade and some
     before it."""
 
     number: int | None
@@ -71,10 +72,11 @@ class Newest:
 
 
 class TradeHosts:
-    """The trades of one instrument, as both hosts publish them. Methods raise DeribitError.
+    """The trades of one instrument on both hosts. Methods raise DeribitError.
 
-    `hosts` are those that there are, the one with most first; `per_chunk` is how many numbers are
-    best asked for at once; `has_archive` tells whether trades are had that are older than a day.
+    `hosts` are the available hosts, the one with the larger responses first; `per_chunk` is the
+    best number of trades per request; `has_archive` states whether trades older than a day are
+    available.
     """
 
     def __init__(self, exchange: Exchange, instrument_name: str) -> None:
@@ -90,20 +92,20 @@ class TradeHosts:
 
     @property
     def now(self) -> datetime:
-        """The exchange's clock in the newest answer of either host."""
+        """The exchange's time in the newest response of either host."""
         return max(
             host.client.rpc.as_of for host in self.hosts if host.client.rpc.as_of is not None
         )
 
     async def newest(self) -> Newest:
-        """The newest trade; that there is none at all, both hosts must say again and again, and
-        one of them must know the instrument."""
+        """The newest trade. That there is none must be confirmed by both hosts in repeated
+        responses, and one of them must know the instrument."""
         found = Newest(None, _NEVER, _NEVER, NO_TRADES)
         malformed: list[str] = []
         for _ in range(LOOKS):
             for host in self.hosts:
                 told = await self._asked(
-                    host, lambda client: client.get_newest_trades(self._name, HINTS)
+                    host, lambda client: calls.get_newest_trades(client, self._name, HINTS)
                 )
                 found = _newer(found, told)
                 malformed += [trade.reason for trade in told.said.malformed]
@@ -116,8 +118,8 @@ class TradeHosts:
         return found
 
     async def last(self, newest: Newest, until: datetime) -> Newest:
-        """The trade after which neither host tells any with a higher number, or one that was not
-        traded before `until`."""
+        """The last trade: neither host returns one with a higher number, or it was traded at or
+        after `until`."""
         for _ in range(_MOST_NEWER):
             if newest.known_until >= until:
                 return newest
@@ -136,13 +138,13 @@ class TradeHosts:
     async def last_before(
         self, moment: datetime, since: datetime, now: datetime, count: int = HINTS
     ) -> Columns:
-        """About the last `count` trades between `since` and `moment`, sorted by number; none where
-        none are told.
+        """About the last `count` trades between `since` and `moment`, sorted by number; empty if
+        none are returned.
 
-        A hint: right or wrong, it shows itself when the trades with the numbers around are there.
+        Only a hint: an error is detected when the trades with the surrounding numbers are fetched.
         """
         return await self._hints(
-            lambda client: client.get_trades_before(self._name, since, moment, count),
+            lambda client: calls.get_trades_before(client, self._name, since, moment, count),
             lambda times: times < moment64(moment),
             is_new=moment > now - ONE_DAY,
         )
@@ -154,17 +156,17 @@ class TradeHosts:
         until: datetime | None = None,
         count: int = HINTS,
     ) -> Columns:
-        """About the first `count` trades from `moment` on, and before `until`, sorted by number;
-        none where none are told."""
+        """About the first `count` trades from `moment` on and before `until`, sorted by number;
+        empty if none are returned."""
         end = until or max(now, moment) + ONE_DAY
         return await self._hints(
-            lambda client: client.get_trades_from(self._name, moment, end, count),
+            lambda client: calls.get_trades_from(client, self._name, moment, end, count),
             lambda times: times >= moment64(moment),
             is_new=moment > now - ONE_DAY,
         )
 
     async def has(self, number: int) -> bool:
-        """Whether a request by number, on either host, brings the trade."""
+        """Whether a request by number returns the trade from either host."""
         wanted = range(max(number - HINTS, 1), number + 1)
         for host in self.hosts:
             told = await self.numbered(host, wanted)
@@ -173,23 +175,23 @@ class TradeHosts:
         return False
 
     async def knows_all(self, start: datetime, end: datetime) -> bool:
-        """Whether what neither host tells of [start, end) does not exist: www keeps a day, and the
-        archive has what it got by now (assumption:trades-archived)."""
+        """Whether trades in [start, end) that neither host returns do not exist: www keeps a day,
+        and the archive is complete up to a known time (assumption:trades-archived)."""
         kept_since = self.now - KEPT
         if start >= kept_since:
             return True
         if self._archive is None:
             return False
-        told = await insisted(lambda: self._archived(_BUSIEST))
+        told = await until_valid(lambda: self._archived(_BUSIEST))
         return bool(np.any(told.said.rows["traded_at"] >= moment64(min(end, kept_since))))
 
     def unproved(self, reason: str) -> DeribitBadPayload:
-        """The error of responses that prove nothing of the instrument."""
+        """The error for responses that prove nothing about the instrument."""
         return DeribitBadPayload(reason, method=BY_NUMBER, params={"instrument_name": self._name})
 
     async def _archived(self, instrument_name: str) -> Told[TradesPage]:
         assert self._archive
-        return await self._archive.client.get_newest_trades(instrument_name, HINTS)
+        return await calls.get_newest_trades(self._archive.client, instrument_name, HINTS)
 
     async def _hints(
         self, ask: _Ask, fits: Callable[[NDArray[Any]], NDArray[Any]], *, is_new: bool
@@ -204,18 +206,22 @@ class TradeHosts:
         return unique_rows(rows)
 
     async def numbered(self, host: Host, wanted: range) -> Told[TradesPage]:
-        """The trades that a host has with these numbers, and what leaks in."""
+        """A host's trades with these numbers, and leaked ones."""
         return await self._asked(
             host,
-            lambda client: client.get_trades(
-                self._name, wanted.start, wanted.stop - 1, min(len(wanted) + LEAKS, host.most)
+            lambda client: calls.get_trades(
+                client,
+                self._name,
+                wanted.start,
+                wanted.stop - 1,
+                min(len(wanted) + LEAKS, host.most),
             ),
         )
 
     async def _asked(self, host: Host, ask: _Ask) -> Told[TradesPage]:
-        """What a host tells; nothing where it does not know the instrument, or not any more."""
+        """A host's response; empty if it does not know the instrument, or no longer does."""
         try:
-            told = await insisted(lambda: ask(host.client))
+            told = await until_valid(lambda: ask(host.client))
         except UnknownInstrument as error:
             if not self._is_known:
                 self._unknown = error
@@ -225,7 +231,8 @@ class TradeHosts:
 
 
 def _newer(newest: Newest, told: Told[TradesPage]) -> Newest:
-    """The newest trade, of those told too. One that is malformed counts as far as its number."""
+    """The newest trade, including those of a response. A malformed one counts by its number
+    only."""
     rows, former = told.said.rows, newest.number or 0
     number = int(rows["trade_seq"][-1]) if count_of(rows) else 0
     if number > former:

@@ -1,7 +1,8 @@
-"""The exchange's own hourly candles beside the trades of its days: an independent witness.
+"""The trades of a day compared with the exchange's hourly candles, as an independent check.
 
-Everything in a response by numbers but the numbers rests on that response. An hour whose candle is
-not the one that its trades make is requested again, the candles and the trades, in other windows.
+In a response by numbers, everything but the numbers rests on that response alone. If an hour's
+candle differs from its trades, the candles and the trades of that hour are requested again, in
+other windows.
 """
 
 import logging
@@ -12,6 +13,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets.candles.calls import get_tradingview_chart_data
 from deribit_pipeline.datasets.candles.pages import read_page
 from deribit_pipeline.datasets.candles.requests import ChartRequest
 from deribit_pipeline.datasets.trades.chunks import NOT_SHARED, TradeChunks
@@ -32,30 +34,31 @@ from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, from_moment64, moment64
-from deribit_pipeline.engine.repeated_requests import insisted
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.repeats import until_valid
 
 logger = logging.getLogger(__name__)
 
-# The hours of so many days are requested together: fewer than 5,000.
+# The hours of this many days are requested together: fewer than 5,000.
 _TOGETHER = timedelta(days=200)
 
-# How much further a second request for a day's candles reaches on either side.
+# How much further a second request for a day's candles extends on either side.
 _WIDER = timedelta(hours=7)
 
-# Trades of so many hours are requested again at a time.
+# Trades of this many hours are requested again at a time.
 _AT_ONCE = 6
 
-# Where so many hours, and most of those compared, differ although two responses have the same
-# trades, the exchange's hours are not the sum of its trades, and nothing more is paid for them.
+# If this many hours, and most of those compared, differ although two responses agree on the trades,
+# the exchange's candles are not the sum of its trades, and no further requests are made for the
+# comparison.
 _ENOUGH = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Witnessed:
-    """A day beside the witness, which AGREES where every hour with trades was compared. `verdict`
-    names what differs although it is confirmed; empty where nothing does."""
+    """A day and its comparison with hourly candles: AGREES if every hour with trades was compared.
+    `verdict` describes confirmed differences; empty if there are none."""
 
     cut: CutDay
     cross_check: CrossCheck = CrossCheck.NONE
@@ -63,12 +66,12 @@ class Witnessed:
 
 
 def chart_requests(first: date, last: date) -> int:
-    """How many requests the hourly candles of days take, both included."""
+    """How many requests the hourly candles of the days take, both included."""
     return -(-(day_window(last).end - day_window(first).start) // _TOGETHER)
 
 
 class Witness:
-    """Holds the days of an unbroken span of an instrument's trades against its hourly candles.
+    """Compares the days of a contiguous span of an instrument's trades with its hourly candles.
 
     Hours that are not over by `known_until` are not compared.
     """
@@ -90,7 +93,8 @@ class Witness:
         self._is_unusable = False
 
     async def beside(self, cut: CutDay) -> Witnessed:
-        """The day as it is proved: its error tells that it is not. Raises DeribitError."""
+        """The day with the result of its comparison; `error` is set if it is not proved. Raises
+        DeribitError."""
         if cut.error is not None:
             return Witnessed(cut)
         if self._is_unusable:
@@ -121,7 +125,7 @@ class Witness:
         return Witnessed(cut, _cross_check(cut.rows, published, differing), "; ".join(verdict))
 
     def _stops_paying(self) -> bool:
-        """Whether most hours differ from what two responses have, which is said once."""
+        """Whether most hours differ from confirmed trades; logs that once."""
         self._is_unusable = self._confirmed >= _ENOUGH and self._confirmed > self._agreeing
         if self._is_unusable:
             logger.warning(
@@ -132,7 +136,7 @@ class Witness:
         return self._is_unusable
 
     async def _candles(self, day: date) -> Candles:
-        """The closed hours around a day that the exchange has candles of, if any."""
+        """The closed hourly candles around a day, if the exchange has any."""
         window = day_window(day)
         if self._published is None or self._published[0].intersection(window) != window:
             end = min(window.start + _TOGETHER, day_window(self._span.days[-1]).end)
@@ -145,19 +149,19 @@ class Witness:
         name = self._instrument.instrument_name
 
         async def chart() -> Candles:
-            told = await self._client.get_tradingview_chart_data(
-                name, request.resolution, request.asked
+            told = await get_tradingview_chart_data(
+                self._client, name, request.resolution, request.asked
             )
             return read_page(request, told.candles, told.as_of).candles
 
         try:
-            return await insisted(chart)
+            return await until_valid(chart)
         except (DeribitBadPayload, DeribitRejected) as error:
             logger.info("The trades of %s have no candles to be compared with: %s", name, error)
             return Candles.none()
 
     def _comparable(self, cut: CutDay, published: Candles) -> Candles:
-        """The hours of the day that are over, and of which no trade is missing."""
+        """The hours of the day that are over and have no missing trades."""
         window = day_window(cut.day)
         end = (
             min(window.end, self._span.known_until)
@@ -177,7 +181,7 @@ class Witness:
     async def _second_response(
         self, cut: CutDay, published: Candles, differing: Collection[np.datetime64]
     ) -> Candles:
-        """The candles, and where another response has candles that the trades make, these."""
+        """The candles, replaced by those of another response where that one matches the trades."""
         day = day_window(cut.day)
         again = await self._charted(TimeWindow(day.start - _WIDER, day.end + _WIDER))
         again = again[np.isin(again.opened_at, np.array(list(differing)))]
@@ -187,12 +191,12 @@ class Witness:
     async def _again(
         self, cut: CutDay, hours: Sequence[np.datetime64]
     ) -> tuple[Columns, NDArray[np.int64]]:
-        """The day's trades, those of some hours as two responses have them, and the numbers of
-        those of which no two have the same."""
+        """The day's trades, with some hours as confirmed by two responses, and the numbers of
+        trades on which no two agree."""
         rows, day = cut.rows, np.datetime64(cut.day)
         is_of_them = np.isin(hour_of(rows["traded_at"]), hour_of(np.array(hours)))
         numbers = rows["trade_seq"][is_of_them]
-        for hour in hours:  # trades that are wrongly on another day show themselves by time
+        for hour in hours:  # trades that were assigned to another day are detected by their time
             if not np.any(hour_of(rows["traded_at"]) == hour_of(np.array([hour]))):
                 start = from_moment64(hour)
                 until = start + Resolution.HOUR_1.duration
@@ -212,8 +216,8 @@ class Witness:
         return unique_rows(joined_rows([shared, some_of(rows, ~is_of_them)])), left
 
     def _learn(self, rows: Columns, published: Candles, hours: Sequence[np.datetime64]) -> None:
-        """How the exchange counts, where another way of counting makes its candles of trades that
-        two responses have."""
+        """Detect how the exchange counts, if another way of counting matches its candles with
+        confirmed trades."""
         some = published[np.isin(published.opened_at, np.array(hours))]
         differing = {
             way: len(disagreeing(hourly(rows, self._kind, way), some)) for way in (self._way, *WAYS)
@@ -221,7 +225,7 @@ class Witness:
         self._way = min(differing, key=lambda way: differing[way])
 
     def _marks(self, rows: Columns) -> Iterator[str]:
-        """What is impossible or out of order in the rows."""
+        """Impossible or out-of-order values in the rows."""
         wrong = np.flatnonzero(impossible(rows, is_combo=self._kind.is_combo))
         late = out_of_order(rows["trade_seq"], rows["traded_at"])
         for which, what in (

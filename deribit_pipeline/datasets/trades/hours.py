@@ -1,8 +1,8 @@
-"""Trades beside the exchange's own hourly candles: a witness of one request for 5,000 hours
-(assumption:trades-hours).
+"""Trades compared with the exchange's own hourly candles: independent data, at one request per
+5,000 hours (assumption:trades-hours).
 
-Whether the exchange counts block trades and legs of combos in its candles is not known
-(assumption:candles-blocks): a WAY says which are counted.
+Whether the exchange counts block trades and legs of combos in its candles is undocumented
+(assumption:candles-blocks): a WAY states which are counted.
 """
 
 from dataclasses import dataclass
@@ -23,44 +23,44 @@ WAYS: tuple[Way, ...] = ((True, True), (False, True), (True, False), (False, Fal
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
 _OPEN, _HIGH, _LOW, _VOLUMES = 0, 1, 2, slice(4, None)  # of CANDLE_VALUES
 
-# Each minute of an hour is rounded by the exchange, to so many base and quote currency.
+# The exchange rounds each minute of an hour to this many base and quote currency units.
 _ROUNDING = 32 * np.array([1e-8, 1e-4])
 
-# What the order of adding up makes of a million amounts.
+# The floating-point error of summing a million amounts in any order.
 _SUMMING = 1e-11
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What amounts of an instrument are in, and whether its price may be 0 or negative."""
+    """The unit of an instrument's amounts, and whether its price may be 0 or negative."""
 
     is_inverse: bool
     is_combo: bool
 
 
 def kind_of(instrument_name: str, kind: str) -> Kind:
-    """What amounts of an instrument are in, by its name and its kind."""
+    """The unit of an instrument's amounts, from its name and kind."""
     return Kind(is_inverse(instrument_name), kind.endswith("combo"))
 
 
 def hour_of(times: Moments) -> NDArray[np.int64]:
-    """The hour in which each trade was traded, counted from 1970."""
+    """The hour of each trade, counted from 1970."""
     hours: NDArray[np.int64] = times.astype(np.int64) // _HOUR_MS
     return hours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hours:
-    """The candles that trades make of the hours in which there are some. `begin_idle` tells of
-    each whether its first minute has no trade: the exchange then opens it at the last close."""
+    """Candles built from trades, for hours that have any. `begin_idle` flags hours whose first
+    minute has no trade: the exchange opens them at the previous close."""
 
     candles: Candles
     begin_idle: NDArray[np.bool_]
 
 
 def hourly(rows: Columns, kind: Kind, way: Way = WAYS[0]) -> Hours:
-    """The hours that the trades, sorted by number, make. Volumes of a combo are NaN: value over
-    price says nothing where the price may be 0."""
+    """The hourly candles of trades sorted by number. Volumes of a combo are NaN: value divided by
+    price is meaningless if the price may be 0."""
     has_blocks, has_combos = way
     if not has_blocks:
         rows = some_of(rows, rows["block_trade_id"] == None)  # noqa: E711
@@ -75,7 +75,7 @@ def hourly(rows: Columns, kind: Kind, way: Way = WAYS[0]) -> Hours:
         times, hours, price, amount = times[order], hours[order], price[order], amount[order]
     firsts = np.flatnonzero(np.diff(hours, prepend=hours[0] - 1))
     lasts = np.append(firsts[1:], len(hours)) - 1
-    with np.errstate(all="ignore"):  # an impossible price has a verdict of its own
+    with np.errstate(all="ignore"):  # impossible prices are reported separately
         value = amount / price if kind.is_inverse else amount * price
         base, quote = (value, amount) if kind.is_inverse else (amount, value)
         volumes = [np.add.reduceat(one, firsts) for one in (base, quote)]
@@ -96,9 +96,9 @@ def hourly(rows: Columns, kind: Kind, way: Way = WAYS[0]) -> Hours:
 
 
 def disagreeing(hours: Hours, published: Candles) -> dict[np.datetime64, str]:
-    """The hours of which the exchange's candle is not the one that the trades make, in order, and
-    what differs. An hour without trades needs a candle without volume. One that begins idle may
-    open at the last close, which its high and low then may be too."""
+    """The hours whose published candle differs from the one built from trades, sorted, and the
+    difference. An hour without trades needs a candle without volume. An hour that begins idle may
+    open at the previous close, which may then also be its high or low."""
     made = hours.candles
     at = np.searchsorted(made.opened_at, published.opened_at)
     is_made = at < len(made)
@@ -130,8 +130,8 @@ def disagreeing(hours: Hours, published: Candles) -> dict[np.datetime64, str]:
 
 
 def unknown_hours(rows: Columns, holes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The hours, counted from 1970, in which a trade could be whose number is missing: those from
-    the trade before it to the one after it."""
+    """The hours, counted from 1970, that may contain a missing trade number: from the hour of the
+    trade before it to that of the trade after it."""
     if not len(holes):
         return np.empty(0, np.int64)
     hours = hour_of(rows["traded_at"])

@@ -1,7 +1,7 @@
-"""Which numbers the trades of unbroken days have: from a trade before them to one after them.
+"""Plan of trade numbers for contiguous days: from a trade before them to one after them.
 
-The numbers are found by time, from a few trades beside the days. A wrong one shows itself when the
-trades around it are there; until then it must not cost more than a small multiple of the days.
+The numbers are found by time, from a few trades around the days. A wrong one is detected when the
+surrounding trades are fetched; until then it must not cost more than a small multiple of the days.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from deribit_pipeline.domain.rows import Columns, count_of, joined_rows
 from deribit_pipeline.domain.windows import day_window, from_moment64
 
 LATE = timedelta(minutes=1)
-"""How long after midnight trades of the day before may still be published for the first time."""
+"""How long after midnight UTC trades of the day before may still appear for the first time."""
 
-_ROUNDS = 3  # how often trades beside the days are requested until their numbers follow time
+_ROUNDS = 3  # how often trades around the days are requested until numbers and times are consistent
 
-# A plan of more chunks than these is followed only where a second, different request confirms the
-# trades that it rests on.
+# A plan with more chunks than this is followed only if a second, different request confirms the
+# trades that it is based on.
 _MUCH = 20
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -31,10 +31,10 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Unbroken days of an instrument, and the numbers in which all trades of them are.
+    """Contiguous days of an instrument, and the range of numbers that contains all of their trades.
 
-    `last` is the newest number of all; `as_of` is the exchange's clock when it was told, and
-    `known_until` the moment before which no more trades can come.
+    `last` is the newest number of all; `as_of` is the exchange's time of that response, and
+    `known_until` the instant before which no more trades can appear.
     """
 
     days: Sequence[date]
@@ -67,7 +67,7 @@ class _Beside:
 
     @property
     def contradiction(self) -> str | None:
-        """What of the numbers runs against time; None where nothing does."""
+        """Where times decrease with increasing numbers; None if they do not."""
         rows = unique_rows(joined_rows([self.before, self.after, self.newest.rows]))
         numbers, times = rows["trade_seq"], rows["traded_at"]
         late = out_of_order(numbers, times)
@@ -81,10 +81,10 @@ class _Beside:
 
 
 async def planned(hosts: TradeHosts, instrument: Instrument, days: Sequence[date]) -> Span:
-    """The numbers in which the trades of the days are, some before and after them included.
+    """The range of numbers that contains the trades of the days, with some before and after them.
 
-    Raises DeribitBadPayload where trades beside the days have numbers that cannot be consecutive,
-    or come once and not again.
+    Raises DeribitBadPayload if trades around the days have numbers that cannot be consecutive, or
+    are returned once and not again.
     """
     start, end = day_window(days[0]).start, day_window(days[-1]).end
     for left in reversed(range(_ROUNDS)):
@@ -106,7 +106,7 @@ async def planned(hosts: TradeHosts, instrument: Instrument, days: Sequence[date
     elif last:
         rows = await hosts.first_from(start, newest.as_of)
         if count_of(rows) and rows["trade_seq"][0] > hosts.per_chunk:
-            raise hosts.unproved(f"no trade before the number {rows['trade_seq'][0]} is told")
+            raise hosts.unproved(f"no trade before the number {rows['trade_seq'][0]} was returned")
     stop = last + 1 if beside.last is None else min(beside.last + 2 * MARGIN, last) + 1
     known_until = min(known_until, newest.as_of - LATE)
     return Span(days, range(first, stop), last, newest.as_of, known_until)
@@ -132,8 +132,8 @@ def _is_much(hosts: TradeHosts, beside: _Beside) -> bool:
 async def _confirmed(
     hosts: TradeHosts, beside: _Beside, start: datetime, end: datetime
 ) -> tuple[_Beside, str | None]:
-    """The trades beside the days as other requests have them: of windows that begin and end with
-    these trades, and nothing may be nearer to the days. And what contradicts them, if anything."""
+    """The trades around the days, confirmed by requests for windows that begin and end with these
+    trades, in which none may be closer to the days. And the first contradiction, if any."""
     before, after, now = beside.before, beside.after, beside.newest.as_of
     if count_of(before):
         since = from_moment64(before["traded_at"].min())
@@ -156,10 +156,11 @@ async def _confirmed(
 async def _ending(
     hosts: TradeHosts, instrument: Instrument, days: Sequence[date], newest: Newest
 ) -> tuple[Newest, datetime]:
-    """The newest trade where none is told after the days, and until when none can come.
+    """The newest trade if none is returned after the days, and the instant before which none can
+    appear.
 
-    Days that are over may have no trade after them. What proves that nothing follows is that
-    nothing comes: it must be said once more, by hosts that have got as far.
+    Days that are over may have no later trade. The proof that nothing follows is an empty response,
+    which must be confirmed by a second one from hosts that are sufficiently up to date.
     """
     over = [day for day in days if day_window(day).end <= newest.as_of - LATE]
     if not over or day_window(over[-1]).end <= newest.known_until:
@@ -169,5 +170,5 @@ async def _ending(
     if await hosts.knows_all(start, min(end, instrument.expires_at or end)):
         return newest, end
     if not hosts.has_archive:
-        raise hosts.unproved("trades of before yesterday are not told here")
+        raise hosts.unproved("trades from before yesterday are not available here")
     return newest, newest.known_until

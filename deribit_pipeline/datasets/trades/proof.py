@@ -1,8 +1,9 @@
-"""Trades by their numbers: which are asked for, which lack, and on which days they are.
+"""Trades by `trade_seq`: which numbers are requested, which are missing, and the days they belong
+to.
 
-An instrument's trades are numbered without a hole (assumption:trades-numbers), so a day is proved
-by the numbers from some way before it to some way after. Times follow the numbers but for a few
-places: so many trades on either side of a day must all be on the other side of midnight.
+An instrument's trades are numbered without gaps (assumption:trades-numbers), so a day is proved by
+consecutive numbers from some before it to some after it. Times follow the numbers except over short
+distances (MARGIN): that many trades on either side of a day must be outside it.
 """
 
 from collections import defaultdict
@@ -37,13 +38,13 @@ NO_TRADES: Columns = {
 }
 
 Numbers = NDArray[np.int64]
-"""Numbers of trades, sorted and each once."""
+"""Trade numbers, sorted and unique."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refused:
-    """Trades that came and are not proved: each is malformed, or no two responses have the same of
-    it. `traded_at` is when the only one of them was traded, None where that is not known."""
+    """Trades that were returned but cannot be proved: malformed, or no two responses agree on them.
+    `traded_at` is the time of a single such trade, None if it is not known."""
 
     numbers: Numbers
     reason: str
@@ -51,19 +52,19 @@ class Refused:
 
     @property
     def day(self) -> date | None:
-        """The UTC day on which it was traded."""
+        """The UTC day of the trade; None if not known."""
         return None if self.traded_at is None else self.traded_at.astype("datetime64[D]").item()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """What came of the trades with the numbers `wanted`: `rows` are sorted by number.
+    """The trades with the numbers `wanted`: `rows` are sorted by number.
 
-    What lacks was asked for again in vain; where an `error` says why no answer could be believed,
-    nothing is known of it. `as_of` is the exchange's clock in the oldest answer. `before` is the
-    trade with the number before them, which the chunk before this one has too. `refused` are
-    trades that came and are not among the rows. `is_confirmed` tells that two responses have the
-    same of every row.
+    Missing numbers have been requested again without success; if `error` is set, no response could
+    be trusted and nothing is known of the chunk. `as_of` is the exchange's time in the oldest
+    response. `before` is the trade with the preceding number, which the previous chunk contains
+    too. `refused` are trades that were returned but are not in `rows`. `is_confirmed` states that
+    two responses agree on every row.
     """
 
     wanted: range
@@ -76,11 +77,11 @@ class Chunk:
 
     @property
     def missing(self) -> Numbers:
-        """The numbers that lack."""
+        """The missing numbers."""
         return missing(self.wanted, self.rows["trade_seq"])
 
     def with_found(self, rows: Columns, as_of: datetime) -> "Chunk":
-        """The chunk with what another answer has of it, and this one had not."""
+        """The chunk with missing trades filled in from another response."""
         found = within(rows, self.wanted)
         found = some_of(found, ~np.isin(found["trade_seq"], self.rows["trade_seq"]))
         joined = joined_rows([self.rows, found])
@@ -88,8 +89,8 @@ class Chunk:
         return replace(self, rows=some_of(joined, order), as_of=min(self.as_of, as_of))
 
     def contradicts(self, later: "Chunk") -> bool:
-        """Whether the next chunk has something else of the trade that both have, or from one to the
-        other numbers run against time."""
+        """Whether the next chunk has other values for the shared trade, or times decrease from one
+        chunk to the next."""
         _, ours, theirs = np.intersect1d(
             self.rows["trade_seq"][-1:], later.before["trade_seq"], return_indices=True
         )
@@ -112,7 +113,7 @@ class UnprovedTrades(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CutDay:
-    """All that came of a day. `holes` are the numbers that lack and could be of this day."""
+    """All trades of a day. `holes` are missing numbers that may belong to it."""
 
     day: date
     rows: Columns
@@ -122,20 +123,20 @@ class CutDay:
 
 
 def within(rows: Columns, wanted: range) -> Columns:
-    """Those rows, sorted by number, whose numbers were wanted: others leak into answers."""
+    """The rows whose numbers are in `wanted`, sorted by number; responses may contain others."""
     first, end = np.searchsorted(rows["trade_seq"], (wanted.start, wanted.stop))
     return some_of(rows, slice(int(first), int(end)))
 
 
 def missing(wanted: range, numbers: Numbers) -> Numbers:
-    """The numbers wanted that did not come."""
-    if len(numbers) == len(wanted):  # nearly always: they are unique, and all are wanted
+    """The numbers in `wanted` that are not in `numbers`."""
+    if len(numbers) == len(wanted):  # the usual case: they are unique, and all are in `wanted`
         return np.empty(0, np.int64)
     return np.setdiff1d(np.arange(wanted.start, wanted.stop), numbers, assume_unique=True)
 
 
 def chunks(wanted: range, most: int) -> Iterator[range]:
-    """Numbers in pieces of at most `most`, in order."""
+    """The numbers in ranges of at most `most`, in ascending order."""
     return (
         range(first, min(first + most, wanted.stop))
         for first in range(wanted.start, wanted.stop, most)
@@ -143,23 +144,24 @@ def chunks(wanted: range, most: int) -> Iterator[range]:
 
 
 def second_looks(numbers: Numbers, most: int, offset: int) -> Iterator[range]:
-    """Pieces of at most `most` numbers that have all of these. Another `offset` cuts them
-    elsewhere, so that no look asks for just what a former one asked for."""
+    """Ranges of at most `most` numbers that together contain all of `numbers`. Another `offset`
+    moves the boundaries, so that no request repeats an earlier one."""
     while len(numbers):
         first = int(numbers[0]) - offset
         start, stop = max(first, 1), int(numbers[-1]) + 1 + offset
-        # Before the first number of all there is no other start: the end differs there.
+        # The first trade of all has no earlier start: the end is moved instead.
         look = range(start, stop if stop - start <= most else first + most)
         yield look
         numbers = numbers[numbers >= look.stop]
 
 
 class DayCutter:
-    """Cuts chunks, taken in the order of their numbers, into the days of an unbroken span.
+    """Splits chunks, added in ascending order of numbers, into the days of a contiguous span.
 
-    `first` is the first number asked for. What lacks between two trades could be of the days of
-    both and of those between; before the very first trade, of any day up to its own. A chunk with
-    a trade of a day that was cut before is not believed, and what was given of that day neither.
+    `first` is the first requested number. A number missing between two trades may belong to the
+    days of both and any in between; before the very first trade, to any day up to its own. A chunk
+    with a trade of a day that was already emitted is rejected, and that day's result is replaced by
+    an error.
     """
 
     def __init__(self, days: Sequence[date], first: int) -> None:
@@ -178,12 +180,13 @@ class DayCutter:
 
     @property
     def is_done(self) -> bool:
-        """Whether no later chunk changes anything."""
+        """Whether no later chunk can change anything."""
         return not self._left and self.ends_after
 
     @property
     def begins_before(self) -> bool:
-        """Whether the first trades are all before the span, or the first there ever were."""
+        """Whether the first trades are all before the span, or are the first trades of the
+        instrument."""
         return self._first == 1 or bool(len(self._head) and np.all(self._head < self._start))
 
     @property
@@ -192,7 +195,7 @@ class DayCutter:
         return len(self._tail) == MARGIN and bool(np.all(self._tail >= self._end))
 
     def take(self, chunk: Chunk) -> Iterator[CutDay]:
-        """Take the next chunk; gives the days that no later one should change."""
+        """Add the next chunk; yields the days that no later chunk should change."""
         if chunk.error is not None:
             self._error = chunk.error
             return
@@ -222,10 +225,10 @@ class DayCutter:
         ):
             yield self._cut(self._left.pop(0), chunk.as_of)
         for day in [day for day in self._parts if not self._left or day < self._left[0]]:
-            del self._parts[day]  # before the span, or after it
+            del self._parts[day]  # outside the span
 
     def rest(self, end: int, as_of: datetime) -> Iterator[CutDay]:
-        """The days left, where no number from `end` on is asked for any more."""
+        """The remaining days, if no number from `end` on is requested any more."""
         last, day = self._last or (self._first - 1, self._days[0])
         if last + 1 < end:
             self._note_hole(np.arange(last + 1, end), day, self._days[1])
@@ -233,7 +236,7 @@ class DayCutter:
             yield self._cut(self._left.pop(0), as_of)
 
     def _late(self, days: NDArray[np.datetime64]) -> NDArray[np.intp]:
-        """Where trades are of days that were cut already."""
+        """The positions of trades on days that were already emitted."""
         left = self._left[0] if self._left else self._days[1] + ONE_DAY
         return np.flatnonzero((days >= np.datetime64(self._days[0])) & (days < np.datetime64(left)))
 
@@ -249,7 +252,7 @@ class DayCutter:
         self._last = int(numbers[-1]), days[-1].item()
 
     def _note_hole(self, numbers: Numbers, one: date, other: date) -> None:
-        """What lacks between a trade of one day and one of the other."""
+        """Record numbers missing between a trade of one day and one of another."""
         between = [day for day in self._left if min(one, other) <= day <= max(one, other)]
         for refused in self._refused:
             here = np.isin(numbers, refused.numbers)
@@ -286,7 +289,7 @@ def _out_of_order(number: int, day: np.datetime64) -> UnprovedTrades:
 
 
 def refused_error(refused: Refused) -> UnprovedTrades:
-    """Why the day of refused trades is not proved."""
+    """The error of a day with refused trades."""
     first, count = refused.numbers[0], len(refused.numbers)
     more = f" and {count - 1:,} more" if count > 1 else ""
     when = f" of {refused.traded_at}Z" if refused.traded_at is not None else ""
@@ -298,5 +301,5 @@ def _timed(rows: Columns) -> Columns:
 
 
 def midnight(day: date) -> np.datetime64:
-    """When the day begins."""
+    """The beginning of the UTC day."""
     return np.datetime64(day, "ms")

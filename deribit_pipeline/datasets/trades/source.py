@@ -27,7 +27,7 @@ from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
-from deribit_pipeline.engine.source import FailedDays
+from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import agreed_listing, listings
@@ -42,7 +42,7 @@ _AHEAD = 16
 _MOST_EMPTY = 50
 
 
-class TradesSource:
+class TradesSource(SeriesSource):
     """Brings the trades of an instrument's days.
 
     Raises DeribitError; where only a part of the numbers cannot be believed, its days have failed.

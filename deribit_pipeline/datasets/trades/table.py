@@ -40,4 +40,9 @@ TABLE = Table(
         "A trade is on the day of its time. Numbers that lack between the trades of two days are "
         "gaps of both.",
     ),
+    # An instrument's days stand together, and no number of instruments makes more files.
+    layout=(
+        "partitioned by (bucket(32, instrument_name))",
+        "sorted by (instrument_name, trade_seq)",
+    ),
 )

@@ -1,7 +1,7 @@
-"""Values that no trade can have, numbers that run against time, and what two responses share.
+"""Impossible trade values, decreasing times, and agreement of two responses.
 
-Nothing here is kept from being stored for ever: what is impossible is requested again, and stored
-with a verdict where the exchange publishes it again.
+None of this prevents storing: trades with impossible values are requested again, and stored with a
+verdict if the exchange returns them again.
 """
 
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_
 from deribit_pipeline.domain.windows import Moments
 
 MARGIN = 100
-"""How far, in numbers, times may be out of order: the most is assumption:trades-order,
-and a hundred is more than anything seen."""
+"""How far, in numbers, times may be out of order: the assumed maximum is assumption:trades-order; a
+hundred is more than anything seen."""
 
 JITTER = np.timedelta64(1_000, "ms")
 """How far times may be out of order at any distance in numbers, as in a burst of liquidations."""
 
 MOST_PRICE = 1e9
-"""No price, mark price or index price is beyond it, in quote currency."""
+"""Above any price, mark price or index price, in quote currency."""
 
 MOST_AMOUNT = 1e13
-"""No amount of one trade is beyond it, in coins, contracts or USD."""
+"""Above any amount of one trade, in coins, contracts or USD."""
 
 MOST_IV = 10_000.0
-"""No implied volatility is beyond it, in percent a year."""
+"""Above any implied volatility, in percent a year."""
 
 
 def impossible(rows: Columns, *, is_combo: bool) -> NDArray[np.bool_]:
-    """Which trades have a value that none can have: a price or an amount that is not above 0, a
-    negative mark price, index price or volatility, or any beyond its bound.
+    """Which trades have an impossible value: a price or amount of 0 or less, a negative mark price,
+    index price or volatility, or one beyond its bound.
 
-    The price of a combo is a difference of prices, and may have any sign.
+    The price of a combo is a difference of prices and may have any sign.
     """
     price, mark, iv = rows["price"], rows["mark_price"], rows["iv"]
     found = ~(np.abs(price) < MOST_PRICE)
@@ -51,13 +51,13 @@ def impossible(rows: Columns, *, is_combo: bool) -> NDArray[np.bool_]:
 
 
 def are_in_order(numbers: NDArray[np.int64], times: Moments) -> bool:
-    """Whether no trade is earlier than one whose number is lower by MARGIN or more, but for a
-    JITTER. `numbers` are sorted; their trades need not be all that there are."""
+    """Whether no trade is more than JITTER earlier than one whose number is lower by MARGIN or
+    more. `numbers` are sorted; they may have gaps."""
     return not len(out_of_order(numbers, times))
 
 
 def out_of_order(numbers: NDArray[np.int64], times: Moments) -> NDArray[np.intp]:
-    """Where trades are earlier than one far before them in number."""
+    """The positions of trades that are earlier than one with a far lower number."""
     latest = np.maximum.accumulate(times)
     late = np.flatnonzero(latest > times + JITTER)
     before = np.searchsorted(numbers, numbers[late] - MARGIN, side="right") - 1
@@ -72,9 +72,9 @@ def unique_rows(rows: Columns) -> Columns:
 
 
 def shared_rows(responses: Sequence[Columns]) -> tuple[Columns, NDArray[np.int64]]:
-    """The trades of which two of the responses, each sorted by number, have the same in every
-    column, sorted by number; and the numbers of those of which no two do. Of two pairs, the
-    newer one has the word."""
+    """Trades on which two of the responses (each sorted by number) agree in every column, sorted by
+    number; and the numbers of trades on which no two agree. Of two agreeing pairs, the newer takes
+    precedence."""
     numbers = responses[-1]["trade_seq"]
     for response in responses[:-1]:
         if not np.array_equal(response["trade_seq"], numbers):
@@ -93,7 +93,7 @@ def shared_rows(responses: Sequence[Columns]) -> tuple[Columns, NDArray[np.int64
 
 
 def are_equal(one: Columns, other: Columns) -> bool:
-    """Whether two responses have the same trades, the same in every column."""
+    """Whether two responses have the same trades with equal values in every column."""
     return np.array_equal(one["trade_seq"], other["trade_seq"]) and not np.any(
         differences(one, other)
     )

@@ -8,13 +8,14 @@ import numpy as np
 
 from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.datasets.volatility_index import wire as volatility_index
+from deribit_pipeline.datasets.volatility_index.calls import get_volatility_index_data
+from deribit_pipeline.datasets.volatility_index.witness import HoursOfMinutes
 from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow
 from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.grid_windows import Lane
 from deribit_pipeline.engine.window_pages import Ask
 from deribit_pipeline.engine.windowed_source import Lanes, WindowedSource
-from deribit_pipeline.engine.witness import HoursOfMinutes
 from deribit_pipeline.exchange.readings import ToldRows
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -70,8 +71,8 @@ def _lane(cadence: Cadence, currency: str) -> Lane:
 
 def _ask(exchange: Exchange, cadence: Cadence, currency: str) -> Ask:
     async def ask(window: TimeWindow) -> ToldRows:
-        told = await exchange.client.get_volatility_index_data(
-            currency, cadence.labels["resolution"], window
+        told = await get_volatility_index_data(
+            exchange.client, currency, cadence.labels["resolution"], window
         )
         return replace(told, said=_labelled(cadence, told.said))
 

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.domain.windows import TimeWindow, from_ms, to_ms
-from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange import shapes
-from deribit_pipeline.exchange.methods import Methods
-from deribit_pipeline.exchange.readings import Reading, ToldRows
+from deribit_pipeline.exchange.readings import Reading
 
 DATA = "public/get_volatility_index_data"
 
@@ -22,9 +19,6 @@ INDEX_VALUES = ("open", "high", "low", "close")
 
 MOST_CANDLES = 1_000
 """The most candles that an answer holds."""
-
-# Responses beyond those that the window's candles fill: one may hold fewer than it could.
-_SPARE_PAGES = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,55 +33,6 @@ class IndexPage:
     def candles(self) -> dict[str, NDArray[Any]]:
         """Rows by column; NaN where one is malformed."""
         return self.reading.rows
-
-
-class VolatilityIndex(Methods):
-    """The methods of the volatility index."""
-
-    async def get_volatility_index_data(
-        self, currency: str, resolution: str, window: TimeWindow
-    ) -> ToldRows:
-        """`public/get_volatility_index_data`: the candles that open in `window`, in the order of
-        time, however many answers they take.
-
-        An answer holds the 1,000 newest candles (assumption:dvol-kept-end), the one that is still
-        open included (assumption:dvol-running), and says how to continue with the older ones.
-        Raises DeribitBadPayload where that takes more answers than the window's candles can fill,
-        and some.
-        """
-        start, end = to_ms(window.start), to_ms(window.end) - 1
-        pages: list[dict[str, NDArray[Any]]] = []
-        malformed: dict[int, str] = {}
-        as_of = None
-        most = _most_pages(resolution, end - start)
-        for _ in range(most):
-            asked: dict[str, object] = {"currency": currency, "resolution": resolution}
-            asked |= {"start_timestamp": start, "end_timestamp": end}
-            told = await self.told(reading, DATA, **asked)
-            as_of = told.as_of if as_of is None else min(as_of, told.as_of)
-            candles, older = told.said.candles, told.said.continuation
-            malformed = {**told.said.reading.malformed, **malformed}
-            if pages and len(candles["opened_at"]):
-                candles = _without_repeated(candles, pages[0], asked)
-            pages.insert(0, candles)
-            if older is None or older < start or not len(candles["opened_at"]):
-                return ToldRows(_joined(pages), as_of, malformed=malformed)
-            if older >= end:
-                raise DeribitBadPayload(
-                    f"`continuation` does not go on: {from_ms(older)}", method=DATA, params=asked
-                )
-            end = older
-        raise DeribitBadPayload(
-            f"the candles of one window did not end after {most} responses",
-            method=DATA,
-            params={"currency": currency, "resolution": resolution, "window": window},
-        )
-
-
-def _most_pages(resolution: str, milliseconds: int) -> int:
-    """How many responses a window's candles may take: as many as they fill, and some."""
-    step = 86_400_000 if resolution == "1D" else 1_000 * int(resolution)
-    return (milliseconds // step + 2) // MOST_CANDLES + _SPARE_PAGES
 
 
 def index_page(result: object) -> IndexPage:
@@ -125,21 +70,3 @@ def _continuation(told: object) -> int | None:
             raise ValueError(f"`continuation` must be a timestamp, was {reprlib.repr(token)}")
         token = int(token)
     return None if token is None else shapes.milliseconds("continuation", token)
-
-
-def _without_repeated(
-    candles: dict[str, NDArray[Any]], newer: dict[str, NDArray[Any]], asked: dict[str, object]
-) -> dict[str, NDArray[Any]]:
-    """The candles of an older page without the one that a newer page told too, which `continuation`
-    may include (assumption:dvol-continuation). Raises DeribitBadPayload where they differ."""
-    is_older = candles["opened_at"] < newer["opened_at"][0]
-    repeated = {name: values[~is_older] for name, values in candles.items()}
-    for name, values in repeated.items():
-        theirs = newer[name][: len(values)]
-        if not np.array_equal(values, theirs, equal_nan=values.dtype.kind == "f"):
-            raise DeribitBadPayload("a page repeats another's candles", method=DATA, params=asked)
-    return {name: values[is_older] for name, values in candles.items()}
-
-
-def _joined(pages: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return {name: np.concatenate([page[name] for page in pages]) for name in pages[0]}

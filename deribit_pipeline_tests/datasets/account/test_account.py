@@ -150,17 +150,25 @@ def test_one_odd_day_does_not_fail_its_month(owner: Owner) -> None:
 @pytest.mark.parametrize(
     ("source", "change", "sentence"),
     [
-        (TRANSACTION_LOG_SOURCE, first_row("logs", timestamp=1), "a row is outside the window"),
+        (
+            TRANSACTION_LOG_SOURCE,
+            first_row("logs", timestamp=1),
+            "a row is outside the requested window",
+        ),
         (
             TRANSACTION_LOG_SOURCE,
             lambda result: result | {"continuation": 99_999_999},
             "a continuation led to nothing new",
         ),
-        (USER_TRADES_SOURCE, first_row("trades", timestamp=1), "a row is outside the window"),
+        (
+            USER_TRADES_SOURCE,
+            first_row("trades", timestamp=1),
+            "a row is outside the requested window",
+        ),
         (
             SETTLEMENT_HISTORY_SOURCE,
             first_row("settlements", timestamp=2**41),
-            "a row is outside the window",
+            "a row is outside the requested window",
         ),
     ],
 )

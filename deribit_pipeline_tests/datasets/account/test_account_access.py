@@ -12,6 +12,7 @@ import pytest
 from deribit_pipeline.connectivity import probes
 from deribit_pipeline.datasets.account import SETTLEMENT_HISTORY, TRANSACTION_LOG, USER_TRADES
 from deribit_pipeline.datasets.account import wire as methods
+from deribit_pipeline.datasets.account.calls import get_transaction_log
 from deribit_pipeline.datasets.account.source import (
     SETTLEMENT_HISTORY_SOURCE,
     TRANSACTION_LOG_SOURCE,
@@ -87,8 +88,8 @@ def test_a_key_that_can_trade_is_warned_of(owner: Owner, caplog: pytest.LogCaptu
     )
     owner.days(TRANSACTION_LOG_SOURCE, BUSY)
     assert (
-        "The API key can do more than read (trade:read_write, wallet:read_write): use one with the "
-        "scope account:read trade:read alone"
+        "The API key can do more than read (trade:read_write, wallet:read_write): use a key with "
+        "the scope account:read trade:read only"
     ) in caplog.text
     (probe,) = [probe for probe in probes(owner.settings) if probe.name == "credentials"]
     assert probe.is_ok
@@ -184,7 +185,7 @@ def test_the_client_keeps_to_the_logs_own_limit(clock: Clock, settings: Settings
         with open_exchange(settings, 0.0) as exchange:
 
             async def several() -> None:
-                calls = (exchange.client.get_transaction_log("BTC", 0, 1) for _ in range(9))
+                calls = (get_transaction_log(exchange.client, "BTC", 0, 1) for _ in range(9))
                 await asyncio.gather(*calls)
 
             exchange.run(several())

@@ -9,7 +9,7 @@ import pytest
 
 from deribit_pipeline.datasets.candles import wire as parse
 from deribit_pipeline.domain.candles import CANDLE_VALUES
-from deribit_pipeline.exchange import shapes
+from deribit_pipeline.exchange import responses, shapes
 from deribit_pipeline_tests.conftest import recorded
 
 
@@ -23,7 +23,7 @@ def test_the_recorded_chart_is_read_to_the_last_digit() -> None:
 
 
 def test_the_recorded_instrument_is_read() -> None:
-    instrument = parse.instrument(recorded("instrument"))
+    instrument = responses.instrument(recorded("instrument"))
     assert instrument.instrument_name == "BTC-PERPETUAL"
     assert instrument.kind == "future"
     assert instrument.listed_at == datetime(2018, 8, 14, 10, 24, 47, tzinfo=UTC)
@@ -31,7 +31,7 @@ def test_the_recorded_instrument_is_read() -> None:
 
 
 def test_the_recorded_status_and_time_are_read() -> None:
-    assert parse.locked(recorded("status")) is None
+    assert responses.locked(recorded("status")) is None
     assert shapes.milliseconds("time", recorded("server_time")) == 1_789_939_041_264
 
 
@@ -39,7 +39,7 @@ def test_the_recorded_status_and_time_are_read() -> None:
     ("locked", "said"), [("true", "true"), ("partial", "partial"), (True, "true")]
 )
 def test_a_locked_platform_is_said(locked: object, said: str) -> None:
-    assert parse.locked({"locked": locked}) == said
+    assert responses.locked({"locked": locked}) == said
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_an_odd_chart_is_an_error(chart: object, sentence: str) -> None:
 )
 def test_an_odd_instrument_is_an_error(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"`{next(iter(change))}` must be"):
-        parse.instrument(recorded("instrument") | change)
+        responses.instrument(recorded("instrument") | change)
 
 
 def test_an_instrument_that_expires_before_it_is_created_is_an_error() -> None:
     with pytest.raises(ValueError, match="must expire after it is created"):
-        parse.instrument(recorded("instrument") | {"expiration_timestamp": 1_534_242_286_999})
+        responses.instrument(recorded("instrument") | {"expiration_timestamp": 1_534_242_286_999})
 
 
 def test_a_negative_zero_is_zero() -> None:
@@ -114,7 +114,7 @@ def test_a_negative_zero_is_zero() -> None:
 
 
 def test_a_grant_is_read() -> None:
-    token = parse.grant({"access_token": "abc", "expires_in": 900, "scope": "account:read"})
+    token = responses.grant({"access_token": "abc", "expires_in": 900, "scope": "account:read"})
     assert (token.access_token, token.expires_in) == ("abc", 900.0)
 
 
@@ -134,5 +134,5 @@ def test_a_grant_is_read() -> None:
 def test_an_odd_grant_is_an_error_that_does_not_show_it(change: dict[str, object]) -> None:
     # As a header such a token would be refused, or not even encoded, where its text is shown.
     with pytest.raises(ValueError, match=f"`{next(iter(change))}` must be") as caught:
-        parse.grant({"access_token": "s3cret", "expires_in": 900} | change)
+        responses.grant({"access_token": "s3cret", "expires_in": 900} | change)
     assert "s3cr" not in str(caught.value)

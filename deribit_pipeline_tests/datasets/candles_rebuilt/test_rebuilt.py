@@ -13,8 +13,8 @@ from deribit_pipeline.datasets.trades.wire import trades
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import FetchedDay, Proof, Provenance
 from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.breaches import breaches
-from deribit_pipeline.engine.foreground import ForegroundBackfill
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.proof_reads import proofs_of

@@ -13,7 +13,7 @@ from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.specification import COMBO, INVERSE
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.proof_reads import proofs, proofs_of
 from deribit_pipeline.engine.verification import verify

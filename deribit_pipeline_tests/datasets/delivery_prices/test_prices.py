@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
+from deribit_pipeline.datasets.delivery_prices.wire import delivery_prices
 from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
+from deribit_pipeline.datasets.historical_volatility.wire import historical_volatility
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
-from deribit_pipeline.datasets.rolling import wire as prices
+from deribit_pipeline.datasets.index_prices.wire import index_chart
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.rolling_window import read_window
+from deribit_pipeline.instruments.wire import index_price_names
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
@@ -23,7 +26,7 @@ from deribit_pipeline_tests.sandbox.test_sandbox import shape
 
 
 def test_the_recorded_delivery_prices_are_read() -> None:
-    page = prices.delivery_prices(recorded("delivery_prices"))
+    page = delivery_prices(recorded("delivery_prices"))
     assert page.records_total == 2_614
     assert page.rows["delivery_date"].astype(str).tolist()[0] == "2026-09-20"
     assert page.rows["delivery_price"].tolist() == [
@@ -32,7 +35,7 @@ def test_the_recorded_delivery_prices_are_read() -> None:
 
 
 def test_the_recorded_volatility_tells_its_first_row_twice() -> None:
-    rows = prices.historical_volatility(recorded("historical_volatility")).rows
+    rows = historical_volatility(recorded("historical_volatility")).rows
     assert rows["measured_at"][0] == rows["measured_at"][1]
     as_of = datetime(2026, 9, 20, 21, tzinfo=UTC)
     window = read_window("measured_at", rows, as_of, step=timedelta(hours=1))
@@ -40,7 +43,7 @@ def test_the_recorded_volatility_tells_its_first_row_twice() -> None:
 
 
 def test_the_recorded_chart_of_an_hour_has_steps_of_six_seconds() -> None:
-    rows = prices.index_chart(recorded("index_chart_data")).rows
+    rows = index_chart(recorded("index_chart_data")).rows
     as_of = datetime(2026, 9, 20, 21, 17, 21, tzinfo=UTC)
     window = read_window("priced_at", rows, as_of, reach=timedelta(hours=1))
     assert window.step == np.timedelta64(6_000, "ms")
@@ -48,22 +51,22 @@ def test_the_recorded_chart_of_an_hour_has_steps_of_six_seconds() -> None:
 
 
 def test_the_recorded_names_of_indexes_are_read() -> None:
-    names = prices.index_price_names(recorded("index_price_names"))
+    names = index_price_names(recorded("index_price_names"))
     assert {"btc_usd", "eth_usd", "sol_usdc"} <= set(names)
 
 
 @pytest.mark.parametrize(
     ("parser", "told", "sentence"),
     [
-        (prices.delivery_prices, {"data": [], "records_total": None}, "array of numbers"),
-        (prices.delivery_prices, {"data": [], "records_total": 1.5}, "must be a count"),
-        (prices.delivery_prices, {"data": [{"date": "20260920"}]}, "`date` must be a date"),
-        (prices.delivery_prices, {"data": [{"date": "2026-09-31"}]}, "`date` must be a date"),
-        (prices.historical_volatility, {}, "must be an array"),
-        (prices.historical_volatility, [[1]], "a moment and a number"),
-        (prices.index_chart, [[1, None]], "`value` must be an array of numbers"),
-        (prices.index_chart, [["1", 2]], "`timestamp` must be a number"),
-        (prices.index_price_names, [7], "`name` must be a text"),
+        (delivery_prices, {"data": [], "records_total": None}, "array of numbers"),
+        (delivery_prices, {"data": [], "records_total": 1.5}, "must be a count"),
+        (delivery_prices, {"data": [{"date": "20260920"}]}, "`date` must be a date"),
+        (delivery_prices, {"data": [{"date": "2026-09-31"}]}, "`date` must be a date"),
+        (historical_volatility, {}, "must be an array"),
+        (historical_volatility, [[1]], "a moment and a number"),
+        (index_chart, [[1, None]], "`value` must be an array of numbers"),
+        (index_chart, [["1", 2]], "`timestamp` must be a number"),
+        (index_price_names, [7], "`name` must be a text"),
     ],
 )
 def test_malformed_prices_are_an_error(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
-from deribit_pipeline.datasets.settlements.proof import settlement_currency
 from deribit_pipeline.datasets.settlements.wire import settlements
 from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.specification import settlement_currency
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.proving import prove

@@ -94,7 +94,7 @@ def test_an_exchange_that_stays_odd_is_not_asked_about_every_day(
     odd = [*others, newest | {"timestamp": newest["timestamp"] + 1}]
     sandbox.replay(BY_CURRENCY, {"settlements": odd})
     years = list(days_between(date(2019, 1, 1), date(2026, 9, 30)))
-    assert "the newest first" in failures(fetch(years), years)
+    assert "not sorted newest first" in failures(fetch(years), years)
     assert sandbox.requests[BY_CURRENCY] < 500
 
 
@@ -145,15 +145,15 @@ def test_settlements_of_another_currency_are_odd(fetch: Fetch, sandbox: SandboxE
     sandbox.replay(BY_CURRENCY, recorded("settlements_currency"))
     (failed,) = fetch([date(2026, 9, 20)], "ETH")
     assert isinstance(failed, FailedDays)
-    assert "BTC-20SEP26 came, which does not settle in ETH" in str(failed.error)
+    assert "BTC-20SEP26 was returned, not settled in ETH" in str(failed.error)
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda rows: [rows[0] | {"timestamp": 1}, *rows[1:]], "the newest first"),
-        (lambda rows: [rows[0] | {"timestamp": 4e12}, *rows[1:]], "asked for were those up to"),
-        (lambda rows: rows * 300, "1500 settlements came"),
+        (lambda rows: [rows[0] | {"timestamp": 1}, *rows[1:]], "not sorted newest first"),
+        (lambda rows: [rows[0] | {"timestamp": 4e12}, *rows[1:]], "was returned, after the bound"),
+        (lambda rows: rows * 300, "1500 settlements were returned"),
     ],
 )
 def test_an_odd_page_is_not_believed(

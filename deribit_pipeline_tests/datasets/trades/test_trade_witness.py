@@ -14,7 +14,7 @@ from deribit_pipeline.datasets.trades.hours import hourly, kind_of
 from deribit_pipeline.datasets.trades.source import TradesSource
 from deribit_pipeline.domain.proofs import CrossCheck, FetchedDay, Proof
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.source import FailedDays

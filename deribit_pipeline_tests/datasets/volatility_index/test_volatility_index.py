@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deribit_pipeline.datasets.volatility_index.calls import get_volatility_index_data
 from deribit_pipeline.datasets.volatility_index.source import VolatilityIndexCandles
 from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY_INDEX
 from deribit_pipeline.datasets.volatility_index.wire import DATA, index_page
 from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import Columns, some_of
+from deribit_pipeline.domain.rows import Columns, gaps_of, some_of
 from deribit_pipeline.domain.windows import TimeWindow, to_ms
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.session import Exchange
@@ -151,8 +152,8 @@ def test_what_is_dropped_is_asked_for_by_continuation(
     start = datetime(2024, 4, 6, tzinfo=UTC)
     exchange = opened()
     answer = exchange.run(
-        exchange.client.get_volatility_index_data(
-            "BTC", "60", TimeWindow(start, start + timedelta(days=2))
+        get_volatility_index_data(
+            exchange.client, "BTC", "60", TimeWindow(start, start + timedelta(days=2))
         )
     )
     opened_at = answer.said["opened_at"].astype(np.int64)
@@ -170,7 +171,7 @@ def test_a_continuation_that_does_not_go_on_is_an_error(
         TimeWindow(datetime(2024, 4, 6, tzinfo=UTC), datetime(2024, 4, 7, tzinfo=UTC)),
     )
     with pytest.raises(DeribitBadPayload, match="does not go on: 2024-04-08"):
-        exchange.run(exchange.client.get_volatility_index_data("BTC", "60", window))
+        exchange.run(get_volatility_index_data(exchange.client, "BTC", "60", window))
 
 
 def test_history_begins_on_2021_03_24(fetch: Fetching) -> None:
@@ -186,7 +187,7 @@ def test_history_that_begins_at_another_hour_is_kept_and_its_lack_named(
     sandbox.volatility_index.began = ms(day) + 12 * HOUR
     late = fetch("BTC", day).proved[day]
     assert (late.proof.state, late.proof.received) == (DayState.GAPPED, A_DAY // 2)
-    assert [gap.missing for gap in late.gaps] == [12, 720]
+    assert [gap.missing for gap in gaps_of(late.expected, late.gaps)] == [12, 720]
     sandbox.volatility_index.began = ms(day) - 12 * HOUR
     early = fetch("BTC", date(2021, 3, 23), day)
     assert early.proof(day - timedelta(days=1)).received == A_DAY // 2
@@ -245,7 +246,8 @@ def test_minutes_that_lack_are_a_gap(fetch: Fetching, sandbox: SandboxExchange) 
     sandbox.volatility_index.lack("BTC", start + 100 * MINUTE, start + 103 * MINUTE)
     brought = fetch("BTC", FIRST, LAST)
     assert brought.proof(LAST).state == DayState.GAPPED
-    assert [(gap.gap, gap.missing) for gap in brought.proved[LAST].gaps] == [
+    last = brought.proved[LAST]
+    assert [(gap.gap, gap.missing) for gap in gaps_of(last.expected, last.gaps)] == [
         ("3600 2024-04-08T01:00:00Z", 1),
         ("60 2024-04-08T01:40:00Z to 60 2024-04-08T01:42:00Z", 3),
     ]

@@ -19,7 +19,7 @@ from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.refresh import refresh

@@ -7,50 +7,39 @@ is known that is newer: that of the table `instruments`, or one requested for th
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from collections.abc import Iterable
+from datetime import date
 
-from deribit_pipeline.datasets.candles.requests import wanted
-from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
-from deribit_pipeline.datasets.funding_rates.source import BEGAN
 from deribit_pipeline.datasets.registry import dataset_of
-from deribit_pipeline.datasets.trades import TRADES
-from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import DayState, Proof
-from deribit_pipeline.domain.windows import day_window
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.history import listings_since
-from deribit_pipeline.instruments.listings import listings
+from deribit_pipeline.instruments.listings import Listings, listings
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
-
-Listings = Mapping[str, Instrument]
-
-_HOUR = timedelta(hours=1)
 
 
 def rests_on_listing(proof: Proof) -> bool:
     """Whether fewer rows were expected of a settled day than of others, because the instrument was
     not listed for all of it."""
     dataset = dataset_of(proof)
-    if not proof.is_settled:
+    if not proof.is_settled or dataset.least_rows is None:
         return False
-    if dataset.resolution is not None:
-        return proof.expected < dataset.resolution.candles_per_day
-    if dataset is FUNDING_RATES:
-        return proof.expected < 24
-    return dataset is TRADES and proof.state is DayState.NOT_LISTED
+    if dataset.rows_per_day is None:
+        return proof.state is DayState.NOT_LISTED
+    return proof.expected < dataset.rows_per_day
 
 
 def is_supported(proof: Proof, instrument: Instrument) -> bool:
     """Whether a listing expects no more rows of a settled day than its proof does."""
-    if not rests_on_listing(proof):
+    least_rows = dataset_of(proof).least_rows
+    if least_rows is None or not rests_on_listing(proof):
         return True
-    return _least_expected(dataset_of(proof), instrument, proof.day) <= proof.expected
+    return least_rows(instrument, proof.day) <= proof.expected
 
 
 def unsupported(
@@ -97,17 +86,3 @@ def _known(connection: Connection, resting: Iterable[Proof]) -> dict[str, Instru
         if proof.fetched_at > former.fetched_at:
             newest[proof.series] = proof
     return listings_since(connection, {name: proof.fetched_at for name, proof in newest.items()})
-
-
-def _least_expected(dataset: Dataset, instrument: Instrument, day: date) -> int:
-    """How many rows a day has at least, by a listing."""
-    window = day_window(day)
-    if dataset.resolution is not None:
-        opening = wanted(instrument, dataset.resolution, day)
-        return opening.duration // dataset.resolution.duration if opening else 0
-    start = max(window.start, instrument.listed_at + timedelta(milliseconds=1))
-    end = min(window.end, instrument.expires_at or window.end)
-    if dataset is FUNDING_RATES:
-        is_perpetual = instrument.instrument_name.endswith("-PERPETUAL")
-        return max(0, (end - max(start, BEGAN)) // _HOUR) if is_perpetual else 0
-    return int(start < end)

@@ -13,10 +13,10 @@ from deribit_pipeline.datasets.historical_volatility import source as historical
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.index_prices import source as index_prices
 from deribit_pipeline.domain.proofs import DayState, Proof
-from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.domain.rows import count_of, gaps_of
 from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
 from deribit_pipeline.domain.windows import days_between
-from deribit_pipeline.engine.foreground import ForegroundBackfill
+from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rolling_source import RollingSource
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
@@ -58,7 +58,8 @@ def test_a_day_that_was_not_polled_in_time_is_gapped_and_says_why(fetch: Fetch) 
     settled = proved(HISTORICAL_VOLATILITY, fetch(historical_volatility.SOURCE, "BTC", [day])[day])
     assert (settled.proof.state, settled.proof.missing) == (DayState.GAPPED, 24)
     assert settled.proof.verdict == NO_LONGER_TOLD
-    assert [gap.gap for gap in settled.gaps] == ["2024-03-25T00:00:00Z to 2024-03-25T23:00:00Z"]
+    [gap] = gaps_of(settled.expected, settled.gaps)
+    assert gap.gap == "2024-03-25T00:00:00Z to 2024-03-25T23:00:00Z"
 
 
 def test_a_window_that_rolled_on_takes_no_held_row_away(fetch: Fetch, clock: Clock) -> None:
@@ -206,9 +207,9 @@ def test_rolling_windows_that_never_agree_prove_nothing(
 @pytest.mark.parametrize(
     ("amendment", "sentence"),
     [
-        (lambda rows: [], "no row came"),
-        (lambda rows: rows[::-1], "not in the order of time"),
-        (lambda rows: [[at + (n == 9), v] for n, (at, v) in enumerate(rows)], "stand every"),
+        (lambda rows: [], "no row was returned"),
+        (lambda rows: rows[::-1], "are not sorted by time"),
+        (lambda rows: [[at + (n == 9), v] for n, (at, v) in enumerate(rows)], "not spaced"),
         (lambda rows: [*rows, [rows[-1][0] + HOUR_MS, 1.0]], "and it was 2024"),
     ],
 )
@@ -221,7 +222,7 @@ def test_an_odd_window_is_not_believed(
 
 
 def test_a_currency_without_volatility_proves_nothing(fetch: Fetch) -> None:
-    with pytest.raises(DeribitBadPayload, match="no row came"):
+    with pytest.raises(DeribitBadPayload, match="no row was returned"):
         fetch(historical_volatility.SOURCE, "USDT", [date(2024, 4, 9)])
     with pytest.raises(DeribitRejected, match="invalid currency"):
         fetch(historical_volatility.SOURCE, "XYZ", [date(2024, 4, 9)])

@@ -1,5 +1,5 @@
-"""The instruments that are wanted: those that are named, and those that selectors find among the
-instruments that the warehouse knows."""
+"""Resolves the configured instruments: those named, and those that selectors find in the table
+`instruments`."""
 
 import logging
 from collections.abc import Iterable
@@ -19,10 +19,11 @@ logger = logging.getLogger(__name__)
 
 
 def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
-    """The settings without selectors: `instruments` are all that DERIBIT_INSTRUMENTS says, as of
-    the last refresh of the table `instruments`.
+    """The settings without selectors: `instruments` are all instruments that DERIBIT_INSTRUMENTS
+    chooses, as of the last refresh of the table `instruments`.
 
-    Where the table cannot tell, those that are named, and a warning that says what to do.
+    If the table cannot resolve the selectors, only the named instruments, with a warning that gives
+    the remedy.
     """
     if not settings.selectors:
         return settings
@@ -33,12 +34,12 @@ def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
         found = chosen(warehouse, wanted)
         never = never_asked(warehouse, wanted.lists_among(known_currencies(warehouse)))
     except WarehouseError as error:
-        why = f"what it means is unknown ({error})"
+        why = f"the warehouse cannot be read ({error})"
     else:
         if never:
-            why = f"the exchange was never asked for instruments of {', '.join(never)}"
+            why = f"the instruments of {', '.join(never)} have never been requested"
         elif not found:
-            why = "the warehouse knows no such instrument"
+            why = "the warehouse contains no such instrument"
     if why:
         logger.warning(
             "DERIBIT_INSTRUMENTS selects %s, and %s: materialize the asset instruments, then "
@@ -51,22 +52,22 @@ def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
 
 
 def known_currencies(warehouse: Warehouse) -> tuple[str, ...]:
-    """The currencies by which instruments are listed, and those that the warehouse has seen."""
+    """The currencies known to the code, and those that the warehouse has seen."""
     with warehouse.reading(as_it_is=True) as connection:
         seen = [name for name in seen_currencies(connection) if CURRENCY.fullmatch(name)]
     return tuple(dict.fromkeys((*CURRENCIES, *seen)))
 
 
 def never_asked(warehouse: Warehouse, currencies: Iterable[str]) -> tuple[str, ...]:
-    """Those of the currencies of which the exchange was never asked for its instruments."""
+    """The currencies whose listing was never requested."""
     with warehouse.reading(as_it_is=True) as connection:
         asked = asked_at(connection)
     return tuple(currency for currency in currencies if currency not in asked)
 
 
 def chosen(warehouse: Warehouse, choice: Choice) -> tuple[str, ...]:
-    """The names, and after them what the selectors add, as of when the exchange last told."""
-    # An older file is read as it is: to look is not to change.
+    """The named instruments, followed by those that the selectors add, as of the last response."""
+    # An older warehouse is read without migrating it: reading must not change it.
     with warehouse.reading(as_it_is=True) as connection:
         found = [
             name for selector in choice.selectors for name in listed_names(connection, selector)
@@ -77,8 +78,9 @@ def chosen(warehouse: Warehouse, choice: Choice) -> tuple[str, ...]:
 def chosen_of_held(
     warehouse: Warehouse, choice: Choice, datasets: tuple[Dataset, ...] = ()
 ) -> tuple[str, ...]:
-    """The names, and after them those that the selectors add of which any day of the datasets is
-    held (of all, where none is given): expired ones too, for what is held stays."""
+    """The named instruments, followed by those that the selectors add and that have stored days of
+    the datasets (of any dataset if none is given); includes expired instruments, whose days stay
+    stored."""
     with warehouse.reading() as connection:
         found = [
             name

@@ -1,0 +1,40 @@
+"""The call that brings candles."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from deribit_pipeline.datasets.candles.wire import candles
+from deribit_pipeline.domain.candles import Candles, Resolution
+from deribit_pipeline.domain.windows import TimeWindow, to_ms
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.envelope import Stamp
+
+CHART = "public/get_tradingview_chart_data"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The candles of one answer, as they came, and the exchange's clock when it was asked
+    (assumption:envelope). `stamp` is the answer's: one that has another is no copy of it."""
+
+    candles: Candles
+    as_of: datetime
+    stamp: Stamp | None = None
+
+
+async def get_tradingview_chart_data(
+    client: DeribitClient, instrument_name: str, resolution: Resolution, window: TimeWindow
+) -> Chart:
+    """`public/get_tradingview_chart_data`: the candles that open in `window`.
+
+    The exchange drops the oldest beyond 5,001 without a word, and includes the candle that
+    is still open (assumption:candles-running): whoever asks counts what came.
+    """
+    params: dict[str, object] = {
+        "instrument_name": instrument_name,
+        "start_timestamp": to_ms(window.start),
+        "end_timestamp": to_ms(window.end) - 1,  # inclusive: assumption:candles-end
+        "resolution": resolution.value,
+    }
+    told = await client.call(candles, CHART, **params)
+    return Chart(told.said, told.as_of, told.stamp)

@@ -1,0 +1,23 @@
+"""The call that brings delivery prices."""
+
+from deribit_pipeline.datasets.delivery_prices.wire import (
+    MOST_DELIVERY_PRICES,
+    DeliveryPage,
+    delivery_prices,
+)
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.methods import Told
+
+
+async def get_delivery_prices(
+    client: DeribitClient, index_name: str, *, offset: int = 0, count: int = MOST_DELIVERY_PRICES
+) -> Told[DeliveryPage]:
+    """`public/get_delivery_prices`: all but the newest `offset`. A price that is added
+    between two calls moves what an offset means."""
+    return await client.call(
+        delivery_prices,
+        "public/get_delivery_prices",
+        index_name=index_name,
+        offset=offset,
+        count=count,
+    )

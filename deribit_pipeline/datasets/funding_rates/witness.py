@@ -1,0 +1,92 @@
+"""What contradicts funding from within: the rate of eight hours and each of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deribit_pipeline.domain.rows import Columns, some_of
+from deribit_pipeline.engine.witness import Comparison, Disagreement, Flags
+
+HOUR = np.timedelta64(3_600_000, "ms")
+
+MOST_RATE = 0.1
+"""The fraction beyond which funding of one hour is not plausible: the exchange's own caps are far
+below a hundredth."""
+
+MOST_PRICE = 1e9
+"""The price beyond which an index price is not plausible, in quote currency."""
+
+FUNDING_TOLERANCE = 3e-8
+"""How far `interest_8h` may be from what its eight `interest_1h` make: twice what the farthest of
+17 recorded hours of BTC-PERPETUAL was off, 1.4e-8 of 7.8e-5."""
+
+FUNDING_SHARE = 4e-4
+"""The same as a share of `interest_8h`, where that is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class EightHours:
+    """Funding: `interest_8h` is what eight `interest_1h` make of the position at their beginning
+    (assumption:funding-sums), and an hour begins at the index at which the hour before it ended
+    (assumption:funding-chain).
+
+    What an inverse position pays is the sum of rate over index. Of linear ones nothing is
+    recorded: the same, its mirror image and the plain sum are all let pass.
+    """
+
+    is_linear: bool
+
+    def impossible(self, rows: Columns) -> Mapping[str, Flags]:
+        """See Witness."""
+        one, eight = np.abs(rows["interest_1h"]), np.abs(rows["interest_8h"])
+        prices = np.stack([rows["index_price"], rows["prev_index_price"]])
+        return {
+            f"a rate of more than {MOST_RATE:g} an hour": (one > MOST_RATE)
+            | (eight > 8 * MOST_RATE),
+            "an index price of 0 or less": np.any(prices <= 0, axis=0),
+            f"an index price above {MOST_PRICE:g}": np.any(prices > MOST_PRICE, axis=0),
+        }
+
+    def compared(self, lanes: Sequence[Columns]) -> Sequence[Comparison]:
+        """See Witness. `lanes` are the hours alone."""
+        [rows] = lanes
+        rows = some_of(rows, ~np.isnan(rows["interest_1h"]))
+        return [self._sums(rows), _chain(rows)]
+
+    def _sums(self, rows: Columns) -> Comparison:
+        ends, rate, before = rows["funded_at"], rows["interest_1h"], rows["prev_index_price"]
+        eighth = np.flatnonzero(ends[7:] - ends[:-7] == 7 * HOUR) + 7
+        span = eighth[:, None] + np.arange(-7, 1)
+        told = rows["interest_8h"][eighth]
+        with np.errstate(all="ignore"):
+            base = before[span[:, 0]]
+            made = [(rate / before)[span].sum(axis=1) * base]
+            if self.is_linear:
+                made += [(rate * before)[span].sum(axis=1) / base, rate[span].sum(axis=1)]
+            off = np.abs(np.stack(made) - told).min(axis=0)
+        is_near = off <= np.maximum(FUNDING_TOLERANCE, FUNDING_SHARE * np.abs(told))
+        found = [
+            Disagreement(
+                ends[eighth[at]],
+                (ends[span[at]],),
+                f"its interest_8h is {told[at]:g} and {made[0][at]:g} in its hours",
+            )
+            for at in np.flatnonzero(~is_near)
+        ]
+        return Comparison("interest_8h and its hours", (ends[eighth],), len(eighth), found)
+
+
+def _chain(rows: Columns) -> Comparison:
+    ends, index, before = rows["funded_at"], rows["index_price"], rows["prev_index_price"]
+    follows = np.flatnonzero(np.diff(ends) == HOUR) + 1
+    found = [
+        Disagreement(
+            ends[at],
+            (ends[at - 1 : at + 1],),
+            f"its prev_index_price is {before[at]:g} and the hour before it ended at "
+            f"{index[at - 1]:g}",
+        )
+        for at in follows[index[follows - 1] != before[follows]]
+    ]
+    return Comparison("index prices of neighbouring hours", (ends[follows],), len(follows), found)

@@ -1,0 +1,31 @@
+"""The call that brings settlements."""
+
+from deribit_pipeline.datasets.settlements.wire import (
+    BY_CURRENCY,
+    MOST_SETTLEMENTS,
+    SettlementsPage,
+    settlements,
+)
+from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.methods import Told
+
+
+async def get_last_settlements_by_currency(
+    client: DeribitClient,
+    currency: str,
+    *,
+    count: int = MOST_SETTLEMENTS,
+    search_start_timestamp: int | None = None,
+    continuation: str | int | None = None,
+) -> Told[SettlementsPage]:
+    """`public/get_last_settlements_by_currency`: the newest up to a moment, in UTC
+    milliseconds, or what follows a token. Despite its name the moment is an upper bound
+    (assumption:settlements-bound)."""
+    return await client.call(
+        settlements,
+        BY_CURRENCY,
+        currency=currency,
+        count=count,
+        search_start_timestamp=search_start_timestamp,
+        continuation=continuation,
+    )

@@ -1,0 +1,54 @@
+"""Between which values a number of a row lies.
+
+Bounds are far beyond anything that was ever traded, so that what breaks one is an error of the
+exchange and no market.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_PRICE = 1e9
+"""No price in any currency is as high."""
+
+MOST_VOLATILITY = 10_000.0
+"""No volatility in percent a year is as high."""
+
+MOST_AMOUNT = 1e15
+"""No amount or value in any currency is as large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A value lies between both: `least` is itself possible where `is_least` says so. That of a
+    combo may have either sign."""
+
+    least: float
+    most: float
+    is_least: bool = False
+    is_of_combos_too: bool = True
+
+    def impossible(
+        self, values: NDArray[np.float64], rows: Mapping[str, NDArray[Any]]
+    ) -> NDArray[np.bool_]:
+        """Which values cannot be; what is null says nothing."""
+        is_low = values < self.least if self.is_least else values <= self.least
+        if not self.is_of_combos_too:
+            is_low &= ~_of_combos(rows)
+        return is_low | (np.abs(values) >= self.most)
+
+
+PRICE = Bounds(0.0, MOST_PRICE)
+MARK = Bounds(0.0, MOST_PRICE, is_least=True)  # an option that expires worthless is settled at 0
+AMOUNT = Bounds(-math.inf, MOST_AMOUNT)
+
+
+def _of_combos(rows: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Which rows are of combos, whose names say their kind in place of an expiry:
+    BTC-FS-25DEC26_PERP."""
+    parts = [str(name).split("-") for name in rows["instrument_name"].tolist()]
+    return np.array([len(part) > 2 and part[1].isalpha() for part in parts], bool)

@@ -1,0 +1,26 @@
+"""The command that fetches the days that a reader found incomplete. A notebook's user reads it as
+well as the command line's, so it is not the command line's alone."""
+
+from deribit_pipeline.datasets.registry import DATASETS
+from deribit_pipeline.domain.dataset import SeriesKind
+from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.errors import IncompleteDays
+
+
+def with_command(error: IncompleteDays, otherwise: str) -> IncompleteDays:
+    """The error, advising to run a backfill of its days, or else to do `otherwise`; unchanged where
+    the series was not listed on any of them."""
+    not_listed = DayState.NOT_LISTED.replace("_", " ")
+    days = [day for day, known in error.days.items() if known != not_listed]
+    if not days:
+        return error
+    dataset = DATASETS[error.dataset]
+    what, whose = f"--dataset {dataset.name}", "--series"
+    if dataset.resolution:
+        what = f"--resolution {dataset.resolution.value}"
+    if dataset.series is SeriesKind.INSTRUMENT:
+        whose = "--instruments"
+    return error.advising(
+        f"run deribit-pipeline backfill {what} {whose} {error.series} --start {min(days)} "
+        f"--end {max(days)}, or {otherwise}"
+    )
