@@ -164,7 +164,7 @@ def is_said_by_us(piece: ast.expr) -> bool:
 # These write DDL, copy whole tables, and read and write any of them: by the names that the tables
 # say, column by column. And what is attached is attached under a name of ours.
 OF_THE_SCHEMA = {
-    "attached.py", "copies.py", "schema.py", "tables.py", "backup.py", "datasets.py",
+    "attached.py", "copies.py", "schema.py", "tables.py", "file_copy.py", "datasets.py",
     "day_writes.py", "series.py", "frames.py", "proof_hashes.py", "series_proofs.py",
     "unproved.py",
 }  # fmt: skip
