@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from deribit_pipeline.datasets.candles.requests import ChartRequest
 from deribit_pipeline.datasets.candles.wire import candles
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.windows import TimeWindow, to_ms
+from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.envelope import Stamp
 
@@ -38,3 +40,16 @@ async def get_tradingview_chart_data(
     }
     told = await client.call(candles, CHART, **params)
     return Chart(told.said, told.as_of, told.stamp)
+
+
+def unexpected(request: ChartRequest, what: str) -> DeribitBadPayload:
+    """The error of a response that breaks an expectation of its request."""
+    return DeribitBadPayload(
+        what,
+        method=CHART,
+        params={
+            "instrument_name": request.instrument.instrument_name,
+            "resolution": request.resolution.value,
+            "window": request.window,
+        },
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from deribit_pipeline.datasets.candles.calls import unexpected
 from deribit_pipeline.datasets.candles.cross_check import (
     Comparison,
     are_impossible,
@@ -17,7 +18,7 @@ from deribit_pipeline.datasets.candles.cross_check import (
 from deribit_pipeline.datasets.candles.fetch import ChartFetcher
 from deribit_pipeline.datasets.candles.grid import life
 from deribit_pipeline.datasets.candles.majority import majority
-from deribit_pipeline.datasets.candles.pages import Page, odd
+from deribit_pipeline.datasets.candles.pages import Page
 from deribit_pipeline.datasets.candles.requests import (
     ChartRequest,
     coarse_requests,
@@ -108,7 +109,7 @@ class CrossChecks:
         return _without(
             page,
             merged(TimeWindow(at, at + step) for at in map(from_moment64, unshared)),
-            lambda window: odd(
+            lambda window: unexpected(
                 request.within(window),
                 f"no two of {opinions} responses share the candles from "
                 f"{window.start:%Y-%m-%d %H:%M} on",

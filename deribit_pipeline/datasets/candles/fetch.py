@@ -6,8 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.calls import Chart, get_tradingview_chart_data
-from deribit_pipeline.datasets.candles.pages import Page, agreement, joined, odd, read_page
+from deribit_pipeline.datasets.candles.calls import Chart, get_tradingview_chart_data, unexpected
+from deribit_pipeline.datasets.candles.pages import (
+    Page,
+    UnexpectedCandles,
+    agreement,
+    joined,
+    read_page,
+)
 from deribit_pipeline.datasets.candles.requests import ChartRequest, newest, second_looks
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import TimeWindow
@@ -102,7 +108,7 @@ class ChartFetcher:
 
         def contradiction(window: TimeWindow) -> DeribitError:
             what = "answers contradict each other about its candles"
-            return odd(request.within(window), what)
+            return unexpected(request.within(window), what)
 
         enough = _ENOUGH
         if each_twice:
@@ -131,7 +137,10 @@ class ChartFetcher:
             # Nothing shows on which grid they open; the neighbours may.
             asked = request.widened
             chart = await self._chart(request, asked)
-        return read_page(request, chart.candles, chart.as_of, asked)
+        try:
+            return read_page(request, chart.candles, chart.as_of, asked)
+        except UnexpectedCandles as error:
+            raise unexpected(request, str(error)) from error
 
     async def _chart(self, request: ChartRequest, window: TimeWindow) -> Chart:
         name = request.instrument.instrument_name
@@ -149,7 +158,7 @@ class ChartFetcher:
             for _ in range(LOOKS):
                 before, looks = page, await self._looks(request, page)
                 if not len(page.candles) and any(len(look.candles) for look in looks):
-                    raise odd(request, "no candle came where there are some")
+                    raise unexpected(request, "no candle came where there are some")
                 for look in looks:
                     # The next look agrees with the last one, where that filled what lacked.
                     if agreement(page.candles, look.told):
@@ -161,7 +170,7 @@ class ChartFetcher:
                     if not len(page.candles):
                         await self._require_newest(request, page)
                     return page
-            raise odd(request, "answers contradict each other about which candles there are")
+            raise unexpected(request, "answers contradict each other about which candles there are")
         except DeribitBadPayload as error:
             return Unproved(page.window, error)
 
@@ -179,7 +188,7 @@ class ChartFetcher:
         probe = newest(request, page.as_of)
         chart = await self._chart(probe, probe.asked)
         if not len(chart.candles):
-            raise odd(request, "no candles came, and of the newest ones none either")
+            raise unexpected(request, "no candles came, and of the newest ones none either")
 
 
 def _is_news(page: Page, look: Page) -> bool:

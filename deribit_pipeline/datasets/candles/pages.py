@@ -13,7 +13,6 @@ from deribit_pipeline.datasets.candles.requests import MOST_CANDLES, ChartReques
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.windows import LATENCY, Moments, TimeWindow, moment64, without
 from deribit_pipeline.engine.settling import SETTLING
-from deribit_pipeline.errors import DeribitBadPayload
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +25,10 @@ _CUT_IS_UNLIKELY = 500
 _AROUND = 2
 
 _NONE: Moments = np.empty(0, "datetime64[ms]")
+
+
+class UnexpectedCandles(ValueError):
+    """The candles of a response are not those of its request."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,22 +155,22 @@ def read_page(
     request came in: what was over then was over when the answer was put together. `asked` is the
     window that was requested, where it is not the request's own.
 
-    Raises DeribitBadPayload for an answer that breaks an expectation: more candles than fit in
+    Raises UnexpectedCandles for a response that breaks an expectation: more candles than fit in
     one, candles not in order, off the grid, from the future, of another window, or beginning late.
     """
     if len(candles) > MOST_CANDLES:
-        raise odd(request, f"{len(candles)} candles came, a sign that older ones were dropped")
+        raise UnexpectedCandles(f"{len(candles)} candles came, a sign that older ones were dropped")
     candles = _once(request, candles)
     opened_at = candles.opened_at
     _require_window(request, opened_at, asked or request.asked)
     if len(candles) and opened_at[-1] > moment64(as_of) + LATENCY:
-        raise odd(request, f"a candle opens at {opened_at[-1]}, and it was {as_of}")
+        raise UnexpectedCandles(f"a candle opens at {opened_at[-1]}, and it was {as_of}")
     grid = grid_of(request.resolution, opened_at)
     if grid is None:
-        raise odd(request, "no candle came, and only a candle shows when they open")
+        raise UnexpectedCandles("no candle came, and only a candle shows when they open")
     step = np.timedelta64(request.resolution.duration, "ms")
     if not grid.has(opened_at) or _is_of_another_resolution(opened_at, step):
-        raise odd(request, f"candles did not open every {request.resolution.duration}")
+        raise UnexpectedCandles(f"candles did not open every {request.resolution.duration}")
 
     window = request.window
     listed = window.intersection(life(request.instrument, request.resolution))
@@ -179,7 +182,7 @@ def read_page(
     is_malformed = np.isnan(candles.values).any(axis=1)
     is_before = (opened_at < moment64(window.start)) & ((opened_at + step) <= now)
     if len(without(opened_at[inside], expected)):
-        raise odd(request, "candles came of a time at which the instrument is not listed")
+        raise UnexpectedCandles("candles came of a time at which the instrument is not listed")
     is_closed = inside & ~np.isin(opened_at, unclosed)
     closed, before = candles[is_closed & ~is_malformed], candles[is_before & ~is_malformed]
     malformed = opened_at[is_closed & is_malformed]
@@ -187,7 +190,7 @@ def read_page(
     missing, came = page.missing, page.candles.opened_at
     begins_late = len(missing) and len(came) and missing[0] < came[0]
     if begins_late and len(expected) > _CUT_IS_UNLIKELY:
-        raise odd(request, f"the answer begins at {came[0]}, not at {expected[0]} as asked")
+        raise UnexpectedCandles(f"the answer begins at {came[0]}, not at {expected[0]} as asked")
     return page
 
 
@@ -196,7 +199,7 @@ def _once(request: ChartRequest, candles: Candles) -> Candles:
     one that came with several values is malformed."""
     apart = np.diff(candles.opened_at)
     if np.any(apart < np.timedelta64(0)):
-        raise odd(request, "candles were not in the order of time")
+        raise UnexpectedCandles("candles were not in the order of time")
     is_again = np.concatenate(([False], apart == np.timedelta64(0)))
     if not is_again.any():
         return candles
@@ -216,8 +219,7 @@ def _require_window(request: ChartRequest, opened_at: Moments, asked: TimeWindow
     around = np.timedelta64(_AROUND * request.resolution.duration, "ms")
     start, end = moment64(asked.start) - around, moment64(asked.end) + around
     if len(opened_at) and (opened_at[0] < start or opened_at[-1] >= end):
-        raise odd(
-            request,
+        raise UnexpectedCandles(
             f"the response has candles from {opened_at[0]} to {opened_at[-1]}, which is another "
             f"window than the requested {asked}",
         )
@@ -245,16 +247,3 @@ def in_common(one: Candles, other: Candles) -> tuple[Candles, Candles]:
         one.opened_at, other.opened_at, assume_unique=True, return_indices=True
     )
     return one[ours], other[theirs]
-
-
-def odd(request: ChartRequest, what: str) -> DeribitBadPayload:
-    """The error of an answer that breaks an expectation."""
-    return DeribitBadPayload(
-        what,
-        method="candles",
-        params={
-            "instrument_name": request.instrument.instrument_name,
-            "resolution": request.resolution.value,
-            "window": request.window,
-        },
-    )

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from deribit_pipeline.datasets.candles.grid import grid_of
-from deribit_pipeline.datasets.candles.pages import read_page
+from deribit_pipeline.datasets.candles.pages import UnexpectedCandles, read_page
 from deribit_pipeline.datasets.candles.requests import ChartRequest
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import TimeWindow, moment64
-from deribit_pipeline.errors import DeribitBadPayload
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 LATER = START + timedelta(days=30)
@@ -71,7 +70,7 @@ def test_a_candle_is_closed_at_the_microsecond_it_ends() -> None:
     ],
 )
 def test_an_answer_that_breaks_an_expectation_is_an_error(candles: Candles, sentence: str) -> None:
-    with pytest.raises(DeribitBadPayload, match=sentence):
+    with pytest.raises(UnexpectedCandles, match=sentence):
         read_page(request(), candles, LATER)
 
 
@@ -92,7 +91,7 @@ def test_a_grid_whose_anchor_is_unknown_is_taken_as_it_comes(anchor: int) -> Non
 def test_a_mixture_of_grids_is_an_error() -> None:
     ticks = candles_from(START, 8, timedelta(hours=3))
     ticks.opened_at[4:] += np.timedelta64(1, "h")
-    with pytest.raises(DeribitBadPayload, match="did not open every 3:00:00"):
+    with pytest.raises(UnexpectedCandles, match="did not open every 3:00:00"):
         read_page(request(1_440, Resolution.HOUR_3), ticks, LATER)
 
 
@@ -123,11 +122,11 @@ def test_a_look_that_lacks_what_came_before_confirms_nothing() -> None:
 def test_candles_of_before_the_listing_are_an_error() -> None:
     late = Instrument("BTC-PERPETUAL", "future", START + timedelta(minutes=30))
     window = TimeWindow(START, START + timedelta(minutes=60))
-    with pytest.raises(DeribitBadPayload, match="at which the instrument is not listed"):
+    with pytest.raises(UnexpectedCandles, match="at which the instrument is not listed"):
         read_page(ChartRequest(late, Resolution.MINUTE_1, window), candles_from(START, 60), LATER)
 
 
 def test_without_any_candle_an_unknown_grid_stays_unknown() -> None:
     assert grid_of(Resolution.HOUR_6, np.empty(0, "datetime64[ms]")) is None
-    with pytest.raises(DeribitBadPayload, match="only a candle shows when they open"):
+    with pytest.raises(UnexpectedCandles, match="only a candle shows when they open"):
         read_page(request(1_440, Resolution.HOUR_6), Candles.none(), LATER)
