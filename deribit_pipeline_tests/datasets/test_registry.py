@@ -13,7 +13,7 @@ from deribit_pipeline.datasets import registry
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.schedule import daily, hourly
-from deribit_pipeline.engine.source import source_of
+from deribit_pipeline.engine.source import Source, source_of
 from deribit_pipeline.errors import SettingsError
 
 FOLDERS = sorted(
@@ -42,10 +42,8 @@ def test_a_dataset_describes_the_rows_of_its_table(dataset: Dataset) -> None:
 
 
 @each_dataset
-def test_a_source_fetches_days_and_counts_requests(dataset: Dataset) -> None:
-    source = source_of(dataset)
-    assert callable(source.fetch)
-    assert callable(source.requests)
+def test_each_line_of_the_registry_leads_to_a_source(dataset: Dataset) -> None:
+    assert isinstance(source_of(dataset), Source)
 
 
 def test_each_folder_with_a_table_is_in_the_registry() -> None:
