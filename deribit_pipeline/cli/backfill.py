@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated
 
@@ -88,40 +89,74 @@ def backfill(
     assert first is not None
     with ExitStack() as stack:
         stack.enter_context(warnings_on(stderr()))
-        exchange, now, known = None, None, Known()
-        days = _all(names, first, last or first)
+        found = _Found(settings, warehouse, dataset, stack, _all(names, first, last or first))
         try:
-            if last is None:  # the exchange has to say which day it is
-                exchange = stack.enter_context(open_exchange(settings))
-                now = exchange.run(exchange_time(exchange.client))
-                days = _all(names, *_not_future(first, None, now.date()))
-            if not force:
-                known = known_of(warehouse, dataset, days)
-            if known.unsettled(days) or known.resting:
-                exchange = exchange or stack.enter_context(open_exchange(settings))
-                # Before anything is written: a name that is not listed is a mistake in the command.
-                if dataset.series is SeriesKind.INDEX and wanted.series is not None:
-                    _require_indexes(exchange, warehouse, dataset, known.unsettled(days))
-                known, now = _listed(exchange, warehouse, dataset, known, days)
-                _not_future(first, last, now.date())
+            found.look(first, last, force=force, are_named=wanted.series is not None)
         except DeribitError as error:
-            unsettled = known.unsettled(days)
-            if unsettled and not plan:
-                note_outage(warehouse, dataset, unsettled, error)
-            if unsettled or isinstance(error, WRONG_INPUT):
-                raise
-            # Every day is proved, and stays so without an exchange.
-            logger.warning("Whether the listings still stand is unknown: %s", error.summary)
+            found.require_nothing(error, plan=plan)
+        days, known = found.days, found.known
         if plan:
             limit = Limit(settings.requests_per_second, settings.burst)
             left = known.unsettled(days)
             counted = estimate(dataset, days, left, known.listed, limit, each_twice=twice)
             return print_plan(counted, dataset)
-        if exchange is not None:
-            exchange.each_twice = twice
-        wish = Wish(dataset, days, known, now, force)
-        total = make(settings, warehouse, exchange, wish)
-    return print_report(total, dataset, days, now)
+        if found.exchange is not None:
+            found.exchange.each_twice = twice
+        total = make(
+            settings, warehouse, found.exchange, Wish(dataset, days, known, found.now, force)
+        )
+    return print_report(total, dataset, days, found.now)
+
+
+@dataclass(slots=True)
+class _Found:
+    """The days that are wanted, what is known of them, and the exchange where it was needed."""
+
+    settings: Settings
+    warehouse: Warehouse
+    dataset: Dataset
+    stack: ExitStack
+    days: dict[str, list[date]]
+    known: Known = field(default_factory=Known)
+    exchange: Exchange | None = None
+    now: datetime | None = None
+
+    def look(self, first: date, last: date | None, *, force: bool, are_named: bool) -> None:
+        """Find out which days are settled, and how their instruments are listed. Raises InputError
+        for a day in the future and for a series that the exchange does not have, DeribitError where
+        the exchange is needed and does not answer."""
+        if last is None:  # the exchange has to say which day it is
+            exchange = self._opened()
+            self.now = exchange.run(exchange_time(exchange.client))
+            last = _not_future(first, None, self.now.date())[1]
+            self.days = _all(self.days, first, last)
+        if not force:
+            self.known = known_of(self.warehouse, self.dataset, self.days)
+        unsettled = self.known.unsettled(self.days)
+        if not unsettled and not self.known.resting:
+            return
+        exchange = self._opened()
+        # Before anything is written: a name that is not listed is a mistake in the command.
+        if self.dataset.series is SeriesKind.INDEX and are_named:
+            _require_indexes(exchange, self.warehouse, self.dataset, unsettled)
+        self.known, self.now = _listed(
+            exchange, self.warehouse, self.dataset, self.known, self.days
+        )
+        _not_future(first, last, self.now.date())
+
+    def require_nothing(self, error: DeribitError, *, plan: bool) -> None:
+        """Raise the error unless every day is proved, and stays so without an exchange."""
+        unsettled = self.known.unsettled(self.days)
+        if unsettled and not plan:
+            note_outage(self.warehouse, self.dataset, unsettled, error)
+        if unsettled or isinstance(error, WRONG_INPUT):
+            raise error
+        logger.warning("Whether the listings still stand is unknown: %s", error.summary)
+
+    def _opened(self) -> Exchange:
+        if self.exchange is None:
+            self.exchange = self.stack.enter_context(open_exchange(self.settings))
+        return self.exchange
 
 
 def _all(names: Collection[str], first: date, last: date) -> dict[str, list[date]]:
