@@ -1,5 +1,6 @@
 """Documents say what is there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -65,9 +66,13 @@ def test_each_file_that_the_architecture_names_exists() -> None:
         assert (ROOT / "deribit_pipeline" / name).exists(), name
 
 
-TESTS = "".join(
-    path.read_text() for path in sorted((ROOT / "deribit_pipeline_tests").rglob("test_*.py"))
-)
+TESTS = {
+    f"{path.relative_to(ROOT / 'deribit_pipeline_tests').as_posix()}::{node.name}": node
+    for path in sorted((ROOT / "deribit_pipeline_tests").rglob("test_*.py"))
+    for node in ast.parse(path.read_text()).body
+    if isinstance(node, ast.FunctionDef)
+}
+"""By the path and name by which documents cite them."""
 
 
 @pytest.mark.parametrize("resolution", ["1", "60"])
@@ -76,22 +81,20 @@ def test_the_plan_on_paper_is_the_planners(resolution: str) -> None:
 
 
 def test_the_contributing_guide_names_tests_that_exist() -> None:
-    for name in re.findall(r"`(test_\w+)`", read("CONTRIBUTING.md")):
-        assert f"def {name}(" in TESTS
+    names = {cited.partition("::")[2] for cited in TESTS}
+    assert set(re.findall(r"`(test_\w+)`", read("CONTRIBUTING.md"))) <= names
 
 
-def test_each_guarantee_names_its_tests() -> None:
+def test_each_guarantee_cites_its_tests_by_path_and_name() -> None:
     promises = re.findall(r"^\| (.+?) \| (.+) \|$", read("docs/guarantees.md"), re.MULTILINE)
     assert len(promises) > 20
     for promise, tests in promises:
         if promise == "promise":
             continue
-        assert re.search(r"`test_\w+`", tests), promise
-        for is_long, name in re.findall(r"(⏱ )?`(test_\w+)`", tests):
-            found = re.search(rf"((?:^@.*\n(?:[ )].*\n)*)*)^def {name}\(", TESTS, re.MULTILINE)
-            assert found, name
-            is_torture = re.search(r"^@pytest.mark.torture$", found[1], re.MULTILINE)
-            assert bool(is_long) == bool(is_torture), name
+        assert re.fullmatch(r"(⏱ )?`[\w/]+\.py::test_\w+`(, (⏱ )?`[\w/]+\.py::test_\w+`)*", tests)
+        for is_long, cited in re.findall(r"(⏱ )?`(\S+)`", tests):
+            marks = {ast.unparse(mark) for mark in TESTS[cited].decorator_list}
+            assert bool(is_long) == ("pytest.mark.torture" in marks), cited
 
 
 def test_each_module_says_what_belongs_in_it() -> None:
