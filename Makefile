@@ -81,9 +81,10 @@ bench-scale: setup ## Measure a lake under load, and write its part of docs/benc
 screenshots: setup ## Take the pictures of the README, with chromium (3 minutes)
 	$(BIN)/python -m deribit_pipeline_tests.screenshots docs/images
 
-docs: setup ## Generate the data dictionary and the page of assumptions
+docs: setup ## Generate the data dictionary, the page of assumptions and the README's datasets
 	$(BIN)/python -m deribit_pipeline.warehouse.schema > docs/data-dictionary.md
 	$(BIN)/python -m deribit_pipeline.assumptions.every_assumption > docs/assumptions.md
+	$(BIN)/python -m deribit_pipeline.datasets.readme_table README.md
 
 clean: ## Remove the environment and caches; data stays
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from deribit_pipeline.datasets.candles.requests import cover
+from deribit_pipeline.domain.grid import cover
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 
 

@@ -11,8 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from deribit_pipeline.datasets.candles.grid import Grid
-from deribit_pipeline.datasets.candles.requests import cover
+from deribit_pipeline.domain.grid import Grid, cover
 from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_rows, some_of
 from deribit_pipeline.domain.windows import (
     LATENCY,

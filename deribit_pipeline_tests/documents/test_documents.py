@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import paper_plan
 from deribit_pipeline.cli.app import COMMANDS
+from deribit_pipeline.datasets import readme_table
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.version import __version__
@@ -24,6 +25,10 @@ def read(name: str) -> str:
 
 def test_the_data_dictionary_is_current() -> None:
     assert read("docs/data-dictionary.md") == schema.markdown(), "run `make docs`"
+
+
+def test_the_readme_lists_the_datasets_as_they_declare_themselves() -> None:
+    assert readme_table.markdown() in read("README.md"), "run `make docs`"
 
 
 def test_the_newest_heading_of_the_changelog_is_the_version() -> None:

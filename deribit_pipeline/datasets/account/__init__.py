@@ -7,7 +7,7 @@ from deribit_pipeline.domain.schedule import daily
 from deribit_pipeline.domain.specification import CURRENCIES
 
 _PROVES = (
-    "your own account, only where an API key is set, which need only read: "
+    "your own account; only with an API key, for which read access is enough: "
     "`account:read trade:read`"
 )
 

@@ -42,7 +42,7 @@ def _candles(resolution: Resolution) -> Dataset:
         rows_per_day=resolution.candles_per_day,
         least_rows=functools.partial(_least_rows, resolution),
         source=f"{__name__}.source:SOURCE",
-        proves="every candle that opens on the day, of any of twelve resolutions",
+        proves=("every candle that opens on it, in any of twelve resolutions"),
         schedules=_SCHEDULES.get(resolution, ()),
         group=Group.CANDLES,
         resolution=resolution,

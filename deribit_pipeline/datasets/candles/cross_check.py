@@ -13,8 +13,8 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets.candles.grid import Grid
 from deribit_pipeline.domain.candles import CANDLE_VALUES, Candles, Resolution
+from deribit_pipeline.domain.grid import Grid
 from deribit_pipeline.domain.windows import Moments, TimeWindow, from_moment64, moment64
 
 _COARSER = {

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import numpy as np
 
 from deribit_pipeline.datasets.candles.cross_check import coarse_grid, coarser_of
-from deribit_pipeline.datasets.candles.grid import Grid, life
+from deribit_pipeline.datasets.candles.grid import life
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.grid import Grid, cover
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import Moments, TimeWindow, day_window, from_moment64
 
@@ -183,29 +184,3 @@ def newest(request: ChartRequest, as_of: datetime) -> ChartRequest:
     step = request.resolution.duration
     end = min(as_of, life(request.instrument, request.resolution).end)
     return request.within(TimeWindow(end - _NEWEST * step, end))
-
-
-def cover(
-    windows: list[TimeWindow], longest: timedelta, grid: Grid | None = None
-) -> list[TimeWindow]:
-    """The fewest windows of at most `longest` that together cover the given, sorted ones. Where a
-    given window is cut, it is cut on the grid."""
-
-    def reached(start: datetime, end: datetime) -> datetime:
-        if start + longest >= end:
-            return end
-        return grid.floored(start + longest) if grid else start + longest
-
-    covers: list[TimeWindow] = []
-    for window in windows:
-        start = max(window.start, covers[-1].end) if covers else window.start
-        if covers and window.end > start:
-            end = reached(covers[-1].start, window.end)
-            if start < end:  # what is left of the last one's length
-                covers[-1] = TimeWindow(covers[-1].start, end)
-                start = end
-        while start < window.end:
-            end = reached(start, window.end)
-            covers.append(TimeWindow(start, end))
-            start = end
-    return covers

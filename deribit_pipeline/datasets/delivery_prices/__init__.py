@@ -17,6 +17,6 @@ DELIVERY_PRICES = Dataset(
     rules=RULES,
     bounds={"delivery_price": PRICE},
     source=f"{__name__}.source:SOURCE",
-    proves="one price a day",
+    proves=("its price"),
     schedules=(daily("00:27"),),
 )

@@ -21,7 +21,9 @@ FUNDING_RATES = Dataset(
     rows_per_day=24,
     least_rows=least_rows,
     source=f"{__name__}.source:SOURCE",
-    proves="its 24 hours; the view `funding` has yearly rates, `cumulative_funding(…)` what a "
-    "position paid",
+    proves=(
+        "its 24 hours; the view `funding` adds yearly rates, "
+        "`cumulative_funding(…)` what a position paid"
+    ),
     schedules=(daily("00:12"),),
 )

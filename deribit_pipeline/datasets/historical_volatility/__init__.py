@@ -18,7 +18,7 @@ HISTORICAL_VOLATILITY = Dataset(
     rules=RULES,
     bounds={"volatility": Bounds(0.0, MOST_VOLATILITY, is_least=True)},
     source=f"{__name__}.source:SOURCE",
-    proves="its 24 hours, where they were polled within 16 days",
+    proves=("its 24 hours, where they were fetched within 16 days"),
     schedules=(hourly(30),),
     is_rolling=True,
 )

@@ -24,6 +24,6 @@ SETTLEMENTS = Dataset(
     rules=RULES,
     bounds={"mark_price": MARK, "index_price": PRICE} | dict.fromkeys(_AMOUNTS, AMOUNT),
     source=f"{__name__}.source:SOURCE",
-    proves="all that was settled, read to both ends of the day",
+    proves=("every settlement, read up to both ends of the day"),
     schedules=(daily("00:24"),),
 )

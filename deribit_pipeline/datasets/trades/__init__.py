@@ -14,7 +14,7 @@ TRADES = Dataset(
     table=TABLE,
     least_rows=lambda instrument, day: int(instrument.listed_on(day) is not None),
     source=f"{__name__}.source:SOURCE",
-    proves="a sequence of trade numbers without a hole, from before midnight to after midnight",
+    proves=("a sequence of trade numbers without a hole, from before midnight to after midnight"),
     schedules=(daily("01:18"),),
     # Nobody should find a million trades a day on his disk for having switched schedules on.
     is_scheduled_by_hand=True,

@@ -16,6 +16,6 @@ VOLATILITY_INDEX = Dataset(
     table=TABLE,
     rules=RULES,
     source=f"{__name__}.source:SOURCE",
-    proves="every minute and hour of DVOL",
+    proves=("every minute and hour of DVOL"),
     schedules=(daily("00:15"),),
 )

@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.cross_check import coarse_grid
 from deribit_pipeline.datasets.candles.days import Assembly
-from deribit_pipeline.datasets.candles.grid import Grid, grid_of, life
+from deribit_pipeline.datasets.candles.grid import grid_of, life
 from deribit_pipeline.datasets.candles.pages import read_page
 from deribit_pipeline.datasets.candles.requests import (
     MOST_CANDLES,
     ChartRequest,
     coarse_requests,
-    cover,
     further_opinions,
     requests,
     second_looks,
     wanted,
 )
 from deribit_pipeline.domain.candles import Candles, Resolution
+from deribit_pipeline.domain.grid import Grid, cover
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import DayState, ProvedDay
 from deribit_pipeline.domain.windows import Moments, TimeWindow, day_window, moment64
