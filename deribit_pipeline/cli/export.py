@@ -57,17 +57,10 @@ def export(
     dataset = wanted.dataset()
     warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
+    names = wanted.names(dataset, settings)
+    contents = export_folder.Contents(warehouse, dataset, names, first, last, allow_incomplete)
     try:
-        made = export_folder.export(
-            warehouse,
-            dataset,
-            wanted.names(dataset, settings),
-            first,
-            last,
-            format_name=format_name,
-            to=to,
-            is_incomplete_allowed=allow_incomplete,
-        )
+        made = export_folder.export(contents, format_name, to)
     except IncompleteDays as error:
         otherwise = "export what is held with --allow-incomplete"
         raise with_command(error, otherwise) from None

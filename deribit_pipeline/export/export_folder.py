@@ -58,19 +58,33 @@ class Exported:
     incomplete: int
 
 
-def export(
-    warehouse: Warehouse,
-    dataset: Dataset,
-    names: Sequence[str],
-    first: date,
-    last: date,
-    *,
-    format_name: str,
-    to: Path,
-    is_incomplete_allowed: bool = False,
-) -> Exported:
-    """Write the rows of the series, from the first day to the last (both included), to the folder
-    `to`; an existing export there is replaced.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an export is to hold: the rows of the series, from the first day to the last (both
+    included); of days that are not proved complete too, where that is allowed."""
+
+    warehouse: Warehouse
+    dataset: Dataset
+    names: Sequence[str]
+    first: date
+    last: date
+    is_incomplete_allowed: bool = False
+
+    def parts(self, *, is_by_month: bool) -> list[Part]:
+        """The parts that are written: of each series one, or one a month."""
+        whole = TimeWindow(day_window(self.first).start, day_window(self.last).end)
+        windows = _months(whole) if is_by_month else [whole]
+        allowed = self.is_incomplete_allowed
+        return [
+            Part(self.warehouse, self.dataset, name, window, allowed)
+            for name in self.names
+            for window in windows
+        ]
+
+
+def export(contents: Contents, format_name: str, to: Path) -> Exported:
+    """Write the contents in a format of `FORMATS` to the folder `to`; an existing export there is
+    replaced.
 
     An export that contains proved days is not replaced by one in which the same days are
     incomplete. Raises IncompleteDays before anything is written if a day is not proved, unless that
@@ -79,32 +93,29 @@ def export(
     """
     format_ = FORMATS[format_name]
     require_extra(format_.extra)
-    for name in names:
-        format_.require_fit(dataset, name)
+    for name in contents.names:
+        format_.require_fit(contents.dataset, name)
     _require_place(to)
-    whole = TimeWindow(day_window(first).start, day_window(last).end)
-    for name in names:
-        Part(warehouse, dataset, name, whole, is_incomplete_allowed).require_complete()
-    windows = _months(whole) if format_.is_by_month else [whole]
-    parts = [
-        Part(warehouse, dataset, name, window, is_incomplete_allowed)
-        for name in names
-        for window in windows
-    ]
-    content: dict[str, object] = {}
+    for part in contents.parts(is_by_month=False):
+        part.require_complete()
+    return _written(contents.parts(is_by_month=format_.is_by_month), format_name, to)
+
+
+def _written(parts: Sequence[Part], format_name: str, to: Path) -> Exported:
+    said: dict[str, object] = {}
 
     @contextmanager
     def guard() -> Iterator[None]:
         _require_place(to)  # again, because writing may have taken a while
         _require_not_poorer(to, parts)
-        with manifest.replaced(to.resolve(), content):
+        with manifest.replaced(to.resolve(), said):
             yield
 
     try:
         with whole_folder(to, guard=guard) as folder:
             for part in parts:
-                format_.write(part, folder)
-            content |= manifest.content_of(folder, format_name, parts)
+                FORMATS[format_name].write(part, folder)
+            said |= manifest.content_of(folder, format_name, parts)
             files = [file for file in folder.rglob("*") if file.is_file()]
             size = sum(file.stat().st_size for file in files)
     except OSError as error:

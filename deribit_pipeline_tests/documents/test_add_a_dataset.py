@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.datasets.registry import ENTRY_POINTS
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.processes import environment
 
 PAGE = (Path(__file__).parents[2] / "docs/add-a-dataset.md").read_text()
@@ -28,7 +28,7 @@ def folder(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (tmp_path / name).write_text(text)
     for name in [name for name in os.environ if name.startswith(("DERIBIT_", "DAGSTER_"))]:
         monkeypatch.delenv(name)
-    with Warehouse(settings.warehouse, settings.environment).writing():
+    with warehouse_at(settings.warehouse, settings.environment).writing():
         pass
     beside = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
