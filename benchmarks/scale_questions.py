@@ -98,7 +98,7 @@ def _check(rule: Rule, held: Held) -> None:
 
 QUESTIONS: Mapping[str, Callable[[Held], None]] = {
     "the proofs of all days": _proofs,
-    "incomplete days, as queried by `repair`": _incomplete,
+    "what is incomplete, as `repair` asks": _incomplete,
     "`read.candles` of a year of minutes": partial(_read, "1", _YEAR * 1_440),
     "the same, rolled up to hours": partial(_read, "60", _YEAR * 24),
     "`candles_as_of`, a year of minutes": _as_of,

@@ -16,7 +16,7 @@ from deribit_pipeline.defs.schedules import CRONS, dataset_schedules
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.reach import within_reach
-from deribit_pipeline.instruments.universe import with_universe
+from deribit_pipeline.engine.universe import with_universe
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.variables import FOLDER

@@ -31,10 +31,10 @@ from deribit_pipeline.engine.incomplete import (
     known_of,
 )
 from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.relisted import listed_now
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import Listings, exchange_time, index_names, listings
-from deribit_pipeline.instruments.relisted import listed_now
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse

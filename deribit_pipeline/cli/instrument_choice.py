@@ -4,14 +4,9 @@ from collections.abc import Callable, Collection
 
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.engine.universe import chosen, chosen_of_held, known_currencies, never_asked
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments.refresh import refresh, told_currencies
-from deribit_pipeline.instruments.universe import (
-    chosen,
-    chosen_of_held,
-    known_currencies,
-    never_asked,
-)
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.selection import Choice, choice
 from deribit_pipeline.settings import Settings

@@ -14,9 +14,9 @@ from deribit_pipeline.cli.instrument_choice import refresh_all, require_currenci
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY, KINDS, Specification
 from deribit_pipeline.domain.windows import day_window
+from deribit_pipeline.engine.universe import known_currencies, never_asked
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments.history import asked_at, known_at, universe
-from deribit_pipeline.instruments.universe import known_currencies, never_asked
 from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.selection import Selector
 from deribit_pipeline.settings import Settings

@@ -19,8 +19,8 @@ from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.incomplete import held_names_resting, held_series, incomplete_days
 from deribit_pipeline.engine.reach import within_reach
+from deribit_pipeline.engine.relisted import listed_now
 from deribit_pipeline.instruments.listings import exchange_time
-from deribit_pipeline.instruments.relisted import listed_now
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 

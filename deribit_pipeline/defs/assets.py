@@ -7,11 +7,9 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from deribit_pipeline.datasets.candles.table import CANDLE_DAYS
 from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.jobs import Days, Job
@@ -102,7 +100,7 @@ def _description(dataset: Dataset, table: Table) -> str:
     origin = "as the exchange tells them"
     if dataset.made_of:
         origin = f"made of the {dataset.made_of} that are held"
-    proof = CANDLE_DAYS.name if dataset.resolution else DATASET_DAYS.name
+    proof = dataset.proved_in.days.name
     warnings = "\n".join(f"- {warning}" for warning in table.warnings)
     return (
         f"**{_capital(dataset.label)}**, {origin}: one partition for each "

@@ -7,9 +7,9 @@ import dagster as dg
 from deribit_pipeline.defs.assets import column_schema
 from deribit_pipeline.defs.schedules import CRONS, default_status
 from deribit_pipeline.domain.specification import CURRENCIES
+from deribit_pipeline.engine.universe import known_currencies
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.instruments.refresh import Refreshed, refresh, told_currencies
-from deribit_pipeline.instruments.universe import known_currencies
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS

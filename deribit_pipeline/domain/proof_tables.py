@@ -32,7 +32,7 @@ def _no_rows(day: ProvedDay) -> list[Row]:
     return []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProofTables:
     """Where proofs are, and what is noted of proved days: in one form, but in two layouts.
 

@@ -24,6 +24,7 @@ from deribit_pipeline.engine.incomplete import Known, known_of
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Key, Outcome, added_up, log_progress
 from deribit_pipeline.engine.proved_days import DayWriter
+from deribit_pipeline.engine.relisted import listed_now
 from deribit_pipeline.engine.source import Context, FailedDays, Pieces, Preview, Session, source_of
 from deribit_pipeline.engine.writing import OnWritten, Writer
 from deribit_pipeline.errors import (
@@ -34,7 +35,6 @@ from deribit_pipeline.errors import (
     WarehouseUnusable,
 )
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.instruments.relisted import listed_now
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 

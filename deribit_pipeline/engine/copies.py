@@ -27,12 +27,12 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 @dataclass(frozen=True, slots=True)
 class HeldDay:
     """What is held of a series' day: how many rows, a sum over all that is noted of them, which
-    changes with any of it, and when the exchange last told something, in microseconds since 1970.
+    changes with any of it, and when something was last noted, in microseconds since 1970.
     """
 
     rows: int
     mark: int
-    told_us: int
+    noted_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class _Part:
     """A table that holds something of a dataset's days: the column of the series, and the one that
-    says on which day a row is. `told_at` is when the exchange told it, in tables of what is noted
+    says on which day a row is. `noted_at` is when it was noted, in tables of what is noted
     of rows; `of` is what holds of the rows of a dataset, whose parameter is `name`."""
 
     table: Table
     series: str
     at: str
-    told_at: str = ""
+    noted_at: str = ""
     of: str = ""
 
     @property
@@ -135,14 +135,14 @@ def _noted(connection: Connection, tables: ProofTables) -> list[tuple[Any, ...]]
                {day_of(part.table, part.at)} as day,
                {"received" if part.table is tables.days else 0} as rows,
                hash('{part.table.name}', {_columns(part.table)}) as mark,
-               epoch_us({part.told_at}) as told_us
+               epoch_us({part.noted_at}) as noted_us
         from {part.table.name}
         """
         for part in _proof_parts(tables)
     )
     return connection.execute(
         f"""
-        select dataset, series, day, sum(rows)::bigint, sum(mark), max(told_us)
+        select dataset, series, day, sum(rows)::bigint, sum(mark), max(noted_us)
         from ({parts}) group by all
         """
     ).fetchall()

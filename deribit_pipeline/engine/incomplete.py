@@ -1,6 +1,6 @@
 """Which days are settled, and which should be and are not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -12,16 +12,16 @@ from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.proof_reads import gaps_last_confirmed, proofs, proofs_of
+from deribit_pipeline.engine.relisted import is_supported, unknown_to, unsupported
 from deribit_pipeline.instruments.listings import Listings
-from deribit_pipeline.instruments.relisted import is_supported, unknown_to, unsupported
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # A break of up to a month in what is held was hardly meant.
 _BRIDGED_DAYS = 31
 
-# An exchange that fills a gap does so within the hour, or much later: until then a gap is asked
-# for each time.
+# An exchange that fills a gap does so within the hour, or much later: until then a gap is requested
+# each time.
 _YOUNG = timedelta(hours=1)
 
 _EVERYTHING = Selection()
@@ -31,7 +31,7 @@ NOTHING_LISTED: Listings = {}
 
 @dataclass(slots=True)
 class Incomplete:
-    """The days to ask for again, by dataset and series; `resting` counts gapped days that
+    """The days to request again, by dataset and series; `resting` counts gapped days that
     are not due yet, the first of them `due_at`."""
 
     days: dict[Dataset, dict[str, list[date]]] = field(default_factory=dict)
@@ -45,76 +45,101 @@ def incomplete_days(
     selection: Selection = _EVERYTHING,
     listed: Listings = NOTHING_LISTED,
 ) -> Incomplete:
-    """What to ask for again at `now`.
+    """What to request again at `now`.
 
     Of each dataset and series that is held, or failed, every day that is over should be settled:
     those that were ever requested, and those of a break of up to a month between them. Days that
-    were requested and failed are due at once, the running one too. A gapped day rests for
-    as long as its gaps had been known when they were last asked for, so that it is asked at
-    growing distances. A day that rests on a listing is asked for again once the listing is no
+    were requested and failed are due at once, the running one too. A gapped day is in back-off for
+    as long as its gaps had been known when they were last requested, so that it is requested at
+    growing distances. A day that rests on a listing is requested again once the listing is no
     longer as it was, by `listed` or by the table `instruments`. With a first or last day, every day
-    from or to it is asked for now.
+    from or to it is due now.
     """
-    first, last = selection.first, selection.last
-    found = Incomplete()
+    anytime = replace(selection, first=None, last=None)
     with warehouse.reading() as connection:
-        held = proofs(connection, replace(selection, first=None, last=None))
-        confirmed = {
-            dataset: gaps_last_confirmed(connection, dataset, selection.series) for dataset in held
+        held = proofs(connection, anytime)
+        failed = failed_days(connection, anytime)
+        known = {
+            dataset: _Known(
+                some,
+                gaps_last_confirmed(connection, dataset, selection.series),
+                unsupported(connection, some, listed),
+            )
+            for dataset, some in held.items()
         }
-        relisted = {
-            dataset: unsupported(connection, some, listed) for dataset, some in held.items()
-        }
-        failed = failed_days(connection, replace(selection, first=None, last=None))
-    due_now: dict[Dataset, dict[str, set[date]]] = {}
+    failures: dict[Dataset, dict[str, set[date]]] = {}
     for each in failed:
         if each.day <= now.date():
-            due_now.setdefault(each.dataset, {}).setdefault(each.series, set()).add(each.day)
-    for dataset in dict.fromkeys([*held, *due_now]):
-        some, due = held.get(dataset, ()), due_now.get(dataset, {})
-        asked = {name: set(days) for name, days in due.items()}
-        done: dict[str, set[date]] = {}
-        for proof in some:
-            asked.setdefault(proof.series, set()).add(proof.day)
-            if (proof.series, proof.day) in relisted[dataset]:
-                continue
-            if proof.is_settled:
-                done.setdefault(proof.series, set()).add(proof.day)
-            elif (
-                proof.state is DayState.GAPPED
-                and not (first or last)
-                and proof.day not in due.get(proof.series, ())
-            ):
-                key = (proof.series, proof.day)
-                due_at = gap_due_at(proof.fetched_at, confirmed[dataset].get(key, proof.fetched_at))
-                if due_at > now:
-                    done.setdefault(proof.series, set()).add(proof.day)
-                    found.resting += 1
-                    found.due_at = min(due_at, found.due_at or due_at)
+            failures.setdefault(each.dataset, {}).setdefault(each.series, set()).add(each.day)
+    found = Incomplete()
+    for dataset in dict.fromkeys([*held, *failures]):
+        due = failures.get(dataset, {})
+        requested = {name: set(days) for name, days in due.items()}
+        for proof in held.get(dataset, ()):
+            requested.setdefault(proof.series, set()).add(proof.day)
+        done = known[dataset].done(now, selection, due, found) if dataset in known else {}
         newest = newest_over(dataset, now)
-        for name, days in asked.items():
-            spans = spans_of(days, bridging=_BRIDGED_DAYS)
-            if first or last:
-                spans = [(first or min(days), min(last or newest, newest))]
-            settled = done.get(name, set())
-            wanted = {
-                day
-                for begin, end in spans
-                for day in days_between(begin, min(end, newest))
-                if day not in settled
-            }
-            wanted |= {
-                day
-                for day in due.get(name, ())
-                if (first is None or day >= first) and (last is None or day <= last)
-            }
+        for name, days in requested.items():
+            wanted = _wanted(days, newest, selection) - done.get(name, set())
+            wanted |= {day for day in due.get(name, ()) if _is_within(day, selection)}
             if wanted:
                 found.days.setdefault(dataset, {})[name] = sorted(wanted)
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The proofs that are held of a dataset, when gaps of its days were last requested in vain, and
+    the days that rest on a listing which no longer stands."""
+
+    proofs: Sequence[Proof]
+    confirmed: Mapping[tuple[str, date], datetime]
+    relisted: Collection[tuple[str, date]]
+
+    def done(
+        self,
+        now: datetime,
+        selection: Selection,
+        due: Mapping[str, Collection[date]],
+        found: Incomplete,
+    ) -> dict[str, set[date]]:
+        """The days that need not be requested now, by series. Those in back-off are counted as
+        `found`; there are none where a first or last day is selected, nor among those `due`."""
+        done: dict[str, set[date]] = {}
+        for proof in self.proofs:
+            key = (proof.series, proof.day)
+            if key in self.relisted:
+                continue
+            is_done = proof.is_settled
+            if proof.state is DayState.GAPPED and not (
+                selection.first or selection.last or proof.day in due.get(proof.series, ())
+            ):
+                due_at = gap_due_at(proof.fetched_at, self.confirmed.get(key, proof.fetched_at))
+                is_done = due_at > now
+                if is_done:
+                    found.resting += 1
+                    found.due_at = min(due_at, found.due_at or due_at)
+            if is_done:
+                done.setdefault(proof.series, set()).add(proof.day)
+        return done
+
+
+def _wanted(days: Collection[date], newest: date, selection: Selection) -> set[date]:
+    """The days that should be settled, as far as they are over, where these were requested."""
+    first, last = selection.first, selection.last
+    spans = spans_of(days, bridging=_BRIDGED_DAYS)
+    if first or last:
+        spans = [(first or min(days), min(last or newest, newest))]
+    return {day for begin, end in spans for day in days_between(begin, min(end, newest))}
+
+
+def _is_within(day: date, selection: Selection) -> bool:
+    first, last = selection.first, selection.last
+    return (first is None or day >= first) and (last is None or day <= last)
+
+
 def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
-    """When to ask again for gaps that were noticed, and last confirmed, at these times."""
+    """When to request gaps again that were noticed, and last confirmed, at these times."""
     known_for = confirmed_at - noticed_at
     return confirmed_at + (known_for if known_for >= _YOUNG else timedelta(0))
 

@@ -184,7 +184,7 @@ def _require_nothing_newer(
         f"{series} {DATASETS[name].short_label} {day}"
         for (name, series, day), there in held.items()
         if (here := wanted.get((name, series, day))) is None
-        or (there != here and there.told_us > here.told_us)
+        or (there != here and there.noted_us > here.noted_us)
     ]
     asked = _asked_at(source)
     ours += [

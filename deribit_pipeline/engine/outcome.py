@@ -40,12 +40,12 @@ class Outcome:
 
     @property
     def missing(self) -> int:
-        """How many rows the exchange lacks on these days."""
+        """How many rows of these days the exchange does not have."""
         return sum(proof.missing for proof in self.proofs.values())
 
 
 def is_no_longer_told(proof: Proof) -> bool:
-    """Whether rows of the day are lost, for the exchange was not asked while it told them."""
+    """Whether rows of the day are lost, for they were not requested while they were available."""
     return proof.verdict.startswith(NO_LONGER_TOLD)
 
 

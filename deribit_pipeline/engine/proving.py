@@ -3,7 +3,7 @@
 What is special about the days of a dataset is said by its `proof_rules`.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,45 +40,16 @@ def prove(
     day whose rows can be counted.
     """
     is_older = former is not None and fetched.as_of < former.fetched_at
-    rows, replaced = fetched.rows, some_of(fetched.rows, slice(0, 0))
-    keys = arrived = keys_of(dataset, rows)
-    if held is not None and count_of(held):
-        ours = keys_of(dataset, held)
-        rows, replaced = _union(dataset, held, fetched.rows, is_older=is_older)
-        keys = keys_of(dataset, rows)
-        arrived = without(keys, ours)
-    expected = _expected(dataset, fetched, keys, arrived, is_older=is_older)
+    rows, arrived, replaced = _joined(dataset, held, fetched.rows, is_older=is_older)
+    keys = keys_of(dataset, rows)
+    expected = _expected(dataset, fetched, keys, is_older=is_older)
     absent = without(expected, keys)
     missing = without(absent, _unclosed(dataset, fetched, former if is_older else None))
     if former is not None and is_older and not len(arrived):
-        return ProvedDay(former, rows, expected, missing, arrived, replaced, former, fetched.as_of)
-    is_over = fetched.is_over or (
-        former is not None and is_older and former.state is not DayState.OPEN
-    )
-    rules = dataset.proof_rules
-    proof = Proof(
-        dataset=dataset.name,
-        series=fetched.series,
-        day=fetched.day,
-        state=_state(
-            is_listed=fetched.is_listed or len(keys) > 0,
-            is_open=not is_over or len(missing) < len(absent),
-            missing=len(missing),
-        ),
-        expected=len(expected),
-        received=len(keys),
-        missing=len(missing),
-        content_hash=rules.content_hash(rows),
-        revised=(former.revised if former else 0) + count_of(replaced),
-        verdict=with_impossible(dataset, rows, fetched.verdict),
-        fetched_at=fetched.as_of,
-        cross_check=fetched.cross_check,
-        without_trades=rules.without_trades(rows),
-    )
-    proof = with_standing_verdict(proof, former, is_older=is_older)
-    if former is not None and (is_older or proof == replace(former, fetched_at=proof.fetched_at)):
-        newer = replace(proof, fetched_at=former.fetched_at)
-        proof = former if newer == former else newer
+        proof = former
+    else:
+        counts = _Counts(len(expected), len(keys), len(absent), len(missing), count_of(replaced))
+        proof = _standing(_proof(dataset, fetched, rows, counts, former), former, is_older=is_older)
     return ProvedDay(proof, rows, expected, missing, arrived, replaced, former, fetched.as_of)
 
 
@@ -115,9 +86,57 @@ def without(keys: Keys, others: Keys) -> Keys:
     return keys[~np.isin(keys, others)]
 
 
-def _expected(
-    dataset: Dataset, fetched: FetchedDay, keys: Keys, arrived: Keys, *, is_older: bool
-) -> Keys:
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Of a day: `absent` are the expected keys that are not held, closed or not."""
+
+    expected: int
+    held: int
+    absent: int
+    missing: int
+    replaced: int
+
+
+def _proof(
+    dataset: Dataset, fetched: FetchedDay, rows: Columns, counts: _Counts, former: Proof | None
+) -> Proof:
+    is_older = former is not None and fetched.as_of < former.fetched_at
+    # What was over for a newer response is over, whatever this one could know.
+    was_over = former is not None and is_older and former.state is not DayState.OPEN
+    return Proof(
+        dataset=dataset.name,
+        series=fetched.series,
+        day=fetched.day,
+        state=_state(
+            is_listed=fetched.is_listed or counts.held > 0,
+            is_open=not (fetched.is_over or was_over) or counts.missing < counts.absent,
+            missing=counts.missing,
+        ),
+        expected=counts.expected,
+        received=counts.held,
+        missing=counts.missing,
+        content_hash=dataset.proof_rules.content_hash(rows),
+        revised=(former.revised if former else 0) + counts.replaced,
+        verdict=with_impossible(dataset, rows, fetched.verdict),
+        fetched_at=fetched.as_of,
+        cross_check=fetched.cross_check,
+        without_trades=dataset.proof_rules.without_trades(rows),
+    )
+
+
+def _standing(proof: Proof, former: Proof | None, *, is_older: bool) -> Proof:
+    """The proof, or the former one where it says nothing else; at the time of the newer response,
+    or of the one that first had all of it."""
+    proof = with_standing_verdict(proof, former, is_older=is_older)
+    if former is None:
+        return proof
+    at_the_time = replace(proof, fetched_at=former.fetched_at)
+    if at_the_time == former:
+        return former
+    return at_the_time if is_older else proof
+
+
+def _expected(dataset: Dataset, fetched: FetchedDay, keys: Keys, *, is_older: bool) -> Keys:
     """The keys that there must be. A row that was received is one of them: the source has accepted
     it. So is a held one, where a newer response than this one had it, or more may come."""
     if fetched.expected is None or np.array_equal(fetched.expected, keys):
@@ -144,24 +163,30 @@ def _unclosed(dataset: Dataset, fetched: FetchedDay, newer: Proof | None) -> Key
     return dataset.proof_rules.still_unclosed(fetched.unclosed, newer.fetched_at)
 
 
-def _union(
-    dataset: Dataset, held: Columns, fetched: Columns, *, is_older: bool
-) -> tuple[Columns, Columns]:
-    """The rows of both, sorted by key, and the held ones that the newer response changes."""
-    ours, theirs = keys_of(dataset, held), keys_of(dataset, fetched)
+def _joined(
+    dataset: Dataset, held: Columns | None, fetched: Columns, *, is_older: bool
+) -> tuple[Columns, Keys, Columns]:
+    """The rows of both, sorted by key; the keys of those that were not held before; and the former
+    values of those that the newer response changes."""
+    theirs, none = keys_of(dataset, fetched), slice(0, 0)
+    if held is None or not count_of(held):
+        return fetched, theirs, some_of(fetched, none)
+    ours = keys_of(dataset, held)
     if np.array_equal(ours, theirs):
-        changed = differences(held, fetched)
-        return (held, some_of(held, slice(0, 0))) if is_older else (fetched, some_of(held, changed))
+        if is_older:
+            return held, theirs[:0], some_of(held, none)
+        return fetched, theirs[:0], some_of(held, differences(held, fetched))
     _, at_ours, at_theirs = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
-    first, second = some_of(held, at_ours), some_of(fetched, at_theirs)
-    changed = differences(first, second)
+    both = some_of(held, at_ours)
+    replaced = some_of(both, differences(both, some_of(fetched, at_theirs)))
+    arrived = without(theirs, ours)
     if is_older:  # another process was faster: what it wrote is newer than this response
         held, fetched, ours, theirs = fetched, held, theirs, ours
-        changed &= False
+        replaced = some_of(both, none)
     kept = ~np.isin(ours, theirs)
     rows = joined_rows([some_of(held, kept), fetched])
     order = np.argsort(np.concatenate((ours[kept], theirs)), kind="stable")
-    return some_of(rows, order), some_of(first, changed)
+    return some_of(rows, order), arrived, replaced
 
 
 def _state(*, is_listed: bool, is_open: bool, missing: int) -> DayState:

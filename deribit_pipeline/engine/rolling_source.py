@@ -9,8 +9,8 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import malformed_of
 from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.rows import Keys, count_of
+from deribit_pipeline.engine.expectations import expectations, once
 from deribit_pipeline.engine.proof_reads import proofs_of
-from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
 from deribit_pipeline.engine.rolling_window import RollingWindow, read_window
 from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.source import FailedDays, SeriesSource
@@ -18,6 +18,7 @@ from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.entries import Readings
 from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.repeats import until_two_agree
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -74,7 +75,9 @@ class RollingSource(SeriesSource):
             return DeribitBadPayload(reason, method=self.method, params={"series": series})
 
         try:
-            window = await agreed(ask, RollingWindow.is_alike, odd("answers contradict each other"))
+            window = await until_two_agree(
+                ask, RollingWindow.is_alike, odd("answers contradict each other")
+            )
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
             return

@@ -18,16 +18,12 @@ def unknown_words(connection: Connection) -> list[str]:
     """What proofs, and what belongs to them, say that no version says, in sentences."""
     found = []
     for tables in LAYOUTS:
-        groups = [group for of, group in _DATASETS if of is tables]
-        names = [tables.days.name, *(noted.table.name for noted in tables.notes)]
-        rows = {
-            dataset.table.name
-            for (of, _), dataset in _DATASETS.items()
-            if of is tables and dataset.constants
-        }
-        names += rows
-        for name in names:
-            found += _unknown(connection, name, tables.group, groups)
+        of_tables = [dataset for dataset in DATASETS.values() if dataset.proved_in is tables]
+        shared = {dataset.table for dataset in of_tables if dataset.constants}
+        for table in (tables.days, *(noted.table for noted in tables.notes), *shared):
+            found += _unknown(
+                connection, table.name, tables.group, [each.proved_as for each in of_tables]
+            )
         found += _unknown(connection, tables.days.name, "state", list(DayState))
         found += _unknown(connection, tables.days.name, "cross_check", list(CrossCheck))
     return found + _unknown(connection, "series_proofs", "dataset", list(DATASETS))

@@ -9,10 +9,10 @@ from functools import partial
 from operator import eq
 
 from deribit_pipeline.domain.instrument import Instrument
-from deribit_pipeline.engine.repeated_requests import agreed, insisted
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import LimitedMethod, Told
+from deribit_pipeline.exchange.repeats import until_two_agree, until_valid
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.exchange.transport import MEBIBYTE
 from deribit_pipeline.instruments.history import listings as held_listings
@@ -28,6 +28,9 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
+Listings = Mapping[str, Instrument]
+"""Instruments by name, as the exchange lists them."""
+
 # Metered apart: 1 call a second after a burst of 50 (assumption:limits-lists). The list of a
 # currency is 5 MB, and the archive's has every option since 2016.
 _LISTS = LimitedMethod(
@@ -38,9 +41,6 @@ _LISTS = LimitedMethod(
     times_timeout=4.0,
     most_bytes=256 * MEBIBYTE,
 )
-
-Listings = Mapping[str, Instrument]
-"""Instruments by name, as the exchange lists them."""
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far this machine's clock may be from the exchange's without a word."""
@@ -73,12 +73,12 @@ async def get_index_price_names(client: DeribitClient) -> Told[list[str]]:
 
 async def exchange_time(client: DeribitClient) -> datetime:
     """The exchange's clock."""
-    return await insisted(client.get_time)
+    return await until_valid(client.get_time)
 
 
 async def index_names(client: DeribitClient) -> list[str]:
     """Every price index that the exchange has."""
-    return (await insisted(partial(get_index_price_names, client))).said
+    return (await until_valid(partial(get_index_price_names, client))).said
 
 
 async def listings(
@@ -108,12 +108,12 @@ async def agreed_listing(exchange: Exchange, warehouse: Warehouse, name: str) ->
         method="public/get_instrument",
         params={"instrument_name": name},
     )
-    return await agreed(partial(_listing, exchange, warehouse, name), eq, contradiction)
+    return await until_two_agree(partial(_listing, exchange, warehouse, name), eq, contradiction)
 
 
 async def _listing(exchange: Exchange, warehouse: Warehouse, name: str) -> Instrument:
     try:
-        return await insisted(partial(exchange.client.get_instrument, name))
+        return await until_valid(partial(exchange.client.get_instrument, name))
     except UnknownInstrument as unknown:
         instrument = await _archived(exchange, name) or await asyncio.to_thread(
             _held, warehouse, name
@@ -130,7 +130,7 @@ async def _archived(exchange: Exchange, name: str) -> Instrument | None:
     if exchange.history is None:
         return None
     try:
-        return await insisted(partial(exchange.history.get_instrument, name))
+        return await until_valid(partial(exchange.history.get_instrument, name))
     except UnknownInstrument:
         return None
     except DeribitError as error:

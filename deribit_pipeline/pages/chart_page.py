@@ -17,11 +17,10 @@ from deribit_pipeline.domain.windows import TimeWindow, day_window, days_between
 from deribit_pipeline.pages.page import (
     NEVER_ASKED,
     Specification,
+    Swatch,
+    View,
     csv_data,
-    heading,
-    legend,
     page,
-    place,
     state_colour,
     words,
 )
@@ -90,19 +89,21 @@ def fitting_length(resolution: Resolution, window: TimeWindow, held: int) -> tim
 def chart_page(series: Sequence[Series], source: str) -> str:
     """The page. `series` holds one or more, each with one candle or more; `source` names the
     warehouse."""
-    shown = [("close at or above open", "rising", 0.72, 1.0), ("below", "falling", 0.72, 1.0)]
-    shown += [
-        (f"{words(state)} day", state, 1.0, _SHADE)
-        for state in (DayState.OPEN, DayState.GAPPED, DayState.NOT_LISTED)
+    legend = [
+        Swatch("close at or above open", "rising", 0.72),
+        Swatch("below", "falling", 0.72),
+        *(
+            Swatch(f"{words(state)} day", state, 1.0, _SHADE)
+            for state in (DayState.OPEN, DayState.GAPPED, DayState.NOT_LISTED)
+        ),
+        Swatch(NEVER_ASKED, "muted", 1.0, _FAINT_SHADE),
     ]
-    body = [legend([*shown, (NEVER_ASKED, "muted", 1.0, _FAINT_SHADE)])]
-    for number, one in enumerate(series):
-        body += [heading(one.instrument_name, _note(one)), place(number)]
     introduction = [
         f"{source}. Scroll to zoom, drag to move, double-click to see all; point at a candle for "
         "its values. Times are UTC."
     ]
-    return page("Candles", introduction, "\n".join(body), [_view(one) for one in series])
+    views = [View(_view(one), one.instrument_name, _note(one)) for one in series]
+    return page("Candles", introduction, legend, views)
 
 
 def _note(one: Series) -> str:

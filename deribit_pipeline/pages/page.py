@@ -6,24 +6,21 @@ that a page needs no other host. What is drawn is the other modules' business.
 
 import csv
 import functools
-import html
 import io
-import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import altair as alt
+import jinja2
 import vl_convert
 
 from deribit_pipeline.domain.proofs import FAILED, DayState
 
 Specification = dict[str, Any]
 """A view in Vega-Lite's words, as Altair's `to_dict` answers it."""
-
-_TEMPLATE = Path(__file__).with_name("page.html")
 
 # Okabe and Ito's colours, which people tell apart who see fewer of them.
 LIGHT = {
@@ -64,60 +61,55 @@ HEIGHTS: dict[str, float] = {
 NEVER_ASKED = "never asked for"
 
 
-def page(title: str, introduction: Sequence[str], body: str, views: Sequence[Specification]) -> str:
-    """The whole page. `title` and the lines of `introduction` are text; `body` is HTML that has
-    a place (`place(n)`) for each of the views."""
-    pictures = {
-        "themes": {"light": _theme(LIGHT), "dark": _theme(DARK)},
-        "views": views,
-    }
-    # Data must not end the script that it stands in.
-    as_json = json.dumps(pictures, separators=(",", ":")).replace("<", "\\u003c")
-    return Template(_TEMPLATE.read_text()).substitute(
-        title=html.escape(title),
-        introduction="\n".join(f"<p>{html.escape(line)}</p>" for line in introduction),
-        body=body,
-        pictures=as_json,
+@dataclass(frozen=True, slots=True)
+class Swatch:
+    """An entry of the legend: words, a colour by name, its height and opacity, both 0 to 1."""
+
+    words: str
+    colour: str
+    height: float
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A picture, and above it what it is of and a line of what it shows, where there is a title."""
+
+    specification: Specification
+    title: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A table of words, left, and numbers, right; with one row or more."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str | int]]
+
+
+def page(
+    title: str,
+    introduction: Sequence[str],
+    legend: Sequence[Swatch],
+    views: Sequence[View],
+    totals: Totals | None = None,
+) -> str:
+    """The whole page. All that is passed in is text, and stands in the page as it is."""
+    return _template().render(
+        title=title,
+        introduction=introduction,
+        legend=legend,
+        views=views,
+        totals=totals,
+        pictures={
+            "themes": {"light": _theme(LIGHT), "dark": _theme(DARK)},
+            "views": [view.specification for view in views],
+        },
         library=_library(),
         light_colours=_variables(LIGHT),
         dark_colours=_variables(DARK),
     )
-
-
-def place(number: int) -> str:
-    """Where the view of that number, counted from 0, is drawn."""
-    return f'<div class="view" id="view-{number}"></div>'
-
-
-def heading(title: str, note: str) -> str:
-    """Above a view: what it is of, and a line of what it shows."""
-    return f"<h2>{html.escape(title)}</h2>\n<p>{html.escape(note)}</p>"
-
-
-def legend(shown: Iterable[tuple[str, str, float, float]]) -> str:
-    """A swatch and words for each; `shown` are words, a colour's name, height and opacity."""
-    items = (
-        f'<li><span class="swatch"><i style="--colour: var(--{colour}); --tall: {height:.0%}; '
-        f'opacity: {opacity}"></i></span>{html.escape(said)}</li>'
-        for said, colour, height, opacity in shown
-    )
-    return f'<ul class="legend">{"".join(items)}</ul>'
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
-    """A table of words, left, and numbers, right."""
-
-    def line(tag: str, cells: Sequence[str | int], like: Sequence[str | int]) -> str:
-        return "".join(
-            f"<{tag}{' class=words' if isinstance(kind, str) else ''}>"
-            f"{html.escape(cell) if isinstance(cell, str) else f'{cell:,}'}</{tag}>"
-            for cell, kind in zip(cells, like, strict=True)
-        )
-
-    rows = list(rows)
-    lines = "".join(f"<tr>{line('td', row, row)}</tr>" for row in rows)
-    head = line("th", header, rows[0])
-    return f'<div class="wide"><table class="totals"><tr>{head}</tr>{lines}</table></div>'
 
 
 def csv_data(header: Sequence[str], rows: Iterable[Sequence[object]]) -> alt.InlineData:
@@ -172,6 +164,20 @@ def _theme(colours: dict[str, str]) -> dict[str, Any]:
 
 def _variables(colours: dict[str, str]) -> str:
     return " ".join(f"--{name}: {value};" for name, value in colours.items())
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    folder = jinja2.FileSystemLoader(Path(__file__).parent)
+    made = jinja2.Environment(
+        loader=folder,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return made.get_template("page.html")
 
 
 @functools.cache

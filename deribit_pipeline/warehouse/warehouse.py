@@ -1,7 +1,7 @@
 """A warehouse of one environment: made, checked, brought up to date, read and written."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from datetime import datetime
@@ -14,7 +14,12 @@ from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.file import REMEDY, FileStore
-from deribit_pipeline.warehouse.migrations import HASHED_SINCE, MIGRATIONS
+from deribit_pipeline.warehouse.migrations import (
+    HASHED_SINCE,
+    MADE_BY_MIGRATIONS,
+    MIGRATIONS,
+    READABLE,
+)
 from deribit_pipeline.warehouse.place import Change, Connection, Result, Store
 
 logger = logging.getLogger(__name__)
@@ -115,7 +120,7 @@ class Warehouse:
             return
         with self._store.reading() as connection:
             version = self._version(connection)
-            is_current = version == schema.SCHEMA_VERSION and not self._absent(connection)
+            is_current = version == schema.SCHEMA_VERSION and not _absent(connection, schema.ADDED)
             if is_current or (as_it_is and version):
                 yield connection
                 return
@@ -192,25 +197,25 @@ class Warehouse:
             )
             return
         if version < schema.SCHEMA_VERSION:
+            self._require_readable(version)
+            kept = [table for table in schema.TABLES if table.name not in MADE_BY_MIGRATIONS]
+            self._execute(connection, [table.ddl() for table in _absent(connection, kept)])
             migrate(connection, version, MIGRATIONS)
             if version < HASHED_SINCE:
                 if self._hash_proofs is None:
                     raise WarehouseUnusable(f"{self} has version {version} of the tables.")
                 self._hash_proofs(connection)
             logger.info("Brought %s to version %d", self, schema.SCHEMA_VERSION)
-        absent = self._absent(connection)
+        absent = _absent(connection, schema.ADDED)
         if absent or version < schema.SCHEMA_VERSION:
             self._execute(connection, [table.ddl() for table in absent] + schema.describing())
 
-    def _absent(self, connection: Connection) -> list[Table]:
-        """The tables of datasets that were added by other packages after the warehouse was made."""
-        if not schema.ADDED:
-            return []
-        found = connection.execute(
-            "select table_name from duckdb_tables() where database_name = current_database()"
-        ).fetchall()
-        held = {name for (name,) in found}
-        return [table for table in schema.ADDED if table.name not in held]
+    def _require_readable(self, version: int) -> None:
+        if version not in READABLE:
+            raise WarehouseUnusable(
+                f"{self} has version {version} of the tables, which no release of deribit-pipeline "
+                "wrote and this one cannot read: name another file, and backfill into it."
+            )
 
     def _execute(self, connection: Connection, statements: list[str]) -> None:
         for statement in statements:
@@ -246,6 +251,17 @@ class Warehouse:
                 f"{schema.SCHEMA_VERSION}: upgrade deribit-pipeline."
             )
         return int(version)
+
+
+def _absent(connection: Connection, tables: Sequence[Table]) -> list[Table]:
+    """Those of the tables that are not there: they came after the warehouse was made."""
+    if not tables:
+        return []
+    found = connection.execute(
+        "select table_name from duckdb_tables() where database_name = current_database()"
+    ).fetchall()
+    held = {name for (name,) in found}
+    return [table for table in tables if table.name not in held]
 
 
 def migrate(

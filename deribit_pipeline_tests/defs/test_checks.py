@@ -57,12 +57,12 @@ def test_where_all_candles_are_sound_every_check_passes(sound: Warehouse) -> Non
 def test_a_file_of_an_older_version_is_checked_as_it_is(sound: Warehouse) -> None:
     with sound.writing() as connection:
         forget_datasets(connection)
-        connection.execute("update warehouse_info set schema_version = 2")
+        connection.execute("update warehouse_info set schema_version = 1")
     for each in evaluations(sound, Resolution.DAY_1).values():
         assert each.passed, each
     with duckdb.connect(str(sound.location), read_only=True) as connection:
         query = "select schema_version from warehouse_info"
-        assert connection.execute(query).fetchall() == [(2,)]
+        assert connection.execute(query).fetchall() == [(1,)]
 
 
 @both_stores

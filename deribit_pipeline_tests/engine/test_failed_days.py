@@ -248,7 +248,7 @@ REPLACED = {
 
 @pytest.mark.parametrize("what", REPLACED)
 def test_a_warehouse_that_is_replaced_or_removed_meanwhile_is_noticed(
-    settings: Settings, what: str
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     warehouse = warehouse_at(settings.warehouse, settings.environment)
     with warehouse.writing():
@@ -256,7 +256,7 @@ def test_a_warehouse_that_is_replaced_or_removed_meanwhile_is_noticed(
     pinned = warehouse.pinned()
     with pinned.reading():
         pass
-    os.chdir(settings.warehouse.parent)
+    monkeypatch.chdir(settings.warehouse.parent)
     with pytest.raises(WarehouseError, match=f"was {what} by another program"), pinned.writing():
         REPLACED[what](settings.warehouse)
     with pytest.raises(WarehouseError, match=f"was {what} by another program"), pinned.reading():

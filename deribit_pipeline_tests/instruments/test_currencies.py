@@ -12,9 +12,9 @@ import pytest
 
 from deribit_pipeline.defs.instruments_asset import instruments_asset, instruments_schedule
 from deribit_pipeline.domain.specification import CURRENCIES
+from deribit_pipeline.engine.universe import known_currencies
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.refresh import refresh, told_currencies
-from deribit_pipeline.instruments.universe import known_currencies
 from deribit_pipeline.instruments.wire import currencies
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.refusals import invalid

@@ -18,11 +18,11 @@ from deribit_pipeline.defs.instruments_asset import instruments_asset, instrumen
 from deribit_pipeline.defs.schedules import CRONS
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.specification import CURRENCIES
+from deribit_pipeline.engine.universe import chosen, chosen_of_held, with_universe
 from deribit_pipeline.errors import InputError, UnknownInstrument
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import listings
 from deribit_pipeline.instruments.refresh import refresh
-from deribit_pipeline.instruments.universe import chosen, chosen_of_held, with_universe
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.selection import Choice, Selector, choice
@@ -183,7 +183,7 @@ def test_a_file_of_an_older_version_knows_no_instrument(
 ) -> None:
     with warehouse.writing() as connection:
         forget_datasets(connection)
-        connection.execute("update warehouse_info set schema_version = 2")
+        connection.execute("update warehouse_info set schema_version = 1")
     wanted = replace(settings, instruments=("ETH-PERPETUAL",), selectors=(BTC_FUTURES,))
     assert with_universe(wanted, warehouse).instruments == ("ETH-PERPETUAL",)
     assert "the instruments of BTC have never been requested: materialize" in caplog.text

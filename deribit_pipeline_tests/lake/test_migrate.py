@@ -334,9 +334,9 @@ def test_a_warehouse_of_another_environment_is_not_migrated(file: Warehouse, to:
 def test_an_older_version_is_left_as_it_is(file: Warehouse, lake: Warehouse) -> None:
     with file.writing() as connection:
         forget_datasets(connection)
-        connection.execute("update warehouse_info set schema_version = 2")
+        connection.execute("update warehouse_info set schema_version = 1")
     before = file.location.read_bytes()
-    with pytest.raises(WarehouseUnusable, match="has version 2 of the tables, and a migration"):
+    with pytest.raises(WarehouseUnusable, match="has version 1 of the tables, and a migration"):
         migrate(file, lake)
     assert file.location.read_bytes() == before
     assert not lake.exists()

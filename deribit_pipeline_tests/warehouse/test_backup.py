@@ -266,7 +266,7 @@ def test_a_backup_of_an_older_version_is_compared_and_left_as_it_is(
     back_up(file, to)
     with Warehouse(to, file.environment).writing() as connection:
         forget_datasets(connection)
-        connection.execute("update warehouse_info set schema_version = 2")
+        connection.execute("update warehouse_info set schema_version = 1")
     before = to.read_bytes()
     code, out, _ = command("verify", "--against", to)
     assert (code, out) == (0, "")

@@ -37,11 +37,12 @@ from deribit_pipeline.domain.malformed import Malformed, malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import day_window, days_between, from_ms, to_ms
+from deribit_pipeline.engine.expectations import once
 from deribit_pipeline.engine.following import Progress, TooManyPages, new_rows, united, with_page
-from deribit_pipeline.engine.repeated_requests import agreed, once
 from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.repeats import until_two_agree
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -152,7 +153,7 @@ class AccountSource(SeriesSource):
             return is_alike
 
         contradiction = "answers contradict each other about which rows there are"
-        said = await agreed(ask, alike, self._odd(contradiction, currency, first, last))
+        said = await until_two_agree(ask, alike, self._odd(contradiction, currency, first, last))
         malformed = tuple(each for one in believed for each in one.malformed)
         return replace(said, malformed=malformed), with_neighbours(believed), min(settled)
 

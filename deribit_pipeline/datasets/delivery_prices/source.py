@@ -26,10 +26,11 @@ from deribit_pipeline.datasets.settlements.deliveries import delivery_checked
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows
-from deribit_pipeline.engine.repeated_requests import agreed, expectations, once
+from deribit_pipeline.engine.expectations import expectations, once
 from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.repeats import until_two_agree
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import index_names
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -60,7 +61,7 @@ class DeliveryPricesSource(SeriesSource):
             return DeribitBadPayload(reason, method=METHOD, params={"index_name": series})
 
         try:
-            prices = await agreed(
+            prices = await until_two_agree(
                 lambda: self._prices(exchange.client, series, days[0], next(counts)),
                 partial(are_alike, since=days[0]),
                 odd("answers contradict each other"),

@@ -37,13 +37,14 @@ from deribit_pipeline.domain.malformed import malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import day_window, days_between, moment64, spans_of
+from deribit_pipeline.engine.expectations import expectations, once
 from deribit_pipeline.engine.following import Progress, in_order, with_page
-from deribit_pipeline.engine.repeated_requests import expectations, insisted, once
 from deribit_pipeline.engine.settling import SETTLING, is_settled
 from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.repeats import until_valid
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import get_specifications
 from deribit_pipeline.instruments.wire import Listed
@@ -168,13 +169,13 @@ class _Pages:
         """What is told in pages as large as they may be; where that stays odd, in smaller ones,
         which an odd row spoils only near its own day."""
         try:
-            return await insisted(partial(ask, self.count))
+            return await until_valid(partial(ask, self.count))
         except EndlessPages:
             raise
         except DeribitBadPayload as error:
             smaller = _smaller(self.count)
             logger.info("%s; asking for %d at a time", error, smaller)
-            return await insisted(partial(ask, smaller))
+            return await until_valid(partial(ask, smaller))
 
     async def _first_stretch(self, until: Moment, count: int) -> tuple[Stretch, datetime]:
         """The newest stretch, which another answer told the beginning of; and the exchange's clock

@@ -16,10 +16,10 @@ from deribit_pipeline.datasets.trades.values import unique_rows
 from deribit_pipeline.datasets.trades.wire import TradesPage
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import ONE_DAY, from_moment64, from_ms, moment64
-from deribit_pipeline.engine.repeated_requests import insisted
 from deribit_pipeline.errors import DeribitBadPayload, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.repeats import until_valid
 from deribit_pipeline.exchange.session import Exchange
 
 MOST_TRADES, MOST_TRADES_OF_ARCHIVE = 1_000, 10_000
@@ -182,7 +182,7 @@ class TradeHosts:
             return True
         if self._archive is None:
             return False
-        told = await insisted(lambda: self._archived(_BUSIEST))
+        told = await until_valid(lambda: self._archived(_BUSIEST))
         return bool(np.any(told.said.rows["traded_at"] >= moment64(min(end, kept_since))))
 
     def unproved(self, reason: str) -> DeribitBadPayload:
@@ -221,7 +221,7 @@ class TradeHosts:
     async def _asked(self, host: Host, ask: _Ask) -> Told[TradesPage]:
         """A host's response; empty if it does not know the instrument, or no longer does."""
         try:
-            told = await insisted(lambda: ask(host.client))
+            told = await until_valid(lambda: ask(host.client))
         except UnknownInstrument as error:
             if not self._is_known:
                 self._unknown = error

@@ -34,9 +34,9 @@ from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, from_moment64, moment64
-from deribit_pipeline.engine.repeated_requests import insisted
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.repeats import until_valid
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Witness:
             return read_page(request, told.candles, told.as_of).candles
 
         try:
-            return await insisted(chart)
+            return await until_valid(chart)
         except (DeribitBadPayload, DeribitRejected) as error:
             logger.info("The trades of %s have no candles to be compared with: %s", name, error)
             return Candles.none()

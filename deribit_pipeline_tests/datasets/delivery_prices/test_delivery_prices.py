@@ -10,7 +10,7 @@ from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.delivery_prices.source import DeliveryPricesSource
 from deribit_pipeline.datasets.index_prices import source as index_prices
 from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.domain.rows import count_of, gaps_of
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -124,7 +124,7 @@ def test_a_lost_delivery_price_is_a_gap(fetch: Fetch, sandbox: SandboxExchange) 
         DayState.GAPPED,
         DayState.COMPLETE,
     ]
-    assert [gap.gap for gap in settled[1].gaps] == ["2024-04-08"]
+    assert [gap.gap for gap in gaps_of(settled[1].expected, settled[1].gaps)] == ["2024-04-08"]
 
 
 def test_today_is_delivered_at_eight(fetch: Fetch, clock: Clock) -> None:

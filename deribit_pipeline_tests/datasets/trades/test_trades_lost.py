@@ -9,6 +9,7 @@ import pytest
 
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof
+from deribit_pipeline.domain.rows import gaps_of
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill, make_complete
 from deribit_pipeline.engine.jobs import Job
@@ -47,7 +48,7 @@ def test_what_the_archive_lost_for_good_is_a_gap_with_a_name(
     source.sandbox.trades.lack(NAME, first + 20, first + 20, host)
     [proved] = source.proved(day, day)
     assert str(proved.proof.state) == ("gapped" if is_lost else "complete")
-    assert [(gap.gap, gap.missing) for gap in proved.gaps] == (
+    assert [(gap.gap, gap.missing) for gap in gaps_of(proved.expected, proved.gaps)] == (
         [(f"{first} to {first + 9}", 10), (f"{first + 20}", 1)] if is_lost else []
     )
     assert proved.proof.expected == len(source.numbers(day))
@@ -84,7 +85,7 @@ def test_a_gap_across_midnight_is_one_of_both_days(source: TradesFetched) -> Non
     source.sandbox.trades.lack(NAME, begin - 300, begin + 299)
     proved = source.proved(first, second)
     assert states(proved) == ["gapped", "gapped"]
-    assert [gap.gap for day in proved for gap in day.gaps] == [
+    assert [gap.gap for day in proved for gap in gaps_of(day.expected, day.gaps)] == [
         f"{begin - 300} to {begin + 299}"
     ] * 2
     assert states(source.proved(second, second)) == ["gapped"]

@@ -13,7 +13,7 @@ from deribit_pipeline.datasets.volatility_index.source import VolatilityIndexCan
 from deribit_pipeline.datasets.volatility_index.table import TABLE as VOLATILITY_INDEX
 from deribit_pipeline.datasets.volatility_index.wire import DATA, index_page
 from deribit_pipeline.domain.proofs import DayState
-from deribit_pipeline.domain.rows import Columns, some_of
+from deribit_pipeline.domain.rows import Columns, gaps_of, some_of
 from deribit_pipeline.domain.windows import TimeWindow, to_ms
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.session import Exchange
@@ -187,7 +187,7 @@ def test_history_that_begins_at_another_hour_is_kept_and_its_lack_named(
     sandbox.volatility_index.began = ms(day) + 12 * HOUR
     late = fetch("BTC", day).proved[day]
     assert (late.proof.state, late.proof.received) == (DayState.GAPPED, A_DAY // 2)
-    assert [gap.missing for gap in late.gaps] == [12, 720]
+    assert [gap.missing for gap in gaps_of(late.expected, late.gaps)] == [12, 720]
     sandbox.volatility_index.began = ms(day) - 12 * HOUR
     early = fetch("BTC", date(2021, 3, 23), day)
     assert early.proof(day - timedelta(days=1)).received == A_DAY // 2
@@ -246,7 +246,8 @@ def test_minutes_that_lack_are_a_gap(fetch: Fetching, sandbox: SandboxExchange) 
     sandbox.volatility_index.lack("BTC", start + 100 * MINUTE, start + 103 * MINUTE)
     brought = fetch("BTC", FIRST, LAST)
     assert brought.proof(LAST).state == DayState.GAPPED
-    assert [(gap.gap, gap.missing) for gap in brought.proved[LAST].gaps] == [
+    last = brought.proved[LAST]
+    assert [(gap.gap, gap.missing) for gap in gaps_of(last.expected, last.gaps)] == [
         ("3600 2024-04-08T01:00:00Z", 1),
         ("60 2024-04-08T01:40:00Z to 60 2024-04-08T01:42:00Z", 3),
     ]

@@ -1,9 +1,8 @@
-"""Answers asked for again: those that are odd, and those that nothing else supports."""
+"""What is expected of a response: each row once, and no broken expectation."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import Malformed
@@ -13,11 +12,6 @@ from deribit_pipeline.engine.following import TooManyPages
 from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 
 logger = logging.getLogger(__name__)
-
-ROUNDS = 5
-"""How often an answer is asked for again before it is the exchange's last word."""
-
-Said = TypeVar("Said")
 
 
 def once(
@@ -43,31 +37,3 @@ def expectations(method: str, **params: object) -> Iterator[None]:
         raise EndlessPages(str(error), method=method, params=params) from error
     except ValueError as error:
         raise DeribitBadPayload(str(error), method=method, params=params) from error
-
-
-async def insisted(ask: Callable[[], Awaitable[Said]]) -> Said:
-    """What is told, asked for again while it is odd. Raises a DeribitError."""
-    for _ in range(ROUNDS):
-        try:
-            return await ask()
-        except EndlessPages:
-            raise
-        except DeribitBadPayload as error:
-            logger.info("%s; asking again", error)
-    return await ask()
-
-
-async def agreed(
-    ask: Callable[[], Awaitable[Said]],
-    alike: Callable[[Said, Said], bool],
-    contradiction: DeribitBadPayload,
-) -> Said:
-    """What two answers say alike, as the later one says it. Raises the contradiction where none
-    do, and otherwise a DeribitError."""
-    heard: list[Said] = []
-    for _ in range(ROUNDS + 1):
-        said = await insisted(ask)
-        if any(alike(former, said) for former in heard):
-            return said
-        heard.append(said)
-    raise contradiction

@@ -1,0 +1,159 @@
+"""The picture of a calendar: rows of days, a rectangle each; pointed at, a day shows its proof."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import altair as alt
+
+from deribit_pipeline.domain.windows import ONE_DAY, days_between
+from deribit_pipeline.pages.page import HEIGHTS, Specification, csv_data, state_colour
+
+_WIDTH = 1_100  # pixels of the calendar, at most, unless a day would be narrower than three
+_ROW_HEIGHT = 20
+_MS_A_DAY = 86_400_000
+HEADER = (
+    "row", "x", "days", "series", "day", "state", "rows", "expected", "received", "missing", "gaps",
+    "note", "revised", "fetched", "run_id", "verdict", "cross_check", "failure",
+)  # fmt: skip
+_POINTED = """merge(
+    {'title': datum.series + '  ' + datum.day, 'state': replace(datum.state, '_', ' '),
+     'expected': format(datum.expected, ',') + ' ' + datum.rows,
+     'received': format(datum.received, ','), 'missing': format(datum.missing, ',')},
+    datum.gaps ? {'gaps (UTC)': datum.gaps} : {},
+    datum.note ? {'note': datum.note} : {},
+    datum.failure ? {'not proved': datum.failure} : {},
+    datum.verdict ? {'verdict': datum.verdict} : {},
+    datum.cross_check ? {'cross-check': datum.cross_check} : {},
+    {'revised': format(datum.revised, ',') + (datum.revised == 1 ? ' time' : ' times'),
+     'fetched': datum.fetched + ' UTC', 'by run': datum.run_id})"""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The days from left to right; where they are of one year after another, rows are years."""
+
+    first: date
+    days: int
+    by_year: bool
+
+    @property
+    def cell(self) -> int:
+        """A day's width in pixels: whole, so that neighbours meet without a seam."""
+        return max(3, min(26, _WIDTH // self.days))
+
+    def place_of(self, day: date) -> int:
+        """How many days right of the beginning the day stands."""
+        return ((day.replace(year=self.first.year) if self.by_year else day) - self.first).days
+
+    def width_of(self, day: date) -> int:
+        """How many days wide it is drawn: 28 February also stands where there is no 29th."""
+        is_last = (day.month, day.day) == (2, 28) and (day + ONE_DAY).month == 3
+        return 2 if self.by_year and is_last else 1
+
+
+def axis_of(first: date, last: date) -> Axis:
+    """Whole months where a year holds them, else a leap year's days for rows of a year each."""
+    begin = first.replace(day=1)
+    end = _month_after(last)
+    if (end - begin).days <= 366:
+        return Axis(begin, (end - begin).days, by_year=False)
+    return Axis(date(2000, 1, 1), 366, by_year=True)
+
+
+def _month_after(day: date) -> date:
+    return (day.replace(day=28) + 4 * ONE_DAY).replace(day=1)
+
+
+def calendar(
+    labels: Sequence[str], cells: Sequence[tuple[object, ...]], axis: Axis
+) -> Specification:
+    """The view: a row for each label, empty ones as space between, and a rectangle for each cell.
+    A cell has the values of the columns `HEADER`."""
+    tracks = [(number, 0, axis.days) for number, label in enumerate(labels) if label]
+    x, y = _x(axis), _y(len(labels))
+    start = f"datum.x * {_MS_A_DAY} + {_ms(axis.first)}"
+    end = f"datum.start + datum.days * {_MS_A_DAY}"
+    track = (
+        alt.Chart(csv_data(("row", "x", "days"), tracks))
+        .transform_calculate(start=start, end=end, **_edges("1"))
+        .mark_rect(color=alt.ExprRef("track"))
+        .encode(x=x, x2="end", y=y, y2="bottom")
+    )
+    cells_drawn = alt.Chart(csv_data(HEADER, cells))
+    heights = json.dumps({str(state): height for state, height in HEIGHTS.items()})
+    # A pixel between wide days shows where one ends; narrow ones need all they have.
+    apart = f"{end} - {_MS_A_DAY // axis.cell if axis.cell >= 8 else 0}"
+    coloured = (
+        cells_drawn.transform_calculate(
+            start=start, end=apart, **_edges(f"({heights})[datum.state]")
+        )
+        .mark_rect()
+        .encode(x="start:T", x2="end", y=y, y2="bottom", color=state_colour())
+    )
+    pointed = alt.selection_point(on="pointerover", clear="pointerout", empty=False)
+    pointing = (
+        cells_drawn.transform_calculate(start=start, end=end, **_edges("1"))
+        .mark_rect(
+            fillOpacity=0, stroke=alt.ExprRef("text"), strokeWidth=2, tooltip=alt.ExprRef(_POINTED)
+        )
+        .encode(
+            x="start:T", x2="end", y=y, y2="bottom",
+            strokeOpacity=alt.condition(pointed, alt.value(1), alt.value(0)),
+        )
+        .add_params(pointed)
+    )  # fmt: skip
+    named = alt.param(name="labels", value=labels)
+    layers = alt.layer(track, coloured, pointing).add_params(named)
+    size = {"width": axis.cell * axis.days, "height": _ROW_HEIGHT * len(labels)}
+    return dict(layers.properties(**size).to_dict())
+
+
+def _edges(height: str) -> dict[str, str]:
+    """Top and bottom of a row's rectangle, of which `height` is an expression from 0 to 1."""
+    return {"top": f"datum.row - 0.4 * {height}", "bottom": f"datum.row + 0.4 * {height}"}
+
+
+def _ms(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * _MS_A_DAY
+
+
+def _x(axis: Axis) -> alt.X:
+    """Months above the rows, each from its first day on; days too, where they are wide enough."""
+    last = axis.first + (axis.days - 1) * ONE_DAY
+    months = [day for day in days_between(axis.first, last) if day.day == 1]
+    with_days = axis.cell >= 18
+    month = "'%b'" if axis.by_year else "(month(datum.value) && datum.index ? '%b' : '%b %Y')"
+    label = f"utcFormat(datum.value, {month.replace('month(', 'utcmonth(')})"
+    if with_days:
+        label = (
+            "[utcdate(datum.value) == 1 ? utcFormat(datum.value, '%b %Y') : '',"
+            " utcFormat(datum.value, '%-d')]"
+        )
+    shown = list(days_between(axis.first, last)) if with_days else months
+    return alt.X(
+        "start:T",
+        scale=alt.Scale(type="utc", domain=[_ms(axis.first), _ms(last) + _MS_A_DAY], nice=False),
+        axis=alt.Axis(
+            orient="top", title=None, values=[_ms(day) for day in shown], tickCount=len(shown),
+            labelExpr=label,
+            labelAlign="left", labelOffset=(axis.cell - 14) // 2 if with_days else 2,
+            labelOverlap=False, grid=not with_days,
+            tickSize=0 if with_days else 8, domain=False, labelPadding=20 if with_days else 4,
+        ),
+    )  # fmt: skip
+
+
+def _y(rows: int) -> alt.Y:
+    return alt.Y(
+        "top:Q",
+        scale=alt.Scale(domain=[rows - 0.5, -0.5], zero=False, nice=False),
+        axis=alt.Axis(
+            # Without a count, Vega leaves out what stands closer than 40 pixels.
+            title=None, values=list(range(rows)), tickCount=rows,
+            labelExpr="labels[datum.value]", labelLimit=340,
+            labelPadding=10, labelColor=alt.ExprRef("text"), ticks=False, domain=False,
+            grid=False, labelOverlap=False,
+        ),
+    )  # fmt: skip
