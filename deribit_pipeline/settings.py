@@ -1,7 +1,7 @@
 """The settings: the place that knows what the environment and `.env` say.
 
 Only DAGSTER_HOME is read elsewhere too, by Dagster and by the log file that it configures.
-pydantic-settings was tried and made it neither shorter nor stricter: docs/decisions/0022.
+pydantic-settings was tried and made it neither shorter nor stricter: docs/decisions/0021.
 """
 
 import re

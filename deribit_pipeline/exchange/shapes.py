@@ -1,7 +1,7 @@
 """Parsers for parts of a response: each returns the value or raises ValueError.
 
 That responses have these shapes is assumption:responses-readable. msgspec and pydantic were tried:
-they refuse a whole response for one malformed row (docs/decisions/0022).
+they refuse a whole response for one malformed row (docs/decisions/0021).
 """
 
 import bisect
