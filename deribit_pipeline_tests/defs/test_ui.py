@@ -256,20 +256,20 @@ def test_a_wrong_setting_is_one_sentence_of_the_code_location_until_it_is_mended
     assert reloaded()["__typename"] == "RepositoryLocation"
 
 
-@pytest.mark.parametrize(
-    ("name", "code"), [pytest.param("SIGINT", 130, marks=pytest.mark.torture), ("SIGTERM", 143)]
-)
-def test_a_signal_ends_all_its_processes_and_the_port_is_free(
-    tmp_path: Path, env: dict[str, str], name: str, code: int
-) -> None:
+def assert_a_signal_ends_it(running: Ui, name: str, code: int) -> None:
+    assert len(running.members()) >= 5
+    running.process.send_signal(signal.Signals[name])
+    assert running.process.wait(30) == code
+    running.until_gone()
+    assert "Traceback" not in running.said
+    assert running.said.splitlines()[-1].startswith(f"Error: Interrupted by {name}")
+    socket.create_server(("127.0.0.1", running.port)).close()
+
+
+@pytest.mark.torture
+def test_sigint_ends_all_its_processes_too(tmp_path: Path, env: dict[str, str]) -> None:
     with running_ui(tmp_path, env) as running:
-        assert len(running.members()) >= 5
-        running.process.send_signal(signal.Signals[name])
-        assert running.process.wait(30) == code
-        running.until_gone()
-        assert "Traceback" not in running.said
-        assert running.said.splitlines()[-1].startswith(f"Error: Interrupted by {name}")
-        socket.create_server(("127.0.0.1", running.port)).close()
+        assert_a_signal_ends_it(running, "SIGINT", 130)
 
 
 @pytest.mark.torture
@@ -348,3 +348,8 @@ def test_a_host_that_is_none_is_one_sentence(
     )  # fmt: skip
     assert (said.returncode, said.stderr.count("\n")) == (2, 1), said.stderr
     assert "DERIBIT_UI_HOSTS must be names of hosts" in said.stderr
+
+
+# The last, for it ends the UI of all that are above.
+def test_a_signal_ends_all_its_processes_and_the_port_is_free(ui: Ui) -> None:
+    assert_a_signal_ends_it(ui, "SIGTERM", 143)
