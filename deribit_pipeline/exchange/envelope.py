@@ -72,8 +72,7 @@ def correlated(
         return None
     if came is not None:
         raise DeribitUnavailable(
-            f"the response belongs to another request: its `id` is {call.said(came, 40)}, "
-            f"not {number}",
+            f"the response belongs to another request: its `id` is {_shown(came)}, not {number}",
             method=call.method,
             params=call.params,
         )
