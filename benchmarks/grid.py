@@ -79,7 +79,7 @@ class Figures:
     def _best(self, work: Callable[[], object]) -> str:
         """The best of several repetitions, because disturbances only ever add time."""
         costs = [_cost(work) for _ in range(self._repeat)]
-        return _told(*map(min, zip(*costs, strict=True)))
+        return _figure(*map(min, zip(*costs, strict=True)))
 
 
 class Bench:
@@ -113,7 +113,7 @@ class Bench:
             self._pages(ui, "nothing")
             self._launches(ui)
             tick = {"schedule": _schedule("candles_hourly"), "at": time.time()}
-            self.figures.took("a tick of `candles_hourly`", lambda: ui.ask(TICK, **tick))
+            self.figures.took("a tick of `candles_hourly`", lambda: ui.query(TICK, **tick))
             ahead = len(self._grid.days) // 10
             self._record(self._grid.days[-ahead:], last)
             self._pages(ui, "a tenth")
@@ -171,10 +171,10 @@ class Bench:
                 page.goto(f"{ui.url}/assets/{ASSET}?view=partitions")
                 page.get_by_text(re.compile("[0-9] Partitions Selected")).first.wait_for()
 
-            say(f"partition page, first look, {recorded} recorded", _told(*_cost(look)))
+            say(f"partition page, first look, {recorded} recorded", _figure(*_cost(look)))
             took(f"partition page, {recorded} recorded", look)
-        took(f"statuses over GraphQL, {recorded} recorded", lambda: ui.ask(HEALTH, asset=asset))
-        took(f"numbers over GraphQL, {recorded} recorded", lambda: ui.ask(STATS, asset=asset))
+        took(f"statuses over GraphQL, {recorded} recorded", lambda: ui.query(HEALTH, asset=asset))
+        took(f"numbers over GraphQL, {recorded} recorded", lambda: ui.query(STATS, asset=asset))
 
     def _launches(self, ui: DagsterUI) -> None:
         """Backfills of 2,000 keys, as names and as ranges, and the daemon's work on them."""
@@ -190,16 +190,16 @@ class Bench:
 
     def _ticks(self) -> None:
         """The daemon's iterations: the first launches the runs, the others monitor them."""
-        told = subprocess.run(
+        returned = subprocess.run(
             [str(BIN / "python"), str(HERE / "daemon.py"), LOCATION],
             env={"PATH": os.environ["PATH"]} | self._env, cwd=self._folder,
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         # The code server that it starts logs to the same stream.
-        said = next(line for line in told.stdout.splitlines() if line.startswith("["))
-        first, *others, megabytes = json.loads(said)
-        self.figures.say("a tick of the daemon, launching 10 runs", _told(*first))
-        self.figures.say("a tick of the daemon, waiting for them", _told(*min(others)))
+        output = next(line for line in returned.stdout.splitlines() if line.startswith("["))
+        first, *others, megabytes = json.loads(output)
+        self.figures.say("a tick of the daemon, launching 10 runs", _figure(*first))
+        self.figures.say("a tick of the daemon, waiting for them", _figure(*min(others)))
         self.figures.say("the daemon's memory", f"{megabytes:.0f} MB")
 
 
@@ -224,7 +224,7 @@ def _processors() -> float:
     return ended.ru_utime + ended.ru_stime + sum(map(sum, living))
 
 
-def _told(seconds: float, processors: float) -> str:
+def _figure(seconds: float, processors: float) -> str:
     return f"{seconds:.1f} s ({processors:.1f})"
 
 
@@ -239,15 +239,15 @@ def main() -> None:
     options.add_argument("--instruments", default="20,50,200", help="grids of eight years")
     options.add_argument("--since", type=date.fromisoformat, help="and the last since this day too")
     options.add_argument("--repeat", type=int, default=3, help="times of each, default 3")
-    asked = options.parse_args()
-    grids = [Grid(int(number)) for number in asked.instruments.split(",")]
-    if asked.since:
-        grids.append(Grid(grids[-1].instruments, asked.since))
+    parsed = options.parse_args()
+    grids = [Grid(int(number)) for number in parsed.instruments.split(",")]
+    if parsed.since:
+        grids.append(Grid(grids[-1].instruments, parsed.since))
     columns = []
     for grid in grids:
         print(grid.title, flush=True)
         with tempfile.TemporaryDirectory() as folder, sandbox(is_metered=False) as exchange:
-            bench = Bench(grid, Path(folder), exchange, asked.repeat)
+            bench = Bench(grid, Path(folder), exchange, parsed.repeat)
             bench.run()
             columns.append(bench.figures.by_row)
     print("\nBest of each: seconds by the clock, and in brackets those of processors.")

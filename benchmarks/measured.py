@@ -37,9 +37,9 @@ def ended(process: Popen[Any]) -> Ended:
     return Ended(process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def received(said: str) -> Received | None:
+def received(output: str) -> Received | None:
     """The summary in a command's output; None if there is none."""
-    found = _SUMMARY.search(said)
+    found = _SUMMARY.search(output)
     if not found:
         return None
     requests, rows, seconds = (float((text or "0").replace(",", "")) for text in found.groups())

@@ -109,13 +109,15 @@ def timed(command: Sequence[str], env: dict[str, str], folder: Path) -> Measured
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert process.stdout
-    said = process.stdout.read()
+    output = process.stdout.read()
     end = ended(process)
     seconds = time.perf_counter() - began
     if end.code:
-        raise SystemExit(f"{' '.join(command)} failed:\n{said}")
-    told = received(said) or Received(0, 0)
-    return Measured(seconds, told.seconds or seconds, end.megabytes, told.requests, told.rows)
+        raise SystemExit(f"{' '.join(command)} failed:\n{output}")
+    returned = received(output) or Received(0, 0)
+    return Measured(
+        seconds, returned.seconds or seconds, end.megabytes, returned.requests, returned.rows
+    )
 
 
 def backfill(work: Work) -> list[str]:
@@ -253,11 +255,11 @@ class Bench:
                 "resolution = '1' and opened_at >= '2023-01-01'\").df(); "
                 "print(len(f), time.perf_counter() - began)"
             )
-            said = subprocess.run(
+            output = subprocess.run(
                 [sys.executable, "-W", "ignore", "-c", read],
                 cwd=folder, capture_output=True, text=True, check=True,
             )  # fmt: skip
-            count, seconds = said.stdout.split()
+            count, seconds = output.stdout.split()
             self.say(f"| {int(count):,} one-minute candles into pandas | {float(seconds):.2f} s |")
         self.coverage()
 
@@ -281,10 +283,10 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="leave out the whole history")
     options.add_argument("--write", type=Path, help="the Markdown file to write")
     options.add_argument("--ccxt", default=sys.executable, help="the Python that has ccxt")
-    asked = options.parse_args()
-    bench = Bench(asked.repeat, os.path.abspath(asked.ccxt))
+    parsed = options.parse_args()
+    bench = Bench(parsed.repeat, os.path.abspath(parsed.ccxt))
     bench.say(
-        f"Medians of {asked.repeat} interleaved runs on {os.cpu_count()} cores shared with the "
+        f"Medians of {parsed.repeat} interleaved runs on {os.cpu_count()} cores shared with the "
         f"sandbox exchange ({PER_SECOND} calls a second after a burst of {BURST}, {LATENCY_MS} ms "
         f"latency), {datetime.now(UTC):%Y-%m-%d}, Python {sys.version.split()[0]}. Each run is a "
         "whole process, from start to exit; the floor is (requests − 100) / 20 s."
@@ -293,7 +295,7 @@ def main() -> None:
     bench.say("| one-minute candles | by | s | floor | ratio | candles/s | MB | requests |")
     bench.say("|---|---|--:|--:|--:|--:|--:|--:|")
     bench.compared(YEAR, ["ccxt_idiomatic.py", "ccxt_fastest.py"])
-    if not asked.quick:
+    if not parsed.quick:
         bench.compared(EIGHT_YEARS, ["ccxt_fastest.py"])
     bench.alone(WIDE, WIDE.title, is_metered=True)
     free = bench.alone(YEAR, "the same year without a rate limit", is_metered=False)
@@ -308,8 +310,8 @@ def main() -> None:
     rate = free.rows / free.after_start
     bench.say(f"| without a rate limit, after the start-up of Python | {rate:,.0f} candles/s |")
     bench.figures()
-    if asked.write:
-        put(asked.write, "One machine", "bench", bench.lines)
+    if parsed.write:
+        put(parsed.write, "One machine", "bench", bench.lines)
 
 
 if __name__ == "__main__":

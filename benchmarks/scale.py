@@ -88,9 +88,9 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()),
                          help="where 15 GB fit")  # fmt: skip
     options.add_argument("--write", type=Path, help="the Markdown file to write")
-    asked = options.parse_args(arguments)
-    work, waiting = (Work(60, 10), Work(24, 5)) if asked.quick else (WHOLE, Work(60, 20))
-    instruments, days = (20, 695) if asked.quick else (60, 2_315)
+    parsed = options.parse_args(arguments)
+    work, waiting = (Work(60, 10), Work(24, 5)) if parsed.quick else (WHOLE, Work(60, 20))
+    instruments, days = (20, 695) if parsed.quick else (60, 2_315)
     lines: list[str] = []
     with postgres_server() as postgres:
         for line in chain(
@@ -98,12 +98,12 @@ def main(arguments: Sequence[str]) -> None:
             [""],
             workers(postgres, work, waiting),
             [""],
-            reads(postgres, instruments, days, asked.repeat, asked.folder),
+            reads(postgres, instruments, days, parsed.repeat, parsed.folder),
         ):
             lines.append(line)
             print(line, flush=True)
-    if asked.write:
-        put(asked.write, "The lake", "bench-scale", lines)
+    if parsed.write:
+        put(parsed.write, "The lake", "bench-scale", lines)
 
 
 if __name__ == "__main__":

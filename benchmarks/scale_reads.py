@@ -70,23 +70,23 @@ def compared(
     yield _row("size", [(each, each) for each in gigabytes], "GB")
     for title in QUESTIONS:
         # Alternately, so that other load on the machine affects both equally.
-        runs = [[_asked(held, title, *size) for held in both] for _ in range(repeat)]
+        runs = [[_response_times(held, title, *size) for held in both] for _ in range(repeat)]
         yield _row(title, [_best(of_one) for of_one in zip(*runs)], "s")
     shown = [[_shown(held) for held in both] for _ in range(repeat)]
     yield _row("the command `coverage`", [_best(of_one) for of_one in zip(*shown)], "s")
 
 
-def _asked(held: Filled, title: str, *size: str) -> tuple[float, float]:
+def _response_times(held: Filled, title: str, *size: str) -> tuple[float, float]:
     """The seconds of the first execution in a process, and of the second."""
     # Not in the caller's folder, where a developer's `.env` may be.
     with tempfile.TemporaryDirectory() as folder:
-        told = subprocess.run(
+        returned = subprocess.run(
             [sys.executable, HERE / "scale_questions.py", title, *size],
             env={"PATH": os.environ["PATH"], **held.env}, cwd=folder, capture_output=True,
             text=True, check=False,
         )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    first, second = json.loads(told.stdout)
+    assert returned.returncode == 0, returned.stderr
+    first, second = json.loads(returned.stdout)
     return first, second
 
 

@@ -100,19 +100,19 @@ class Worker:
     def ended(self) -> Ended:
         """Wait for its end; fails if it failed."""
         end = ended(self._process)
-        assert end.code == 0, self.said
+        assert end.code == 0, self.output
         return end
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self._log.read_text()
 
     @property
     def received(self) -> Received:
         """What it received, once it has ended."""
-        told = received(self.said)
-        assert told, self.said
-        return told
+        returned = received(self.output)
+        assert returned, self.output
+        return returned
 
 
 class Place:
@@ -178,9 +178,9 @@ class Place:
             assert sorted(days) == [(p.series, p.day) for p in proofs if p.is_settled]
             for name in work.names:
                 held = reads.candles(connection, name, Resolution.MINUTE_1, window)
-                told = Market(LISTED[name]).minutes(start, end)
-                assert np.array_equal(held.opened_at.astype(np.int64), told.ticks), name
-                assert np.array_equal(held.values, told.values), name
+                returned = Market(LISTED[name]).minutes(start, end)
+                assert np.array_equal(held.opened_at.astype(np.int64), returned.ticks), name
+                assert np.array_equal(held.values, returned.values), name
 
 
 @contextmanager
@@ -246,18 +246,20 @@ def faults(postgres: Postgres, work: Work, workers: int, latency_ms: int) -> Ite
         running[0] = again = here.start_one(first.names, work, 0)
         here.wait_until_held(first.names, kept + 1)  # it has begun again
         for worker in running:
-            assert worker.is_running, f"ended before PostgreSQL could be killed: {worker.said}"
+            assert worker.is_running, f"ended before PostgreSQL could be killed: {worker.output}"
         postgres.kill()
         time.sleep(_POSTGRES_AWAY)
         postgres.start()
         for worker in running:
             worker.ended()
         here.require_true(work)
-        told = again.received
-    assert told.rows == (its_days - kept) * A_DAY, f"{told.rows} candles were requested again"
+        returned = again.received
+    assert returned.rows == (its_days - kept) * A_DAY, (
+        f"{returned.rows} candles were requested again"
+    )
     yield (
         f"| a worker killed, and started again | {kept:,} of its {its_days:,} days were kept: it "
-        f"requested only the other {its_days - kept:,}, in {told.requests:,} requests |"
+        f"requested only the other {its_days - kept:,}, in {returned.requests:,} requests |"
     )
     yield (
         f"| PostgreSQL killed, away for {_POSTGRES_AWAY:.0f} s | all {workers} workers went on and "

@@ -99,8 +99,10 @@ def _of_credentials(exchange: Exchange) -> str:
     token = exchange.run(exchange.client.auth())
     exchange.run(exchange.client.get_account_summary("BTC"))
     advice = ""
-    if token.lacks:
-        advice = f": give it the scope {' '.join(token.lacks)} too, for the account's history"
+    if token.missing_scopes:
+        advice = (
+            f": give it the scope {' '.join(token.missing_scopes)} too, for the account's history"
+        )
     if token.writes:
         advice = f": it can do more than read ({', '.join(token.writes)}); use one that only reads"
     return f"accepted for {token.expires_in:.0f} s, and a private read answered{advice}"

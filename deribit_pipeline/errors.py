@@ -65,10 +65,10 @@ class DeribitError(DeribitPipelineError):
 
     def __init__(self, message: str, *, method: str, params: Mapping[str, object]) -> None:
         message = shown(message, _MOST_SAID)
-        asked = ", ".join(
+        requested = ", ".join(
             f"{name}={shown(value, _MOST_OF_A_PARAMETER)}" for name, value in params.items()
         )
-        super().__init__(f"{method}({asked}): {message}")
+        super().__init__(f"{method}({requested}): {message}")
         self.reason = message
         self.summary = f"{method}: {message}"
         self.method = method
@@ -83,7 +83,7 @@ class DeribitRateLimited(DeribitUnavailable):
     """The rate limit is exceeded: all processes that share it must slow down."""
 
 
-class CreditsUnavailable(DeribitUnavailable):
+class RateLimiterUnavailable(DeribitUnavailable):
     """The shared rate limiter's state is unreachable, so nothing was sent."""
 
 

@@ -33,8 +33,8 @@ def learn(secrets: Iterable[str | None]) -> None:
 def masked(text: str, secrets: Iterable[str | None] = ()) -> str:
     """The text with these secrets and all registered ones masked, in any spelling: plain, in a URL,
     in JSON, as Python's repr, in SQL or HTML, in base64 or hexadecimal."""
-    wanted = _learned.union(filter(None, secrets))
-    return _pattern(frozenset(wanted)).sub(MASK, text) if wanted else text
+    required = _learned.union(filter(None, secrets))
+    return _pattern(frozenset(required)).sub(MASK, text) if required else text
 
 
 def passwords_of(connection: str) -> set[str]:

@@ -11,7 +11,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
 from deribit_pipeline.engine.series_proofs import hash_everything
 from deribit_pipeline.exchange.client import TIMEOUT
-from deribit_pipeline.exchange.credits import Meters, file_meter
+from deribit_pipeline.exchange.rate_limiter import TokenBuckets, file_bucket
 from deribit_pipeline.exchange.retries import PATIENCE as REQUEST_PATIENCE
 from deribit_pipeline.exchange.session import Exchange, session
 from deribit_pipeline.settings import EXCHANGE_URLS, Settings
@@ -59,15 +59,15 @@ def open_exchange(
             from deribit_pipeline.sandbox.server import serving
 
             url = stack.enter_context(serving())
-        meters = stack.enter_context(_meters_beside(settings.warehouse))
-        opened = session(settings, url, meters, patience=patience, timeout=timeout)
+        buckets = stack.enter_context(_buckets_beside(settings.warehouse))
+        opened = session(settings, url, buckets, patience=patience, timeout=timeout)
         yield stack.enter_context(opened)
 
 
-def _meters_beside(warehouse: Location) -> AbstractContextManager[Meters]:
+def _buckets_beside(warehouse: Location) -> AbstractContextManager[TokenBuckets]:
     """The rate limit of those who write the warehouse: one machine, or the machines of a lake."""
     if not isinstance(warehouse, Lake):
-        return nullcontext(file_meter)
-    from deribit_pipeline.lake.shared_credits import shared_meters
+        return nullcontext(file_bucket)
+    from deribit_pipeline.lake.shared_rate_limit import shared_buckets
 
-    return shared_meters(warehouse.catalog)
+    return shared_buckets(warehouse.catalog)

@@ -18,10 +18,10 @@ def shown(text: object, most: int = MOST_SHOWN) -> str:
     White space becomes a space; unprintable characters (control characters, bidirectional marks,
     lone surrogates) become question marks.
     """
-    said = str(text)[:MOST_READ]
+    visible = str(text)[:MOST_READ]
     # Most texts are plain, and errors are created on the path of every retry.
-    if not said.isprintable():
-        said = "".join(
-            char if char.isprintable() else " " if char.isspace() else "?" for char in said
+    if not visible.isprintable():
+        visible = "".join(
+            char if char.isprintable() else " " if char.isspace() else "?" for char in visible
         )
-    return said if len(said) <= most else said[: most - 1] + "…"
+    return visible if len(visible) <= most else visible[: most - 1] + "…"

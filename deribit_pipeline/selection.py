@@ -43,10 +43,10 @@ class Selector:
         return replace(self, is_with_expired=True)
 
     def __str__(self) -> str:
-        said = {name: getattr(self, name) for name in _TERMS}
-        terms = [f"{name}={value}" for name, value in said.items() if value is not None]
+        given = {name: getattr(self, name) for name in _TERMS}
+        terms = [f"{name}={value}" for name, value in given.items() if value is not None]
         words = zip(_WORDS, (self.is_perpetual, self.is_with_expired), strict=True)
-        return " ".join([*terms, *(word for word, is_said in words if is_said)])
+        return " ".join([*terms, *(word for word, is_given in words if is_given)])
 
 
 _TERMS = ("kind", "currency", "base", "expiry")
@@ -70,8 +70,8 @@ class Choice:
     def lists_among(self, known: Sequence[str]) -> tuple[str, ...]:
         """The currencies, of those in `known`, whose listings may contain what the selectors
         choose."""
-        wanted = [name for each in self.selectors for name in each.lists_among(known)]
-        return tuple(dict.fromkeys((*(name for name in known if name in wanted), *wanted)))
+        required = [name for each in self.selectors for name in each.lists_among(known)]
+        return tuple(dict.fromkeys((*(name for name in known if name in required), *required)))
 
 
 def choice(text: str, whose: str) -> Choice:
@@ -96,31 +96,31 @@ def choice(text: str, whose: str) -> Choice:
 
 def selector(text: str, whose: str) -> Selector:
     """Parse a selector from terms such as `kind=future` and the words `perpetual` and `expired`."""
-    said: dict[str, str] = {}
+    given: dict[str, str] = {}
     words: set[str] = set()
     for term in text.split():
         name, has_value, value = term.partition("=")
         if not has_value and term in _WORDS:
             words.add(term)
-        elif has_value and value and name in _TERMS and name not in said:
-            said[name] = value
+        elif has_value and value and name in _TERMS and name not in given:
+            given[name] = value
         else:
             raise InputError(
                 f"{whose} holds the selector {text!r}, in which {term!r} is not understood: it "
                 f"consists of {', '.join(f'{each}=…' for each in _TERMS)}, each once, and the words"
                 f" {' and '.join(_WORDS)}."
             )
-    _require(text, whose, "kind", said.get("kind"), KINDS)
-    if "currency" in said and not CURRENCY.fullmatch(said["currency"]):
+    _require(text, whose, "kind", given.get("kind"), KINDS)
+    if "currency" in given and not CURRENCY.fullmatch(given["currency"]):
         raise InputError(
             f"{whose} holds the selector {text!r}: currency must be one of {', '.join(CURRENCIES)},"
             " or another that the exchange lists, in capitals."
         )
     return Selector(
-        kind=said.get("kind"),
-        currency=said.get("currency"),
-        base=said.get("base"),
-        expiry=_day(text, whose, said["expiry"]) if "expiry" in said else None,
+        kind=given.get("kind"),
+        currency=given.get("currency"),
+        base=given.get("base"),
+        expiry=_day(text, whose, given["expiry"]) if "expiry" in given else None,
         is_perpetual="perpetual" in words,
         is_with_expired="expired" in words,
     )

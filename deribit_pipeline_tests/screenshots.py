@@ -37,16 +37,16 @@ def backfill(settings: Settings, instrument_name: str, start: str, end: str, *mo
     """Fill days from the command line."""
     days = ("--instruments", instrument_name, "--start", start, "--end", end)
     folder = settings.dagster_home.parent
-    said = script("backfill", *days, *more, env=environment(settings), cwd=folder)
-    assert said.returncode == 0, said.stderr
+    output = script("backfill", *days, *more, env=environment(settings), cwd=folder)
+    assert output.returncode == 0, output.stderr
 
 
 def fill(settings: Settings, sandbox: SandboxExchange) -> None:
     """Ten weeks with what a warehouse comes to show: gaps, a dead day, a revision, an open day,
     and days that nobody has asked for."""
-    sandbox.charts.lack(BTC, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 45))
-    sandbox.charts.lack(ETH, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 30))
-    sandbox.charts.lack(ETH, ms(2024, 2, 8), ms(2024, 2, 9))
+    sandbox.charts.omit(BTC, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 45))
+    sandbox.charts.omit(ETH, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 30))
+    sandbox.charts.omit(ETH, ms(2024, 2, 8), ms(2024, 2, 9))
     backfill(settings, f"{BTC},{ETH}", "2024-01-01", "2024-02-18", "--resolution", "1")
     backfill(settings, BTC, "2024-02-19", "2024-03-10", "--resolution", "1")
     backfill(settings, ETH, "2024-02-26", "2024-03-05", "--resolution", "1")
@@ -100,8 +100,8 @@ def run(page: Page, ui: DagsterUI, target: Path) -> None:
 
 def coverage(page: Page, settings: Settings, target: Path) -> None:
     folder = settings.dagster_home.parent
-    said = script("coverage", "--html", "coverage.html", env=environment(settings), cwd=folder)
-    assert said.returncode == 0, said.stderr
+    output = script("coverage", "--html", "coverage.html", env=environment(settings), cwd=folder)
+    assert output.returncode == 0, output.stderr
     page.set_viewport_size({"width": 1400, "height": 400})
     page.goto((folder / "coverage.html").as_uri())
     page.locator("canvas, svg.marks").first.wait_for()

@@ -109,14 +109,14 @@ def test_a_secret_in_single_quotes_is_what_is_written(
     dotenv.write_text(f"{KEY}'{secret}'  # a comment\n")
     assert Settings.load().client_secret == secret
     # And so in a process of Dagster, whose commands put this file into the environment.
-    said = subprocess.run(
+    output = subprocess.run(
         [str(DAGSTER.parent / "python"), "-c",
          "import logging\nfrom dagster._cli.utils import _inject_local_env_file as inject\n"
          "from deribit_pipeline.settings import Settings\n"
          "with inject(logging.getLogger()): print(Settings.load().client_secret)"],
         env={"HOME": "/somewhere"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert said.stdout == f"{secret}\n"
+    assert output.stdout == f"{secret}\n"
 
 
 def test_a_password_in_the_name_of_the_warehouse_is_a_secret_too(dotenv: Path) -> None:
@@ -162,13 +162,13 @@ def test_a_name_that_is_like_no_setting_is_refused_too(dotenv: Path) -> None:
 def test_what_kubernetes_says_of_its_services_is_no_setting(
     dotenv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = {
+    returned = {
         "DERIBIT_PIPELINE_SERVICE_HOST": "10.0.0.1",
         "DERIBIT_PIPELINE_SERVICE_PORT_GRPC": "4000",
         "DERIBIT_PIPELINE_PORT": "tcp://10.0.0.1:4000",
         "DERIBIT_PIPELINE_PORT_4000_TCP_ADDR": "10.0.0.1",
     }
-    for name, value in told.items():
+    for name, value in returned.items():
         monkeypatch.setenv(name, value)
     refused("is no setting")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.2")
@@ -204,17 +204,17 @@ COMMANDS = [
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_every_command_ends_with_one_sentence_and_2(dotenv: Path, command: tuple[str, ...]) -> None:
     dotenv.write_bytes("DERIBIT_ENV=sandbox # é\n".encode("latin-1"))
-    said = script(*command, env={}, cwd=dotenv.parent)
-    assert (said.returncode, said.stderr.count("\n")) == (2, 1), said.stderr
-    assert "not UTF-8 text" in said.stderr
+    output = script(*command, env={}, cwd=dotenv.parent)
+    assert (output.returncode, output.stderr.count("\n")) == (2, 1), output.stderr
+    assert "not UTF-8 text" in output.stderr
 
 
 def test_the_code_location_says_the_sentence(dotenv: Path) -> None:
     dotenv.write_text("DERIBIT_ENVIRONMENT=testnet\n")
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", "import deribit_pipeline.definitions"],
         env={}, cwd=dotenv.parent, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert said.stderr.splitlines()[-1].startswith(
+    assert output.stderr.splitlines()[-1].startswith(
         "deribit_pipeline.errors.SettingsError: 'DERIBIT_ENVIRONMENT' is no setting: did you mean"
     )

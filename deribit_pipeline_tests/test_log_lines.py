@@ -99,8 +99,8 @@ def test_a_folder_of_logs_that_cannot_be_made_costs_no_day(
     settings.dagster_home.mkdir()
     (settings.dagster_home / "logs").write_text("no folder")
     command = ["backfill", "--start", "2024-01-01", "--end", "2024-01-02"]
-    said = script(*command, env=environment(settings), cwd=tmp_path)
-    assert (said.returncode, "Traceback" in said.stderr) == (0, False), said.stderr
+    output = script(*command, env=environment(settings), cwd=tmp_path)
+    assert (output.returncode, "Traceback" in output.stderr) == (0, False), output.stderr
 
 
 def test_a_containers_output_that_nobody_reads_prints_no_traceback(
@@ -123,11 +123,11 @@ def test_logs_needs_no_temporary_folder(home: Path) -> None:
         "from deribit_pipeline.cli.main import exit_code\n"
         f"sys.exit(exit_code(['logs', '--run', '{RUN}', '--json']))"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code], env={"DAGSTER_HOME": str(home)}, cwd=home,
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert json.loads(said.stdout)["message"] == "one"
+    assert json.loads(output.stdout)["message"] == "one"
 
 
 def test_no_run_fails_where_there_is_no_temporary_folder(

@@ -64,9 +64,9 @@ def test_an_exception_is_in_its_line() -> None:
 def test_a_container_writes_the_same_lines(capsys: pytest.CaptureFixture[str]) -> None:
     record = logging.LogRecord("deribit_pipeline.x", logging.INFO, "x.py", 1, "%d days", (7,), None)
     json_stream_handler().handle(record)
-    said = capsys.readouterr()
-    assert json.loads(said.out) == json.loads(JsonFormatter().format(record))
-    assert said.err == ""
+    output = capsys.readouterr()
+    assert json.loads(output.out) == json.loads(JsonFormatter().format(record))
+    assert output.err == ""
 
 
 def _write_many(home: str, count: int, size: int) -> None:

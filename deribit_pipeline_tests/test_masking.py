@@ -102,9 +102,9 @@ def test_a_lakes_message_shows_neither_password_nor_keys() -> None:
     lake = Lake("postgresql://me:p%40ss@db/x", "s3://bucket/", storage)
     for secret in ("p@ss", "p%40ss", "k3y/of+store", "t0ken=of==store"):
         for spell in SPELLINGS.values():
-            said = without_secrets(lake, f"HTTP 403 of {lake.catalog} by {spell(secret)}!")
-            assert secret not in said
-            assert quote(secret, safe="") not in said
+            output = without_secrets(lake, f"HTTP 403 of {lake.catalog} by {spell(secret)}!")
+            assert secret not in output
+            assert quote(secret, safe="") not in output
 
 
 @pytest.fixture

@@ -54,13 +54,13 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_secret_in_outside_text_is_masked_in_every_spelling(secret: str, spelling: str) -> None:
     text = SPELLINGS[spelling](secret)
-    said = masked(f"before {text} after", [secret])
-    assert "…" in said
-    assert not Search({secret}).is_in(said)
-    assert said.startswith("before ")
-    assert said.endswith(" after")
+    output = masked(f"before {text} after", [secret])
+    assert "…" in output
+    assert not Search({secret}).is_in(output)
+    assert output.startswith("before ")
+    assert output.endswith(" after")
     # Nothing is left of it but what surrounds it: brackets, quotes, names.
-    assert len(said) <= len("before … after") + 40
+    assert len(output) <= len("before … after") + 40
 
 
 def test_the_longer_of_two_secrets_that_begin_alike_is_masked_whole() -> None:
@@ -78,10 +78,10 @@ def test_a_text_of_nothing_but_escapes_takes_no_time_to_mask() -> None:
 
 @given(st.text(max_size=2_000))
 def test_any_text_is_shown_on_one_short_line(text: str) -> None:
-    said = shown(text)
-    assert len(said) <= MOST_SHOWN
-    assert said.isprintable()
-    said.encode()
+    output = shown(text)
+    assert len(output) <= MOST_SHOWN
+    assert output.isprintable()
+    output.encode()
 
 
 def test_what_a_terminal_would_obey_is_not_shown() -> None:

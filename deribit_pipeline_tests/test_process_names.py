@@ -7,7 +7,7 @@ import sys
 from deribit_pipeline.processes import is_alive, name_of
 
 
-def test_a_process_that_ended_is_not_alive_though_its_parent_has_not_asked_for_its_end() -> None:
+def test_a_process_that_ended_is_not_alive_though_its_parent_has_not_waited_for_it() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     name = name_of(process.pid)
     assert is_alive(name)

@@ -107,7 +107,7 @@ class Responses:
             raise NotTested(f"the response to {name} has no time")
         return as_of
 
-    def asked(self, name: str, param: str) -> int:
+    def requested(self, name: str, param: str) -> int:
         """An integer parameter of a request."""
         value = self.success(name).params[param]
         assert isinstance(value, int)

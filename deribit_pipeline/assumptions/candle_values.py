@@ -13,7 +13,7 @@ from deribit_pipeline.assumptions.assumption import (
     Responses,
     compared,
 )
-from deribit_pipeline.assumptions.chart_responses import told_candles
+from deribit_pipeline.assumptions.chart_responses import returned_candles
 from deribit_pipeline.assumptions.probe_requests import EXPIRED, EXPIRED_AT, SERIES, listing
 from deribit_pipeline.datasets.candles.cross_check import coarser_of, compare
 from deribit_pipeline.datasets.candles.pages import in_common
@@ -30,29 +30,29 @@ _ROUNDING = {_VOLUME: 1e-8, _COST: 1e-6}
 
 
 def _fillers(responses: Responses) -> Comparison:
-    told = told_candles(responses, "quiet")
+    returned = returned_candles(responses, "quiet")
     name = responses.of("quiet").params["instrument_name"]
     start, end = (
-        moment64(from_ms(responses.asked("quiet", f"{bound}_timestamp")))
+        moment64(from_ms(responses.requested("quiet", f"{bound}_timestamp")))
         for bound in ("start", "end")
     )
-    absent = int((end - start) // _MINUTE) + 1 - len(told)
-    values = told.values
+    absent = int((end - start) // _MINUTE) + 1 - len(returned)
+    values = returned.values
     quiet = np.flatnonzero(values[1:, _VOLUME] == 0) + 1
     if not len(quiet) and not absent:
         raise NotTested(f"every minute of {name} had a trade")
     is_flat = values[quiet, :_VOLUME] == values[quiet - 1, _CLOSE][:, None]
-    odd = int(np.count_nonzero(~is_flat.all(axis=1) | (values[quiet, _COST] != 0)))
+    others = int(np.count_nonzero(~is_flat.all(axis=1) | (values[quiet, _COST] != 0)))
     return compared(
         "every minute is there; without a trade it repeats the last close with volume 0",
-        f"{len(quiet):,} minutes of {name} without a trade: {odd:,} of them with other values, "
+        f"{len(quiet):,} minutes of {name} without a trade: {others:,} of them with other values, "
         f"and {absent:,} minutes are absent",
-        holds=not odd and not absent,
+        holds=not others and not absent,
     )
 
 
 def _volumes(responses: Responses) -> Comparison:
-    values = told_candles(responses, "day").values
+    values = returned_candles(responses, "day").values
     values = values[values[:, _VOLUME] > 0]
     if not len(values):
         raise NotTested("no candle has a volume")
@@ -71,7 +71,7 @@ def _sums(name: str, coarse: str, resolution: Resolution, responses: Responses) 
     """The candles of one response, compared with the coarser candles of another as the pipeline
     does it."""
     listed = TimeWindow(from_ms(0), END_OF_TIME)
-    shorter, longer = told_candles(responses, name), told_candles(responses, coarse)
+    shorter, longer = returned_candles(responses, name), returned_candles(responses, coarse)
     made = compare(shorter, resolution, listed, longer)
     agreeing = len(np.unique(made.agreeing)) * resolution.duration // _longer(resolution)
     if not agreeing and not made.disagreements:
@@ -89,7 +89,9 @@ def _longer(resolution: Resolution) -> timedelta:
 
 
 def _closed(responses: Responses) -> Comparison:
-    ours, theirs = in_common(told_candles(responses, "day"), told_candles(responses, "running"))
+    ours, theirs = in_common(
+        returned_candles(responses, "day"), returned_candles(responses, "running")
+    )
     if not len(ours):
         raise NotTested("the two windows share no candle")
     changed = int(np.count_nonzero((ours.values != theirs.values).any(axis=1)))
@@ -110,12 +112,12 @@ def _listing(responses: Responses) -> Comparison:
         raise NotTested(f"the listing of {SERIES} is not known")
     # Floored to the minute, as numpy truncates to coarser units.
     assumed = moment64(listed_at).astype("datetime64[m]").astype("datetime64[ms]")
-    return compared(assumed, told_candles(responses, "listing").opened_at[0])
+    return compared(assumed, returned_candles(responses, "listing").opened_at[0])
 
 
 def _expiry(responses: Responses) -> Comparison:
     assumed = moment64(EXPIRED_AT) - _HOUR
-    return compared(assumed, told_candles(responses, "expired").opened_at[-1])
+    return compared(assumed, returned_candles(responses, "expired").opened_at[-1])
 
 
 def _expired(responses: Responses) -> Comparison:

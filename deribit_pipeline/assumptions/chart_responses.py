@@ -23,16 +23,16 @@ from deribit_pipeline.domain.windows import LATENCY, from_ms, moment64
 _MINUTE, _AT_ONCE = np.timedelta64(60_000, "ms"), np.timedelta64(0, "ms")
 
 
-def told_candles(responses: Responses, name: str) -> Candles:
+def returned_candles(responses: Responses, name: str) -> Candles:
     """The candles of a response. Raises NotTested if there are none."""
-    told = responses.read(name, candles)
-    if not len(told):
+    returned = responses.read(name, candles)
+    if not len(returned):
         raise NotTested(f"the response to {name} has no candles")
-    return told
+    return returned
 
 
 def _most(responses: Responses) -> Comparison:
-    start, as_of = responses.asked("running", "start_timestamp"), responses.as_of("running")
+    start, as_of = responses.requested("running", "start_timestamp"), responses.as_of("running")
     possible = (as_of - from_ms(start)) // timedelta(minutes=1) + 1
     came = len(responses.read("running", candles))
     return compared(
@@ -42,40 +42,40 @@ def _most(responses: Responses) -> Comparison:
 
 
 def _kept_end(responses: Responses) -> Comparison:
-    told, as_of = told_candles(responses, "running"), moment64(responses.as_of("running"))
-    first = moment64(from_ms(responses.asked("running", "start_timestamp")))
-    if told.opened_at[0] < first + _MINUTE and told.opened_at[-1] > as_of - 2 * _MINUTE:
+    returned, as_of = returned_candles(responses, "running"), moment64(responses.as_of("running"))
+    first = moment64(from_ms(responses.requested("running", "start_timestamp")))
+    if returned.opened_at[0] < first + _MINUTE and returned.opened_at[-1] > as_of - 2 * _MINUTE:
         raise NotTested("no candle of the long window was dropped")
-    is_newest = bool(told.opened_at[-1] > as_of - 2 * _MINUTE)
-    return compared("the newest are kept", f"{_span(told)} of a window up to {as_of}",
+    is_newest = bool(returned.opened_at[-1] > as_of - 2 * _MINUTE)
+    return compared("the newest are kept", f"{_span(returned)} of a window up to {as_of}",
                     holds=is_newest)  # fmt: skip
 
 
 def _start(responses: Responses) -> Comparison:
-    start = from_ms(responses.asked("day", "start_timestamp"))
-    return compared(moment64(start), told_candles(responses, "day").opened_at[0])
+    start = from_ms(responses.requested("day", "start_timestamp"))
+    return compared(moment64(start), returned_candles(responses, "day").opened_at[0])
 
 
 def _end(responses: Responses) -> Comparison:
-    end = from_ms(responses.asked("day", "end_timestamp"))
-    return compared(moment64(end), told_candles(responses, "day").opened_at[-1])
+    end = from_ms(responses.requested("day", "end_timestamp"))
+    return compared(moment64(end), returned_candles(responses, "day").opened_at[-1])
 
 
 def _unaligned(responses: Responses) -> Comparison:
-    start = moment64(from_ms(responses.asked("hours", "start_timestamp")))
+    start = moment64(from_ms(responses.requested("hours", "start_timestamp")))
     floored = start.astype("datetime64[h]").astype("datetime64[ms]")
-    return compared(floored, told_candles(responses, "hours").opened_at[0])
+    return compared(floored, returned_candles(responses, "hours").opened_at[0])
 
 
 def _running(responses: Responses) -> Comparison:
-    last, as_of = told_candles(responses, "running").opened_at[-1], responses.as_of("running")
+    last, as_of = returned_candles(responses, "running").opened_at[-1], responses.as_of("running")
     is_open = bool(last + _MINUTE > moment64(as_of))
     found = f"the last candle opened at {last}, and it was {moment64(as_of)}"
     return compared("a candle that is not over", found, holds=is_open)
 
 
 def _latency(responses: Responses) -> Comparison:
-    last, as_of = told_candles(responses, "running").opened_at[-1], responses.as_of("running")
+    last, as_of = returned_candles(responses, "running").opened_at[-1], responses.as_of("running")
     late = last - moment64(as_of)
     return compared(
         f"at most {_seconds(LATENCY)} after the request",
@@ -85,7 +85,7 @@ def _latency(responses: Responses) -> Comparison:
 
 
 def _anchor(resolution: Resolution, responses: Responses) -> Comparison:
-    opened_at = told_candles(responses, f"anchor-{resolution.value}").opened_at
+    opened_at = returned_candles(responses, f"anchor-{resolution.value}").opened_at
     step = np.timedelta64(resolution.duration, "ms")
     midnight = opened_at.astype("datetime64[D]")
     found = sorted(set(map(_clock, (opened_at - midnight) % step)))
@@ -94,8 +94,8 @@ def _anchor(resolution: Resolution, responses: Responses) -> Comparison:
     return compared(_clock(assumed), ", ".join(found))
 
 
-def _span(told: Candles) -> str:
-    return f"{told.opened_at[0]} to {told.opened_at[-1]}"
+def _span(returned: Candles) -> str:
+    return f"{returned.opened_at[0]} to {returned.opened_at[-1]}"
 
 
 def _seconds(duration: np.timedelta64) -> str:

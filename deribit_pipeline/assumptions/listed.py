@@ -110,11 +110,11 @@ _READ: tuple[
 
 
 def _instruments(responses: Responses) -> Comparison:
-    told = responses.read("instruments", listed)
-    count = len(told.odd) + len(told.specifications)
-    found = f"{len(told.odd)} of {count} cannot be read"
-    found += f", such as {told.odd[0]}" if told.odd else ""
-    return compared("every instrument can be read", found, holds=not told.odd)
+    listing = responses.read("instruments", listed)
+    count = len(listing.malformed) + len(listing.specifications)
+    found = f"{len(listing.malformed)} of {count} cannot be read"
+    found += f", such as {listing.malformed[0]}" if listing.malformed else ""
+    return compared("every instrument can be read", found, holds=not listing.malformed)
 
 
 def _any(responses: Responses) -> Comparison:
@@ -122,9 +122,9 @@ def _any(responses: Responses) -> Comparison:
     response = responses.of("instruments")
     if response.code is not None:
         return compared(assumed, f"a refusal: {response.message}", holds=False)
-    told = responses.read("instruments", listed).specifications
-    settled_in = sorted({one.settlement_currency for one in told if one.settlement_currency})
-    found = f"{len(told):,} instruments, which settle in {', '.join(settled_in) or 'nothing'}"
+    listing = responses.read("instruments", listed).specifications
+    settled_in = sorted({one.settlement_currency for one in listing if one.settlement_currency})
+    found = f"{len(listing):,} instruments, which settle in {', '.join(settled_in) or 'nothing'}"
     return compared(assumed, found, holds=len(settled_in) > 1)
 
 
@@ -137,19 +137,19 @@ def _expiry(responses: Responses) -> Comparison:
     }
     if not expiries:
         raise NotTested("no perpetual is listed")
-    odd = {
+    malformed = {
         name: value
         for name, value in expiries.items()
         if not isinstance(value, int | float) or value < NEVER
     }
-    found = f"{len(odd)} of {len(expiries)} perpetuals expire before"
-    found += "".join(f", such as {name}: {odd[name]}" for name in list(odd)[:1])
-    return compared("every perpetual expires in the year 3000", found, holds=not odd)
+    found = f"{len(malformed)} of {len(expiries)} perpetuals expire before"
+    found += "".join(f", such as {name}: {malformed[name]}" for name in list(malformed)[:1])
+    return compared("every perpetual expires in the year 3000", found, holds=not malformed)
 
 
 def _currencies(responses: Responses) -> Comparison:
-    told = responses.read("instruments", listed).specifications
-    settled_in = {one.settlement_currency for one in told if one.settlement_currency}
+    listing = responses.read("instruments", listed).specifications
+    settled_in = {one.settlement_currency for one in listing if one.settlement_currency}
     others = sorted(settled_in - set(CURRENCIES))
     return compared(
         f"instruments settle in {', '.join(CURRENCIES)}",

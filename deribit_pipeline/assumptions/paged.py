@@ -40,7 +40,7 @@ def _page(responses: Responses, name: str) -> SettlementsPage:
 
 
 def _bound(responses: Responses) -> Comparison:
-    bound = moment64(from_ms(responses.asked("settlements", "search_start_timestamp")))
+    bound = moment64(from_ms(responses.requested("settlements", "search_start_timestamp")))
     newest = _page(responses, "settlements").rows["settled_at"].max()
     return compared(
         f"none after {bound}", f"the newest is of {newest}", holds=bool(newest <= bound)
@@ -75,7 +75,7 @@ def _token(responses: Responses) -> Comparison:
 
 def _end(responses: Responses) -> Comparison:
     page = responses.read("settlements-end", settlements)
-    if len(page.rows["settled_at"]) >= responses.asked("settlements-end", "count"):
+    if len(page.rows["settled_at"]) >= responses.requested("settlements-end", "count"):
         raise NotTested("there are settlements before 2016")
     found = "none" if page.continuation is None else page.continuation
     return compared("none", found)
@@ -115,7 +115,7 @@ def _prices_order(responses: Responses) -> Comparison:
 def _prices_total(responses: Responses) -> Comparison:
     """How many prices remain after an offset that skips all but a few."""
     first = responses.read("prices", delivery_prices)
-    offset, count = (responses.asked("prices-oldest", name) for name in ("offset", "count"))
+    offset, count = (responses.requested("prices-oldest", name) for name in ("offset", "count"))
     due = max(0, min(count, first.records_total - offset))
     came = len(responses.read("prices-oldest", delivery_prices).rows["delivery_date"])
     total = f"of {first.records_total:,} after an offset of {offset:,}"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from deribit_pipeline.assumptions.assumption import NotTested, Parsed, Responses
-from deribit_pipeline.assumptions.probing import ARCHIVE, MAIN, Asking
+from deribit_pipeline.assumptions.probing import ARCHIVE, MAIN, Prober
 from deribit_pipeline.datasets.candles.calls import CHART
 from deribit_pipeline.datasets.candles.requests import MOST_CANDLES
 from deribit_pipeline.datasets.delivery_prices.wire import MOST_DELIVERY_PRICES, delivery_prices
@@ -45,16 +45,16 @@ _MINUTE = timedelta(minutes=1)
 async def responses_of(exchange: Exchange) -> Responses:
     """Make all requests. Raises a DeribitError if not even the first one, for the exchange's time,
     gets a response."""
-    asking = Asking(exchange, await exchange_time(exchange.client))
-    await _protocol(asking)
-    await _charts(asking)
-    await _charts_of_others(asking)
-    await _funding(asking)
-    await _volatility_index(asking)
-    await _trades(asking)
-    await _settlements(asking)
-    await _prices(asking)
-    return asking.responses
+    prober = Prober(exchange, await exchange_time(exchange.client))
+    await _protocol(prober)
+    await _charts(prober)
+    await _charts_of_others(prober)
+    await _funding(prober)
+    await _volatility_index(prober)
+    await _trades(prober)
+    await _settlements(prober)
+    await _prices(prober)
+    return prober.responses
 
 
 def whole_day(now: datetime) -> datetime:
@@ -62,89 +62,89 @@ def whole_day(now: datetime) -> datetime:
     return day_window(now.date()).start - 2 * ONE_DAY
 
 
-async def _protocol(asking: Asking) -> None:
-    await asking.post("post", "public/get_time")
-    await asking.post("post-archive", BY_NUMBER, host=ARCHIVE, instrument_name=SERIES, count=1)
-    await asking.ask("currencies", "public/get_currencies")
-    await asking.ask("instruments", INSTRUMENTS, currency="any", expired=False)
-    await asking.ask("no-instrument", "public/get_instrument", instrument_name=NO_INSTRUMENT)
+async def _protocol(prober: Prober) -> None:
+    await prober.post("post", "public/get_time")
+    await prober.post("post-archive", BY_NUMBER, host=ARCHIVE, instrument_name=SERIES, count=1)
+    await prober.request("currencies", "public/get_currencies")
+    await prober.request("instruments", INSTRUMENTS, currency="any", expired=False)
+    await prober.request("no-instrument", "public/get_instrument", instrument_name=NO_INSTRUMENT)
 
 
-async def _charts(asking: Asking) -> None:
-    day, now = whole_day(asking.now), asking.now
+async def _charts(prober: Prober) -> None:
+    day, now = whole_day(prober.now), prober.now
     overflow = now - (MOST_CANDLES + 1_000) * _MINUTE
     tomorrow = day_window(now.date()).end
-    await _chart(asking, "running", "1", overflow, tomorrow)
-    await _chart(asking, "day", "1", day, day + ONE_DAY)
+    await _chart(prober, "running", "1", overflow, tomorrow)
+    await _chart(prober, "day", "1", day, day + ONE_DAY)
     # Starts within an hour: shows whether such a start is floored to the hour.
     # Ends now, so that it includes the hours of the trades that both hosts return.
-    await _chart(asking, "hours", "60", day + 17 * _MINUTE, now)
+    await _chart(prober, "hours", "60", day + 17 * _MINUTE, now)
     for resolution in ANCHORED:
         first = day - (10 if resolution == "1D" else 3) * ONE_DAY
-        await _chart(asking, f"anchor-{resolution}", resolution, first, day + ONE_DAY / 2)
+        await _chart(prober, f"anchor-{resolution}", resolution, first, day + ONE_DAY / 2)
 
 
-async def _charts_of_others(asking: Asking) -> None:
-    day = whole_day(asking.now)
-    listed_at, listed_why = _chosen(asking, "instruments", listing)
+async def _charts_of_others(prober: Prober) -> None:
+    day = whole_day(prober.now)
+    listed_at, listed_why = _chosen(prober, "instruments", listing)
     if listed_at:
-        await _chart(asking, "listing", "1", listed_at - _HOUR, listed_at + _HOUR)
+        await _chart(prober, "listing", "1", listed_at - _HOUR, listed_at + _HOUR)
     else:
-        asking.leave_out("listing", listed_why)
-    quiet, quiet_why = _chosen(asking, "instruments", lambda told: quietest(told, day))
+        prober.leave_out("listing", listed_why)
+    quiet, quiet_why = _chosen(prober, "instruments", lambda returned: quietest(returned, day))
     if quiet:
-        await _chart(asking, "quiet", "1", day, day + ONE_DAY - _MINUTE, quiet)
+        await _chart(prober, "quiet", "1", day, day + ONE_DAY - _MINUTE, quiet)
     else:
-        asking.leave_out("quiet", quiet_why)
-    spot, spot_why = _chosen(asking, "instruments", spot_pair)
+        prober.leave_out("quiet", quiet_why)
+    spot, spot_why = _chosen(prober, "instruments", spot_pair)
     if spot:
-        await _chart(asking, "spot", "60", day, day + ONE_DAY, spot)
+        await _chart(prober, "spot", "60", day, day + ONE_DAY, spot)
     else:
-        asking.leave_out("spot", spot_why)
+        prober.leave_out("spot", spot_why)
     start, end = EXPIRED_AT - ONE_DAY, EXPIRED_AT + 4 * _HOUR
-    await _chart(asking, "expired", "60", start, end, EXPIRED, host=ARCHIVE)
+    await _chart(prober, "expired", "60", start, end, EXPIRED, host=ARCHIVE)
 
 
-async def _funding(asking: Asking) -> None:
-    day, now = whole_day(asking.now), asking.now
+async def _funding(prober: Prober) -> None:
+    day, now = whole_day(prober.now), prober.now
     for name, start, end in (
         ("funding-overflow", now - (HOURS.most + 256) * _HOUR, now),
         ("funding-day", day, day + ONE_DAY),
         ("funding-began", BEGAN - 10 * ONE_DAY, BEGAN + ONE_DAY),
     ):
-        await asking.ask(
+        await prober.request(
             name, HISTORY, instrument_name=SERIES, start_timestamp=to_ms(start),
             end_timestamp=to_ms(end),
         )  # fmt: skip
 
 
-async def _volatility_index(asking: Asking) -> None:
-    now = asking.now
+async def _volatility_index(prober: Prober) -> None:
+    now = prober.now
     start = to_ms(now.replace(second=0, microsecond=0)) - MINUTES.most * 90_000
 
-    async def ask(name: str, resolution: str, start: int, end: int) -> None:
-        await asking.ask(
+    async def request(name: str, resolution: str, start: int, end: int) -> None:
+        await prober.request(
             name, DATA, currency=CURRENCY, resolution=resolution, start_timestamp=start,
             end_timestamp=end,
         )  # fmt: skip
 
-    await ask("dvol", "60", start, to_ms(now))
+    await request("dvol", "60", start, to_ms(now))
     older, why = _chosen(
-        asking, "dvol", lambda result: index_page(result).continuation, "no continuation came"
+        prober, "dvol", lambda result: index_page(result).continuation, "no continuation came"
     )
     if older is None:
-        asking.leave_out("dvol-older", why)
+        prober.leave_out("dvol-older", why)
     else:
-        await ask("dvol-older", "60", start, older)
-    await ask("dvol-hours", "3600", start, to_ms(now))
-    await ask(
+        await request("dvol-older", "60", start, older)
+    await request("dvol-hours", "3600", start, to_ms(now))
+    await request(
         "dvol-began", "3600", to_ms(LIFE.start - 3 * ONE_DAY), to_ms(LIFE.start + 3 * ONE_DAY)
     )
 
 
-async def _trades(asking: Asking) -> None:
-    now = asking.now
-    await asking.ask(
+async def _trades(prober: Prober) -> None:
+    now = prober.now
+    await prober.request(
         "trades", BY_TIME, instrument_name=SERIES, start_timestamp=to_ms(now - 7 * ONE_DAY),
         end_timestamp=to_ms(now), count=MOST_TRADES, sorting="asc",
     )  # fmt: skip
@@ -152,60 +152,60 @@ async def _trades(asking: Asking) -> None:
         ("trades-more", MAIN, MOST_TRADES),
         ("trades-more-archive", ARCHIVE, MOST_TRADES_OF_ARCHIVE),
     ):
-        await asking.ask(
+        await prober.request(
             name, BY_NUMBER, host=host, instrument_name=SERIES, count=most + 1, sorting="desc"
         )
-    oldest, why = _chosen(asking, "trades", _oldest, "the main host returned no trade")
+    oldest, why = _chosen(prober, "trades", _oldest, "the main host returned no trade")
     if oldest is None:
-        asking.leave_out("trades-archive", why)
+        prober.leave_out("trades-archive", why)
     else:
         first = max(1, oldest + 1 - (MOST_TRADES_OF_ARCHIVE - LEAKS))
-        await asking.ask(
+        await prober.request(
             "trades-archive", BY_NUMBER, host=ARCHIVE, instrument_name=SERIES, start_seq=first,
             end_seq=oldest, count=MOST_TRADES_OF_ARCHIVE, sorting="asc",
         )  # fmt: skip
 
 
-async def _settlements(asking: Asking) -> None:
-    until = to_ms(whole_day(asking.now) + ONE_DAY / 2)
+async def _settlements(prober: Prober) -> None:
+    until = to_ms(whole_day(prober.now) + ONE_DAY / 2)
     for name, count, bound in (
         ("settlements", SETTLEMENTS, until),
         ("settlements-both", 2 * SETTLEMENTS, until),
         ("settlements-end", MOST_SETTLEMENTS, to_ms(datetime(2016, 1, 1, tzinfo=UTC))),
     ):
-        await asking.ask(
+        await prober.request(
             name, BY_CURRENCY, currency=CURRENCY, count=count, search_start_timestamp=bound
         )
     token, why = _chosen(
-        asking, "settlements", lambda result: settlements(result).continuation,
+        prober, "settlements", lambda result: settlements(result).continuation,
         "no continuation came",
     )  # fmt: skip
     if token is None:
-        asking.leave_out("settlements-older", why)
+        prober.leave_out("settlements-older", why)
     else:
-        await asking.ask(
+        await prober.request(
             "settlements-older", BY_CURRENCY, currency=CURRENCY, count=SETTLEMENTS,
             continuation=token,
         )  # fmt: skip
 
 
-async def _prices(asking: Asking) -> None:
-    async def ask(name: str, offset: int, count: int) -> None:
-        await asking.ask(
+async def _prices(prober: Prober) -> None:
+    async def request(name: str, offset: int, count: int) -> None:
+        await prober.request(
             name, "public/get_delivery_prices", index_name=INDEX, offset=offset, count=count
         )
 
-    await ask("prices", 0, PRICES)
-    total, why = _chosen(asking, "prices", lambda result: delivery_prices(result).records_total)
+    await request("prices", 0, PRICES)
+    total, why = _chosen(prober, "prices", lambda result: delivery_prices(result).records_total)
     if total is None:
-        asking.leave_out("prices-oldest", why)
+        prober.leave_out("prices-oldest", why)
     else:
-        await ask("prices-oldest", max(0, total - PRICES), MOST_DELIVERY_PRICES)
-    await asking.ask("volatility", "public/get_historical_volatility", currency=CURRENCY)
+        await request("prices-oldest", max(0, total - PRICES), MOST_DELIVERY_PRICES)
+    await prober.request("volatility", "public/get_historical_volatility", currency=CURRENCY)
 
 
 async def _chart(
-    asking: Asking,
+    prober: Prober,
     name: str,
     resolution: str,
     start: datetime,
@@ -213,14 +213,14 @@ async def _chart(
     instrument_name: str = SERIES,
     host: str = MAIN,
 ) -> None:
-    await asking.ask(
+    await prober.request(
         name, CHART, instrument_name=instrument_name, start_timestamp=to_ms(start),
         end_timestamp=to_ms(end), resolution=resolution, host=host,
     )  # fmt: skip
 
 
 def _chosen(
-    asking: Asking,
+    prober: Prober,
     name: str,
     choose: Callable[[object], Parsed | None],
     nothing: str = "nothing fits",
@@ -228,7 +228,7 @@ def _chosen(
     """A value from an earlier response that a later request needs; or None, and why there is
     none."""
     try:
-        return asking.responses.read(name, choose), nothing
+        return prober.responses.read(name, choose), nothing
     except (NotTested, ValueError) as error:
         return None, str(error)
 
@@ -237,27 +237,31 @@ def quietest(result: object, day: datetime) -> str | None:
     """A future that trades so rarely that minutes without trades can be expected: of those listed
     before the day, the last to expire."""
     futures = [
-        told
-        for told in listed(result).specifications
-        if told.kind == "future" and told.listed_at < day and told.instrument_name != SERIES
+        returned
+        for returned in listed(result).specifications
+        if returned.kind == "future"
+        and returned.listed_at < day
+        and returned.instrument_name != SERIES
     ]
 
-    def rarely_traded(told: Specification) -> tuple[bool, datetime, str]:
-        return told.expires_at is not None, told.expires_at or day, told.instrument_name
+    def rarely_traded(returned: Specification) -> tuple[bool, datetime, str]:
+        return returned.expires_at is not None, returned.expires_at or day, returned.instrument_name
 
     return max(futures, key=rarely_traded).instrument_name if futures else None
 
 
 def listing(result: object) -> datetime | None:
     """When the probed instrument was listed."""
-    told = listed(result).specifications
-    return next((one.listed_at for one in told if one.instrument_name == SERIES), None)
+    returned = listed(result).specifications
+    return next((one.listed_at for one in returned if one.instrument_name == SERIES), None)
 
 
 def spot_pair(result: object) -> str | None:
     """A spot pair: BTC_USDC if there is one."""
     names = sorted(
-        told.instrument_name for told in listed(result).specifications if told.kind == "spot"
+        returned.instrument_name
+        for returned in listed(result).specifications
+        if returned.kind == "spot"
     )
     return "BTC_USDC" if "BTC_USDC" in names else next(iter(names), None)
 

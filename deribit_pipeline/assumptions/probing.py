@@ -24,7 +24,7 @@ POSTED_ID = 7_301
 _FAILURES = 2
 
 
-class Asking:
+class Prober:
     """Makes requests to both hosts. `now` is the exchange's time before the first of them."""
 
     def __init__(self, exchange: Exchange, now: datetime) -> None:
@@ -33,54 +33,54 @@ class Asking:
         self._clients = {MAIN: exchange.client, ARCHIVE: exchange.history}
         self._failures = dict.fromkeys(self._clients, 0)
 
-    async def ask(self, name: str, method: str, *, host: str = MAIN, **params: object) -> None:
+    async def request(self, name: str, method: str, *, host: str = MAIN, **params: object) -> None:
         """Call a method, with retries."""
-        asked = Response(host, method, params)
+        requested = Response(host, method, params)
 
         async def call(client: DeribitClient) -> Response:
             answer = await client.rpc.call(method, **params)
-            return replace(asked, as_of=answer.as_of, result=answer.result)
+            return replace(requested, as_of=answer.as_of, result=answer.result)
 
-        await self._keep(name, asked, call)
+        await self._keep(name, requested, call)
 
     async def post(self, name: str, method: str, *, host: str = MAIN, **params: object) -> None:
         """POST a JSON-RPC request; the result is the HTTP status and the whole body."""
-        asked = Response(host, f"POST {method}", params)
+        requested = Response(host, f"POST {method}", params)
 
         async def call(client: DeribitClient) -> Response:
             came = await posted(client, method, params, POSTED_ID)
             result = {"http_status": came.http_status, "body": came.body}
-            return replace(asked, as_of=self.now, result=result)
+            return replace(requested, as_of=self.now, result=result)
 
-        await self._keep(name, asked, call)
+        await self._keep(name, requested, call)
 
     def leave_out(self, name: str, why: str) -> None:
         """Record why a request is not made."""
         self.responses.absent[name] = why
 
     async def _keep(
-        self, name: str, asked: Response, call: Callable[[DeribitClient], Awaitable[Response]]
+        self, name: str, requested: Response, call: Callable[[DeribitClient], Awaitable[Response]]
     ) -> None:
-        client = self._clients[asked.host]
+        client = self._clients[requested.host]
         if client is None:
-            self.leave_out(name, f"this environment has no {asked.host}")
-        elif self._failures[asked.host] >= _FAILURES:
-            self.leave_out(name, f"the {asked.host} does not respond")
+            self.leave_out(name, f"this environment has no {requested.host}")
+        elif self._failures[requested.host] >= _FAILURES:
+            self.leave_out(name, f"the {requested.host} does not respond")
         else:
-            response = await _outcome(asked, call(client))
+            response = await _outcome(requested, call(client))
             is_failure = response.is_unreachable
-            self._failures[asked.host] = self._failures[asked.host] + 1 if is_failure else 0
+            self._failures[requested.host] = self._failures[requested.host] + 1 if is_failure else 0
             self.responses.by_name[name] = response
 
 
-async def _outcome(asked: Response, called: Awaitable[Response]) -> Response:
+async def _outcome(requested: Response, called: Awaitable[Response]) -> Response:
     try:
         return await called
     except DeribitUnavailable as error:
-        return replace(asked, failure=error.summary, is_unreachable=True)
+        return replace(requested, failure=error.summary, is_unreachable=True)
     except DeribitRejected as error:
-        return replace(asked, code=error.code, message=error.reason)
+        return replace(requested, code=error.code, message=error.reason)
     except DeribitBadPayload as error:
-        return replace(asked, malformed=error.summary)
+        return replace(requested, malformed=error.summary)
     except DeribitError as error:
-        return replace(asked, failure=error.summary)
+        return replace(requested, failure=error.summary)

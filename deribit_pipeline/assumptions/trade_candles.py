@@ -45,7 +45,7 @@ def _trades(responses: Responses) -> Columns:
 
 
 def _of(responses: Responses, name: str) -> Columns:
-    most = responses.asked(name, "count")
+    most = responses.requested(name, "count")
     return responses.read(name, partial(trades, instrument_name=SERIES, most=most))
 
 

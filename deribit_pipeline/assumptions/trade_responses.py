@@ -24,11 +24,11 @@ from deribit_pipeline.exchange.shapes import array, mapping
 
 def _trades(responses: Responses, name: str) -> Columns:
     """The trades of a response, sorted by `trade_seq`. Raises NotTested if there are none."""
-    most = responses.asked(name, "count")
-    told = responses.read(name, lambda result: parsed(result, SERIES, most))
-    if not len(told["trade_seq"]):
+    most = responses.requested(name, "count")
+    returned = responses.read(name, lambda result: parsed(result, SERIES, most))
+    if not len(returned["trade_seq"]):
         raise NotTested(f"the response to {name} has no trades")
-    return told
+    return returned
 
 
 def _numbers(responses: Responses) -> Comparison:
@@ -82,13 +82,13 @@ def _order(responses: Responses) -> Comparison:
     )  # fmt: skip
 
 
-def _asked_numbers(responses: Responses) -> range:
-    first, last = (responses.asked("trades-archive", name) for name in ("start_seq", "end_seq"))
+def _requested_numbers(responses: Responses) -> range:
+    first, last = (responses.requested("trades-archive", name) for name in ("start_seq", "end_seq"))
     return range(first, last + 1)
 
 
 def _leaks(responses: Responses) -> Comparison:
-    wanted, rows = _asked_numbers(responses), _trades(responses, "trades-archive")
+    wanted, rows = _requested_numbers(responses), _trades(responses, "trades-archive")
     beside = len(rows["trade_seq"]) - len(within(rows, wanted)["trade_seq"])
     return compared(
         f"at most {LEAKS} rows beside the numbers that were requested", f"{beside:,} rows",
@@ -97,7 +97,7 @@ def _leaks(responses: Responses) -> Comparison:
 
 
 def _archived(responses: Responses) -> Comparison:
-    wanted, rows = _asked_numbers(responses), _trades(responses, "trades-archive")
+    wanted, rows = _requested_numbers(responses), _trades(responses, "trades-archive")
     absent = missing(wanted, within(rows, wanted)["trade_seq"])
     found = f"{len(absent):,} of {len(wanted):,} numbers missing"
     found += f", the first one is {absent[0]}" if len(absent) else ""

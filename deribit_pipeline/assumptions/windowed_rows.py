@@ -28,14 +28,14 @@ _MINUTE, _HOUR = np.timedelta64(60_000, "ms"), np.timedelta64(3_600_000, "ms")
 
 def _hours(responses: Responses, name: str) -> Columns:
     """The hours of funding of a response. Raises NotTested if there are none."""
-    told = responses.read(name, rates)
-    if not len(told["funded_at"]):
+    returned = responses.read(name, rates)
+    if not len(returned["funded_at"]):
         raise NotTested(f"the response to {name} has no rows")
-    return told
+    return returned
 
 
 def _bound(responses: Responses, name: str, bound: str) -> np.datetime64:
-    return moment64(from_ms(responses.asked(name, f"{bound}_timestamp")))
+    return moment64(from_ms(responses.requested(name, f"{bound}_timestamp")))
 
 
 def _funding_most(responses: Responses) -> Comparison:

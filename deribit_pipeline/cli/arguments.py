@@ -27,7 +27,7 @@ def resolution(text: str) -> Resolution:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedDays:
     """What the options that choose days say: of which dataset, of which series."""
 
     dataset_name: str | None
@@ -169,9 +169,9 @@ def not_future(option: str, value: date | None) -> None:
         raise future(option, value, tomorrow - timedelta(days=1))
 
 
-def require_indexes(names: Iterable[str], told: Collection[str]) -> None:
+def require_indexes(names: Iterable[str], returned: Collection[str]) -> None:
     """Raise InputError for indices that the exchange does not have."""
-    unknown = [name for name in names if name not in told]
+    unknown = [name for name in names if name not in returned]
     if unknown:
         raise InputError(
             f"--series names {', '.join(unknown)}: the exchange has no such index. They are "

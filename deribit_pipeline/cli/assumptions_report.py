@@ -55,12 +55,12 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     for finding in sorted(findings, key=lambda finding: _ORDER.index(finding.verdict)):
         colour = _COLOURS[finding.verdict]
         table.add_row(
-            f"[{colour}]{finding.verdict}[/]", finding.assumption.id, escape(_said(finding))
+            f"[{colour}]{finding.verdict}[/]", finding.assumption.id, escape(_detail(finding))
         )
     console.print(table)
 
 
-def _said(finding: Finding) -> str:
+def _detail(finding: Finding) -> str:
     """What there is to say of a finding: all of it where the exchange differs."""
     assumption = finding.assumption
     if finding.verdict is Verdict.HOLDS:

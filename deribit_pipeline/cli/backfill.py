@@ -78,7 +78,7 @@ def backfill(
     ] = False,
 ) -> int:
     """Fetch, verify and store days of a dataset (candles by default)."""
-    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
+    wanted = arguments.RequestedDays(dataset_name, resolution, instruments, series)
     dataset = wanted.dataset()
     first, last = arguments.window(start, end)
     settings = Settings.load()
@@ -91,7 +91,7 @@ def backfill(
         stack.enter_context(warnings_on(stderr()))
         found = _Found(settings, warehouse, dataset, stack, _all(names, first, last or first))
         try:
-            found.look(first, last, force=force, are_named=wanted.series is not None)
+            found.style(first, last, force=force, are_named=wanted.series is not None)
         except DeribitError as error:
             found.require_nothing(error, plan=plan)
         days, known = found.days, found.known
@@ -121,7 +121,7 @@ class _Found:
     exchange: Exchange | None = None
     now: datetime | None = None
 
-    def look(self, first: date, last: date | None, *, force: bool, are_named: bool) -> None:
+    def style(self, first: date, last: date | None, *, force: bool, are_named: bool) -> None:
         """Find out which days are settled, and how their instruments are listed. Raises InputError
         for a day in the future and for a series that the exchange does not have, DeribitError where
         the exchange is needed and does not answer."""
@@ -133,7 +133,7 @@ class _Found:
         if not force:
             self.known = known_of(self.warehouse, self.dataset, self.days)
         unsettled = self.known.unsettled(self.days)
-        if not unsettled and not self.known.resting:
+        if not unsettled and not self.known.in_back_off:
             return
         exchange = self._opened()
         # Before anything is written: a name that is not listed is a mistake in the command.
@@ -168,8 +168,8 @@ def _require_indexes(
 ) -> None:
     """Raise InputError for a name that is no index. One of which days are held was one, whether or
     not the exchange still names it."""
-    told = exchange.run(index_names(exchange.client))
-    arguments.require_indexes(names, {*told, *held_series(warehouse, Selection((dataset,)))})
+    returned = exchange.run(index_names(exchange.client))
+    arguments.require_indexes(names, {*returned, *held_series(warehouse, Selection((dataset,)))})
 
 
 def _listed(
@@ -181,7 +181,7 @@ def _listed(
         listed, now = exchange.run(listings(exchange, warehouse, known.unsettled(days)))
     else:
         now = exchange.run(exchange_time(exchange.client))
-    others = [name for name in known.resting if name not in listed]
+    others = [name for name in known.in_back_off if name not in listed]
     listed = {**listed, **exchange.run(listed_now(exchange, warehouse, others))}
     return known.with_listings(listed), now
 

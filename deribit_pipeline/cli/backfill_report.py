@@ -14,7 +14,7 @@ from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine.estimate import Estimate
 from deribit_pipeline.engine.incomplete import newest_over
 from deribit_pipeline.engine.jobs import Days
-from deribit_pipeline.engine.outcome import Key, Outcome, is_no_longer_told
+from deribit_pipeline.engine.outcome import Key, Outcome, is_no_longer_available
 from deribit_pipeline.engine.selected_series import span
 from deribit_pipeline.engine.source import source_of
 
@@ -27,13 +27,13 @@ def counted(count: int, plural: str) -> str:
     return f"{count:,} {singular if count == 1 else plural}"
 
 
-def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | None) -> int:
+def print_report(total: Outcome, dataset: Dataset, requested: Days, now: datetime | None) -> int:
     """Print the summary; returns the exit code: 0 where all is proved that can be at `now`, the
     exchange's time, which is None where nothing had to be fetched."""
     messages = stderr()
     proved = {
         (name, day): total.proofs[name, day]
-        for name, days in asked.items()
+        for name, days in requested.items()
         for day in days
         if (name, day) in total.proofs and (name, day) not in total.failures
     }
@@ -44,7 +44,7 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | 
         table.add_column(heading, justify="right")
     for heading in (dataset.rows, "missing", "revised"):
         table.add_column(heading, justify="right")
-    for name, days in asked.items():
+    for name, days in requested.items():
         proofs = [proved[name, day] for day in days if (name, day) in proved]
         by_state = [sum(proof.state == state for proof in proofs) for state in DayState]
         table.add_row(
@@ -73,7 +73,7 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | 
             f"Not proved yet: {len(late):,} of the days are over, and the exchange has not yet "
             "returned what closes them; repair requests them again."
         )
-    lost = sum(map(is_no_longer_told, proved.values()))
+    lost = sum(map(is_no_longer_available, proved.values()))
     if lost:
         messages.print(
             f"No longer told by the exchange: {counted(lost, 'days')}, which "
@@ -82,7 +82,7 @@ def print_report(total: Outcome, dataset: Dataset, asked: Days, now: datetime | 
     for name, sentence, days in _verdicts(proved):
         messages.print(f"Verdict: {name} {_spans(days)}: {sentence}", markup=False, soft_wrap=True)
     unproved: dict[tuple[str, str], list[date]] = {}
-    for name, days in asked.items():
+    for name, days in requested.items():
         for day in days:
             if (name, day) not in proved:
                 reason = total.failures.get((name, day), "its run failed: see Dagster's UI")
@@ -96,7 +96,7 @@ def _verdicts(proved: Mapping[Key, Proof]) -> Iterator[tuple[str, str, list[date
     """The verdicts that warn of days, each with its series and days; the first of them."""
     found: dict[tuple[str, str], list[date]] = {}
     for (name, day), proof in proved.items():
-        verdict = "" if is_no_longer_told(proof) else warning_of(proof)
+        verdict = "" if is_no_longer_available(proof) else warning_of(proof)
         if verdict:
             found.setdefault((name, verdict), []).append(day)
     for (name, verdict), days in list(found.items())[:_VERDICTS]:

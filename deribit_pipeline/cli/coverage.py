@@ -27,7 +27,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # A glyph each, so that the picture reads without colours too; the second where only ASCII prints.
-_LOOKS: dict[str, tuple[str, str, str]] = {
+_STYLES: dict[str, tuple[str, str, str]] = {
     DayState.COMPLETE: ("█", "#", "green"),
     DayState.OPEN: ("▄", "o", "blue"),
     DayState.GAPPED: ("▒", "%", "yellow"),
@@ -60,7 +60,7 @@ def coverage(
     ] = None,
 ) -> int:
     """Show what is held: every series by day, coloured by state."""
-    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
+    wanted = arguments.RequestedDays(dataset_name, resolution, instruments, series)
     settings = Settings.load()
     selection = wanted.selection(settings)
     if html:
@@ -126,9 +126,9 @@ def _write_page(
 
 def _legend(glyph: int) -> Text:
     legend = Text()
-    for state, look in _LOOKS.items():
+    for state, style in _STYLES.items():
         if state:
-            legend.append(look[glyph], look[2]).append(f" {state.replace('_', ' ')}   ")
+            legend.append(style[glyph], style[2]).append(f" {state.replace('_', ' ')}   ")
     return legend.append("blank: never requested")
 
 
@@ -168,16 +168,16 @@ def _calendar(
         for month, cells in some:
             line.append(f"{month:%Y-%m} ", "dim")
             for state, run in groupby(cells.get(number, "") for number in range(1, 32)):
-                look = _LOOKS[state]
-                line.append(look[glyph] * len(list(run)), look[2])
+                style = _STYLES[state]
+                line.append(style[glyph] * len(list(run)), style[2])
             line.append("  ")
         line.rstrip()
         yield line
-    yield from _said("not proved", {each.day: each.reason for each in failed}, "red")
-    yield from _said("verdict", verdicts, "yellow")
+    yield from _reasons("not proved", {each.day: each.reason for each in failed}, "red")
+    yield from _reasons("verdict", verdicts, "yellow")
 
 
-def _said(what: str, days: Mapping[date, str], style: str) -> Iterator[Text]:
+def _reasons(what: str, days: Mapping[date, str], style: str) -> Iterator[Text]:
     """A line for each sentence and the spans of days that it is about; the first of them."""
     by_sentence: dict[str, list[date]] = {}
     for day, sentence in days.items():

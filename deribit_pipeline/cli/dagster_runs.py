@@ -80,7 +80,7 @@ def make(
             background.cancel()
         progress.show()
     total = added_up([job.outcome for job in jobs])
-    total.asked, total.proofs = wish.count, {**known.settled, **total.proofs}
+    total.requested, total.proofs = wish.count, {**known.settled, **total.proofs}
     try:
         with warehouse.reading() as connection:
             drop_what_is_gone(connection, wish.dataset, total)

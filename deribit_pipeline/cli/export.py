@@ -47,7 +47,7 @@ def export(
 
     Candles are as the exchange told them, or made of minutes where only those are complete.
     """
-    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
+    wanted = arguments.RequestedDays(dataset_name, resolution, instruments, series)
     if format_name not in FORMATS:
         raise InputError(f"--format must be one of {', '.join(FORMATS)}, was {format_name!r}.")
     first, last = arguments.window(start, end)
@@ -64,15 +64,15 @@ def export(
     except IncompleteDays as error:
         otherwise = "export what is held with --allow-incomplete"
         raise with_command(error, otherwise) from None
-    lacking = ""
+    incomplete = ""
     if made.incomplete:
         days = "1 day is" if made.incomplete == 1 else f"{made.incomplete:,} days are"
-        lacking = f"; {days} not complete"
+        incomplete = f"; {days} not complete"
     files = "1 file" if made.files == 1 else f"{made.files:,} files"
     size = f"{made.size / 1e6:,.1f} MB" if made.size >= 1e6 else f"{made.size / 1e3:.0f} kB"
     stderr().print(
         f"{to} holds {made.rows:,} {dataset.rows} in {files} of {format_name}, {size}, "
-        f"written in {time.monotonic() - began:.1f} s{lacking}.",
+        f"written in {time.monotonic() - began:.1f} s{incomplete}.",
         markup=False,
         soft_wrap=True,
     )

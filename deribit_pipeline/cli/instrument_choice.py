@@ -4,9 +4,14 @@ from collections.abc import Callable, Collection
 
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.universe import chosen, chosen_of_held, known_currencies, never_asked
+from deribit_pipeline.engine.universe import (
+    chosen,
+    chosen_of_held,
+    known_currencies,
+    never_requested,
+)
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.instruments.refresh import refresh, told_currencies
+from deribit_pipeline.instruments.refresh import exchange_currencies, refresh
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.selection import Choice, choice
 from deribit_pipeline.settings import Settings
@@ -27,12 +32,12 @@ def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
     if not which.selectors:
         return which.names
     warehouse = warehouse_of(settings)
-    if never_asked(warehouse, which.lists_among(known_currencies(warehouse))):
+    if never_requested(warehouse, which.lists_among(known_currencies(warehouse))):
 
         def lists(known: tuple[str, ...]) -> tuple[str, ...]:
             named = [each.currency for each in which.selectors if each.currency]
             require_currencies(f"{whose} holds a selector whose currency", named, known)
-            return never_asked(warehouse, which.lists_among(known))
+            return never_requested(warehouse, which.lists_among(known))
 
         refresh_all(settings, warehouse, lists)
     found = chosen(warehouse, which)
@@ -58,7 +63,7 @@ def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...])
     warehouse = warehouse_of(settings)
     found = chosen_of_held(warehouse, which, datasets)
     lists = which.lists_among(known_currencies(warehouse))
-    unknown = unknown_of(never_asked(warehouse, lists))
+    unknown = unknown_of(never_requested(warehouse, lists))
     if not found:
         raise InputError(
             f"--instruments selects nothing of which {settings.warehouse} holds days.{unknown}"
@@ -94,12 +99,12 @@ def refresh_all(
     chooses of the currencies that are known or that the exchange names."""
     console, is_whole = stderr(), True
     with warnings_on(console), open_exchange(settings) as exchange:
-        known = (*known_currencies(warehouse), *told_currencies(exchange))
+        known = (*known_currencies(warehouse), *exchange_currencies(exchange))
         for currency in lists(tuple(dict.fromkeys(known))):
-            told = refresh(exchange, warehouse, currency)
+            result = refresh(exchange, warehouse, currency)
             console.print(
-                f"Instruments of {currency}: {told.new:,} new, {len(told.changed):,} changed, "
-                f"{told.unchanged:,} unchanged."
+                f"Instruments of {currency}: {result.new:,} new, {len(result.changed):,} changed, "
+                f"{result.unchanged:,} unchanged."
             )
-            is_whole &= not (told.failed or told.odd or told.unconfirmed)
+            is_whole &= not (result.failed or result.malformed or result.unconfirmed)
     return is_whole

@@ -14,9 +14,9 @@ from deribit_pipeline.cli.instrument_choice import refresh_all, require_currenci
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY, KINDS, Specification
 from deribit_pipeline.domain.windows import day_window
-from deribit_pipeline.engine.universe import known_currencies, never_asked
+from deribit_pipeline.engine.universe import known_currencies, never_requested
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.instruments.history import asked_at, known_at, universe
+from deribit_pipeline.instruments.history import known_at, requested_at, universe
 from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.selection import Selector
 from deribit_pipeline.settings import Settings
@@ -66,15 +66,15 @@ def instruments(
     def lists(known: tuple[str, ...]) -> tuple[str, ...]:
         require_currencies("--currency", [currency] if currency else [], known)
         refreshed = (currency,) if currency else known
-        return refreshed if refresh else never_asked(warehouse, selector.lists_among(known))
+        return refreshed if refresh else never_requested(warehouse, selector.lists_among(known))
 
     is_whole = True
-    if refresh or never_asked(warehouse, selector.lists_among(known_currencies(warehouse))):
+    if refresh or never_requested(warehouse, selector.lists_among(known_currencies(warehouse))):
         warehouse.check()
         is_whole = refresh_all(settings, warehouse, lists)
     needed = selector.lists_among(known_currencies(warehouse))
     with warehouse.reading() as connection:
-        known, asked = known_at(connection), asked_at(connection)
+        known, requested = known_at(connection), requested_at(connection)
         if known is None:
             raise InputError(f"The exchange lists nothing, and neither does {settings.warehouse}.")
         first = last = known
@@ -83,8 +83,8 @@ def instruments(
             first, last = window.start, window.end - timedelta(milliseconds=1)
         found = universe(connection, selector, first, last)
     stdout().print(_table(found))
-    _count(found, {name: asked[name] for name in needed if name in asked})
-    if unknown := unknown_of([name for name in needed if name not in asked]):
+    _count(found, {name: requested[name] for name in needed if name in requested})
+    if unknown := unknown_of([name for name in needed if name not in requested]):
         stderr().print(unknown.strip())
     return 0 if is_whole else 1
 
@@ -103,12 +103,12 @@ def _table(found: list[Specification]) -> Table:
     return table
 
 
-def _count(found: list[Specification], asked: dict[str, datetime]) -> None:
+def _count(found: list[Specification], requested: dict[str, datetime]) -> None:
     kinds = Counter(each.kind for each in found)
     by_kind = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     stderr().print(
         f"{counted(len(found), 'instruments')}{f' ({by_kind})' if by_kind else ''}; the exchange "
-        f"was last asked at {min(asked.values()):%Y-%m-%d %H:%M} UTC.",
+        f"was last asked at {min(requested.values()):%Y-%m-%d %H:%M} UTC.",
         markup=False,
         soft_wrap=True,
     )

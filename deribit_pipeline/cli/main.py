@@ -55,21 +55,21 @@ def exit_code(arguments: list[str]) -> int:
             return code
     except _WRONG as error:
         option = getattr(error, "about", "")
-        return _said(f"--{option} {error}" if option else error, WRONG_INPUT)
+        return _ended(f"--{option} {error}" if option else error, WRONG_INPUT)
     except DeribitPipelineError as error:
-        return _said(error, NOT_PROVED)
+        return _ended(error, NOT_PROVED)
     except TyperException as error:
         sentence = error.format_message().rstrip(".")
         end = "" if sentence.endswith("?") else "."
-        return _said(f"{sentence}{end} See deribit-pipeline --help.", WRONG_INPUT)
+        return _ended(f"{sentence}{end} See deribit-pipeline --help.", WRONG_INPUT)
     except Interrupted as interruption:
         kept = "what was proved is kept, and the same command goes on from there"
-        return _said(f"{interruption}: {kept}.", interruption.exit_code)
+        return _ended(f"{interruption}: {kept}.", interruption.exit_code)
     except OSError as error:
         if error.filename is not None or error.errno not in _NO_ROOM:
             raise
         _give_up(sys.stdout)
-        return _said(f"The output cannot be written ({error.strerror}).", NOT_PROVED)
+        return _ended(f"The output cannot be written ({error.strerror}).", NOT_PROVED)
 
 
 def _give_up(stream: TextIO) -> None:
@@ -80,7 +80,7 @@ def _give_up(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def _said(sentence: object, code: int) -> int:
+def _ended(sentence: object, code: int) -> int:
     try:
         typer.echo(f"Error: {masked(str(sentence))}", err=True)
         sys.stderr.flush()

@@ -101,7 +101,7 @@ class _Progress:
         self._stack.close()
 
     def copied(self, so_far: Migration) -> None:
-        self._shown("days copied", so_far.wanted).show(so_far.days, so_far.rows)
+        self._shown("days copied", so_far.required).show(so_far.days, so_far.rows)
 
     def verified(self, so_far: Migration) -> None:
         if self._is_copying:

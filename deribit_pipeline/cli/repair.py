@@ -17,7 +17,7 @@ from deribit_pipeline.cli.options import (
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.incomplete import held_names_resting, held_series, incomplete_days
+from deribit_pipeline.engine.incomplete import held_names_in_back_off, held_series, incomplete_days
 from deribit_pipeline.engine.reach import within_reach
 from deribit_pipeline.engine.relisted import listed_now
 from deribit_pipeline.instruments.listings import exchange_time
@@ -35,7 +35,7 @@ def repair(
     series: SeriesHeld = None,
 ) -> int:
     """Find every day that is not complete and should be, and request it again."""
-    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
+    wanted = arguments.RequestedDays(dataset_name, resolution, instruments, series)
     first, last = arguments.window(start, end)
     settings = Settings.load()
     selection = wanted.selection(settings, first, last)
@@ -53,12 +53,12 @@ def repair(
     code = 0
     with warnings_on(stderr()), open_exchange(settings) as exchange:
         now = exchange.run(exchange_time(exchange.client))
-        names = held_names_resting(warehouse, selection)
+        names = held_names_in_back_off(warehouse, selection)
         listed = exchange.run(listed_now(exchange, warehouse, names))
         found = incomplete_days(warehouse, now, selection, listed)
-        if found.resting:
+        if found.in_back_off:
             stderr().print(
-                f"Resting: {found.resting:,} gapped days, asked again from "
+                f"Resting: {found.in_back_off:,} gapped days, asked again from "
                 f"{found.due_at:%Y-%m-%d %H:%M} UTC on, or now with --start and --end."
             )
         left: list[Dataset] = []
@@ -69,7 +69,7 @@ def repair(
                 f"Not requested: days of the {dataset.label}, of your own account, which are not "
                 "complete: no API key is set."
             )
-        if not (found.resting or found.days or left):
+        if not (found.in_back_off or found.days or left):
             stderr().print("Nothing to repair: every day that should be complete is.")
         for dataset, days in found.days.items():
             total = make(settings, warehouse, exchange, Wish(dataset, days, now=now))

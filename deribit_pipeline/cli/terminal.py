@@ -136,11 +136,11 @@ class BackfillProgress:
     called.
     """
 
-    def __init__(self, console: Console, asked: int, jobs: "Sequence[Job]", rows: str) -> None:
+    def __init__(self, console: Console, requested: int, jobs: "Sequence[Job]", rows: str) -> None:
         self._rows = rows
         self._outcomes = [job.outcome for job in jobs]
-        self._settled = asked - sum(outcome.asked for outcome in self._outcomes)
-        self._line = ProgressLine(console, "days", asked, self._settled)
+        self._settled = requested - sum(outcome.requested for outcome in self._outcomes)
+        self._line = ProgressLine(console, "days", requested, self._settled)
 
     def __enter__(self) -> "BackfillProgress":
         self._line.__enter__()

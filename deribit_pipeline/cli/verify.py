@@ -57,7 +57,7 @@ def verify(
     ] = None,
 ) -> int:
     """Recompute every proof from the stored rows, and name each day that no longer matches."""
-    wanted = arguments.Wanted(dataset_name, resolution, instruments, series)
+    wanted = arguments.RequestedDays(dataset_name, resolution, instruments, series)
     first, last = arguments.window(start, end)
     settings = Settings.load()
     selection = wanted.selection(settings, first, last)
@@ -94,7 +94,7 @@ def verify(
 
 
 def _against(
-    wanted: arguments.Wanted, settings: Settings, place: Location, selection: Selection
+    wanted: arguments.RequestedDays, settings: Settings, place: Location, selection: Selection
 ) -> int:
     """Name each day of which the warehouse and the one at `place` do not say the same."""
     warehouse = warehouse_of(settings).pinned()

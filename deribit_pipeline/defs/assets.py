@@ -16,7 +16,7 @@ from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.source import Preview
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
-from deribit_pipeline.pages.run_sketch import Sketch, data_url
+from deribit_pipeline.pages.run_sparkline import Sparkline, data_url
 
 # How many failed days a message names before it counts the rest.
 _NAMED = 10
@@ -66,7 +66,7 @@ def dataset_asset(
         config: BackfillConfig,
         deribit: dg.ResourceParam[Backfills],
     ) -> dg.MaterializeResult[None]:
-        job = Job(context.run.run_id, days_by_series(asked_keys(context)))
+        job = Job(context.run.run_id, days_by_series(requested_keys(context)))
         try:
             outcome = deribit.backfill(dataset, job, force=config.force)
         except DeribitPipelineError as error:
@@ -113,7 +113,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def asked_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
+def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     """The partition keys that the run must make.
 
     Guards against runs that would lose partitions and report success: a backfill launched from a
@@ -161,7 +161,7 @@ def _failure(outcome: Outcome) -> str:
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
     reasons = collections.Counter(outcome.failures.values())
     return (
-        f"{len(failed)} of {outcome.asked} days are not proved: {names}{more}. "
+        f"{len(failed)} of {outcome.requested} days are not proved: {names}{more}. "
         f"The others stand. The reason: {reasons.most_common(1)[0][0]}"
     )
 
@@ -188,8 +188,8 @@ def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
     """Candles, volume and the states of the days, as a picture that the UI shows; of candles."""
     if not previews:
         return {}
-    sketches = [
-        Sketch(
+    sparklines = [
+        Sparkline(
             f"{preview.series}, {preview.window.start:%Y-%m-%d} to "
             f"{preview.window.end - ONE_DAY:%Y-%m-%d}, a stroke for {_length(preview.step)}",
             preview.window,
@@ -199,8 +199,8 @@ def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
         )
         for preview in previews
     ]
-    titles = "; ".join(sketch.title for sketch in sketches)
-    return {"picture": dg.MetadataValue.md(f"![{titles}]({data_url(sketches)})")}
+    titles = "; ".join(sparkline.title for sparkline in sparklines)
+    return {"picture": dg.MetadataValue.md(f"![{titles}]({data_url(sparklines)})")}
 
 
 def _length(step: timedelta) -> str:

@@ -94,13 +94,13 @@ def _summary(found: Breaches, held: int | None, dataset: Dataset) -> str:
     if not found.count:
         return f"Holds for all {held:,} {dataset.series.label}-days that are held."
     name, *values = found.first[0]
-    said = "".join(
+    text = "".join(
         f", {column} {value}"
         for column, value in zip(found.columns[1:], values, strict=True)
         if value
     )
     rows = "1 row breaks" if found.count == 1 else f"{found.count:,} rows break"
-    return f"{rows} this rule, first {name}{said}."
+    return f"{rows} this rule, first {name}{text}."
 
 
 def _metadata(rule: Rule, found: Breaches, sql: str) -> dict[str, dg.MetadataValue]:

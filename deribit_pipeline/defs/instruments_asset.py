@@ -9,7 +9,7 @@ from deribit_pipeline.defs.schedules import CRONS, default_status
 from deribit_pipeline.domain.specification import CURRENCIES
 from deribit_pipeline.engine.universe import known_currencies
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
-from deribit_pipeline.instruments.refresh import Refreshed, refresh, told_currencies
+from deribit_pipeline.instruments.refresh import Refreshed, exchange_currencies, refresh
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
@@ -49,14 +49,14 @@ def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
         warehouse = warehouse_of(settings)
         try:
             with open_exchange(settings) as exchange:
-                told = refresh(exchange, warehouse, context.partition_key, context.run.run_id)
+                returned = refresh(exchange, warehouse, context.partition_key, context.run.run_id)
                 if context.partition_key == CURRENCIES[0]:
                     known = set(known_currencies(warehouse))
-                    for new in sorted(set(told_currencies(exchange)) - known):
+                    for new in sorted(set(exchange_currencies(exchange)) - known):
                         refresh(exchange, warehouse, new, context.run.run_id)
         except DeribitPipelineError as error:
             raise dg.Failure(str(error)) from error
-        return dg.MaterializeResult(metadata=_metadata(told))
+        return dg.MaterializeResult(metadata=_metadata(returned))
 
     return instruments
 
@@ -85,13 +85,13 @@ def instruments_schedule(
     return ticks
 
 
-def _metadata(told: Refreshed) -> dict[str, dg.MetadataValue]:
+def _metadata(returned: Refreshed) -> dict[str, dg.MetadataValue]:
     return {
-        "new": dg.MetadataValue.int(told.new),
-        "changed": dg.MetadataValue.int(len(told.changed)),
-        "unchanged": dg.MetadataValue.int(told.unchanged),
-        "unconfirmed": dg.MetadataValue.int(len(told.unconfirmed)),
-        "not_understood": dg.MetadataValue.int(len(told.odd)),
-        "lists_that_failed": dg.MetadataValue.int(len(told.failed)),
-        "as_of": dg.MetadataValue.text(f"{told.as_of:%Y-%m-%d %H:%M:%S} UTC"),
+        "new": dg.MetadataValue.int(returned.new),
+        "changed": dg.MetadataValue.int(len(returned.changed)),
+        "unchanged": dg.MetadataValue.int(returned.unchanged),
+        "unconfirmed": dg.MetadataValue.int(len(returned.unconfirmed)),
+        "not_understood": dg.MetadataValue.int(len(returned.malformed)),
+        "lists_that_failed": dg.MetadataValue.int(len(returned.failed)),
+        "as_of": dg.MetadataValue.text(f"{returned.as_of:%Y-%m-%d %H:%M:%S} UTC"),
     }

@@ -175,8 +175,8 @@ def _require_storage_here(home: Path) -> None:
     files may still be in the home."""
     configuration = home / "dagster.yaml"
     try:
-        said = yaml.safe_load(configuration.read_text()) if configuration.exists() else None
-        here = _is_here(said or {})
+        configured = yaml.safe_load(configuration.read_text()) if configuration.exists() else None
+        here = _is_here(configured or {})
     except (yaml.YAMLError, AttributeError, ValueError) as error:
         raise RecordingError(
             f"{configuration} configures Dagster's storage in a way that is not understood: fix it."

@@ -62,8 +62,8 @@ def unrecorded(
     recorded = instance.get_materialized_partitions(dg.AssetKey(dataset.name))
     return {
         (name, day)
-        for name, wanted in days.items()
-        for day in wanted
+        for name, required in days.items()
+        for day in required
         if partition_key(name, day) not in recorded
     }
 
@@ -78,7 +78,7 @@ def materialize(
 ) -> None:
     """Run the asset of a dataset for one job; the run, or its failure, is in the instance."""
     names = list(job.days)
-    days = sorted({day for wanted in job.days.values() for day in wanted})
+    days = sorted({day for required in job.days.values() for day in required})
     asset = dataset_asset(dataset, series_days(dataset.series, names, days[0], days[-1]))
     location = dg.Definitions(assets=[asset], resources={"deribit": deribit})
     # The implicit job is the one that the UI's own backfills run, so that it shows them alike.

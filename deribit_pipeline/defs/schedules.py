@@ -119,7 +119,7 @@ def default_status(*, is_on: bool) -> dg.DefaultScheduleStatus:
 def _schedule(
     name: str,
     cron: str,
-    asks: Callable[[datetime], _Ticks],
+    due_ticks: Callable[[datetime], _Ticks],
     description: str,
     asset: dg.AssetsDefinition,
     *,
@@ -141,11 +141,13 @@ def _schedule(
     )
     def ticks(context: dg.ScheduleEvaluationContext) -> _Ticks:
         try:
-            asked = list(asks(context.scheduled_execution_time.astimezone(UTC)))
+            requested = list(due_ticks(context.scheduled_execution_time.astimezone(UTC)))
         except WarehouseError as error:
             yield dg.SkipReason(f"The next tick will see to it: {error}")
             return
-        yield from asked or [dg.SkipReason("Every day that has a partition is as it should be.")]
+        yield from requested or [
+            dg.SkipReason("Every day that has a partition is as it should be.")
+        ]
 
     return ticks
 
@@ -164,7 +166,7 @@ def _runs(
     Days before `since` have no partitions: the command line repairs them.
     """
     within = {name: [day for day in some if day >= since] for name, some in days.items()}
-    for names, (first, last) in stretches(universe, within):
+    for names, (first, last) in spans(universe, within):
         start, end = partition_key(names[0], first), partition_key(names[-1], last)
         yield dg.RunRequest(
             run_key=f"{now:%Y-%m-%dT%H:%M} {start}...{end}{' again' if again else ''}",
@@ -176,7 +178,7 @@ def _runs(
         )
 
 
-def stretches(universe: Sequence[str], days: Days) -> list[tuple[list[str], tuple[date, date]]]:
+def spans(universe: Sequence[str], days: Days) -> list[tuple[list[str], tuple[date, date]]]:
     """The days as few rectangles: series that stand side by side in the universe,
     as the range of a run holds all between its ends, and the same unbroken span of days."""
     found: list[tuple[list[str], tuple[date, date]]] = []

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from deribit_pipeline.domain.proofs import CrossCheck, Proof
 
-NO_LONGER_TOLD = "no longer told"
+NOT_AVAILABLE = "no longer told"
 """The verdict on a day that began before the oldest row that the exchange still returns. It is
 stored, so its text must not change."""
 

@@ -40,12 +40,12 @@ class Page(Protocol):
         None if they share none."""
 
 
-Told = TypeVar("Told", bound=Page)
-Witness = Callable[[Told], bool | None]
+PageT = TypeVar("PageT", bound=Page)
+Witness = Callable[[PageT], bool | None]
 """Whether independent data agrees with a page; None if there is none to compare."""
 
 
-class Claim(Generic[Told]):
+class Claim(Generic[PageT]):
     """The responses for one window: `page` is the one that most of them agree on.
 
     `answers` is how many agree on it; the `witness` counts as one more vote, and is evaluated for
@@ -53,18 +53,18 @@ class Claim(Generic[Told]):
     """
 
     def __init__(
-        self, page: Told, answers: int = 1, witness: Witness[Told] = lambda page: None
+        self, page: PageT, answers: int = 1, witness: Witness[PageT] = lambda page: None
     ) -> None:
-        self._said = [(page, answers)]
+        self._responses = [(page, answers)]
         self._witness = witness
 
     @property
-    def page(self) -> Told:
-        return self._said[-1][0]
+    def page(self) -> PageT:
+        return self._responses[-1][0]
 
     @property
     def answers(self) -> int:
-        return self._said[-1][1]
+        return self._responses[-1][1]
 
     @property
     def weight(self) -> int:
@@ -75,26 +75,26 @@ class Claim(Generic[Told]):
     def is_settled(self) -> bool:
         """Whether confirmations outnumber contradictions by the required margin. An empty window
         counts as confirmed: it has no rows to contradict."""
-        denied = sum(answers for _, answers in self._said[:-1])
+        denied = sum(answers for _, answers in self._responses[:-1])
         witness = self._witness(self.page)
         lead = self.answers - denied + (0 if witness is None else 1 if witness else -1)
         return not len(self.page.moments) or lead >= _LEAD
 
-    def hear(self, page: Told) -> None:
+    def add_response(self, page: PageT) -> None:
         """Add another response; of pages with equally many votes, the newest takes precedence."""
-        for number, (former, answers) in enumerate(self._said):
+        for number, (former, answers) in enumerate(self._responses):
             if _is_alike(former, page):
-                self._said[number] = (page, answers + 1)
+                self._responses[number] = (page, answers + 1)
                 break
         else:
-            self._said.append((page, 1))
-        self._said.sort(key=lambda said: (said[1], said[0] is page))
+            self._responses.append((page, 1))
+        self._responses.sort(key=lambda said: (said[1], said[0] is page))
 
 
-Chain = list[Claim[Told]]
+Chain = list[Claim[PageT]]
 
 
-def doubtful(claims: Sequence[Claim[Told]], enough: int) -> list[Claim[Told]]:
+def unconfirmed_claims(claims: Sequence[Claim[PageT]], enough: int) -> list[Claim[PageT]]:
     """The windows that are not confirmed yet: contradicted by neighbours of at least equal weight,
     or with too little support.
 
@@ -103,40 +103,44 @@ def doubtful(claims: Sequence[Claim[Told]], enough: int) -> list[Claim[Told]]:
     has agreeing responses. In a run that outweighs only its direct neighbours, or is shorter, each
     window must be confirmed on its own.
     """
-    found: list[Claim[Told]] = []
+    found: list[Claim[PageT]] = []
     for chain in _chains(claims):
         runs = list(_runs(chain))
         weights = [0, *(sum(claim.weight for claim in run) for run in runs), 0]
         heaviest = max(weights)
         for number, run in enumerate(runs):
             left, own, right = weights[number : number + 3]
-            has_the_word = own == heaviest and weights.count(own) == 1 and len(run) >= enough
+            is_trusted = own == heaviest and weights.count(own) == 1 and len(run) >= enough
             if own <= left + right:
                 found += run
-            elif not has_the_word:
+            elif not is_trusted:
                 found += [claim for claim in run if not claim.is_settled]
     return found
 
 
-def denied_by(claims: Sequence[Claim[Told]], doubts: Sequence[Claim[Told]]) -> list[Claim[Told]]:
+def denied_by(
+    claims: Sequence[Claim[PageT]], unconfirmed: Sequence[Claim[PageT]]
+) -> list[Claim[PageT]]:
     """Windows not in doubt that contradict a doubtful neighbour: the shared row may be wrong in
     either, and an error in only the first row of a window has no other sign."""
-    found: list[Claim[Told]] = []
+    found: list[Claim[PageT]] = []
     for chain in _chains(claims):
         for former, claim in pairwise(chain):
             if not _seam(former.page, claim.page):
-                found += [one for one in (former, claim) if one not in doubts and one not in found]
+                found += [
+                    one for one in (former, claim) if one not in unconfirmed and one not in found
+                ]
     return found
 
 
-def is_torn(pages: Sequence[Told]) -> bool:
+def is_contradictory(pages: Sequence[PageT]) -> bool:
     """Whether consecutive pages, sorted by time, contradict each other at a common boundary."""
     return any(_seam(former, later) is False for former, later in pairwise(pages))
 
 
-def _chains(claims: Sequence[Claim[Told]]) -> Iterator[Chain[Told]]:
+def _chains(claims: Sequence[Claim[PageT]]) -> Iterator[Chain[PageT]]:
     """The claims sorted by time, in runs whose neighbours share a row."""
-    chain: Chain[Told] = []
+    chain: Chain[PageT] = []
     for claim in sorted(claims, key=lambda claim: claim.page.window):
         if chain and _seam(chain[-1].page, claim.page) is None:
             yield chain
@@ -146,7 +150,7 @@ def _chains(claims: Sequence[Claim[Told]]) -> Iterator[Chain[Told]]:
         yield chain
 
 
-def _runs(chain: Chain[Told]) -> Iterator[Chain[Told]]:
+def _runs(chain: Chain[PageT]) -> Iterator[Chain[PageT]]:
     """A chain, split into runs whose neighbours agree."""
     run = chain[:1]
     for former, claim in pairwise(chain):
@@ -157,14 +161,14 @@ def _runs(chain: Chain[Told]) -> Iterator[Chain[Told]]:
     yield run
 
 
-def _seam(former: Told, later: Told) -> bool | None:
+def _seam(former: PageT, later: PageT) -> bool | None:
     """Whether neighbours agree on the row between them; None if they share none."""
     if former.window.end != later.window.start:
         return None
     return former.agrees_with_next(later)
 
 
-def _is_alike(former: Told, page: Told) -> bool:
+def _is_alike(former: PageT, page: PageT) -> bool:
     """Whether a later page has the same rows; it may add rows that were not closed before."""
     new = without(page.moments, former.moments)
     return not former.is_contradicted_by(page) and not len(without(new, former.unclosed))

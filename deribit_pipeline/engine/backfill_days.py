@@ -130,19 +130,19 @@ class _Backfill:
 
     def unsettled(self, known: Known | None, *, force: bool) -> dict[str, list[date]]:
         """The days to fetch, in the order of the jobs, so that the first of them ends first."""
-        wanted: dict[str, list[date]] = {}
+        required: dict[str, list[date]] = {}
         for name, day in sorted(self._job_of):
-            wanted.setdefault(name, []).append(day)
+            required.setdefault(name, []).append(day)
         if known is None:
-            known = Known() if force else known_of(self._warehouse, self._dataset, wanted)
-            if known.resting:
-                listing = listed_now(self._exchange, self._warehouse, known.resting)
+            known = Known() if force else known_of(self._warehouse, self._dataset, required)
+            if known.in_back_off:
+                listing = listed_now(self._exchange, self._warehouse, known.in_back_off)
                 known = known.with_listings(self._exchange.run(listing))
         self._context = replace(self._context, listed=known.listed)
         for key, proof in known.settled.items():
             if key in self._job_of:
                 self._job_of[key].outcome.proofs[key] = proof
-        left = known.unsettled(wanted)
+        left = known.unsettled(required)
         return {name: left[name] for job in self._jobs for name in job.days if name in left}
 
     async def make(self, days: Days) -> None:

@@ -96,7 +96,7 @@ class BackgroundBackfill:
 
     def _is_done(self, job: Job) -> bool:
         outcome = job.outcome
-        return self._is_over or len(outcome.proofs) + len(outcome.failures) >= outcome.asked
+        return self._is_over or len(outcome.proofs) + len(outcome.failures) >= outcome.requested
 
     def _note(self, job: Job, proofs: Sequence[Proof]) -> None:
         with self._news:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deribit_pipeline.datasets import registry
 from deribit_pipeline.domain.dataset import Group
-from deribit_pipeline.engine.poorer import what_is_lost
+from deribit_pipeline.engine.data_loss import what_is_lost
 from deribit_pipeline.errors import InputError, WarehouseUnusable, WouldLose
 from deribit_pipeline.warehouse.file import OWNER_ONLY
 from deribit_pipeline.warehouse.file_copy import copy_to_file

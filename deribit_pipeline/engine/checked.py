@@ -8,8 +8,8 @@ import numpy as np
 
 from deribit_pipeline.domain.proofs import CrossCheck
 from deribit_pipeline.domain.windows import Moments, day_window, moment64, without
-from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.grid_windows import Page
+from deribit_pipeline.engine.sampling_grid import SamplingGrid
 from deribit_pipeline.engine.votes import Votes
 from deribit_pipeline.engine.witness import Disagreement, Witness
 
@@ -21,7 +21,7 @@ class CheckedRows:
     parsed, `impossible` violate a rule, each listed under the first one, and `uncompared` have
     nothing to be compared with. All are sorted."""
 
-    cadence: Cadence
+    sampling_grid: SamplingGrid
     votes: Votes
     moments: Moments
     unshared: Moments
@@ -92,14 +92,14 @@ class Checked:
         self, rows: CheckedRows, moments: Moments, text: Callable[[np.datetime64], str]
     ) -> str:
         """The first of these timestamps as text, and how many more there are."""
-        labels = rows.cadence.labels if len(self.rows) > 1 else {}
+        labels = rows.sampling_grid.labels if len(self.rows) > 1 else {}
         label = "".join(f" ({name} {value})" for name, value in labels.items())
         more = f" and {len(moments) - 1} more" if len(moments) > 1 else ""
         return f"{text(moments[0])}{label}{more}"
 
 
 def checked(
-    cadences: Sequence[Cadence],
+    sampling_grids: Sequence[SamplingGrid],
     votes: Sequence[Votes],
     witness: Witness,
     given_up: frozenset[str],
@@ -113,23 +113,23 @@ def checked(
             day = disagreement.moment.astype("M8[D]").item()
             found.setdefault((comparison.what, day), []).append(disagreement)
     rows = [
-        _checked_rows(cadence, some, witness, [one.compared[number] for one in comparisons])
-        for number, (cadence, some) in enumerate(zip(cadences, votes, strict=True))
+        _checked_rows(sampling_grid, some, witness, [one.compared[number] for one in comparisons])
+        for number, (sampling_grid, some) in enumerate(zip(sampling_grids, votes, strict=True))
     ]
     return Checked(rows, found, [comparison.what for comparison in comparisons], given_up)
 
 
 def _checked_rows(
-    cadence: Cadence, votes: Votes, witness: Witness, compared: Sequence[Moments]
+    sampling_grid: SamplingGrid, votes: Votes, witness: Witness, compared: Sequence[Moments]
 ) -> CheckedRows:
-    moments = votes.rows[cadence.at]
+    moments = votes.rows[sampling_grid.at]
     left, impossible = np.ones(len(moments), bool), {}
     for what, flags in witness.impossible(votes.rows).items():
         impossible[what] = moments[flags & left]
         left &= ~flags
     uncompared = [without(moments, some) for some in compared]
     return CheckedRows(
-        cadence,
+        sampling_grid,
         votes,
         moments,
         votes.unshared,

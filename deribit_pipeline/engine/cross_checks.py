@@ -9,9 +9,9 @@ import numpy as np
 
 from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import Moments
-from deribit_pipeline.engine.believing import Unproved, pages_of, together
 from deribit_pipeline.engine.checked import Checked, checked
 from deribit_pipeline.engine.grid_windows import Page
+from deribit_pipeline.engine.trusted_pages import Unproved, pages_of, together
 from deribit_pipeline.engine.votes import Votes
 from deribit_pipeline.engine.window_pages import PageFetcher
 from deribit_pipeline.engine.witness import Comparison, Disagreement, Witness
@@ -50,17 +50,17 @@ class CrossChecks:
         self._given_up: set[str] = set()
         self._confirmed = Counter[str]()
 
-    async def checked(self, believed: Sequence[Sequence[Page | Unproved]]) -> Checked:
+    async def checked(self, trusted: Sequence[Sequence[Page | Unproved]]) -> Checked:
         """The pieces of each cadence after their rows were compared, and requested again where
         they contradict each other or cannot be. Raises DeribitError as a request does."""
         votes = [
-            Votes(fetcher.cadence.at, pages_of(pieces), self._nothing)
-            for fetcher, pieces in zip(self._fetchers, believed, strict=True)
+            Votes(fetcher.sampling_grid.at, pages_of(pieces), self._nothing)
+            for fetcher, pieces in zip(self._fetchers, trusted, strict=True)
         ]
         if self._each_twice:
             await together(
                 _each_again(fetcher, some, page)
-                for fetcher, some, pieces in zip(self._fetchers, votes, believed, strict=True)
+                for fetcher, some, pieces in zip(self._fetchers, votes, trusted, strict=True)
                 for page in pages_of(pieces)
                 if not page.is_confirmed and len(page.moments)
             )
@@ -69,8 +69,8 @@ class CrossChecks:
             await self._try_out(votes, comparison)
         await self._settle(votes, lambda: self._disagreeing(votes))
         self._weigh_hints(votes)
-        cadences = [fetcher.cadence for fetcher in self._fetchers]
-        return checked(cadences, votes, self._witness, frozenset(self._given_up))
+        sampling_grids = [fetcher.sampling_grid for fetcher in self._fetchers]
+        return checked(sampling_grids, votes, self._witness, frozenset(self._given_up))
 
     def _compared(self, votes: Sequence[Votes]) -> Sequence[Comparison]:
         return self._witness.compared([some.rows for some in votes])
@@ -81,7 +81,7 @@ class CrossChecks:
                 [
                     some.malformed,
                     *(
-                        some.rows[fetcher.cadence.at][flags]
+                        some.rows[fetcher.sampling_grid.at][flags]
                         for flags in self._witness.impossible(some.rows).values()
                     ),
                 ]
@@ -118,8 +118,8 @@ class CrossChecks:
             if again.what == comparison.what
             for disagreement in again.disagreements
         }
-        is_news = comparison.what not in self._given_up  # another stretch may have been faster
-        if is_news and still.issuperset(disagreement.moment for disagreement in some):
+        has_new_rows = comparison.what not in self._given_up  # another stretch may have been faster
+        if has_new_rows and still.issuperset(disagreement.moment for disagreement in some):
             self._given_up.add(comparison.what)
             logger.warning(
                 "Of %s, most %s disagree, and further responses confirm them: such rows are "
@@ -136,17 +136,17 @@ class CrossChecks:
                 if self._confirmed[comparison.what] >= _SAMPLE:
                     self._given_up.add(comparison.what)
 
-    async def _settle(self, votes: Sequence[Votes], doubts: Callable[[], Doubts]) -> None:
+    async def _settle(self, votes: Sequence[Votes], unconfirmed: Callable[[], Doubts]) -> None:
         """Request rows again, each time in other windows, until each is confirmed or given up."""
         for reach in range(1, _ROUNDS + 1):
             undecided = [
                 some.undecided(np.concatenate([moments, some.unshared]))
-                for some, moments in zip(votes, doubts(), strict=True)
+                for some, moments in zip(votes, unconfirmed(), strict=True)
             ]
             if not any(map(len, undecided)):
                 return
             await together(
-                _asked_again(fetcher, some, moments, reach)
+                _requested_again(fetcher, some, moments, reach)
                 for fetcher, some, moments in zip(self._fetchers, votes, undecided, strict=True)
             )
 
@@ -154,28 +154,30 @@ class CrossChecks:
 async def _each_again(fetcher: PageFetcher, votes: Votes, page: Page) -> None:
     """Request all rows of a page once more, in a window with other bounds, and doubt those that
     are not the same there."""
-    for window in fetcher.cadence.again(page.window, 1):
+    for window in fetcher.sampling_grid.again(page.window, 1):
         part = page.part(window)
         try:
-            votes.compare(await fetcher.look(window, 1), part.moments)
+            votes.compare(await fetcher.recheck(window, 1), part.moments)
         except DeribitBadPayload as error:
             logger.warning("%s; requesting the rows again in another window", error)
             votes.doubt(part.moments)
 
 
-async def _asked_again(fetcher: PageFetcher, votes: Votes, moments: Moments, reach: int) -> None:
+async def _requested_again(
+    fetcher: PageFetcher, votes: Votes, moments: Moments, reach: int
+) -> None:
     """Request these rows in other windows."""
-    for window in fetcher.looks(moments):
+    for window in fetcher.recheck_windows(moments):
         try:
-            votes.add(await fetcher.look(window, reach), moments)
+            votes.add(await fetcher.recheck(window, reach), moments)
         except DeribitBadPayload as error:
             logger.warning("%s; requesting the rows again in another window", error)
 
 
-def _rows_of(found: Sequence[Disagreement], cadences: int) -> Doubts:
+def _rows_of(found: Sequence[Disagreement], sampling_grids: int) -> Doubts:
     """The rows, of each cadence, that may be wrong where these disagree."""
     nothing = np.empty(0, "datetime64[ms]")
     return [
         np.concatenate([nothing, *(disagreement.rows[number] for disagreement in found)])
-        for number in range(cadences)
+        for number in range(sampling_grids)
     ]

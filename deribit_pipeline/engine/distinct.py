@@ -26,10 +26,12 @@ def distinct(dataset: Dataset, rows: Columns) -> Distinct:
     if len(firsts) == len(keys):
         return Distinct(rows)
     is_other = differences(rows, some_of(rows, firsts[which]))
-    torn = np.unique(which[is_other])
+    conflicting = np.unique(which[is_other])
     is_first = np.zeros(len(keys), bool)
-    is_first[np.delete(firsts, torn)] = True
-    moments = rows[dataset.at][firsts[torn]].astype("datetime64[ms]").astype(np.int64).tolist()
+    is_first[np.delete(firsts, conflicting)] = True
+    moments = (
+        rows[dataset.at][firsts[conflicting]].astype("datetime64[ms]").astype(np.int64).tolist()
+    )
     return Distinct(
         some_of(rows, is_first),
         count_of(rows) - len(firsts) - int(np.count_nonzero(is_other)),

@@ -35,7 +35,7 @@ class Estimate:
 
 def estimate(
     dataset: Dataset,
-    wanted: Days,
+    required: Days,
     unsettled: Days,
     listed: Listings,
     limit: Limit,
@@ -45,7 +45,7 @@ def estimate(
     """Count the requests and rows of the unsettled days, as far as the dataset's source can tell
     before. `listed` are the instruments among the series; for `each_twice` see `Source.planned`."""
     planned = source_of(dataset).planned(dataset, unsettled, listed, each_twice=each_twice)
-    days, left = (sum(map(len, some.values())) for some in (wanted, unsettled))
+    days, left = (sum(map(len, some.values())) for some in (required, unsettled))
     return Estimate(
         days=days,
         proved=days - left,

@@ -16,13 +16,13 @@ from deribit_pipeline.domain.rows import (
 )
 
 
-def with_page(dataset: Dataset, told: Columns, page: Columns, *, is_last: bool) -> Columns:
+def with_page(dataset: Dataset, returned: Columns, page: Columns, *, is_last: bool) -> Columns:
     """The rows of earlier pages `told` and what the next page adds, sorted by key. Raises
     ValueError if the page contradicts a row that it repeats, or adds nothing and is not the
     last."""
-    if not is_last and not count_of(new_rows(dataset, told, page)):
+    if not is_last and not count_of(new_rows(dataset, returned, page)):
         raise ValueError("a continuation led to nothing new, and goes on")
-    return united(dataset, told, page)
+    return united(dataset, returned, page)
 
 
 def united(dataset: Dataset, one: Columns, other: Columns, *, but: Sequence[str] = ()) -> Columns:
@@ -36,9 +36,9 @@ def united(dataset: Dataset, one: Columns, other: Columns, *, but: Sequence[str]
     return in_order(dataset, rows)
 
 
-def new_rows(dataset: Dataset, told: Columns, page: Columns) -> Columns:
+def new_rows(dataset: Dataset, returned: Columns, page: Columns) -> Columns:
     """The rows of a page that are not among the earlier ones."""
-    return some_of(page, ~np.isin(keys_of(dataset, page), keys_of(dataset, told)))
+    return some_of(page, ~np.isin(keys_of(dataset, page), keys_of(dataset, returned)))
 
 
 def in_order(dataset: Dataset, rows: Columns) -> Columns:
@@ -75,7 +75,7 @@ class Progress:
     _pages: int = 0
     _rows: int = 0
 
-    def take(self, rows: int, covered: np.timedelta64) -> None:
+    def add(self, rows: int, covered: np.timedelta64) -> None:
         """Count one more page: `rows` are its new rows, and `covered` is the time that all pages
         cover so far. Raises TooManyPages."""
         self._pages += 1

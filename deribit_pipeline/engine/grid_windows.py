@@ -23,7 +23,7 @@ from deribit_pipeline.domain.windows import (
     to_ms,
     without,
 )
-from deribit_pipeline.engine.cadence import Cadence
+from deribit_pipeline.engine.sampling_grid import SamplingGrid
 from deribit_pipeline.errors import DeribitBadPayload
 
 # An answer that lacks this many rows at an end may have been cut by a limit lower than the one we
@@ -38,11 +38,11 @@ _NEWEST = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class SeriesGrid:
     """The rows of one series in one cadence. They are expected within `life`; `method` and
     `params` name them in errors."""
 
-    cadence: Cadence
+    sampling_grid: SamplingGrid
     life: TimeWindow
     method: str
     params: Mapping[str, object]
@@ -52,43 +52,45 @@ class Lane:
         alive = window.intersection(self.life)
         if alive is None:
             return np.empty(0, "datetime64[ms]")
-        return Grid(self.cadence.step, timedelta(0)).openings(alive)
+        return Grid(self.sampling_grid.step, timedelta(0)).openings(alive)
 
-    def asked(self, window: TimeWindow) -> TimeWindow:
+    def requested(self, window: TimeWindow) -> TimeWindow:
         """What to ask the exchange for: from some rows earlier on, which the answer to the window
         before tells too."""
-        return TimeWindow(window.start - self.cadence.lead * self.cadence.step, window.end)
+        return TimeWindow(
+            window.start - self.sampling_grid.lead * self.sampling_grid.step, window.end
+        )
 
     def halves(self, window: TimeWindow) -> list[TimeWindow]:
         """The window in two; only itself where it holds a single row."""
-        rows = window.duration // self.cadence.step
+        rows = window.duration // self.sampling_grid.step
         if rows < 2:
             return [window]
-        middle = window.start + rows // 2 * self.cadence.step
+        middle = window.start + rows // 2 * self.sampling_grid.step
         return [TimeWindow(window.start, middle), TimeWindow(middle, window.end)]
 
-    def second_looks(self, missing: Moments) -> list[TimeWindow]:
+    def rechecks_of(self, missing: Moments) -> list[TimeWindow]:
         """Windows that ask again for what an answer lacked, and for its neighbours.
 
         They begin two rows before what is missing, end two after it, and are at most half as
         long as windows may be: an exchange that cuts at an edge then does it elsewhere, and one
         that lacks the neighbours too confirms nothing.
         """
-        step = self.cadence.step
+        step = self.sampling_grid.step
         breaks = np.flatnonzero(np.diff(missing) > np.timedelta64(step, "ms")) + 1
         spans = [
             TimeWindow(from_moment64(run[0]) - 2 * step, from_moment64(run[-1]) + 3 * step)
             for run in np.split(missing, breaks)
         ]
-        return cover(spans, self.cadence.most // 2 * step)
+        return cover(spans, self.sampling_grid.most // 2 * step)
 
     def newest(self, as_of: datetime) -> TimeWindow:
         """The window of the newest rows: what an exchange that works has."""
-        step, end = self.cadence.step, min(as_of, self.life.end)
+        step, end = self.sampling_grid.step, min(as_of, self.life.end)
         end -= (end - from_ms(0)) % step
         return TimeWindow(end - _NEWEST * step, end)
 
-    def odd(self, window: TimeWindow, what: str) -> DeribitBadPayload:
+    def bad_payload(self, window: TimeWindow, what: str) -> DeribitBadPayload:
         """The error of an answer that breaks an expectation."""
         return DeribitBadPayload(what, method=self.method, params={**self.params, "window": window})
 
@@ -120,7 +122,7 @@ class Page:
         return self.rows[self.at]
 
     @property
-    def told(self) -> Columns:
+    def returned(self) -> Columns:
         """Every closed row that came."""
         return joined_rows([self.before, self.rows])
 
@@ -149,20 +151,20 @@ class Page:
 
     def narrowed(self, window: TimeWindow) -> "Page":
         """What the page says of a shorter window and of the time before it."""
-        told, start = self.told, moment64(window.start)
-        return replace(self.part(window), before=some_of(told, told[self.at] < start))
+        returned, start = self.returned, moment64(window.start)
+        return replace(self.part(window), before=some_of(returned, returned[self.at] < start))
 
     def with_rows(self, rows: Columns) -> "Page":
         """The page with what `rows`, sorted and with all moments of the page among them, say."""
         return replace(self, rows=some_of(rows, np.searchsorted(rows[self.at], self.moments)))
 
-    def with_found(self, look: "Page") -> "Page":
+    def with_found(self, recheck: "Page") -> "Page":
         """The page with what it lacked and another look brought."""
-        found = some_of(look.rows, np.isin(look.moments, self.missing))
+        found = some_of(recheck.rows, np.isin(recheck.moments, self.missing))
         rows = joined_rows([self.rows, found])
         rows = some_of(rows, np.argsort(rows[self.at], kind="stable"))
         missing = set(self.missing.astype(np.int64).tolist())
-        malformed = {at: what for at, what in look.malformed.items() if at in missing}
+        malformed = {at: what for at, what in recheck.malformed.items() if at in missing}
         return replace(self, rows=rows, malformed={**self.malformed, **malformed})
 
     def is_contradicted_by(self, other: "Page") -> bool:
@@ -204,7 +206,7 @@ def each_once(at: str, rows: Columns) -> Columns:
 
 
 def read_page(
-    lane: Lane,
+    series_grid: SeriesGrid,
     window: TimeWindow,
     rows: Columns,
     as_of: datetime,
@@ -217,39 +219,53 @@ def read_page(
     repeated or not in order, off the grid, of another time, or so many lacking at an end that it
     may have been cut.
     """
-    cadence, moments = lane.cadence, rows[lane.cadence.at]
-    step, lasts = np.timedelta64(cadence.step, "ms"), np.timedelta64(cadence.lasts, "ms")
+    sampling_grid, moments = series_grid.sampling_grid, rows[series_grid.sampling_grid.at]
+    step, lasts = (
+        np.timedelta64(sampling_grid.step, "ms"),
+        np.timedelta64(sampling_grid.lasts, "ms"),
+    )
     start, end = moment64(window.start), moment64(window.end)
     apart = np.diff(moments)
-    if len(moments) >= cadence.most:
-        raise lane.odd(window, f"{len(moments)} rows came, a sign that others were dropped")
+    if len(moments) >= sampling_grid.most:
+        raise series_grid.bad_payload(
+            window, f"{len(moments)} rows came, a sign that others were dropped"
+        )
     if np.any(apart <= np.timedelta64(0)):
-        raise lane.odd(window, "rows were repeated or not in the order of time")
+        raise series_grid.bad_payload(window, "rows were repeated or not in the order of time")
     is_sparser = len(apart) > 1 and apart[0] > step and bool(np.all(apart == apart[0]))
-    if is_sparser or not Grid(cadence.step, timedelta(0)).has(moments):
-        raise lane.odd(window, f"rows did not stand every {cadence.step}")
-    if len(moments) and (moments[0] < start - cadence.before * step or moments[-1] >= end):
-        raise lane.odd(window, f"rows came of {moments[0]} to {moments[-1]}")
+    if is_sparser or not Grid(sampling_grid.step, timedelta(0)).has(moments):
+        raise series_grid.bad_payload(window, f"rows did not stand every {sampling_grid.step}")
+    if len(moments) and (moments[0] < start - sampling_grid.before * step or moments[-1] >= end):
+        raise series_grid.bad_payload(window, f"rows came of {moments[0]} to {moments[-1]}")
     if len(moments) and moments[-1] > moment64(as_of) + LATENCY:
-        raise lane.odd(window, f"a row stands at {moments[-1]}, and it was {as_of}")
+        raise series_grid.bad_payload(window, f"a row stands at {moments[-1]}, and it was {as_of}")
 
     # Compared in microseconds: the clock's own unit, in which a row is over or is not.
     now = moment64(as_of, "us")
     is_over = (moments + lasts).astype("datetime64[us]") <= now
     is_inside = moments >= start
-    came, expected = some_of(rows, is_inside & is_over), lane.expected(window)
-    absent = np.setdiff1d(expected, came[cadence.at], assume_unique=True)
+    came, expected = some_of(rows, is_inside & is_over), series_grid.expected(window)
+    absent = np.setdiff1d(expected, came[sampling_grid.at], assume_unique=True)
     is_late = (absent + lasts + _PUBLISHED_WITHIN).astype("datetime64[us]") > now
     before = some_of(rows, ~is_inside & is_over)
     page = Page(
-        cadence.at, window, expected, absent[is_late], came, before, as_of, malformed=malformed
+        sampling_grid.at,
+        window,
+        expected,
+        absent[is_late],
+        came,
+        before,
+        as_of,
+        malformed=malformed,
     )
     if count_of(came):
         missing = page.missing
         at_start = np.count_nonzero(missing < page.moments[0])
         at_end = np.count_nonzero(missing > page.moments[-1])
         if max(at_start, at_end) >= _CUT_IS_UNLIKELY:
-            raise lane.odd(window, f"the answer lacks {max(at_start, at_end)} rows at an end")
+            raise series_grid.bad_payload(
+                window, f"the answer lacks {max(at_start, at_end)} rows at an end"
+            )
     return page
 
 

@@ -35,7 +35,7 @@ class Incomplete:
     are not due yet, the first of them `due_at`."""
 
     days: dict[Dataset, dict[str, list[date]]] = field(default_factory=dict)
-    resting: int = 0
+    in_back_off: int = 0
     due_at: datetime | None = None
 
 
@@ -80,10 +80,10 @@ def incomplete_days(
         done = known[dataset].done(now, selection, due, found) if dataset in known else {}
         newest = newest_over(dataset, now)
         for name, days in requested.items():
-            wanted = _wanted(days, newest, selection) - done.get(name, set())
-            wanted |= {day for day in due.get(name, ()) if _is_within(day, selection)}
-            if wanted:
-                found.days.setdefault(dataset, {})[name] = sorted(wanted)
+            required = _wanted(days, newest, selection) - done.get(name, set())
+            required |= {day for day in due.get(name, ()) if _is_within(day, selection)}
+            if required:
+                found.days.setdefault(dataset, {})[name] = sorted(required)
     return found
 
 
@@ -117,7 +117,7 @@ class _Known:
                 due_at = gap_due_at(proof.fetched_at, self.confirmed.get(key, proof.fetched_at))
                 is_done = due_at > now
                 if is_done:
-                    found.resting += 1
+                    found.in_back_off += 1
                     found.due_at = min(due_at, found.due_at or due_at)
             if is_done:
                 done.setdefault(proof.series, set()).add(proof.day)
@@ -152,12 +152,14 @@ def newest_over(dataset: Dataset, now: datetime) -> date:
 def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[Proof]:
     """The proofs of those days that need no request: not of those that rest on a listing which is
     no longer as it was, by the table `instruments`."""
-    wanted = {(name, day) for name, some in days.items() for day in some}
-    if not wanted:
+    required = {(name, day) for name, some in days.items() for day in some}
+    if not required:
         return []
-    first, last = min(day for _, day in wanted), max(day for _, day in wanted)
+    first, last = min(day for _, day in required), max(day for _, day in required)
     found = proofs_of(connection, dataset, list(days), first, last)
-    settled = [proof for proof in found if proof.is_settled and (proof.series, proof.day) in wanted]
+    settled = [
+        proof for proof in found if proof.is_settled and (proof.series, proof.day) in required
+    ]
     relisted = unsupported(connection, settled, NOTHING_LISTED)
     return [proof for proof in settled if (proof.series, proof.day) not in relisted]
 
@@ -172,7 +174,7 @@ class Known:
     """
 
     settled: Mapping[Key, Proof] = field(default_factory=dict)
-    resting: Sequence[str] = ()
+    in_back_off: Sequence[str] = ()
     listed: Listings = field(default_factory=dict)
 
     def with_listings(self, listed: Listings) -> "Known":
@@ -197,11 +199,11 @@ def known_of(warehouse: Warehouse, dataset: Dataset, days: Days) -> Known:
     """What the warehouse has of these days."""
     with warehouse.reading() as connection:
         settled = settled_days(connection, dataset, days)
-        resting = unknown_to(connection, settled)
-    return Known({(proof.series, proof.day): proof for proof in settled}, resting)
+        in_back_off = unknown_to(connection, settled)
+    return Known({(proof.series, proof.day): proof for proof in settled}, in_back_off)
 
 
-def held_names_resting(warehouse: Warehouse, selection: Selection) -> list[str]:
+def held_names_in_back_off(warehouse: Warehouse, selection: Selection) -> list[str]:
     """The instruments with settled days that rest on a listing, of which no newer one is held."""
     with warehouse.reading() as connection:
         held = proofs(connection, selection)

@@ -29,11 +29,11 @@ class Job:
     outcome: Outcome = field(init=False)
 
     def __post_init__(self) -> None:
-        self.outcome = Outcome(asked=len(self.series_days()))
+        self.outcome = Outcome(requested=len(self.series_days()))
 
     def series_days(self) -> set[Key]:
         """Each series' day once."""
-        return {(name, day) for name, wanted in self.days.items() for day in wanted}
+        return {(name, day) for name, required in self.days.items() for day in required}
 
 
 def jobs_of(days: Days, most: int = _MOST_DAYS, bridging: int = _BRIDGED_DAYS) -> list[Job]:
@@ -43,15 +43,15 @@ def jobs_of(days: Days, most: int = _MOST_DAYS, bridging: int = _BRIDGED_DAYS) -
     days.
     """
     alike: dict[tuple[date, date], list[str]] = {}
-    for name, wanted in days.items():
-        for span in spans_of(wanted, bridging=bridging):
+    for name, required in days.items():
+        for span in spans_of(required, bridging=bridging):
             alike.setdefault(span, []).append(name)
     made = []
     for (first, last), names in sorted(alike.items()):
         together = max(1, most // ((last - first).days + 1))
         for n in range(0, len(names), together):
             for start in days_between(first, last, step=most):
-                stretch = list(days_between(start, min(last, start + timedelta(days=most - 1))))
-                of_names = dict.fromkeys(names[n : n + together], stretch)
+                batch = list(days_between(start, min(last, start + timedelta(days=most - 1))))
+                of_names = dict.fromkeys(names[n : n + together], batch)
                 made.append(Job(str(uuid.uuid4()), of_names))
     return made

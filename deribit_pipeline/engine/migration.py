@@ -22,7 +22,7 @@ from deribit_pipeline.engine.proof_reads import DatasetDay
 from deribit_pipeline.engine.series_proofs import written_sums
 from deribit_pipeline.engine.verification import Finding, Verification, verify
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
-from deribit_pipeline.instruments.history import asked_at
+from deribit_pipeline.instruments.history import requested_at
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.schema import SCHEMA_VERSION
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -51,7 +51,7 @@ class Migration:
     that their rows do not prove, and tables that differ."""
 
     held: int
-    wanted: int
+    required: int
     days: int = 0
     rows: int = 0
     verified: Verification = field(default_factory=Verification)
@@ -79,16 +79,16 @@ def migrate(
     WarehouseError where reading or writing fails: what was copied until then stays.
     """
     _require(source, target)
-    wanted, held = _held(source), _held(target)
-    _require_nothing_newer(source, target, wanted, held)
-    differing = [key for key, day in wanted.items() if key not in held or held[key] != day]
-    migration = Migration(len(wanted), len(differing))
+    required, held = _held(source), _held(target)
+    _require_nothing_newer(source, target, required, held)
+    differing = [key for key, day in required.items() if key not in held or held[key] != day]
+    migration = Migration(len(required), len(differing))
     with target.writing():  # made also where there is nothing to copy
         pass
-    known = (_asked_at(target), _asked_at(source))
+    known = (_requested_at(target), _requested_at(source))
 
     def lists_unchanged(connection: Connection) -> None:
-        if asked_at(connection) not in known:
+        if requested_at(connection) not in known:
             raise _changed(target)
 
     def days_unchanged(connection: Connection) -> None:
@@ -101,7 +101,7 @@ def migrate(
             copies.copy_whole(source, target, table, lists_unchanged)
     if any(DATASETS[name].group is Group.ACCOUNT for name, *_ in differing):
         target.keep_private()
-    for piece in pieces((key, wanted[key].rows) for key in differing):
+    for piece in pieces((key, required[key].rows) for key in differing):
         copies.copy_days(source, target, piece.dataset, piece.spans, days_unchanged)
         migration.days += piece.days
         migration.rows += piece.rows
@@ -175,7 +175,7 @@ def _data(warehouse: Warehouse) -> str | None:
 def _require_nothing_newer(
     source: Warehouse,
     target: Warehouse,
-    wanted: dict[DatasetDay, HeldDay],
+    required: dict[DatasetDay, HeldDay],
     held: dict[DatasetDay, HeldDay],
 ) -> None:
     """Raise InputError where `target` holds days that `source` does not, or newer ones, or was
@@ -183,14 +183,14 @@ def _require_nothing_newer(
     ours = [
         f"{series} {DATASETS[name].short_label} {day}"
         for (name, series, day), there in held.items()
-        if (here := wanted.get((name, series, day))) is None
+        if (here := required.get((name, series, day))) is None
         or (there != here and there.noted_us > here.noted_us)
     ]
-    asked = _asked_at(source)
+    requested = _requested_at(source)
     ours += [
         f"the instruments of {currency}"
-        for currency, at in _asked_at(target).items()
-        if currency not in asked or at > asked[currency]
+        for currency, at in _requested_at(target).items()
+        if currency not in requested or at > requested[currency]
     ]
     if ours:
         others = f" and {len(ours) - 1:,} more" if len(ours) > 1 else ""
@@ -200,9 +200,9 @@ def _require_nothing_newer(
         )
 
 
-def _asked_at(warehouse: Warehouse) -> dict[str, datetime]:
+def _requested_at(warehouse: Warehouse) -> dict[str, datetime]:
     with warehouse.reading() as connection:
-        return asked_at(connection)
+        return requested_at(connection)
 
 
 def _held(warehouse: Warehouse) -> dict[DatasetDay, HeldDay]:
@@ -227,19 +227,19 @@ def _prove(
     migration.verified = verify(target, on_verified=verified)
     found = [*migration.verified.findings, *compare(source, target).differences]
     named = {(finding.dataset.name, finding.series, finding.day) for finding in found}
-    wanted, held = _held(source), _held(target)
-    for key in sorted(wanted.keys() | held.keys()):
-        if key not in named and wanted.get(key) != held.get(key):
+    required, held = _held(source), _held(target)
+    for key in sorted(required.keys() | held.keys()):
+        if key not in named and required.get(key) != held.get(key):
             name, series, day = key
-            said = [f"{target} has other gaps, revisions or arrivals than {source}"]
-            found.append(Finding(DATASETS[name], series, day, said))
+            what = [f"{target} has other gaps, revisions or arrivals than {source}"]
+            found.append(Finding(DATASETS[name], series, day, what))
     migration.findings = found
     migration.tables = [*migration.verified.problems, *_differing_tables(source, target)]
 
 
 def _differing_tables(source: Warehouse, target: Warehouse) -> list[str]:
     with source.reading() as connection:
-        wanted, wanted_sums = copies.row_counts(connection), written_sums(connection)
+        required, wanted_sums = copies.row_counts(connection), written_sums(connection)
     with target.reading() as connection:
         held, held_sums = copies.row_counts(connection), written_sums(connection)
     found = [
@@ -249,11 +249,12 @@ def _differing_tables(source: Warehouse, target: Warehouse) -> list[str]:
     ]
     found += [
         f"{name} has {held[name]:,} rows in {target}, and {count:,} in {source}"
-        for name, count in wanted.items()
+        for name, count in required.items()
         if held[name] != count and name != SERIES_PROOFS.name
     ]
     return found + [
         f"{table.name} has other rows in {target} than in {source}"
         for table in copies.WHOLE
-        if held[table.name] == wanted[table.name] and _whole(source, table) != _whole(target, table)
+        if held[table.name] == required[table.name]
+        and _whole(source, table) != _whole(target, table)
     ]

@@ -8,7 +8,7 @@ from datetime import date
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof
-from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
+from deribit_pipeline.domain.verdicts import NOT_AVAILABLE
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Outcome:
     sent.
     """
 
-    asked: int
+    requested: int
     proofs: dict[Key, Proof] = field(default_factory=dict)
     failures: dict[Key, str] = field(default_factory=dict)
     rows: int = 0
@@ -44,14 +44,14 @@ class Outcome:
         return sum(proof.missing for proof in self.proofs.values())
 
 
-def is_no_longer_told(proof: Proof) -> bool:
+def is_no_longer_available(proof: Proof) -> bool:
     """Whether rows of the day are lost, for they were not requested while they were available."""
-    return proof.verdict.startswith(NO_LONGER_TOLD)
+    return proof.verdict.startswith(NOT_AVAILABLE)
 
 
 def added_up(outcomes: Sequence[Outcome]) -> Outcome:
     """Several outcomes as one; `seconds` are those of the longest."""
-    total = Outcome(asked=sum(outcome.asked for outcome in outcomes))
+    total = Outcome(requested=sum(outcome.requested for outcome in outcomes))
     for outcome in outcomes:
         total.proofs |= outcome.proofs
         total.failures |= outcome.failures
@@ -71,7 +71,7 @@ def log_progress(proofs: Sequence[Proof], dataset: Dataset, outcome: Outcome) ->
     )
     done = len(outcome.proofs) + len(outcome.failures)
     logger.info(
-        "%s %s: %s [%d of %d days]", name, dataset.short_label, states, done, outcome.asked,
+        "%s %s: %s [%d of %d days]", name, dataset.short_label, states, done, outcome.requested,
         extra={
             "dataset": dataset.name,
             "series": name,

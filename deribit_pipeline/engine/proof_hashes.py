@@ -120,10 +120,10 @@ def read_facts(
     """All that the tables say of these series, by series and day: of these days, of all where none
     is named."""
     tables = dataset.proved_in
-    wanted = set(days)
+    required = set(days)
     parameters: dict[str, object] = {"name": dataset.proved_as, "series": list(series)}
-    if wanted:
-        parameters |= {"first": min(wanted), "last": max(wanted)}
+    if required:
+        parameters |= {"first": min(required), "last": max(required)}
     found: dict[tuple[str, date], Facts] = {}
 
     def facts(key: tuple[str, date]) -> Facts:
@@ -131,7 +131,7 @@ def read_facts(
 
     def rows(table: Table, day: str) -> Iterator[tuple[tuple[str, date], Row]]:
         columns = [as_hashed(column) for column in table.columns]
-        within = f"and {day} between $first and $last" if wanted else ""
+        within = f"and {day} between $first and $last" if required else ""
         for name, at, *row in connection.execute(
             f"""
             select {tables.series}, {day}, {", ".join(columns)} from {table.name}
@@ -139,7 +139,7 @@ def read_facts(
             """,
             parameters,
         ).fetchall():
-            if not wanted or at in wanted:
+            if not required or at in required:
                 yield (name, at), tuple(row)
 
     for key, (*proof, hashed) in rows(tables.days, "day"):

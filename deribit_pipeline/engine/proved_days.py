@@ -67,8 +67,8 @@ class DayWriter:
         written: Written,
     ) -> list[ProvedDay]:
         """The days that are to be written; what becomes of all of them is counted as `written`."""
-        wanted = [day.day for day in days]
-        found = proofs_of(connection, self._dataset, [series], min(wanted), max(wanted))
+        required = [day.day for day in days]
+        found = proofs_of(connection, self._dataset, [series], min(required), max(required))
         former: dict[date, Proof] = {proof.day: proof for proof in found}
         to_write = []
         for day in days:

@@ -47,20 +47,20 @@ def unsupported(
 ) -> set[tuple[str, date]]:
     """The series' days that rest on a listing which no longer stands: by `listed`, or else by the
     table `instruments`, where it was written after the day."""
-    resting = [proof for proof in proofs if rests_on_listing(proof)]
-    known = dict(listed) | _known(connection, (p for p in resting if p.series not in listed))
+    in_back_off = [proof for proof in proofs if rests_on_listing(proof)]
+    known = dict(listed) | _known(connection, (p for p in in_back_off if p.series not in listed))
     return {
         (proof.series, proof.day)
-        for proof in resting
+        for proof in in_back_off
         if proof.series in known and not is_supported(proof, known[proof.series])
     }
 
 
 def unknown_to(connection: Connection, proofs: Iterable[Proof]) -> list[str]:
     """The instruments of days that rest on a listing, of which no newer one is held."""
-    resting = [proof for proof in proofs if rests_on_listing(proof)]
-    names = dict.fromkeys(proof.series for proof in resting)
-    return [name for name in names if name not in _known(connection, resting)]
+    in_back_off = [proof for proof in proofs if rests_on_listing(proof)]
+    names = dict.fromkeys(proof.series for proof in in_back_off)
+    return [name for name in names if name not in _known(connection, in_back_off)]
 
 
 async def listed_now(exchange: Exchange, warehouse: Warehouse, names: Iterable[str]) -> Listings:
@@ -78,10 +78,10 @@ async def listed_now(exchange: Exchange, warehouse: Warehouse, names: Iterable[s
     return {name: instrument for each in found for name, instrument in each.items()}
 
 
-def _known(connection: Connection, resting: Iterable[Proof]) -> dict[str, Instrument]:
+def _known(connection: Connection, in_back_off: Iterable[Proof]) -> dict[str, Instrument]:
     """The instruments whose listing the table `instruments` has from after all of these days."""
     newest: dict[str, Proof] = {}
-    for proof in resting:
+    for proof in in_back_off:
         former = newest.setdefault(proof.series, proof)
         if proof.fetched_at > former.fetched_at:
             newest[proof.series] = proof

@@ -17,13 +17,13 @@ from deribit_pipeline.engine.source import FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.entries import Readings
-from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.methods import ParsedResponse
 from deribit_pipeline.exchange.repeats import until_two_agree
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-Ask = Callable[[DeribitClient, str], Awaitable[Told[Readings]]]
+RowsRequest = Callable[[DeribitClient, str], Awaitable[ParsedResponse[Readings]]]
 
 Check = Callable[[FetchedDay], FetchedDay]
 """Holds a day against what another dataset says of it."""
@@ -47,7 +47,7 @@ class RollingSource(SeriesSource):
 
     dataset: Dataset
     method: str
-    ask: Ask
+    request: RowsRequest
     step: timedelta | None = None
     reach: timedelta | None = None
     witness: Witness = no_witness
@@ -59,24 +59,24 @@ class RollingSource(SeriesSource):
 
         at = self.dataset.at
 
-        async def ask() -> RollingWindow:
-            told = await self.ask(exchange.client, series)
-            rows, malformed = told.said.rows, told.said.malformed
+        async def request() -> RollingWindow:
+            returned = await self.request(exchange.client, series)
+            rows, malformed = returned.value.rows, returned.value.malformed
             # Of a day that is told to begin with, the first row comes twice.
             is_twice = count_of(rows) > 1 and rows[at][0] == rows[at][1]
-            rows, torn = once(self.dataset, rows, expected=int(is_twice))
+            rows, conflicting = once(self.dataset, rows, expected=int(is_twice))
             with expectations(self.method, series=series):
                 return read_window(
-                    at, rows, told.as_of,
-                    reach=self.reach, step=self.step, malformed=malformed + torn,
+                    at, rows, returned.as_of,
+                    reach=self.reach, step=self.step, malformed=malformed + conflicting,
                 )  # fmt: skip
 
-        def odd(reason: str) -> DeribitBadPayload:
+        def bad_payload(reason: str) -> DeribitBadPayload:
             return DeribitBadPayload(reason, method=self.method, params={"series": series})
 
         try:
             window = await until_two_agree(
-                ask, RollingWindow.is_alike, odd("answers contradict each other")
+                request, RollingWindow.is_alike, bad_payload("answers contradict each other")
             )
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
@@ -84,7 +84,7 @@ class RollingSource(SeriesSource):
         held, checked = await asyncio.to_thread(self._held, warehouse, series, days)
         for day in days:
             if (why := malformed_of(window.malformed, day)) is not None:
-                yield FailedDays([day], odd(why))
+                yield FailedDays([day], bad_payload(why))
                 continue
             moments, state = held.get(day, (None, DayState.OPEN))
             is_complete = state is DayState.COMPLETE

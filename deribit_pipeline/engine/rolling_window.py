@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.domain.malformed import Malformed
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, Keys, count_of, differences, some_of
-from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
+from deribit_pipeline.domain.verdicts import NOT_AVAILABLE
 from deribit_pipeline.domain.windows import LATENCY, day_window, moment64, to_ms
 from deribit_pipeline.engine.settling import is_settled
 
@@ -54,7 +54,7 @@ class RollingWindow:
             unclosed=expected[~_is_closed(expected, self.step, self.as_of)],
             is_over=is_settled(day, self.as_of),
             is_confirmed=True,
-            verdict=NO_LONGER_TOLD if len(expected) and expected[0] < self.since else "",
+            verdict=NOT_AVAILABLE if len(expected) and expected[0] < self.since else "",
         )
 
     def is_alike(self, later: "RollingWindow") -> bool:

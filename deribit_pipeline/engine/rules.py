@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.rule import Rule
-from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
+from deribit_pipeline.domain.verdicts import NOT_AVAILABLE
 
 _NAMED = 24  # gaps in a row
 _MINUTE = timedelta(minutes=1)
@@ -146,6 +146,6 @@ def _has_no_verdicts(dataset: Dataset, given: _Given) -> Rule:
 select {tables.series}, day, verdict, cross_check, fetched_at
 from {tables.days.name}
 where {tables.group} = $name
-  and (cross_check = 'disagrees' or (verdict not in ('', '{NO_LONGER_TOLD}') and not $is_judged))
+  and (cross_check = 'disagrees' or (verdict not in ('', '{NOT_AVAILABLE}') and not $is_judged))
 order by {tables.series}, day""",
     )

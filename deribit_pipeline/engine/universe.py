@@ -10,7 +10,7 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY
 from deribit_pipeline.engine.incomplete import held_series
 from deribit_pipeline.errors import WarehouseError
-from deribit_pipeline.instruments.history import asked_at, listed_names, seen_currencies
+from deribit_pipeline.instruments.history import listed_names, requested_at, seen_currencies
 from deribit_pipeline.selection import Choice
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -27,12 +27,12 @@ def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
     """
     if not settings.selectors:
         return settings
-    wanted = Choice(selectors=settings.selectors)
+    required = Choice(selectors=settings.selectors)
     found: tuple[str, ...] = ()
     why = ""
     try:
-        found = chosen(warehouse, wanted)
-        never = never_asked(warehouse, wanted.lists_among(known_currencies(warehouse)))
+        found = chosen(warehouse, required)
+        never = never_requested(warehouse, required.lists_among(known_currencies(warehouse)))
     except WarehouseError as error:
         why = f"the warehouse cannot be read ({error})"
     else:
@@ -58,11 +58,11 @@ def known_currencies(warehouse: Warehouse) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*CURRENCIES, *seen)))
 
 
-def never_asked(warehouse: Warehouse, currencies: Iterable[str]) -> tuple[str, ...]:
+def never_requested(warehouse: Warehouse, currencies: Iterable[str]) -> tuple[str, ...]:
     """The currencies whose listing was never requested."""
     with warehouse.reading(as_it_is=True) as connection:
-        asked = asked_at(connection)
-    return tuple(currency for currency in currencies if currency not in asked)
+        requested = requested_at(connection)
+    return tuple(currency for currency in currencies if currency not in requested)
 
 
 def chosen(warehouse: Warehouse, choice: Choice) -> tuple[str, ...]:

@@ -14,27 +14,27 @@ import numpy as np
 from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.domain.windows import Moments, TimeWindow, day_window
 from deribit_pipeline.engine.agreement import Claim
-from deribit_pipeline.engine.believing import (
-    LOOKS,
+from deribit_pipeline.engine.grid_windows import (
+    Page,
+    SeriesGrid,
+    agreement,
+    each_once,
+    joined_pages,
+    read_page,
+)
+from deribit_pipeline.engine.sampling_grid import SamplingGrid
+from deribit_pipeline.engine.trusted_pages import (
+    RECHECKS,
     Unproved,
-    hear,
+    add_response,
     pages_of,
     settle,
     together,
     unproved_of,
     whole_or_halves,
 )
-from deribit_pipeline.engine.cadence import Cadence
-from deribit_pipeline.engine.grid_windows import (
-    Lane,
-    Page,
-    agreement,
-    each_once,
-    joined_pages,
-    read_page,
-)
 from deribit_pipeline.errors import DeribitError
-from deribit_pipeline.exchange.readings import ToldRows
+from deribit_pipeline.exchange.readings import ResponseRows
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ ENOUGH = 3
 """So many neighbours that agree support each other. Two more requests for a short range cost little
 where windows are few, and two neighbours are easily mistaken in the same way."""
 
-Ask = Callable[[TimeWindow], Awaitable[ToldRows]]
+RowsRequest = Callable[[TimeWindow], Awaitable[ResponseRows]]
 """Asks for the rows that stand in a window."""
 
 
@@ -53,20 +53,22 @@ class PageFetcher:
     exchange works, and a series without any has none yet.
     """
 
-    def __init__(self, lane: Lane, ask: Ask, control: Ask | None = None) -> None:
-        self._lane = lane
-        self._ask = ask
+    def __init__(
+        self, series_grid: SeriesGrid, request: RowsRequest, control: RowsRequest | None = None
+    ) -> None:
+        self._series_grid = series_grid
+        self._request = request
         self._control = control
         self._times = Counter[TimeWindow]()
         self._requested: set[TimeWindow] = set()
-        self._are_newest_told = False
-        self._asking_newest = asyncio.Lock()
+        self._has_newest = False
+        self._newest_lock = asyncio.Lock()
 
     @property
-    def cadence(self) -> Cadence:
-        return self._lane.cadence
+    def sampling_grid(self) -> SamplingGrid:
+        return self._series_grid.sampling_grid
 
-    async def believed(self, windows: Sequence[TimeWindow]) -> list[Page | Unproved]:
+    async def trusted(self, windows: Sequence[TimeWindow]) -> list[Page | Unproved]:
         """What is to be had of the windows, in pieces that cover them.
 
         Answers that are contradicted or stand alone are asked for again. Raises DeribitError where
@@ -78,7 +80,7 @@ class PageFetcher:
             for piece in some
         ]
         claims = [Claim(page) for page in pages_of(pieces)]
-        settled = await settle(claims, self._ask_again, self._contradiction, ENOUGH)
+        settled = await settle(claims, self._request_again, self._contradiction, ENOUGH)
         return [
             *unproved_of(pieces),
             *(
@@ -89,88 +91,90 @@ class PageFetcher:
             ),
         ]
 
-    def looks(self, moments: Moments) -> list[TimeWindow]:
+    def recheck_windows(self, moments: Moments) -> list[TimeWindow]:
         """Windows that request the rows of these moments, and their neighbours, again."""
-        return self._lane.second_looks(moments) if len(moments) else []
+        return self._series_grid.rechecks_of(moments) if len(moments) else []
 
-    async def look(self, window: TimeWindow, reach: int) -> Page:
+    async def recheck(self, window: TimeWindow, reach: int) -> Page:
         """What one response says of a window, requested with `reach` rows more on each side.
         Raises DeribitError."""
         return await self._page(window, reach)
 
     def unproved(self, day: date, why: str) -> DeribitError:
         """The error of a day whose rows cannot be proved."""
-        return self._lane.odd(day_window(day), why)
+        return self._series_grid.bad_payload(day_window(day), why)
 
-    async def _ask_again(self, claim: Claim[Page]) -> None:
+    async def _request_again(self, claim: Claim[Page]) -> None:
         """Hear what other windows say: no request has the bounds of an earlier one."""
         window = claim.page.window
         self._times[window] += 1
         reach = self._times[window]
-        parts = self.cadence.again(window, reach)
+        parts = self.sampling_grid.again(window, reach)
         pieces = [piece for part in parts for piece in await self._pages(part, reach)]
-        hear(claim, pieces, joined_pages)
+        add_response(claim, pieces, joined_pages)
 
     def _contradiction(self, window: TimeWindow) -> DeribitError:
-        return self._lane.odd(window, "answers contradict each other")
+        return self._series_grid.bad_payload(window, "answers contradict each other")
 
     async def _pages(self, window: TimeWindow, reach: int = 0) -> list[Page | Unproved]:
-        ask = partial(self._completed, reach=reach)
-        return await whole_or_halves(window, ask, self._lane.halves)
+        request = partial(self._completed, reach=reach)
+        return await whole_or_halves(window, request, self._series_grid.halves)
 
     async def _page(self, window: TimeWindow, reach: int = 0) -> Page:
-        while (wide := self.cadence.widened(window, reach)) in self._requested:
+        while (wide := self.sampling_grid.widened(window, reach)) in self._requested:
             reach += 1  # no second opinion has the bounds of the first
         self._requested.add(wide)
-        told = await self._ask(self._lane.asked(wide))
-        rows = each_once(self.cadence.at, told.said)
-        repeated = count_of(told.said) - count_of(rows)
+        returned = await self._request(self._series_grid.requested(wide))
+        rows = each_once(self.sampling_grid.at, returned.value)
+        repeated = count_of(returned.value) - count_of(rows)
         if repeated:
             counted = "1 row" if repeated == 1 else f"{repeated} rows"
-            note = self._lane.odd(wide, f"{counted} came twice, with equal values")
+            note = self._series_grid.bad_payload(wide, f"{counted} came twice, with equal values")
             logger.warning("%s", note)
-        page = read_page(self._lane, wide, rows, told.as_of, told.malformed)
+        page = read_page(self._series_grid, wide, rows, returned.as_of, returned.malformed)
         return page.narrowed(window) if reach else page
 
     async def _completed(self, window: TimeWindow, reach: int = 0) -> Page:
         """The page with what it lacked, as far as other windows have it; what still lacks, they
         lack as well. Raises DeribitBadPayload where they contradict it."""
         page = await self._page(window, reach)
-        for number in range(LOOKS):
+        for number in range(RECHECKS):
             missing = page.missing
             if not len(missing):
                 if not len(page.expected) and not len(page.moments):
                     await self._require_newest_once(page)
                 return page
-            windows = self._lane.second_looks(missing)
-            looks = [await self._page(look, reach + number) for look in windows]
-            if any(page.is_contradicted_by(look) for look in looks):
+            windows = self._series_grid.rechecks_of(missing)
+            rechecks = [await self._page(recheck, reach + number) for recheck in windows]
+            if any(page.is_contradicted_by(recheck) for recheck in rechecks):
                 break
-            for look in looks:
+            for recheck in rechecks:
                 # The next look agrees with the last one, where that filled what lacked.
-                if agreement(page.at, page.told, look.told):
-                    page = page.with_found(look)
-            is_news = any(np.isin(page.missing, look.moments).any() for look in looks)
-            if len(page.missing) == len(missing) and not is_news:
+                if agreement(page.at, page.returned, recheck.returned):
+                    page = page.with_found(recheck)
+            has_new_rows = any(np.isin(page.missing, recheck.moments).any() for recheck in rechecks)
+            if len(page.missing) == len(missing) and not has_new_rows:
                 if not len(page.moments):
                     await self._require_newest(page)
                 return page
-        raise self._lane.odd(
+        raise self._series_grid.bad_payload(
             page.window, "answers contradict each other about which rows there are"
         )
 
     async def _require_newest_once(self, page: Page) -> None:
         """Where nothing is expected, no rows are all that there is to see of an outage too. One
         answer with the newest rows vouches for all that is fetched."""
-        async with self._asking_newest:
-            if not self._are_newest_told:
+        async with self._newest_lock:
+            if not self._has_newest:
                 await self._require_newest(page)
-                self._are_newest_told = True
+                self._has_newest = True
 
     async def _require_newest(self, page: Page) -> None:
         """An exchange that has no rows at all confirms nothing: it may be down."""
-        window = self._lane.newest(page.as_of)
+        window = self._series_grid.newest(page.as_of)
         if len((await self._page(window)).moments):
             return
-        if self._control is None or not count_of((await self._control(window)).said):
-            raise self._lane.odd(page.window, "no rows came, and of the newest ones none either")
+        if self._control is None or not count_of((await self._control(window)).value):
+            raise self._series_grid.bad_payload(
+                page.window, "no rows came, and of the newest ones none either"
+            )

@@ -15,12 +15,12 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, Keys, joined_rows, keys_of, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window
-from deribit_pipeline.engine.believing import Unproved, together
-from deribit_pipeline.engine.cadence import Cadence
 from deribit_pipeline.engine.cross_checks import CrossChecks
-from deribit_pipeline.engine.grid_windows import Lane, Page, joined_pages
+from deribit_pipeline.engine.grid_windows import Page, SeriesGrid, joined_pages
+from deribit_pipeline.engine.sampling_grid import SamplingGrid
 from deribit_pipeline.engine.source import FailedDays, SeriesSource
-from deribit_pipeline.engine.window_pages import ENOUGH, Ask, PageFetcher
+from deribit_pipeline.engine.trusted_pages import Unproved, together
+from deribit_pipeline.engine.window_pages import ENOUGH, PageFetcher, RowsRequest
 from deribit_pipeline.engine.witness import Witness
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
@@ -29,18 +29,18 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 # How many windows of the finest cadence are believed together, and how many such stretches are
 # under way at the same time.
 _WINDOWS = 30
-_STRETCHES = 3
+_SPANS_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
+class RequestPlan:
     """How to ask for a series in each cadence, the time outside of which it does not exist, or
     None where it never does, and what its rows are held against; for `control` see PageFetcher."""
 
     listed: TimeWindow | None
     witness: Witness
-    ways: Sequence[tuple[Lane, Ask]] = ()
-    control: Ask | None = None
+    ways: Sequence[tuple[SeriesGrid, RowsRequest]] = ()
+    control: RowsRequest | None = None
 
     def has(self, day: date) -> bool:
         """Whether the series exists on the day."""
@@ -55,13 +55,13 @@ class WindowedSource(SeriesSource):
     """
 
     dataset: ClassVar[Dataset]
-    cadences: ClassVar[tuple[Cadence, ...]]
+    sampling_grids: ClassVar[tuple[SamplingGrid, ...]]
     nothing: ClassVar[Columns]
 
     @abstractmethod
-    async def lanes(
+    async def request_plan(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> Lanes:
+    ) -> RequestPlan:
         """How to ask for the days of a series. Raises DeribitError."""
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
@@ -70,30 +70,31 @@ class WindowedSource(SeriesSource):
         none."""
         enough = sys.maxsize if each_twice else ENOUGH
         return sum(
-            cadence.requests(stretch, enough)
-            for stretch in self._stretches(days)
-            for cadence in self.cadences
+            sampling_grid.requests(span, enough)
+            for span in self._spans(days)
+            for sampling_grid in self.sampling_grids
         )
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """See Source."""
-        lanes = await self.lanes(exchange, warehouse, series, days)
-        listed = [day for day in days if lanes.has(day)]
+        request_plan = await self.request_plan(exchange, warehouse, series, days)
+        listed = [day for day in days if request_plan.has(day)]
         for day in sorted(set(days) - set(listed)):
             yield self._unlisted(exchange, series, day)
-        fetchers = [PageFetcher(lane, ask, lanes.control) for lane, ask in lanes.ways]
+        fetchers = [
+            PageFetcher(series_grid, request, request_plan.control)
+            for series_grid, request in request_plan.ways
+        ]
         checks = CrossChecks(
-            lanes.witness, fetchers, self.nothing, series, each_twice=exchange.each_twice
+            request_plan.witness, fetchers, self.nothing, series, each_twice=exchange.each_twice
         )
         under_way: deque[asyncio.Task[list[FetchedDay | FailedDays]]] = deque()
         try:
-            for stretch in self._stretches(listed):
-                under_way.append(
-                    asyncio.create_task(self._fetched(series, fetchers, checks, stretch))
-                )
-                if len(under_way) == _STRETCHES:
+            for span in self._spans(listed):
+                under_way.append(asyncio.create_task(self._fetched(series, fetchers, checks, span)))
+                if len(under_way) == _SPANS_AT_ONCE:
                     for fetched in await under_way.popleft():
                         yield fetched
             while under_way:
@@ -104,11 +105,11 @@ class WindowedSource(SeriesSource):
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    def _stretches(self, days: Sequence[date]) -> list[Sequence[date]]:
+    def _spans(self, days: Sequence[date]) -> list[Sequence[date]]:
         """The days in stretches that are believed together."""
         length = min(
-            _WINDOWS * cadence.longest // (cadence.rows_per_day * cadence.step)
-            for cadence in self.cadences
+            _WINDOWS * sampling_grid.longest // (sampling_grid.rows_per_day * sampling_grid.step)
+            for sampling_grid in self.sampling_grids
         )
         return [days[first : first + length] for first in range(0, len(days), length)]
 
@@ -127,14 +128,14 @@ class WindowedSource(SeriesSource):
     ) -> list[FetchedDay | FailedDays]:
         """The days of a stretch, once all its windows are in and agree, and their rows with their
         witness."""
-        believed = await together(
-            fetcher.believed(fetcher.cadence.windows(days)) for fetcher in fetchers
+        trusted = await together(
+            fetcher.trusted(fetcher.sampling_grid.windows(days)) for fetcher in fetchers
         )
-        checked = await checks.checked(believed)
+        checked = await checks.checked(trusted)
         fetched: list[FetchedDay | FailedDays] = []
         failed: dict[DeribitError, list[date]] = {}
         for day in days:
-            parts = [_parts_of(pieces, day_window(day)) for pieces in believed]
+            parts = [_parts_of(pieces, day_window(day)) for pieces in trusted]
             error = next((p.error for part in parts for p in part if isinstance(p, Unproved)), None)
             if error is None and (why := checked.unproved(day)):
                 error = fetchers[0].unproved(day, why)
@@ -157,7 +158,7 @@ class WindowedSource(SeriesSource):
     def _day(
         self, series: str, day: date, fetchers: Sequence[PageFetcher], pages: Sequence[Page]
     ) -> FetchedDay:
-        cadences = [fetcher.cadence for fetcher in fetchers]
+        sampling_grids = [fetcher.sampling_grid for fetcher in fetchers]
         rows = joined_rows([page.rows for page in pages])
         as_of = min(page.as_of for page in pages)
         expected = [page.expected for page in pages]
@@ -166,22 +167,25 @@ class WindowedSource(SeriesSource):
             day,
             some_of(rows, np.argsort(keys_of(self.dataset, rows), kind="stable")),
             as_of,
-            self._keys(cadences, expected),
-            self._keys(cadences, [page.unclosed for page in pages]),
+            self._keys(sampling_grids, expected),
+            self._keys(sampling_grids, [page.unclosed for page in pages]),
             is_over=day_window(day).end <= as_of,
             is_listed=any(len(moments) > 0 for moments in expected),
             is_confirmed=all(page.is_confirmed for page in pages),
         )
 
-    def _keys(self, cadences: Sequence[Cadence], moments: Sequence[Keys]) -> Keys:
+    def _keys(self, sampling_grids: Sequence[SamplingGrid], moments: Sequence[Keys]) -> Keys:
         """The keys of rows that stand at these moments, of each cadence, sorted."""
         keys = [
             keys_of(
                 self.dataset,
-                {name: np.full(len(these), label, object) for name, label in cadence.labels.items()}
-                | {cadence.at: these},
+                {
+                    name: np.full(len(these), label, object)
+                    for name, label in sampling_grid.labels.items()
+                }
+                | {sampling_grid.at: these},
             )
-            for cadence, these in zip(cadences, moments, strict=True)
+            for sampling_grid, these in zip(sampling_grids, moments, strict=True)
         ]
         return np.sort(np.concatenate(keys))
 

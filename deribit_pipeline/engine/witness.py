@@ -55,5 +55,5 @@ class Witness(Protocol):
         """The rules about values, by description, each with a flag for every row that violates
         it."""
 
-    def compared(self, lanes: Sequence[Columns]) -> Sequence[Comparison]:
+    def compared(self, rows_by_grid: Sequence[Columns]) -> Sequence[Comparison]:
         """The rows of each cadence, sorted, held against each witness."""

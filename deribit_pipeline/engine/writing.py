@@ -79,8 +79,8 @@ class Writer:
         try:
             while not is_over:
                 is_over = await self._gather()
-                doubted = await self._write_gathered()
-                confirmed = await asyncio.gather(*map(self._confirm, doubted))
+                unconfirmed = await self._write_gathered()
+                confirmed = await asyncio.gather(*map(self._confirm, unconfirmed))
                 self._gathered += [day for day in confirmed if day is not None]
                 await self._write_gathered()
         except asyncio.CancelledError:

@@ -47,7 +47,7 @@ class Token:
         return _WRITES.findall(self.scope)
 
     @property
-    def lacks(self) -> list[str]:
+    def missing_scopes(self) -> list[str]:
         """Requested scopes that were not granted; empty if the response states no scope."""
         granted = re.sub(r":read_\w+", ":read", self.scope).split()
         return [part for part in SCOPE.split() if granted and part not in granted]
@@ -86,12 +86,12 @@ class TokenKeeper:
         """The current token; fetched first if there is none or it is about to expire."""
         async with self._lock:
             if self._current is None or self._clock() >= self._renew_at:
-                asked_at = self._clock()
+                requested_at = self._clock()
                 self._current = await self._authenticate()
-                self._renew_at = asked_at + self._current.expires_in * RENEW_AFTER
+                self._renew_at = requested_at + self._current.expires_in * RENEW_AFTER
             return self._current
 
-    def forget(self, refused: Token) -> None:
+    def discard(self, refused: Token) -> None:
         """Discard a token that the exchange refused; a newer token is kept."""
         if self._current is refused:
             self._current = None

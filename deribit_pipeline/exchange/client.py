@@ -13,14 +13,14 @@ from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange import responses, shapes
 from deribit_pipeline.exchange.auth import Credentials, Token
-from deribit_pipeline.exchange.credits import Credits, Meters, file_meter
-from deribit_pipeline.exchange.methods import LimitedMethod, Parsed, Told, parsed
+from deribit_pipeline.exchange.methods import LimitedMethod, Parsed, ParsedResponse, parsed
 from deribit_pipeline.exchange.proxies import http_client, proxy_of
+from deribit_pipeline.exchange.rate_limiter import RateLimiter, TokenBuckets, file_bucket
 from deribit_pipeline.exchange.retries import PATIENCE
 from deribit_pipeline.exchange.rpc import Answer, Rpc
 from deribit_pipeline.exchange.transport import Bounds, Root
 
-Limits = Callable[[LimitedMethod], tuple[Credits, Bounds]]
+Limits = Callable[[LimitedMethod], tuple[RateLimiter, Bounds]]
 """Makes the pool and the bounds of a method that has its own."""
 
 TIMEOUT = 30.0
@@ -47,7 +47,7 @@ class DeribitClient:
         method: str | LimitedMethod,
         /,
         **params: object,
-    ) -> Told[Parsed]:
+    ) -> ParsedResponse[Parsed]:
         """Call a method and parse its result; parameters that are None are left out, as the
         exchange wants it."""
         if isinstance(method, LimitedMethod):
@@ -56,7 +56,9 @@ class DeribitClient:
             method = method.name
         given = {name: value for name, value in params.items() if value is not None}
         answer = await self.rpc.call(method, **given)
-        return Told(parsed(answer.result, parser, method, **given), answer.as_of, answer.stamp)
+        return ParsedResponse(
+            parsed(answer.result, parser, method, **given), answer.as_of, answer.stamp
+        )
 
     async def test(self) -> Answer:
         """`public/test`: `{version}`. Costs the exchange nothing; its latency is the network's."""
@@ -110,7 +112,7 @@ async def deribit_client(
     timeout: float = TIMEOUT,
     patience: float = PATIENCE,
     host: str = "",
-    meters: Meters = file_meter,
+    buckets: TokenBuckets = file_bucket,
 ) -> AsyncIterator[DeribitClient]:
     """A client of the exchange at `base_url`, with as many kept connections as calls in flight.
 
@@ -123,11 +125,11 @@ async def deribit_client(
     # account: no caller knows the address that the exchange sees, nor whose account a key opens.
     # A sandbox of one's own has another port each time, and shares its limit all the same.
     source = f"{environment} {host}" if environment is Environment.SANDBOX else base_url
-    pool = Credits(meters(source, "calls"), per_second=requests_per_second, burst=burst)
+    pool = RateLimiter(buckets(source, "calls"), per_second=requests_per_second, burst=burst)
 
-    def limits(method: LimitedMethod) -> tuple[Credits, Bounds]:
-        meter = meters(source, method.pool)
-        own = Credits(meter, per_second=method.per_second, burst=method.burst)
+    def limits(method: LimitedMethod) -> tuple[RateLimiter, Bounds]:
+        bucket = buckets(source, method.pool)
+        own = RateLimiter(bucket, per_second=method.per_second, burst=method.burst)
         return own, Bounds(method.times_timeout * timeout, method.most_bytes)
 
     root = Root(base_url, is_archive=host == "history", proxy=proxy_of(base_url))

@@ -128,9 +128,9 @@ def refusal(body: Body, status: int, call: Call, root: Root) -> DeribitError:
     data = error.get("data")
     data = data if isinstance(data, dict) else {}
     named = [data[name] for name in ("param", "reason") if name in data]
-    detail = " ".join(call.said(text, _MOST_QUOTED) for text in named)
-    said = call.said(error.get("message"), _MOST_QUOTED)
-    reason = f"{said} ({code})" + (f": {detail}" if detail else "")
+    detail = " ".join(call.quoted(text, _MOST_QUOTED) for text in named)
+    message = call.quoted(error.get("message"), _MOST_QUOTED)
+    reason = f"{message} ({code})" + (f": {detail}" if detail else "")
     if code in codes.RATE_LIMITED or status == 429:
         return DeribitRateLimited(reason, method=method, params=params)
     if code in codes.PASSING or status >= 500:

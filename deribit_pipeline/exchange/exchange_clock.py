@@ -123,15 +123,15 @@ class ExchangeClock:
     def _is_confirmed(self, reading: Reading, witness: Witness | None) -> bool:
         if witness is None:
             return False
-        told = witness.reading
+        returned = witness.reading
         if (
             witness.result_ms is not None
-            and abs(witness.result_ms / 1e3 - told.seconds) > _AGREEMENT
+            and abs(witness.result_ms / 1e3 - returned.seconds) > _AGREEMENT
         ):
             return False
-        if _fit(reading, *told.offsets) is not Fit.WELL:
+        if _fit(reading, *returned.offsets) is not Fit.WELL:
             return False
-        self._between = told.offsets
+        self._between = returned.offsets
         return True
 
 

@@ -51,9 +51,9 @@ class Attempts:
 
     call: Call
     # A copy of another response was received: the next request must have another URL.
-    met_a_copy: bool = False
+    had_copy: bool = False
     # A response's time did not fit the estimate of the exchange's clock.
-    met_a_doubt: bool = False
+    had_doubtful_time: bool = False
 
 
 class Requests:
@@ -68,7 +68,7 @@ class Requests:
         self._stamps = Stamps()
         self._more_posts = _REFUSALS_OF_ARCHIVE if root.is_archive else _REFUSALS
         self._first_is_over: asyncio.Event | None = None
-        self._is_correlated = self._has_answered = self._has_said = False
+        self._is_correlated = self._has_answered = self._has_logged = False
 
     async def exchanged(self, attempts: Attempts, token: Token | None) -> tuple[Received, Body]:
         """A response to this call and no other, as far as the host makes that verifiable."""
@@ -132,7 +132,7 @@ class Requests:
         query = {name: _query_value(value) for name, value in call.params.items()}
         # The exchange ignores unknown parameters. For the archive host that is not documented, so
         # it receives one only after a copy was received.
-        if attempts.met_a_copy or not self._root.is_archive:
+        if attempts.had_copy or not self._root.is_archive:
             query["nocache"] = str(next(self._ids))
         headers = {"Cache-Control": "no-cache", **_authorization(token)}
         request = self._http.build_request("GET", call.method, params=query, headers=headers)
@@ -143,7 +143,7 @@ class Requests:
         """The response; raises DeribitUnavailable if it is a copy of an earlier one."""
         call, stamp = attempts.call, envelope.stamp_of(body)
         if stamp is not None and not self._stamps.is_new(stamp):
-            attempts.met_a_copy = True
+            attempts.had_copy = True
             raise DeribitUnavailable(
                 f"the response is a copy of an earlier one (`usIn` {stamp[0]}, `usOut` "
                 f"{stamp[1]}), which a cache between here and {self._root} keeps",
@@ -169,7 +169,7 @@ class Requests:
     def _say(self, reason: str) -> None:
         """Log once that the host is requested over GET; for the archive host that is expected."""
         level = logging.INFO if self._root.is_archive else logging.WARNING
-        if not self._has_said:
+        if not self._has_logged:
             logger.log(
                 level,
                 "%s is requested over GET, because it does not answer JSON-RPC over POST with the "
@@ -178,7 +178,7 @@ class Requests:
                 self._root,
                 reason,
             )
-        self._has_said = True
+        self._has_logged = True
 
 
 def _authorization(token: Token | None) -> dict[str, str]:

@@ -13,11 +13,11 @@ Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Generic[Parsed]):
+class ParsedResponse(Generic[Parsed]):
     """What an answer says, and the exchange's clock when it was asked. `stamp` is the answer's:
     one that has another is no copy of it; None where it is made of several."""
 
-    said: Parsed
+    value: Parsed
     as_of: datetime
     stamp: Stamp | None = None
 

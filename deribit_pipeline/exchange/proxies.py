@@ -104,10 +104,10 @@ def _sentences(proxy: Proxy | None) -> Iterator[None]:
             "HTTP proxy."
         ) from error
     except (OSError, ValueError) as error:
-        said = [name for name in _OF_CERTIFICATES if os.environ.get(name)]
-        if not said:
+        names = [name for name in _OF_CERTIFICATES if os.environ.get(name)]
+        if not names:
             raise
-        settings = " and ".join(f"{name}={shown(os.environ[name])}" for name in said)
+        settings = " and ".join(f"{name}={shown(os.environ[name])}" for name in names)
         reason = shown(getattr(error, "strerror", None) or error)
         raise SettingsError(
             f"The certificates to trust cannot be loaded ({reason}): correct or leave out "

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain.windows import from_ms
-from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.methods import ParsedResponse
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,13 +25,13 @@ class Reading:
             raise ValueError(f"the row of {from_ms(moment)} is malformed: {wrong}")
         return self.rows
 
-    def told(self, as_of: datetime) -> "ToldRows":
+    def with_time(self, as_of: datetime) -> "ResponseRows":
         """The same rows with the exchange's time."""
-        return ToldRows(self.rows, as_of, malformed=self.malformed)
+        return ResponseRows(self.rows, as_of, malformed=self.malformed)
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRows(Told[dict[str, NDArray[Any]]]):
+class ResponseRows(ParsedResponse[dict[str, NDArray[Any]]]):
     """Rows with the exchange's time, and which of them are malformed, as in `Reading`."""
 
     malformed: Mapping[int, str] = field(default_factory=dict)

@@ -17,19 +17,19 @@ import httpx
 
 from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.errors import (
-    CreditsUnavailable,
     DeribitBadPayload,
     DeribitError,
     DeribitRateLimited,
     DeribitRejected,
     DeribitUnavailable,
+    RateLimiterUnavailable,
 )
 from deribit_pipeline.exchange import codes, envelope, responses
 from deribit_pipeline.exchange.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
-from deribit_pipeline.exchange.credits import Credits, MeterUnreachable
 from deribit_pipeline.exchange.envelope import Body, Stamp
 from deribit_pipeline.exchange.exchange_clock import ExchangeClock, Fit, Reading, Witness
 from deribit_pipeline.exchange.http_requests import Attempts, Requests, UnusablePost
+from deribit_pipeline.exchange.rate_limiter import RateLimiter, RateLimitUnreachable
 from deribit_pipeline.exchange.retries import PATIENCE, Retries
 from deribit_pipeline.exchange.transport import Bounds, Call, Received, Root, received
 
@@ -75,7 +75,7 @@ class Rpc:
         *,
         is_testnet: bool,
         concurrency: int,
-        pools: Mapping[str, Credits],
+        pools: Mapping[str, RateLimiter],
         credentials: Credentials | None = None,
         patience: float = PATIENCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -109,7 +109,7 @@ class Rpc:
             attempts.call, lambda: self._authorized(attempts), self._sleep
         )
 
-    def limit(self, method: str, made: Callable[[], tuple[Credits, Bounds]]) -> None:
+    def limit(self, method: str, made: Callable[[], tuple[RateLimiter, Bounds]]) -> None:
         """Give a method the pool and the bounds that `made` makes, unless it has its own."""
         if method not in self._pools:
             self._pools[method], self._bounds[method] = made()
@@ -144,7 +144,7 @@ class Rpc:
         except DeribitRejected as error:
             if error.code != codes.UNAUTHORIZED:
                 raise
-            self._tokens.forget(token)
+            self._tokens.discard(token)
             return await self._got(attempts, await self._tokens.token())
 
     async def _got(self, attempts: Attempts, token: Token | None) -> Answer:
@@ -167,13 +167,13 @@ class Rpc:
         bounds = self._bounds.get(call.method, self._bounds[""])
         try:
             async with self._slots:
-                wait = await pool.take()
+                wait = await pool.acquire()
                 if wait > 0:
                     await self._sleep(wait)
                 self.requests[call.method] += 1
                 return await received(self._http, request, call, self._root, bounds)
-        except MeterUnreachable as error:
-            raise CreditsUnavailable(
+        except RateLimitUnreachable as error:
+            raise RateLimiterUnavailable(
                 f"nothing was sent: {error}", method=call.method, params=call.params
             ) from error
 
@@ -191,9 +191,9 @@ class Rpc:
             return us_in
         call, latest = attempts.call, self._clock.latest(response.came_at)
         apart = abs(us_in - latest) / 1e6
-        if fit is Fit.BEHIND or not (attempts.met_a_doubt or self._warned_of_clock):
-            attempts.met_a_doubt = True
-            attempts.met_a_copy |= fit is Fit.BEHIND
+        if fit is Fit.BEHIND or not (attempts.had_doubtful_time or self._warned_of_clock):
+            attempts.had_doubtful_time = True
+            attempts.had_copy |= fit is Fit.BEHIND
             raise DeribitUnavailable(
                 f"the response's time (`usIn` {us_in}) is {apart:,.0f} s {fit} the exchange's, as "
                 f"earlier responses or this machine's clock show it, and {TIME} does not "
@@ -213,7 +213,7 @@ class Rpc:
 
     async def _witness(self) -> Witness | None:
         """The exchange's time by a second response; None if there is none."""
-        attempts = Attempts(Call(TIME, {}), met_a_copy=True)
+        attempts = Attempts(Call(TIME, {}), had_copy=True)
         try:
             response, body = await self._requests.exchanged(attempts, None)
         except DeribitError as error:
@@ -233,8 +233,8 @@ class Rpc:
             yield
         except DeribitRateLimited:
             # If the limiter's state is unreachable, no retry is sent either: longer than a pause.
-            with suppress(MeterUnreachable):
-                await self._pools.get(call.method, self._pools[""]).exhaust(_RATE_LIMIT_PAUSE)
+            with suppress(RateLimitUnreachable):
+                await self._pools.get(call.method, self._pools[""]).drain(_RATE_LIMIT_PAUSE)
             raise
 
 

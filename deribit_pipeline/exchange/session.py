@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.exchange.auth import Credentials
 from deribit_pipeline.exchange.client import TIMEOUT, DeribitClient, deribit_client
-from deribit_pipeline.exchange.credits import Meters, file_meter
+from deribit_pipeline.exchange.rate_limiter import TokenBuckets, file_bucket
 from deribit_pipeline.exchange.retries import PATIENCE
 from deribit_pipeline.settings import HISTORY_URLS, Settings
 
@@ -68,7 +68,7 @@ class Exchange:
 def session(
     settings: Settings,
     url: str,
-    meters: Meters = file_meter,
+    buckets: TokenBuckets = file_bucket,
     *,
     patience: float = PATIENCE,
     timeout: float = TIMEOUT,
@@ -92,7 +92,7 @@ def session(
                 timeout=timeout,
                 patience=patience,
                 host=host,
-                meters=meters,
+                buckets=buckets,
             )
             return runner.run(stack.enter_async_context(client))
 

@@ -80,10 +80,10 @@ def numbers_or_null(name: str, values: list[Any]) -> NDArray[np.float64]:
     """A JSON array of numbers and nulls as float64; null becomes NaN."""
     if None not in values:
         return numbers(name, values)
-    is_told = [value is not None for value in values]
-    told = np.full(len(values), np.nan)
-    told[is_told] = numbers(name, [value for value in values if value is not None])
-    return told
+    is_returned = [value is not None for value in values]
+    returned = np.full(len(values), np.nan)
+    returned[is_returned] = numbers(name, [value for value in values if value is not None])
+    return returned
 
 
 def each(

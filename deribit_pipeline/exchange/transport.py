@@ -34,7 +34,7 @@ class Call:
     params: Mapping[str, object]
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
-    def said(self, text: object, most: int = MOST_SHOWN) -> str:
+    def quoted(self, text: object, most: int = MOST_SHOWN) -> str:
         """Text from outside, shortened and masked so that an error may quote it."""
         return shown(masked(str(text)[:MOST_READ], self.secrets), most)
 
@@ -147,4 +147,4 @@ def _reason(error: Exception, call: Call, bounds: Bounds) -> str:
         return f"no response in time ({type(error).__name__})"
     if isinstance(error, TimeoutError):
         return f"no whole response within {bounds.seconds:g} s"
-    return call.said(str(error) or type(error).__name__)
+    return call.quoted(str(error) or type(error).__name__)

@@ -107,7 +107,7 @@ def _written(parts: Sequence[Part], format_name: str, to: Path) -> Exported:
     @contextmanager
     def guard() -> Iterator[None]:
         _require_place(to)  # again, because writing may have taken a while
-        _require_not_poorer(to, parts)
+        _require_no_loss(to, parts)
         with manifest.replaced(to.resolve(), said):
             yield
 
@@ -158,7 +158,7 @@ def _wrong(to: Path, what: str) -> InputError:
     return InputError(f"{to} {what}", about="to")
 
 
-def _require_not_poorer(to: Path, parts: Sequence[Part]) -> None:
+def _require_no_loss(to: Path, parts: Sequence[Part]) -> None:
     """Raise InputError if the existing export has proved days that this one, for the same series,
     dataset and window, does not have proved."""
     there = manifest.proved_days(to.resolve())

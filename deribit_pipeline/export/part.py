@@ -76,16 +76,16 @@ def require_finite(frame: Any, columns: Collection[str], part: Part, program: st
     """Raise InputError for a null or non-finite number in these columns, which the program cannot
     represent."""
     for column in columns:
-        odd = ~np.isfinite(frame[column].to_numpy(dtype=np.float64, na_value=np.nan))
-        if odd.any():
-            refuse(frame, column, int(odd.argmax()), part, program)
+        impossible = ~np.isfinite(frame[column].to_numpy(dtype=np.float64, na_value=np.nan))
+        if impossible.any():
+            refuse(frame, column, int(impossible.argmax()), part, program)
 
 
 def refuse(frame: Any, column: str, row: int, part: Part, program: str) -> NoReturn:
     """Raise InputError for a row's number that the program cannot represent."""
     value = frame[column].iloc[row]
-    said = "missing" if value is None or value != value else f"{value}"
+    shown_value = "missing" if value is None or value != value else f"{value}"
     raise InputError(
-        f"{column} of {part.series} at {frame.index[row]:%Y-%m-%d %H:%M} is {said}, which "
+        f"{column} of {part.series} at {frame.index[row]:%Y-%m-%d %H:%M} is {shown_value}, which "
         f"{program} cannot represent: nothing is written; export it as parquet or csv."
     )

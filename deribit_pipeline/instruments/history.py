@@ -47,7 +47,7 @@ _IS_LISTED_OTHERWISE = _differ(_LISTING)
 _IS_SPECIFIED_OTHERWISE = _differ(_TERMS)
 
 # The incoming specifications, each with its current row in the table and the resulting outcome.
-_TOLD = f"""
+_INCOMING = f"""
     select told.*, {_IS_LISTED_OTHERWISE} as is_listed_otherwise, case
         when held.instrument_name is null then 'new'
         when held.last_seen_at >= $as_of then 'older'
@@ -96,7 +96,7 @@ def write_specifications(
     the instrument: a correction applies to all of its rows.
     """
     moment = {"as_of": as_of}
-    with _told(connection, specifications, as_of):
+    with _incoming(connection, specifications, as_of):
         connection.execute(
             """
             update instruments as held
@@ -138,11 +138,11 @@ def write_specifications(
     return Written(new, changed, len(outcomes) - new - len(changed))
 
 
-def told_otherwise(
+def differing_names(
     connection: Connection, specifications: Sequence[Specification], as_of: datetime
 ) -> set[str]:
     """The instruments whose incoming listing or specification differs from the stored one."""
-    with _told(connection, specifications, as_of):
+    with _incoming(connection, specifications, as_of):
         found = connection.execute(
             """
             select instrument_name from told
@@ -152,9 +152,9 @@ def told_otherwise(
     return {name for (name,) in found}
 
 
-def write_asked(connection: Connection, currency: str, as_of: datetime) -> None:
+def write_requested_at(connection: Connection, currency: str, as_of: datetime) -> None:
     """Record when the listing of a currency was last requested, whatever it contained."""
-    newest = max(as_of, asked_at(connection).get(currency, as_of))
+    newest = max(as_of, requested_at(connection).get(currency, as_of))
     connection.execute("delete from instrument_lists where currency = ?", [currency])
     connection.execute("insert into instrument_lists values (?, ?)", [currency, newest])
 
@@ -162,7 +162,7 @@ def write_asked(connection: Connection, currency: str, as_of: datetime) -> None:
 def seen_currencies(connection: Connection) -> list[str]:
     """Currencies whose listings have been requested, and settlement currencies of stored
     instruments."""
-    found = list(asked_at(connection))
+    found = list(requested_at(connection))
     if has_table(connection, INSTRUMENTS.name):
         rows = connection.execute(
             f"select distinct {SETTLES_IN} as currency from instruments order by currency"
@@ -171,22 +171,24 @@ def seen_currencies(connection: Connection) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def asked_at(connection: Connection) -> dict[str, datetime]:
+def requested_at(connection: Connection) -> dict[str, datetime]:
     """When the listing of each currency was last requested."""
     if not has_table(connection, INSTRUMENT_LISTS.name):
         return {}
     query = "select currency, epoch_ms(asked_at) from instrument_lists"
-    return {name: from_ms(asked_ms) for name, asked_ms in connection.execute(query).fetchall()}
+    return {
+        name: from_ms(requested_ms) for name, requested_ms in connection.execute(query).fetchall()
+    }
 
 
 def known_at(connection: Connection) -> datetime | None:
     """When the exchange last returned any instrument; None if it never has."""
     if not has_table(connection, INSTRUMENTS.name):
         return None
-    [(told_ms,)] = connection.execute(
+    [(returned_ms,)] = connection.execute(
         "select epoch_ms(max(last_seen_at)) from instruments"
     ).fetchall()
-    return None if told_ms is None else from_ms(told_ms)
+    return None if returned_ms is None else from_ms(returned_ms)
 
 
 def universe(
@@ -243,8 +245,8 @@ def listings_since(
         """,
         {"names": list(moments)},
     ).fetchall()
-    seen = {name: from_ms(0) + timedelta(microseconds=told_us) for name, told_us in rows}
-    newer = [name for name, told_at in seen.items() if told_at > moments[name]]
+    seen = {name: from_ms(0) + timedelta(microseconds=returned_us) for name, returned_us in rows}
+    newer = [name for name, returned_at in seen.items() if returned_at > moments[name]]
     return listings(connection, newer) if newer else {}
 
 
@@ -261,7 +263,7 @@ def _specification(row: dict[str, Any]) -> Specification:
 
 
 @contextmanager
-def _told(
+def _incoming(
     connection: Connection, specifications: Sequence[Specification], as_of: datetime
 ) -> Iterator[None]:
     """The incoming specifications and their outcomes, as the temporary table `told`."""
@@ -270,7 +272,7 @@ def _told(
     }
     connection.register("incoming", columns)
     try:
-        connection.execute(f"create temp table told as {_TOLD}", {"as_of": as_of})
+        connection.execute(f"create temp table told as {_INCOMING}", {"as_of": as_of})
     finally:
         connection.unregister("incoming")
     try:

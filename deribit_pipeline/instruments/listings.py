@@ -11,7 +11,7 @@ from operator import eq
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.methods import LimitedMethod, Told
+from deribit_pipeline.exchange.methods import LimitedMethod, ParsedResponse
 from deribit_pipeline.exchange.repeats import until_two_agree, until_valid
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.exchange.transport import MEBIBYTE
@@ -48,7 +48,7 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 
 async def get_specifications(
     client: DeribitClient, currency: str, *, is_expired: bool = False, kind: str | None = None
-) -> Told[Listed]:
+) -> ParsedResponse[Listed]:
     """`public/get_instruments`: what trades, or what has expired. Metered apart, at one call a
     second.
 
@@ -61,12 +61,12 @@ async def get_specifications(
     return await client.call(listed, _LISTS, **params)
 
 
-async def get_currencies(client: DeribitClient) -> Told[list[str]]:
+async def get_currencies(client: DeribitClient) -> ParsedResponse[list[str]]:
     """`public/get_currencies`: every currency that the exchange has at the moment."""
     return await client.call(currencies, CURRENCIES)
 
 
-async def get_index_price_names(client: DeribitClient) -> Told[list[str]]:
+async def get_index_price_names(client: DeribitClient) -> ParsedResponse[list[str]]:
     """`public/get_index_price_names`: every index that the exchange has."""
     return await client.call(index_price_names, "public/get_index_price_names")
 
@@ -78,7 +78,7 @@ async def exchange_time(client: DeribitClient) -> datetime:
 
 async def index_names(client: DeribitClient) -> list[str]:
     """Every price index that the exchange has."""
-    return (await until_valid(partial(get_index_price_names, client))).said
+    return (await until_valid(partial(get_index_price_names, client))).value
 
 
 async def listings(

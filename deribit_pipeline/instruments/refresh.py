@@ -16,12 +16,12 @@ from deribit_pipeline.domain.specification import (
 from deribit_pipeline.errors import DeribitError, DeribitRejected
 from deribit_pipeline.exchange import codes
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.methods import ParsedResponse
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.history import (
     Written,
-    told_otherwise,
-    write_asked,
+    differing_names,
+    write_requested_at,
     write_specifications,
 )
 from deribit_pipeline.instruments.listings import get_currencies, get_specifications
@@ -47,7 +47,7 @@ class Refreshed:
     changed: tuple[str, ...]
     unchanged: int
     unconfirmed: tuple[str, ...] = ()
-    odd: tuple[str, ...] = ()
+    malformed: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
 
 
@@ -60,59 +60,59 @@ def refresh(exchange: Exchange, warehouse: Warehouse, currency: str, run_id: str
     adds instruments that expired long ago; if it fails, the main host's results are kept. Raises
     DeribitError if the main host fails.
     """
-    told, odd, as_of = exchange.run(_of_www(exchange, currency))
+    returned, malformed, as_of = exchange.run(_of_www(exchange, currency))
     old, failed = exchange.run(_of_archive(exchange, currency))
     for listed in old:
-        odd += listed.odd
-    specifications = by_name((told.values(), *(listed.specifications for listed in old)))
+        malformed += listed.malformed
+    specifications = by_name((returned.values(), *(listed.specifications for listed in old)))
     with warehouse.reading() as connection:
-        doubted = told_otherwise(connection, list(specifications.values()), as_of)
+        differing = differing_names(connection, list(specifications.values()), as_of)
     again: dict[str, Specification] = {}
-    if doubted & told.keys():
+    if differing & returned.keys():
         again, _, _ = exchange.run(_of_www(exchange, currency))
-    unconfirmed = sorted(name for name in doubted if again.get(name) != specifications[name])
-    believed = [each for name, each in specifications.items() if name not in set(unconfirmed)]
+    unconfirmed = sorted(name for name in differing if again.get(name) != specifications[name])
+    trusted = [each for name, each in specifications.items() if name not in set(unconfirmed)]
 
     def write(connection: Connection) -> Written:
-        written = write_specifications(connection, believed, as_of, run_id)
-        write_asked(connection, currency, as_of)
+        written = write_specifications(connection, trusted, as_of, run_id)
+        write_requested_at(connection, currency, as_of)
         return written
 
     written = warehouse.write(write, [f"instruments of {currency}"])
     result = Refreshed(
         currency, as_of, written.new, written.changed, written.unchanged,
-        tuple(unconfirmed), tuple(odd), tuple(failed),
+        tuple(unconfirmed), tuple(malformed), tuple(failed),
     )  # fmt: skip
     _log(result)
     return result
 
 
-def told_currencies(exchange: Exchange) -> tuple[str, ...]:
+def exchange_currencies(exchange: Exchange) -> tuple[str, ...]:
     """The currencies that the exchange lists, and all settlement currencies of its futures ever: a
     delisted currency appears nowhere else. A listing that cannot be fetched is skipped with a
     warning."""
 
-    async def told() -> tuple[str, ...]:
+    async def returned() -> tuple[str, ...]:
         archive = exchange.history or exchange.client
-        asked = await asyncio.gather(
+        requested = await asyncio.gather(
             get_currencies(exchange.client),
             get_specifications(exchange.client, ANY_CURRENCY, kind="future"),
             get_specifications(archive, ANY_CURRENCY, is_expired=True, kind="future"),
             return_exceptions=True,
         )
         found: list[str] = []
-        for answer in asked:
+        for answer in requested:
             if isinstance(answer, DeribitError):
                 logger.warning("The list of currencies is incomplete: %s", answer)
             elif isinstance(answer, BaseException):
                 raise answer
-            elif isinstance(answer.said, Listed):
-                found += [_settles_in(each) for each in answer.said.specifications]
+            elif isinstance(answer.value, Listed):
+                found += [_settles_in(each) for each in answer.value.specifications]
             else:
-                found += answer.said
+                found += answer.value
         return tuple(dict.fromkeys(found))
 
-    return exchange.run(told())
+    return exchange.run(returned())
 
 
 def _settles_in(future: Specification) -> str:
@@ -132,7 +132,7 @@ async def _of_www(
     exchange: Exchange, currency: str
 ) -> tuple[dict[str, Specification], list[str], datetime]:
     """Current and recently expired instruments, and the exchange's time before the request."""
-    lists: Sequence[Told[Listed]]
+    lists: Sequence[ParsedResponse[Listed]]
     try:
         lists = await asyncio.gather(
             get_specifications(exchange.client, currency),
@@ -143,8 +143,12 @@ async def _of_www(
             raise
         # For a delisted currency, the listing of all currencies still has what trades.
         lists = [await _of_any(exchange.client, currency, is_expired=False)]
-    odd = [sentence for told in lists for sentence in told.said.odd]
-    return by_name(told.said.specifications for told in lists), odd, min(t.as_of for t in lists)
+    malformed = [sentence for returned in lists for sentence in returned.value.malformed]
+    return (
+        by_name(returned.value.specifications for returned in lists),
+        malformed,
+        min(t.as_of for t in lists),
+    )
 
 
 async def _of_archive(exchange: Exchange, currency: str) -> tuple[list[Listed], list[str]]:
@@ -153,7 +157,7 @@ async def _of_archive(exchange: Exchange, currency: str) -> tuple[list[Listed], 
         return [], []
     # For a currency that is not listed any more, one response for all kinds is small enough.
     kinds = KINDS if currency in CURRENCIES else (None,)
-    lists: Sequence[Told[Listed] | BaseException] = await asyncio.gather(
+    lists: Sequence[ParsedResponse[Listed] | BaseException] = await asyncio.gather(
         *(
             get_specifications(exchange.history, currency, is_expired=True, kind=kind)
             for kind in kinds
@@ -164,15 +168,15 @@ async def _of_archive(exchange: Exchange, currency: str) -> tuple[list[Listed], 
         lists = await asyncio.gather(
             _of_any(exchange.history, currency, is_expired=True), return_exceptions=True
         )
-    told, failed = [], []
+    returned, failed = [], []
     for answer in lists:
         if isinstance(answer, DeribitError):
             failed.append(str(answer))
         elif isinstance(answer, BaseException):
             raise answer
         else:
-            told.append(answer.said)
-    return told, failed
+            returned.append(answer.value)
+    return returned, failed
 
 
 def _is_no_list(currency: str, answer: object) -> bool:
@@ -181,12 +185,14 @@ def _is_no_list(currency: str, answer: object) -> bool:
     return is_refused and currency not in CURRENCIES
 
 
-async def _of_any(client: DeribitClient, currency: str, *, is_expired: bool) -> Told[Listed]:
+async def _of_any(
+    client: DeribitClient, currency: str, *, is_expired: bool
+) -> ParsedResponse[Listed]:
     """The futures that settle in a currency, from the listing of all currencies; options would make
     it too large."""
-    told = await get_specifications(client, ANY_CURRENCY, is_expired=is_expired, kind="future")
-    of_currency = [each for each in told.said.specifications if _settles_in(each) == currency]
-    return Told(Listed(tuple(of_currency)), told.as_of)
+    returned = await get_specifications(client, ANY_CURRENCY, is_expired=is_expired, kind="future")
+    of_currency = [each for each in returned.value.specifications if _settles_in(each) == currency]
+    return ParsedResponse(Listed(tuple(of_currency)), returned.as_of)
 
 
 def _log(result: Refreshed) -> None:
@@ -202,10 +208,10 @@ def _log(result: Refreshed) -> None:
             "%s",
             len(result.unconfirmed), result.currency, result.unconfirmed[0],
         )  # fmt: skip
-    if result.odd:
+    if result.malformed:
         logger.warning(
             "%d entries of the instruments of %s are malformed, the first: %s",
-            len(result.odd), result.currency, result.odd[0],
+            len(result.malformed), result.currency, result.malformed[0],
         )  # fmt: skip
     for failure in result.failed:
         logger.warning("A listing of expired instruments could not be fetched: %s", failure)

@@ -23,7 +23,7 @@ class Listed:
     """The instruments of one list. `odd` says of each entry that is not understood why."""
 
     specifications: tuple[Specification, ...]
-    odd: tuple[str, ...] = ()
+    malformed: tuple[str, ...] = ()
 
 
 def currencies(answer: object) -> list[str]:
@@ -42,14 +42,14 @@ def listed(answer: object) -> Listed:
 
     Each names its instrument and stands for itself: one that is odd leaves the others as they are.
     """
-    specifications, odd = [], []
+    specifications, malformed = [], []
     for entry in shapes.array(answer):
         try:
             specifications.append(specification(entry))
         except ValueError as error:
             name = entry.get("instrument_name") if isinstance(entry, Mapping) else entry
-            odd.append(f"{reprlib.repr(name)}: {error}")
-    return Listed(tuple(specifications), tuple(odd))
+            malformed.append(f"{reprlib.repr(name)}: {error}")
+    return Listed(tuple(specifications), tuple(malformed))
 
 
 def specification(answer: object) -> Specification:

@@ -61,23 +61,23 @@ def _prepare(connection: Connection, lake: Lake) -> None:
 
 
 def _attaches(lake: Lake, name: str, *options: str) -> str:
-    said = ", ".join((f"data_path {quoted(lake.data)}", *options))
-    return f"attach {quoted('ducklake:postgres:' + lake.catalog)} as {name} ({said})"
+    given = ", ".join((f"data_path {quoted(lake.data)}", *options))
+    return f"attach {quoted('ducklake:postgres:' + lake.catalog)} as {name} ({given})"
 
 
 def _secret(connection: Connection, lake: Lake) -> str:
     """The statement by which DuckDB learns how to reach the object store."""
     storage = lake.storage
     if storage.key_id and storage.secret:
-        said = {"key_id": storage.key_id, "secret": storage.secret, "session_token": storage.token}
+        given = {"key_id": storage.key_id, "secret": storage.secret, "session_token": storage.token}
     else:
         extensions.load(connection, "aws")
         # Keys of a role are valid for an hour or so, and a process may run for longer.
-        said = {"provider": "credential_chain", "refresh": "auto"}
-    said |= {"region": storage.region}
+        given = {"provider": "credential_chain", "refresh": "auto"}
+    given |= {"region": storage.region}
     if storage.endpoint:
         scheme, _, host = storage.endpoint.rstrip("/").partition("://")
-        said |= {"endpoint": host, "url_style": "path", "use_ssl": str(scheme == "https").lower()}
-    options = ", ".join(f"{name} {quoted(value)}" for name, value in said.items() if value)
+        given |= {"endpoint": host, "url_style": "path", "use_ssl": str(scheme == "https").lower()}
+    options = ", ".join(f"{name} {quoted(value)}" for name, value in given.items() if value)
     # Of every place in the store: a process knows one store, whatever lakes it has open.
     return f"create or replace secret store (type s3, {options})"

@@ -51,7 +51,7 @@ def connect(catalog: str, options: str = "") -> PostgresConnection:
         connection = psycopg2.connect(**parameters)
     except psycopg2.Error as error:
         # Without its cause, which may repeat a password.
-        raise CatalogUnreachable(_said_by_libpq(error)) from None
+        raise CatalogUnreachable(_libpq_message(error)) from None
     connection.autocommit = True
     return connection
 
@@ -72,8 +72,8 @@ def _parsed(catalog: str) -> dict[str, Any]:
         ) from None
 
 
-def _said_by_libpq(error: Exception) -> str:
+def _libpq_message(error: Exception) -> str:
     """What the network or the server said of a connection that failed, without the address: a
     password that is written wrongly is read as a part of it, and repeated."""
-    said = re.findall(r"(?:failed|to address): (?:FATAL: +)?(.+)", str(error))
-    return str(said[-1]) if said else "its connection string is not understood"
+    reasons = re.findall(r"(?:failed|to address): (?:FATAL: +)?(.+)", str(error))
+    return str(reasons[-1]) if reasons else "its connection string is not understood"

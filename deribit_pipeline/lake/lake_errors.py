@@ -56,29 +56,29 @@ def without_secrets(lake: Lake, message: str) -> str:
 
 def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
     """The error that says what DuckDB said, without the passwords in it."""
-    said, message = str(error), without_secrets(lake, first_line(error))
-    if _CONFLICT in said:
+    text, message = str(error), without_secrets(lake, first_line(error))
+    if _CONFLICT in text:
         return conflict(lake, message)
-    if DISK_FULL in said:
+    if DISK_FULL in text:
         return WarehouseError(
             f"{lake} cannot be written, the disk of {lake.data} is full ({message}): "
             "make room, and the same command goes on from what is kept."
         )
-    if "does not match existing data path" in said:
+    if "does not match existing data path" in text:
         return WarehouseUnusable(
             f"{lake} keeps its files elsewhere than DERIBIT_WAREHOUSE_DATA says "
             f"({message}): set it to where they are."
         )
-    if "catalog version mismatch" in said:
+    if "catalog version mismatch" in text:
         return WarehouseUnusable(
             f"{lake} is of another version of DuckLake than duckdb {duckdb.__version__} "
             f"knows ({message}): see that all machines run the same version of it."
         )
-    if _REFUSED.search(said):
+    if _REFUSED.search(text):
         return WarehouseUnusable(
             f"{lake}: the store of {lake.data} refuses ({message}): see that its "
             "bucket is there, and that the key of AWS_ACCESS_KEY_ID may read and write it."
         )
-    if any(sign in said for sign in _AWAY):
+    if any(sign in text for sign in _AWAY):
         return away(lake, message)
     return WarehouseError(f"{lake}: {message}")

@@ -15,7 +15,7 @@ from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, day_window, days_between, from_ms, to_ms
 from deribit_pipeline.pages.page import (
-    NEVER_ASKED,
+    UNREQUESTED,
     Specification,
     Swatch,
     View,
@@ -96,7 +96,7 @@ def chart_page(series: Sequence[Series], source: str) -> str:
             Swatch(f"{words(state)} day", state, 1.0, _SHADE)
             for state in (DayState.OPEN, DayState.GAPPED, DayState.NOT_LISTED)
         ),
-        Swatch(NEVER_ASKED, "muted", 1.0, _FAINT_SHADE),
+        Swatch(UNREQUESTED, "muted", 1.0, _FAINT_SHADE),
     ]
     introduction = [
         f"{source}. Scroll to zoom, drag to move, double-click to see all; point at a candle for "
@@ -116,7 +116,7 @@ def _note(one: Series) -> str:
             drawn += ", which are more than a screen shows"
     counts = Counter(state for _, state in _states(one))
     states = ", ".join(
-        f"{counts[state]:,} {words(state)}" for state in (*DayState, NEVER_ASKED) if counts[state]
+        f"{counts[state]:,} {words(state)}" for state in (*DayState, UNREQUESTED) if counts[state]
     )
     first, last = _days_of(one.window)
     return f"{drawn}. {first} to {last}, days: {states}."
@@ -136,7 +136,7 @@ def _days_of(window: TimeWindow) -> tuple[date, date]:
 def _states(one: Series) -> Iterator[tuple[date, str]]:
     """Every day of the window, and what is proved of it."""
     for day in days_between(*_days_of(one.window)):
-        yield day, one.proofs[day].state if day in one.proofs else NEVER_ASKED
+        yield day, one.proofs[day].state if day in one.proofs else UNREQUESTED
 
 
 def _view(one: Series) -> Specification:
@@ -210,10 +210,10 @@ def _shades(spans: Sequence[tuple[object, ...]]) -> Iterator[alt.Chart]:
         return
     chart = alt.Chart(csv_data(("start", "end", "state", "words", "days", "missing"), spans))
     faint = alt.condition(
-        f"datum.words == '{NEVER_ASKED}'", alt.value(_FAINT_SHADE), alt.value(_SHADE)
+        f"datum.words == '{UNREQUESTED}'", alt.value(_FAINT_SHADE), alt.value(_SHADE)
     )
     color = alt.condition(
-        f"datum.words == '{NEVER_ASKED}'", alt.value(alt.ExprRef("muted")), state_colour()
+        f"datum.words == '{UNREQUESTED}'", alt.value(alt.ExprRef("muted")), state_colour()
     )
     yield chart.mark_rect(clip=True, tooltip=alt.ExprRef(_SHADED)).encode(
         x="start:T", x2="end", color=color, opacity=faint

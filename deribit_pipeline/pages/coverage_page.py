@@ -14,7 +14,7 @@ from deribit_pipeline.domain.proofs import FAILED, CrossCheck, DayState, Proof
 from deribit_pipeline.pages.calendar_view import Axis, axis_of, calendar
 from deribit_pipeline.pages.page import (
     HEIGHTS,
-    NEVER_ASKED,
+    UNREQUESTED,
     Specification,
     Swatch,
     Totals,
@@ -73,7 +73,7 @@ def coverage_page(
     legend = [Swatch(words(state), str(state), HEIGHTS[state]) for state in DayState]
     if any(isinstance(day, Unproved) for day in proofs):
         legend.append(Swatch(words(FAILED), FAILED, HEIGHTS[FAILED]))
-    legend.append(Swatch(NEVER_ASKED, "track", 1.0))
+    legend.append(Swatch(UNREQUESTED, "track", 1.0))
     return page("Coverage", introduction, legend, views, _totals(series))
 
 
@@ -182,7 +182,7 @@ def _named(gaps: Sequence[str], missing: int) -> str:
 
 def _totals(series: Sequence[list[Shown]]) -> Totals:
     header = (
-        "series", "dataset", "first day", "last day", *map(words, (*DayState, FAILED)), NEVER_ASKED,
+        "series", "dataset", "first day", "last day", *map(words, (*DayState, FAILED)), UNREQUESTED,
         "rows", "missing", "without trades", "revised",
     )  # fmt: skip
     rows: list[tuple[str | int, ...]] = []

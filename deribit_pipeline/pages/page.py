@@ -58,7 +58,7 @@ HEIGHTS: dict[str, float] = {
 }
 """How much of its row's height a day takes: states differ without colours too."""
 
-NEVER_ASKED = "never asked for"
+UNREQUESTED = "never asked for"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,14 +63,14 @@ class Account:
             event for event in self._crowds_as_events() if event[0] // DAY == day
         ]
         for currency in TRADED:
-            luck = np.random.default_rng(_seed(f"account {currency} {day}"))
-            orders = int(luck.integers(0, 4))
+            rng = np.random.default_rng(_seed(f"account {currency} {day}"))
+            orders = int(rng.integers(0, 4))
             if currency == "BTC" and day % 16 == 0:
                 orders = 130
             if currency == "USDC" and day % 5:
                 orders = 0
-            for at in np.sort(luck.integers(0, DAY, orders)).tolist():
-                events.append((day * DAY + at, currency, int(luck.integers(1, 4))))
+            for at in np.sort(rng.integers(0, DAY, orders)).tolist():
+                events.append((day * DAY + at, currency, int(rng.integers(1, 4))))
             if day % 30 == _OPENED_ON % 30:
                 events.append((day * DAY + 7 * 60 * MINUTE, currency, 0))
             events.append((day * DAY + EIGHT_HOURS + 412, currency, -1))

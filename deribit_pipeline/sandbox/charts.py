@@ -34,7 +34,7 @@ class Charts:
         """The method of the archive host, which also has instruments that have expired."""
         return {METHOD: lambda params: self._get_chart(params, self._world.listing(params))}
 
-    def lack(self, instrument_name: str, start_ms: int, end_ms: int) -> None:
+    def omit(self, instrument_name: str, start_ms: int, end_ms: int) -> None:
         """Lose the one-minute candles that open in [start, end), as exchanges do."""
         self._gaps.append((instrument_name, start_ms, end_ms))
 

@@ -115,7 +115,7 @@ class SandboxExchange(World):
         self.requests[method] += 1
         try:
             pool = "history" if of_history else method
-            if not self._pools.get(pool, self._pools[""]).take():
+            if not self._pools.get(pool, self._pools[""]).acquire():
                 self.refused += 1
                 raise Refusal(10028, "too_many_requests")
             methods = self._history_methods if of_history else self._methods

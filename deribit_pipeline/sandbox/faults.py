@@ -77,8 +77,8 @@ def _rows(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
             return Wire(Reply(reply.status, reply.body | {"result": change(result)}))
         for name in ("data", "trades", "settlements", "logs"):
             if isinstance(result, dict) and is_rows(result.get(name)):
-                spoiled = result | {name: change(result[name])}
-                return Wire(Reply(reply.status, reply.body | {"result": spoiled}))
+                corrupted = result | {name: change(result[name])}
+                return Wire(Reply(reply.status, reply.body | {"result": corrupted}))
         return Wire(reply)
 
     return fault
@@ -91,8 +91,8 @@ def _trades(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
         result = reply.body.get("result")
         if not isinstance(result, dict) or not trade_faults.is_trades(result.get("trades")):
             return Wire(reply)
-        spoiled = result | {"trades": change(result["trades"])}
-        return Wire(Reply(reply.status, reply.body | {"result": spoiled}))
+        corrupted = result | {"trades": change(result["trades"])}
+        return Wire(Reply(reply.status, reply.body | {"result": corrupted}))
 
     return fault
 
@@ -247,21 +247,21 @@ class Faults:
 
     def __init__(self, rates: dict[str, float] | None = None) -> None:
         self._rates = rates or {}
-        self._luck = random.Random(0)
+        self._rng = random.Random(0)
         self._next: list[tuple[str, str | None]] = []
         self._where: list[tuple[str, Where]] = []
 
-    def spoil_next(self, names: Iterable[str], method: str | None = None) -> None:
+    def corrupt_next(self, names: Iterable[str], method: str | None = None) -> None:
         """Spoil the next answers, or the next of one method, one fault each in this order."""
         self._next.extend((name, method) for name in names)
 
-    def spoil_where(self, name: str, where: Where) -> None:
+    def corrupt_where(self, name: str, where: Where) -> None:
         """Spoil every answer for which `where` holds."""
         self._where.append((name, where))
 
-    def spoil_shares(self, rates: dict[str, float], seed: int = 0) -> None:
+    def corrupt_shares(self, rates: dict[str, float], seed: int = 0) -> None:
         """Spoil these shares of all answers."""
-        self._rates, self._luck = rates, random.Random(seed)
+        self._rates, self._rng = rates, random.Random(seed)
 
     def mend(self) -> None:
         """Spoil nothing any more."""
@@ -274,10 +274,10 @@ class Faults:
         for name, where in self._where:
             if where(method, reply):
                 return FAULTS[name](reply)
-        luck = self._luck.random()
+        rng = self._rng.random()
         for name, rate in self._rates.items():
-            luck -= rate
-            if luck < 0:
+            rng -= rate
+            if rng < 0:
                 return FAULTS[name](reply)
         return Wire(reply)
 

@@ -17,7 +17,7 @@ MOST_HOURS = 744
 BEGAN = ms_of("2019-04-30T10:00:00")
 
 # Hours that were never published, of any instrument.
-_NEVER_TOLD = frozenset(
+_NEVER_PUBLISHED = frozenset(
     map(ms_of, ("2019-07-16T05:00:00", "2020-03-13T02:00:00", "2020-03-13T03:00:00"))
 )
 
@@ -44,7 +44,7 @@ class Funding:
     def methods(self) -> dict[str, Method]:
         return {"public/get_funding_rate_history": self._get_history}
 
-    def lack(self, instrument_name: str, *ends: int) -> None:
+    def omit(self, instrument_name: str, *ends: int) -> None:
         """Lose the hours that end then."""
         self._lost |= {(instrument_name, end) for end in ends}
 
@@ -68,7 +68,7 @@ class Funding:
         ends = [
             hour
             for hour in range(first, last + 1, HOUR)
-            if hour not in _NEVER_TOLD and (listing.instrument_name, hour) not in self._lost
+            if hour not in _NEVER_PUBLISHED and (listing.instrument_name, hour) not in self._lost
         ]
         ends = ends[-MOST_HOURS:] if self.keeps_newest else ends[:MOST_HOURS]
         return [self._row(listing, hour) for hour in ends]
@@ -111,8 +111,8 @@ class Funding:
     def _day(self, listing: Listing, day: int) -> tuple[Floats, Floats]:
         """A day's rates, and the index at each hour, close to the instrument's price."""
         digest = hashlib.blake2b(f"{listing.instrument_name} funding {day}".encode(), digest_size=8)
-        luck = np.random.default_rng(int.from_bytes(digest.digest()))
-        mood = luck.normal(1e-5, 1.5e-5)
-        rates = mood + luck.normal(0, 4e-6, 24)
+        rng = np.random.default_rng(int.from_bytes(digest.digest()))
+        mood = rng.normal(1e-5, 1.5e-5)
+        rates = mood + rng.normal(0, 4e-6, 24)
         traded = self._world.market(listing).minutes_of_day(day).values[::60, 0]
         return rates, np.round(traded * (1 - 8 * rates), 4)

@@ -56,7 +56,7 @@ def _currency(name: str) -> dict[str, Any]:
 
 
 def _instruments(
-    world: World, params: Mapping[str, str], is_told: Callable[[Listing], bool]
+    world: World, params: Mapping[str, str], is_returned: Callable[[Listing], bool]
 ) -> list[dict[str, Any]]:
     currency = required(params, "currency")
     if currency not in (*_CURRENCIES, "any"):
@@ -69,5 +69,5 @@ def _instruments(
         if is_expired == (listing.expires_ms <= now)
         and kind in (None, listing.kind)
         and currency in ("any", listing.settlement_currency)
-        and is_told(listing)
+        and is_returned(listing)
     ]

@@ -14,7 +14,7 @@ class CreditPool:
         self._credits = float(burst)
         self._counted_at = clock()
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Whether there were credits for one call."""
         if not self._per_second:
             return True

@@ -45,11 +45,11 @@ class Market:
         self._levels, self._volatilities = _daily_path(listing)
         # How many minutes of a day have trades, and how many trades, is settled first: so a
         # trade's number tells its day without a look at any day before.
-        luck = np.random.default_rng(_seed(f"{listing.instrument_name} trades"))
+        rng = np.random.default_rng(_seed(f"{listing.instrument_name} trades"))
         midnights = np.arange(_FIRST_DAY, _FIRST_DAY + _DAYS, dtype=np.int64) * 1_440
         self._opens = np.clip(listing.created_ms // MINUTE - midnights, 0, 1_440)
         self._closes = np.clip(listing.expires_ms // MINUTE - midnights, self._opens, 1_440)
-        self._traded_minutes = luck.binomial(self._closes - self._opens, listing.activity)
+        self._traded_minutes = rng.binomial(self._closes - self._opens, listing.activity)
         self._trades = np.round(self._traded_minutes * max(trades_per_minute, 1.0)).astype(np.int64)
         self._trades_before = np.concatenate(([0], np.cumsum(self._trades)))
         self._planned = functools.lru_cache(maxsize=16)(self._plan_of)
@@ -77,7 +77,7 @@ class Market:
     def unfinished(self, minute: int, now: int) -> Floats:
         """The candle that opened at `minute`, of the trades up to `now`."""
         day = minute // DAY
-        so_far = self.tape_of_day(day).until(self.told_of_day(day, now))
+        so_far = self.tape_of_day(day).until(self.published_of_day(day, now))
         plan = self._planned(day)[0]
         if len(so_far) and day * DAY + plan.minutes[len(so_far.firsts) - 1] * MINUTE >= minute:
             candle: Floats = so_far.candles(self.listing)[-1]
@@ -85,7 +85,7 @@ class Market:
         close = so_far.price[-1] if len(so_far) else self._close_before(day)
         return np.array([close] * 4 + [0.0, 0.0])
 
-    def told_of_day(self, day: int, now: int) -> int:
+    def published_of_day(self, day: int, now: int) -> int:
         """How many trades of a day there are at `now`: those before the first that is later."""
         times = np.maximum.accumulate(self.times_of_day(day))
         return int(np.searchsorted(times, now, side="right"))
@@ -99,12 +99,12 @@ class Market:
         return int(np.searchsorted(self._trades_before, number - 1, side="right")) - 1 + _FIRST_DAY
 
     def _tape_of_day(self, day: int) -> Tape:
-        luck = np.random.default_rng(_seed(f"{self.listing.instrument_name} {day} trades"))
-        return tape_of(self.listing, self._planned(day)[0], luck)
+        rng = np.random.default_rng(_seed(f"{self.listing.instrument_name} {day} trades"))
+        return tape_of(self.listing, self._planned(day)[0], rng)
 
     def _times_of_day(self, day: int) -> Ticks:
-        luck = np.random.default_rng(_seed(f"{self.listing.instrument_name} {day} times"))
-        return times_of(self.listing, day * DAY, self._planned(day)[0], luck)
+        rng = np.random.default_rng(_seed(f"{self.listing.instrument_name} {day} times"))
+        return times_of(self.listing, day * DAY, self._planned(day)[0], rng)
 
     def _directions_of_day(self, day: int) -> Ticks:
         return tick_directions(self.tape_of_day(day).price)
@@ -132,30 +132,30 @@ class Market:
     def _plan_of(self, day: int) -> tuple[Plan, float]:
         """The minutes of a day that have trades, and about what it opens at."""
         listing = self.listing
-        luck = np.random.default_rng(_seed(f"{listing.instrument_name} {day}"))
+        rng = np.random.default_rng(_seed(f"{listing.instrument_name} {day}"))
         number = day - _FIRST_DAY
         start, end = self._levels[number], self._levels[number + 1]
 
-        volatility = np.exp(np.cumsum(luck.normal(0, 0.04, 1_440)))
+        volatility = np.exp(np.cumsum(rng.normal(0, 0.04, 1_440)))
         volatility *= 1 + 0.5 * np.sin(np.linspace(0, 2 * np.pi, 1_440) - 2.2)  # busy afternoons
         volatility /= np.sqrt(np.mean(volatility**2))
-        moves = luck.normal(0, self._volatilities[number] / np.sqrt(1_440), 1_440) * volatility
+        moves = rng.normal(0, self._volatilities[number] / np.sqrt(1_440), 1_440) * volatility
         path = np.cumsum(moves)
         path += np.linspace(0, end - start - path[-1], 1_440)  # arrives at tomorrow's level
 
         spread = self._volatilities[number] / np.sqrt(1_440) * volatility
         close = np.exp(start + path)
         opened = np.concatenate(([np.exp(start)], close[:-1])) * (
-            1 + luck.normal(0, 0.1, 1_440) * spread
+            1 + rng.normal(0, 0.1, 1_440) * spread
         )
-        reach = np.abs(luck.normal(0, 0.6, (2, 1_440))) * spread
+        reach = np.abs(rng.normal(0, 0.6, (2, 1_440))) * spread
         high = np.maximum(opened, close) * (1 + reach[0])
         low = np.minimum(opened, close) * (1 - reach[1])
         prices = np.stack([opened, high, low, close])
         prices = np.maximum(np.round(prices / listing.tick_size), 1) * listing.tick_size
 
-        minutes = self._busy_minutes(day, luck.random(1_440) ** np.clip(volatility, 0.3, 3))
-        turnover = luck.lognormal(np.log(listing.turnover), 1.1, 1_440) * volatility**1.5
+        minutes = self._busy_minutes(day, rng.random(1_440) ** np.clip(volatility, 0.3, 3))
+        turnover = rng.lognormal(np.log(listing.turnover), 1.1, 1_440) * volatility**1.5
         turnover = turnover[minutes]
         value = 1.0 if not is_in_base(listing) else prices[:, minutes].mean(axis=0)
         trades = _shares(int(self._trades[number]), np.sqrt(turnover))
@@ -203,8 +203,8 @@ def _daily_path(listing: Listing) -> tuple[Floats, Floats]:
 
     Prices are pulled back to the listing's, so that decades stay plausible.
     """
-    luck = np.random.default_rng(_seed(listing.instrument_name))
-    shocks = luck.standard_normal(_DAYS)
+    rng = np.random.default_rng(_seed(listing.instrument_name))
+    shocks = rng.standard_normal(_DAYS)
     levels, volatilities = np.zeros(_DAYS + 1), np.zeros(_DAYS)
     usual = 0.033
     variance = usual**2

@@ -25,7 +25,7 @@ CHARTS = {
 
 _CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
 _VOLATILE = ("BTC", "ETH")
-_DAYS_TOLD = 16
+_DAYS_PUBLISHED = 16
 _DAYS_MEASURED = 15
 
 # How an index moves within a day, beside the market's way from midnight to midnight: periods in
@@ -93,15 +93,17 @@ class Prices:
         newest = (self._world.now_ms() - EIGHT_HOURS) // DAY
         oldest = -(-(perpetual.created_ms - EIGHT_HOURS) // DAY)
         days = {day: _date(day) for day in range(newest, oldest - 1, -1)}
-        told = [day for day, date in days.items() if (params["index_name"], date) not in self.lost]
-        page = told[offset : offset + count]
+        returned = [
+            day for day, date in days.items() if (params["index_name"], date) not in self.lost
+        ]
+        page = returned[offset : offset + count]
         moments = np.array(page, np.int64) * DAY + EIGHT_HOURS
         return {
             "data": [
                 {"date": days[day], "delivery_price": price}
                 for day, price in zip(page, self.at(perpetual, moments).tolist(), strict=True)
             ],
-            "records_total": len(told),
+            "records_total": len(returned),
         }
 
     def _get_historical_volatility(self, params: Mapping[str, str]) -> list[list[float]]:
@@ -112,17 +114,17 @@ class Prices:
         if currency not in _VOLATILE:
             return []
         now = self._world.now_ms()
-        first = (now // DAY - _DAYS_TOLD + 1) * DAY
+        first = (now // DAY - _DAYS_PUBLISHED + 1) * DAY
         hours = np.arange(first - _DAYS_MEASURED * DAY, now + 1, HOUR)
         ends = np.minimum(hours + HOUR, now)
         moves = np.diff(np.log(self.at(self.perpetual(currency, "USD"), ends)))
         measured = np.lib.stride_tricks.sliding_window_view(moves, _DAYS_MEASURED * 24)
         values = measured.std(axis=1) * np.sqrt(365 * 24) * 100
-        told = [
+        returned = [
             [hour, value]
             for hour, value in zip(hours[-len(values) :].tolist(), values.tolist(), strict=True)
         ]
-        return [told[0], *told]
+        return [returned[0], *returned]
 
     def _get_index_chart_data(self, params: Mapping[str, str]) -> list[list[float]]:
         """Averages of the spans that begin at a multiple of the step, the running one so far."""

@@ -110,11 +110,11 @@ def methods(world: World, account: Account) -> dict[str, Method]:
     }
 
 
-def granted(asked: str | None, of_key: str) -> str:
+def granted(requested: str | None, of_key: str) -> str:
     """The scope of a token: what was asked for, as far as the key has it; all where nothing was.
     The server adds two words of its own."""
     most = dict(part.split(":") for part in of_key.split())
-    wanted = dict(part.split(":") for part in asked.split()) if asked else most
+    wanted = dict(part.split(":") for part in requested.split()) if requested else most
     levels = {
         name: level if most[name] == "read_write" else "read"
         for name, level in wanted.items()

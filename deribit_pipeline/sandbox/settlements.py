@@ -88,7 +88,7 @@ class Settlements:
             raise invalid("count", "must be between 1 and 1000")
         if params.get("type") not in (None, *_TYPES):
             raise invalid("type", "unsupported type")
-        found = list(islice(self._told(params, listings), count + 1))
+        found = list(islice(self._returned(params, listings), count + 1))
         page = {"settlements": [row for _, row in found[:count]]}
         if len(found) <= count:
             return page | _ENDINGS[count % len(_ENDINGS)]
@@ -99,7 +99,7 @@ class Settlements:
             day, place = found[count - 1][0][0], 0
         return page | {"continuation": _token(day, place)}
 
-    def _told(
+    def _returned(
         self, params: Mapping[str, str], listings: list[Listing]
     ) -> Iterator[tuple[Place, Row]]:
         """The rows that a call asks for, the newest first, and where each stands."""
@@ -122,24 +122,24 @@ class Settlements:
         return is_listed and (listing.instrument_name, day) not in self.lost
 
     def _row(self, listing: Listing, day: int) -> Row:
-        luck = random.Random(f"{listing.instrument_name} {day}")
+        rng = random.Random(f"{listing.instrument_name} {day}")
         prices = self._prices
         base, counter = listing.base_currency, listing.counter_currency
         index = prices.delivered(prices.perpetual(base, counter), day)
         is_last = day * DAY + EIGHT_HOURS == listing.expires_ms
         is_option = listing.kind == "option"
-        mark = round(listing.price * luck.random(), 4) if is_option else round(index * 1.0003, 2)
+        mark = round(listing.price * rng.random(), 4) if is_option else round(index * 1.0003, 2)
         if is_last:
             mark = 0.0 if is_option else index
         return {
-            "position": luck.randrange(1, 10**6) * (0.1 if is_option else 10),
+            "position": rng.randrange(1, 10**6) * (0.1 if is_option else 10),
             "timestamp": self.settled_ms(day),
             "type": ("exercise" if is_option else "delivery") if is_last else "settlement",
             "index_price": index,
             "instrument_name": listing.instrument_name,
             "mark_price": mark,
-            "profit_loss": luck.gauss(0, 3),
-            "session_profit_loss": abs(luck.gauss(0, 40_000)),
+            "profit_loss": rng.gauss(0, 3),
+            "session_profit_loss": abs(rng.gauss(0, 40_000)),
         }
 
 

@@ -84,7 +84,7 @@ def is_in_base(listing: Listing) -> bool:
     return listing.is_linear or listing.kind.startswith("option")
 
 
-def tape_of(listing: Listing, plan: Plan, luck: np.random.Generator) -> Tape:
+def tape_of(listing: Listing, plan: Plan, rng: np.random.Generator) -> Tape:
     """The trades that keep to the plan of a day."""
     firsts = np.cumsum(plan.trades) - plan.trades
     total = int(plan.trades.sum())
@@ -92,7 +92,7 @@ def tape_of(listing: Listing, plan: Plan, luck: np.random.Generator) -> Tape:
     number = np.arange(total) - firsts[of]
 
     least, most = plan.prices[2][of], plan.prices[1][of]
-    prices = least + (most - least) * luck.random(total, np.float32)
+    prices = least + (most - least) * rng.random(total, np.float32)
     # Opens and closes as planned; the second and the third trade are the extremes.
     prices = np.where(number == 1, most, np.where(number == 2, least, prices))
     prices[firsts] = plan.prices[0]
@@ -101,15 +101,15 @@ def tape_of(listing: Listing, plan: Plan, luck: np.random.Generator) -> Tape:
     prices = np.round(prices, 8)
 
     return Tape(
-        prices, 1 + _shared(plan.contracts - plan.trades, plan.trades, firsts, of, luck), firsts
+        prices, 1 + _shared(plan.contracts - plan.trades, plan.trades, firsts, of, rng), firsts
     )
 
 
 def _shared(
-    wholes: Integers, counts: Integers, firsts: Integers, of: Integers, luck: np.random.Generator
+    wholes: Integers, counts: Integers, firsts: Integers, of: Integers, rng: np.random.Generator
 ) -> Integers:
     """Each whole shared out by luck among as many as `counts` says; what each gets."""
-    sums = np.cumsum(luck.random(len(of)) + 0.01)
+    sums = np.cumsum(rng.random(len(of)) + 0.01)
     before = np.concatenate(([0.0], sums))[firsts]
     shares = (sums - before[of]) / (sums[firsts + counts - 1] - before)[of]
     reached = np.floor(shares * wholes[of]).astype(np.int64)
@@ -119,17 +119,17 @@ def _shared(
     return gained
 
 
-def times_of(listing: Listing, midnight_ms: int, plan: Plan, luck: np.random.Generator) -> Integers:
+def times_of(listing: Listing, midnight_ms: int, plan: Plan, rng: np.random.Generator) -> Integers:
     """When each trade of a day was traded, in UTC milliseconds: about half of them in the same one
     as the trade before, and now and then one later than the next."""
     firsts = np.cumsum(plan.trades) - plan.trades
     of = np.repeat(np.arange(len(plan.trades)), plan.trades)
     total = len(of)
-    waits = luck.standard_exponential(total, np.float32).astype(np.float64)
-    waits *= luck.random(total, np.float32) < 0.5
+    waits = rng.standard_exponential(total, np.float32).astype(np.float64)
+    waits *= rng.random(total, np.float32) < 0.5
     sums = np.cumsum(waits)
     before = np.concatenate(([0.0], sums))[firsts]
-    rest = luck.standard_exponential(len(firsts)) + 0.1  # from the last trade to the minute's end
+    rest = rng.standard_exponential(len(firsts)) + 0.1  # from the last trade to the minute's end
     shares = (sums - before[of]) / (sums[firsts + plan.trades - 1] - before + rest)[of]
     opened = midnight_ms + plan.minutes * MINUTE
     begins = np.maximum(opened, listing.created_ms)  # nobody trades before the listing
@@ -137,7 +137,7 @@ def times_of(listing: Listing, midnight_ms: int, plan: Plan, luck: np.random.Gen
     times: Integers = begins[of] + np.floor(shares * (opened + MINUTE - begins)[of]).astype(
         np.int64
     )
-    late = np.flatnonzero(luck.random(total, np.float32) < _DISORDERED)
+    late = np.flatnonzero(rng.random(total, np.float32) < _DISORDERED)
     late = late[late + 1 < total]
     late = late[(of[late] == of[np.minimum(late + 1, total - 1)]) & (np.diff(late, prepend=-2) > 1)]
     times[late], times[late + 1] = times[late + 1], times[late]

@@ -50,7 +50,7 @@ class Trades:
     _moved: dict[str, dict[int, int]] = field(default_factory=dict)
     _given: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def lack(
+    def omit(
         self,
         instrument_name: str,
         first: int,
@@ -97,16 +97,16 @@ class Trades:
             return _page(
                 host, params, given, _is_newest_first(params) and "start_seq" not in params
             )
-        told = self.numbers(listing, host)
-        first = max(_number(params, "start_seq", told.start), told.start)
-        last = min(_number(params, "end_seq", told.stop - 1), told.stop - 1)
+        returned = self.numbers(listing, host)
+        first = max(_number(params, "start_seq", returned.start), returned.start)
+        last = min(_number(params, "end_seq", returned.stop - 1), returned.stop - 1)
         is_newest_first = _is_newest_first(params) and "start_seq" not in params
         wanted = range(first, max(first, last + 1))
         return self._answer(host, params, listing, wanted, is_newest_first)
 
     def _by_time(self, host: str, params: Mapping[str, str]) -> dict[str, Any]:
         listing = self._listing(host, params)
-        market, told = self.world.market(listing), self.numbers(listing, host)
+        market, returned = self.world.market(listing), self.numbers(listing, host)
         start, end = (milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))
         if start > end:
             raise invalid("start_timestamp", "must be before end_timestamp")
@@ -114,8 +114,8 @@ class Trades:
             given = self._given_of(host, params, "timestamp", start, end)
             return _page(host, params, given, _is_newest_first(params))
         now = self.world.now_ms()
-        first = max(_number_at(market, min(start - 1, now)), told.start)
-        last = min(_number_at(market, min(end, now)), told.stop)
+        first = max(_number_at(market, min(start - 1, now)), returned.start)
+        last = min(_number_at(market, min(end, now)), returned.stop)
         wanted = range(first, max(first, last))
         return self._answer(host, params, listing, wanted, _is_newest_first(params))
 
@@ -154,17 +154,17 @@ class Trades:
         numbers = _without(lost, numbers)
         numbers = numbers[-most:] if is_newest_first else numbers[:most]
         has_more = len(wanted) > most
-        luck = random.Random(f"{host} {sorted(params.items())}")
+        rng = random.Random(f"{host} {sorted(params.items())}")
         if host == HISTORY:
-            leaky = _leaky(numbers, self.numbers(listing, host), luck)
+            leaky = _leaky(numbers, self.numbers(listing, host), rng)
             numbers = _without(lost, leaky)[:most]
-            has_more = luck.random() < 0.5
-        trades = _told(market, numbers, self._moved.get(name, {}))
+            has_more = rng.random() < 0.5
+        trades = _returned(market, numbers, self._moved.get(name, {}))
         if is_newest_first:
             trades.reverse()
         if host == HISTORY:
             for place in range(0, len(trades) - 4, 5):
-                other = place + luck.randint(0, 4)
+                other = place + rng.randint(0, 4)
                 trades[place], trades[other] = trades[other], trades[place]
         return {"trades": trades, "has_more": has_more}
 
@@ -200,13 +200,13 @@ def _without(lost: list[range], numbers: Integers) -> Integers:
     return numbers
 
 
-def _leaky(numbers: Integers, told: range, luck: random.Random) -> Integers:
+def _leaky(numbers: Integers, returned: range, rng: random.Random) -> Integers:
     """The numbers, and some on either side of them that nobody asked for."""
     if not len(numbers):
         return numbers
     first, last = int(numbers[0]), int(numbers[-1])
-    before = range(max(first - luck.randint(0, _LEAKED), told.start), first)
-    after = range(last + 1, min(last + 1 + luck.randint(0, _LEAKED), told.stop))
+    before = range(max(first - rng.randint(0, _LEAKED), returned.start), first)
+    after = range(last + 1, min(last + 1 + rng.randint(0, _LEAKED), returned.stop))
     return np.concatenate((before, numbers, after)).astype(np.int64)
 
 
@@ -214,7 +214,7 @@ def _number_at(market: Market, moment: int) -> int:
     """The number that the next trade after this moment has."""
     moment = max(moment, market.listing.created_ms - 1)
     day = moment // DAY
-    return market.number_of(day) + market.told_of_day(day, moment)
+    return market.number_of(day) + market.published_of_day(day, moment)
 
 
 def _number(params: Mapping[str, str], name: str, default: int) -> int:
@@ -228,7 +228,7 @@ def _is_newest_first(params: Mapping[str, str]) -> bool:
     return params.get("sorting", "default") != "asc"
 
 
-def _told(market: Market, numbers: Integers, moved: Mapping[int, int]) -> list[dict[str, Any]]:
+def _returned(market: Market, numbers: Integers, moved: Mapping[int, int]) -> list[dict[str, Any]]:
     """The trades as both hosts write them."""
     if not len(numbers):
         return []
@@ -236,19 +236,19 @@ def _told(market: Market, numbers: Integers, moved: Mapping[int, int]) -> list[d
     for day in range(market.day_of(int(numbers[0])), market.day_of(int(numbers[-1])) + 1):
         first, end = market.number_of(day), market.number_of(day + 1)
         if first < end:
-            trades += _told_of_day(market, day, numbers[(numbers >= first) & (numbers < end)])
+            trades += _published_of_day(market, day, numbers[(numbers >= first) & (numbers < end)])
     for trade in trades if moved else ():
         trade["timestamp"] = moved.get(trade["trade_seq"], trade["timestamp"])
     return trades
 
 
-def _told_of_day(market: Market, day: int, numbers: Integers) -> list[dict[str, Any]]:
+def _published_of_day(market: Market, day: int, numbers: Integers) -> list[dict[str, Any]]:
     if not len(numbers):
         return []
     listing, tape = market.listing, market.tape_of_day(day)
     rows = numbers - market.number_of(day)
     price = tape.price[rows]
-    luck = numbers * 2_654_435_761 % 2**32 / 2**32  # any stretch of trades has the same luck
+    rng = numbers * 2_654_435_761 % 2**32 / 2**32  # any stretch of trades has the same luck
     amount = np.round(tape.contracts[rows] * listing.min_trade_amount, 8)
     digits = 2 if listing.price > 100 else 6
     name, prefix = listing.instrument_name, listing.base_currency
@@ -274,19 +274,19 @@ def _told_of_day(market: Market, day: int, numbers: Integers) -> list[dict[str, 
             market.times_of_day(day)[rows].tolist(),
             market.directions_of_day(day)[rows].tolist(),
             price.tolist(),
-            np.round(price * (1 + (luck - 0.5) * 1e-4), digits).tolist(),
-            np.round(price * (1 + (luck - 0.5) * 1e-3), digits).tolist(),
-            (luck * 97 % 1 < 0.5).tolist(),
+            np.round(price * (1 + (rng - 0.5) * 1e-4), digits).tolist(),
+            np.round(price * (1 + (rng - 0.5) * 1e-3), digits).tolist(),
+            (rng * 97 % 1 < 0.5).tolist(),
             amount.tolist(),
             tape.contracts[rows].astype(float).tolist(),
             strict=True,
         )
     ]  # fmt: skip
-    for row in np.flatnonzero(luck < 0.002).tolist():
+    for row in np.flatnonzero(rng < 0.002).tolist():
         trades[row]["liquidation"] = ("T", "M", "MT")[int(numbers[row]) % 3]
-    for row in np.flatnonzero(luck > 0.999).tolist():
+    for row in np.flatnonzero(rng > 0.999).tolist():
         trades[row]["block_trade_id"] = f"BLOCK-{numbers[row]}"
     if listing.kind == "option":
-        for trade, chance in zip(trades, luck.tolist(), strict=True):
+        for trade, chance in zip(trades, rng.tolist(), strict=True):
             trade["iv"] = round(40 + 20 * chance, 2)
     return trades

@@ -43,7 +43,7 @@ class VolatilityIndex:
     def methods(self) -> dict[str, Method]:
         return {"public/get_volatility_index_data": self._get_data}
 
-    def lack(self, currency: str, start: int, end: int) -> None:
+    def omit(self, currency: str, start: int, end: int) -> None:
         """Lose the one-minute candles that open in [start, end), and all coarser ones with them."""
         self._lost.append((currency, start, end))
 
@@ -97,12 +97,12 @@ class VolatilityIndex:
     def _minutes(self, currency: str, day: int) -> Floats:
         """Open, high, low and close of each minute of a day; each opens at the last one's close."""
         start, end = _level(currency, day), _level(currency, day + 1)
-        luck = np.random.default_rng(_seed(f"{currency} DVOL {day}"))
-        walk = np.cumsum(luck.normal(0, 0.03, 1_440))
+        rng = np.random.default_rng(_seed(f"{currency} DVOL {day}"))
+        walk = np.cumsum(rng.normal(0, 0.03, 1_440))
         path = start + walk + np.linspace(0, end - start - walk[-1], 1_440)
         close = np.round(np.maximum(path, 5.0), 2)
         opened = np.concatenate(([np.round(start, 2)], close[:-1]))
-        reach = np.abs(luck.normal(0, 0.02, (2, 1_440)))
+        reach = np.abs(rng.normal(0, 0.02, (2, 1_440)))
         high = np.round(np.maximum(opened, close) + reach[0], 2)
         low = np.round(np.minimum(opened, close) - reach[1], 2)
         return np.column_stack([opened, high, low, close])
@@ -110,9 +110,9 @@ class VolatilityIndex:
 
 def _level(currency: str, day: int) -> float:
     """The index at midnight: swings of weeks and months, and some luck."""
-    luck = np.random.default_rng(_seed(f"{currency} DVOL at {day}")).normal(0, 1.5)
+    rng = np.random.default_rng(_seed(f"{currency} DVOL at {day}")).normal(0, 1.5)
     return float(
-        _USUAL[currency] + 12 * np.sin(day / 61) + 6 * np.sin(day / 17 + len(currency)) + luck
+        _USUAL[currency] + 12 * np.sin(day / 61) + 6 * np.sin(day / 17 + len(currency)) + rng
     )
 
 

@@ -226,7 +226,7 @@ class Warehouse:
         """The version of the schema; None where nothing at all is held yet."""
         try:
             # Fetched to the end: in DuckDB 2 an unfinished result keeps its connection to itself.
-            said = connection.execute(
+            info = connection.execute(
                 "select environment, schema_version from warehouse_info"
             ).fetchall()
         except duckdb.CatalogException:  # asked only now: a lake takes its time to list its tables
@@ -237,9 +237,9 @@ class Warehouse:
             raise WarehouseUnusable(
                 f"{self} is a database of another program: point DERIBIT_WAREHOUSE elsewhere."
             ) from None
-        if len(said) != 1:
+        if len(info) != 1:
             raise WarehouseUnusable(f"{self} does not say what it is: {REMEDY}.")
-        [(environment, version)] = said
+        [(environment, version)] = info
         if environment != self.environment:
             raise WarehouseUnusable(
                 f"{self} is the warehouse of {environment}, and DERIBIT_ENV is "

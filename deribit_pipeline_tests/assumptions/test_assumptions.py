@@ -21,7 +21,7 @@ from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock, recorded
 from deribit_pipeline_tests.helpers.broken_assumptions import BREAKS
-from deribit_pipeline_tests.helpers.mutations import hold, spoiled
+from deribit_pipeline_tests.helpers.mutations import corrupted, hold
 
 ROOT = Path(__file__).parents[2]
 BY_ID = {assumption.id: assumption for assumption in ASSUMPTIONS}
@@ -81,7 +81,7 @@ def test_an_assumption_is_stated_once_and_says_why_it_is_not_tested() -> None:
 
 
 @of_each
-def test_a_response_that_breaks_an_assumption_is_said_to_differ(
+def test_a_response_that_breaks_an_assumption_is_reported_to_differ(
     assumption: Assumption, by_name: dict[str, Response]
 ) -> None:
     BREAKS[assumption.id](by_name)
@@ -209,7 +209,7 @@ def test_any_result_at_all_has_a_verdict(made: Report) -> None:
             finding = judged(one, Responses(by_name))
             assert (finding.assumed and finding.found) or finding.reason
 
-    hold(law, 60, spoiled(whole, most=3))
+    hold(law, 60, corrupted(whole, most=3))
 
 
 RECORDED = {

@@ -105,7 +105,7 @@ def test_what_an_exchange_no_longer_responds_to_could_not_be_tested(
     command: Command, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reporting, "_PATIENCE", 0.0)
-    faults.spoil_where("503_html", lambda method, _: method == "public/get_volatility_index_data")
+    faults.corrupt_where("503_html", lambda method, _: method == "public/get_volatility_index_data")
     code, _, _ = command(*ASSUMED, "--json", "report.json")
     assert code == 1
     written = json.loads(Path("report.json").read_text())
@@ -120,7 +120,7 @@ def test_what_an_exchange_no_longer_responds_to_could_not_be_tested(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (("check", "--json", "report.json"), "give that option too"),
         ((*ASSUMED, "--json", "nowhere/report.json"), "is no folder"),
@@ -131,12 +131,12 @@ def test_what_an_exchange_no_longer_responds_to_could_not_be_tested(
     ],
 )
 def test_a_report_that_cannot_be_written_is_refused_before_any_request(
-    command: Command, sandbox: SandboxExchange, arguments: tuple[str, ...], said: str
+    command: Command, sandbox: SandboxExchange, arguments: tuple[str, ...], output: str
 ) -> None:
     Path("notes.txt").write_text("mine")
     code, out, err = command(*arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert output in err
     assert not sandbox.requests
     assert Path("notes.txt").read_text() == "mine"
 

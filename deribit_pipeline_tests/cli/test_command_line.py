@@ -31,7 +31,7 @@ WEEK = (
 )
 
 
-class Said:
+class Output:
     """What a command printed and how it exited."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
@@ -43,7 +43,7 @@ class Said:
         return [cell.strip() for cell in line.strip("│ ").split("│")][1:]
 
 
-Command = Callable[..., Said]
+Command = Callable[..., Output]
 
 
 @pytest.fixture
@@ -67,12 +67,12 @@ def command(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
 
-    def run(*arguments: str, **changed: str) -> Said:
+    def run(*arguments: str, **changed: str) -> Output:
         for name, value in changed.items():
             monkeypatch.setenv(name, value)
         capsys.readouterr()
         code = exit_code(list(arguments))
-        return Said(code, *capsys.readouterr())
+        return Output(code, *capsys.readouterr())
 
     return run
 
@@ -85,12 +85,12 @@ def rows(settings: Settings, query: str) -> list[tuple[Any, ...]]:
 def test_a_backfill_is_proved_summed_up_and_shown_in_dagster(
     command: Command, settings: Settings
 ) -> None:
-    said = command("backfill", *WEEK)
-    assert said.code == 0
+    output = command("backfill", *WEEK)
+    assert output.code == 0
     for name in ("BTC-PERPETUAL", "ETH-PERPETUAL"):
-        assert said.row(name) == ["7", "0", "0", "0", "0", "10,080", "0", "0"]
-    assert "14 of 14 days" in said.err
-    assert re.search(r"8 chart requests, 20,160 candles received in \d", said.err)
+        assert output.row(name) == ["7", "0", "0", "0", "0", "10,080", "0", "0"]
+    assert "14 of 14 days" in output.err
+    assert re.search(r"8 chart requests, 20,160 candles received in \d", output.err)
     assert rows(settings, "select count(*) from complete_candles") == [(20_160,)]
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         assert len(instance.get_materialized_partitions(dg.AssetKey("candles_1m"))) == 14
@@ -99,17 +99,15 @@ def test_a_backfill_is_proved_summed_up_and_shown_in_dagster(
         assert rows(settings, "select distinct run_id from candle_days") == [(run.run_id,)]
 
 
-def test_the_same_again_asks_the_exchange_for_nothing(
-    command: Command, sandbox: SandboxExchange
-) -> None:
+def test_the_same_again_requests_nothing(command: Command, sandbox: SandboxExchange) -> None:
     command("backfill", *WEEK)
     before = sandbox.requests.copy()
-    said = command("backfill", *WEEK)
-    assert (said.code, sandbox.requests) == (0, before)
-    assert said.row("BTC-PERPETUAL")[0] == "7"
+    output = command("backfill", *WEEK)
+    assert (output.code, sandbox.requests) == (0, before)
+    assert output.row("BTC-PERPETUAL")[0] == "7"
 
 
-def test_days_that_dagster_has_not_seen_are_shown_to_it_without_asking(
+def test_days_unknown_to_dagster_are_recorded_without_requests(
     command: Command, settings: Settings, sandbox: SandboxExchange, tmp_path: Path
 ) -> None:
     command("backfill", *WEEK)
@@ -124,9 +122,9 @@ def test_a_plan_counts_and_does_nothing(
     command: Command, settings: Settings, sandbox: SandboxExchange
 ) -> None:
     quarter = ("--start", "2024-01-01", "--end", "2024-03-31", "--plan")
-    said = command("backfill", *quarter, DERIBIT_REQUESTS_PER_SECOND="20", DERIBIT_BURST="10")
-    assert said.code == 0
-    counts = dict(re.findall(r"│ ([a-z, -]+?) +│ ([\d,.]+) +│", said.out))
+    output = command("backfill", *quarter, DERIBIT_REQUESTS_PER_SECOND="20", DERIBIT_BURST="10")
+    assert output.code == 0
+    counts = dict(re.findall(r"│ ([a-z, -]+?) +│ ([\d,.]+) +│", output.out))
     assert counts == {
         "instrument-days asked for": "182",
         "already proved": "0",
@@ -141,13 +139,13 @@ def test_a_plan_counts_and_does_nothing(
 def test_a_plan_of_what_is_proved_is_empty(command: Command, sandbox: SandboxExchange) -> None:
     command("backfill", *WEEK)
     before = sandbox.requests.copy()
-    said = command("backfill", *WEEK, "--plan")
-    assert re.search(r"already proved +│ 14 ", said.out)
-    assert re.search(r"chart requests +│ 0 ", said.out)
+    output = command("backfill", *WEEK, "--plan")
+    assert re.search(r"already proved +│ 14 ", output.out)
+    assert re.search(r"chart requests +│ 0 ", output.out)
     assert sandbox.requests == before
 
 
-def test_force_asks_again(command: Command, sandbox: SandboxExchange) -> None:
+def test_force_requests_again(command: Command, sandbox: SandboxExchange) -> None:
     command("backfill", *WEEK)
     before = sandbox.requests[CHART]
     assert command("backfill", *WEEK, "--force").code == 0
@@ -158,82 +156,84 @@ def test_a_range_without_an_end_ends_today_and_all_that_is_closed_is_proved(
     command: Command, clock: Clock, settings: Settings
 ) -> None:
     today = clock.now.date()
-    said = command("backfill", "--start", str(today - timedelta(days=1)))
-    assert said.code == 0
-    assert said.row("BTC-PERPETUAL") == ["1", "1", "0", "0", "0", "2,160", "0", "0"]
+    output = command("backfill", "--start", str(today - timedelta(days=1)))
+    assert output.code == 0
+    assert output.row("BTC-PERPETUAL") == ["1", "1", "0", "0", "0", "2,160", "0", "0"]
     assert (
         "Not over yet: 2 of the days, of which all that is closed is stored; the same command "
-        "completes them tomorrow" in said.err
+        "completes them tomorrow" in output.err
     )
     clock.forward(timedelta(days=1))
-    said = command("backfill", "--start", str(today - timedelta(days=1)), "--end", str(today))
-    assert said.code == 0
-    assert said.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
+    output = command("backfill", "--start", str(today - timedelta(days=1)), "--end", str(today))
+    assert output.code == 0
+    assert output.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
 
 
 def test_an_instrument_outside_the_universe_works_by_name(command: Command) -> None:
-    said = command(
+    output = command(
         "backfill", "--instruments", "SOL_USDC-PERPETUAL", "--start", "2022-03-14",
         "--end", "2022-03-16", "--resolution", "60",
     )  # fmt: skip
-    assert said.code == 0
-    assert said.row("SOL_USDC-PERPETUAL") == ["2", "0", "0", "1", "0", "35", "0", "0"]
+    assert output.code == 0
+    assert output.row("SOL_USDC-PERPETUAL") == ["2", "0", "0", "1", "0", "35", "0", "0"]
 
 
 def test_a_range_before_the_grid_of_the_ui_works(command: Command) -> None:
-    said = command("backfill", "--start", "2017-12-30", "--end", "2018-01-02")
-    assert (said.code, said.row("BTC-PERPETUAL")[3]) == (0, "4")
+    output = command("backfill", "--start", "2017-12-30", "--end", "2018-01-02")
+    assert (output.code, output.row("BTC-PERPETUAL")[3]) == (0, "4")
 
 
 def test_a_gapped_day_is_proved(
     command: Command, sandbox: SandboxExchange, settings: Settings
 ) -> None:
-    sandbox.charts.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
-    said = command("backfill", *WEEK)
-    assert said.code == 0
-    assert said.row("BTC-PERPETUAL") == ["6", "0", "1", "0", "0", "10,079", "1", "0"]
+    sandbox.charts.omit("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    output = command("backfill", *WEEK)
+    assert output.code == 0
+    assert output.row("BTC-PERPETUAL") == ["6", "0", "1", "0", "0", "10,079", "1", "0"]
 
 
 def test_what_is_not_proved_is_named_with_the_reason(command: Command, faults: Faults) -> None:
-    faults.spoil_where("off_grid", lambda method, reply: method == CHART)
-    said = command("backfill", *WEEK)
-    assert said.code == 1
-    assert said.row("BTC-PERPETUAL")[4] == "7"
+    faults.corrupt_where("off_grid", lambda method, reply: method == CHART)
+    output = command("backfill", *WEEK)
+    assert output.code == 1
+    assert output.row("BTC-PERPETUAL")[4] == "7"
     assert re.search(
-        r"Not proved: BTC-PERPETUAL 2024-01-01 to .*did not open every 0:01:00", said.err
+        r"Not proved: BTC-PERPETUAL 2024-01-01 to .*did not open every 0:01:00", output.err
     )
-    assert "Traceback" not in said.err + said.out
+    assert "Traceback" not in output.err + output.out
 
 
-def test_repair_finds_what_is_not_complete_and_asks_again(
+def test_repair_finds_what_is_not_complete_and_requests_again(
     command: Command, sandbox: SandboxExchange, clock: Clock
 ) -> None:
     clock.now = datetime(2024, 1, 10, 12, tzinfo=UTC)
-    sandbox.charts.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.omit("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
     command("backfill", *WEEK)
     assert command("backfill", "--start", "2024-01-09", "--end", "2024-01-09").code == 0
     sandbox.charts.find("BTC-PERPETUAL")
-    said = command("repair")
-    assert said.code == 0
-    assert said.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
-    assert said.row("ETH-PERPETUAL") == ["1", "0", "0", "0", "0", "1,440", "0", "0"]
-    said = command("repair")
-    assert (said.code, said.err) == (
+    output = command("repair")
+    assert output.code == 0
+    assert output.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
+    assert output.row("ETH-PERPETUAL") == ["1", "0", "0", "0", "0", "1,440", "0", "0"]
+    output = command("repair")
+    assert (output.code, output.err) == (
         0,
         "Nothing to repair: every day that should be complete is.\n",
     )
 
 
 def test_coverage_shows_a_cell_for_each_day(command: Command, sandbox: SandboxExchange) -> None:
-    sandbox.charts.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
+    sandbox.charts.omit("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
     command("backfill", *WEEK)
     command("backfill", "--instruments", "SOL_USDC-PERPETUAL", "--start", "2022-03-13",
             "--end", "2022-03-16", "--resolution", "1D")  # fmt: skip
-    said = command("coverage")
-    assert said.code == 0
-    assert "BTC-PERPETUAL 1m   6 complete, 1 gapped; 10,079 candles\n2024-01 █▒█████\n" in said.out
-    assert "SOL_USDC-PERPETUAL 1d   2 complete, 2 not listed; 2 candles" in said.out
-    assert f"2022-03 {' ' * 12}··██" in said.out
+    output = command("coverage")
+    assert output.code == 0
+    assert (
+        "BTC-PERPETUAL 1m   6 complete, 1 gapped; 10,079 candles\n2024-01 █▒█████\n" in output.out
+    )
+    assert "SOL_USDC-PERPETUAL 1d   2 complete, 2 not listed; 2 candles" in output.out
+    assert f"2022-03 {' ' * 12}··██" in output.out
     only = command("coverage", "--instruments", "ETH-PERPETUAL", "--resolution", "1").out
     assert "ETH-PERPETUAL" in only
     assert "BTC" not in only
@@ -243,14 +243,14 @@ def test_verify_finds_nothing_and_then_what_was_changed(
     command: Command, settings: Settings
 ) -> None:
     command("backfill", *WEEK)
-    said = command("verify")
-    assert (said.code, said.out) == (0, "")
-    assert "14 days with 20,160 rows recomputed" in said.err
+    output = command("verify")
+    assert (output.code, output.out) == (0, "")
+    assert "14 days with 20,160 rows recomputed" in output.err
     with duckdb.connect(str(settings.warehouse)) as connection:
         connection.execute("delete from candles where opened_at = '2024-01-03 00:07:00+00'")
-    said = command("verify")
-    assert said.code == 1
-    assert said.out.splitlines()[0].startswith(
+    output = command("verify")
+    assert output.code == 1
+    assert output.out.splitlines()[0].startswith(
         "BTC-PERPETUAL 1m 2024-01-03: received is 1439, the proof says 1440; "
     )
     assert command("verify", "--end", "2024-01-02").code == 0
@@ -259,19 +259,19 @@ def test_verify_finds_nothing_and_then_what_was_changed(
 def test_check_prints_a_line_a_probe(command: Command, clock: Clock) -> None:
     clock.now = datetime.now(UTC)
     right = {"DERIBIT_CLIENT_ID": CLIENT_ID, "DERIBIT_CLIENT_SECRET": CLIENT_SECRET}
-    said = command("check", **right)
-    assert said.code == 0
-    probes = [line.split()[:2] for line in said.out.splitlines()]
+    output = command("check", **right)
+    assert output.code == 0
+    probes = [line.split()[:2] for line in output.out.splitlines()]
     names = ["reachable", "environment", "clock", "platform", "limits", "credentials", "warehouse"]
     assert probes == [["ok", name] for name in names]
-    assert CLIENT_SECRET not in said.out + said.err
+    assert CLIENT_SECRET not in output.out + output.err
 
 
 def test_check_says_what_to_do(command: Command) -> None:
-    said = command("check", DERIBIT_BASE_URL="http://127.0.0.1:9/api/v2")
-    assert said.code == 1
-    assert said.out.startswith("FAIL reachable")
-    assert "Check DERIBIT_BASE_URL" in said.out
+    output = command("check", DERIBIT_BASE_URL="http://127.0.0.1:9/api/v2")
+    assert output.code == 1
+    assert output.out.startswith("FAIL reachable")
+    assert "Check DERIBIT_BASE_URL" in output.out
 
 
 @pytest.mark.parametrize(
@@ -321,11 +321,11 @@ def test_a_wrong_setting_is_one_sentence_and_exit_2(
     assert_wrong(command("backfill", *WEEK, **{name: value}), sentence)
 
 
-def assert_wrong(said: Said, sentence: str) -> None:
-    assert said.code == 2
-    assert re.match(rf"Error: .*{sentence}", said.err), said.err
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+def assert_wrong(output: Output, sentence: str) -> None:
+    assert output.code == 2
+    assert re.match(rf"Error: .*{sentence}", output.err), output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
 
 
 def test_every_command_refuses_a_warehouse_of_another_environment(
@@ -333,9 +333,9 @@ def test_every_command_refuses_a_warehouse_of_another_environment(
 ) -> None:
     command("backfill", *WEEK)
     before = settings.warehouse.read_bytes()
-    said = command("backfill", *WEEK, DERIBIT_ENV="mainnet")
-    assert said.code == 2
-    assert "is the warehouse of sandbox, and DERIBIT_ENV is mainnet" in said.err
+    output = command("backfill", *WEEK, DERIBIT_ENV="mainnet")
+    assert output.code == 2
+    assert "is the warehouse of sandbox, and DERIBIT_ENV is mainnet" in output.err
     assert settings.warehouse.read_bytes() == before
 
 
@@ -370,10 +370,10 @@ def test_help_lists_the_commands_by_name_and_the_datasets(command: Command) -> N
     assert len(listed) == 15
     assert listed == sorted(listed)
     for name in ("backfill", "export"):
-        said = " ".join(command(name, "--help").out.split())
-        assert "--dataset NAME candles, funding_rates, volatility_index, trades" in said
+        output = " ".join(command(name, "--help").out.split())
+        assert "--dataset NAME candles, funding_rates, volatility_index, trades" in output
         for dataset in ROW_DATASETS:
-            assert dataset.name in said
+            assert dataset.name in output
 
 
 def test_the_recorded_chart_ends_in_the_warehouse(
@@ -383,10 +383,10 @@ def test_the_recorded_chart_ends_in_the_warehouse(
     clock.now = datetime(2026, 9, 20, 21, 17, tzinfo=UTC)
     sandbox.replay("public/get_instrument", recorded("instrument"))
     sandbox.replay(CHART, recorded("tradingview_chart"))
-    said = command("backfill", "--instruments", "BTC-PERPETUAL", "--start", "2026-09-13",
+    output = command("backfill", "--instruments", "BTC-PERPETUAL", "--start", "2026-09-13",
                    "--end", "2026-09-20", "--resolution", "1D")  # fmt: skip
-    assert said.code == 0  # today is not over
-    assert said.row("BTC-PERPETUAL") == ["7", "1", "0", "0", "0", "7", "0", "0"]
+    assert output.code == 0  # today is not over
+    assert output.row("BTC-PERPETUAL") == ["7", "1", "0", "0", "0", "7", "0", "0"]
     chart = recorded("tradingview_chart")
     names = ("ticks", "open", "high", "low", "close", "volume", "cost")
     query = (

@@ -20,7 +20,7 @@ KEY = {"DERIBIT_CLIENT_ID": CLIENT_ID, "DERIBIT_CLIENT_SECRET": CLIENT_SECRET}
 TWO_DAYS = ("--start", "2024-04-07", "--end", "2024-04-08")
 
 
-def asked(dataset: Dataset) -> tuple[str, ...]:
+def requested(dataset: Dataset) -> tuple[str, ...]:
     return ("backfill", "--dataset", dataset.name, *TWO_DAYS)
 
 
@@ -31,8 +31,8 @@ def test_a_dataset_is_backfilled_shown_recorded_and_verified(
     key = KEY if dataset.group is Group.ACCOUNT else {}
     if dataset.name == "candles_rebuilt":
         assert command("backfill", "--dataset", "trades", *TWO_DAYS).code == 0
-    said = command(*asked(dataset), **key)
-    assert said.code == 0, said.err
+    output = command(*requested(dataset), **key)
+    assert output.code == 0, output.err
     series = {
         row[0]
         for row in rows(
@@ -67,12 +67,12 @@ def test_the_same_dataset_again_requests_nothing(command: Command) -> None:
 
 
 def test_a_plan_of_a_dataset_counts_and_does_nothing(command: Command, settings: Settings) -> None:
-    said = command(
+    output = command(
         "backfill", "--dataset", "funding_rates", "--start", "2023-01-01", "--end", "2023-12-31",
         "--plan",
     )  # fmt: skip
-    assert said.code == 0
-    cells = [line.strip("│ ").split("│") for line in said.out.splitlines() if "│" in line]
+    assert output.code == 0
+    cells = [line.strip("│ ").split("│") for line in output.out.splitlines() if "│" in line]
     plan = {name.strip(): value.strip() for name, value in cells}
     assert plan["instrument-days asked for"] == "730"
     assert 24 <= int(plan["requests, about"]) <= 60  # 744 hours an answer
@@ -92,7 +92,7 @@ def test_series_are_named_by_what_they_are(command: Command, settings: Settings)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "output"),
     [
         (("--dataset", "ticks"), "--dataset must be one of candles, funding_rates, "),
         (("--dataset", "trades", "--resolution", "60"), "--resolution is of candles"),
@@ -115,11 +115,11 @@ def test_series_are_named_by_what_they_are(command: Command, settings: Settings)
     ],
 )  # fmt: skip
 def test_wrong_input_about_a_dataset_is_one_sentence_and_exit_2(
-    command: Command, options: tuple[str, ...], said: str
+    command: Command, options: tuple[str, ...], output: str
 ) -> None:
     found = command("backfill", *TWO_DAYS, *options)
     assert found.code == 2
-    assert said in found.err
+    assert output in found.err
     assert len(found.err.splitlines()) == 1
     assert found.out == ""
 
@@ -128,15 +128,15 @@ def test_selectors_may_choose_more_than_perpetuals(command: Command, settings: S
     futures = ("--instruments", "kind=future currency=BTC expired")
     assert command("backfill", "--dataset", "funding_rates", *futures, *TWO_DAYS).code == 0
     assert rows(settings, "select distinct series from dataset_days") == [("BTC-PERPETUAL",)]
-    said = command("backfill", "--dataset", "funding_rates", "--instruments",
+    output = command("backfill", "--dataset", "funding_rates", "--instruments",
                    "kind=option currency=BTC expired", *TWO_DAYS)  # fmt: skip
-    assert said.code == 2
-    assert said.err.endswith("of perpetuals alone, and --instruments selects none.\n")
+    assert output.code == 2
+    assert output.err.endswith("of perpetuals alone, and --instruments selects none.\n")
 
 
 def test_currencies_need_no_instrument(command: Command, settings: Settings) -> None:
-    said = command(*asked(SETTLEMENTS), DERIBIT_INSTRUMENTS="kind=option expiry=2020-01-01")
-    assert said.code == 0, said.err
+    output = command(*requested(SETTLEMENTS), DERIBIT_INSTRUMENTS="kind=option expiry=2020-01-01")
+    assert output.code == 0, output.err
     found = rows(settings, "select distinct series from dataset_days order by all")
     assert found == [("BTC",), ("ETH",), ("EURR",), ("USDC",), ("USDT",)]
 
@@ -151,7 +151,7 @@ def test_an_index_of_which_days_are_held_need_not_be_named_by_the_exchange(
 
 
 @pytest.mark.parametrize("looking", ["coverage", "verify", "repair"])
-def test_what_is_not_held_is_said_of_what_was_named(
+def test_what_is_not_held_is_reported_of_what_was_named(
     command: Command, settings: Settings, looking: str
 ) -> None:
     days = ("--resolution", "60", "--start", "2024-04-07", "--end", "2024-04-07")
@@ -163,19 +163,19 @@ def test_what_is_not_held_is_said_of_what_was_named(
         (("--dataset", "candles", "--instruments", "X"), "no candles of X"),
         (("--resolution", "1", "--instruments", "ETH-PERPETUAL"), "no 1m candles of ETH-PERPETUAL"),
     ):
-        said = command(looking, *options)
+        output = command(looking, *options)
         *_, option, name = options
         sentence = f"Error: {option} names {name}: {settings.warehouse} holds {nothing}.\n"
-        assert (said.code, said.err) == (2, sentence)
+        assert (output.code, output.err) == (2, sentence)
 
 
-def test_old_days_of_what_the_exchange_forgets_are_said_to_be_lost(command: Command) -> None:
-    said = command(
+def test_old_days_of_what_the_exchange_forgets_are_reported_as_lost(command: Command) -> None:
+    output = command(
         "backfill", "--dataset", "index_prices", "--start", "2024-01-01", "--end", "2024-01-02"
     )
-    assert said.code == 0
+    assert output.code == 0
     lost = "No longer told by the exchange: 4 days, which were not polled in time.\n"
-    assert said.err.endswith(lost)
+    assert output.err.endswith(lost)
 
 
 def test_counts_agree_with_what_they_count() -> None:
@@ -186,26 +186,26 @@ def test_counts_agree_with_what_they_count() -> None:
 
 
 def test_a_day_without_its_trades_cannot_be_rebuilt(command: Command) -> None:
-    said = command("backfill", "--dataset", "candles_rebuilt", *TWO_DAYS)
-    assert said.code == 1
-    assert "Not proved: BTC-PERPETUAL 2024-04-07 to 2024-04-08" in said.err
-    assert "trades" in said.err.splitlines()[-1]
+    output = command("backfill", "--dataset", "candles_rebuilt", *TWO_DAYS)
+    assert output.code == 1
+    assert "Not proved: BTC-PERPETUAL 2024-04-07 to 2024-04-08" in output.err
+    assert "trades" in output.err.splitlines()[-1]
 
 
-def test_repair_asks_for_running_days_of_every_dataset_once_they_are_over(
+def test_repair_requests_running_days_of_every_dataset_once_they_are_over(
     command: Command, settings: Settings, clock: Clock
 ) -> None:
     for name in ("funding_rates", "trades"):
-        said = command("backfill", "--dataset", name, "--start", "2024-04-09")
-        assert said.code == 0
-        assert "Not over yet: 2 of the days" in said.err
+        output = command("backfill", "--dataset", name, "--start", "2024-04-09")
+        assert output.code == 0
+        assert "Not over yet: 2 of the days" in output.err
     clock.forward(timedelta(days=1))
     assert command("repair").code == 0
     assert rows(settings, "select state, count(*) from dataset_days group by all") == [
         ("complete", 8)
     ]
-    said = command("repair", "--dataset", "trades")
-    assert said.err.startswith("Nothing to repair")
+    output = command("repair", "--dataset", "trades")
+    assert output.err.startswith("Nothing to repair")
 
 
 def test_what_the_exchange_no_longer_tells_is_gapped_and_polled_rows_stay(

@@ -59,7 +59,7 @@ def test_a_day_that_is_not_over_is_no_failure(command: Command, line: tuple[str,
 def test_an_open_day_whose_closed_rows_cannot_be_proved_is_a_failure(
     command: Command, faults: Faults
 ) -> None:
-    faults.spoil_where("off_grid", lambda method, reply: method == CHART)
+    faults.corrupt_where("off_grid", lambda method, reply: method == CHART)
     code, _, err = command(*MINUTES)
     assert (code, "Not proved: BTC-PERPETUAL 2024-04-09 to 2024-04-10" in err) == (1, True)
 

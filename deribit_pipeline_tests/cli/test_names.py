@@ -90,15 +90,15 @@ def test_a_name_that_the_exchange_tells_is_data_to_the_warehouse(name: str, tmp_
     hours = moment64(datetime(2024, 1, 1, tzinfo=UTC)) + np.arange(24) * np.timedelta64(1, "h")
     day, series = date(2024, 1, 1), (name, Resolution.HOUR_1)
     dataset = CANDLES[Resolution.HOUR_1]
-    told = FetchedDay(
+    returned = FetchedDay(
         name, day, Candles(hours[1:], np.ones((23, 6))).columns,
         datetime(2024, 2, 1, tzinfo=UTC), hours,
     )  # fmt: skip
-    other = prove(dataset, replace(told, series="BTC-PERPETUAL"))
+    other = prove(dataset, replace(returned, series="BTC-PERPETUAL"))
     warehouse = Warehouse(tmp_path / "warehouse.duckdb", Environment.SANDBOX)
     source = Provenance(Environment.SANDBOX, "sandbox", "run")
-    first = prove(dataset, told)
-    changed = replace(told, rows=Candles(hours[1:], np.full((23, 6), 2.0)).columns)
+    first = prove(dataset, returned)
+    changed = replace(returned, rows=Candles(hours[1:], np.full((23, 6), 2.0)).columns)
     second = prove(dataset, changed, first.rows, first.proof)
     with warehouse.writing() as connection:
         write_days(connection, dataset, [other], source)
@@ -136,11 +136,11 @@ def pasted(source: str) -> list[str]:
         if not re.search(r"\b(select|insert into|update|delete from|create|attach|copy)\b", text):
             continue
         pieces = [part.value for part in node.values if isinstance(part, ast.FormattedValue)]
-        found += [ast.unparse(piece) for piece in pieces if not is_said_by_us(piece)]
+        found += [ast.unparse(piece) for piece in pieces if not is_own_message(piece)]
     return found
 
 
-def is_said_by_us(piece: ast.expr) -> bool:
+def is_own_message(piece: ast.expr) -> bool:
     """A constant, what is quoted as SQL wants it, what a table or a dataset of ours is called, or
     what is made of these alone."""
     match piece:
@@ -151,13 +151,13 @@ def is_said_by_us(piece: ast.expr) -> bool:
         case ast.Attribute(value=ast.Name(id=name)):
             return name.isupper() or name in ("table", "dataset")
         case ast.Subscript(value=value, slice=ast.Constant()):
-            return is_said_by_us(value)
+            return is_own_message(value)
         case ast.Call(func=ast.Name(id="quoted")):
             return True
         case ast.Call(func=ast.Name(), args=arguments):
-            return all(map(is_said_by_us, arguments))
+            return all(map(is_own_message, arguments))
         case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="join"), args=[argument]):
-            return is_said_by_us(argument)
+            return is_own_message(argument)
     return False
 
 

@@ -105,19 +105,19 @@ def onlooker(settings: Settings, sandbox: SandboxExchange) -> Onlooker:
 
 
 def refused_in_the_middle(sandbox: SandboxExchange, faults: Faults) -> None:
-    told, asked = sandbox._methods[CHART], []
+    returned, requested = sandbox._methods[CHART], []
 
     def refusing(params: Any) -> Any:
-        asked.append(params)
-        if len(asked) == 1:
+        requested.append(params)
+        if len(requested) == 1:
             raise Refusal(13009, "unauthorized", reason="invalid_token")
-        return told(params)
+        return returned(params)
 
     sandbox._methods[CHART] = refusing
 
 
 def refused_for_good(sandbox: SandboxExchange, faults: Faults) -> None:
-    faults.spoil_where("503_html", lambda method, reply: method == AUTH)
+    faults.corrupt_where("503_html", lambda method, reply: method == AUTH)
 
 
 def odd_grant(sandbox: SandboxExchange, faults: Faults) -> None:

@@ -69,7 +69,7 @@ def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
     settings: Settings, sandbox: SandboxExchange, faults: Faults, name: str
 ) -> None:
     # From the eightieth chart on, the exchange does not answer: the backfill is in the middle.
-    faults.spoil_where("stall", lambda method, reply: sandbox.requests[CHART] > 80)
+    faults.corrupt_where("stall", lambda method, reply: sandbox.requests[CHART] > 80)
     year = ("--start", "2023-01-01", "--end", "2023-12-31")
     with started([str(SCRIPT), "backfill", *year], settings) as process:
         wait_until(lambda: sandbox.requests[CHART] > 80, process)
@@ -89,7 +89,7 @@ def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
 def test_a_signal_ends_a_backfill_before_the_exchange_has_answered_anything(
     settings: Settings, sandbox: SandboxExchange, faults: Faults, name: str
 ) -> None:
-    faults.spoil_where("stall", lambda method, reply: True)
+    faults.corrupt_where("stall", lambda method, reply: True)
     with started([str(SCRIPT), *TWO_DAYS], settings) as process:
         wait_until(lambda: sandbox.requests[LISTING] > 0, process)
         process.send_signal(signal.Signals[name])
@@ -134,7 +134,7 @@ def test_a_signal_ends_a_backfill_whose_writer_waits_for_the_warehouse(
 def test_a_signal_ends_repair_and_verify(
     settings: Settings, sandbox: SandboxExchange, name: str
 ) -> None:
-    sandbox.charts.lack("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.omit("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
     folder = settings.dagster_home.parent
     assert script(*TWO_DAYS, env=environment(settings), cwd=folder).returncode == 0
     assert "BTC-PERPETUAL" in assert_it_ends_where(

@@ -24,8 +24,8 @@ def test_an_export_makes_nothing_through_a_link_that_leads_nowhere(
     export: Export, target: str, reason: str
 ) -> None:
     Path("place").symlink_to(target)
-    code, said = export("--instruments", BTC, *DAYS, "--resolution", "60", to="place")
-    assert (code, said) == (2, f"Error: --to place cannot be read ({reason}).\n")
+    code, output = export("--instruments", BTC, *DAYS, "--resolution", "60", to="place")
+    assert (code, output) == (2, f"Error: --to place cannot be read ({reason}).\n")
     assert not Path("unmounted").exists()
 
 

@@ -112,7 +112,7 @@ def test_what_is_expected_is_held_missing_or_not_over() -> None:
     assert prove(FUNDING_RATES, running).proof.state is DayState.OPEN
 
 
-def test_gaps_are_named_as_unbroken_stretches(file: Warehouse) -> None:
+def test_gaps_are_named_as_unbroken_spans(file: Warehouse) -> None:
     write(file, fetched(hourly(*range(3), *range(5, 10), *range(11, 24))))
     assert held(file, "select gap, missing, confirmed from dataset_gaps order by gap") == [
         ("2024-01-01T03:00:00Z to 2024-01-01T04:00:00Z", 2, 1),
@@ -135,9 +135,9 @@ def test_an_absent_row_never_removes_one_that_is_held(file: Warehouse) -> None:
 def test_a_held_row_is_changed_on_the_word_of_two_answers(file: Warehouse) -> None:
     write(file, fetched(hourly()))
     changed = fetched(hourly() | {"interest_1h": np.full(24, 2e-5)}, CAME + timedelta(hours=1))
-    [doubted] = write(file, changed)
+    [unconfirmed] = write(file, changed)
     assert held(file, "select distinct interest_1h from funding_rates") == [(1e-5,)]
-    assert write(file, replace(doubted, is_confirmed=True)) == []
+    assert write(file, replace(unconfirmed, is_confirmed=True)) == []
     assert held(file, "select distinct interest_1h from funding_rates") == [(2e-5,)]
     assert held(
         file,
@@ -205,7 +205,7 @@ def test_a_key_of_several_columns_tells_rows_of_the_same_moment_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "output"),
     [
         ("update trades set price = price + 1e-9 where trade_seq = 2", "content_hash is"),
         ("delete from trades where trade_seq = 2", "received is 2, the proof says 3"),
@@ -217,7 +217,7 @@ def test_a_key_of_several_columns_tells_rows_of_the_same_moment_apart() -> None:
     ],
 )
 def test_verify_names_each_day_of_rows_that_no_longer_matches(
-    file: Warehouse, change: str, said: str
+    file: Warehouse, change: str, output: str
 ) -> None:
     write(file, FetchedDay(NAME, DAY, any_rows(TRADES, 3), CAME), dataset=TRADES)
     assert verify(file, Selection((TRADES,))).findings == []
@@ -227,7 +227,7 @@ def test_verify_names_each_day_of_rows_that_no_longer_matches(
     assert {
         (finding.dataset, finding.series, finding.day) for finding in findings if finding.day
     } == {(TRADES, NAME, DAY)}
-    assert any(text.startswith(said) for finding in findings for text in finding.contradictions)
+    assert any(text.startswith(output) for finding in findings for text in finding.contradictions)
 
 
 def test_days_of_rows_that_should_be_complete_and_are_not(file: Warehouse) -> None:

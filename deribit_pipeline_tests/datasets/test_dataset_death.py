@@ -43,7 +43,7 @@ from deribit_pipeline_tests.helpers.processes import (
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FIRST, LAST = date(2024, 4, 8), date(2024, 4, 15)
 DAYS = {name: list(days_between(FIRST, LAST)) for name in NAMES}
-DAYS_ASKED = {(name, day) for name, days in DAYS.items() for day in days}
+DAYS_REQUESTED = {(name, day) for name, days in DAYS.items() for day in days}
 BY_NUMBER = "public/get_last_trades_by_instrument"
 AROUND = 300
 """How many trades beside a day may be asked for along with it."""
@@ -86,7 +86,7 @@ class Interrupted:
         assert verify(self.warehouse).findings == []
         with self.warehouse.reading() as connection:
             settled = settled_days(connection, dataset, DAYS)
-        return DAYS_ASKED - {(proof.series, proof.day) for proof in settled}
+        return DAYS_REQUESTED - {(proof.series, proof.day) for proof in settled}
 
     def complete(self, dataset: Dataset) -> None:
         """Run the same command again: it asks for what is not proved and for nothing else, finds
@@ -94,10 +94,12 @@ class Interrupted:
         unproved = self.unproved(dataset)
         self.calls.clear()
         folder = self.settings.dagster_home.parent
-        said = script(*backfill(dataset), env=environment(self.settings), cwd=folder)
-        assert said.returncode == 0, said.stderr
-        asked = [params for method, params in self.calls if method in (funding.HISTORY, BY_NUMBER)]
-        for params in asked:
+        output = script(*backfill(dataset), env=environment(self.settings), cwd=folder)
+        assert output.returncode == 0, output.stderr
+        requested = [
+            params for method, params in self.calls if method in (funding.HISTORY, BY_NUMBER)
+        ]
+        for params in requested:
             assert any(self.reaches(params, name, day) for name, day in unproved), params
         assert [path.name for path in self.settings.warehouse.parent.iterdir()] == ["w.duckdb"]
         self.assert_all_is_there(dataset)
@@ -157,8 +159,8 @@ def interrupted(
         name, [gapped, _, running] = NAMES[0], days_between(FIRST, HELD_UNTIL.date())
         market = sandbox.market(sandbox._listings[name])
         first = {day: market.number_of((day - date(1970, 1, 1)).days) for day in (gapped, running)}
-        sandbox.funding.lack(name, *(midnight_ms(gapped) + n * HOUR for n in (3, 4, 9)))
-        sandbox.trades.lack(name, first[gapped] + 700, first[gapped] + 710)
+        sandbox.funding.omit(name, *(midnight_ms(gapped) + n * HOUR for n in (3, 4, 9)))
+        sandbox.trades.omit(name, first[gapped] + 700, first[gapped] + 710)
         days = {each: list(days_between(FIRST, running)) for each in NAMES}
         ForegroundBackfill(opened(), warehouse).backfill(dataset, Job("before", days))
         clock.forward(timedelta(days=6))

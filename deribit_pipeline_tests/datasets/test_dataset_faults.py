@@ -25,7 +25,7 @@ Truth = Callable[[Some, int], Path]
 COUNTED = ("funding_rates", "trades", "candles_rebuilt")
 """Datasets whose answers are held against neighbours and numbers, however often one is wrong."""
 
-TOLD_ONCE = ("trades", "candles_rebuilt")
+RETURNED_ONCE = ("trades", "candles_rebuilt")
 """Datasets each of whose numbers one answer tells: a time that may be is held as it is told."""
 
 each_dataset = pytest.mark.parametrize("name", SOME)
@@ -56,7 +56,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
 
 def assert_all_is_settled(outcome: Outcome) -> None:
     assert outcome.failures == {}
-    assert len(outcome.proofs) == outcome.asked
+    assert len(outcome.proofs) == outcome.requested
     assert DayState.OPEN not in outcome.days_by_state
 
 
@@ -68,8 +68,8 @@ def survives(settings: Settings, truth: Truth, faults: Faults, name: str, days: 
     outcomes = backfills(some, days, timeout=1.0)
     faults.mend()
     for outcome in outcomes:
-        asked = {(series, day) for series, wanted in some.days(days).items() for day in wanted}
-        assert outcome.proofs.keys() | outcome.failures.keys() == asked
+        requested = {(series, day) for series, wanted in some.days(days).items() for day in wanted}
+        assert outcome.proofs.keys() | outcome.failures.keys() == requested
         assert not outcome.proofs.keys() & outcome.failures.keys()
         assert all(outcome.failures.values())
     assert contradictions(settings.warehouse, true, *steps) == []
@@ -85,14 +85,14 @@ def every_fifth_of_a_method() -> Where:
     """Every fifth response of a method, but no row a second time: two responses that lack the same
     pass for the truth with whoever requests everything twice, and pages of several series that
     come in any order may bring that about."""
-    responses, spoiled = Counter[str](), set[str]()
+    responses, corrupted = Counter[str](), set[str]()
 
     def where(method: str, reply: Reply) -> bool:
         responses[method] += 1
         rows = {repr(row) for row in spoilable_rows(reply)}
-        if responses[method] % 5 != 1 or rows & spoiled:
+        if responses[method] % 5 != 1 or rows & corrupted:
             return False
-        spoiled.update(rows)
+        corrupted.update(rows)
         return True
 
     return where
@@ -111,12 +111,12 @@ def test_faults_mixed_leave_no_dataset_wrong_and_nothing_unsaid(
 ) -> None:
     quick = ["503_html", "502", "reset", "truncated", "other_listing", *CHANGES]
     rates = dict.fromkeys(quick, SHARE / len(quick))
-    faults.spoil_shares(rates, seed=1)
+    faults.corrupt_shares(rates, seed=1)
     survives(settings, truth, faults, name, SOME[name].few)
 
 
 @pytest.mark.parametrize(
-    ("name", "days", "fault", "is_spoiled"),
+    ("name", "days", "fault", "is_corrupted"),
     [
         # Its first point may tell only a part of its span, however often it comes.
         ("index_prices", 3, "rows_repeated", lambda rows: len(rows) > 500),
@@ -132,14 +132,14 @@ def test_a_fault_that_comes_twice_in_a_row(
     name: str,
     days: int,
     fault: str,
-    is_spoiled: Callable[[Any], bool],
+    is_corrupted: Callable[[Any], bool],
 ) -> None:
     firsts = list[float]()
 
     def twice(_: str, reply: Reply) -> bool:
         """Two answers to the first window of each of the two series."""
         rows = rows_of(reply)
-        if not rows or not is_spoiled(rows):
+        if not rows or not is_corrupted(rows):
             return False
         stamps = [row[0] for row in rows]  # the second answer is to a wider window
         if firsts and firsts[0] not in stamps:
@@ -147,7 +147,7 @@ def test_a_fault_that_comes_twice_in_a_row(
         firsts.append(stamps[0])
         return len(firsts) <= 4
 
-    faults.spoil_where(fault, twice)
+    faults.corrupt_where(fault, twice)
     survives(settings, truth, faults, name, days)
     assert len(firsts) >= 4
 
@@ -170,25 +170,25 @@ def rows_of(reply: Reply) -> list[list[float]]:
         (name, fault)
         for name in SOME
         for fault in ("truncated", "testnet", "other_listing", *CHANGES)
-        if not (name in TOLD_ONCE and fault == "rows_off_grid")
+        if not (name in RETURNED_ONCE and fault == "rows_off_grid")
     ],
 )
-def test_a_fault_that_spoils_a_fifth_of_the_responses_of_a_dataset(
+def test_a_fault_that_corrupts_a_fifth_of_the_responses_of_a_dataset(
     settings: Settings, truth: Truth, faults: Faults, name: str, fault: str
 ) -> None:
     if fault in CHANGES and name not in COUNTED:
-        faults.spoil_where(fault, every_fifth_of_a_method())
+        faults.corrupt_where(fault, every_fifth_of_a_method())
     else:
-        faults.spoil_shares({fault: SHARE}, seed=0)
+        faults.corrupt_shares({fault: SHARE}, seed=0)
     survives(settings, truth, faults, name, SOME[name].many)
 
 
 @pytest.mark.torture
 @each_dataset
 @pytest.mark.parametrize("seed", range(4))
-def test_all_faults_mixed_spoil_a_fifth_of_the_responses_of_a_dataset(
+def test_all_faults_mixed_corrupt_a_fifth_of_the_responses_of_a_dataset(
     settings: Settings, truth: Truth, faults: Faults, name: str, seed: int
 ) -> None:
     rates = dict.fromkeys(FAULTS, SHARE / len(FAULTS))
-    faults.spoil_shares(rates, seed)
+    faults.corrupt_shares(rates, seed)
     survives(settings, truth, faults, name, SOME[name].many)

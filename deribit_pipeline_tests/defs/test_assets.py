@@ -105,18 +105,18 @@ def test_the_code_location_loads_and_has_the_assets_of_the_contract(settings: Se
 
 def test_an_asset_says_where_its_rows_come_from_and_what_keeps_them(settings: Settings) -> None:
     graph = build_definitions(settings).resolve_asset_graph()
-    said = {
+    output = {
         name: graph.get(dg.AssetKey(name)).description or ""
         for name in ("trades", "candles_rebuilt", "funding_rates", "candles_5m")
     }
     by_hand = "Its schedule is off until somebody switches it on"
-    assert by_hand in said["candles_rebuilt"]
-    assert "made of the trades that are held: one partition" in said.pop("candles_rebuilt")
-    assert all("as the exchange tells them" in text for text in said.values())
-    assert by_hand in said["trades"]
-    assert by_hand not in said["funding_rates"]
-    assert "Kept up to date by the schedules" in said["funding_rates"]
-    assert "no schedule keeps it" in said["candles_5m"]
+    assert by_hand in output["candles_rebuilt"]
+    assert "made of the trades that are held: one partition" in output.pop("candles_rebuilt")
+    assert all("as the exchange tells them" in text for text in output.values())
+    assert by_hand in output["trades"]
+    assert by_hand not in output["funding_rates"]
+    assert "Kept up to date by the schedules" in output["funding_rates"]
+    assert "no schedule keeps it" in output["candles_5m"]
 
 
 def test_no_job_over_these_assets_can_be_launched_by_partition(settings: Settings) -> None:
@@ -225,7 +225,7 @@ def test_a_failing_range_records_what_it_proved(
         ticks = reply.body["result"]["ticks"] if method == CHART else np.empty(0)
         return bool(np.any(ticks >= 1_706_140_800_000))  # 2024-01-25
 
-    faults.spoil_where("off_grid", tells_of_late_january)
+    faults.corrupt_where("off_grid", tells_of_late_january)
     tags = {START: "BTC-PERPETUAL|2024-01-01", END: "BTC-PERPETUAL|2024-01-31"}
     result = run(settings, instance, tags=tags)
     assert not result.success

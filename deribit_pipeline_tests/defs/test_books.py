@@ -39,22 +39,22 @@ def home(settings: Settings, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("home")
-def test_books_in_postgres_that_is_away_cost_no_day(
+def test_dagsters_postgres_that_is_unreachable_costs_no_day(
     warehouse: Warehouse, postgres: Postgres, capsys: pytest.CaptureFixture[str]
 ) -> None:
     postgres.kill()
     assert exit_code(WEEK) == 1
-    [said] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error: ")]
-    assert "Dagster cannot record in the database that dagster.yaml" in said
-    assert "(Connection refused)" in said
-    assert "make room" not in said
-    assert postgres.PASSWORD not in said
+    [output] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error: ")]
+    assert "Dagster cannot record in the database that dagster.yaml" in output
+    assert "(Connection refused)" in output
+    assert "make room" not in output
+    assert postgres.PASSWORD not in output
     postgres.start()
     assert exit_code(WEEK) == 0
     assert (verify(warehouse).days, verify(warehouse).findings) == (14, [])
 
 
-def test_books_in_postgres_that_dies_in_a_run_are_one_sentence(
+def test_dagsters_postgres_that_dies_in_a_run_is_one_sentence(
     home: Path, postgres: Postgres
 ) -> None:
     class Deadly:

@@ -80,15 +80,15 @@ def test_the_coverage_page_tells_the_proof_of_the_day_under_the_pointer(
 ) -> None:
     env = environment(settings)
     days = ("--start", "2024-01-01", "--end", "2024-01-14", "--resolution", "60")
-    said = script("backfill", "--instruments", ETH, *days, env=env, cwd=tmp_path)
-    assert said.returncode == 0, said.stderr
-    said = script("coverage", "--html", "coverage.html", env=env, cwd=tmp_path)
-    assert said.returncode == 0, said.stderr
+    output = script("backfill", "--instruments", ETH, *days, env=env, cwd=tmp_path)
+    assert output.returncode == 0, output.stderr
+    output = script("coverage", "--html", "coverage.html", env=env, cwd=tmp_path)
+    assert output.returncode == 0, output.stderr
     with browsing() as page:
-        asked_elsewhere: list[str] = []
-        page.on("request", lambda request: asked_elsewhere.append(request.url))
+        requested_elsewhere: list[str] = []
+        page.on("request", lambda request: requested_elsewhere.append(request.url))
         page.goto((tmp_path / "coverage.html").as_uri())
         proof = text_under_pointer(page, re.compile("2024-01-02"))
     assert f"{ETH} 1h" in proof
     assert "24 candles" in proof
-    assert [url for url in asked_elsewhere if not url.startswith(("file:", "data:"))] == []
+    assert [url for url in requested_elsewhere if not url.startswith(("file:", "data:"))] == []

@@ -113,7 +113,7 @@ def test_a_run_that_materializes_an_asset_checks_it(settings: Settings) -> None:
     assert {name for name, each in made.items() if not each.passed} == {"is_fresh"}
 
 
-def test_one_check_can_be_asked_alone(settings: Settings, warehouse: Warehouse) -> None:
+def test_one_check_can_run_alone(settings: Settings, warehouse: Warehouse) -> None:
     with warehouse.writing():
         pass
     job = dg.define_asset_job(

@@ -66,15 +66,15 @@ def test_every_asset_has_partitions_since_the_day_that_is_set(settings: Settings
     assert candles.get_num_partitions() == 1_000
 
 
-@pytest.mark.parametrize(("instruments", "is_said"), [(60, False), (80, True)])
-def test_a_grid_that_makes_the_ui_slow_is_said_with_what_helps(
-    settings: Settings, caplog: pytest.LogCaptureFixture, instruments: int, is_said: bool
+@pytest.mark.parametrize(("instruments", "is_given"), [(60, False), (80, True)])
+def test_a_grid_that_makes_the_ui_slow_is_reported_with_what_helps(
+    settings: Settings, caplog: pytest.LogCaptureFixture, instruments: int, is_given: bool
 ) -> None:
     names = tuple(f"X{number}_USDC-PERPETUAL" for number in range(instruments))
     since = datetime.now(UTC).date() - timedelta(days=2_999)
     build_definitions(replace(settings, instruments=names, partitions_since=since))
-    said = [record.message for record in caplog.records if "partitions" in record.message]
-    assert len(said) == is_said
-    if is_said:
-        assert "has 240,000 partitions" in said[0]
-        assert "set DERIBIT_PARTITIONS_SINCE to a later day" in said[0]
+    output = [record.message for record in caplog.records if "partitions" in record.message]
+    assert len(output) == is_given
+    if is_given:
+        assert "has 240,000 partitions" in output[0]
+        assert "set DERIBIT_PARTITIONS_SINCE to a later day" in output[0]

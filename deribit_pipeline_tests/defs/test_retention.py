@@ -245,13 +245,13 @@ def test_a_file_with_much_room_in_it_is_written_anew(
     assert shown(instance) == before
 
 
-def test_a_home_without_books_has_nothing_to_prune(tmp_path: Path) -> None:
+def test_a_home_without_storage_has_nothing_to_prune(tmp_path: Path) -> None:
     assert pruned_later(tmp_path) == retention.Pruned(0, 0)
     assert retention.old_runs(tmp_path, datetime.now(UTC)) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_books_that_cannot_be_read_are_one_sentence(
+def test_dagsters_storage_that_cannot_be_read_is_one_sentence(
     home: Path, instance: dg.DagsterInstance
 ) -> None:
     instance.dispose()
@@ -299,7 +299,7 @@ HERE = {
 
 
 @pytest.mark.parametrize("configuration", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_books_that_moved_elsewhere_are_not_said_to_be_pruned(
+def test_dagsters_storage_elsewhere_is_not_reported_as_pruned(
     home: Path, instance: dg.DagsterInstance, configuration: str
 ) -> None:
     run(instance, "A|2024-01-01", "A|2024-01-02")
@@ -311,7 +311,7 @@ def test_books_that_moved_elsewhere_are_not_said_to_be_pruned(
 
 
 @pytest.mark.parametrize("configuration", HERE.values(), ids=HERE)
-def test_books_in_the_home_are_pruned_whoever_keeps_them(
+def test_dagsters_storage_in_the_home_is_pruned_by_any_class_name(
     tmp_path: Path, configuration: str
 ) -> None:
     (tmp_path / "dagster.yaml").write_text(configuration)

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from deribit_pipeline.definitions import build_definitions
-from deribit_pipeline.defs.schedules import CRONS, stretches
+from deribit_pipeline.defs.schedules import CRONS, spans
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
@@ -30,9 +30,9 @@ class Ticks:
         schedule = self._location.resolve_schedule_def(name)
         with dg.DagsterInstance.ephemeral() as instance:
             context = dg.build_schedule_context(instance, scheduled_execution_time=now)
-            asked = list(schedule(context))
-        assert len(asked) == 1 or not any(isinstance(one, dg.SkipReason) for one in asked)
-        return [one for one in asked if isinstance(one, dg.RunRequest)]
+            requested = list(schedule(context))
+        assert len(requested) == 1 or not any(isinstance(one, dg.SkipReason) for one in requested)
+        return [one for one in requested if isinstance(one, dg.RunRequest)]
 
     def run(self, requests: Sequence[dg.RunRequest]) -> None:
         job = self._location.resolve_implicit_global_asset_job_def()
@@ -73,7 +73,7 @@ def ranges(requests: Sequence[dg.RunRequest]) -> list[tuple[str, str, bool]]:
         (datetime(2023, 12, 31, 23, 10, tzinfo=UTC), "2023-12-31"),
     ],
 )
-def test_every_hour_today_is_asked_for(ticks: Ticks, now: datetime, today: str) -> None:
+def test_every_hour_today_is_requested(ticks: Ticks, now: datetime, today: str) -> None:
     [run] = ticks.at("candles_hourly", now)
     assert ranges([run]) == [(f"BTC-PERPETUAL|{today}", f"ETH-PERPETUAL|{today}", False)]
     assert run.run_key != ticks.at("candles_hourly", now + timedelta(hours=1))[0].run_key
@@ -87,20 +87,20 @@ def test_every_hour_today_is_asked_for(ticks: Ticks, now: datetime, today: str) 
         (datetime(2023, 3, 1, 0, 20, tzinfo=UTC), "2023-02-22", "2023-02-28"),
     ],
 )
-def test_every_day_the_last_week_is_asked_for_where_nothing_is_held(
+def test_every_day_the_last_week_is_requested_where_nothing_is_held(
     ticks: Ticks, now: datetime, first: str, last: str
 ) -> None:
-    asked = ranges(ticks.at("candles_daily", now))
-    assert asked == [(f"BTC-PERPETUAL|{first}", f"ETH-PERPETUAL|{last}", False)]
+    requested = ranges(ticks.at("candles_daily", now))
+    assert requested == [(f"BTC-PERPETUAL|{first}", f"ETH-PERPETUAL|{last}", False)]
 
 
 def test_every_day_what_is_complete_is_left_out_and_the_day_before_looked_at_again(
     ticks: Ticks, pipeline: Pipeline, sandbox: SandboxExchange
 ) -> None:
-    sandbox.charts.lack("ETH-PERPETUAL", ms(date(2024, 4, 6), 0), ms(date(2024, 4, 6), 5))
+    sandbox.charts.omit("ETH-PERPETUAL", ms(date(2024, 4, 6), 0), ms(date(2024, 4, 6), 5))
     pipeline.backfill(date(2024, 4, 1), date(2024, 4, 8), names=NAMES)
-    asked = ranges(ticks.at("candles_daily", datetime(2024, 4, 10, 0, 20, tzinfo=UTC)))
-    assert asked == [
+    requested = ranges(ticks.at("candles_daily", datetime(2024, 4, 10, 0, 20, tzinfo=UTC)))
+    assert requested == [
         ("ETH-PERPETUAL|2024-04-06", "ETH-PERPETUAL|2024-04-06", False),
         ("BTC-PERPETUAL|2024-04-09", "ETH-PERPETUAL|2024-04-09", False),
         ("BTC-PERPETUAL|2024-04-08", "ETH-PERPETUAL|2024-04-08", True),
@@ -127,7 +127,7 @@ def test_every_week_the_days_proved_a_week_ago_are_looked_at_again_and_none_left
 def test_every_week_what_should_be_complete_is_repaired(
     ticks: Ticks, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:
-    sandbox.charts.lack("BTC-PERPETUAL", ms(date(2024, 1, 2), 0), ms(date(2024, 1, 2), 5))
+    sandbox.charts.omit("BTC-PERPETUAL", ms(date(2024, 1, 2), 0), ms(date(2024, 1, 2), 5))
     pipeline.backfill(date(2024, 1, 1), date(2024, 1, 3), names=["BTC-PERPETUAL"])
     week_later = clock.now + timedelta(days=7)
     day = "BTC-PERPETUAL|2024-01-02"
@@ -138,17 +138,17 @@ def test_days_before_the_partitions_begin_are_left_to_the_command_line(
     settings: Settings, pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:
     for day in (2, 4):
-        sandbox.charts.lack("BTC-PERPETUAL", ms(date(2024, 1, day), 0), ms(date(2024, 1, day), 5))
+        sandbox.charts.omit("BTC-PERPETUAL", ms(date(2024, 1, day), 0), ms(date(2024, 1, day), 5))
     pipeline.backfill(date(2024, 1, 1), date(2024, 1, 5), names=["BTC-PERPETUAL"])
     week_later = clock.now + timedelta(days=7)
-    asked = {
+    requested = {
         since: ranges(
             Ticks(replace(settings, partitions_since=since)).at("candles_weekly", week_later)
         )
         for since in (date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 5))
     }
     second, fourth = ((f"BTC-PERPETUAL|2024-01-0{day}",) * 2 + (False,) for day in (2, 4))
-    assert list(asked.values()) == [[second, fourth], [fourth], []]
+    assert list(requested.values()) == [[second, fourth], [fourth], []]
 
 
 def test_what_is_looked_at_again_is_revised_where_the_exchange_changed_its_mind(
@@ -169,9 +169,9 @@ def test_two_ticks_that_overlap_do_no_harm(
     now = clock.now.replace(hour=0, minute=20)
     first, second = ticks.at("candles_daily", now), ticks.at("candles_daily", now)
     ticks.run(first)
-    asked = sandbox.requests[CHART]
+    requested = sandbox.requests[CHART]
     ticks.run(second)
-    assert sandbox.requests[CHART] == asked
+    assert sandbox.requests[CHART] == requested
     states = pipeline.rows("select state, count(*) from candle_days group by all")
     assert states == [(DayState.COMPLETE, 14)]
     assert pipeline.rows(
@@ -187,7 +187,7 @@ def test_a_warehouse_that_cannot_be_read_is_left_to_the_next_tick(settings: Sett
 def test_instruments_that_do_not_stand_side_by_side_are_runs_of_their_own() -> None:
     day = date(2024, 4, 9)
     span = (day, day)
-    found = stretches(("A", "B", "C", "D"), {"A": [day], "C": [day], "D": [day]})
+    found = spans(("A", "B", "C", "D"), {"A": [day], "C": [day], "D": [day]})
     assert found == [(["A"], span), (["C", "D"], span)]
 
 

@@ -60,15 +60,15 @@ def ui(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterato
     folder = tmp_path_factory.mktemp("ui")
     (folder / ".env").write_text("DERIBIT_ENV=mainnet\n")
     day = ("--start", "2024-01-01", "--end", "2024-01-01", "--resolution", "60")
-    said = script("backfill", "--instruments", "BTC-PERPETUAL", *day, env=env, cwd=folder)
-    assert said.returncode == 0, said.stderr
+    output = script("backfill", "--instruments", "BTC-PERPETUAL", *day, env=env, cwd=folder)
+    assert output.returncode == 0, output.stderr
     with running_ui(folder, env) as running:
         yield running
 
 
 def state(ui: Ui) -> Any:
     """What an attacker would like to change."""
-    return ui.dagster.ask(_STATE % _SELECTOR)
+    return ui.dagster.query(_STATE % _SELECTOR)
 
 
 def mutations(ui: Ui) -> list[str]:
@@ -235,7 +235,7 @@ mutation {
 
 def test_a_wrong_setting_is_one_sentence_of_the_code_location_until_it_is_mended(ui: Ui) -> None:
     def reloaded() -> Any:
-        return ui.dagster.ask(_RELOAD)["reloadRepositoryLocation"]["locationOrLoadError"]
+        return ui.dagster.query(_RELOAD)["reloadRepositoryLocation"]["locationOrLoadError"]
 
     dotenv = ui.folder / ".env"
     former = dotenv.read_bytes()
@@ -261,8 +261,8 @@ def assert_a_signal_ends_it(running: Ui, name: str, code: int) -> None:
     running.process.send_signal(signal.Signals[name])
     assert running.process.wait(30) == code
     running.until_gone()
-    assert "Traceback" not in running.said
-    assert running.said.splitlines()[-1].startswith(f"Error: Interrupted by {name}")
+    assert "Traceback" not in running.output
+    assert running.output.splitlines()[-1].startswith(f"Error: Interrupted by {name}")
     socket.create_server(("127.0.0.1", running.port)).close()
 
 
@@ -293,13 +293,13 @@ def test_a_process_of_it_that_ends_ends_all_and_is_named(
         os.kill(daemon, signal.SIGKILL)
         assert running.process.wait(30) == 1
         running.until_gone()
-        assert "Error: Dagster's daemon ended by itself with exit code -9" in running.said
+        assert "Error: Dagster's daemon ended by itself with exit code -9" in running.output
 
 
 def test_runs_of_a_ui_that_was_killed_have_failed_at_the_next_start(
     settings: Settings, sandbox: SandboxExchange, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faults.spoil_where("stall", lambda method, reply: "chart" in method)
+    faults.corrupt_where("stall", lambda method, reply: "chart" in method)
     folder = settings.dagster_home.parent
     env = environment(settings) | {"PATH": os.environ["PATH"]}
     with running_ui(folder, env) as running:
@@ -333,21 +333,21 @@ def test_what_cannot_be_listened_at_is_one_sentence(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = listener.getsockname()[1]
         given = [argument.format(taken=taken) for argument in arguments]
-        said = script("ui", *given, env=env, cwd=tmp_path)
-    assert (said.returncode, said.stderr.count("\n")) == (2, 1), said.stderr
-    assert sentence in said.stderr
+        output = script("ui", *given, env=env, cwd=tmp_path)
+    assert (output.returncode, output.stderr.count("\n")) == (2, 1), output.stderr
+    assert sentence in output.stderr
 
 
 @pytest.mark.parametrize("hosts", ["https://x", "x:3000", "user:s3cret@x", "*", "a b"])
 def test_a_host_that_is_none_is_one_sentence(
     tmp_path: Path, env: dict[str, str], hosts: str
 ) -> None:
-    said = subprocess.run(
+    output = subprocess.run(
         [str(SCRIPT), "ui"], env=env | {"DERIBIT_UI_HOSTS": hosts}, cwd=tmp_path,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (said.returncode, said.stderr.count("\n")) == (2, 1), said.stderr
-    assert "DERIBIT_UI_HOSTS must be names of hosts" in said.stderr
+    assert (output.returncode, output.stderr.count("\n")) == (2, 1), output.stderr
+    assert "DERIBIT_UI_HOSTS must be names of hosts" in output.stderr
 
 
 # The last, for it ends the UI of all that are above.

@@ -73,32 +73,32 @@ def test_a_backfill_from_the_page_makes_exactly_the_days_that_were_chosen(
 
 
 @pytest.mark.torture
-def test_failed_days_are_shown_as_failed_and_they_alone_are_asked_again(
+def test_failed_days_are_shown_as_failed_and_they_alone_are_requested_again(
     ui: DagsterUI,
     warehouse: Warehouse,
     materialized: Callable[[], set[str]],
     sandbox: SandboxExchange,
     faults: Faults,
 ) -> None:
-    spoiled = [date(2024, 3, day) for day in (8, 25)]
+    corrupted = [date(2024, 3, day) for day in (8, 25)]
 
-    def tells_of_the_spoiled(method: str, reply: Reply) -> bool:
+    def reports_the_corrupted(method: str, reply: Reply) -> bool:
         ticks = reply.body["result"]["ticks"] if method == CHART else np.empty(0)
         days = np.asarray(ticks).astype("datetime64[ms]").astype("datetime64[D]")
-        return bool(np.isin(days, np.array(spoiled, "datetime64[D]")).any())
+        return bool(np.isin(days, np.array(corrupted, "datetime64[D]")).any())
 
-    asked = of_march(RAGGED)
-    faults.spoil_where("off_grid", tells_of_the_spoiled)
-    backfill = ui.launch("candles_1m", asked)
+    requested = of_march(RAGGED)
+    faults.corrupt_where("off_grid", reports_the_corrupted)
+    backfill = ui.launch("candles_1m", requested)
     assert ui.end_of(backfill) == "COMPLETED_FAILED"
     proved = complete_days(warehouse)
-    failed = asked - proved
+    failed = requested - proved
     assert {f"{ETH}|2024-03-08", f"{BTC}|2024-03-25"} <= failed
-    assert len(failed) < len(asked) / 2
+    assert len(failed) < len(requested) / 2
     assert materialized() == proved
     shown = ui.partitions("candles_1m")
     assert (shown.materialized, shown.failed) == (len(proved), len(failed))
-    assert {key for key in asked if shown.failed_on(*key.split("|"))} == failed
+    assert {key for key in requested if shown.failed_on(*key.split("|"))} == failed
 
     faults.mend()
     before = sandbox.requests[CHART]
@@ -109,7 +109,7 @@ def test_failed_days_are_shown_as_failed_and_they_alone_are_asked_again(
 
     before = sandbox.requests[CHART]
     assert ui.end_of(ui.reexecute_from_failure(backfill)) == "COMPLETED_SUCCESS"
-    assert complete_days(warehouse) == materialized() == asked
+    assert complete_days(warehouse) == materialized() == requested
     shown = ui.partitions("candles_1m")
-    assert (shown.materialized, shown.failed) == (len(asked), 0)
+    assert (shown.materialized, shown.failed) == (len(requested), 0)
     assert sandbox.requests[CHART] - before <= 4

@@ -25,7 +25,7 @@ from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def asked(name: str) -> dict[str, str]:
+def requested(name: str) -> dict[str, str]:
     """The queries of a document, by the heading above them."""
     parts = re.split(r"^#+ ", (DOCS / name).read_text(), flags=re.MULTILINE)[1:]
     return {
@@ -35,8 +35,8 @@ def asked(name: str) -> dict[str, str]:
     }
 
 
-QUESTIONS = asked("queries.md")
-EXAMPLES = asked("volatility.md")
+QUESTIONS = requested("queries.md")
+EXAMPLES = requested("volatility.md")
 NOON = datetime(2024, 4, 20, 12, tzinfo=UTC)
 HOUR, A_MINUTE = timedelta(hours=1), 0.75 / (365 * 1_440) ** 0.5
 FIRST, DAYS, BTC = date(2024, 3, 1), 70, "BTC-PERPETUAL"

@@ -21,7 +21,7 @@ from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
-from deribit_pipeline.datasets.trades.proof import second_looks
+from deribit_pipeline.datasets.trades.proof import rechecks_of
 from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.engine.estimate import Limit, estimate
@@ -36,7 +36,7 @@ from deribit_pipeline_tests.helpers.dataset_backfills import Backfills, Some
 from deribit_pipeline_tests.helpers.fetched_days import Fetching
 from deribit_pipeline_tests.helpers.fetched_trades import TradesFetched
 from deribit_pipeline_tests.helpers.swapped_rows import (
-    Spoiler,
+    Corrupter,
     a_billionth_apart,
     exchanging,
     exchanging_lows,
@@ -48,65 +48,65 @@ from deribit_pipeline_tests.helpers.windowed_rows import (
     INVERSE,
     MINUTES,
     Kind,
-    insist,
+    fetch_repeatedly,
     others,
 )
 
 __all__ = ["command"]  # a fixture
 
-REQUESTED_ONCE: dict[str, tuple[Some, Spoiler]] = {
+REQUESTED_ONCE: dict[str, tuple[Some, Corrupter]] = {
     "funding_rates": (
         Some(FUNDING_RATES, ("BTC-PERPETUAL",), 130, 130),
-        Spoiler("public/get_funding_rate_history", a_billionth_apart, date(2024, 2, 3), least=20),
+        Corrupter("public/get_funding_rate_history", a_billionth_apart, date(2024, 2, 3), least=20),
     ),
     "volatility_index": (
         Some(VOLATILITY_INDEX, ("BTC",), 12, 12),
-        Spoiler(
+        Corrupter(
             "public/get_volatility_index_data", exchanging_lows, date(2024, 4, 4), step=60_000,
             least=100,
         ),
     ),
     "trades": (
         Some(TRADES, ("BTC-PERPETUAL",), 8, 8),
-        Spoiler(BY_NUMBER, exchanging("mark_price"), date(2024, 4, 4), least=500),
+        Corrupter(BY_NUMBER, exchanging("mark_price"), date(2024, 4, 4), least=500),
     ),
 }  # fmt: skip
 """Datasets of which a row may rest on one response, and what conserves all that is compared."""
 
-READ_TWICE: dict[str, tuple[Some, Spoiler]] = {
+READ_TWICE: dict[str, tuple[Some, Corrupter]] = {
     "settlements": (
         Some(SETTLEMENTS, ("BTC",), 14, 14),
-        Spoiler(
+        Corrupter(
             "public/get_last_settlements_by_currency", exchanging("session_profit_loss"),
             date(2024, 3, 28), least=20,
         ),
     ),
     "delivery_prices": (
         Some(DELIVERY_PRICES, ("btc_usd",), 30, 30),
-        Spoiler(
+        Corrupter(
             "public/get_delivery_prices", exchanging("delivery_price"), date(2024, 3, 20),
             date(2024, 4, 1),
         ),
     ),
     "historical_volatility": (
         Some(HISTORICAL_VOLATILITY, ("BTC",), 10, 10),
-        Spoiler("public/get_historical_volatility", exchanging(1), date(2024, 4, 4)),
+        Corrupter("public/get_historical_volatility", exchanging(1), date(2024, 4, 4)),
     ),
     "index_prices": (
         Some(INDEX_PRICES, ("btc_usd",), 1, 1),
-        Spoiler("public/get_index_chart_data", exchanging(1), date(2024, 4, 9)),
+        Corrupter("public/get_index_chart_data", exchanging(1), date(2024, 4, 9)),
     ),
     "transaction_log": (
         Some(TRANSACTION_LOG, ("BTC",), 40, 40),
-        Spoiler(account.LOG, exchanging("equity"), date(2024, 3, 10)),
+        Corrupter(account.LOG, exchanging("equity"), date(2024, 3, 10)),
     ),
     "user_trades": (
         Some(USER_TRADES, ("BTC",), 40, 40),
-        Spoiler(account.TRADES, exchanging("index_price"), date(2024, 3, 10)),
+        Corrupter(account.TRADES, exchanging("index_price"), date(2024, 3, 10)),
     ),
     "settlement_history": (
         Some(SETTLEMENT_HISTORY, ("BTC",), 40, 40),
-        Spoiler(
+        Corrupter(
             account.SETTLEMENTS, exchanging("session_profit_loss"), date(2024, 3, 10),
             date(2024, 4, 1),
         ),
@@ -145,19 +145,19 @@ def test_trades_are_never_requested_again_by_the_same_numbers(
     first: int, count: int, most: int
 ) -> None:
     numbers = np.arange(first, first + count)
-    looks = [set(second_looks(numbers, most, shift)) for shift in (0, 17, 34)]
-    assert len(set().union(*looks)) == sum(map(len, looks))
+    rechecks = [set(rechecks_of(numbers, most, shift)) for shift in (0, 17, 34)]
+    assert len(set().union(*rechecks)) == sum(map(len, rechecks))
 
 
 @pytest.mark.parametrize("name", EACH)
 def test_twice_stores_no_row_of_a_response_that_conserves_all_that_is_compared(
     backfill: Backfill, sandbox: SandboxExchange, name: str
 ) -> None:
-    some, spoiler = EACH[name]
+    some, corrupter = EACH[name]
     true = hashes(backfill(some))
-    spoiler.spoil_one(sandbox)
+    corrupter.corrupt_one(sandbox)
     found = backfill(some, each_twice=True)
-    assert spoiler.spoiled == 1
+    assert corrupter.corrupted == 1
     assert hashes(found) == true
 
 
@@ -166,13 +166,13 @@ def test_without_twice_what_conserves_all_that_is_compared_is_stored(
     backfill: Backfill, sandbox: SandboxExchange, name: str
 ) -> None:
     """docs/guarantees.md states this limit."""
-    some, spoiler = EACH[name]
+    some, corrupter = EACH[name]
     true = hashes(backfill(some))
-    spoiler.spoil_one(sandbox)
+    corrupter.corrupt_one(sandbox)
     found = hashes(backfill(some))
-    assert spoiler.spoiled == 1
+    assert corrupter.corrupted == 1
     assert [day for (_, day), value in found.items() if value != true[some.series[0], day]] == [
-        spoiler.day
+        corrupter.day
     ]
 
 
@@ -180,12 +180,12 @@ def test_without_twice_what_conserves_all_that_is_compared_is_stored(
 def test_what_is_read_twice_in_any_case_takes_no_request_more_with_twice(
     backfill: Backfill, sandbox: SandboxExchange, name: str
 ) -> None:
-    some, spoiler = EACH[name]
+    some, corrupter = EACH[name]
     once = backfill(some)
     assert backfill(some, each_twice=True).requests == once.requests
-    spoiler.spoil_one(sandbox)
+    corrupter.corrupt_one(sandbox)
     found = backfill(some)
-    assert spoiler.spoiled == 1
+    assert corrupter.corrupted == 1
     assert hashes(found) == hashes(once)
 
 
@@ -204,7 +204,7 @@ def test_only_with_twice_a_row_that_no_two_responses_share_fails_its_day_and_no_
             return row | {"interest_1h": row["interest_1h"] + times * 1e-10}
         return [*row[:3], row[3] + times * 1e-6, row[4]]
 
-    insist(sandbox, kind, at, change)
+    fetch_repeatedly(sandbox, kind, at, change)
     exchange = opened()
     exchange.each_twice = each_twice
     brought = Fetching(exchange, warehouse, kind.source)(kind.series, kind.first, kind.last)
@@ -223,16 +223,16 @@ def test_only_with_twice_a_trade_that_no_two_responses_share_fails_its_day_and_n
     exchange.each_twice = each_twice
     source = TradesFetched(exchange, warehouse, sandbox)
     day = date(2024, 3, 2)
-    number, heard = source.numbers(day).start + 700, 0
+    number, earlier = source.numbers(day).start + 700, 0
     former = sandbox._history_methods[BY_NUMBER]
 
     def change(params: Any) -> Any:
-        nonlocal heard
+        nonlocal earlier
         result = former(params)
         for each in result["trades"]:
             if each["trade_seq"] == number:
-                heard += 1
-                each["mark_price"] += heard
+                earlier += 1
+                each["mark_price"] += earlier
         return result
 
     sandbox._history_methods[BY_NUMBER] = change
@@ -273,13 +273,13 @@ def planned(some: Some, each_twice: bool) -> int:
 def test_the_command_backfill_plans_with_twice_and_says_what_it_covers(
     command: Command, dataset: str, more: int
 ) -> None:
-    asked = ("backfill", "--dataset", dataset, "--start", "2024-04-07", "--end", "2024-04-08")
+    requested = ("backfill", "--dataset", dataset, "--start", "2024-04-07", "--end", "2024-04-08")
 
     def requests(*options: str) -> int:
-        said = command(*asked, "--plan", *options)
-        assert said.code == 0, said.err
-        return int(said.row("requests, about")[0])
+        output = command(*requested, "--plan", *options)
+        assert output.code == 0, output.err
+        return int(output.row("requests, about")[0])
 
     assert requests("--twice") == requests() + more
-    said = " ".join(command("backfill", "--help").out.replace("│", " ").split())
-    assert "Days that are already proved need --force as well." in said
+    output = " ".join(command("backfill", "--help").out.replace("│", " ").split())
+    assert "Days that are already proved need --force as well." in output

@@ -45,13 +45,13 @@ def owner(settings: Settings, sandbox: SandboxExchange) -> Iterator[Owner]:
         yield owner
 
 
-def ever_new(told: Any, numbers: Iterator[int], name: str, apart_ms: int) -> Any:
+def ever_new(returned: Any, numbers: Iterator[int], name: str, apart_ms: int) -> Any:
     """A full page of rows as new as the page's newest, each page `apart_ms` before the one before
     it, and a token that leads on."""
 
     def page(params: Any) -> Any:
         count = int(params.get("count", 20))
-        [row] = told(dict(params, count="1") | {"continuation": ""})[name]
+        [row] = returned(dict(params, count="1") | {"continuation": ""})[name]
         turn = next(numbers)
         rows = [
             row
@@ -129,8 +129,8 @@ def test_an_account_whose_pages_are_ever_new_ends_in_one_sentence(
     owner: Owner, sandbox: SandboxExchange, source: AccountSource, method: str, name: str,
     apart_ms: int,
 ) -> None:  # fmt: skip
-    told = sandbox._methods[method]
-    sandbox._methods[method] = ever_new(told, itertools.count(), name, apart_ms)
+    returned = sandbox._methods[method]
+    sandbox._methods[method] = ever_new(returned, itertools.count(), name, apart_ms)
     failed = owner.failure(source, DAY)
     assert isinstance(failed.error, EndlessPages)
     assert "the responses would never end" in str(failed.error)
@@ -191,11 +191,11 @@ def test_delivery_prices_that_ever_grow_by_one_end(
 def test_full_pages_of_a_busy_day_and_a_crowd_in_a_millisecond_are_within_bounds() -> None:
     busy = Progress(250, 50.0)
     for page in range(1, 4_000):  # a million entries over a day
-        busy.take(250, np.timedelta64(page * 21_600, "ms"))
+        busy.add(250, np.timedelta64(page * 21_600, "ms"))
     crowd = Progress(1_000, 20_000 / 86_400)
     for _ in range(30):
-        crowd.take(1_000, np.timedelta64(0, "ms"))
+        crowd.add(1_000, np.timedelta64(0, "ms"))
     for _ in range(10):
-        crowd.take(1_000, np.timedelta64(0, "ms"))
+        crowd.add(1_000, np.timedelta64(0, "ms"))
     with pytest.raises(TooManyPages, match="41 pages of up to 1000 rows"):
-        crowd.take(1_000, np.timedelta64(0, "ms"))
+        crowd.add(1_000, np.timedelta64(0, "ms"))

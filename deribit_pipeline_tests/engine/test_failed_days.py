@@ -79,7 +79,7 @@ def test_days_that_failed_are_shown_and_repaired(
     fault: str,
 ) -> None:
     warehouse = warehouse_at(settings.warehouse, settings.environment)
-    faults.spoil_where(fault, lambda asked, reply: asked == method)
+    faults.corrupt_where(fault, lambda requested, reply: requested == method)
     assert command(*BACKFILL, *more)[0] == 1
     assert remembered(warehouse) == [(name, BTC, f"2024-01-0{day}") for day in (1, 2)]
     code, out, _ = command("coverage", "--html", "page.html")
@@ -122,7 +122,7 @@ def test_a_wrong_name_is_not_remembered(command: Command, settings: Settings) ->
 def test_what_fails_under_dagster_is_remembered_with_its_run(
     pipeline: Pipeline, faults: Faults, clock: Clock
 ) -> None:
-    faults.spoil_where("off_grid", lambda method, reply: method == CHART)
+    faults.corrupt_where("off_grid", lambda method, reply: method == CHART)
     pipeline.backfill(date(2024, 1, 1), date(2024, 1, 1))
     with pipeline.warehouse.reading() as connection:
         [failed] = failed_days(connection, Selection())
@@ -138,7 +138,7 @@ def test_a_proved_day_that_fails_when_it_is_forced_stays_proved(
     pipeline: Pipeline, faults: Faults
 ) -> None:
     pipeline.backfill(date(2024, 1, 1), date(2024, 1, 1))
-    faults.spoil_where("off_grid", lambda method, reply: method == CHART)
+    faults.corrupt_where("off_grid", lambda method, reply: method == CHART)
     outcome = pipeline.backfill(date(2024, 1, 1), date(2024, 1, 1), force=True)
     assert len(outcome.failures) == 1
     assert remembered(pipeline.warehouse) == []
@@ -296,16 +296,16 @@ def test_a_backfill_whose_warehouse_is_taken_away_does_not_end_well(
 def test_everything_prints_where_only_ascii_does(
     command: Command, settings: Settings, sandbox: SandboxExchange, line: list[str]
 ) -> None:
-    sandbox.charts.lack(BTC, 1_704_067_200_000, 1_704_067_260_000)
+    sandbox.charts.omit(BTC, 1_704_067_200_000, 1_704_067_260_000)
     assert command(*BACKFILL)[0] == 0
     program = "import sys; from deribit_pipeline.cli.main import main; main()"
     run = [sys.executable, "-c", program]
     env = environment(settings) | {"PYTHONIOENCODING": "ascii:strict", "LANG": "C", "LC_ALL": "C"}
-    said = subprocess.run([*run, *line], env=env, capture_output=True, check=False)
-    assert (said.returncode, b"Traceback" in said.stderr) == (0, False), said.stderr
+    output = subprocess.run([*run, *line], env=env, capture_output=True, check=False)
+    assert (output.returncode, b"Traceback" in output.stderr) == (0, False), output.stderr
     if line == ["coverage"]:
-        assert b"2024-01 %#\n" in said.stdout
-        assert b"# complete   o open   % gapped   . not listed   x not proved" in said.stdout
+        assert b"2024-01 %#\n" in output.stdout
+        assert b"# complete   o open   % gapped   . not listed   x not proved" in output.stdout
 
 
 def test_a_day_with_a_verdict_is_shown_wherever_it_is_read(

@@ -58,11 +58,11 @@ def test_every_instrument_day_is_in_one_job_and_no_job_is_too_large(
     made = [key for job in jobs for key in job.series_days()]
     assert len(made) == len(set(made))
     assert {(name, day) for name, some in days.items() for day in some} <= set(made)
-    assert all(job.outcome.asked <= most for job in jobs)
+    assert all(job.outcome.requested <= most for job in jobs)
     for job in jobs:  # a run is a range of days, the same of each instrument
         some = {tuple(sorted(wanted)) for wanted in job.days.values()}
-        [stretch] = some
-        assert list(stretch) == list(days_between(stretch[0], stretch[-1]))
+        [batch] = some
+        assert list(batch) == list(days_between(batch[0], batch[-1]))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_requests_reach_across_jobs_and_each_day_is_written_under_its_own_run(
     assert sandbox.requests[CHART] == sum(outcome.requests for outcome in outcomes) == 8
     for job, outcome in zip(jobs, outcomes, strict=True):
         assert outcome.proofs.keys() == job.series_days()
-        assert outcome.days_by_state == {DayState.COMPLETE: outcome.asked}
+        assert outcome.days_by_state == {DayState.COMPLETE: outcome.requested}
     with warehouse.reading() as connection:
         rows = connection.execute("select instrument_name, day, run_id from candle_days").fetchall()
     run_of = {(name, day): run_id for name, day, run_id in rows}
@@ -113,13 +113,13 @@ def test_a_warehouse_that_fails_fails_the_days(
         outcomes = [background.backfill(MINUTES, job) for job in jobs]
     for outcome in outcomes:
         assert set(outcome.failures.values()) == {"no space left on device"}
-        assert len(outcome.failures) == outcome.asked
+        assert len(outcome.failures) == outcome.requested
 
 
 def test_leaving_early_ends_the_background(
     opened: Opened, warehouse: Warehouse, faults: Faults, jobs: list[Job]
 ) -> None:
-    faults.spoil_where("stall", lambda method, reply: method == CHART)
+    faults.corrupt_where("stall", lambda method, reply: method == CHART)
     with BackgroundBackfill(opened(), warehouse, MINUTES, jobs):
         pass
     assert jobs[0].outcome.proofs == {}

@@ -40,7 +40,7 @@ class Kind:
     series: str
     first: date
     last: date
-    spoiled: date
+    corrupted: date
     name: str = ""  # of the list of rows in a result; empty: the result is the list
 
     @property
@@ -96,13 +96,13 @@ def day_of(row: Row) -> date:
     return datetime.fromtimestamp(at / 1000, UTC).date()
 
 
-def spoil(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequence[Row]]) -> None:
+def corrupt(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequence[Row]]) -> None:
     """In each answer that tells it, the second row of the day becomes what `change` makes of it."""
     found: list[Row] = []
 
-    def spoiled(result: Any) -> Any:
+    def corrupted(result: Any) -> Any:
         rows = list(result[kind.name] if kind.name else result)
-        of_day = [n for n, row in enumerate(rows) if day_of(row) == kind.spoiled]
+        of_day = [n for n, row in enumerate(rows) if day_of(row) == kind.corrupted]
         same = [n for n in of_day if not found or rows[n] == found[0]]
         if len(of_day) > 1 and not found:
             same = of_day[1:]
@@ -114,7 +114,7 @@ def spoil(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequence
                 rows = rows[:most]
         return result | {kind.name: rows} if kind.name else rows
 
-    sandbox.amend(kind.method, spoiled)
+    sandbox.amend(kind.method, corrupted)
 
 
 def value_is(value: object) -> Change:
@@ -142,18 +142,18 @@ def test_a_malformed_row_costs_its_own_day_alone_and_is_named(
     change: Change,
 ) -> None:  # fmt: skip
     sound = fetched(kind)
-    spoil(sandbox, kind, lambda row: [change(row)])
+    corrupt(sandbox, kind, lambda row: [change(row)])
     days = fetched(kind)
-    why = days.pop(kind.spoiled)
+    why = days.pop(kind.corrupted)
     assert isinstance(why, str)
     assert "is malformed: " in why
     if kind.dataset is SETTLEMENT_HISTORY and change({"change": 0}) in (None, "row"):
         # Nothing shows when it was, but that it was between those of the days beside it.
         assert {day for day, piece in days.items() if isinstance(piece, str)} == {
-            kind.spoiled - timedelta(days=1), kind.spoiled + timedelta(days=1)
+            kind.corrupted - timedelta(days=1), kind.corrupted + timedelta(days=1)
         }  # fmt: skip
         return
-    assert f"{kind.spoiled}T" in why
+    assert f"{kind.corrupted}T" in why
     for day, piece in days.items():
         assert isinstance(piece, FetchedDay), piece
         former = sound[day]
@@ -168,7 +168,7 @@ def test_rows_that_are_equal_in_every_field_are_one_row_with_a_warning(
 ) -> None:  # fmt: skip
     sound = fetched(kind)
     assert "came again" not in caplog.text
-    spoil(sandbox, kind, lambda row: [row, row])
+    corrupt(sandbox, kind, lambda row: [row, row])
     for day, piece in fetched(kind).items():
         former = sound[day]
         assert isinstance(piece, FetchedDay), piece
@@ -181,9 +181,9 @@ def test_rows_that_are_equal_in_every_field_are_one_row_with_a_warning(
 def test_rows_of_one_key_with_different_values_are_refused(
     fetched: Callable[[Kind], dict[date, FetchedDay | str]], sandbox: SandboxExchange, kind: Kind
 ) -> None:
-    spoil(sandbox, kind, lambda row: [row, value_is(7.0)(row)])
+    corrupt(sandbox, kind, lambda row: [row, value_is(7.0)(row)])
     days = fetched(kind)
-    why = days.pop(kind.spoiled)
+    why = days.pop(kind.corrupted)
     assert isinstance(why, str)
     assert "is malformed: it came twice, with different values" in why
     assert all(isinstance(piece, FetchedDay) for piece in days.values())
@@ -217,5 +217,5 @@ def test_a_row_that_is_malformed_once_costs_nothing(
     fetched: Callable[[Kind], dict[date, FetchedDay | str]], sandbox: SandboxExchange, kind: Kind
 ) -> None:
     turns = iter([lambda row: [None]])
-    spoil(sandbox, kind, lambda row: next(turns, lambda row: [row])(row))
+    corrupt(sandbox, kind, lambda row: next(turns, lambda row: [row])(row))
     assert all(isinstance(piece, FetchedDay) for piece in fetched(kind).values())

@@ -22,16 +22,16 @@ from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange import responses, shapes
 from deribit_pipeline.exchange.auth import Credentials, Token
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.credits import Credits, FileMeter
+from deribit_pipeline.exchange.rate_limiter import FileBucket, RateLimiter
 from deribit_pipeline.exchange.rpc import AUTH, Answer, Rpc
 from deribit_pipeline.instruments.wire import listed
 from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.helpers.mutations import (
     anything,
+    corrupted,
     damaged,
     examples,
     hold,
-    spoiled,
     written,
 )
 
@@ -57,7 +57,7 @@ class Wire:
 
     def __init__(self, loop: asyncio.Runner, folder: Path) -> None:
         self._loop = loop
-        self._pool = Credits(FileMeter(folder / "credits"), per_second=1e6, burst=100)
+        self._pool = RateLimiter(FileBucket(folder / "credits"), per_second=1e6, burst=100)
         self._answers: dict[str, tuple[int, bytes, dict[str, str]]] = {}
         transport = httpx.MockTransport(self._answered)
         self._http = httpx.AsyncClient(base_url="http://exchange/api/v2", transport=transport)
@@ -77,8 +77,8 @@ class Wire:
     ) -> None:
         self._answers[method] = (status, body, headers or {})
 
-    def ask(
-        self, ask: Callable[[DeribitClient], Any], credentials: Credentials | None = None
+    def request(
+        self, request: Callable[[DeribitClient], Any], credentials: Credentials | None = None
     ) -> Any:
         """What comes of it: the value, or the error; any other exception is nobody's intention."""
 
@@ -90,7 +90,7 @@ class Wire:
             credentials=credentials, patience=0.0, sleep=sleep, ids=itertools.repeat(1),
         )  # fmt: skip
         try:
-            return self._loop.run(ask(DeribitClient(rpc)))
+            return self._loop.run(request(DeribitClient(rpc)))
         except DeribitError as error:
             return error
 
@@ -117,7 +117,7 @@ def same(one: Any, other: Any) -> bool:
 bodies = damaged(
     st.sampled_from(
         (envelope(CHART), envelope({"version": "1"}), {"id": 1, "error": REFUSAL, **TIMES})
-    ).flatmap(spoiled)
+    ).flatmap(corrupted)
 )
 headers = st.sampled_from(
     (
@@ -134,27 +134,29 @@ headers = st.sampled_from(
 
 @examples(quick=80, tortured=3_000)
 def test_any_body_is_an_exact_answer_or_a_typed_error(wire: Wire, count: int) -> None:
-    def law(body: bytes, status: int, told: dict[str, str]) -> None:
-        wire.set(body, status, headers=told)
-        answer = wire.ask(lambda client: client.rpc.call("public/anything", instrument_name="X"))
+    def law(body: bytes, status: int, returned: dict[str, str]) -> None:
+        wire.set(body, status, headers=returned)
+        answer = wire.request(
+            lambda client: client.rpc.call("public/anything", instrument_name="X")
+        )
         if isinstance(answer, DeribitError):
             return
         assert isinstance(answer, Answer)
-        said = reread(body)
-        assert said.get("error") is None
-        assert said["testnet"] is False
-        assert type(said["usIn"]) is type(said["usOut"]) is int
-        assert same(answer.result, said["result"])
+        output = reread(body)
+        assert output.get("error") is None
+        assert output["testnet"] is False
+        assert type(output["usIn"]) is type(output["usOut"]) is int
+        assert same(answer.result, output["result"])
         since_1970 = answer.as_of - datetime(1970, 1, 1, tzinfo=UTC)
-        assert since_1970 == timedelta(microseconds=said["usIn"])
+        assert since_1970 == timedelta(microseconds=output["usIn"])
         assert answer.http_status == status
 
     hold(law, count, bodies, st.sampled_from(STATUSES), headers)
 
 
-def test_an_answer_that_is_not_spoiled_is_an_answer(wire: Wire) -> None:
+def test_an_answer_that_is_not_corrupted_is_an_answer(wire: Wire) -> None:
     wire.set(written(envelope(CHART)).encode())
-    assert isinstance(wire.ask(lambda client: client.rpc.call("public/anything")), Answer)
+    assert isinstance(wire.request(lambda client: client.rpc.call("public/anything")), Answer)
 
 
 @pytest.mark.parametrize(
@@ -167,14 +169,16 @@ def test_an_answer_that_is_not_spoiled_is_an_answer(wire: Wire) -> None:
         ({"error": False}, "`error` had no `code`"),
     ],
 )
-def test_an_odd_envelope_is_an_error(wire: Wire, change: dict[str, Any], sentence: str) -> None:
+def test_a_malformed_envelope_is_an_error(
+    wire: Wire, change: dict[str, Any], sentence: str
+) -> None:
     wire.set(written(envelope(CHART) | change).encode())
-    assert sentence in str(wire.ask(lambda client: client.rpc.call("public/anything")))
+    assert sentence in str(wire.request(lambda client: client.rpc.call("public/anything")))
 
 
 def test_no_error_is_not_yet_a_result(wire: Wire) -> None:
     wire.set(written({"id": 1, "error": None, **TIMES}).encode())
-    answer = wire.ask(lambda client: client.rpc.call("public/anything"))
+    answer = wire.request(lambda client: client.rpc.call("public/anything"))
     assert "neither `result` nor `error`" in str(answer)
 
 
@@ -236,7 +240,7 @@ def test_any_chart_is_read_value_by_value_or_refused(count: int) -> None:
             assert candles.values.shape == (len(expected), 6)
             assert not any(math.copysign(1.0, v) < 0 == v for v in candles.values.flat)
 
-    hold(law, count, spoiled(CHART))
+    hold(law, count, corrupted(CHART))
 
 
 HOUR = TimeWindow(from_ms(1_704_067_200_000), from_ms(1_704_070_800_000))
@@ -248,7 +252,7 @@ def test_any_chart_over_the_wire_is_read_value_by_value_or_a_typed_error(
 ) -> None:
     def law(body: bytes) -> None:
         wire.set(body)
-        chart = wire.ask(
+        chart = wire.request(
             lambda client: get_tradingview_chart_data(client, "X", Resolution.MINUTE_1, HOUR)
         )
         if isinstance(chart, DeribitError):
@@ -256,7 +260,7 @@ def test_any_chart_over_the_wire_is_read_value_by_value_or_a_typed_error(
         assert isinstance(chart, Chart)
         assert rows_in(chart.candles) == rows_of(reread(body)["result"])
 
-    hold(law, count, damaged(spoiled(envelope(CHART))))
+    hold(law, count, damaged(corrupted(envelope(CHART))))
 
 
 def moment_of(value: Any) -> int | None:
@@ -295,17 +299,17 @@ def test_any_instrument_is_read_exactly_or_refused(count: int) -> None:
         fields = json.loads(text)
         assert parsed(responses.instrument, fields) == instrument_of(fields)
 
-    hold(law, count, spoiled(READ))
+    hold(law, count, corrupted(READ))
 
 
 @examples(quick=60, tortured=1_500)
-def test_any_entry_of_a_list_is_a_specification_or_said_to_be_odd(count: int) -> None:
+def test_any_entry_of_a_list_is_a_specification_or_reported_as_malformed(count: int) -> None:
     def law(text: str) -> None:
         entries = listed([INSTRUMENT, json.loads(text)])
         assert entries.specifications[0] == listed([INSTRUMENT]).specifications[0]
-        assert len(entries.specifications) + len(entries.odd) == 2
+        assert len(entries.specifications) + len(entries.malformed) == 2
 
-    hold(law, count, spoiled(INSTRUMENT))
+    hold(law, count, corrupted(INSTRUMENT))
 
 
 @examples(quick=40, tortured=1_000)
@@ -317,14 +321,14 @@ def test_any_list_time_and_status_is_read_exactly_or_refused(count: int) -> None
             assert entries is None
         else:
             assert entries is not None
-            assert (entries.specifications, len(entries.odd)) == ((), len(value))
+            assert (entries.specifications, len(entries.malformed)) == ((), len(value))
         assert parsed(lambda ms: shapes.milliseconds("time", ms), value) == moment_of(value)
-        said = {True: "true", False: "false"}.get(value) if type(value) is bool else value
-        said = said.lower() if type(said) is str else None
+        output = {True: "true", False: "false"}.get(value) if type(value) is bool else value
+        output = output.lower() if type(output) is str else None
         # Refused, open, partly locked or locked.
-        expected = said if said in ("true", "partial") else None
+        expected = output if output in ("true", "partial") else None
         assert parsed(responses.locked, {"locked": value}) == expected
-        if said not in ("true", "partial", "false"):
+        if output not in ("true", "partial", "false"):
             with pytest.raises(ValueError, match="must be true, partial or false"):
                 responses.locked({"locked": value})
 
@@ -338,8 +342,8 @@ def test_any_grant_is_a_token_that_can_be_sent_or_a_typed_error(wire: Wire, coun
 
     def law(body: bytes, status: int) -> None:
         wire.set(body, status, AUTH)
-        token = wire.ask(lambda client: client.auth(), key)
-        summary = wire.ask(lambda client: client.get_account_summary("BTC"), key)
+        token = wire.request(lambda client: client.auth(), key)
+        summary = wire.request(lambda client: client.get_account_summary("BTC"), key)
         assert isinstance(token, Token) == isinstance(summary, Answer)
         if isinstance(token, Token):
             granted = reread(body)["result"]
@@ -348,7 +352,7 @@ def test_any_grant_is_a_token_that_can_be_sent_or_a_typed_error(wire: Wire, coun
             return
         assert GRANT["access_token"] not in str(token) + str(summary)
 
-    hold(law, count, damaged(spoiled(envelope(GRANT))), st.sampled_from((200, 400, 500)))
+    hold(law, count, damaged(corrupted(envelope(GRANT))), st.sampled_from((200, 400, 500)))
 
 
 def test_what_the_exchange_repeats_of_the_secret_is_not_said(wire: Wire) -> None:
@@ -356,5 +360,5 @@ def test_what_the_exchange_repeats_of_the_secret_is_not_said(wire: Wire) -> None
     wire.set(written(envelope(GRANT)).encode(), method=AUTH)
     echo = {"code": 13009, "message": "bad t0ken-granted", "data": {"reason": f"{SECRET} too"}}
     wire.set(written({"id": 1, "error": echo}).encode(), 400)
-    error = wire.ask(lambda client: client.get_account_summary("BTC"), key)
+    error = wire.request(lambda client: client.get_account_summary("BTC"), key)
     assert "bad … (13009): … too" in str(error)

@@ -50,12 +50,12 @@ def test_what_was_listed_after_the_last_settlement_has_none_yet(
     fetch: Fetch, sandbox: SandboxExchange, created: str, *, is_proved: bool
 ) -> None:
     new = replace(LISTINGS[0], instrument_name="BTC_USDT-PERPETUAL", created_ms=ms_of(created))
-    told = sandbox._methods["public/get_instruments"]
+    returned = sandbox._methods["public/get_instruments"]
     entry = new.result(sandbox.now_ms()) | {"settlement_currency": "USDT"}
 
     def with_it(params: Any) -> Any:
         is_its = params["currency"] == "USDT" and params.get("expired") == "false"
-        return [*told(params), *([entry] if is_its else [])]
+        return [*returned(params), *([entry] if is_its else [])]
 
     sandbox._methods["public/get_instruments"] = with_it
     if is_proved:
@@ -82,9 +82,11 @@ def test_settlements_begin_at_eight() -> None:
 def test_an_index_of_which_nothing_was_delivered_yet_is_settled(
     priced_fetch: fetched_prices.Fetch, sandbox: SandboxExchange
 ) -> None:
-    told = sandbox._methods[DELIVERIES]
+    returned = sandbox._methods[DELIVERIES]
     empty: Callable[[Any], Any] = lambda params: (  # noqa: E731
-        {"data": [], "records_total": 0} if params["index_name"] == "hype_usdc" else told(params)
+        {"data": [], "records_total": 0}
+        if params["index_name"] == "hype_usdc"
+        else returned(params)
     )
     sandbox._methods[DELIVERIES] = empty
     sandbox.amend("public/get_index_price_names", lambda names: [*names, "hype_usdc"])

@@ -63,10 +63,10 @@ def test_an_entry_without_its_settlement_currency_is_selected_by_it(
     with warehouse.writing() as connection:
         connection.execute("delete from instruments")
     for methods in (sandbox._methods, sandbox._history_methods):
-        told = methods[LIST]
-        methods[LIST] = lambda params, told=told: old(told(params))
+        returned = methods[LIST]
+        methods[LIST] = lambda params, returned=returned: old(returned(params))
     refreshed = refresh(opened(), warehouse, currency)
-    assert (refreshed.odd, refreshed.new) == ((), len(modern))
+    assert (refreshed.malformed, refreshed.new) == ((), len(modern))
     assert selected(warehouse, Selector(currency=currency)) == modern
 
 
@@ -100,6 +100,6 @@ def test_both_spellings_of_a_bankruptcy_are_read() -> None:
         bankruptcy(session_bankruptcy=1.5, session_bankrupcy=1.5, socialized=2.0),
         bankruptcy(socialized=3.0),
     ]
-    told = settlements({"settlements": entries}).rows["session_bankruptcy"]
-    assert told[:3].tolist() == [1.5] * 3
-    assert np.isnan(told[3])
+    returned = settlements({"settlements": entries}).rows["session_bankruptcy"]
+    assert returned[:3].tolist() == [1.5] * 3
+    assert np.isnan(returned[3])

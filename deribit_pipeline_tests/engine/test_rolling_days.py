@@ -14,7 +14,7 @@ from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.index_prices import source as index_prices
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.rows import count_of, gaps_of
-from deribit_pipeline.domain.verdicts import NO_LONGER_TOLD
+from deribit_pipeline.domain.verdicts import NOT_AVAILABLE
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
@@ -57,7 +57,7 @@ def test_a_day_that_was_not_polled_in_time_is_gapped_and_says_why(fetch: Fetch) 
     day = date(2024, 3, 25)
     settled = proved(HISTORICAL_VOLATILITY, fetch(historical_volatility.SOURCE, "BTC", [day])[day])
     assert (settled.proof.state, settled.proof.missing) == (DayState.GAPPED, 24)
-    assert settled.proof.verdict == NO_LONGER_TOLD
+    assert settled.proof.verdict == NOT_AVAILABLE
     [gap] = gaps_of(settled.expected, settled.gaps)
     assert gap.gap == "2024-03-25T00:00:00Z to 2024-03-25T23:00:00Z"
 
@@ -137,7 +137,7 @@ def test_a_running_day_is_counted_on_the_newest_grid_and_keeps_its_rows(
 
 
 @pytest.mark.parametrize("source", [index_prices.SOURCE, historical_volatility.SOURCE])
-def test_a_day_is_open_until_its_last_row_must_have_been_told(
+def test_a_day_is_open_until_its_last_row_must_have_been_returned(
     fetch: Fetch, clock: Clock, source: RollingSource
 ) -> None:
     day, series = date(2024, 4, 10), "btc_usd" if source is index_prices.SOURCE else "BTC"
@@ -151,7 +151,7 @@ def test_the_day_before_yesterday_has_what_is_left_of_it(fetch: Fetch) -> None:
     settled = proved(INDEX_PRICES, fetch(index_prices.SOURCE, "btc_usd", [day])[day])
     assert settled.proof.state is DayState.GAPPED
     assert 140 < settled.proof.received < 150
-    assert settled.proof.verdict == NO_LONGER_TOLD
+    assert settled.proof.verdict == NOT_AVAILABLE
 
 
 @pytest.mark.parametrize("seconds", [30, 60, 300, 900])
@@ -164,7 +164,7 @@ def test_a_chart_in_other_steps_is_counted_on_its_own_grid(
     assert (proof.state, proof.received) == (DayState.COMPLETE, 86_400 // seconds)
 
 
-def test_a_point_that_lacks_is_a_gap(fetch: Fetch, sandbox: SandboxExchange) -> None:
+def test_a_missing_point_is_a_gap(fetch: Fetch, sandbox: SandboxExchange) -> None:
     sandbox.amend(CHART, lambda points: [*points[:400], *points[402:]])
     day = date(2024, 4, 9)
     settled = proved(INDEX_PRICES, fetch(index_prices.SOURCE, "btc_usd", [day])[day])
@@ -172,9 +172,7 @@ def test_a_point_that_lacks_is_a_gap(fetch: Fetch, sandbox: SandboxExchange) -> 
     assert settled.proof.verdict == ""
 
 
-def test_answers_must_agree_before_they_are_believed(
-    fetch: Fetch, sandbox: SandboxExchange
-) -> None:
+def test_answers_must_agree_before_they_are_trusted(fetch: Fetch, sandbox: SandboxExchange) -> None:
     day = date(2024, 4, 9)
     right = fetch(index_prices.SOURCE, "btc_usd", [day])[day]
     turns = iter(
@@ -189,7 +187,7 @@ def test_answers_must_agree_before_they_are_believed(
     assert fetched.rows["price"].tolist() == right.rows["price"].tolist()
 
 
-def test_the_chart_of_another_range_is_odd(fetch: Fetch, sandbox: SandboxExchange) -> None:
+def test_the_chart_of_another_range_is_refused(fetch: Fetch, sandbox: SandboxExchange) -> None:
     sandbox.prices.charts["2d"] = sandbox.prices.charts["1m"]
     with pytest.raises(DeribitBadPayload, match="more than 3 days"):
         fetch(index_prices.SOURCE, "btc_usd", [date(2024, 4, 9)])
@@ -198,8 +196,8 @@ def test_the_chart_of_another_range_is_odd(fetch: Fetch, sandbox: SandboxExchang
 def test_rolling_windows_that_never_agree_prove_nothing(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
-    luck = random.Random(0)
-    sandbox.amend(VOLATILITY, lambda rows: [[at, luck.random()] for at, _ in rows[1:]])
+    rng = random.Random(0)
+    sandbox.amend(VOLATILITY, lambda rows: [[at, rng.random()] for at, _ in rows[1:]])
     with pytest.raises(DeribitBadPayload, match="answers contradict each other"):
         fetch(historical_volatility.SOURCE, "BTC", [date(2024, 4, 9)])
 
@@ -213,7 +211,7 @@ def test_rolling_windows_that_never_agree_prove_nothing(
         (lambda rows: [*rows, [rows[-1][0] + HOUR_MS, 1.0]], "and it was 2024"),
     ],
 )
-def test_an_odd_window_is_not_believed(
+def test_a_malformed_window_is_not_trusted(
     fetch: Fetch, sandbox: SandboxExchange, amendment: Callable[[Any], Any], sentence: str
 ) -> None:
     sandbox.amend(VOLATILITY, amendment)

@@ -20,7 +20,7 @@ __all__ = ["file"]
 FAR = FIRST + timedelta(days=150)
 
 
-def told(trades: int) -> FetchedDay:
+def returned(trades: int) -> FetchedDay:
     """A day of trades."""
     came = CAME + timedelta(minutes=trades)
     return FetchedDay(NAME, DAY, any_rows(TRADES, trades), came, is_confirmed=True)
@@ -31,8 +31,8 @@ def test_days_that_are_written_again_meanwhile_are_compared_with_their_new_proof
     file: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verification, "_MOST_DAYS", 1)
-    write(file, fetched(), fetched(FAR, lacking=(3, 4)))
-    dataset_rows.write(file, told(3), dataset=TRADES)
+    write(file, fetched(), fetched(FAR, absent=(3, 4)))
+    dataset_rows.write(file, returned(3), dataset=TRADES)
     so_far = []
 
     def meanwhile(result: Verification) -> None:
@@ -40,7 +40,7 @@ def test_days_that_are_written_again_meanwhile_are_compared_with_their_new_proof
         if len(so_far) == 1:
             again = fetched(FAR, price=0.5)
             write(file, replace(again, as_of=again.as_of + timedelta(minutes=1)))
-            dataset_rows.write(file, told(4), dataset=TRADES)
+            dataset_rows.write(file, returned(4), dataset=TRADES)
 
     result = verify(file, on_verified=meanwhile)
     assert result.findings == []
@@ -52,7 +52,7 @@ def test_two_proofs_of_a_day_are_named_once_wherever_a_piece_ends(
     file: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verification, "_MOST_DAYS", 1)
-    dataset_rows.write(file, told(3), dataset=TRADES)
+    dataset_rows.write(file, returned(3), dataset=TRADES)
     with file.writing() as connection:
         connection.execute("insert into dataset_days from dataset_days")
     [finding] = [finding for finding in verify(file).findings if finding.day]

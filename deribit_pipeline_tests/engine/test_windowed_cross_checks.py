@@ -30,8 +30,8 @@ from deribit_pipeline_tests.helpers.windowed_rows import (
     Kind,
     each_kind,
     fetch,
+    fetch_repeatedly,
     hashes,
-    insist,
     one_of,
     others,
 )
@@ -46,7 +46,7 @@ WRONG = sorted(VALUE_CHANGES.keys() - {"value_row_twice", "value_null"})
 def test_one_wrong_response_of_many_leaves_no_wrong_row_in_a_complete_day(
     fetch: Fetch, sandbox: SandboxExchange, faults: Faults, kind: Kind, fault: str
 ) -> None:
-    faults.spoil_where(fault, one_of(kind))
+    faults.corrupt_where(fault, one_of(kind))
     brought = fetch(kind)
     requests = sandbox.requests[kind.method]
     assert requests > kind.source.requests(kind.series, [*brought.fetched])
@@ -71,7 +71,7 @@ def test_one_wrong_response_of_many_leaves_no_wrong_row_in_a_complete_day(
 def test_impossible_values_that_are_returned_twice_are_kept_with_a_verdict(
     fetch: Fetch, sandbox: SandboxExchange, change: Change, what: str
 ) -> None:
-    insist(sandbox, MINUTES, AT, change)
+    fetch_repeatedly(sandbox, MINUTES, AT, change)
     brought = fetch(MINUTES)
     proof = brought.proof(BROKEN)
     assert proof.state == DayState.COMPLETE
@@ -92,7 +92,7 @@ def test_impossible_values_that_are_returned_twice_are_kept_with_a_verdict(
 def test_impossible_funding_that_is_returned_twice_is_kept_with_a_verdict(
     fetch: Fetch, sandbox: SandboxExchange, change: dict[str, float], what: str
 ) -> None:
-    insist(sandbox, INVERSE, HOUR_AT, lambda row: row | change)
+    fetch_repeatedly(sandbox, INVERSE, HOUR_AT, lambda row: row | change)
     proof = fetch(INVERSE).proof(BROKEN)
     assert proof.state == DayState.COMPLETE
     assert f"impossible values, returned twice: {what} at 12:00" in proof.verdict
@@ -101,13 +101,13 @@ def test_impossible_funding_that_is_returned_twice_is_kept_with_a_verdict(
 def test_an_hour_that_disagrees_with_its_minutes_twice_is_complete_and_says_so(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
-    insist(sandbox, HOURS, HOUR_AT, lambda row: [*row[:2], row[2] + 1, *row[3:]])
+    fetch_repeatedly(sandbox, HOURS, HOUR_AT, lambda row: [*row[:2], row[2] + 1, *row[3:]])
     brought = fetch(HOURS)
     proof = brought.proof(BROKEN)
     assert proof.state == DayState.COMPLETE
     assert proof.cross_check == CrossCheck.DISAGREES
-    said = "hours and their minutes disagree, returned twice: at 12:00 its high is "
-    assert proof.verdict.startswith(said)
+    output = "hours and their minutes disagree, returned twice: at 12:00 its high is "
+    assert proof.verdict.startswith(output)
     assert others(brought) == {("complete", "agrees")}
 
 
@@ -115,7 +115,7 @@ def test_funding_that_disagrees_with_its_sum_twice_is_complete_and_says_so(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     change = {"interest_8h": 0.001, "prev_index_price": 70_000.0}
-    insist(sandbox, INVERSE, HOUR_AT, lambda row: row | change)
+    fetch_repeatedly(sandbox, INVERSE, HOUR_AT, lambda row: row | change)
     brought = fetch(INVERSE)
     proof = brought.proof(BROKEN)
     assert proof.state == DayState.COMPLETE
@@ -138,11 +138,11 @@ def test_a_row_of_which_no_two_responses_say_the_same_fails_its_day_alone(
             return row | {"interest_1h": times / 1e3}
         return [*row[:2], row[2] + times, *row[3:]]
 
-    insist(sandbox, kind, HOUR_AT, change)
+    fetch_repeatedly(sandbox, kind, HOUR_AT, change)
     brought = fetch(kind)
     assert list(brought.failed) == [BROKEN]
-    said = "no two responses agree on the row of 2024-04-03T12:00Z"
-    assert said in str(brought.failed[BROKEN])
+    output = "no two responses agree on the row of 2024-04-03T12:00Z"
+    assert output in str(brought.failed[BROKEN])
     assert others(brought) == {("complete", "agrees")}
     planned = kind.source.requests(kind.series, [*brought.fetched, BROKEN])
     assert sandbox.requests[kind.method] <= planned + 2 * 6
@@ -180,7 +180,7 @@ def test_a_day_with_rows_that_no_witness_has_is_not_cross_checked(
     brought = fetch(replace(INVERSE, first=began, last=date(2019, 5, 3)))
     assert brought.proof(began).cross_check == CrossCheck.NONE
     assert others(brought, began) == {("complete", "agrees")}
-    sandbox.volatility_index.lack("BTC", AT, AT + 60_000)
+    sandbox.volatility_index.omit("BTC", AT, AT + 60_000)
     gapped = fetch(MINUTES)
     assert gapped.proof(BROKEN).state == DayState.GAPPED
     assert gapped.proof(BROKEN).cross_check == CrossCheck.NONE
@@ -219,7 +219,7 @@ def test_a_tenth_more_in_any_recorded_value_is_found(name: str) -> None:
 def test_minutes_within_an_hour_that_change_places_are_found_where_opens_follow_closes(
     fetch: Fetch, sandbox: SandboxExchange, faults: Faults
 ) -> None:
-    faults.spoil_where("values_swapped_within_an_hour", one_of(MINUTES))
+    faults.corrupt_where("values_swapped_within_an_hour", one_of(MINUTES))
     brought = fetch(MINUTES)
     faults.mend()
     assert hashes(brought) == hashes(fetch(MINUTES))
@@ -263,10 +263,12 @@ def test_each_twice_trusts_no_response_that_another_one_does_not_confirm(
     fetching = Fetching(exchange, warehouse, kind.source)
     true = hashes(fetching(kind.series, kind.first, kind.last))
     requests = sandbox.requests[kind.method]
-    assert requests >= 2 * sum(len(cadence.windows(true)) for cadence in kind.source.cadences)
+    assert requests >= 2 * sum(
+        len(sampling_grid.windows(true)) for sampling_grid in kind.source.sampling_grids
+    )
     is_one, amended = one_of(kind), []
 
-    def spoil(result: Any) -> Any:
+    def corrupt(result: Any) -> Any:
         rows = result["data"] if isinstance(result, dict) else result
         if not is_one(kind.method, Reply(200, {"result": result})):
             return result
@@ -275,6 +277,6 @@ def test_each_twice_trusts_no_response_that_another_one_does_not_confirm(
         changed = [*rows[:middle], conserving(rows[middle]), *rows[middle + 1 :]]
         return result | {"data": changed} if isinstance(result, dict) else changed
 
-    sandbox.amend(kind.method, spoil)
+    sandbox.amend(kind.method, corrupt)
     assert hashes(fetching(kind.series, kind.first, kind.last)) == true
     assert len(amended) == 1

@@ -34,8 +34,8 @@ from deribit_pipeline_tests.helpers.windowed_rows import (
     Kind,
     each_kind,
     fetch,
+    fetch_repeatedly,
     hashes,
-    insist,
     one_of,
     others,
 )
@@ -62,7 +62,7 @@ ODD = (None, "x", "1.5", True, [], {}, float("inf"), float("nan"), 10**400)
 def test_a_malformed_row_of_a_window_costs_its_own_day_alone_and_is_named(
     fetch: Fetch, sandbox: SandboxExchange, kind: Kind, change: Change, what: str
 ) -> None:
-    insist(sandbox, kind, HOUR_AT, change)
+    fetch_repeatedly(sandbox, kind, HOUR_AT, change)
     brought = fetch(kind)
     assert list(brought.failed) == [BROKEN]
     error = str(brought.failed[BROKEN])
@@ -80,7 +80,7 @@ def test_a_row_that_is_malformed_or_repeated_once_costs_no_day(
     kind: Kind,
     fault: str,
 ) -> None:
-    faults.spoil_where(fault, one_of(kind))
+    faults.corrupt_where(fault, one_of(kind))
     brought = fetch(kind)
     faults.mend()
     assert hashes(brought) == hashes(fetch(kind))
@@ -126,10 +126,10 @@ def test_no_request_is_repeated_with_the_same_bounds(
 
     monkeypatch.setattr(exchange.client.rpc, "call", noted)
     fetching = Fetching(exchange, warehouse, kind.source)
-    faults.spoil_where("values_swapped", one_of(kind, number))
+    faults.corrupt_where("values_swapped", one_of(kind, number))
     fetching(kind.series, kind.last - timedelta(days=6), kind.last)
     for fault in ("rows_of_another", "value_2_raised"):
-        faults.spoil_where(fault, one_of(kind, number))
+        faults.corrupt_where(fault, one_of(kind, number))
     fetching(kind.series, kind.first, kind.last - timedelta(days=7))
     assert sorted(bounds for bounds in set(requested) if requested.count(bounds) > 1) == []
 
@@ -179,12 +179,12 @@ def test_a_perpetual_without_funding_yet_is_gapped_and_no_error(
     """Where another perpetual has funding: an exchange that has none at all may be down."""
     name, first = "SOL_USDC-PERPETUAL", date(2024, 4, 1)
     start = to_ms(day_window(first).start)
-    sandbox.funding.lack(name, *range(start - 40 * DAY, start + 10 * DAY, HOUR))
+    sandbox.funding.omit(name, *range(start - 40 * DAY, start + 10 * DAY, HOUR))
     kind = replace(INVERSE, series=name, first=first)
     brought = fetch(kind)
     assert {proved.proof.state for proved in brought.proved.values()} == {DayState.GAPPED}
     assert not brought.failed
-    faults.spoil_where("rows_empty", lambda method, reply: method == kind.method)
+    faults.corrupt_where("rows_empty", lambda method, reply: method == kind.method)
     assert not fetch(kind).proved
 
 

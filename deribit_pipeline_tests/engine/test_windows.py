@@ -12,23 +12,23 @@ from hypothesis import strategies as st
 
 from deribit_pipeline.domain.rows import Columns, some_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, moment64
-from deribit_pipeline.engine.agreement import Claim, doubtful
-from deribit_pipeline.engine.believing import hear
-from deribit_pipeline.engine.cadence import Cadence
-from deribit_pipeline.engine.grid_windows import Lane, Page, joined_pages, read_page
+from deribit_pipeline.engine.agreement import Claim, unconfirmed_claims
+from deribit_pipeline.engine.grid_windows import Page, SeriesGrid, joined_pages, read_page
+from deribit_pipeline.engine.sampling_grid import SamplingGrid
+from deribit_pipeline.engine.trusted_pages import add_response
 from deribit_pipeline.errors import DeribitBadPayload
 
 HOUR = timedelta(hours=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
 LATER = START + timedelta(days=100)
 LIFE = TimeWindow(datetime(2020, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
-HOURS = Cadence("at", HOUR, lasts=timedelta(0), most=744)
-LANE = Lane(HOURS, LIFE, "rates", {"series": "X"})
+HOURS = SamplingGrid("at", HOUR, lasts=timedelta(0), most=744)
+LANE = SeriesGrid(HOURS, LIFE, "rates", {"series": "X"})
 TRUE, WRONG = 1.0, 3.0
 
 days = st.sets(st.dates(date(2021, 1, 1), date(2022, 6, 1)), min_size=1, max_size=60)
-cadences = st.builds(
-    Cadence,
+sampling_grids = st.builds(
+    SamplingGrid,
     at=st.just("at"),
     step=st.sampled_from([timedelta(minutes=1), timedelta(minutes=30), HOUR]),
     lasts=st.just(timedelta(0)),
@@ -49,25 +49,25 @@ def rows(first: int, last: int, value: float = TRUE, without: tuple[int, ...] = 
 
 
 def page(first: int, last: int, value: float = TRUE, without: tuple[int, ...] = ()) -> Page:
-    told = rows(first - 1, last, value, without)
-    return read_page(LANE, window(first, last), told, LATER)
+    returned = rows(first - 1, last, value, without)
+    return read_page(LANE, window(first, last), returned, LATER)
 
 
-@given(cadences, days)
+@given(sampling_grids, days)
 def test_every_day_is_covered_by_windows_that_no_answer_can_overflow(
-    cadence: Cadence, wanted: set[date]
+    sampling_grid: SamplingGrid, wanted: set[date]
 ) -> None:
-    windows = cadence.windows(wanted)
+    windows = sampling_grid.windows(wanted)
     assert windows == sorted(windows)
     for day in wanted:
         covered = [shared for one in windows if (shared := one.intersection(day_window(day)))]
         assert sum((part.duration for part in covered), timedelta(0)) == timedelta(days=1)
-    lane = Lane(cadence, LIFE, "rates", {})
+    series_grid = SeriesGrid(sampling_grid, LIFE, "rates", {})
     for one in windows:
-        asked = lane.asked(one)
-        assert asked.start == one.start - cadence.step
+        requested = series_grid.requested(one)
+        assert requested.start == one.start - sampling_grid.step
         # Even where the exchange floors the start, and includes a row at it.
-        assert asked.duration // cadence.step + 1 < cadence.most
+        assert requested.duration // sampling_grid.step + 1 < sampling_grid.most
 
 
 @given(days)
@@ -77,7 +77,7 @@ def test_windows_of_unbroken_days_are_neighbours_that_share_a_row(wanted: set[da
     windows = HOURS.windows(span)
     for former, later in pairwise(windows):
         assert former.end == later.start
-        assert LANE.asked(later).start == former.end - HOUR
+        assert LANE.requested(later).start == former.end - HOUR
 
 
 @given(st.integers(1, 741))
@@ -89,15 +89,17 @@ def test_halves_are_the_whole(hours: int) -> None:
 
 
 @given(st.sets(st.integers(0, 740), min_size=1, max_size=40))
-def test_a_second_look_begins_and_ends_elsewhere(missing: set[int]) -> None:
-    lacking = rows(0, 741, without=tuple(set(range(741)) - missing))["at"]
-    looks = LANE.second_looks(lacking)
+def test_a_recheck_begins_and_ends_elsewhere(missing: set[int]) -> None:
+    absent = rows(0, 741, without=tuple(set(range(741)) - missing))["at"]
+    rechecks = LANE.rechecks_of(absent)
     for hour in missing:
         moment = START + hour * HOUR
-        assert any(look.start <= moment < look.end for look in looks)
-        assert any(look.start <= moment - HOUR < look.end for look in looks)
-        assert any(look.start <= moment + HOUR < look.end for look in looks)
-    assert all(LANE.asked(look).duration < HOURS.most // 2 * HOUR + 2 * HOUR for look in looks)
+        assert any(recheck.start <= moment < recheck.end for recheck in rechecks)
+        assert any(recheck.start <= moment - HOUR < recheck.end for recheck in rechecks)
+        assert any(recheck.start <= moment + HOUR < recheck.end for recheck in rechecks)
+    assert all(
+        LANE.requested(recheck).duration < HOURS.most // 2 * HOUR + 2 * HOUR for recheck in rechecks
+    )
 
 
 def test_an_answer_is_counted() -> None:
@@ -109,7 +111,7 @@ def test_an_answer_is_counted() -> None:
 
 
 def test_rows_that_are_not_over_are_unclosed_and_not_kept() -> None:
-    candles = Lane(Cadence("at", HOUR, lasts=HOUR, most=744), LIFE, "candles", {})
+    candles = SeriesGrid(SamplingGrid("at", HOUR, lasts=HOUR, most=744), LIFE, "candles", {})
     noon = START + 12 * HOUR + timedelta(minutes=30)
     found = read_page(candles, window(0, 24), rows(-1, 13), noon)
     assert found.moments[-1] == moment64(START + 11 * HOUR)
@@ -117,7 +119,7 @@ def test_rows_that_are_not_over_are_unclosed_and_not_kept() -> None:
     assert not len(found.missing)
 
 
-def test_a_row_may_be_told_a_little_late() -> None:
+def test_a_row_may_be_returned_a_little_late() -> None:
     just_after = START + 12 * HOUR + timedelta(minutes=4)
     found = read_page(LANE, window(0, 24), rows(-1, 12), just_after)
     assert not len(found.missing)
@@ -126,17 +128,17 @@ def test_a_row_may_be_told_a_little_late() -> None:
 
 
 def test_rows_before_the_beginning_are_kept_and_not_expected() -> None:
-    lane = Lane(HOURS, TimeWindow(START + 10 * HOUR, LIFE.end), "rates", {})
-    found = read_page(lane, window(0, 24), rows(7, 24), LATER)
+    series_grid = SeriesGrid(HOURS, TimeWindow(START + 10 * HOUR, LIFE.end), "rates", {})
+    found = read_page(series_grid, window(0, 24), rows(7, 24), LATER)
     assert len(found.expected) == 14
     assert len(found.moments) == 17
     assert not len(found.missing)
 
 
 def _changed(change: Callable[[np.ndarray[Any, Any]], Any]) -> Columns:
-    told = rows(-1, 240)
-    told["at"] = change(told["at"].copy())
-    return told
+    returned = rows(-1, 240)
+    returned["at"] = change(returned["at"].copy())
+    return returned
 
 
 def _shifted(moments: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -150,7 +152,7 @@ def _repeated(moments: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    ("told", "sentence"),
+    ("returned", "sentence"),
     [
         (rows(-1, 743), "744 rows came, a sign that others were dropped"),
         (_changed(lambda moments: moments[::-1]), "repeated or not in the order of time"),
@@ -163,9 +165,9 @@ def _repeated(moments: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         (rows(-1, 170), "lacks 70 rows at an end"),
     ],
 )
-def test_a_response_off_its_grid_is_an_error(told: Columns, sentence: str) -> None:
+def test_a_response_off_its_grid_is_an_error(returned: Columns, sentence: str) -> None:
     with pytest.raises(DeribitBadPayload, match=sentence):
-        read_page(LANE, window(0, 240), told, LATER)
+        read_page(LANE, window(0, 240), returned, LATER)
 
 
 def test_a_row_from_the_future_is_an_error() -> None:
@@ -189,7 +191,7 @@ def claims(*values: float) -> list[Claim[Page]]:
 
 
 @pytest.mark.parametrize(
-    ("values", "doubted"),
+    ("values", "expected"),
     [
         ([TRUE] * 3, []),
         ([TRUE] * 2, [0, 1]),
@@ -201,38 +203,38 @@ def claims(*values: float) -> list[Claim[Page]]:
     ],
 )
 def test_the_longest_run_of_windows_that_agree_is_trusted(
-    values: list[float], doubted: list[int]
+    values: list[float], expected: list[int]
 ) -> None:
-    told = claims(*values)
-    assert [told.index(claim) for claim in doubtful(told, enough=3)] == doubted
+    returned = claims(*values)
+    assert [returned.index(claim) for claim in unconfirmed_claims(returned, enough=3)] == expected
 
 
-def test_an_answer_that_stands_alone_is_believed_when_it_is_said_twice() -> None:
+def test_an_answer_that_stands_alone_is_trusted_when_it_comes_twice() -> None:
     [claim] = claims(TRUE)
-    claim.hear(page(1, 11))
-    assert doubtful([claim], enough=3) == []
+    claim.add_response(page(1, 11))
+    assert unconfirmed_claims([claim], enough=3) == []
     assert claim.page.rows["rate"][-1] == 10.0
 
 
-def test_what_was_denied_must_be_said_two_times_more() -> None:
+def test_a_contradicted_answer_needs_two_more_that_agree() -> None:
     [claim] = claims(WRONG)
     for _ in range(2):
-        claim.hear(page(1, 11))
-        assert doubtful([claim], enough=3) == [claim]
-    claim.hear(page(1, 11))
-    assert doubtful([claim], enough=3) == []
+        claim.add_response(page(1, 11))
+        assert unconfirmed_claims([claim], enough=3) == [claim]
+    claim.add_response(page(1, 11))
+    assert unconfirmed_claims([claim], enough=3) == []
     assert claim.page.rows["rate"][-1] == 10.0
 
 
 def test_a_window_without_rows_has_nothing_to_disagree_about() -> None:
-    assert doubtful([Claim(page(1, 11, without=tuple(range(11))))], enough=3) == []
+    assert unconfirmed_claims([Claim(page(1, 11, without=tuple(range(11))))], enough=3) == []
 
 
 def test_halves_of_two_series_are_an_answer_of_neither() -> None:
     [claim] = claims(TRUE)
-    hear(claim, [page(1, 6), page(6, 11, WRONG)], joined_pages)
+    add_response(claim, [page(1, 6), page(6, 11, WRONG)], joined_pages)
     assert (claim.answers, claim.is_settled) == (1, False)
-    hear(claim, [page(1, 6), page(6, 11)], joined_pages)
+    add_response(claim, [page(1, 6), page(6, 11)], joined_pages)
     assert (claim.answers, claim.is_settled) == (2, True)
 
 
@@ -240,6 +242,6 @@ def test_a_later_answer_may_have_what_was_not_over_before() -> None:
     noon = START + 12 * HOUR
     early = read_page(LANE, window(0, 24), rows(-1, 12), noon)
     claim = Claim(early)
-    claim.hear(read_page(LANE, window(0, 24), rows(-1, 13), noon + timedelta(minutes=1)))
+    claim.add_response(read_page(LANE, window(0, 24), rows(-1, 13), noon + timedelta(minutes=1)))
     assert claim.answers == 2
     assert len(claim.page.moments) == 13

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.errors import SettingsError
-from deribit_pipeline.exchange.credit_files import own_folder
-from deribit_pipeline.exchange.credits import FileMeter, MeterUnreachable, file_meter
+from deribit_pipeline.exchange.rate_limit_files import own_folder
+from deribit_pipeline.exchange.rate_limiter import FileBucket, RateLimitUnreachable, file_bucket
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.cli.test_signals import assert_it_ends
 from deribit_pipeline_tests.helpers.processes import SCRIPT, environment, started, wait_until
@@ -59,7 +59,7 @@ def test_the_first_folder_that_is_named_is_taken(
 def test_the_file_is_readable_and_writable_by_its_user_alone(mask: int) -> None:
     former = os.umask(mask)
     try:
-        assert waits(pool_of(file_meter("an exchange", "calls")), calls=1) == [0.0]
+        assert waits(pool_of(file_bucket("an exchange", "calls")), calls=1) == [0.0]
     finally:
         os.umask(former)
     [file] = own_folder().iterdir()
@@ -121,26 +121,26 @@ def make_folder(path: Path) -> None:
 def test_what_is_no_regular_file_is_one_sentence(make: object, tmp_path: Path) -> None:
     make(tmp_path / "calls")  # type: ignore[operator]
     with pytest.raises(SettingsError, match=f"file {tmp_path}/calls cannot be used") as caught:
-        waits(pool_of(FileMeter(tmp_path / "calls")), calls=1)
+        waits(pool_of(FileBucket(tmp_path / "calls")), calls=1)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_others_could_write_is_closed_to_them(tmp_path: Path) -> None:
     (tmp_path / "calls").touch()
     (tmp_path / "calls").chmod(0o666)
-    waits(pool_of(FileMeter(tmp_path / "calls")), calls=1)
+    waits(pool_of(FileBucket(tmp_path / "calls")), calls=1)
     assert mode(tmp_path / "calls") == 0o600
 
 
 def test_a_lock_that_is_never_released_ends_in_a_sentence_that_names_the_file(
     tmp_path: Path,
 ) -> None:
-    meter = FileMeter(tmp_path / "calls", patience=0.01)
+    bucket = FileBucket(tmp_path / "calls", patience=0.01)
     with (tmp_path / "calls").open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(MeterUnreachable, match=f"{tmp_path}/calls has been locked"):
-            asyncio.run(meter.advance(at_least=0, by=1, at_most=10))
-    assert asyncio.run(meter.advance(at_least=0, by=1, at_most=10)) > 0
+        with pytest.raises(RateLimitUnreachable, match=f"{tmp_path}/calls has been locked"):
+            asyncio.run(bucket.advance(at_least=0, by=1, at_most=10))
+    assert asyncio.run(bucket.advance(at_least=0, by=1, at_most=10)) > 0
 
 
 def open_files(pid: int) -> set[str]:
@@ -155,7 +155,7 @@ def test_sigterm_ends_a_backfill_that_waits_for_the_lock(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    file = own_folder() / file_meter("sandbox www", "calls")._path.name
+    file = own_folder() / file_bucket("sandbox www", "calls")._path.name
     with file.open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         command = [str(SCRIPT), "backfill", "--start", "2024-01-01", "--end", "2024-01-02"]

@@ -12,14 +12,14 @@ import psycopg2
 import pytest
 
 from deribit_pipeline.errors import SettingsError
-from deribit_pipeline.exchange.credits import (
-    Credits,
-    FileMeter,
-    Meter,
-    MeterUnreachable,
-    file_meter,
+from deribit_pipeline.exchange.rate_limiter import (
+    FileBucket,
+    RateLimiter,
+    RateLimitUnreachable,
+    TokenBucket,
+    file_bucket,
 )
-from deribit_pipeline.lake.shared_credits import TABLE, shared_meters
+from deribit_pipeline.lake.shared_rate_limit import TABLE, shared_buckets
 from deribit_pipeline.sandbox.limits import CreditPool
 from deribit_pipeline_tests.helpers.slow_rate_limits import APART, pool_of, waits
 
@@ -30,10 +30,10 @@ class InFiles:
     def __init__(self, folder: Path) -> None:
         self._folder, self._now = folder, 1_000.0
 
-    def meter(self, pool: str = "calls") -> Meter:
-        return FileMeter(self._folder / pool, lambda: self._now)
+    def bucket(self, pool: str = "calls") -> TokenBucket:
+        return FileBucket(self._folder / pool, lambda: self._now)
 
-    def spoil(self, full_at: float) -> None:
+    def corrupt(self, full_at: float) -> None:
         (self._folder / "calls").write_bytes(struct.pack("<d", full_at))
 
     def forward(self, seconds: float) -> None:
@@ -44,14 +44,14 @@ class InADatabase:
     """Meters in a database, whose rows are put back where time is to pass."""
 
     def __init__(self, database: str, stack: ExitStack) -> None:
-        self._meters = stack.enter_context(shared_meters(database))
+        self._buckets = stack.enter_context(shared_buckets(database))
         self._connection = stack.enter_context(closing(psycopg2.connect(database)))
         self._connection.autocommit = True
 
-    def meter(self, pool: str = "calls") -> Meter:
-        return self._meters("an exchange", pool)
+    def bucket(self, pool: str = "calls") -> TokenBucket:
+        return self._buckets("an exchange", pool)
 
-    def spoil(self, full_at: float) -> None:
+    def corrupt(self, full_at: float) -> None:
         self._execute("full_at = to_timestamp(%s)", full_at)
 
     def forward(self, seconds: float) -> None:
@@ -76,53 +76,53 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 def test_a_burst_does_not_wait_and_then_calls_are_evenly_apart(place: Place) -> None:
     # Five of a hundred are held back for what the network bunches up.
-    assert waits(pool_of(place.meter()), calls=98) == [0.0] * 95 + [1.0, 2.0, 3.0]
+    assert waits(pool_of(place.bucket()), calls=98) == [0.0] * 95 + [1.0, 2.0, 3.0]
 
 
 def test_credits_refill_with_time(place: Place) -> None:
-    pool = pool_of(place.meter())
+    pool = pool_of(place.bucket())
     waits(pool, calls=95)
     place.forward(20 * APART)
     assert waits(pool, calls=21) == [0.0] * 20 + [1.0]
 
 
-def test_two_pools_of_one_meter_are_one_pool(place: Place) -> None:
-    pools = [pool_of(place.meter()) for _ in range(2)]
+def test_two_rate_limiters_with_one_bucket_share_one_rate(place: Place) -> None:
+    pools = [pool_of(place.bucket()) for _ in range(2)]
     assert waits(*pools, calls=97) == [0.0] * 95 + [1.0, 2.0]
 
 
 def test_pools_of_other_names_are_apart(place: Place) -> None:
-    pools = [pool_of(place.meter(name)) for name in ("calls", "instruments")]
+    pools = [pool_of(place.bucket(name)) for name in ("calls", "instruments")]
     assert waits(*pools, calls=190) == [0.0] * 190
 
 
 def test_an_empty_pool_makes_everyone_wait(place: Place) -> None:
-    pools = [pool_of(place.meter()) for _ in range(2)]
-    asyncio.run(pools[0].exhaust(2 * APART))
+    pools = [pool_of(place.bucket()) for _ in range(2)]
+    asyncio.run(pools[0].drain(2 * APART))
     assert waits(pools[1], calls=1) == [3.0]
 
 
 @pytest.mark.parametrize("full_at", [float("inf"), float("-inf"), 0.0, 4e9])
 def test_a_moment_that_cannot_be_does_not_stop_anyone(place: Place, full_at: float) -> None:
-    pool = pool_of(place.meter())
+    pool = pool_of(place.bucket())
     waits(pool, calls=97)
-    place.spoil(full_at)
+    place.corrupt(full_at)
     assert waits(pool, calls=96) == [0.0] * 95 + [1.0]
 
 
 def test_the_exchange_grants_what_the_pool_spends(place: Place) -> None:
     # Neither knows the other's code: the client's credits must fit into the exchange's.
     now = 0.0
-    ours = pool_of(place.meter())
+    ours = pool_of(place.bucket())
     theirs = CreditPool(1 / APART, 100, clock=lambda: now)
 
     async def take(calls: int) -> None:
         nonlocal now
         for _ in range(calls):
-            wait = await ours.take()
+            wait = await ours.acquire()
             place.forward(wait)
             now += wait
-            assert theirs.take()
+            assert theirs.acquire()
 
     asyncio.run(take(150))
 
@@ -130,8 +130,8 @@ def test_the_exchange_grants_what_the_pool_spends(place: Place) -> None:
 class Slow:
     """A meter that lies a network away: it answers when it is let, or fails."""
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, bucket: TokenBucket) -> None:
+        self._bucket = bucket
         self.questions = 0
         self.lets = asyncio.Event()
         self.fails = False
@@ -140,40 +140,40 @@ class Slow:
         self.questions += 1
         await self.lets.wait()
         if self.fails:
-            raise MeterUnreachable("it is away")
-        return await self._meter.advance(at_least=at_least, by=by, at_most=at_most)
+            raise RateLimitUnreachable("it is away")
+        return await self._bucket.advance(at_least=at_least, by=by, at_most=at_most)
 
 
-async def in_flight(pool: Credits, calls: int) -> list[asyncio.Task[float]]:
+async def in_flight(pool: RateLimiter, calls: int) -> list[asyncio.Task[float]]:
     """Calls that all wait for the meter."""
-    tasks = [asyncio.create_task(pool.take()) for _ in range(calls)]
+    tasks = [asyncio.create_task(pool.acquire()) for _ in range(calls)]
     for _ in range(3):
         await asyncio.sleep(0)
     return tasks
 
 
-def test_calls_in_flight_ask_a_slow_meter_together(place: Place) -> None:
-    async def asked() -> tuple[int, list[float]]:
-        meter = Slow(place.meter())
-        pool = pool_of(meter)
+def test_calls_in_flight_share_one_update_of_a_slow_bucket(place: Place) -> None:
+    async def requested() -> tuple[int, list[float]]:
+        bucket = Slow(place.bucket())
+        pool = pool_of(bucket)
         tasks = await in_flight(pool, 1) + await in_flight(pool, 60) + await in_flight(pool, 36)
-        meter.lets.set()
+        bucket.lets.set()
         taken = await asyncio.gather(*tasks)
-        return meter.questions, [round(wait / APART, 1) for wait in taken]
+        return bucket.questions, [round(wait / APART, 1) for wait in taken]
 
     # The first asks for itself, and all who come meanwhile with the second question.
-    assert asyncio.run(asked()) == (2, [0.0] * 95 + [1.0, 2.0])
+    assert asyncio.run(requested()) == (2, [0.0] * 95 + [1.0, 2.0])
 
 
 def test_a_cancelled_call_gives_nobody_its_credits(place: Place) -> None:
     async def taken() -> float:
-        meter = Slow(place.meter())
-        pool = pool_of(meter)
+        bucket = Slow(place.bucket())
+        pool = pool_of(bucket)
         cancelled = await in_flight(pool, 95)
         for task in cancelled:
             task.cancel()
         [last] = await in_flight(pool, 1)
-        meter.lets.set()
+        bucket.lets.set()
         wait = await last
         assert all(task.cancelled() for task in cancelled)
         return round(wait / APART, 1)
@@ -181,17 +181,17 @@ def test_a_cancelled_call_gives_nobody_its_credits(place: Place) -> None:
     assert asyncio.run(taken()) == 1.0
 
 
-def test_a_meter_that_is_away_lets_nobody_call_until_it_is_back(place: Place) -> None:
+def test_without_its_state_the_rate_limiter_lets_no_request_pass(place: Place) -> None:
     async def taken() -> list[float]:
-        meter = Slow(place.meter())
-        pool = pool_of(meter)
-        meter.fails = True
+        bucket = Slow(place.bucket())
+        pool = pool_of(bucket)
+        bucket.fails = True
         tasks = await in_flight(pool, 3)
-        meter.lets.set()
-        said = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(each) for each in said] == [MeterUnreachable] * 3
-        meter.fails = False
-        return [await pool.take() for _ in range(2)]
+        bucket.lets.set()
+        output = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(each) for each in output] == [RateLimitUnreachable] * 3
+        bucket.fails = False
+        return [await pool.acquire() for _ in range(2)]
 
     assert asyncio.run(taken()) == [0.0, 0.0]
 
@@ -199,12 +199,12 @@ def test_a_meter_that_is_away_lets_nobody_call_until_it_is_back(place: Place) ->
 def _take_many(where: Path | str, queue: "multiprocessing.SimpleQueue[float]") -> None:
     """In a process of its own: take fifty credits, and tell the longest wait."""
     with ExitStack() as stack:
-        meter: Meter = (
-            FileMeter(where)
+        bucket: TokenBucket = (
+            FileBucket(where)
             if isinstance(where, Path)
-            else stack.enter_context(shared_meters(where))("an exchange", "calls")
+            else stack.enter_context(shared_buckets(where))("an exchange", "calls")
         )
-        queue.put(max(waits(pool_of(meter), calls=50)))
+        queue.put(max(waits(pool_of(bucket), calls=50)))
 
 
 @pytest.mark.parametrize(
@@ -231,11 +231,11 @@ def test_a_file_that_is_cut_short_does_not_stop_anyone(tmp_path: Path) -> None:
     path = tmp_path / "calls"
     for content in (b"", b"xyz", b"\xff" * 8):
         path.write_bytes(content)
-        assert waits(pool_of(FileMeter(path)), calls=1) == [0.0]
+        assert waits(pool_of(FileBucket(path)), calls=1) == [0.0]
 
 
 def test_a_file_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
-    pool = pool_of(FileMeter(tmp_path / "no" / "folder"))
+    pool = pool_of(FileBucket(tmp_path / "no" / "folder"))
     with pytest.raises(
         SettingsError, match="rate limit's file .* cannot be used .*XDG_RUNTIME_DIR"
     ):
@@ -243,5 +243,5 @@ def test_a_file_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_files_of_different_exchanges_are_apart() -> None:
-    pools = [pool_of(file_meter(source, "calls")) for source in ("one", "another")]
+    pools = [pool_of(file_bucket(source, "calls")) for source in ("one", "another")]
     assert waits(*pools, calls=190) == [0.0] * 190

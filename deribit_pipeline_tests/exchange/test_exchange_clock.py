@@ -14,7 +14,7 @@ from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.pipeline import CHART, Opened, Pipeline, midnight
-from deribit_pipeline_tests.helpers.sent_requests import said_of
+from deribit_pipeline_tests.helpers.sent_requests import logged
 
 NOON = 1_704_110_400.0
 BTC, TIME = "BTC-PERPETUAL", "public/get_time"
@@ -30,7 +30,7 @@ class Machine:
     def __init__(self, wrong: float = 0.0) -> None:
         self.wrong, self.passed = wrong, 0.0
         self.clock = ExchangeClock(lambda: datetime.fromtimestamp(NOON + self.passed + wrong, UTC))
-        self.asked = 0
+        self.requested = 0
 
     def response(self, by: float = 0.0, took: float = 0.1) -> Reading:
         """A response whose time is wrong by so many seconds."""
@@ -41,12 +41,12 @@ class Machine:
         """How a response fits where `get_time` is wrong by so many seconds, or cannot be had."""
 
         async def witness() -> Witness | None:
-            self.asked += 1
+            self.requested += 1
             if by is None:
                 return None
-            told = self.response(by)
+            returned = self.response(by)
             right = by if result is None else result
-            return Witness(told, int((NOON + told.sent_at + right) * 1e3))
+            return Witness(returned, int((NOON + returned.sent_at + right) * 1e3))
 
         return asyncio.run(self.clock.settled(reading, witness))
 
@@ -55,7 +55,7 @@ class Machine:
 def test_a_wrong_clock_of_the_machine_is_outvoted_by_two_responses(wrong: float) -> None:
     machine = Machine(wrong)
     assert [machine.fit(machine.response()) for _ in range(20)] == [Fit.WELL] * 20
-    assert machine.asked == (1 if wrong < -2 else 0)
+    assert machine.requested == (1 if wrong < -2 else 0)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_time_must_fit_its_own_past(by: float, fit: Fit) -> None:
     assert machine.fit(machine.response()) is Fit.WELL
     machine.passed += 1_000.0
     assert machine.fit(machine.response(by)) is fit
-    assert machine.asked == (0 if fit is Fit.WELL else 1)
+    assert machine.requested == (0 if fit is Fit.WELL else 1)
     assert machine.fit(machine.response()) is Fit.WELL
 
 
@@ -79,7 +79,7 @@ def test_a_slow_response_is_no_sign_of_a_wrong_clock(took: float) -> None:
     machine = Machine()
     for seconds in (0.1, took, 0.1, took):
         assert machine.fit(machine.response(took=seconds)) is Fit.WELL
-    assert machine.asked == 0
+    assert machine.requested == 0
 
 
 @pytest.mark.parametrize("by", [-86_400.0, -100.0, 10.0, 86_400.0])
@@ -88,7 +88,7 @@ def test_a_change_that_get_time_confirms_is_the_exchanges_time(by: float) -> Non
     machine.fit(machine.response())
     assert machine.fit(machine.response(by), by) is Fit.WELL
     assert machine.fit(machine.response(by)) is Fit.WELL
-    assert machine.asked == 1
+    assert machine.requested == 1
 
 
 @pytest.mark.parametrize("by", [10.0, 86_400.0])
@@ -110,7 +110,7 @@ def test_what_is_not_confirmed_is_not_tried_again_at_once() -> None:
     machine.fit(machine.response())
     for _ in range(50):
         assert machine.fit(machine.response(3_600.0), None) is Fit.AHEAD
-    assert machine.asked == 1
+    assert machine.requested == 1
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def assert_closed(pipeline: Pipeline, now: datetime) -> None:
     """All candles of the day that were over are held, and none that was not."""
     held, today = pipeline.held(BTC, "1"), midnight(now.date())
     over = {moment.replace(second=0, microsecond=0) for moment in (now, datetime.now(UTC))}
-    assert held in [pipeline.told(BTC, "1", today, until) for until in over]
+    assert held in [pipeline.returned(BTC, "1", today, until) for until in over]
 
 
 @pytest.mark.parametrize("method", [CHART, "public/get_instrument"])
@@ -132,13 +132,13 @@ def assert_closed(pipeline: Pipeline, now: datetime) -> None:
 def test_one_response_of_another_time_closes_and_opens_nothing(
     pipeline: Pipeline, faults: Faults, now: datetime, method: str, fault: str
 ) -> None:
-    faults.spoil_next([fault], method)
+    faults.corrupt_next([fault], method)
     outcome = pipeline.backfill(now.date(), now.date())
     assert outcome.days_by_state == {DayState.OPEN: 1}
     assert_closed(pipeline, now)
 
 
-def test_a_time_that_stays_in_doubt_leaves_candles_open_and_is_said_once(
+def test_a_time_that_stays_unconfirmed_leaves_candles_open_and_is_reported_once(
     pipeline: Pipeline,
     sandbox: SandboxExchange,
     faults: Faults,
@@ -146,12 +146,14 @@ def test_a_time_that_stays_in_doubt_leaves_candles_open_and_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Every `usIn` is an hour ahead of this machine's clock and of what get_time says."""
-    faults.spoil_where("an_hour_ahead", always)
+    faults.corrupt_where("an_hour_ahead", always)
     outcome = pipeline.backfill(now.date(), now.date())
     assert outcome.days_by_state == {DayState.OPEN: 1}
     assert_closed(pipeline, now)
-    (said,) = said_of(caplog, "have a time that is 3,", logging.WARNING)
-    assert "ahead of what can be confirmed: rows that are over only by that time stay open" in said
+    (output,) = logged(caplog, "have a time that is 3,", logging.WARNING)
+    assert (
+        "ahead of what can be confirmed: rows that are over only by that time stay open" in output
+    )
 
 
 def test_a_clock_that_went_on_is_confirmed_once_for_all_in_flight(
@@ -185,7 +187,7 @@ def test_a_copy_from_another_time_is_refused_until_it_is_given_up(
 ) -> None:
     exchange = opened(0.1)
     exchange.run(exchange.client.test())
-    faults.spoil_where("an_hour_behind", lambda method, reply: method == "public/test")
+    faults.corrupt_where("an_hour_behind", lambda method, reply: method == "public/test")
     with pytest.raises(DeribitUnavailable, match=r"`usIn` \d+\) is 3,600 s behind the"):
         exchange.run(exchange.client.test())
     as_of = exchange.client.rpc.as_of

@@ -44,11 +44,11 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def proxy(status: int) -> Iterator[tuple[str, list[str]]]:
     """A proxy that answers every request with a page, and what it was asked for."""
-    asked: list[str] = []
+    requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -61,7 +61,7 @@ def proxy(status: int) -> Iterator[tuple[str, list[str]]]:
     with HTTPServer(("127.0.0.1", 0), Handler) as listening:
         Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         try:
-            yield f"127.0.0.1:{listening.server_port}", asked
+            yield f"127.0.0.1:{listening.server_port}", requested
         finally:
             listening.shutdown()
 
@@ -99,10 +99,10 @@ def test_this_machine_is_never_reached_through_a_proxy(
 
 
 def test_another_host_is_reached_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    with proxy(502) as (address, asked):
+    with proxy(502) as (address, requested):
         monkeypatch.setenv("HTTP_PROXY", f"http://user:{PASSWORD}@{address}")
         error = call(PUBLIC)
-    assert asked == [PUBLIC]
+    assert requested == [PUBLIC]
     assert isinstance(error, DeribitUnavailable)
     assert f"through the proxy http://{address} (HTTP_PROXY)" in str(error)
     assert PASSWORD not in str(error)
@@ -122,7 +122,7 @@ def test_a_failure_through_a_proxy_names_it_without_its_password(
     assert PASSWORD not in repr(error) + str(error)
 
 
-def test_a_proxy_that_wants_a_password_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_wants_a_password_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with proxy(407) as (address, _):
         monkeypatch.setenv("http_proxy", address)  # without a scheme, as curl takes it
         error = call(PUBLIC)
@@ -217,7 +217,7 @@ def test_certificates_of_ones_own_are_used(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_page_that_forbids_is_a_firewall_and_not_a_wrong_root(
     settings: Settings, faults: Faults, fault: str
 ) -> None:
-    faults.spoil_where(fault, lambda method, reply: True)
+    faults.corrupt_where(fault, lambda method, reply: True)
     with (
         open_exchange(settings, 1.0) as exchange,
         pytest.raises(DeribitRejected, match="firewall or proxy refuses this network") as caught,
@@ -232,7 +232,7 @@ def test_one_page_that_forbids_in_the_middle_is_tried_again(
 ) -> None:
     with open_exchange(settings, 5.0) as exchange:
         exchange.run(exchange.client.test())
-        faults.spoil_next(["403_html", "451_html"])
+        faults.corrupt_next(["403_html", "451_html"])
         assert exchange.run(exchange.client.test()).result
 
 
@@ -248,7 +248,7 @@ def test_a_broken_history_url_is_named_as_such(
     with open_exchange(replace(settings, history_url=root), 0.05) as exchange:
         assert exchange.history is not None
         if kind == "another_environment":
-            faults.spoil_where("testnet", lambda method, reply: True)
+            faults.corrupt_where("testnet", lambda method, reply: True)
         with pytest.raises(DeribitError, match="DERIBIT_HISTORY_URL") as caught:
             exchange.run(exchange.history.test())
     assert "DERIBIT_BASE_URL" not in str(caught.value)

@@ -26,7 +26,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.pipeline import CHART, Opened, Pipeline, midnight
-from deribit_pipeline_tests.helpers.sent_requests import behind, body_of, requests_of, said_of
+from deribit_pipeline_tests.helpers.sent_requests import behind, body_of, logged, requests_of
 
 DAY = date(2024, 1, 1)
 WINDOW = TimeWindow(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
@@ -91,17 +91,17 @@ def test_a_response_with_another_id_or_none_is_requested_again(
 ) -> None:
     assert closes(exchange, ETH)  # this host sends ids back
     sent = requests_of(exchange.client)
-    faults.spoil_next([fault, fault])
+    faults.corrupt_next([fault, fault])
     assert closes(exchange, BTC) == true_closes(sandbox, BTC)
     assert [request.method for request in sent] == ["POST"] * 3
 
 
 @pytest.mark.parametrize("fault", ["another_id", "id_null"])
-def test_a_refusal_of_another_request_is_not_believed(
+def test_a_refusal_of_another_request_is_not_trusted(
     exchange: Exchange, sandbox: SandboxExchange, faults: Faults, fault: str
 ) -> None:
     exchange.run(exchange.client.get_instrument(BTC))
-    faults.spoil_next([fault])
+    faults.corrupt_next([fault])
     with pytest.raises(UnknownInstrument):
         exchange.run(exchange.client.get_instrument("NOPE"))
     assert sandbox.requests[INSTRUMENT] == 3
@@ -111,7 +111,7 @@ def test_a_refusal_of_another_request_is_not_believed(
 def test_ids_that_never_come_back_are_an_error(opened: Opened, faults: Faults, fault: str) -> None:
     exchange = opened(0.1)
     exchange.run(exchange.client.test())
-    faults.spoil_where(fault, always)
+    faults.corrupt_where(fault, always)
     with pytest.raises(DeribitUnavailable, match="its `id` is"):
         exchange.run(exchange.client.test())
 
@@ -120,7 +120,7 @@ def test_ids_that_never_come_back_are_an_error(opened: Opened, faults: Faults, f
     ("fault", "ways"),
     [("post_refused", ["POST", "GET", "POST", "GET", "GET"]), ("id_null", ["POST", "POST", "GET"])],
 )
-def test_a_host_without_post_or_ids_is_called_over_get_and_that_is_said_once(
+def test_a_host_without_post_or_ids_is_called_over_get_and_that_is_reported_once(
     exchange: Exchange,
     sandbox: SandboxExchange,
     faults: Faults,
@@ -128,13 +128,13 @@ def test_a_host_without_post_or_ids_is_called_over_get_and_that_is_said_once(
     ways: list[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    faults.spoil_where(fault, always)
+    faults.corrupt_where(fault, always)
     sent = requests_of(exchange.client)
     for _ in range(3):
         assert closes(exchange, BTC) == true_closes(sandbox, BTC)
     assert [request.method for request in sent] == ways
-    (said,) = said_of(caplog, "is requested over GET", logging.WARNING)
-    assert str(exchange.client.rpc._root) in said
+    (output,) = logged(caplog, "is requested over GET", logging.WARNING)
+    assert str(exchange.client.rpc._root) in output
     with pytest.raises(UnknownInstrument):
         exchange.run(exchange.client.get_instrument("NOPE"))
 
@@ -149,9 +149,9 @@ def test_the_archive_has_no_ids_and_is_called_over_get_without_a_warning(
         exchange.run(exchange.history.get_instrument(BTC))
         exchange.run(exchange.client.get_instrument(BTC))
     assert [request.method for request in sent] == ["POST", "GET", "GET", "GET"]
-    (said,) = said_of(caplog, "is requested over GET")
-    assert "/history/api/v2" in said
-    assert said_of(caplog, "is requested over GET", logging.WARNING) == []
+    (output,) = logged(caplog, "is requested over GET")
+    assert "/history/api/v2" in output
+    assert logged(caplog, "is requested over GET", logging.WARNING) == []
 
 
 def test_of_many_calls_at_once_one_finds_out_how_the_archive_is_called(
@@ -169,7 +169,7 @@ def test_of_many_calls_at_once_one_finds_out_how_the_archive_is_called(
 
 
 def test_one_refused_post_is_no_reason_to_send_no_more(exchange: Exchange, faults: Faults) -> None:
-    faults.spoil_next(["post_refused"])
+    faults.corrupt_next(["post_refused"])
     sent = requests_of(exchange.client)
     for _ in range(3):
         exchange.run(exchange.client.get_instrument(BTC))
@@ -210,7 +210,7 @@ def test_a_copy_over_get_is_requested_again_by_a_url_that_no_cache_has(
 def test_a_host_that_is_called_over_get_never_gets_the_same_url_twice(
     sandbox: SandboxExchange, faults: Faults, settings: Settings
 ) -> None:
-    faults.spoil_where("post_refused", always)
+    faults.corrupt_where("post_refused", always)
     cache = Cache()
     with behind(cache, sandbox, faults, settings) as opens:
         exchange = opens(5.0, 30.0)
@@ -255,7 +255,7 @@ def test_a_cache_that_has_another_instruments_candles_never_gives_them(
 ) -> None:
     """One day of one instrument: no neighbouring response contradicts a foreign one."""
     for way in ways:
-        faults.spoil_where(way, always)
+        faults.corrupt_where(way, always)
     cache, (name, other) = Cache(), names
     with behind(cache, sandbox, faults, settings) as opens:
         pipeline = Pipeline(opens, warehouse, sandbox)
@@ -267,7 +267,7 @@ def test_a_cache_that_has_another_instruments_candles_never_gives_them(
         outcome = pipeline.backfill(day, day, names=[name])
     assert outcome.days_by_state == {DayState.COMPLETE: 1}
     clock.now = datetime(2024, 3, 30, tzinfo=UTC)  # when www, which `told` asks, knows all of them
-    true = pipeline.told(name, "1", midnight(day), midnight(day + timedelta(days=1)))
+    true = pipeline.returned(name, "1", midnight(day), midnight(day + timedelta(days=1)))
     assert pipeline.held(name, "1") == true
 
 

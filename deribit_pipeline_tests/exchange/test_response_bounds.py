@@ -114,7 +114,7 @@ def test_a_response_that_is_too_large_is_a_typed_error(
     opened: Opened, faults: Faults, fault: str, sentence: str
 ) -> None:
     exchange = opened(0.1)
-    faults.spoil_next([fault])
+    faults.corrupt_next([fault])
     with pytest.raises(DeribitBadPayload, match=sentence):
         exchange.run(exchange.client.test())
     assert exchange.run(exchange.client.test()).result
@@ -131,7 +131,7 @@ def test_the_list_of_instruments_may_be_larger_and_take_longer(opened: Opened) -
 def test_a_body_of_one_byte_a_second_ends_with_the_time_out(opened: Opened, faults: Faults) -> None:
     """Each read comes in time; the whole does not."""
     exchange = opened(0.1, 1.5)
-    faults.spoil_next(["one_byte_a_second"] * 9)
+    faults.corrupt_next(["one_byte_a_second"] * 9)
     with pytest.raises(DeribitUnavailable, match=r"no whole response within 1\.5 s"):
         exchange.run(exchange.client.test())
     faults.mend()
@@ -165,9 +165,9 @@ def test_what_an_error_repeats_is_short_and_on_one_line(
         error = call(url)
     assert isinstance(error, DeribitError)
     ours = [record for record in caplog.records if record.name.startswith("deribit_pipeline")]
-    for said in (str(error), error.reason, *(record.getMessage() for record in ours)):
-        assert said.isprintable()
-        assert len(said) < 1_000
+    for output in (str(error), error.reason, *(record.getMessage() for record in ours)):
+        assert output.isprintable()
+        assert len(output) < 1_000
 
 
 SPELLINGS: dict[str, Callable[[str], str]] = {

@@ -23,7 +23,7 @@ from deribit_pipeline.errors import (
 )
 from deribit_pipeline.exchange.auth import Credentials, Token, TokenKeeper
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.credits import Credits, FileMeter
+from deribit_pipeline.exchange.rate_limiter import FileBucket, RateLimiter
 from deribit_pipeline.exchange.rpc import Rpc
 from deribit_pipeline.instruments.listings import get_specifications
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, TOKEN_LIFE, SandboxExchange
@@ -44,7 +44,7 @@ class Caller:
     def __init__(self, url: str, folder: Path) -> None:
         self._url, self._folder = url, folder
         self.waits: list[float] = []
-        self.pool = Credits(FileMeter(folder / "credits"), per_second=1e6, burst=100)
+        self.pool = RateLimiter(FileBucket(folder / "credits"), per_second=1e6, burst=100)
 
     def run(
         self,
@@ -87,33 +87,33 @@ PASSING = [
 
 @pytest.mark.parametrize("fault", PASSING)
 def test_what_may_pass_is_tried_again(caller: Caller, faults: Faults, fault: str) -> None:
-    faults.spoil_next([fault, fault])
+    faults.corrupt_next([fault, fault])
     assert caller.run(bitcoin)
     assert len(caller.waits) >= 2
 
 
 def test_waits_grow(caller: Caller, faults: Faults) -> None:
-    faults.spoil_next(["502"] * 5)
+    faults.corrupt_next(["502"] * 5)
     caller.run(bitcoin)
     first, *_, last = caller.waits
     assert 0.25 <= first <= 0.75
     assert 4.0 <= last <= 4.5
 
 
-def test_a_refusal_for_want_of_credits_slows_everyone(caller: Caller, faults: Faults) -> None:
-    faults.spoil_next(["10028_under_400"])
+def test_a_refusal_by_the_rate_limit_slows_everyone(caller: Caller, faults: Faults) -> None:
+    faults.corrupt_next(["10028_under_400"])
     caller.run(bitcoin)
     # The backoff, then the second the pool was emptied for.
     assert max(caller.waits) > 0.9
 
 
 def test_a_time_out_is_tried_again(caller: Caller, faults: Faults) -> None:
-    faults.spoil_next(["stall"])
+    faults.corrupt_next(["stall"])
     assert caller.run(bitcoin, timeout=0.3)
 
 
 def test_an_outage_is_given_up_and_the_last_error_kept(caller: Caller, faults: Faults) -> None:
-    faults.spoil_next(["502"] * 1_000)
+    faults.corrupt_next(["502"] * 1_000)
     sentence = (
         r"get_instrument\(instrument_name=BTC-PERPETUAL\): "
         r"HTTP 502, and the body was not JSON \(given up after \d+ tries"
@@ -128,7 +128,7 @@ def test_a_refused_connection_is_given_up(tmp_path: Path) -> None:
         Caller("http://127.0.0.1:9/api/v2", tmp_path).run(bitcoin, patience=0.01)
 
 
-def test_an_instrument_that_is_not_listed_is_not_asked_for_again(
+def test_an_instrument_that_is_not_listed_is_not_requested_again(
     caller: Caller, sandbox: SandboxExchange
 ) -> None:
     with pytest.raises(
@@ -138,7 +138,7 @@ def test_an_instrument_that_is_not_listed_is_not_asked_for_again(
     assert sandbox.requests["public/get_instrument"] == 1
 
 
-def test_a_final_refusal_says_what_was_asked_and_what_to_do(caller: Caller) -> None:
+def test_a_final_refusal_says_what_was_requested_and_what_to_do(caller: Caller) -> None:
     with pytest.raises(
         DeribitRejected,
         match=r"instrument_name=BTC_USDC, start_timestamp=17.*\(11060\); this spot pair",
@@ -154,7 +154,7 @@ def test_an_unknown_method_is_final(caller: Caller) -> None:
         caller.run(lambda client: client.rpc.call("public/nothing"))
 
 
-def test_another_kind_of_server_is_said(tmp_path: Path, settings: Settings) -> None:
+def test_another_kind_of_server_is_reported(tmp_path: Path, settings: Settings) -> None:
     assert settings.base_url
     wrong_root = settings.base_url.replace("/api/v2", "/api/v3")
     with pytest.raises(DeribitRejected, match="HTTP 404, .* is DERIBIT_BASE_URL the root"):
@@ -162,7 +162,7 @@ def test_another_kind_of_server_is_said(tmp_path: Path, settings: Settings) -> N
 
 
 def test_an_answer_of_another_environment_is_refused(caller: Caller, faults: Faults) -> None:
-    faults.spoil_next(["testnet"])
+    faults.corrupt_next(["testnet"])
     with pytest.raises(
         WrongEnvironment, match="testnet=True where False was expected: make DERIBIT_ENV"
     ):
@@ -171,8 +171,8 @@ def test_an_answer_of_another_environment_is_refused(caller: Caller, faults: Fau
         caller.run(bitcoin, is_testnet=True)
 
 
-def test_an_odd_answer_says_what_was_asked(caller: Caller, faults: Faults) -> None:
-    faults.spoil_next(["ragged"])
+def test_a_malformed_answer_says_what_was_requested(caller: Caller, faults: Faults) -> None:
+    faults.corrupt_next(["ragged"])
     with pytest.raises(DeribitBadPayload, match=r"BTC-PERPETUAL.*: the arrays differ in length"):
         caller.run(
             lambda client: get_tradingview_chart_data(
@@ -194,7 +194,7 @@ def test_the_other_methods_answer(caller: Caller, clock: Clock) -> None:
     assert caller.run(lambda client: client.test()).http_status == 200
     assert caller.run(lambda client: client.get_time()) == clock.now
     assert caller.run(lambda client: client.status()) is None
-    listed = caller.run(lambda client: get_specifications(client, "BTC", kind="future")).said
+    listed = caller.run(lambda client: get_specifications(client, "BTC", kind="future")).value
     assert "BTC-PERPETUAL" in {each.instrument_name for each in listed.specifications}
 
 
@@ -215,7 +215,7 @@ def test_no_more_requests_are_in_flight_than_allowed(tmp_path: Path) -> None:
     async def forty() -> None:
         transport = httpx.MockTransport(answered)
         async with httpx.AsyncClient(base_url="http://sandbox", transport=transport) as http:
-            pool = Credits(FileMeter(tmp_path / "credits"), per_second=1e6, burst=100)
+            pool = RateLimiter(FileBucket(tmp_path / "credits"), per_second=1e6, burst=100)
             rpc = Rpc(http, is_testnet=False, concurrency=4, pools={"": pool})
             await asyncio.gather(*(rpc.call("public/test") for _ in range(40)))
 

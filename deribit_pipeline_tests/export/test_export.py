@@ -59,10 +59,10 @@ def everything(folder: str) -> dict[str, bytes]:
 
 def test_parquet_holds_what_the_reader_reads(export: Export) -> None:
     names = f"{BTC},{SOL}"
-    code, said = export("--instruments", names, *DAYS, "--resolution", "60")
+    code, output = export("--instruments", names, *DAYS, "--resolution", "60")
     assert code == 0
     assert re.search(
-        r"out holds 144 candles in 2 files of parquet, \d+ kB, written in \d\.\d s\.$", said
+        r"out holds 144 candles in 2 files of parquet, \d+ kB, written in \d\.\d s\.$", output
     )
     assert set(everything("out")) == {f"{name}/candles_1h-2024-04.parquet" for name in (BTC, SOL)}
     for name in (BTC, SOL):
@@ -73,9 +73,9 @@ def test_parquet_holds_what_the_reader_reads(export: Export) -> None:
                 "where instrument_name = $name",
                 {"name": name},
             ).fetchall()
-        told = read.candles(name, "2024-04-07", "2024-04-09", "60")
-        assert [row[0] for row in rows] == told.index.as_unit("ms").asi8.tolist()
-        assert [list(row[1:]) for row in rows] == told.to_numpy().tolist()
+        returned = read.candles(name, "2024-04-07", "2024-04-09", "60")
+        assert [row[0] for row in rows] == returned.index.as_unit("ms").asi8.tolist()
+        assert [list(row[1:]) for row in rows] == returned.to_numpy().tolist()
 
 
 def test_a_month_is_a_file(export: Export, sound: Warehouse) -> None:
@@ -101,32 +101,36 @@ def test_csv_says_instants_in_utc(export: Export) -> None:
     assert header == "instrument_name,opened_at,open,high,low,close,volume_base,volume_quote\n"
     assert first.startswith("BTC-PERPETUAL,2024-04-07T00:00:00.000Z,")
     found = pd.read_csv(file, index_col="opened_at", parse_dates=True)
-    told = read.candles(BTC, "2024-04-07", "2024-04-09")
-    assert found.drop(columns="instrument_name").to_numpy().tolist() == told.to_numpy().tolist()
-    assert found.index.as_unit("us").equals(told.index)
+    returned = read.candles(BTC, "2024-04-07", "2024-04-09")
+    assert found.drop(columns="instrument_name").to_numpy().tolist() == returned.to_numpy().tolist()
+    assert found.index.as_unit("us").equals(returned.index)
 
 
 def test_the_manifest_says_what_proves_each_day_and_each_file(
     export: Export, sound: Warehouse
 ) -> None:
     assert export("--instruments", BTC, *DAYS, "--resolution", "5")[0] == 0
-    said = manifest()
+    output = manifest()
     with sound.reading() as connection:
         proved = connection.execute(
             "select content_hash from candle_days "
             f"where instrument_name = '{BTC}' and resolution = '1' and state = 'complete' "
             "order by day"
         ).fetchall()
-    assert [(each["content_hash"],) for each in said["proofs"]] == proved
-    assert said["proofs"][0].items() >= {
+    assert [(each["content_hash"],) for each in output["proofs"]] == proved
+    assert output["proofs"][0].items() >= {
         "dataset": "candles_1m", "series": BTC, "day": "2024-04-07", "state": "complete",
         "rows": 1_440, "missing": 0,
     }.items()  # fmt: skip
-    assert said["rolled_up"] == [{"series": BTC, "first": "2024-04-07", "last": "2024-04-09"}]
-    assert (said["environment"], said["dataset"], said["rows"]) == ("sandbox", "candles_5m", 864)
-    assert said["incomplete"] == []
-    assert set(said["versions"]) == {"deribit-pipeline", "duckdb", "schema"}
-    [file] = said["files"]
+    assert output["rolled_up"] == [{"series": BTC, "first": "2024-04-07", "last": "2024-04-09"}]
+    assert (output["environment"], output["dataset"], output["rows"]) == (
+        "sandbox",
+        "candles_5m",
+        864,
+    )
+    assert output["incomplete"] == []
+    assert set(output["versions"]) == {"deribit-pipeline", "duckdb", "schema"}
+    [file] = output["files"]
     content = Path("out", file["path"]).read_bytes()
     assert file["bytes"] == len(content)
     assert file["sha256"] == hashlib.sha256(content).hexdigest()
@@ -155,10 +159,12 @@ def test_an_export_that_fails_leaves_the_former_one(export: Export) -> None:
 def test_incomplete_days_are_refused_before_anything_is_written(export: Export) -> None:
     export("--instruments", BTC, *DAYS)
     before = everything("out")
-    code, said = export("--instruments", BTC, "--start", "2024-04-07", "--end", "2024-04-10")
+    code, output = export("--instruments", BTC, "--start", "2024-04-07", "--end", "2024-04-10")
     assert (code, everything("out")) == (1, before)
-    assert said.startswith("Error: BTC-PERPETUAL has no complete 1m candles of 2024-04-10 (open): ")
-    assert said.endswith(
+    assert output.startswith(
+        "Error: BTC-PERPETUAL has no complete 1m candles of 2024-04-10 (open): "
+    )
+    assert output.endswith(
         "run deribit-pipeline backfill --resolution 1 --instruments BTC-PERPETUAL "
         "--start 2024-04-10 --end 2024-04-10, or export what is held with --allow-incomplete.\n"
     )
@@ -166,9 +172,11 @@ def test_incomplete_days_are_refused_before_anything_is_written(export: Export) 
 
 def test_incomplete_days_that_are_allowed_are_named_in_the_manifest(export: Export) -> None:
     days = ("--start", "2024-04-06", "--end", "2024-04-10")
-    code, said = export("--instruments", BTC, *days, "--allow-incomplete")
+    code, output = export("--instruments", BTC, *days, "--allow-incomplete")
     assert code == 0
-    assert re.search(r" in 1 file of parquet, \d+ kB, written in \d\.\d s; 2 days are not c", said)
+    assert re.search(
+        r" in 1 file of parquet, \d+ kB, written in \d\.\d s; 2 days are not c", output
+    )
     assert manifest()["incomplete"] == [
         {"series": BTC, "day": "2024-04-06", "known": "never requested"},
         {"series": BTC, "day": "2024-04-10", "known": "open"},
@@ -179,9 +187,9 @@ def test_incomplete_days_that_are_allowed_are_named_in_the_manifest(export: Expo
 def test_a_folder_with_anything_else_in_it_is_left_alone(export: Export, sound: Warehouse) -> None:
     Path("out").mkdir()
     Path("out/notes.txt").write_text("mine")
-    code, said = export("--instruments", BTC, *DAYS)
+    code, output = export("--instruments", BTC, *DAYS)
     assert (code, everything("out")) == (2, {"notes.txt": b"mine"})
-    assert "holds notes.txt, which no export created" in said
+    assert "holds notes.txt, which no export created" in output
     Path("out/notes.txt").unlink()
     assert export("--instruments", BTC, *DAYS)[0] == 0
     Path("out/mine.parquet").touch()
@@ -195,9 +203,9 @@ def test_what_cannot_be_exported_is_one_sentence(export: Export) -> None:
         2,
         "Error: --format must be one of parquet, csv, freqtrade, nautilus, was 'excel'.\n",
     )
-    code, said = export("--instruments", BTC, *DAYS, "--resolution", "1D", name="freqtrade")
+    code, output = export("--instruments", BTC, *DAYS, "--resolution", "1D", name="freqtrade")
     assert (code, Path("out").exists()) == (2, False)
-    assert "do not open at multiples of their length from 00:00 UTC" in said
+    assert "do not open at multiples of their length from 00:00 UTC" in output
 
 
 def prove(warehouse: Warehouse, dataset: str, series: str) -> None:
@@ -221,13 +229,13 @@ def test_any_dataset_is_exported_by_its_series(
     table = dataset.table
     hold(sound, table, {column: series})
     prove(sound, dataset.name, series)
-    asked = ("--dataset", dataset.name, option, series, *NEW_YEAR)
-    assert export(*asked)[0] == 0
+    requested = ("--dataset", dataset.name, option, series, *NEW_YEAR)
+    assert export(*requested)[0] == 0
     file = pq.ParquetFile(f"out/{series}/{dataset.name}-2024-01.parquet")
     assert file.schema.names == [column, *(each.name for each in table.columns_but(column))]
     assert file.metadata.num_rows == manifest()["rows"] == 1
-    code, said = export(*asked, name="nautilus")
-    assert (code, "--format nautilus is for candles: export other" in said) == (2, True)
+    code, output = export(*requested, name="nautilus")
+    assert (code, "--format nautilus is for candles: export other" in output) == (2, True)
     if dataset.name != "funding_rates":
-        code, said = export(*asked, name="freqtrade")
-        assert (code, "--format freqtrade is for candles and funding rates" in said) == (2, True)
+        code, output = export(*requested, name="freqtrade")
+        assert (code, "--format freqtrade is for candles and funding rates" in output) == (2, True)

@@ -32,10 +32,10 @@ def test_what_a_format_has_no_place_for_is_refused_before_anything_is_read(
 ) -> None:
     sound.location.write_text("what cannot be opened")
     for dataset, name in (("trades", "freqtrade"), ("funding_rates", "nautilus")):
-        asked = ("--dataset", dataset, "--instruments", BTC, *NEW_YEAR)
-        assert "is for candles" in export(*asked, name=name)[1]
-    asked = ("--instruments", f"{BTC},BTC-27DEC24-50000-C", *NEW_YEAR)
-    assert "is an option or a combo" in export(*asked, name="freqtrade")[1]
+        requested = ("--dataset", dataset, "--instruments", BTC, *NEW_YEAR)
+        assert "is for candles" in export(*requested, name=name)[1]
+    requested = ("--instruments", f"{BTC},BTC-27DEC24-50000-C", *NEW_YEAR)
+    assert "is an option or a combo" in export(*requested, name="freqtrade")[1]
 
 
 def test_freqtrade_is_given_its_pairs(export: Export) -> None:
@@ -48,11 +48,11 @@ def test_freqtrade_is_given_its_pairs(export: Export) -> None:
         "futures/SOL_USDC_USDC-5m-futures.feather",
     }
     found = pd.read_feather("out/futures/BTC_USD_BTC-5m-futures.feather")
-    told = read.candles(BTC, "2024-04-07", "2024-04-09", "5")
+    returned = read.candles(BTC, "2024-04-07", "2024-04-09", "5")
     assert list(found.columns) == ["date", "open", "high", "low", "close", "volume"]
     assert str(found["date"].dtype) == "datetime64[ms, UTC]"
-    assert (found["date"].dt.as_unit("us").array == told.index.array).all()
-    assert found["volume"].tolist() == told["volume_base"].tolist()
+    assert (found["date"].dt.as_unit("us").array == returned.index.array).all()
+    assert found["volume"].tolist() == returned["volume_base"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_freqtrade_names_futures_and_spot_as_ccxt_does(
 
 def test_freqtrade_knows_no_options(export: Export, sound: Warehouse) -> None:
     hold_minutes(sound, "BTC-27DEC24-50000-C", date(2024, 1, 1), np.full((1_440, 4), 0.05))
-    code, said = export("--instruments", "BTC-27DEC24-50000-C", *NEW_YEAR, name="freqtrade")
-    assert (code, "is an option or a combo" in said, Path("out").exists()) == (2, True, False)
+    code, output = export("--instruments", "BTC-27DEC24-50000-C", *NEW_YEAR, name="freqtrade")
+    assert (code, "is an option or a combo" in output, Path("out").exists()) == (2, True, False)
 
 
 def test_freqtrade_is_given_hourly_funding(export: Export, sound: Warehouse) -> None:
@@ -85,8 +85,8 @@ def test_freqtrade_is_given_hourly_funding(export: Export, sound: Warehouse) -> 
     ]
     hold(sound, FUNDING_RATES, *rows)
     prove(sound, "funding_rates", BTC)
-    said = export("--dataset", "funding_rates", "--instruments", BTC, *NEW_YEAR, name="freqtrade")
-    assert said[0] == 0
+    output = export("--dataset", "funding_rates", "--instruments", BTC, *NEW_YEAR, name="freqtrade")
+    assert output[0] == 0
     found = pd.read_feather("out/futures/BTC_USD_BTC-1h-funding_rate.feather")
     assert found["funding_rate"].tolist() == [0.0, 1e-6, 2e-6]
     assert found["date"].tolist() == hours
@@ -98,16 +98,16 @@ def test_nautilus_is_given_bars_stamped_with_their_end(export: Export) -> None:
     [file] = Path(f"out/data/bar/{bar_type}").iterdir()
     assert file.name == "2024-04-07T01-00-00-000000000Z_2024-04-10T00-00-00-000000000Z.parquet"
     table = pq.read_table(file)
-    told = read.candles(BTC, "2024-04-07", "2024-04-09", "60")
-    said = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-    assert said == {
+    returned = read.candles(BTC, "2024-04-07", "2024-04-09", "60")
+    output = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    assert output == {
         "bar_type": bar_type, "instrument_id": "BTC-PERPETUAL.DERIBIT", "price_precision": "1",
         "size_precision": "8",
     }  # fmt: skip
-    for name, values in (("open", told["open"]), ("volume", told["volume_base"].round(8))):
+    for name, values in (("open", returned["open"]), ("volume", returned["volume_base"].round(8))):
         raw = [int.from_bytes(each, "little", signed=True) for each in table[name].to_pylist()]
         assert raw == [round(value * 1e8) * 10**8 for value in values]
-    ended_ns = (told.index + pd.Timedelta(hours=1)).as_unit("ns").asi8.tolist()
+    ended_ns = (returned.index + pd.Timedelta(hours=1)).as_unit("ns").asi8.tolist()
     assert table["ts_event"].to_pylist() == table["ts_init"].to_pylist() == ended_ns
     assert [str(each.type) for each in table.schema][:5] == ["fixed_size_binary[16]"] * 5
     assert not any(each.nullable for each in table.schema)
@@ -119,8 +119,8 @@ def test_nautilus_reads_its_catalog(export: Export) -> None:
 
     export("--instruments", BTC, *DAYS, "--resolution", "60", name="nautilus")
     bars = ParquetDataCatalog("out").bars()
-    told = read.candles(BTC, "2024-04-07", "2024-04-09", "60")
-    assert [float(bar.close) for bar in bars] == told["close"].tolist()
+    returned = read.candles(BTC, "2024-04-07", "2024-04-09", "60")
+    assert [float(bar.close) for bar in bars] == returned["close"].tolist()
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("freqtrade"), reason="is not installed")
@@ -130,6 +130,6 @@ def test_freqtrade_reads_its_files(export: Export) -> None:
 
     export("--instruments", BTC, *DAYS, "--resolution", "5", name="freqtrade")
     handler = get_datahandler(Path("out"), "feather")
-    told = read.candles(BTC, "2024-04-07", "2024-04-09", "5")
+    returned = read.candles(BTC, "2024-04-07", "2024-04-09", "5")
     found = handler.ohlcv_load("BTC/USD:BTC", "5m", CandleType.FUTURES)
-    assert found["close"].tolist() == told["close"].tolist()
+    assert found["close"].tolist() == returned["close"].tolist()

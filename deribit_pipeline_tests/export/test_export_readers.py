@@ -36,7 +36,7 @@ __all__ = ["export"]  # a fixture
 
 def test_common_readers_open_the_folder_as_it_is(export: Export) -> None:
     assert export("--instruments", f"{BTC},{SOL}", *DAYS, "--resolution", "60")[0] == 0
-    told = pd.concat(
+    returned = pd.concat(
         read.candles(name, "2024-04-07", "2024-04-09", "60").reset_index() for name in (BTC, SOL)
     )
     for found in (
@@ -47,8 +47,8 @@ def test_common_readers_open_the_folder_as_it_is(export: Export) -> None:
     ):
         found = found.sort_values(["instrument_name", "opened_at"])
         assert found["instrument_name"].tolist() == [BTC] * 72 + [SOL] * 72
-        assert found["close"].tolist() == told["close"].tolist()
-        assert list(found.columns) == ["instrument_name", *told.columns]
+        assert found["close"].tolist() == returned["close"].tolist()
+        assert list(found.columns) == ["instrument_name", *returned.columns]
 
 
 def test_common_readers_open_a_folder_of_csv(export: Export) -> None:
@@ -65,9 +65,9 @@ def test_an_export_of_before_with_its_manifest_inside_is_replaced(export: Export
 
 def test_what_is_no_manifest_is_not_replaced_by_one(export: Export) -> None:
     Path("out.manifest.json").write_text("[1, 2]")
-    code, said = export("--instruments", BTC, *DAYS)
-    assert (code, said.count("\n"), Path("out").exists()) == (2, 1, False)
-    assert "out.manifest.json, which no export created" in said
+    code, output = export("--instruments", BTC, *DAYS)
+    assert (code, output.count("\n"), Path("out").exists()) == (2, 1, False)
+    assert "out.manifest.json, which no export created" in output
     assert Path("out.manifest.json").read_text() == "[1, 2]"
 
 
@@ -93,11 +93,11 @@ def kill(at: str, *line: str) -> None:
 
 
 def proved_files() -> list[str]:
-    said = manifest()
-    assert {file["path"]: file["bytes"] for file in said["files"]} == {
+    output = manifest()
+    assert {file["path"]: file["bytes"] for file in output["files"]} == {
         name: len(content) for name, content in everything("out").items()
     }
-    return [file["path"] for file in said["files"]]
+    return [file["path"] for file in output["files"]]
 
 
 def test_a_killed_export_keeps_the_former_one_and_its_manifest(export: Export) -> None:
@@ -122,7 +122,7 @@ def test_after_a_killed_export_the_same_command_completes_it(export: Export, at:
 
 @pytest.mark.parametrize("name", ["freqtrade", "nautilus"])
 @pytest.mark.parametrize(
-    ("column", "value", "said"),
+    ("column", "value", "output"),
     [
         ("open", np.inf, "open of BTC-27DEC24 at 2024-01-01 00:05 is inf"),
         ("close", np.nan, "close of BTC-27DEC24 at 2024-01-01 00:05 is missing"),
@@ -130,7 +130,7 @@ def test_after_a_killed_export_the_same_command_completes_it(export: Export, at:
     ],
 )
 def test_a_number_that_a_program_cannot_have_is_one_sentence(
-    export: Export, sound: Warehouse, name: str, column: str, value: float, said: str
+    export: Export, sound: Warehouse, name: str, column: str, value: float, output: str
 ) -> None:
     if (name, value) == ("freqtrade", 1e308):
         return  # a number of 64 bits like any other
@@ -145,7 +145,7 @@ def test_a_number_that_a_program_cannot_have_is_one_sentence(
         )
     code, err = export("--instruments", "BTC-27DEC24", *NEW_YEAR, name=name)
     assert (code, err.count("\n")) == (2, 1)
-    assert f"{said}, which {name}" in err
+    assert f"{output}, which {name}" in err
     assert everything("out") == before
     assert not list(Path().glob(".out*"))
 
@@ -156,8 +156,8 @@ def test_funding_without_a_rate_is_none_for_freqtrade(export: Export, sound: War
         sound, FUNDING_RATES, {"instrument_name": BTC, "funded_at": hour, "interest_1h": np.nan}
     )  # fmt: skip
     prove(sound, "funding_rates", BTC)
-    asked = ("--dataset", "funding_rates", "--instruments", BTC, *NEW_YEAR)
-    code, err = export(*asked, name="freqtrade")
+    requested = ("--dataset", "funding_rates", "--instruments", BTC, *NEW_YEAR)
+    code, err = export(*requested, name="freqtrade")
     assert (code, "interest_1h of BTC-PERPETUAL at 2024-01-01 07:00 is missing" in err) == (2, True)
     assert not Path("out").exists()
 
@@ -181,8 +181,8 @@ def test_a_manifest_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
     Path("out.manifest.json").unlink()
     Path("out").mkdir()
     os.mkfifo("out/manifest.json")
-    code, said = export("--instruments", BTC, *DAYS)
-    assert (code, "out holds manifest.json, which no export created" in said) == (2, True)
+    code, output = export("--instruments", BTC, *DAYS)
+    assert (code, "out holds manifest.json, which no export created" in output) == (2, True)
     assert [path.name for path in Path("out").iterdir()] == ["manifest.json"]
 
 
@@ -194,14 +194,14 @@ def test_days_that_were_exported_as_proved_are_not_replaced_by_incomplete_ones(
     with sound.writing() as connection:
         connection.execute("delete from candles where opened_at::date = '2024-04-08'")
         connection.execute("delete from candle_days where day = '2024-04-08'")
-    code, said = export("--instruments", BTC, *DAYS, "--allow-incomplete")
-    assert (code, "of 2024-04-08, and the warehouse does not" in said) == (2, True)
+    code, output = export("--instruments", BTC, *DAYS, "--allow-incomplete")
+    assert (code, "of 2024-04-08, and the warehouse does not" in output) == (2, True)
     assert everything("out") == before
     assert export("--instruments", BTC, *DAYS, "--allow-incomplete", to="new")[0] == 0
 
 
 def test_where_a_disk_is_mounted_is_no_folder_to_replace(export: Export, disk: Disk) -> None:
-    code, said = export("--instruments", BTC, *DAYS, to=disk.path)
-    assert (code, said.count("\n"), list(disk.path.iterdir())) == (2, 1, [])
-    assert "is a mount point, which cannot be replaced as a whole: name a folder in it" in said
+    code, output = export("--instruments", BTC, *DAYS, to=disk.path)
+    assert (code, output.count("\n"), list(disk.path.iterdir())) == (2, 1, [])
+    assert "is a mount point, which cannot be replaced as a whole: name a folder in it" in output
     assert export("--instruments", BTC, *DAYS, to=disk.path / "out")[0] == 0

@@ -93,25 +93,25 @@ def owner_of(settings: Settings, sandbox: SandboxExchange) -> Iterator[Owner]:
         yield Owner(settings, exchange, sandbox)
 
 
-def spoil(sandbox: SandboxExchange, method: str, changes: Sequence[Spoil | None]) -> None:
+def corrupt(sandbox: SandboxExchange, method: str, changes: Sequence[Spoil | None]) -> None:
     """Spoil the next answers of a method, one change each; afterwards all is well."""
-    told, left = sandbox._methods[method], list(changes)
+    returned, left = sandbox._methods[method], list(changes)
 
-    def spoiled(params: Any) -> Any:
+    def corrupted(params: Any) -> Any:
         change = left.pop(0) if left else None
-        result = told(params)
+        result = returned(params)
         return change(result) if change else result
 
-    sandbox._methods[method] = spoiled
+    sandbox._methods[method] = corrupted
 
 
-def asked(sandbox: SandboxExchange, method: str) -> list[dict[str, str]]:
+def requested(sandbox: SandboxExchange, method: str) -> list[dict[str, str]]:
     """The parameters of the calls of a method from now on."""
-    told, found = sandbox._methods[method], list[dict[str, str]]()
+    returned, found = sandbox._methods[method], list[dict[str, str]]()
 
     def noted(params: Any) -> Any:
         found.append(dict(params))
-        return told(params)
+        return returned(params)
 
     sandbox._methods[method] = noted
     return found
@@ -120,11 +120,11 @@ def asked(sandbox: SandboxExchange, method: str) -> list[dict[str, str]]:
 def later(clock: Clock, by: timedelta) -> Spoil:
     """Nothing is wrong with the answer, but afterwards it is later."""
 
-    def spoiled(result: Result) -> Result:
+    def corrupted(result: Result) -> Result:
         clock.forward(by)
         return result
 
-    return spoiled
+    return corrupted
 
 
 def without(name: str, which: int) -> Spoil:
@@ -134,7 +134,7 @@ def without(name: str, which: int) -> Spoil:
     )
 
 
-def told_in(days: Sequence[FetchedDay]) -> list[str]:
+def returned_in(days: Sequence[FetchedDay]) -> list[str]:
     """Every row that came, as it was told."""
     texts = np.concatenate([day.rows["told"] for day in days]).tolist()
     return [json.dumps(json.loads(text)) for text in texts]

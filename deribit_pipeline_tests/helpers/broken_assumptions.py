@@ -40,8 +40,8 @@ def rows(name: str, change: Callable[[list[Any]], Any], within: str = "") -> Bre
     """The rows of a result, or of a list in it, are changed in place or replaced."""
 
     def changed(value: Any) -> Any:
-        told = value[within] if within else value
-        came = change(told)
+        returned = value[within] if within else value
+        came = change(returned)
         if came is None:
             return None
         return value | {within: came} if within else came
@@ -131,8 +131,8 @@ def expiry(entries: list[Any]) -> None:
 
 def uncounted_block(responses: ByName) -> None:
     """A trade is a block trade, and the candle of its hour does not count it."""
-    told: Any = responses["trades"].result
-    trades = sorted(told["trades"], key=lambda trade: trade["trade_seq"])
+    returned: Any = responses["trades"].result
+    trades = sorted(returned["trades"], key=lambda trade: trade["trade_seq"])
     hours = [trade["timestamp"] // HOUR for trade in trades]
     hour = hours[len(hours) // 2]
     trade = trades[len(hours) // 2]
@@ -144,8 +144,8 @@ def uncounted_block(responses: ByName) -> None:
 
 
 def close_of_a_traded_hour(responses: ByName) -> None:
-    told: Any = responses["trades"].result
-    moments = sorted(trade["timestamp"] for trade in told["trades"])
+    returned: Any = responses["trades"].result
+    moments = sorted(trade["timestamp"] for trade in returned["trades"])
     chart: Any = responses["hours"].result
     chart["close"][chart["ticks"].index(moments[len(moments) // 2] // HOUR * HOUR)] += 0.5
 
@@ -156,12 +156,14 @@ BREAKS: dict[str, Break] = {
     "envelope": body("post", usIn=1.5),
     "responses-readable": candle("day", "close", 7, str),
     "error-instrument": refused("no-instrument", 11_050),
-    "instruments-readable": rows("instruments", lambda told: told[0].pop("tick_size") and None),
+    "instruments-readable": rows(
+        "instruments", lambda returned: returned[0].pop("tick_size") and None
+    ),
     "instruments-any": refused("instruments", -32_602),
     "instruments-expiry": rows("instruments", expiry),
     "currencies-settled": rows("instruments", currency),
-    "currencies-listed": rows("currencies", lambda told: told[1:]),
-    "fields-known": rows("instruments", lambda told: told[3].update(rfq=True)),
+    "currencies-listed": rows("currencies", lambda returned: returned[1:]),
+    "fields-known": rows("instruments", lambda returned: returned[3].update(rfq=True)),
     "candles-most": longer("running"),
     "candles-kept-end": candles("running", slice(0, 4_000)),
     "candles-start": candles("day", slice(1, None)),
@@ -183,50 +185,57 @@ BREAKS: dict[str, Break] = {
     "candles-expired": refused("expired", -32_602),
     "candles-listing": candles("listing", slice(3, None)),
     "candles-expiry": candles("expired", slice(0, -2)),
-    "funding-most": rows("funding-overflow", lambda told: [dated(told[0], -HOUR), *told]),
-    "funding-kept-end": rows("funding-overflow", lambda told: told[:700]),
-    "funding-start": rows("funding-day", lambda told: [dated(told[0], -HOUR), *told]),
-    "funding-end": rows("funding-day", lambda told: told[:-1]),
-    "funding-sums": rows(
-        "funding-day", lambda told: told[20].update(interest_8h=told[20]["interest_8h"] + 1e-5)
+    "funding-most": rows(
+        "funding-overflow", lambda returned: [dated(returned[0], -HOUR), *returned]
     ),
-    "funding-chain": rows("funding-day", lambda told: told[9].update(prev_index_price=1.0)),
-    "funding-began": rows("funding-began", lambda told: [dated(told[0], -HOUR), *told]),
-    "dvol-most": rows("dvol", lambda told: told[1:], "data"),
-    "dvol-kept-end": rows("dvol", lambda told: told[:900], "data"),
-    "dvol-continuation": rows("dvol-older", lambda told: told[:-1], "data"),
+    "funding-kept-end": rows("funding-overflow", lambda returned: returned[:700]),
+    "funding-start": rows("funding-day", lambda returned: [dated(returned[0], -HOUR), *returned]),
+    "funding-end": rows("funding-day", lambda returned: returned[:-1]),
+    "funding-sums": rows(
+        "funding-day",
+        lambda returned: returned[20].update(interest_8h=returned[20]["interest_8h"] + 1e-5),
+    ),
+    "funding-chain": rows("funding-day", lambda returned: returned[9].update(prev_index_price=1.0)),
+    "funding-began": rows("funding-began", lambda returned: [dated(returned[0], -HOUR), *returned]),
+    "dvol-most": rows("dvol", lambda returned: returned[1:], "data"),
+    "dvol-kept-end": rows("dvol", lambda returned: returned[:900], "data"),
+    "dvol-continuation": rows("dvol-older", lambda returned: returned[:-1], "data"),
     "dvol-last-page": result("dvol-older", lambda page: page | {"continuation": 1}),
-    "dvol-running": rows("dvol", lambda told: told[:-1], "data"),
-    "dvol-sums": rows("dvol-hours", lambda told: [[*row[:4], row[4] + 1] for row in told], "data"),
-    "dvol-began": rows("dvol-began", lambda told: told[30:], "data"),
+    "dvol-running": rows("dvol", lambda returned: returned[:-1], "data"),
+    "dvol-sums": rows(
+        "dvol-hours", lambda returned: [[*row[:4], row[4] + 1] for row in returned], "data"
+    ),
+    "dvol-began": rows("dvol-began", lambda returned: returned[30:], "data"),
     "trades-numbers": rows("trades", without_number, "trades"),
     "trades-order": rows("trades", an_early_trade, "trades"),
     "trades-most": result("trades-more", many(1_001)),
     "trades-most-archive": result("trades-more-archive", many(10_001)),
     "trades-kept": rows(
-        "trades", lambda told: [dated(trade, 2 * HOUR) for trade in told], "trades"
+        "trades", lambda returned: [dated(trade, 2 * HOUR) for trade in returned], "trades"
     ),
     "trades-archived": rows("trades-archive", without_number, "trades"),
     "trades-hours": close_of_a_traded_hour,
     "candles-blocks": uncounted_block,
     "trades-leaks": rows("trades-archive", beside, "trades"),
     "settlements-bound": rows(
-        "settlements", lambda told: [dated(told[0], 48 * HOUR), *told[1:]], "settlements"
+        "settlements",
+        lambda returned: [dated(returned[0], 48 * HOUR), *returned[1:]],
+        "settlements",
     ),
-    "settlements-order": rows("settlements-both", lambda told: told[::-1], "settlements"),
-    "settlements-token": rows("settlements-older", lambda told: told[1:], "settlements"),
+    "settlements-order": rows("settlements-both", lambda returned: returned[::-1], "settlements"),
+    "settlements-token": rows("settlements-older", lambda returned: returned[1:], "settlements"),
     "settlements-end": result("settlements-end", lambda page: page | {"continuation": "more"}),
     "pages-most": refused("settlements-end", -32_602),
-    "prices-order": rows("prices", lambda told: told[::-1], "data"),
+    "prices-order": rows("prices", lambda returned: returned[::-1], "data"),
     "prices-total": result(
         "prices", lambda page: page | {"records_total": page["records_total"] + 3}
     ),
     "prices-delivered": rows(
         "settlements-both",
-        lambda told: [one | {"index_price": 2 * one["index_price"]} for one in told],
+        lambda returned: [one | {"index_price": 2 * one["index_price"]} for one in returned],
         "settlements",
     ),
-    "volatility-repeated": rows("volatility", lambda told: told[1:]),
-    "volatility-hours": rows("volatility", lambda told: told[100:]),
+    "volatility-repeated": rows("volatility", lambda returned: returned[1:]),
+    "volatility-hours": rows("volatility", lambda returned: returned[100:]),
 }
 """By the id of the assumption."""

@@ -50,11 +50,11 @@ def text_under_pointer(page: Page, wanted: re.Pattern[str]) -> str:
     picture.wait_for()
     box = picture.bounding_box()
     assert box
-    told = page.locator("#vg-tooltip-element")
+    returned = page.locator("#vg-tooltip-element")
     for y in range(int(box["y"]) + 4, int(box["y"] + box["height"]), 8):
         for x in range(int(box["x"]) + 2, int(box["x"] + box["width"]), 8):
             page.mouse.move(x, y)
-            if told.count() and wanted.search(text := told.inner_text()):
+            if returned.count() and wanted.search(text := returned.inner_text()):
                 return text
     raise AssertionError(f"nothing in the picture tells of {wanted.pattern}")
 

@@ -48,7 +48,7 @@ class Series:
     def is_closed(self, tick: int) -> bool:
         return (tick + self.step) * 1_000 <= self.now_us
 
-    def told(self, window: TimeWindow) -> list[int]:
+    def returned(self, window: TimeWindow) -> list[int]:
         """What an exchange that lacks nothing answers: the running candle is in it."""
         ticks = self.openings(to_ms(window.start), to_ms(window.end))
         return [tick for tick in ticks if tick * 1_000 <= self.now_us]

@@ -96,10 +96,10 @@ class Cluster:
 
         def healthy() -> str | None:
             assert process.poll() is None, self.log(name).read_text()[-2_000:]
-            asked = subprocess.run(
+            requested = subprocess.run(
                 command, cwd=self.folder, env=env, capture_output=True, check=False
             )
-            return None if asked.returncode else "healthy"
+            return None if requested.returncode else "healthy"
 
         until(healthy, f"the health of {name}")
 

@@ -122,17 +122,19 @@ class DagsterUI:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def ask(self, query: str, **variables: object) -> Any:
+    def query(self, query: str, **variables: object) -> Any:
         """The data that GraphQL answers."""
-        asked = {"query": query, "variables": variables}
-        answer = httpx.post(f"{self.url}/graphql", json=asked, timeout=60).raise_for_status().json()
+        requested = {"query": query, "variables": variables}
+        answer = (
+            httpx.post(f"{self.url}/graphql", json=requested, timeout=60).raise_for_status().json()
+        )
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
     def is_loaded(self) -> bool:
         """Whether it answers, and knows the assets of the code location."""
         with suppress(httpx.TransportError):
-            return bool(self.ask("{ assetNodes { id } }")["assetNodes"])
+            return bool(self.query("{ assetNodes { id } }")["assetNodes"])
         return False
 
     def launch(self, asset: str, keys: Iterable[str]) -> str:
@@ -143,11 +145,11 @@ class DagsterUI:
 
     def launch_with(self, params: Mapping[str, object]) -> str:
         """Launch a backfill with Dagster's own parameters; answers its id."""
-        return self._launched(self.ask(_LAUNCH, params=params)["launchPartitionBackfill"])
+        return self._launched(self.query(_LAUNCH, params=params)["launchPartitionBackfill"])
 
     def reexecute_from_failure(self, backfill: str) -> str:
         """What the menu of a backfill offers: ask again for what failed."""
-        return self._launched(self.ask(_AGAIN, id=backfill)["reexecutePartitionBackfill"])
+        return self._launched(self.query(_AGAIN, id=backfill)["reexecutePartitionBackfill"])
 
     @staticmethod
     def _launched(answer: dict[str, Any]) -> str:
@@ -158,19 +160,19 @@ class DagsterUI:
         """Wait for the end of a backfill; answers its status."""
 
         def ended() -> str | None:
-            status = self.ask(_BACKFILL, id=backfill)["partitionBackfillOrError"]["status"]
+            status = self.query(_BACKFILL, id=backfill)["partitionBackfillOrError"]["status"]
             return str(status) if status in _ENDED else None
 
         return until(ended, f"the end of backfill {backfill}")
 
     def errors_of(self, backfill: str) -> list[dict[str, Any]]:
         """What the runs of a backfill say of their failures."""
-        runs = self.ask(_ERRORS, id=backfill)["runsOrError"]["results"]
+        runs = self.query(_ERRORS, id=backfill)["runsOrError"]["results"]
         return [event for run in runs for event in run["eventConnection"]["events"] if event]
 
     def partitions(self, asset: str) -> Shown:
         """What the page of an asset shows."""
-        node = self.ask(_PARTITIONS, asset={"path": [asset]})["assetNodeOrError"]
+        node = self.query(_PARTITIONS, asset={"path": [asset]})["assetNodeOrError"]
         statuses, stats = node["assetPartitionStatuses"], node["partitionStats"]
         assert statuses["primaryDimensionName"] == "utc_day"
         return Shown(

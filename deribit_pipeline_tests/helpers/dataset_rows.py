@@ -56,9 +56,9 @@ def write(warehouse: Warehouse, *days: FetchedDay, dataset: Dataset = FUNDING_RA
 
 def assert_read_as_written(warehouse: Warehouse, dataset: Dataset) -> None:
     """A day of made-up rows is written, and read again to the last bit."""
-    told = any_rows(dataset, 1 if dataset.at == "delivery_date" else 50)
-    assert write(warehouse, FetchedDay(NAME, DAY, told, CAME), dataset=dataset) == []
+    returned = any_rows(dataset, 1 if dataset.at == "delivery_date" else 50)
+    assert write(warehouse, FetchedDay(NAME, DAY, returned, CAME), dataset=dataset) == []
     with warehouse.reading() as connection:
         again = rows_of(connection, dataset, NAME, DAY)
-    assert list(again) == list(told)
-    assert rows_hash(again) == rows_hash(told)
+    assert list(again) == list(returned)
+    assert rows_hash(again) == rows_hash(returned)

@@ -61,7 +61,7 @@ def variables_of(database: str) -> dict[str, str]:
     }
 
 
-def books_in(database: str) -> dict[str, Any]:
+def storage_in(database: str) -> dict[str, Any]:
     """What `dagster.yaml` says of where Dagster keeps its books, for the database of this
     connection string."""
     storages = {name: part for name, part in read("dagster.yaml").items() if "_storage" in name}

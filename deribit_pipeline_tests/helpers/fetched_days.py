@@ -54,15 +54,15 @@ class Fetching:
 
 def first_with(moments: Collection[int]) -> Where:
     """Of the answers with a row of one of these moments, the first of each resolution."""
-    told: set[tuple[int, int]] = set()
+    returned: set[tuple[int, int]] = set()
 
     def where(method: str, reply: Reply) -> bool:
         rows = reply.body.get("result")
         rows = rows.get("data", []) if isinstance(rows, dict) else rows or []
         stamps = [row["timestamp"] if isinstance(row, dict) else row[0] for row in rows]
         step = stamps[1] - stamps[0] if len(stamps) > 1 else 0
-        new = {(moment, step) for moment in moments if moment in stamps} - told
-        told.update(new)
+        new = {(moment, step) for moment in moments if moment in stamps} - returned
+        returned.update(new)
         return bool(new)
 
     return where

@@ -32,14 +32,16 @@ def fetch(opened: Callable[..., Exchange], warehouse: Warehouse) -> Fetch:
         exchange, source = opened(), SettlementsSource(count)
 
         async def work() -> list[FetchedDay | FailedDays]:
-            return [told async for told in source.fetch(exchange, warehouse, currency, days)]
+            return [
+                returned async for returned in source.fetch(exchange, warehouse, currency, days)
+            ]
 
         return exchange.run(work())
 
     return fetch
 
 
-def told(sandbox: SandboxExchange, currency: str, day: date) -> list[tuple[str, str, float]]:
+def returned(sandbox: SandboxExchange, currency: str, day: date) -> list[tuple[str, str, float]]:
     """Instrument, type and position of every settlement that the exchange has of a day."""
     listings = [
         listing

@@ -62,10 +62,10 @@ class TradesFetched:
         number = (day - date(1970, 1, 1)).days
         return range(market.number_of(number), market.number_of(number + 1))
 
-    def told(self, host: str, name: str = NAME, **asked: object) -> list[dict[str, Any]]:
+    def returned(self, host: str, name: str = NAME, **requested: object) -> list[dict[str, Any]]:
         """The trades of an answer, as many as there can be."""
         most = 10_000 if host == "history" else 1_000
-        params = {"instrument_name": name, "count": most} | asked
+        params = {"instrument_name": name, "count": most} | requested
         reply = self.sandbox.answer(
             "public/get_last_trades_by_instrument",
             {key: str(value) for key, value in params.items()},

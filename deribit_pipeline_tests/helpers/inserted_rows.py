@@ -50,10 +50,10 @@ def _anything(column: Column) -> object:
 def hold(warehouse: Warehouse, table: Table, *rows: dict[str, object]) -> None:
     """Hold rows of any table; what they do not say is null, or anything of its type."""
     with warehouse.writing() as connection:
-        for said in rows:
-            assert set(said) <= {column.name for column in table.columns}
+        for output in rows:
+            assert set(output) <= {column.name for column in table.columns}
             row = {
-                column.name: said.get(
+                column.name: output.get(
                     column.name, None if column.is_nullable else _anything(column)
                 )
                 for column in table.columns

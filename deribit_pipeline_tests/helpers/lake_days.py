@@ -15,8 +15,8 @@ HELD = "select count(*), count(distinct (instrument_name, opened_at)) from candl
 
 def day(number: int, name: str = "BTC-PERPETUAL", price: float = 1 / 3) -> FetchedDay:
     """A day as it was fetched, on the word of two answers."""
-    told = fetched(FIRST + timedelta(days=number), price=price)
-    return replace(told, series=name, is_confirmed=True)
+    returned = fetched(FIRST + timedelta(days=number), price=price)
+    return replace(returned, series=name, is_confirmed=True)
 
 
 def write(connection: Connection, *days: FetchedDay) -> None:

@@ -44,7 +44,7 @@ def by_hand(lake: Lake) -> Iterator[Connection]:
         yield connection
 
 
-def asked(catalog: str, statement: str, *values: object) -> list[tuple[object, ...]]:
+def requested(catalog: str, statement: str, *values: object) -> list[tuple[object, ...]]:
     """What the catalog's PostgreSQL answers."""
     with closing(psycopg2.connect(catalog)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
@@ -60,9 +60,9 @@ _LOCKS = (
 
 def locks(catalog: str, *, granted: bool) -> list[int]:
     """The processes of PostgreSQL, one for each lock that is held, or that is waited for."""
-    return [cast(int, pid) for (pid,) in asked(catalog, f"select pid {_LOCKS}", granted)]
+    return [cast(int, pid) for (pid,) in requested(catalog, f"select pid {_LOCKS}", granted)]
 
 
 def cut_locks(catalog: str) -> None:
     """Cut every connection that holds a lock."""
-    asked(catalog, f"select pg_terminate_backend(pid, 5000) {_LOCKS}", True)
+    requested(catalog, f"select pg_terminate_backend(pid, 5000) {_LOCKS}", True)

@@ -28,22 +28,22 @@ def listing_alone(store: ObjectStore, prefix: str) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             listed = parse_qs(urlsplit(self.path).query, keep_blank_values=True).get("prefix")
             if listed and not listed[0].startswith(prefix):
-                status, headers, said = 403, {"Content-Type": "application/xml"}, _DENIED
+                status, headers, output = 403, {"Content-Type": "application/xml"}, _DENIED
             else:
                 # The Host header stays as it was: the request is signed over it.
                 answer = httpx.request(
                     self.command, store.endpoint + self.path, headers=dict(self.headers),
                     content=body,
                 )  # fmt: skip
-                status, headers, said = answer.status_code, dict(answer.headers), answer.content
+                status, headers, output = answer.status_code, dict(answer.headers), answer.content
             self.send_response(status)
             for name, value in headers.items():
                 if name.lower() not in ("content-length", "transfer-encoding", "date", "server"):
                     self.send_header(name, value)
             length = headers.get("content-length") if self.command == "HEAD" else None
-            self.send_header("Content-Length", length or str(len(said)))
+            self.send_header("Content-Length", length or str(len(output)))
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(output)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
 

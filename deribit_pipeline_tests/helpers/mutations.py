@@ -69,15 +69,15 @@ def written(value: Any) -> str:
 
 
 @st.composite
-def spoiled(draw: st.DrawFn, whole: Any, most: int = 3) -> str:
+def corrupted(draw: st.DrawFn, whole: Any, most: int = 3) -> str:
     """A JSON text in which up to `most` things are no longer as they were."""
     value = json.loads(json.dumps(whole))
     for _ in range(min(most, draw(st.sampled_from((0, 1, 1, 1, 2, 3))))):
-        value = _spoiled_once(draw, value)
+        value = _corrupted_once(draw, value)
     return written(value)
 
 
-def _spoiled_once(draw: st.DrawFn, value: Any) -> Any:
+def _corrupted_once(draw: st.DrawFn, value: Any) -> Any:
     places = list(_places(value))
     if not places:
         return draw(anything)

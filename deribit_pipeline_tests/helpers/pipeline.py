@@ -50,7 +50,9 @@ class Pipeline:
         with self.warehouse.reading() as connection:
             return connection.execute(query).fetchall()
 
-    def told(self, name: str, resolution: str, start: datetime, end: datetime) -> list[list[float]]:
+    def returned(
+        self, name: str, resolution: str, start: datetime, end: datetime
+    ) -> list[list[float]]:
         """Every candle that the exchange tells of [start, end), asked page by page."""
         found, at, step = [], int(start.timestamp() * 1000), STEPS[resolution]
         while at < end.timestamp() * 1000:

@@ -57,7 +57,7 @@ def behind(
                 manager.__exit__(None, None, None)
 
 
-def said_of(caplog: Any, words: str, level: int = logging.INFO) -> list[str]:
+def logged(caplog: Any, words: str, level: int = logging.INFO) -> list[str]:
     """The messages of at least a level that hold these words."""
     records = [record for record in caplog.records if record.levelno >= level]
     return [message for record in records if words in (message := record.getMessage())]

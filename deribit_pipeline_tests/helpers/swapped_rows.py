@@ -49,7 +49,7 @@ def a_billionth_apart(one: Row, other: Row) -> Pair:
 
 
 @dataclass
-class Spoiler:
+class Corrupter:
     """Spoils the first response of `method` that has at least `least` rows of `day`, or from then
     to `until`, `step` apart where that is given: the first two of them from their middle on that
     the change fits. `spoiled` counts the responses that it spoiled."""
@@ -60,25 +60,25 @@ class Spoiler:
     until: date | None = None
     least: int = 3
     step: int | None = None
-    spoiled: int = 0
+    corrupted: int = 0
     _is_on: bool = field(default=False, init=False)
 
-    def spoil_one(self, sandbox: SandboxExchange) -> None:
+    def corrupt_one(self, sandbox: SandboxExchange) -> None:
         """Spoil the next fitting response of either host."""
-        self._is_on, self.spoiled = True, 0
+        self._is_on, self.corrupted = True, 0
         for methods in (sandbox._methods, sandbox._history_methods):
             if self.method in methods:
-                methods[self.method] = self._spoiling(methods[self.method])
+                methods[self.method] = self._corrupting(methods[self.method])
 
-    def _spoiling(self, told: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def _corrupting(self, returned: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def answer(params: Any) -> Any:
-            result = told(params)
+            result = returned(params)
             name = next((n for n, rows in _named(result) if isinstance(rows, list)), None)
             rows = result if isinstance(result, list) else result.get(name, [])
             changed = self._changed(rows) if self._is_on else None
             if changed is None:
                 return result
-            self._is_on, self.spoiled = False, self.spoiled + 1
+            self._is_on, self.corrupted = False, self.corrupted + 1
             return changed if name is None else result | {name: changed}
 
         return answer

@@ -88,7 +88,7 @@ AT = to_ms(datetime(2024, 4, 3, 12, 3, tzinfo=UTC))
 HOUR_AT = to_ms(datetime(2024, 4, 3, 12, tzinfo=UTC))
 
 
-def insist(sandbox: SandboxExchange, kind: Kind, at: int, change: Change) -> None:
+def fetch_repeatedly(sandbox: SandboxExchange, kind: Kind, at: int, change: Change) -> None:
     """From now on the row of this moment is what the change makes of it."""
 
     def changed(row: Any) -> Any:

@@ -14,7 +14,7 @@ from deribit_pipeline.defs.instruments_asset import instruments_asset, instrumen
 from deribit_pipeline.domain.specification import CURRENCIES
 from deribit_pipeline.engine.universe import known_currencies
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.instruments.refresh import refresh, told_currencies
+from deribit_pipeline.instruments.refresh import exchange_currencies, refresh
 from deribit_pipeline.instruments.wire import currencies
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.refusals import invalid
@@ -51,12 +51,12 @@ def run(
 def refuse(sandbox: SandboxExchange) -> None:
     """Both hosts know no currency SOL any more, though its futures are told."""
     for methods in (sandbox._methods, sandbox._history_methods):
-        told = methods[LIST]
+        returned = methods[LIST]
 
-        def refused(params: Any, told: Any = told) -> Any:
+        def refused(params: Any, returned: Any = returned) -> Any:
             if params["currency"] == "SOL":
                 raise invalid("currency", "invalid currency")
-            return told(params)
+            return returned(params)
 
         methods[LIST] = refused
     names = sandbox._methods[NAMES](None)
@@ -69,9 +69,9 @@ def test_the_recorded_currencies_are_read_and_the_sandbox_answers_alike(
     assert currencies(recorded("currencies")) == [
         "USDT", "USDE", "USDC", "STETH", "EURR", "ETH", "BTC"
     ]  # fmt: skip
-    told = sandbox.answer(NAMES, {}).body["result"]
-    assert shape(told[0]).items() <= shape(recorded("currencies")[1]).items()
-    assert set(currencies(told)) >= {*CURRENCIES, "SOL"}
+    returned = sandbox.answer(NAMES, {}).body["result"]
+    assert shape(returned[0]).items() <= shape(recorded("currencies")[1]).items()
+    assert set(currencies(returned)) >= {*CURRENCIES, "SOL"}
     assert currencies([None, {"currency": "x y"}, {"currency": None}, {"currency": "SOL"}]) == [
         "SOL"
     ]
@@ -120,6 +120,6 @@ def test_an_exchange_that_names_no_currencies_costs_only_what_it_alone_knows(
 ) -> None:  # fmt: skip
     exchange = opened()
     del sandbox._methods[NAMES]
-    assert "SOL" in told_currencies(exchange)
+    assert "SOL" in exchange_currencies(exchange)
     assert "The list of currencies is incomplete" in caplog.text
     assert refresh(exchange, warehouse, "SOL").new == 1

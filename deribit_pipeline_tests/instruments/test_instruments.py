@@ -56,7 +56,7 @@ def test_the_recorded_lists_are_read_to_the_last_field() -> None:
     futures = listed(recorded("instruments_future"))
     options = listed(recorded("instruments_option"))
     assert (len(futures.specifications), len(options.specifications)) == (13, 8)
-    assert futures.odd == options.odd == ()
+    assert futures.malformed == options.malformed == ()
     by_name = {each.instrument_name: each for each in (*futures.specifications,
                                                        *options.specifications)}  # fmt: skip
     assert by_name["BTC-PERPETUAL"] == specification(recorded("instrument"))
@@ -90,13 +90,15 @@ def test_the_recorded_lists_are_read_to_the_last_field() -> None:
         ({"tick_size_steps": [{"above_price": 1.0}]}, "`tick_size` must be a number"),
     ],
 )
-def test_an_odd_entry_is_said_and_the_others_stand(change: dict[str, Any], sentence: str) -> None:
+def test_a_malformed_entry_is_reported_and_the_others_stand(
+    change: dict[str, Any], sentence: str
+) -> None:
     good = recorded("instrument")
     with pytest.raises(ValueError, match=sentence):
         specification(good | change)
     answer = listed([good | change, good])
     assert [each.instrument_name for each in answer.specifications] == ["BTC-PERPETUAL"]
-    assert len(answer.odd) == 1
+    assert len(answer.malformed) == 1
 
 
 def test_what_an_old_instrument_need_not_say_is_none() -> None:
@@ -116,7 +118,7 @@ def test_a_refresh_holds_what_trades_and_what_ever_expired(
     refreshed: Callable[..., Refreshed], warehouse: Warehouse, clock: Clock
 ) -> None:
     result = refreshed()
-    assert (result.failed, result.odd, result.unconfirmed) == ((), (), ())
+    assert (result.failed, result.malformed, result.unconfirmed) == ((), (), ())
     found = held(warehouse, clock.now)
     assert result.new == len(found) > 60
     assert {"BTC-PERPETUAL", "BTC-29MAR24-42000-C", "BTC-FS-29MAR24_PERP"} <= found.keys()
@@ -205,7 +207,7 @@ def test_an_expiry_changes_no_specification(
     ) == before  # fmt: skip
 
 
-def test_what_an_answer_lacks_stays(
+def test_what_an_answer_misses_stays(
     refreshed: Callable[..., Refreshed],
     warehouse: Warehouse,
     sandbox: SandboxExchange,
@@ -226,7 +228,7 @@ def test_a_change_that_a_second_answer_does_not_confirm_is_none(
     refreshed()
     before = held(warehouse, clock.now)
     clock.forward(timedelta(days=1))
-    faults.spoil_next(["other_terms"] * 2, LIST)
+    faults.corrupt_next(["other_terms"] * 2, LIST)
     result = refreshed()
     assert (result.changed, result.unconfirmed) == ((), ("BTC-PERPETUAL",))
     assert held(warehouse, clock.now) == before
@@ -274,27 +276,27 @@ def test_what_the_archive_tells_otherwise_changes_nothing(
     refreshed: Callable[..., Refreshed], warehouse: Warehouse, clock: Clock
 ) -> None:
     refreshed()
-    told = held(warehouse, clock.now)["BTC-29MAR24"]
+    returned = held(warehouse, clock.now)["BTC-29MAR24"]
     with warehouse.writing() as connection:
         connection.execute(
             "update instruments set tick_size = 7 where instrument_name = 'BTC-29MAR24'"
         )
     clock.forward(timedelta(days=1))
     assert refreshed().changed == ()
-    assert held(warehouse, clock.now)["BTC-29MAR24"] == replace(told, tick_size=7.0)
+    assert held(warehouse, clock.now)["BTC-29MAR24"] == replace(returned, tick_size=7.0)
 
 
-def test_it_is_kept_when_each_currency_was_asked_for(
+def test_the_time_of_each_request_for_a_currency_is_kept(
     refreshed: Callable[..., Refreshed], warehouse: Warehouse, clock: Clock
 ) -> None:
     first = clock.now
     refreshed("BTC")
     clock.forward(timedelta(hours=1))
     assert refreshed("EURR").new == 0
-    asked = "select * from instrument_lists order by currency"
-    assert rows(warehouse, asked) == [("BTC", first), ("EURR", clock.now)]
+    requested = "select * from instrument_lists order by currency"
+    assert rows(warehouse, requested) == [("BTC", first), ("EURR", clock.now)]
     refreshed("BTC")
-    assert rows(warehouse, asked) == [("BTC", clock.now), ("EURR", clock.now)]
+    assert rows(warehouse, requested) == [("BTC", clock.now), ("EURR", clock.now)]
 
 
 def test_an_answer_that_is_older_than_what_is_held_changes_nothing(warehouse: Warehouse) -> None:

@@ -78,7 +78,7 @@ def run(
 
 def list_wrongly(faults: Faults) -> None:
     """Every listing of now is of an instrument that is listed twenty days later."""
-    faults.spoil_where("other_listing", lambda method, reply: method == LISTING)
+    faults.corrupt_where("other_listing", lambda method, reply: method == LISTING)
 
 
 def states(outcome: Outcome) -> dict[date, DayState]:
@@ -101,11 +101,11 @@ def test_a_first_day_that_was_cut_short_by_a_wrong_listing_is_requested_again(
 ) -> None:
     day = date(2022, 3, 20)
     created = int(datetime(2022, 3, 20, 7, tzinfo=UTC).timestamp() * 1000)
-    told = sandbox._methods[LISTING]
-    sandbox._methods[LISTING] = lambda params: told(params) | {"creation_timestamp": created}
+    returned = sandbox._methods[LISTING]
+    sandbox._methods[LISTING] = lambda params: returned(params) | {"creation_timestamp": created}
     [proof] = backfill(days=[day]).proofs.values()
     assert (proof.state, proof.expected) == (DayState.COMPLETE, 17)
-    sandbox._methods[LISTING] = told
+    sandbox._methods[LISTING] = returned
     [proof] = backfill(days=[day]).proofs.values()
     assert (proof.state, proof.expected, proof.received) == (DayState.COMPLETE, 24, 24)
 

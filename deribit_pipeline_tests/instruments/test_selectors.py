@@ -50,7 +50,7 @@ def known(opened: Callable[..., Exchange], warehouse: Warehouse, clock: Clock) -
     return warehouse
 
 
-class Said(NamedTuple):
+class Output(NamedTuple):
     """What a command printed and how it exited."""
 
     code: int
@@ -63,7 +63,7 @@ class Said(NamedTuple):
         return [line.split()[1] for line in self.out.splitlines() if line.startswith("│")]
 
 
-Command = Callable[..., Said]
+Command = Callable[..., Output]
 
 
 @pytest.fixture
@@ -80,10 +80,10 @@ def command(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> Said:
+    def run(*arguments: str) -> Output:
         capsys.readouterr()
         code = exit_code(list(arguments))
-        return Said(code, *capsys.readouterr())
+        return Output(code, *capsys.readouterr())
 
     return run
 
@@ -104,7 +104,7 @@ def command(
         ("expired base=XRP", Choice((), (Selector(base="XRP", is_with_expired=True),))),
     ],
 )
-def test_names_and_selectors_are_told_apart(text: str, found: Choice) -> None:
+def test_names_and_selectors_are_distinguished(text: str, found: Choice) -> None:
     assert choice(text, "DERIBIT_INSTRUMENTS") == found
     assert choice(", ".join([*found.names, *map(str, found.selectors)]), "again") == found
 
@@ -122,7 +122,7 @@ def test_names_and_selectors_are_told_apart(text: str, found: Choice) -> None:
         ("BTC-PERPETUAL ETH-PERPETUAL", "cannot be an instrument"),
     ],
 )
-def test_an_odd_selector_is_one_sentence(text: str, sentence: str) -> None:
+def test_a_malformed_selector_is_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(InputError, match=f"DERIBIT_INSTRUMENTS holds .*{sentence}") as caught:
         Settings.from_env({"DERIBIT_INSTRUMENTS": f"BTC-PERPETUAL,{text}"})
     assert "\n" not in str(caught.value)
@@ -169,7 +169,7 @@ def test_a_code_location_loads_without_the_table_and_says_what_to_do(
     dg.Definitions.validate_loadable(build_definitions(replace(wanted, instruments=())))
 
 
-def test_a_currency_that_was_never_asked_for_is_named(
+def test_a_currency_that_was_never_requested_is_named(
     settings: Settings, known: Warehouse, caplog: pytest.LogCaptureFixture
 ) -> None:
     selectors = (Selector(is_perpetual=True, currency="BTC"), Selector("future", "USDC"))
@@ -227,7 +227,7 @@ def test_the_asset_makes_the_partitions_that_the_selectors_mean(
     assert "BTC-5JAN24|2024-01-02" in grid.get_partition_keys()
 
 
-def test_the_schedule_asks_for_every_currency(settings: Settings) -> None:
+def test_the_schedule_requests_every_currency(settings: Settings) -> None:
     schedule = instruments_schedule(settings, instruments_asset(settings))
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2024, 1, 2, 8, 25))
     ticked: Any = schedule(context)
@@ -278,11 +278,13 @@ def test_candles_of_what_expired_long_ago_come_from_the_archive(
 
 
 def test_the_command_lists_the_instruments_of_a_day(command: Command) -> None:
-    said = command("instruments", "--as-of", "2024-01-02", "--kind", "future", "--currency", "BTC")
-    assert said.code == 0
-    assert said.names == ["BTC-PERPETUAL", "BTC-29MAR24", "BTC-26JAN24", "BTC-5JAN24"]
-    assert "4 instruments (4 future)" in said.err
-    assert "Instruments of BTC" in said.err
+    output = command(
+        "instruments", "--as-of", "2024-01-02", "--kind", "future", "--currency", "BTC"
+    )
+    assert output.code == 0
+    assert output.names == ["BTC-PERPETUAL", "BTC-29MAR24", "BTC-26JAN24", "BTC-5JAN24"]
+    assert "4 instruments (4 future)" in output.err
+    assert "Instruments of BTC" in output.err
     again = command("instruments", "--currency", "BTC", "--kind", "future")
     assert "Instruments of" not in again.err
     assert again.names == ["BTC-PERPETUAL"]
@@ -291,35 +293,35 @@ def test_the_command_lists_the_instruments_of_a_day(command: Command) -> None:
     assert "Instruments of BTC: 0 new" in command("instruments", "--refresh").err
 
 
-def test_what_was_never_asked_for_is_asked_for_before_it_is_called_nothing(
+def test_what_was_never_requested_is_requested_before_it_is_called_nothing(
     command: Command,
 ) -> None:
-    said = command("instruments", "--refresh", "--currency", "BTC")
-    assert "Instruments of USDC" not in said.err
+    output = command("instruments", "--refresh", "--currency", "BTC")
+    assert "Instruments of USDC" not in output.err
     never = "Never asked for instruments of {}: deribit-pipeline instruments --refresh does.\n"
-    assert said.err.endswith(never.format("ETH, USDC, USDT, EURR"))
-    said = command("coverage", "--instruments", "perpetual currency=ETH")
-    assert (said.code, said.err.count("\n")) == (2, 1)
-    assert said.err.endswith(never.format("ETH"))
-    said = command("instruments", "--currency", "USDC", "--kind", "future")
-    assert re.findall("Instruments of ([A-Z]+):", said.err) == ["USDC"]
-    assert "SOL_USDC-PERPETUAL" in said.names
-    assert "Never" not in said.err
+    assert output.err.endswith(never.format("ETH, USDC, USDT, EURR"))
+    output = command("coverage", "--instruments", "perpetual currency=ETH")
+    assert (output.code, output.err.count("\n")) == (2, 1)
+    assert output.err.endswith(never.format("ETH"))
+    output = command("instruments", "--currency", "USDC", "--kind", "future")
+    assert re.findall("Instruments of ([A-Z]+):", output.err) == ["USDC"]
+    assert "SOL_USDC-PERPETUAL" in output.names
+    assert "Never" not in output.err
     day = ("--start", "2024-01-02", "--end", "2024-01-02", "--resolution", "60")
-    said = command("backfill", "--instruments", "perpetual currency=ETH", *day)
-    assert re.findall("Instruments of ([A-Z]+):", said.err) == ["ETH"]
-    assert (said.code, said.out.count("ETH-PERPETUAL")) == (0, 1)
+    output = command("backfill", "--instruments", "perpetual currency=ETH", *day)
+    assert re.findall("Instruments of ([A-Z]+):", output.err) == ["ETH"]
+    assert (output.code, output.out.count("ETH-PERPETUAL")) == (0, 1)
     # A currency in which nothing is listed was asked for all the same.
     for _ in range(2):
-        said = command("instruments")
-    assert "Instruments of" not in said.err
+        output = command("instruments")
+    assert "Instruments of" not in output.err
 
 
 def test_the_command_line_takes_selectors(command: Command) -> None:
     day = ("--start", "2024-01-02", "--end", "2024-01-02", "--resolution", "60")
-    said = command("backfill", "--instruments", "kind=future currency=BTC expired", *day)
-    assert said.code == 0
-    assert "BTC-5JAN24" in said.out
+    output = command("backfill", "--instruments", "kind=future currency=BTC expired", *day)
+    assert output.code == 0
+    assert "BTC-5JAN24" in output.out
     covered = command("coverage", "--instruments", "kind=future expiry=2024-01-05")
     assert "BTC-5JAN24 1h" in covered.out
     assert "BTC-26JAN24" not in covered.out
@@ -341,8 +343,8 @@ def test_the_command_line_takes_selectors(command: Command) -> None:
 def test_a_wrong_option_is_one_sentence(
     command: Command, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    said = command("instruments", *arguments)
-    assert (said.code, said.err.startswith(f"Error: {sentence}")) == (2, True)
+    output = command("instruments", *arguments)
+    assert (output.code, output.err.startswith(f"Error: {sentence}")) == (2, True)
 
 
 def rows(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:

@@ -61,9 +61,9 @@ def test_the_machines_keep_nothing_and_the_logs_name_no_secret(together: Cluster
         assert worker.wait(120) == 0
     left = [path for path in (together.folder / "home").rglob("*") if path.is_file()]
     assert [path.name for path in left] == ["dagster.yaml"]
-    said = "".join(path.read_text() for path in together.folder.glob("*.log"))
+    output = "".join(path.read_text() for path in together.folder.glob("*.log"))
     for secret in (Postgres.PASSWORD, ObjectStore.secret):
-        assert secret not in said
-    lines = [json.loads(line) for line in said.splitlines() if line.startswith('{"at"')]
+        assert secret not in output
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"at"')]
     assert {line["logger"].partition(".")[0] for line in lines} == {"deribit_pipeline"}
     assert all("run_id" in line for line in lines)

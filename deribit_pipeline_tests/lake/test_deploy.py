@@ -68,7 +68,7 @@ def test_our_containers_keep_nothing() -> None:
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1", "10.0.0.1"])
-def test_further_machines_reach_the_stores_where_that_is_asked_for_and_never_the_ui(
+def test_further_machines_reach_the_stores_where_that_is_requested_and_never_the_ui(
     bind: str,
 ) -> None:
     given = SECRETS if bind == "127.0.0.1" else SECRETS | {"BIND": bind}
@@ -103,8 +103,8 @@ def test_the_bucket_of_the_warehouse_is_made_once_in_any_region(store: ObjectSto
 
 
 def test_what_lasts_says_itself_when_it_is_healthy_and_the_image_does_not() -> None:
-    asked = {name: "healthcheck" in service for name, service in ours(SECRETS).items()}
-    assert asked == {"code": True, "webserver": True, "daemon": True, "worker": False}
+    requested = {name: "healthcheck" in service for name, service in ours(SECRETS).items()}
+    assert requested == {"code": True, "webserver": True, "daemon": True, "worker": False}
     assert not re.search("^(HEALTHCHECK|CMD)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
 
 
@@ -176,8 +176,8 @@ def test_dagster_takes_its_configuration_and_keeps_nothing_on_the_machine(
         result = dg.materialize([speaking], instance=instance)
         assert instance.get_run_by_id(result.run_id)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-    said = [line for line in map(yaml.safe_load, lines) if line["message"] == "a line"]
-    assert [line["run_id"] for line in said] == [result.run_id]
+    output = [line for line in map(yaml.safe_load, lines) if line["message"] == "a line"]
+    assert [line["run_id"] for line in output] == [result.run_id]
     left = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
     assert left == {"dagster.yaml"}
 

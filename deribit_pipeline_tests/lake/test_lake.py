@@ -26,7 +26,7 @@ from deribit_pipeline_tests.helpers.lake_days import (
     hold,
     write,
 )
-from deribit_pipeline_tests.helpers.lakes import asked, by_hand, cut_locks
+from deribit_pipeline_tests.helpers.lakes import by_hand, cut_locks, requested
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline
 from deribit_pipeline_tests.helpers.servers import Postgres
 from deribit_pipeline_tests.warehouse.test_warehouse import NAME, rows
@@ -65,8 +65,8 @@ def test_who_rewrites_beside_many_who_add_leaves_each_day_once(made: Warehouse) 
 
     def revise() -> None:
         for number in range(1, 5):
-            told = day(0, "REVISED", price=number / 7)
-            hold(made, replace(told, as_of=told.as_of + timedelta(days=number)))
+            returned = day(0, "REVISED", price=number / 7)
+            hold(made, replace(returned, as_of=returned.as_of + timedelta(days=number)))
 
     with ThreadPoolExecutor() as pool:
         work = [pool.submit(add, name) for name in ("A", "B", "C")] + [pool.submit(revise)]
@@ -247,8 +247,8 @@ def test_moments_of_any_century_come_back(made: Warehouse) -> None:
 def test_what_other_programs_keep_in_the_same_database_is_left_alone(
     warehouse: Warehouse, database: str
 ) -> None:
-    asked(database, "create table runs (id int)")
-    asked(database, "insert into runs values (7)")
+    requested(database, "create table runs (id int)")
+    requested(database, "insert into runs values (7)")
     hold(warehouse, day(0))
     assert_each_is_held_once(warehouse, 1)
-    assert asked(database, "select id from runs") == [(7,)]
+    assert requested(database, "select id from runs") == [(7,)]

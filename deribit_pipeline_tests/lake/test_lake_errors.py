@@ -20,7 +20,7 @@ from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.disks import Disk
-from deribit_pipeline_tests.helpers.lakes import asked, by_hand
+from deribit_pipeline_tests.helpers.lakes import by_hand, requested
 from deribit_pipeline_tests.helpers.processes import environment, script
 from deribit_pipeline_tests.helpers.servers import ObjectStore, Postgres
 
@@ -74,7 +74,7 @@ def complaint(work: Callable[[], object]) -> str:
 
 @FORMS
 @pytest.mark.parametrize(
-    ("changed", "begins", "said"),
+    ("changed", "begins", "output"),
     [
         ({"password": f"wrong-{Postgres.PASSWORD}"}, REFUSED, "password authentication failed"),
         ({"dbname": "nowhere"}, REFUSED, 'database "nowhere" does not exist'),
@@ -83,13 +83,13 @@ def complaint(work: Callable[[], object]) -> str:
     ],
 )
 def test_a_catalog_that_cannot_be_reached(
-    lake: Lake, form: str, changed: dict[str, str], begins: str, said: str
+    lake: Lake, form: str, changed: dict[str, str], begins: str, output: str
 ) -> None:
     wrong = replace(lake, catalog=in_form(form, lake.catalog, **changed))
     for work in (opened(wrong).check, lambda: look(wrong), lambda: write(wrong)):
         sentence = complaint(work)
         assert sentence.startswith(begins.format(wrong))
-        assert said in sentence
+        assert output in sentence
 
 
 def test_a_catalog_on_a_machine_that_nobody_knows(lake: Lake) -> None:
@@ -181,7 +181,7 @@ def test_a_lake_of_another_program(lake: Lake) -> None:
 def test_a_catalog_of_another_version_of_ducklake(lake: Lake, version: str) -> None:
     write(lake)
     statement = "update ducklake_metadata set value = %s where key = 'version'"
-    asked(lake.catalog, statement, version)
+    requested(lake.catalog, statement, version)
     forget()
     sentence = complaint(opened(lake).check)
     assert f"catalog version is {version}" in sentence
@@ -194,11 +194,11 @@ def test_a_command_says_it_in_one_line_and_shows_no_password(
     wrong = replace(lake, catalog=in_form("key=value", lake.catalog, dbname="nowhere"))
     variables = environment(replace(settings, warehouse=wrong))
     for command in (["backfill", "--start", "2024-01-01"], ["coverage"]):
-        said = script(*command, env=variables, cwd=settings.dagster_home.parent)
-        assert said.returncode == 2
-        [line] = said.stderr.splitlines()
+        output = script(*command, env=variables, cwd=settings.dagster_home.parent)
+        assert output.returncode == 2
+        [line] = output.stderr.splitlines()
         assert line.startswith("Error: ducklake:postgres:")
-        assert postgres.PASSWORD not in said.stdout + said.stderr
+        assert postgres.PASSWORD not in output.stdout + output.stderr
 
 
 def on(store: ObjectStore, lake: Lake, **changed: str) -> Lake:
@@ -241,7 +241,7 @@ def test_a_machine_that_has_no_key(
     assert "the key of AWS_ACCESS_KEY_ID may read and write it" in complaint(opened(without).check)
 
 
-def test_an_installation_without_the_driver_is_told_what_brings_it(
+def test_an_installation_without_the_driver_is_shown_what_brings_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg2", None)

@@ -33,7 +33,7 @@ def held(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Lake:
 
 
 @pytest.mark.parametrize("where", ["", "within/", "within/it/", "../"])
-def test_a_place_that_another_lake_would_clean_up_is_refused_however_often_it_is_asked_for(
+def test_a_place_that_another_lake_would_clean_up_is_refused_however_often_it_is_requested(
     held: Lake, postgres: Postgres, where: str
 ) -> None:
     place = held.data.removesuffix("lake/") if where == "../" else held.data + where
@@ -55,7 +55,7 @@ def test_to_look_makes_nothing(lake: Lake) -> None:
     assert not at(lake).exists()
 
 
-def test_a_key_that_may_list_its_own_place_alone_is_told_what_cannot_be_seen(
+def test_a_key_that_may_list_its_own_place_alone_is_shown_what_cannot_be_seen(
     database: str, store: ObjectStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = f"{store.prefix()}/lake/"

@@ -48,13 +48,13 @@ def test_days_are_proved_shown_copied_and_maintained_on_object_storage(
     [candles] = [each for each in maintain(warehouse) if each.table == "candles"]
     assert candles.after.files < candles.before.files
     assert_each_is_held_once(warehouse, 7)
-    for command, said in (
+    for command, output in (
         (["coverage"], "7 complete; 10,080 candles"),
         (["verify", "--against", "b.duckdb"], "7 days"),
     ):
         done = script(*command, env=environment(settings), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert said in done.stdout + done.stderr
+        assert output in done.stdout + done.stderr
 
 
 def test_a_store_that_is_killed_in_the_middle_and_starts_again_loses_nothing(

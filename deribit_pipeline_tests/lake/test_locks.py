@@ -14,7 +14,7 @@ from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.errors import LakeAway, WarehouseError
 from deribit_pipeline.lake import locks as locking
 from deribit_pipeline.lake.locks import Locks
-from deribit_pipeline_tests.helpers.lakes import asked, cut_locks
+from deribit_pipeline_tests.helpers.lakes import cut_locks, requested
 from deribit_pipeline_tests.helpers.lakes import locks as locks_of
 from deribit_pipeline_tests.helpers.servers import Postgres
 
@@ -71,10 +71,10 @@ class Workers:
     def wait_until_they_look_up(self, waiting: int) -> None:
         """Wait until so many wait for a lock who all have looked up after this moment."""
         catalog = self._lake.catalog
-        [(now,)] = asked(catalog, "select clock_timestamp()")
+        [(now,)] = requested(catalog, "select clock_timestamp()")
         since = "select count(*) from pg_stat_activity where pid = any(%s) and query_start > %s"
         self._until(
-            lambda: asked(catalog, since, locks_of(catalog, granted=False), now) == [(waiting,)]
+            lambda: requested(catalog, since, locks_of(catalog, granted=False), now) == [(waiting,)]
         )
 
     def _until(self, happened: Callable[[], bool]) -> None:

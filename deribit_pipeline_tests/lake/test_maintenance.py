@@ -50,15 +50,15 @@ def worn(lake: Lake) -> Warehouse:
     return worn
 
 
-def told_later(told: FetchedDay, days: int) -> FetchedDay:
-    return replace(told, as_of=told.as_of + timedelta(days=days))
+def returned_later(returned: FetchedDay, days: int) -> FetchedDay:
+    return replace(returned, as_of=returned.as_of + timedelta(days=days))
 
 
-def revised(told: FetchedDay) -> FetchedDay:
+def revised(returned: FetchedDay) -> FetchedDay:
     """The same day, told a day later with another close in every second hour."""
-    close = told.rows["close"].copy()
+    close = returned.rows["close"].copy()
     close[::120] += 1
-    return told_later(replace(told, rows=told.rows | {"close": close}), days=1)
+    return returned_later(replace(returned, rows=returned.rows | {"close": close}), days=1)
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_days_are_written_and_changed_meanwhile(worn: Warehouse) -> None:
     with ThreadPoolExecutor() as beside:
         maintained = beside.submit(lambda: [maintain(worn, NOTHING_KEPT) for _ in range(2)])
         for number in range(4, 9):
-            hold(worn, told_later(day(number, price=0.5), days=2))
+            hold(worn, returned_later(day(number, price=0.5), days=2))
     assert maintained.result()
     assert_each_is_held_once(worn, 9)
     assert rows(worn, "select count(*) from candles where close = 0.5") == [(5 * 1_440,)]
@@ -210,10 +210,10 @@ def test_the_command_shows_what_became_of_each_table(
 ) -> None:
     name_warehouse(monkeypatch, worn.location, tmp_path)
     assert exit_code(["maintain", "--keep-days", "7"]) == 0
-    said = capsys.readouterr()
-    assert "candle_days" in said.out
-    assert "trades" not in said.out
-    assert "Snapshots of the last 7 days are kept" in said.err
+    output = capsys.readouterr()
+    assert "candle_days" in output.out
+    assert "trades" not in output.out
+    assert "Snapshots of the last 7 days are kept" in output.err
 
 
 def test_a_file_needs_none(
@@ -235,8 +235,8 @@ def test_the_job_says_what_it_did(worn: Warehouse, settings: Settings) -> None:
     job = build_definitions(settings).resolve_job_def("maintain_warehouse")
     result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral())
     [output] = result.filter_events(lambda event: event.is_successful_output)
-    told = {name: value.value for name, value in output.event_specific_data.metadata.items()}
-    assert told["files_after"] < told["files_before"]
+    returned = {name: value.value for name, value in output.event_specific_data.metadata.items()}
+    assert returned["files_after"] < returned["files_before"]
 
 
 @in_a_lake

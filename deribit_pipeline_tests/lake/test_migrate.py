@@ -28,7 +28,7 @@ from deribit_pipeline.engine.migration import migrate
 from deribit_pipeline.engine.series_proofs import hashed_anew
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import InputError, WarehouseError, WarehouseUnusable
-from deribit_pipeline.instruments.history import write_asked
+from deribit_pipeline.instruments.history import write_requested_at
 from deribit_pipeline.instruments.refresh import refresh
 from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
@@ -41,7 +41,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
 from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.inserted_rows import hold
-from deribit_pipeline_tests.helpers.lakes import asked
+from deribit_pipeline_tests.helpers.lakes import requested
 from deribit_pipeline_tests.helpers.processes import variables_of
 from deribit_pipeline_tests.helpers.servers import ObjectStore, Postgres
 from deribit_pipeline_tests.warehouse.test_warehouse import (
@@ -80,7 +80,7 @@ def whole(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("whole") / "w.duckdb"
     path.write_bytes(filled.read_bytes())
     warehouse = warehouse_at(path, Environment.SANDBOX)
-    write(warehouse, fetched(), fetched(FIRST + timedelta(days=1), lacking=(3, 4)))
+    write(warehouse, fetched(), fetched(FIRST + timedelta(days=1), absent=(3, 4)))
     write(warehouse, fetched(price=0.5))
     yesterday = HELD_UNTIL.date() - timedelta(days=1)
     days = list(days_between(yesterday - timedelta(days=1), yesterday))
@@ -124,7 +124,7 @@ def file(tmp_path: Path) -> Warehouse:
     """A warehouse of five days of candles, of which one is gapped and one was revised."""
     file = warehouse_at(tmp_path / "w.duckdb", Environment.SANDBOX)
     days = [FIRST + timedelta(days=number) for number in range(5)]
-    write(file, *map(fetched, days[:3]), fetched(days[3], lacking=(3, 4)), fetched(days[4]))
+    write(file, *map(fetched, days[:3]), fetched(days[3], absent=(3, 4)), fetched(days[4]))
     write(file, fetched(price=0.5))
     return file
 
@@ -227,8 +227,10 @@ def test_what_has_come_since_is_brought_by_the_same_command(
     to = request.getfixturevalue(place)
     migrate(file, to)
     later = datetime(2024, 5, 1, tzinfo=UTC)
-    gap_asked_again = fetched(FIRST + timedelta(days=3), lacking=(3, 4))
-    write(file, replace(fetched(price=0.75), as_of=later), replace(gap_asked_again, as_of=later))
+    gap_requested_again = fetched(FIRST + timedelta(days=3), absent=(3, 4))
+    write(
+        file, replace(fetched(price=0.75), as_of=later), replace(gap_requested_again, as_of=later)
+    )
     write(file, fetched(FIRST + timedelta(days=5)))
     brought = migrate(file, to)
     assert (brought.is_proved, brought.days) == (True, 3)
@@ -247,22 +249,22 @@ def test_what_the_other_holds_beyond_it_is_never_replaced(file: Warehouse, to: W
     assert rows(to, "select min(close), count(*) from candles") == [(1 / 3, 6 * 1_440 - 2)]
 
 
-def test_instruments_that_the_other_was_told_later_are_never_replaced(
+def test_instruments_that_the_other_received_later_are_never_replaced(
     file: Warehouse, to: Warehouse
 ) -> None:
     def tell(warehouse: Warehouse, currency: str, hour: int) -> None:
         hold(warehouse, INSTRUMENTS, {"instrument_name": f"{currency}, told at {hour}"})
         with warehouse.writing() as connection:
-            write_asked(connection, currency, datetime(2024, 5, 1, hour, tzinfo=UTC))
+            write_requested_at(connection, currency, datetime(2024, 5, 1, hour, tzinfo=UTC))
 
     tell(file, "BTC", 1)
     migrate(file, to)
     tell(to, "BTC", 3)
-    told = everything(to)
+    returned = everything(to)
     for hour in (2, 3):  # before it, and when it was told too
         with pytest.raises(InputError, match="something newer of it: the instruments of BTC. Not"):
             migrate(file, to)
-        assert everything(to) == told
+        assert everything(to) == returned
         tell(file, "BTC", hour)
     tell(to, "ETH", 1)
     with pytest.raises(InputError, match="newer of it: the instruments of ETH. Nothing was"):
@@ -283,7 +285,7 @@ def test_a_copy_whose_commit_fails_keeps_nothing_open(file: Warehouse, lake: War
         def attached_to(self, connection: Connection) -> Iterator[None]:
             with super().attached_to(connection):
                 yield
-            asked(
+            requested(
                 place.catalog,
                 "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
                 "where datname = current_database() and pid <> pg_backend_pid() "
@@ -343,7 +345,7 @@ def test_an_older_version_is_left_as_it_is(file: Warehouse, lake: Warehouse) -> 
 
 
 @pytest.mark.parametrize(
-    ("spoil", "line"),
+    ("corrupt", "line"),
     [
         ("update candles set close = close + 1 where opened_at = '2024-04-08 00:00:00+00'",
          "BTC-PERPETUAL 1m 2024-04-08: "),
@@ -353,14 +355,14 @@ def test_an_older_version_is_left_as_it_is(file: Warehouse, lake: Warehouse) -> 
     ],
 )  # fmt: skip
 def test_what_differs_afterwards_is_named(
-    command: Command, full: Warehouse, to: Warehouse, spoil: str, line: str
+    command: Command, full: Warehouse, to: Warehouse, corrupt: str, line: str
 ) -> None:
     assert command("migrate-warehouse", "w.duckdb", "to.duckdb")[0] == 0
     with to.writing() as connection:
-        connection.execute(spoil)
+        connection.execute(corrupt)
     code, out, err = command("migrate-warehouse", "w.duckdb", "to.duckdb")
     assert code == 1
-    assert any(said.startswith(line) for said in out.splitlines()), out
+    assert any(output.startswith(line) for output in out.splitlines()), out
     assert err.splitlines()[-1].startswith("0 days with 0 rows copied to to.duckdb, ")
 
 
@@ -383,7 +385,7 @@ def test_the_command_says_what_was_copied_and_never_a_password(
     lines = err.splitlines()
     assert lines[0].startswith(f"{days} of {days} days copied, ")
     assert lines[-1].endswith("s; 0 differences.")
-    said = [err]
+    output = [err]
     for name, value in named.items():  # as the guide recommends
         monkeypatch.setenv(f"PG{'DATABASE' if name == 'dbname' else name.upper()}", value)
     monkeypatch.setenv("DERIBIT_WAREHOUSE", LAKE)
@@ -397,5 +399,5 @@ def test_the_command_says_what_was_copied_and_never_a_password(
     ):
         code, out, err = command("migrate-warehouse", *arguments)
         assert (code, out) == (expected, ""), err
-        said.append(err)
-    assert postgres.PASSWORD not in "".join(said)
+        output.append(err)
+    assert postgres.PASSWORD not in "".join(output)

@@ -11,7 +11,7 @@ import pytest
 
 from deribit_pipeline.defs import postgres_storage as books
 from deribit_pipeline_tests.defs.test_event_log import QUERIES, candles, run_all, without_identity
-from deribit_pipeline_tests.helpers.deployment import books_in
+from deribit_pipeline_tests.helpers.deployment import storage_in
 from deribit_pipeline_tests.helpers.servers import Postgres
 
 
@@ -36,7 +36,7 @@ def test_it_holds_the_rows_of_the_stock_storage_in_postgres(
     url = postgres.database()
     expected = list(written(tmp_path / "stock", url, stock(url)))
     url = postgres.database()
-    assert list(written(tmp_path / "ours", url, books_in(url))) == expected
+    assert list(written(tmp_path / "ours", url, storage_in(url))) == expected
     events = [row[0] for row in expected[0]]
     assert events.count("ASSET_MATERIALIZATION") == 42
     assert events.count("ASSET_MATERIALIZATION_PLANNED") == 45
@@ -61,7 +61,7 @@ def test_a_batch_is_one_transaction(
         "dagster/asset_partition_range_start": "A|2024-01-01",
         "dagster/asset_partition_range_end": "B|2024-01-20",
     }
-    overrides = books_in(database) | {"telemetry": {"enabled": False}}
+    overrides = storage_in(database) | {"telemetry": {"enabled": False}}
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
         Counting.opened = 0
         assert dg.materialize([candles], instance=instance, tags=tags).success

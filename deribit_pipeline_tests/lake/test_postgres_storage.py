@@ -11,15 +11,15 @@ import dagster as dg
 import psycopg2
 
 from deribit_pipeline.defs import postgres_storage as postgres
-from deribit_pipeline_tests.helpers.deployment import books_in
-from deribit_pipeline_tests.helpers.lakes import asked, locks
+from deribit_pipeline_tests.helpers.deployment import storage_in
+from deribit_pipeline_tests.helpers.lakes import locks, requested
 
 TOGETHER = 4
 
 
 def _open(home: Path, database: str) -> None:
     home.mkdir()
-    overrides = books_in(database) | {"telemetry": {"enabled": False}}
+    overrides = storage_in(database) | {"telemetry": {"enabled": False}}
     with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as instance:
         assert instance.get_runs() == []
 
@@ -60,7 +60,7 @@ def test_whoever_opens_waits_for_the_one_that_makes_the_tables(
         while not locks(database, granted=False) and not other.done():
             time.sleep(0.01)
         assert len(locks(database, granted=False)) == 1
-        assert asked(database, is_there) == [(False,)]
+        assert requested(database, is_there) == [(False,)]
         maker.rollback()
         other.result()
-        assert asked(database, is_there) == [(True,)]
+        assert requested(database, is_there) == [(True,)]

@@ -27,7 +27,7 @@ def test_postgres_keeps_what_it_confirmed_when_it_is_killed(
         assert cursor.fetchone() == (1,)
 
 
-def test_postgres_asks_for_the_password(database: str) -> None:
+def test_postgres_requires_the_password(database: str) -> None:
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         psycopg2.connect(database.replace(Postgres.PASSWORD, "another"))
 
@@ -56,7 +56,7 @@ def test_the_store_keeps_its_objects_when_it_is_killed(store: ObjectStore) -> No
     assert (store.folder / file.removeprefix(f"s3://{store.bucket}/")).is_file()
 
 
-def test_the_store_asks_for_the_secret(store: ObjectStore) -> None:
+def test_the_store_requires_the_secret(store: ObjectStore) -> None:
     with (
         connected(store, "another") as connection,
         pytest.raises(duckdb.HTTPException, match="403"),

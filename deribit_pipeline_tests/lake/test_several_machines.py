@@ -11,8 +11,8 @@ import psycopg2
 import pytest
 
 from deribit_pipeline.engine.verification import verify
-from deribit_pipeline.exchange.credits import Credits
-from deribit_pipeline.lake.shared_credits import TABLE, shared_meters
+from deribit_pipeline.exchange.rate_limiter import RateLimiter
+from deribit_pipeline.lake.shared_rate_limit import TABLE, shared_buckets
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
@@ -50,14 +50,14 @@ def backfilling(name: str, settings: Settings, folder: Path) -> subprocess.Popen
         "DERIBIT_CONCURRENCY": str((BURST - 1) // len(NAMES)),
     }
     days = ["--start", "2024-01-01", "--end", f"2024-01-{DAYS}"]
-    with (folder / "said").open("wb") as said:
+    with (folder / "said").open("wb") as output:
         return subprocess.Popen(
             [str(SCRIPT), "backfill", "--instruments", name, *days],
-            env=environment(settings) | variables, cwd=folder, stdout=said, stderr=said,
+            env=environment(settings) | variables, cwd=folder, stdout=output, stderr=output,
         )  # fmt: skip
 
 
-def wait_until_all_ask(database: str) -> None:
+def wait_until_all_request(database: str) -> None:
     """Wait until each machine waits for the row that keeps the rate limit."""
     asking = (
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
@@ -77,9 +77,9 @@ def wait_until_all_ask(database: str) -> None:
 def test_six_machines_are_one_caller(
     shared: Settings, sandbox: SandboxExchange, database: str, tmp_path: Path
 ) -> None:
-    with shared_meters(database) as meters:
-        pool = Credits(meters("sandbox www", "calls"), per_second=PER_SECOND, burst=BURST)
-        asyncio.run(pool.take())  # the row is there from now on
+    with shared_buckets(database) as buckets:
+        pool = RateLimiter(buckets("sandbox www", "calls"), per_second=PER_SECOND, burst=BURST)
+        asyncio.run(pool.acquire())  # the row is there from now on
     with (
         ExitStack() as stack,
         closing(psycopg2.connect(database)) as connection,
@@ -90,7 +90,7 @@ def test_six_machines_are_one_caller(
         machines = [
             stack.enter_context(backfilling(name, shared, tmp_path / name)) for name in NAMES
         ]
-        wait_until_all_ask(database)
+        wait_until_all_request(database)
         connection.commit()
         for name, process in zip(NAMES, machines, strict=True):
             assert process.wait(timeout=240) == 0, (tmp_path / name / "said").read_text()

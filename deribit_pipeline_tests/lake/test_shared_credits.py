@@ -11,23 +11,23 @@ from contextlib import ExitStack, asynccontextmanager, closing
 import psycopg2
 import pytest
 
-from deribit_pipeline.errors import CreditsUnavailable, SettingsError
+from deribit_pipeline.errors import RateLimiterUnavailable, SettingsError
 from deribit_pipeline.exchange.client import DeribitClient, deribit_client
-from deribit_pipeline.exchange.credits import Credits, Meters, MeterUnreachable
-from deribit_pipeline.lake import shared_credits
-from deribit_pipeline.lake.shared_credits import TABLE, shared_meters
+from deribit_pipeline.exchange.rate_limiter import RateLimiter, RateLimitUnreachable, TokenBuckets
+from deribit_pipeline.lake import shared_rate_limit
+from deribit_pipeline.lake.shared_rate_limit import TABLE, shared_buckets
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.helpers.lakes import asked
+from deribit_pipeline_tests.helpers.lakes import requested
 from deribit_pipeline_tests.helpers.servers import Postgres
 from deribit_pipeline_tests.helpers.slow_rate_limits import pool_of, waits
 
 TIME = "public/get_time"
 
 
-def calls_of(meters: Meters) -> Credits:
-    return pool_of(meters("an exchange", "calls"))
+def calls_of(buckets: TokenBuckets) -> RateLimiter:
+    return pool_of(buckets("an exchange", "calls"))
 
 
 @asynccontextmanager
@@ -35,10 +35,10 @@ async def client_of(
     settings: Settings, database: str, patience: float
 ) -> AsyncIterator[DeribitClient]:
     assert settings.base_url
-    with shared_meters(database) as meters:
+    with shared_buckets(database) as buckets:
         async with deribit_client(
             settings.base_url, settings.environment,
-            requests_per_second=1e6, burst=100, concurrency=4, patience=patience, meters=meters,
+            requests_per_second=1e6, burst=100, concurrency=4, patience=patience, buckets=buckets,
         ) as client:  # fmt: skip
             yield client
 
@@ -55,7 +55,7 @@ def test_without_the_database_nothing_is_sent(
         async with client_of(settings, database, patience=0.8) as client:
             await client.get_time()
             postgres.kill()
-            with pytest.raises(CreditsUnavailable, match=sentence):
+            with pytest.raises(RateLimiterUnavailable, match=sentence):
                 await client.get_time()
             assert sandbox.requests[TIME] == 1
             postgres.start()
@@ -85,12 +85,12 @@ def test_calls_outlast_a_database_that_starts_anew(
 
 
 def test_a_killed_database_remembers_what_was_taken(postgres: Postgres, database: str) -> None:
-    with shared_meters(database) as meters:
-        pool = calls_of(meters)
+    with shared_buckets(database) as buckets:
+        pool = calls_of(buckets)
         waits(pool, calls=95)
         postgres.kill()
         postgres.start()
-        with pytest.raises(MeterUnreachable):
+        with pytest.raises(RateLimitUnreachable):
             waits(pool, calls=1)
         assert waits(pool, calls=2) == [1.0, 2.0]
 
@@ -114,7 +114,7 @@ def test_a_refusal_that_cannot_be_noted_is_tried_again_all_the_same(
             await time
 
     sandbox.amend(TIME, kill_once)
-    faults.spoil_next(["10028_under_400"])
+    faults.corrupt_next(["10028_under_400"])
     asyncio.run(call())
     assert sandbox.requests[TIME] == 2
 
@@ -122,15 +122,15 @@ def test_a_refusal_that_cannot_be_noted_is_tried_again_all_the_same(
 def test_many_who_come_first_make_one_table_and_take_from_one_pool(database: str) -> None:
     together = threading.Barrier(12)
 
-    def take(pool: Credits) -> float:
+    def take(pool: RateLimiter) -> float:
         together.wait()
         return max(waits(pool, calls=9))
 
     with ExitStack() as stack:
-        pools = [calls_of(stack.enter_context(shared_meters(database))) for _ in range(12)]
+        pools = [calls_of(stack.enter_context(shared_buckets(database))) for _ in range(12)]
         for pool in pools:
             waits(pool, calls=1)  # they are all connected before there is no table again
-        asked(database, f"drop table {TABLE}")
+        requested(database, f"drop table {TABLE}")
         threads = stack.enter_context(ThreadPoolExecutor(12))
         # Of 108 calls 95 are free.
         assert max(threads.map(take, pools)) == 13.0
@@ -139,30 +139,34 @@ def test_many_who_come_first_make_one_table_and_take_from_one_pool(database: str
 def test_a_forgotten_session_that_holds_the_row_stops_nobody_for_good(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_credits, "_PATIENCE", "set statement_timeout = '50ms'")
-    with shared_meters(database) as meters, closing(psycopg2.connect(database)) as forgotten:
-        pool = calls_of(meters)
+    monkeypatch.setattr(shared_rate_limit, "_PATIENCE", "set statement_timeout = '50ms'")
+    with shared_buckets(database) as buckets, closing(psycopg2.connect(database)) as forgotten:
+        pool = calls_of(buckets)
         waits(pool, calls=1)
         with forgotten.cursor() as cursor:
             cursor.execute(f"select * from {TABLE} for update")
-        with pytest.raises(MeterUnreachable, match="canceling statement due to statement timeout"):
+        with pytest.raises(
+            RateLimitUnreachable, match="canceling statement due to statement timeout"
+        ):
             waits(pool, calls=1)
         forgotten.rollback()
         assert waits(pool, calls=1) == [0.0]
 
 
-def test_who_may_not_make_the_table_is_told(postgres: Postgres, database: str) -> None:
-    asked(database, "create role guest login password 'of-no-rights'")
+def test_a_user_who_may_not_create_the_table_gets_one_sentence(
+    postgres: Postgres, database: str
+) -> None:
+    requested(database, "create role guest login password 'of-no-rights'")
     theirs = database.replace(f"{postgres.USER}:{postgres.PASSWORD}", "guest:of-no-rights")
     with (
-        shared_meters(theirs) as meters,
+        shared_buckets(theirs) as buckets,
         pytest.raises(SettingsError, match=f"{TABLE} cannot be used .*permission denied.*: let"),
     ):
-        waits(calls_of(meters), calls=1)
+        waits(calls_of(buckets), calls=1)
 
 
 @pytest.mark.parametrize(
-    ("catalog", "said"),
+    ("catalog", "output"),
     [
         ("postgresql://deribit:hunter2@{server}/nothing", "password authentication failed"),
         ("host=127.0.0.1 port=1 user=deribit password=hunter2", "Connection refused"),
@@ -174,13 +178,13 @@ def test_who_may_not_make_the_table_is_told(postgres: Postgres, database: str) -
         ("postgresql://deribit:hunter2/a@{server}/nothing", "is not understood"),
     ],
 )  # fmt: skip
-def test_no_password_is_told_however_it_is_written(
-    postgres: Postgres, catalog: str, said: str
+def test_no_password_is_shown_however_it_is_written(
+    postgres: Postgres, catalog: str, output: str
 ) -> None:
     with (
-        pytest.raises((MeterUnreachable, SettingsError), match=said) as caught,
-        shared_meters(catalog.format(server=f"127.0.0.1:{postgres.port}")) as meters,
+        pytest.raises((RateLimitUnreachable, SettingsError), match=output) as caught,
+        shared_buckets(catalog.format(server=f"127.0.0.1:{postgres.port}")) as buckets,
     ):
-        waits(calls_of(meters), calls=1)
+        waits(calls_of(buckets), calls=1)
     shown = "".join(traceback.format_exception(caught.value))
     assert "hunter2" not in shown

@@ -69,12 +69,12 @@ def a_series(proofs: list[Proof], days: int = 1, name: str = "BTC") -> Series:
 def test_each_held_day_is_a_cell_with_its_proof(
     command: Command, sandbox: SandboxExchange, settings: Settings, tmp_path: Path
 ) -> None:
-    sandbox.charts.lack("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
+    sandbox.charts.omit("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
     command("backfill", *WEEK)
     page = tmp_path / "coverage.html"
-    said = command("coverage", "--instruments", "BTC-PERPETUAL", "--html", str(page))
-    assert said.code == 0
-    assert "6 complete, 1 gapped" in said.out
+    output = command("coverage", "--instruments", "BTC-PERPETUAL", "--html", str(page))
+    assert output.code == 0
+    assert "6 complete, 1 gapped" in output.out
     held = cells(page.read_text())
     assert len(held) == 7
     gapped = held["2024-01-02"]
@@ -113,7 +113,7 @@ def test_a_page_loads_nothing_from_elsewhere() -> None:
         assert "default-src 'none'" in page  # and the browser sees to it
 
 
-def test_odd_names_stay_text() -> None:
+def test_unusual_names_stay_text() -> None:
     covered = coverage_page([proof(NEW_YEAR, name=ODD)], {}, {}, ODD)
     drawn = chart_page([a_series([proof(NEW_YEAR)], name=ODD)], ODD)
     for page in (covered, drawn):
@@ -179,8 +179,8 @@ def test_a_longer_candle_is_made_of_those_that_open_in_it(
 def test_a_chart_says_that_it_is_rolled_up(command: Command, tmp_path: Path) -> None:
     command("backfill", *WEEK)
     page = tmp_path / "chart.html"
-    said = command("chart", *WEEK, "--html", str(page))
-    assert (said.code, said.out) == (0, "")
+    output = command("chart", *WEEK, "--html", str(page))
+    assert (output.code, output.out) == (0, "")
     assert "5m candles, rolled up from 10,080 candles of 1m" in page.read_text()
     assert len([row for row in data(page.read_text()) if "volume_base" in row]) >= 2 * 7 * 288
 
@@ -195,8 +195,8 @@ def test_where_only_minutes_are_held_a_chart_is_made_of_them(
     command("backfill", *WEEK)
     page = tmp_path / "chart.html"
     days = ("--instruments", "BTC-PERPETUAL", "--start", "2024-01-01", "--end", "2024-01-02")
-    said = command("chart", *days, "--resolution", resolution, "--html", str(page))
-    assert said.code == 0
+    output = command("chart", *days, "--resolution", resolution, "--html", str(page))
+    assert output.code == 0
     label = Resolution(resolution).label
     assert f"{label} candles, rolled up from 2,880 candles of 1m." in page.read_text()
     drawn = [row for row in data(page.read_text()) if "volume_base" in row]

@@ -9,7 +9,7 @@ import numpy as np
 from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import TimeWindow, moment64
-from deribit_pipeline.pages.run_sketch import STATE_COLOURS, Sketch, data_url
+from deribit_pipeline.pages.run_sparkline import STATE_COLOURS, Sparkline, data_url
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TWO_DAYS = TimeWindow(START, START + timedelta(days=2))
@@ -19,8 +19,8 @@ HOUR = timedelta(hours=1)
 def drawn(*hours: int, states: tuple[DayState | None, ...] = (DayState.COMPLETE, None)) -> str:
     opened_at = moment64(START) + np.array(hours, int) * np.timedelta64(3_600_000, "ms")
     values = np.tile([10.0, 12.0, 9.0, 11.0, 1.0, 10.0], (len(hours), 1))
-    sketch = Sketch("a title", TWO_DAYS, HOUR, Candles(opened_at, values), states)
-    kind, _, text = data_url([sketch]).partition(",")
+    sparkline = Sparkline("a title", TWO_DAYS, HOUR, Candles(opened_at, values), states)
+    kind, _, text = data_url([sparkline]).partition(",")
     assert kind == "data:image/svg+xml;base64"
     return base64.b64decode(text).decode()
 

@@ -81,12 +81,15 @@ def test_options_have_the_recorded_ones_keys_and_types(settings: Settings, clock
 def test_www_forgets_what_has_expired_and_the_archive_does_not(
     sandbox: SandboxExchange, clock: Clock
 ) -> None:
-    asked: dict[str, str] = {"instrument_name": "BTC-29MAR24"}
+    requested: dict[str, str] = {"instrument_name": "BTC-29MAR24"}
     window = {"start_timestamp": "1711584000000", "end_timestamp": "1711584060000"}
-    of_chart = asked | window | {"resolution": "1"}
+    of_chart = requested | window | {"resolution": "1"}
     for moment, status in ((datetime(2024, 4, 5, 7), 200), (datetime(2024, 4, 5, 8), 400)):
         clock.now = moment.replace(tzinfo=UTC)
-        for method, params in (("get_instrument", asked), ("get_tradingview_chart_data", of_chart)):
+        for method, params in (
+            ("get_instrument", requested),
+            ("get_tradingview_chart_data", of_chart),
+        ):
             assert sandbox.answer(f"public/{method}", params).status == status
             assert sandbox.answer(f"public/{method}", params, of_history=True).status == 200
 

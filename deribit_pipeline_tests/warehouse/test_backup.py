@@ -48,7 +48,7 @@ def file(location: Location, here: Path) -> Warehouse:
     if isinstance(location, Path):
         location = here / "copy.duckdb"
     file = warehouse_at(location, Environment.SANDBOX, patience=60)
-    write(file, fetched(), fetched(day(1), lacking=(3, 4)), fetched(day(2)))
+    write(file, fetched(), fetched(day(1), absent=(3, 4)), fetched(day(2)))
     write(file, fetched(price=0.5))
     return file
 
@@ -205,7 +205,7 @@ def test_the_log_of_a_file_that_is_gone_is_not_replayed_into_a_new_one(
         assert ("t",) not in tables
 
 
-def test_a_warehouse_with_an_odd_name_is_copied(tmp_path: Path) -> None:
+def test_a_warehouse_with_an_unusual_name_is_copied(tmp_path: Path) -> None:
     odd = Warehouse(tmp_path / "a\"b's.duckdb", Environment.SANDBOX)
     write(odd, fetched(day(1)))
     assert back_up(odd, tmp_path / "c\"d's.duckdb").days == 1
@@ -251,7 +251,7 @@ def test_the_commands_say_what_was_copied_and_what_differs(
         (f"--instruments {NAME} --resolution 1", 1),
     ],
 )
-def test_a_comparison_is_of_the_days_asked_for(
+def test_a_comparison_is_of_the_days_requested(
     command: Command, file: Warehouse, to: Path, options: str, differing: int
 ) -> None:
     back_up(file, to)
@@ -294,19 +294,19 @@ def test_a_lake_is_compared_like_a_file(
 ) -> None:
     lake = Lake(database, f"{here}/lake/")
     place = ("--against", LAKE + lake.catalog, "--against-data", lake.data)
-    said = [command("verify", *place)]
-    assert (said[0][0], said[0][2]) == (
+    output = [command("verify", *place)]
+    assert (output[0][0], output[0][2]) == (
         2, f"Error: --against {lake} does not exist: name a backup of the warehouse.\n"
     )  # fmt: skip
     write(
         warehouse_at(lake, file.environment), fetched(price=0.5), fetched(day(1)), fetched(day(2))
     )
-    said.append(command("verify", *place))
-    code, out, err = said[-1]
+    output.append(command("verify", *place))
+    code, out, err = output[-1]
     assert (code, len(out.splitlines())) == (1, 1)
     assert f"state is gapped, {lake} says complete" in out
     assert err.startswith(f"3 days compared with {lake} in ")
-    assert Postgres.PASSWORD not in str(said)
+    assert Postgres.PASSWORD not in str(output)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def rare(value: float) -> ParameterSet:
     return pytest.param(value, marks=pytest.mark.torture)
 
 
-class Said:
+class Output:
     """What a command printed and how it exited."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
@@ -44,13 +44,13 @@ class Said:
     def complaint(self) -> str:
         """The one sentence in which it says that it failed."""
         assert self.code in (1, 2)
-        said = [line for line in self.err.splitlines() if line.startswith("Error: ")]
-        said += [line for line in self.out.splitlines() if line.startswith("FAIL warehouse ")]
-        assert len(said) == 1, self.out + self.err
-        return said[0]
+        output = [line for line in self.err.splitlines() if line.startswith("Error: ")]
+        output += [line for line in self.out.splitlines() if line.startswith("FAIL warehouse ")]
+        assert len(output) == 1, self.out + self.err
+        return output[0]
 
 
-Run = Callable[..., Said]
+Run = Callable[..., Output]
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def run(
     """Runs a command line with the settings, or with a warehouse or home of another path."""
     monkeypatch.chdir(settings.dagster_home.parent)
 
-    def run(*arguments: str, **changed: Path) -> Said:
+    def run(*arguments: str, **changed: Path) -> Output:
         for name, value in environment(replace(settings, **changed)).items():
             monkeypatch.setenv(name, value)
         capsys.readouterr()
         code = exit_code(list(arguments))
-        return Said(code, *capsys.readouterr())
+        return Output(code, *capsys.readouterr())
 
     return run
 
@@ -114,12 +114,12 @@ def test_a_changed_byte_is_never_taken_for_data(
 ) -> None:
     place = int(at * len(whole)) if at < 1 else int(at)
     warehouse.location.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
-    said = run("verify")
-    if said.code:  # it may stand where nothing is
-        assert "computed checksum" in said.complaint()
-        assert "put a backup in its place" in said.complaint()
+    output = run("verify")
+    if output.code:  # it may stand where nothing is
+        assert "computed checksum" in output.complaint()
+        assert "put a backup in its place" in output.complaint()
     else:
-        assert "1 days with 1,440 rows recomputed" in said.err
+        assert "1 days with 1,440 rows recomputed" in output.err
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
@@ -177,9 +177,9 @@ def test_a_full_disk_leaves_no_half_of_a_new_warehouse(
 ) -> None:
     file = disk.path / "w.duckdb"
     disk.resize(max(free, 1))
-    said = run(*WEEK, warehouse=file)
-    assert said.code in (1, 2)
-    assert "No space left on device" in said.err
+    output = run(*WEEK, warehouse=file)
+    assert output.code in (1, 2)
+    assert "No space left on device" in output.err
     assert "does not exist" in run("verify", warehouse=file).complaint()
     disk.resize(64_000_000)
     assert run(*WEEK, warehouse=file).code == 0
@@ -193,9 +193,9 @@ def test_a_full_disk_keeps_what_was_held(
     file = disk.path / "w.duckdb"
     run(*WEEK, warehouse=file)
     disk.leave(free)
-    said = run(*MONTH, warehouse=file)
-    assert said.code == 1
-    assert "its disk is full" in said.err
+    output = run(*MONTH, warehouse=file)
+    assert output.code == 1
+    assert "its disk is full" in output.err
     assert held(file, settings) == 14
     assert run("coverage", warehouse=file).code == 0
     disk.resize(64_000_000)
@@ -209,9 +209,9 @@ def test_a_disk_that_fills_on_the_way_keeps_whole_days(
 ) -> None:
     file = disk.path / "w.duckdb"
     disk.resize(6_000_000)  # for more than the 120 days that are written together, and not for all
-    said = run(*QUARTER, warehouse=file)
-    assert said.code == 1
-    assert "its disk is full" in said.err
+    output = run(*QUARTER, warehouse=file)
+    assert output.code == 1
+    assert "its disk is full" in output.err
     assert held(file, settings) < 182
     disk.resize(64_000_000)
     assert run(*QUARTER, warehouse=file).code == 0
@@ -240,9 +240,9 @@ def test_a_full_disk_of_dagster_costs_no_day(
     env = environment(replace(settings, dagster_home=disk.path / "home"))
     disk.resize(size)
     ended = script(*WEEK, env=env, cwd=tmp_path)
-    said = Said(ended.returncode, ended.stdout, ended.stderr)
-    if said.code:
-        assert "DAGSTER_HOME" in said.complaint()
+    output = Output(ended.returncode, ended.stdout, ended.stderr)
+    if output.code:
+        assert "DAGSTER_HOME" in output.complaint()
     disk.resize(64_000_000)
     ended = script(*WEEK, env=env, cwd=tmp_path)
     assert (ended.returncode, ended.stderr.count("Error")) == (0, 0), ended.stderr

@@ -24,7 +24,7 @@ def test_a_full_disk_of_an_export_is_not_called_the_warehouses(
     assert not list(disk.path.iterdir())
 
 
-def test_an_older_version_on_a_read_only_disk_is_said_to_be_one(run: Run, disk: Disk) -> None:
+def test_an_older_version_on_a_read_only_disk_is_reported_as_one(run: Run, disk: Disk) -> None:
     held = golden(4, disk.path).location
     disk.set_read_only(True)
     for command in ("coverage", "verify"):

@@ -38,7 +38,7 @@ CHART = "public/get_tradingview_chart_data"
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FIRST, LAST = date(2024, 4, 8), date(2024, 4, 15)
 DAYS = {name: list(days_between(FIRST, LAST)) for name in NAMES}
-DAYS_ASKED = {(name, day) for name, days in DAYS.items() for day in days}
+DAYS_REQUESTED = {(name, day) for name, days in DAYS.items() for day in days}
 BACKFILL = ["backfill", "--start", str(FIRST), "--end", str(LAST)]
 FORCED = [*BACKFILL, "--force"]
 
@@ -86,16 +86,16 @@ class Interrupted:
         assert verify(self.warehouse).findings == []
         with self.warehouse.reading() as connection:
             settled = settled_days(connection, CANDLES[Resolution.MINUTE_1], DAYS)
-        return DAYS_ASKED - {(proof.series, proof.day) for proof in settled}
+        return DAYS_REQUESTED - {(proof.series, proof.day) for proof in settled}
 
     def complete(self, command: list[str]) -> None:
         """Run the same command again: it asks for what is not proved and for nothing else, finds
         nothing in its way, leaves nothing behind, and completes all."""
-        unproved = self.unproved() if command == BACKFILL else DAYS_ASKED
+        unproved = self.unproved() if command == BACKFILL else DAYS_REQUESTED
         self.charts.clear()
         folder = self.settings.dagster_home.parent
-        said = script(*command, env=environment(self.settings), cwd=folder)
-        assert said.returncode == 0, said.stderr
+        output = script(*command, env=environment(self.settings), cwd=folder)
+        assert output.returncode == 0, output.stderr
         for chart in self.charts:
             assert any(reaches(chart, name, day) for name, day in unproved), chart
         assert [path.name for path in self.settings.warehouse.parent.iterdir()] == ["w.duckdb"]
@@ -122,9 +122,9 @@ class Interrupted:
         with self.warehouse.reading() as connection:
             held = reads.candles(connection, name, Resolution.MINUTE_1, window)
         start, end = (int(moment.timestamp() * 1000) for moment in (window.start, window.end))
-        asked = {"start_timestamp": str(start), "end_timestamp": str(end - 1)}
+        requested = {"start_timestamp": str(start), "end_timestamp": str(end - 1)}
         chart = self.sandbox.answer(
-            CHART, {"instrument_name": name, "resolution": "1"} | asked
+            CHART, {"instrument_name": name, "resolution": "1"} | requested
         ).body["result"]
         assert np.array_equal(held.opened_at.astype(np.int64), chart["ticks"])
         assert np.array_equal(held.values, np.column_stack([chart[c] for c in CHART_NAMES]))
@@ -143,7 +143,7 @@ def interrupted(
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
     warehouse = warehouse_at(settings.warehouse, settings.environment)
-    sandbox.charts.lack("BTC-PERPETUAL", ms(8), ms(8, 7))
+    sandbox.charts.omit("BTC-PERPETUAL", ms(8), ms(8, 7))
     held = [date(2024, 4, 8), date(2024, 4, 9), date(2024, 4, 10)]
     ForegroundBackfill(opened(), warehouse).backfill(
         CANDLES[Resolution.MINUTE_1], Job("before", dict.fromkeys(NAMES, held))
@@ -216,11 +216,11 @@ def test_death_at_a_moment_costs_nothing_that_was_proved(
         ("before commit", 2),
     ],
 )
-def test_death_while_days_are_asked_again_leaves_each_as_it_was_or_as_it_is(
+def test_death_while_days_are_requested_again_leaves_each_as_it_was_or_as_it_is(
     interrupted: Interrupted, moment: str, nth: int
 ) -> None:
     interrupted.sandbox.charts.find("BTC-PERPETUAL")
-    interrupted.sandbox.charts.lack("BTC-PERPETUAL", ms(8), ms(8, 3))
+    interrupted.sandbox.charts.omit("BTC-PERPETUAL", ms(8), ms(8, 3))
     interrupted.kill_at(moment, nth, FORCED)
     interrupted.complete(FORCED)
 

@@ -51,8 +51,8 @@ def test_a_catalog_is_shown_without_its_password(catalog: str, shown: str) -> No
     ],
 )
 def test_a_connection_string_is_no_file(text: str) -> None:
-    said = f"or a DuckLake whose catalog is in PostgreSQL: {LAKE}host=… dbname=…"
-    with pytest.raises(SettingsError, match=re.escape(said)) as caught:
+    output = f"or a DuckLake whose catalog is in PostgreSQL: {LAKE}host=… dbname=…"
+    with pytest.raises(SettingsError, match=re.escape(output)) as caught:
         location_of(text, None, {})
     assert SECRET not in str(caught.value)
 

@@ -75,7 +75,7 @@ def test_a_backup_that_holds_more_is_replaced_only_on_request_and_kept(
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda there, here: write(here, fetched(day(1), lacking=(3,))), id="gapped"),
+        pytest.param(lambda there, here: write(here, fetched(day(1), absent=(3,))), id="gapped"),
         pytest.param(lambda there, here: write(here, fetched(day(2))), id="another day"),
         pytest.param(
             lambda there, here: write(there, fetched(day(1), price=2.0)) or write(here, fetched()),

@@ -41,10 +41,10 @@ def file(location: Location) -> Warehouse:
     return warehouse_at(location, Environment.SANDBOX, patience=0.3)
 
 
-def fetched(day: date = FIRST, lacking: tuple[int, ...] = (), price: float = 1 / 3) -> FetchedDay:
+def fetched(day: date = FIRST, absent: tuple[int, ...] = (), price: float = 1 / 3) -> FetchedDay:
     opened_at = moment64(day_window(day).start) + np.arange(1_440) * np.timedelta64(1, "m")
     whole = Candles(opened_at.astype("datetime64[ms]"), np.full((1_440, 6), price))
-    lacks = np.isin(np.arange(1_440), lacking)
+    lacks = np.isin(np.arange(1_440), absent)
     as_of = datetime(2024, 2, 1, tzinfo=UTC)
     return FetchedDay(NAME, day, whole[~lacks].columns, as_of, whole.opened_at)
 
@@ -120,14 +120,14 @@ def test_a_changed_candle_is_kept_as_a_revision(file: Warehouse) -> None:
 
 @both_stores
 def test_gaps_are_named_confirmed_and_closed(file: Warehouse) -> None:
-    write(file, fetched(lacking=(3, 4)))
+    write(file, fetched(absent=(3, 4)))
     query = "select minute(opened_at), confirmed, confirmed_at from candle_gaps order by all"
     february, march = datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
     assert rows(file, query) == [(3, 1, february), (4, 1, february)]
     assert rows(file, "select state, missing from candle_days") == [("gapped", 2)]
     assert rows(file, "from complete_candles") == []
 
-    write(file, replace(fetched(lacking=(3,)), as_of=march))
+    write(file, replace(fetched(absent=(3,)), as_of=march))
     assert rows(file, query) == [(3, 2, march)]
 
     write(file, fetched())
@@ -216,7 +216,7 @@ def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> 
 
 @both_stores
 def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehouse) -> None:
-    write(file, fetched(lacking=(3, 4)), fetched(FIRST + timedelta(days=1)))
+    write(file, fetched(absent=(3, 4)), fetched(FIRST + timedelta(days=1)))
     with file.writing() as connection:
         forget_datasets(connection)
         connection.execute("update warehouse_info set schema_version = 1")
@@ -274,17 +274,17 @@ def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) ->
 def test_the_table_is_given_as_it_was_known_at_a_moment(file: Warehouse) -> None:
     """A gap that is filled, a candle changed twice: each moment has its own table."""
     moments = [datetime(2024, 2, number, tzinfo=UTC) for number in range(1, 6)]
-    told: dict[datetime, Candles] = {moments[0]: Candles.none()}
-    for number, (moment, lacking, volume) in enumerate(
+    returned: dict[datetime, Candles] = {moments[0]: Candles.none()}
+    for number, (moment, absent, volume) in enumerate(
         zip(moments[1:], [(3, 4), (4,), (), ()], [1.0, 1.0, 2.0, 3.0], strict=True)
     ):
-        day = replace(fetched(lacking=lacking), as_of=moment - timedelta(hours=1))
+        day = replace(fetched(absent=absent), as_of=moment - timedelta(hours=1))
         day.rows["volume_base"][-1] = volume
         write(file, day)
-        told[moment] = Candles.of(day.rows)
+        returned[moment] = Candles.of(day.rows)
         assert rows(file, "select revised from candle_days") == [(max(0, number - 1),)]
     assert rows(file, "select count(*) from candle_revisions") == [(2,)]
-    for moment, candles in told.items():
+    for moment, candles in returned.items():
         query = f"select epoch_ms(opened_at), volume_base from candles_as_of('{moment}') order by 1"
         opened_at = candles.opened_at.astype(np.int64)
         volumes = candles.values[:, 4]

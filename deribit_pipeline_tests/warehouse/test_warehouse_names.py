@@ -27,7 +27,7 @@ def test_a_warehouse_is_the_file_of_its_name(
     assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.copy"}
 
 
-def spoiled(path: Path, how: str) -> None:
+def corrupted(path: Path, how: str) -> None:
     """Make of a warehouse something that DuckDB does not open."""
     data = path.read_bytes()
     path.unlink()
@@ -50,7 +50,7 @@ def spoiled(path: Path, how: str) -> None:
 def test_only_a_damaged_file_is_to_be_removed(how: str, advice: str, tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX)
     write(warehouse, fetched())
-    spoiled(tmp_path / "w.duckdb", how)
+    corrupted(tmp_path / "w.duckdb", how)
     with pytest.raises(WarehouseUnusable) as caught:
         verify(warehouse)
     assert advice in str(caught.value)

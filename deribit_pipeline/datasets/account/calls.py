@@ -15,7 +15,7 @@ from deribit_pipeline.datasets.account.wire import (
     trades_page,
 )
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.methods import LimitedMethod, Told
+from deribit_pipeline.exchange.methods import LimitedMethod, ParsedResponse
 
 # A call costs 10,000 of 80,000 credits, of which 10,000 come back in a second.
 _LIMITED_LOG = LimitedMethod(LOG, "transaction_log", per_second=1.0, burst=8)
@@ -28,7 +28,7 @@ async def get_transaction_log(
     last: int,
     *,
     continuation: str | int | None = None,
-) -> Told[AccountPage]:
+) -> ParsedResponse[AccountPage]:
     """`private/get_transaction_log`: entries between two moments, newest first. Needs the scope
     account:read. Metered apart, at one call a second."""
     return await client.call(
@@ -44,7 +44,7 @@ async def get_transaction_log(
 
 async def get_user_trades(
     client: DeribitClient, currency: str, first: int, last: int, *, historical: bool
-) -> Told[AccountPage]:
+) -> ParsedResponse[AccountPage]:
     """`private/get_user_trades_by_currency_and_time`: trades between two moments, of the last
     24 hours or, `historical`, of those that are indexed by now. Needs the scope trade:read.
 
@@ -65,7 +65,7 @@ async def get_user_trades(
 
 async def get_settlement_history(
     client: DeribitClient, currency: str, last: int, *, continuation: str | int | None = None
-) -> Told[AccountPage]:
+) -> ParsedResponse[AccountPage]:
     """`private/get_settlement_history_by_currency`: the newest up to a moment, which despite
     its name is an upper bound, or what follows a token. Needs the scope trade:read."""
     return await client.call(

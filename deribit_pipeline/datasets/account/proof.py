@@ -53,7 +53,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class AccountRows:
     """All rows returned for some bounds, sorted by key. No more rows from before `settled_until`
     can appear; `as_of` is the exchange's time of the first response. Rows in `malformed` cannot be
     parsed."""
@@ -96,7 +96,9 @@ def require_page(dataset: Dataset, page: Columns, bounds: Bounds) -> Columns:
     return in_order(dataset, page)
 
 
-def are_alike(dataset: Dataset, first: date, last: date, one: Heard, other: Heard) -> bool:
+def are_alike(
+    dataset: Dataset, first: date, last: date, one: AccountRows, other: AccountRows
+) -> bool:
     """Whether two responses have the same rows for these days, as far as both are complete."""
     until = min(one.settled_until, other.settled_until)
     parts = [_settled(dataset, first, last, each.rows, until) for each in (one, other)]
@@ -112,9 +114,9 @@ def of_day(dataset: Dataset, rows: Columns, day: date) -> Columns:
     return some_of(rows, (at >= moment64(window.start)) & (at < moment64(window.end)))
 
 
-def with_neighbours(alike: Sequence[Heard]) -> Columns:
+def with_neighbours(alike: Sequence[AccountRows]) -> Columns:
     """The rows of the response that includes the most neighbouring days; the responses agree."""
-    return max(alike, key=lambda heard: count_of(heard.rows)).rows
+    return max(alike, key=lambda each: count_of(each.rows)).rows
 
 
 def balance_verdict(rows: Columns, currency: str, day: date) -> str:

@@ -20,8 +20,8 @@ from deribit_pipeline.datasets.account.calls import (
     get_user_trades,
 )
 from deribit_pipeline.datasets.account.proof import (
+    AccountRows,
     Bounds,
-    Heard,
     are_alike,
     balance_verdict,
     bounds_of,
@@ -60,7 +60,7 @@ _ENTRIES_A_SECOND, _TRADES_A_SECOND, _SETTLEMENTS_A_SECOND = 50.0, 50.0, MOST_A_
 # How many windows a crowd of trades takes within few milliseconds, a month halved again and again.
 _HALVINGS = 120
 
-Ask = Callable[[DeribitClient, str, Bounds], Awaitable[Heard]]
+RowsRequest = Callable[[DeribitClient, str, Bounds], Awaitable[AccountRows]]
 """Everything that is told of a currency between two bounds. Raises a DeribitError."""
 
 Verdict = Callable[[Columns, str, date], str]
@@ -81,7 +81,7 @@ class AccountSource(SeriesSource):
 
     dataset: Dataset
     method: str
-    ask: Ask
+    request: RowsRequest
     calls: int = 1
     verdict: Verdict = no_verdict
 
@@ -101,7 +101,7 @@ class AccountSource(SeriesSource):
         self, client: DeribitClient, currency: str, first: date, last: date
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
         try:
-            said, around, settled = await self._agreed(client, currency, first, last)
+            confirmed, around, settled = await self._agreed(client, currency, first, last)
         except DeribitBadPayload as error:
             if first == last:
                 yield FailedDays([first], error)
@@ -112,14 +112,14 @@ class AccountSource(SeriesSource):
                     yield piece
             return
         for day in days_between(first, last):
-            if (why := malformed_of(said.malformed, day)) is not None:
-                yield FailedDays([day], self._odd(why, currency, first, last))
+            if (why := malformed_of(confirmed.malformed, day)) is not None:
+                yield FailedDays([day], self._bad_payload(why, currency, first, last))
                 continue
             yield FetchedDay(
                 currency,
                 day,
-                of_day(self.dataset, said.rows, day),
-                said.as_of,
+                of_day(self.dataset, confirmed.rows, day),
+                confirmed.as_of,
                 is_over=day_window(day).end <= settled,
                 is_confirmed=True,
                 verdict=self.verdict(around, currency, day),
@@ -127,41 +127,47 @@ class AccountSource(SeriesSource):
 
     async def _agreed(
         self, client: DeribitClient, currency: str, first: date, last: date
-    ) -> tuple[Heard, Columns, datetime]:
+    ) -> tuple[AccountRows, Columns, datetime]:
         """What two answers say alike, with the rows around it that one of them told; and until
         when no answer can have lacked a row."""
         neighbours = itertools.cycle((0, 1))
         settled: list[datetime] = []
-        believed: list[Heard] = []
+        trusted: list[AccountRows] = []
 
-        async def ask() -> Heard:
+        async def request() -> AccountRows:
             bounds = bounds_of(first, last, neighbours=next(neighbours))
             try:
-                told = await self.ask(client, currency, bounds)
+                returned = await self.request(client, currency, bounds)
             except TooManyPages as error:
                 raise EndlessPages(
-                    str(error), method=self.method, params=_asked(currency, first, last)
+                    str(error), method=self.method, params=_params_of(currency, first, last)
                 ) from error
             except ValueError as error:
-                raise self._odd(str(error), currency, first, last) from error
-            settled.append(told.settled_until)
-            return told
+                raise self._bad_payload(str(error), currency, first, last) from error
+            settled.append(returned.settled_until)
+            return returned
 
-        def alike(former: Heard, later: Heard) -> bool:
+        def alike(former: AccountRows, later: AccountRows) -> bool:
             is_alike = are_alike(self.dataset, first, last, former, later)
-            believed.extend((former, later) if is_alike else ())
+            trusted.extend((former, later) if is_alike else ())
             return is_alike
 
         contradiction = "answers contradict each other about which rows there are"
-        said = await until_two_agree(ask, alike, self._odd(contradiction, currency, first, last))
-        malformed = tuple(each for one in believed for each in one.malformed)
-        return replace(said, malformed=malformed), with_neighbours(believed), min(settled)
+        confirmed = await until_two_agree(
+            request, alike, self._bad_payload(contradiction, currency, first, last)
+        )
+        malformed = tuple(each for one in trusted for each in one.malformed)
+        return replace(confirmed, malformed=malformed), with_neighbours(trusted), min(settled)
 
-    def _odd(self, reason: str, currency: str, first: date, last: date) -> DeribitBadPayload:
-        return DeribitBadPayload(reason, method=self.method, params=_asked(currency, first, last))
+    def _bad_payload(
+        self, reason: str, currency: str, first: date, last: date
+    ) -> DeribitBadPayload:
+        return DeribitBadPayload(
+            reason, method=self.method, params=_params_of(currency, first, last)
+        )
 
 
-def _asked(currency: str, first: date, last: date) -> dict[str, object]:
+def _params_of(currency: str, first: date, last: date) -> dict[str, object]:
     return {"currency": currency, "days": f"{first} to {last}"}
 
 
@@ -175,35 +181,35 @@ class _Pages:
 
     def read(self, page: methods.AccountPage, bounds: Bounds) -> Columns:
         """The rows of a page, each once."""
-        rows, torn = once(self._dataset, page.rows)
-        self.malformed += page.malformed + torn
+        rows, conflicting = once(self._dataset, page.rows)
+        self.malformed += page.malformed + conflicting
         return require_page(self._dataset, rows, bounds)
 
     def joined(self, rows: Columns, page: methods.AccountPage, bounds: Bounds) -> Columns:
         """What was told so far and what the next page adds, which lies further back in time."""
         is_last = page.continuation is None
-        told = self.read(page, bounds)
-        added = count_of(new_rows(self._dataset, rows, told))
-        rows = with_page(self._dataset, rows, told, is_last=is_last)
+        returned = self.read(page, bounds)
+        added = count_of(new_rows(self._dataset, rows, returned))
+        rows = with_page(self._dataset, rows, returned, is_last=is_last)
         if not is_last:
-            self._progress.take(added, np.ptp(rows[self._dataset.at]))
+            self._progress.add(added, np.ptp(rows[self._dataset.at]))
         return rows
 
 
-async def ask_log(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
+async def fetch_log(client: DeribitClient, currency: str, bounds: Bounds) -> AccountRows:
     """The log's entries: page after page, until the exchange says that nothing follows."""
-    told = await get_transaction_log(client, currency, bounds.first, bounds.last)
+    returned = await get_transaction_log(client, currency, bounds.first, bounds.last)
     pages = _Pages(TRANSACTION_LOG, methods.MOST_ENTRIES, _ENTRIES_A_SECOND)
-    rows, as_of = pages.read(told.said, bounds), told.as_of
-    while told.said.continuation is not None:
-        told = await get_transaction_log(
-            client, currency, bounds.first, bounds.last, continuation=told.said.continuation
+    rows, as_of = pages.read(returned.value, bounds), returned.as_of
+    while returned.value.continuation is not None:
+        returned = await get_transaction_log(
+            client, currency, bounds.first, bounds.last, continuation=returned.value.continuation
         )
-        rows = pages.joined(rows, told.said, bounds)
-    return Heard(rows, as_of, settled_until(as_of), pages.malformed)
+        rows = pages.joined(rows, returned.value, bounds)
+    return AccountRows(rows, as_of, settled_until(as_of), pages.malformed)
 
 
-async def ask_trades(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
+async def fetch_trades(client: DeribitClient, currency: str, bounds: Bounds) -> AccountRows:
     """The trades, both the recent ones and the historical, which lack the newest.
 
     The recent ones are asked for first: a trade that becomes history meanwhile is told twice, and
@@ -214,26 +220,28 @@ async def ask_trades(client: DeribitClient, currency: str, bounds: Bounds) -> He
     recent = Bounds(max(bounds.first, to_ms(oldest + _MARGIN)), bounds.last)
     if recent.first > recent.last:
         rows, malformed = await _trades(client, currency, bounds, historical=True)
-        return Heard(rows, as_of, settled_until(as_of), malformed)
-    newest, torn = await _trades(client, currency, recent, historical=False)
+        return AccountRows(rows, as_of, settled_until(as_of), malformed)
+    newest, conflicting = await _trades(client, currency, recent, historical=False)
     if client.rpc.as_of is None or client.rpc.as_of > from_ms(recent.first) + _RECENT:
         raise ValueError("the recent trades were told too late to be all of them")
     rows, malformed = await _trades(client, currency, bounds, historical=True)
     settled = settled_until(as_of, new_rows(USER_TRADES, rows, newest)["traded_at"])
-    brink = Bounds(to_ms(oldest), recent.first)
-    if bounds.first < brink.last and not await _is_told(client, currency, rows, brink):
+    boundary = Bounds(to_ms(oldest), recent.first)
+    if bounds.first < boundary.last and not await _is_covered(client, currency, rows, boundary):
         settled = min(settled, oldest)
     # The two may tell the state of an order, and the number of contracts, each in its own way.
     rows = united(USER_TRADES, rows, newest, but=("told",))
-    return Heard(rows, as_of, settled, malformed + torn)
+    return AccountRows(rows, as_of, settled, malformed + conflicting)
 
 
-async def _is_told(client: DeribitClient, currency: str, history: Columns, brink: Bounds) -> bool:
+async def _is_covered(
+    client: DeribitClient, currency: str, history: Columns, boundary: Bounds
+) -> bool:
     """Whether no trade can lack that is too old to be asked for as a recent one and may be too new
     to be history: history reaches further, or the log has none."""
-    if np.any(history["traded_at"].astype(np.int64) >= brink.first):
+    if np.any(history["traded_at"].astype(np.int64) >= boundary.first):
         return True
-    log = await ask_log(client, currency, brink)
+    log = await fetch_log(client, currency, boundary)
     return "trade" not in log.rows["type"]
 
 
@@ -246,13 +254,13 @@ async def _trades(
     progress = Progress(methods.MOST_TRADES, _TRADES_A_SECOND, free=_HALVINGS)
 
     async def halved(bounds: Bounds) -> Columns:
-        told = await get_user_trades(
+        returned = await get_user_trades(
             client, currency, bounds.first, bounds.last, historical=historical
         )
         covered = np.timedelta64(bounds.last - first, "ms")
-        progress.take(count_of(told.said.rows), covered)
-        if not told.said.may_lack:
-            return pages.read(told.said, bounds)
+        progress.add(count_of(returned.value.rows), covered)
+        if not returned.value.may_be_incomplete:
+            return pages.read(returned.value, bounds)
         halves = bounds.halves()
         if halves is None:
             raise ValueError("more trades came of a few milliseconds than an answer holds")
@@ -262,24 +270,26 @@ async def _trades(
     return await halved(bounds), pages.malformed
 
 
-async def ask_settlements(client: DeribitClient, currency: str, bounds: Bounds) -> Heard:
+async def fetch_settlements(client: DeribitClient, currency: str, bounds: Bounds) -> AccountRows:
     """The settlements, newest first, until older ones than those that are wanted were told."""
-    told = await get_settlement_history(client, currency, bounds.last)
+    returned = await get_settlement_history(client, currency, bounds.last)
     pages = _Pages(SETTLEMENT_HISTORY, methods.MOST_SETTLEMENTS, _SETTLEMENTS_A_SECOND)
-    rows, as_of = pages.read(told.said, Bounds(0, bounds.last)), told.as_of
-    while told.said.continuation is not None:
+    rows, as_of = pages.read(returned.value, Bounds(0, bounds.last)), returned.as_of
+    while returned.value.continuation is not None:
         oldest = int(rows["settled_at"].astype(np.int64).min(initial=bounds.last))
         if oldest < bounds.first:
             break
-        told = await get_settlement_history(
-            client, currency, bounds.last, continuation=told.said.continuation
+        returned = await get_settlement_history(
+            client, currency, bounds.last, continuation=returned.value.continuation
         )
-        rows = pages.joined(rows, told.said, Bounds(0, oldest))
-    return Heard(rows, as_of, settled_until(as_of), pages.malformed)
+        rows = pages.joined(rows, returned.value, Bounds(0, oldest))
+    return AccountRows(rows, as_of, settled_until(as_of), pages.malformed)
 
 
 TRANSACTION_LOG_SOURCE = AccountSource(
-    TRANSACTION_LOG, methods.LOG, ask_log, verdict=balance_verdict
+    TRANSACTION_LOG, methods.LOG, fetch_log, verdict=balance_verdict
 )
-USER_TRADES_SOURCE = AccountSource(USER_TRADES, methods.TRADES, ask_trades, calls=3)
-SETTLEMENT_HISTORY_SOURCE = AccountSource(SETTLEMENT_HISTORY, methods.SETTLEMENTS, ask_settlements)
+USER_TRADES_SOURCE = AccountSource(USER_TRADES, methods.TRADES, fetch_trades, calls=3)
+SETTLEMENT_HISTORY_SOURCE = AccountSource(
+    SETTLEMENT_HISTORY, methods.SETTLEMENTS, fetch_settlements
+)

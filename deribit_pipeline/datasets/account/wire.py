@@ -33,13 +33,13 @@ class AccountPage:
     """The rows of one answer in the order they came, by the table's columns.
 
     `continuation` asks for the rows that follow; None where the exchange says that none do.
-    `may_lack` tells that rows of the same window may have been left out. `malformed` are the
-    entries that cannot be read.
+    `may_be_incomplete` tells that rows of the same window may have been left out. `malformed` are
+    the entries that cannot be read.
     """
 
     rows: Rows
     continuation: str | int | None = None
-    may_lack: bool = False
+    may_be_incomplete: bool = False
     malformed: tuple[Malformed, ...] = ()
 
 
@@ -66,8 +66,8 @@ def trades_page(currency: str, answer: object) -> AccountPage:
     rows, malformed = _readable(entries, MOST_TRADES, partial(_of_currency, currency, _TRADES))
     if not isinstance(has_more, bool):
         raise ValueError("`has_more` must be true or false")
-    may_lack = has_more or len(shapes.array(entries)) == MOST_TRADES
-    return AccountPage(rows, may_lack=may_lack, malformed=malformed)
+    may_be_incomplete = has_more or len(shapes.array(entries)) == MOST_TRADES
+    return AccountPage(rows, may_be_incomplete=may_be_incomplete, malformed=malformed)
 
 
 def settlements_page(currency: str, answer: object) -> AccountPage:
@@ -94,8 +94,8 @@ def _readable(
     )
 
 
-def _of_currency(currency: str, told: "_Told", entries: _Entries) -> Rows:
-    rows = _rows(told, entries)
+def _of_currency(currency: str, returned: "_Readers", entries: _Entries) -> Rows:
+    rows = _rows(returned, entries)
     _require_currency(currency, rows)
     return rows
 
@@ -148,14 +148,14 @@ def _instruments(_: str, entries: _Entries) -> NDArray[Any]:
 
 
 def _whole_entries(_: str, entries: _Entries) -> NDArray[Any]:
-    told = [orjson.dumps(entry, option=orjson.OPT_SORT_KEYS).decode() for entry in entries]
-    return np.array(told, object)
+    returned = [orjson.dumps(entry, option=orjson.OPT_SORT_KEYS).decode() for entry in entries]
+    return np.array(returned, object)
 
 
-_Told = dict[str, tuple[str, Callable[[str, _Entries], NDArray[Any]]]]
+_Readers = dict[str, tuple[str, Callable[[str, _Entries], NDArray[Any]]]]
 """The exchange's name of each column, and how it is read."""
 
-_LOG: _Told = {
+_LOG: _Readers = {
     "id": ("id", _wholes),
     "logged_at": ("timestamp", _moments),
     "user_seq": ("user_seq", _wholes),
@@ -176,7 +176,7 @@ _LOG: _Told = {
     "order_id": ("order_id", _texts_or_null),
     "told": ("", _whole_entries),
 }
-_TRADES: _Told = {
+_TRADES: _Readers = {
     "trade_id": ("trade_id", _texts),
     "order_id": ("order_id", _texts),
     "traded_at": ("timestamp", _moments),
@@ -194,7 +194,7 @@ _TRADES: _Told = {
     "iv": ("iv", _numbers),
     "told": ("", _whole_entries),
 }
-_SETTLEMENTS: _Told = {
+_SETTLEMENTS: _Readers = {
     "settled_at": ("timestamp", _moments),
     "instrument_name": ("instrument_name", _instruments),
     "type": ("type", _texts),
@@ -208,5 +208,5 @@ _SETTLEMENTS: _Told = {
 }
 
 
-def _rows(told: _Told, entries: _Entries) -> Rows:
-    return {column: read(name, entries) for column, (name, read) in told.items()}
+def _rows(returned: _Readers, entries: _Entries) -> Rows:
+    return {column: read(name, entries) for column, (name, read) in returned.items()}

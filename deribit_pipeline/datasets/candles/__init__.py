@@ -5,7 +5,7 @@ from datetime import date
 
 from deribit_pipeline.datasets.candles import proof, rules, table, volatility_views
 from deribit_pipeline.datasets.candles.proof_tables import OF_CANDLES
-from deribit_pipeline.datasets.candles.requests import wanted
+from deribit_pipeline.datasets.candles.requests import expected_window
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
 from deribit_pipeline.domain.instrument import Instrument
@@ -22,7 +22,7 @@ _SCHEDULES = {
 
 
 def _least_rows(resolution: Resolution, instrument: Instrument, day: date) -> int:
-    opening = wanted(instrument, resolution, day)
+    opening = expected_window(instrument, resolution, day)
     return opening.duration // resolution.duration if opening else 0
 
 

@@ -38,8 +38,8 @@ async def get_tradingview_chart_data(
         "end_timestamp": to_ms(window.end) - 1,  # inclusive: assumption:candles-end
         "resolution": resolution.value,
     }
-    told = await client.call(candles, CHART, **params)
-    return Chart(told.said, told.as_of, told.stamp)
+    returned = await client.call(candles, CHART, **params)
+    return Chart(returned.value, returned.as_of, returned.stamp)
 
 
 def unexpected(request: ChartRequest, what: str) -> DeribitBadPayload:

@@ -131,7 +131,7 @@ def impossible_remarks(candles: Candles, step: timedelta, *, may_be_negative: bo
     return [
         Remark(
             TimeWindow(start := from_moment64(candles.opened_at[n]), start + step),
-            f"an impossible candle at {_minute(candles.opened_at[n])}: {_said(candles.values[n])}",
+            f"an impossible candle at {_minute(candles.opened_at[n])}: {_text(candles.values[n])}",
             is_disagreement=False,
         )
         for n in np.flatnonzero(are_impossible(candles, may_be_negative=may_be_negative))
@@ -238,7 +238,7 @@ def _minute(moment: np.datetime64) -> str:
     return f"{from_moment64(moment):%Y-%m-%d %H:%M}"
 
 
-def _said(values: NDArray[np.float64]) -> str:
+def _text(values: NDArray[np.float64]) -> str:
     return ", ".join(
         f"{name} {value:.12g}" for name, value in zip(CANDLE_VALUES, values, strict=True)
     )

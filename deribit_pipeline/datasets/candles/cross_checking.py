@@ -22,18 +22,18 @@ from deribit_pipeline.datasets.candles.pages import Page
 from deribit_pipeline.datasets.candles.requests import (
     ChartRequest,
     coarse_requests,
-    further_opinions,
+    wider_requests,
 )
 from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.windows import Moments, TimeWindow, from_moment64, moment64
-from deribit_pipeline.engine.believing import Unproved
 from deribit_pipeline.engine.settling import SETTLING
+from deribit_pipeline.engine.trusted_pages import Unproved
 from deribit_pipeline.errors import DeribitError
 
 logger = logging.getLogger(__name__)
 
 # How many further responses are requested until two share each candle that is in doubt.
-_MOST_OPINIONS = 4
+_MOST_REPEATS = 4
 
 # Coarser candles are given up where so many pages, and more than half of all, disagree with them
 # although two responses confirm each candle: they are then not made of these candles.
@@ -62,7 +62,7 @@ class CoarseCandles:
 
     async def again(self, fetcher: ChartFetcher, windows: Sequence[TimeWindow]) -> Candles:
         """What another response has of these windows."""
-        return await _fetched(fetcher, further_opinions(self._requests[0], windows, 1))
+        return await _fetched(fetcher, wider_requests(self._requests[0], windows, 1))
 
 
 @dataclass(slots=True)
@@ -92,15 +92,15 @@ class CrossChecks:
             windows = [remark.window for remark in found.disagreements]
             others = others.union(await coarse.again(fetcher, windows))
             found = comparison(request, page, others)
-        doubtful = _doubtful(request, page, found)
+        unconfirmed = _unconfirmed(request, page, found)
         self.pages += len(found.agreeing) > 0 or bool(found.disagreements)
-        if not doubtful:
+        if not unconfirmed:
             return [replace(page, agreeing=found.agreeing)]
         try:
-            page, unshared, opinions = await _settled(fetcher, request, page, doubtful)
+            page, unshared, repeats = await _settled(fetcher, request, page, unconfirmed)
         except DeribitError as raised:
             error = raised
-            return _without(page, doubtful, lambda window: error)
+            return _without(page, unconfirmed, lambda window: error)
         found = comparison(request, page, others)
         self._count(request, found)
         step = request.resolution.duration
@@ -111,7 +111,7 @@ class CrossChecks:
             merged(TimeWindow(at, at + step) for at in map(from_moment64, unshared)),
             lambda window: unexpected(
                 request.within(window),
-                f"no two of {opinions} responses share the candles from "
+                f"no two of {repeats} responses share the candles from "
                 f"{window.start:%Y-%m-%d %H:%M} on",
             ),
         )
@@ -139,7 +139,7 @@ async def _fetched(fetcher: ChartFetcher, requests: Iterable[ChartRequest]) -> C
     found = Candles.none()
     try:
         for request in requests:
-            for page in await fetcher.look(request):
+            for page in await fetcher.recheck(request):
                 found = found.union(page.candles)
     except DeribitError as error:
         logger.warning("No coarser candles to compare with: %s", error)
@@ -150,7 +150,7 @@ def _may_be_negative(request: ChartRequest) -> bool:
     return request.instrument.kind.endswith("combo")
 
 
-def _doubtful(request: ChartRequest, page: Page, found: Comparison) -> list[TimeWindow]:
+def _unconfirmed(request: ChartRequest, page: Page, found: Comparison) -> list[TimeWindow]:
     """The windows of candles that one response does not prove."""
     step = request.resolution.duration
     is_wrong = are_impossible(page.candles, may_be_negative=_may_be_negative(request))
@@ -162,22 +162,22 @@ def _doubtful(request: ChartRequest, page: Page, found: Comparison) -> list[Time
 
 
 async def _settled(
-    fetcher: ChartFetcher, request: ChartRequest, page: Page, doubtful: Sequence[TimeWindow]
+    fetcher: ChartFetcher, request: ChartRequest, page: Page, unconfirmed: Sequence[TimeWindow]
 ) -> tuple[Page, Moments, int]:
     """The page with the candles that two responses share in the doubtful windows, the openings of
     those that none do, and how many responses there were."""
     openings = np.union1d(page.candles.opened_at, page.malformed)
-    bounds = np.array([[moment64(w.start), moment64(w.end)] for w in doubtful])
+    bounds = np.array([[moment64(w.start), moment64(w.end)] for w in unconfirmed])
     nearest = np.searchsorted(bounds[:, 0], openings, side="right") - 1
     openings = openings[(nearest >= 0) & (openings < bounds[nearest, 1])]
     responses = [page.candles]
     shared, unshared = Candles.none(), openings
-    while len(unshared) and len(responses) <= _MOST_OPINIONS:
-        opinion = Candles.none()
-        for look in further_opinions(request, doubtful, len(responses)):
-            for part in await fetcher.look(look):
-                opinion = opinion.union(part.candles)
-        responses.append(opinion)
+    while len(unshared) and len(responses) <= _MOST_REPEATS:
+        repeat = Candles.none()
+        for recheck in wider_requests(request, unconfirmed, len(responses)):
+            for part in await fetcher.recheck(recheck):
+                repeat = repeat.union(part.candles)
+        responses.append(repeat)
         shared, unshared = majority(responses, openings)
     kept = page.candles[~np.isin(page.candles.opened_at, openings)]
     settled = replace(page, candles=kept.union(shared), malformed=openings[:0])

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 
 from deribit_pipeline.datasets.candles.pages import Page, joined
-from deribit_pipeline.datasets.candles.requests import wanted
+from deribit_pipeline.datasets.candles.requests import expected_window
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck, FetchedDay
@@ -23,15 +23,15 @@ class Assembly:
     ) -> None:
         self._instrument_name = instrument.instrument_name
         self._parts: dict[date, list[Page]] = {}
-        self._lacks: dict[date, timedelta] = {}
+        self._missing: dict[date, timedelta] = {}
         self._windows: dict[date, TimeWindow] = {}
         self.unlisted: list[date] = []
         for day in sorted(set(days)):
-            window = wanted(instrument, resolution, day)
+            window = expected_window(instrument, resolution, day)
             if window is None:
                 self.unlisted.append(day)
             else:
-                self._windows[day], self._lacks[day] = window, window.duration
+                self._windows[day], self._missing[day] = window, window.duration
 
     def add(self, page: Page) -> Iterator[FetchedDay]:
         """Take a page in; yields the days that it completes."""
@@ -39,8 +39,8 @@ class Assembly:
             shared = page.window.intersection(self._windows[day])
             assert shared is not None
             self._parts.setdefault(day, []).append(page.part(shared))
-            self._lacks[day] -= shared.duration
-            if not self._lacks[day]:
+            self._missing[day] -= shared.duration
+            if not self._missing[day]:
                 yield self._out(day)
 
     def days_in(self, window: TimeWindow) -> list[date]:
@@ -53,7 +53,7 @@ class Assembly:
         ]
 
     def _out(self, day: date) -> FetchedDay:
-        del self._windows[day], self._lacks[day]
+        del self._windows[day], self._missing[day]
         page = joined(sorted(self._parts.pop(day), key=lambda part: part.window))
         return fetched_day(self._instrument_name, day, page)
 

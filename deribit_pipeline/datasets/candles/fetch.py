@@ -14,14 +14,14 @@ from deribit_pipeline.datasets.candles.pages import (
     joined,
     read_page,
 )
-from deribit_pipeline.datasets.candles.requests import ChartRequest, newest, second_looks
+from deribit_pipeline.datasets.candles.requests import ChartRequest, newest, rechecks_of
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.agreement import Claim
-from deribit_pipeline.engine.believing import (
-    LOOKS,
+from deribit_pipeline.engine.trusted_pages import (
+    RECHECKS,
     Unproved,
-    hear,
+    add_response,
     pages_of,
     settle,
     together,
@@ -73,7 +73,7 @@ class ChartFetcher:
         and what still lacks is `missing`. Raises DeribitUnavailable or DeribitRejected.
         """
         pieces: list[Page | Unproved] = []
-        for piece in await self._believable(request):
+        for piece in await self._well_formed_pages(request):
             if isinstance(piece, Unproved) or not len(piece.missing):
                 pieces.append(piece)
                 continue
@@ -90,20 +90,20 @@ class ChartFetcher:
         """The pages of claims about the request's instrument, asked for again until none is
         contradicted or stands alone; unproved where that never comes. With `each_twice`, two
         responses for different windows must share every page."""
-        opinions: Counter[Claim[Page]] = Counter()
+        repeats: Counter[Claim[Page]] = Counter()
 
-        async def ask_again(claim: Claim[Page]) -> DeribitError | None:
+        async def request_again(claim: Claim[Page]) -> DeribitError | None:
             stopped_by = self._stopped_by()
             if stopped_by is not None:
                 return stopped_by
-            opinions[claim] += 1
-            again = request.within(claim.page.window).again(opinions[claim])
+            repeats[claim] += 1
+            again = request.within(claim.page.window).again(repeats[claim])
             try:
                 pieces = await self.pages(again)
             except DeribitError as error:
                 return error
             step = request.resolution.duration
-            hear(claim, pieces, lambda pages: joined(pages).reconciled(claim.page, step))
+            add_response(claim, pieces, lambda pages: joined(pages).reconciled(claim.page, step))
             return None
 
         def contradiction(window: TimeWindow) -> DeribitError:
@@ -113,17 +113,17 @@ class ChartFetcher:
         enough = _ENOUGH
         if each_twice:
             enough = len(claims) + 1  # no number of neighbours stands for a second response
-            errors = await together(ask_again(claim) for claim in claims)
+            errors = await together(request_again(claim) for claim in claims)
             if (error := next(filter(None, errors), None)) is not None:
                 return [Unproved(claim.page.window, error) for claim in claims]
-        settled = await settle(claims, ask_again, contradiction, enough)
+        settled = await settle(claims, request_again, contradiction, enough)
         return [piece if isinstance(piece, Unproved) else piece.page for piece in settled]
 
-    async def look(self, request: ChartRequest) -> list[Page]:
+    async def recheck(self, request: ChartRequest) -> list[Page]:
         """What another response has of the request's window, as far as it is well-formed."""
-        return pages_of(await self._believable(request))
+        return pages_of(await self._well_formed_pages(request))
 
-    async def _believable(self, request: ChartRequest) -> list[Page | Unproved]:
+    async def _well_formed_pages(self, request: ChartRequest) -> list[Page | Unproved]:
         return await whole_or_halves(
             request.window,
             lambda window: self._page(request.within(window)),
@@ -131,14 +131,14 @@ class ChartFetcher:
         )
 
     async def _page(self, request: ChartRequest) -> Page:
-        asked = request.asked
-        chart = await self._chart(request, asked)
+        requested = request.requested
+        chart = await self._chart(request, requested)
         if not len(chart.candles) and request.resolution.anchor is None:
             # Nothing shows on which grid they open; the neighbours may.
-            asked = request.widened
-            chart = await self._chart(request, asked)
+            requested = request.widened
+            chart = await self._chart(request, requested)
         try:
-            return read_page(request, chart.candles, chart.as_of, asked)
+            return read_page(request, chart.candles, chart.as_of, requested)
         except UnexpectedCandles as error:
             raise unexpected(request, str(error)) from error
 
@@ -155,18 +155,18 @@ class ChartFetcher:
     async def _confirmed(self, request: ChartRequest, page: Page) -> Page | Unproved:
         """The page, once other windows lack the same; unproved where answers contradict."""
         try:
-            for _ in range(LOOKS):
-                before, looks = page, await self._looks(request, page)
-                if not len(page.candles) and any(len(look.candles) for look in looks):
+            for _ in range(RECHECKS):
+                before, rechecks = page, await self._rechecks(request, page)
+                if not len(page.candles) and any(len(recheck.candles) for recheck in rechecks):
                     raise unexpected(request, "no candle came where there are some")
-                for look in looks:
+                for recheck in rechecks:
                     # The next look agrees with the last one, where that filled what lacked.
-                    if agreement(page.candles, look.told):
-                        page = page.with_found(look)
+                    if agreement(page.candles, recheck.returned):
+                        page = page.with_found(recheck)
                 is_settled = len(page.missing) == len(before.missing)
                 if not len(page.missing):
                     return page
-                if is_settled and not any(_is_news(page, look) for look in looks):
+                if is_settled and not any(_has_new_rows(page, recheck) for recheck in rechecks):
                     if not len(page.candles):
                         await self._require_newest(request, page)
                     return page
@@ -174,24 +174,24 @@ class ChartFetcher:
         except DeribitBadPayload as error:
             return Unproved(page.window, error)
 
-    async def _looks(self, request: ChartRequest, page: Page) -> list[Page]:
-        looks: list[Page] = []
-        for look in second_looks(request, page.missing):
-            for piece in await self._believable(look):
+    async def _rechecks(self, request: ChartRequest, page: Page) -> list[Page]:
+        rechecks: list[Page] = []
+        for recheck in rechecks_of(request, page.missing):
+            for piece in await self._well_formed_pages(recheck):
                 if isinstance(piece, Unproved):
                     raise piece.error
-                looks.append(piece)
-        return looks
+                rechecks.append(piece)
+        return rechecks
 
     async def _require_newest(self, request: ChartRequest, page: Page) -> None:
         """An exchange that has no candles at all confirms nothing: it may be down."""
         probe = newest(request, page.as_of)
-        chart = await self._chart(probe, probe.asked)
+        chart = await self._chart(probe, probe.requested)
         if not len(chart.candles):
             raise unexpected(request, "no candles came, and of the newest ones none either")
 
 
-def _is_news(page: Page, look: Page) -> bool:
+def _has_new_rows(page: Page, recheck: Page) -> bool:
     """Whether a look says something else than the page, or has what the page lacks."""
-    found = np.isin(page.missing, look.candles.opened_at)
-    return page.is_contradicted_by(look) or bool(found.any())
+    found = np.isin(page.missing, recheck.candles.opened_at)
+    return page.is_contradicted_by(recheck) or bool(found.any())

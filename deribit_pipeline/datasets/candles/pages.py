@@ -63,7 +63,7 @@ class Page:
         return self.candles.opened_at
 
     @property
-    def told(self) -> Candles:
+    def returned(self) -> Candles:
         """Every closed candle that came, those before the window too."""
         return self.before.union(self.candles)
 
@@ -94,18 +94,18 @@ class Page:
             ),
         )
 
-    def with_found(self, look: "Page") -> "Page":
+    def with_found(self, recheck: "Page") -> "Page":
         """The page with what it lacked and another look brought, which agrees with it."""
-        found = look.candles[np.isin(look.candles.opened_at, self.missing)]
+        found = recheck.candles[np.isin(recheck.candles.opened_at, self.missing)]
         return replace(self, candles=self.candles.union(found), is_supported=True)
 
-    def is_contradicted_by(self, look: "Page") -> bool:
+    def is_contradicted_by(self, recheck: "Page") -> bool:
         """Whether another look lacks candles that this page has, or says something else of one:
         it then confirms nothing."""
-        ours = self.part(look.window).candles
-        lost = without(ours.opened_at, look.candles.opened_at)
-        lost = without(without(lost, look.malformed), look.unclosed)
-        return len(lost) > 0 or agreement(ours, look.candles) is False
+        ours = self.part(recheck.window).candles
+        lost = without(ours.opened_at, recheck.candles.opened_at)
+        lost = without(without(lost, recheck.malformed), recheck.unclosed)
+        return len(lost) > 0 or agreement(ours, recheck.candles) is False
 
     def reconciled(self, other: "Page", step: timedelta) -> "Page":
         """The page, for which a candle that has just closed is open where the other page has other
@@ -149,7 +149,7 @@ def joined(pages: Sequence[Page]) -> Page:
 
 
 def read_page(
-    request: ChartRequest, candles: Candles, as_of: datetime, asked: TimeWindow | None = None
+    request: ChartRequest, candles: Candles, as_of: datetime, requested: TimeWindow | None = None
 ) -> Page:
     """Count the candles of an answer. `as_of` is the exchange's clock when the
     request came in: what was over then was over when the answer was put together. `asked` is the
@@ -162,7 +162,7 @@ def read_page(
         raise UnexpectedCandles(f"{len(candles)} candles came, a sign that older ones were dropped")
     candles = _once(request, candles)
     opened_at = candles.opened_at
-    _require_window(request, opened_at, asked or request.asked)
+    _require_window(request, opened_at, requested or request.requested)
     if len(candles) and opened_at[-1] > moment64(as_of) + LATENCY:
         raise UnexpectedCandles(f"a candle opens at {opened_at[-1]}, and it was {as_of}")
     grid = grid_of(request.resolution, opened_at)
@@ -215,13 +215,13 @@ def _once(request: ChartRequest, candles: Candles) -> Candles:
     return Candles(candles.opened_at[~is_again], values[~is_again])
 
 
-def _require_window(request: ChartRequest, opened_at: Moments, asked: TimeWindow) -> None:
+def _require_window(request: ChartRequest, opened_at: Moments, requested: TimeWindow) -> None:
     around = np.timedelta64(_AROUND * request.resolution.duration, "ms")
-    start, end = moment64(asked.start) - around, moment64(asked.end) + around
+    start, end = moment64(requested.start) - around, moment64(requested.end) + around
     if len(opened_at) and (opened_at[0] < start or opened_at[-1] >= end):
         raise UnexpectedCandles(
             f"the response has candles from {opened_at[0]} to {opened_at[-1]}, which is another "
-            f"window than the requested {asked}",
+            f"window than the requested {requested}",
         )
 
 

@@ -22,8 +22,8 @@ assumption:candles-kept-end)."""
 # to be skipped (assumption:candles-start), and the exchange may include the candle that contains
 # the start, which opened earlier still (assumption:candles-unaligned). A further opinion asks for a
 # candle more on either side each time, so that no two requests are the same.
-_MOST_OPINIONS = 9
-_MOST_WANTED = MOST_CANDLES - 2 - 2 * _MOST_OPINIONS
+_MOST_REPEATS = 9
+_CANDLES_PER_REQUEST = MOST_CANDLES - 2 - 2 * _MOST_REPEATS
 
 # How many candles to look around for, where only their presence is the question.
 _NEWEST = 50
@@ -40,12 +40,12 @@ class ChartRequest:
     instrument: Instrument
     resolution: Resolution
     window: TimeWindow
-    opinion: int = 0
+    repeat: int = 0
 
     @property
-    def asked(self) -> TimeWindow:
+    def requested(self) -> TimeWindow:
         """The window to ask the exchange for, so that `window` is surely in the answer."""
-        more = self.opinion % (_MOST_OPINIONS + 1) * self.resolution.duration
+        more = self.repeat % (_MOST_REPEATS + 1) * self.resolution.duration
         return TimeWindow(
             self.window.start - self.resolution.duration - more, self.window.end + more
         )
@@ -67,9 +67,9 @@ class ChartRequest:
         """A request of the same instrument and resolution for another window."""
         return replace(self, window=window)
 
-    def again(self, opinion: int) -> "ChartRequest":
+    def again(self, repeat: int) -> "ChartRequest":
         """A request for the same candles, for the `opinion`-th time after the first."""
-        return replace(self, opinion=opinion)
+        return replace(self, repeat=repeat)
 
     def halves(self) -> list["ChartRequest"]:
         """The same in two requests; only itself where it is for a single candle."""
@@ -82,7 +82,7 @@ class ChartRequest:
         ]
 
 
-def wanted(instrument: Instrument, resolution: Resolution, day: date) -> TimeWindow | None:
+def expected_window(instrument: Instrument, resolution: Resolution, day: date) -> TimeWindow | None:
     """The window in which the day's candles open; None where none is expected."""
     listed = day_window(day).intersection(life(instrument, resolution))
     return listed and _openings_window(listed, resolution)
@@ -119,9 +119,9 @@ def requests(
     windows = [
         _whole(instrument, resolution, window, grid)
         for day in sorted(set(days))
-        if (window := wanted(instrument, resolution, day))
+        if (window := expected_window(instrument, resolution, day))
     ]
-    covers = cover(windows, _MOST_WANTED * resolution.duration, grid)
+    covers = cover(windows, _CANDLES_PER_REQUEST * resolution.duration, grid)
     return [ChartRequest(instrument, resolution, window) for window in covers]
 
 
@@ -133,7 +133,7 @@ def coarse_requests(planned: Sequence[ChartRequest]) -> list[ChartRequest]:
     instrument, coarser = planned[0].instrument, coarser_of(planned[0].resolution)
     assert coarser is not None, "what has a coarser grid has a coarser resolution"
     windows = [grid.widened(request.window) for request in planned]
-    covers = cover(windows, _MOST_WANTED * coarser.duration)
+    covers = cover(windows, _CANDLES_PER_REQUEST * coarser.duration)
     return [ChartRequest(instrument, coarser, window) for window in covers]
 
 
@@ -147,7 +147,7 @@ def _whole(
     return (shared and _openings_window(shared, resolution)) or window
 
 
-def second_looks(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
+def rechecks_of(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
     """Requests that ask again for what an answer lacked, in other windows than its own.
 
     They begin two candles before what is missing and end two after it, as far as the instrument
@@ -161,20 +161,20 @@ def second_looks(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
         for run in np.split(missing, breaks)
     ]
     within = [shared for span in spans if (shared := span.intersection(listed))]
-    covers = cover(within, (_MOST_WANTED // 2 - 1) * step)
+    covers = cover(within, (_CANDLES_PER_REQUEST // 2 - 1) * step)
     return [request.within(window) for window in covers]
 
 
-def further_opinions(
-    request: ChartRequest, windows: Iterable[TimeWindow], opinion: int
+def wider_requests(
+    request: ChartRequest, windows: Iterable[TimeWindow], repeat: int
 ) -> list[ChartRequest]:
     """Requests for candles in doubt, in windows that no earlier opinion had: a little wider each
     time, as far as the instrument was listed, and less than half as long as windows may be."""
-    around = 2 * opinion * request.resolution.duration
+    around = 2 * repeat * request.resolution.duration
     listed = life(request.instrument, request.resolution)
     wider = (TimeWindow(window.start - around, window.end + around) for window in windows)
     within = [shared for window in wider if (shared := window.intersection(listed))]
-    covers = cover(within, _MOST_WANTED // 2 * request.resolution.duration)
+    covers = cover(within, _CANDLES_PER_REQUEST // 2 * request.resolution.duration)
     return [request.within(window) for window in covers]
 
 

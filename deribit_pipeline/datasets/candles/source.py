@@ -7,19 +7,19 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from deribit_pipeline.datasets.candles import reads
-from deribit_pipeline.datasets.candles.blocks import Block, blocks_of
 from deribit_pipeline.datasets.candles.calls import CHART
 from deribit_pipeline.datasets.candles.cross_checking import CoarseCandles, CrossChecks
 from deribit_pipeline.datasets.candles.days import Assembly, fetched_day, unlisted_day
 from deribit_pipeline.datasets.candles.fetch import ChartFetcher, chart_hosts
 from deribit_pipeline.datasets.candles.pages import Page, joined
 from deribit_pipeline.datasets.candles.previews import previews
+from deribit_pipeline.datasets.candles.request_groups import RequestGroup, request_groups
 from deribit_pipeline.datasets.candles.requests import (
     ChartRequest,
     coarse_requests,
+    expected_window,
     is_clipped,
     requests,
-    wanted,
 )
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.dataset import Dataset
@@ -27,7 +27,6 @@ from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.agreement import Claim
-from deribit_pipeline.engine.believing import Unproved, pages_of
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.source import (
@@ -39,6 +38,7 @@ from deribit_pipeline.engine.source import (
     Session,
     Source,
 )
+from deribit_pipeline.engine.trusted_pages import Unproved, pages_of
 from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.instruments.listings import Listings, listings, warn_of_clock
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -144,8 +144,8 @@ class CandlesSession(Session):
             name: [
                 day
                 for day in days[name]
-                if wanted(former[name], self._resolution, day)
-                != wanted(listed[name], self._resolution, day)
+                if expected_window(former[name], self._resolution, day)
+                != expected_window(listed[name], self._resolution, day)
             ]
             for name in clipped
         }
@@ -160,30 +160,30 @@ class CandlesSession(Session):
         """See Session."""
         return self.context.exchange.client.rpc.as_of
 
-    def _pieces(self, blocks: Sequence[Block]) -> Iterator[tuple[str, Pieces]]:
+    def _pieces(self, blocks: Sequence[RequestGroup]) -> Iterator[tuple[str, Pieces]]:
         for name, assembly in self._assemblies.items():
             if assembly.unlisted:
                 yield name, self._unlisted(name, assembly.unlisted)
-        for block in blocks:
-            for request in block.requests:
-                yield block.instrument_name, self._fetched(block, request)
+        for group in blocks:
+            for request in group.requests:
+                yield group.instrument_name, self._fetched(group, request)
 
-    def _blocks(self, days: Days) -> list[Block]:
+    def _blocks(self, days: Days) -> list[RequestGroup]:
         """All requests, in blocks. A block of one is compared with what is stored beside it."""
         step = self._resolution.duration
         planned = [
-            block
+            group
             for name, some in days.items()
-            for block in blocks_of(requests(self._instruments[name], self._resolution, some))
+            for group in request_groups(requests(self._instruments[name], self._resolution, some))
         ]
-        alone = [block for block in planned if len(block.requests) == 1]
+        alone = [group for group in planned if len(group.requests) == 1]
         if alone:
             with self.context.warehouse.reading() as connection:
-                for block in alone:
-                    start = block.requests[0].window.start
+                for group in alone:
+                    start = group.requests[0].window.start
                     window = TimeWindow(start - step, start + step)
-                    block.held = reads.candles(
-                        connection, block.instrument_name, self._resolution, window
+                    group.held = reads.candles(
+                        connection, group.instrument_name, self._resolution, window
                     )
         return planned
 
@@ -191,16 +191,16 @@ class CandlesSession(Session):
         for day in days:
             yield unlisted_day(name, day, self.listed_at)
 
-    async def _fetched(self, block: Block, request: ChartRequest) -> Pieces:
+    async def _fetched(self, group: RequestGroup, request: ChartRequest) -> Pieces:
         """The days that are whole with the block, where this is the last response that it needs."""
-        name = block.instrument_name
+        name = group.instrument_name
         fetcher = self._fetcher(name)
-        block.pieces.extend(await self._requested(fetcher, request))
-        block.awaited -= 1
-        if block.awaited:
+        group.pieces.extend(await self._requested(fetcher, request))
+        group.awaited -= 1
+        if group.awaited:
             return
         each_twice = self.context.exchange.each_twice
-        for piece in await block.believed(fetcher, self._checks, each_twice=each_twice):
+        for piece in await group.trusted(fetcher, self._checks, each_twice=each_twice):
             if isinstance(piece, Unproved):
                 yield FailedDays(self._assemblies[name].days_in(piece.window), piece.error)
                 continue
@@ -227,7 +227,7 @@ class CandlesSession(Session):
     async def again(self, day: FetchedDay) -> FetchedDay:
         """The day as another response, to a window with other bounds, has it too."""
         name = day.series
-        window = wanted(self._instruments[name], self._resolution, day.day)
+        window = expected_window(self._instruments[name], self._resolution, day.day)
         assert window is not None, "a day with candles has a window"
         assert day.expected is not None, "candles are counted on their grid"
         came = Candles.of(day.rows)

@@ -41,22 +41,22 @@ select exists (
 def former_day(connection: Connection, instrument_name: str, day: date) -> date:
     """The latest earlier day with trades from which on all days are proved, or the day itself if
     there is none."""
-    wanted = {"instrument_name": instrument_name, "day": day}
+    required = {"instrument_name": instrument_name, "day": day}
     former: date
-    [(former,)] = connection.execute(_FORMER_DAY, wanted).fetchall()
+    [(former,)] = connection.execute(_FORMER_DAY, required).fetchall()
     return former
 
 
 def known_at(connection: Connection, instrument_name: str, day: date) -> datetime:
     """The exchange's time of the newest proof among the trades of a proved day and the days since
     the former one."""
-    wanted = {"instrument_name": instrument_name, "day": day}
-    [(known_us,)] = connection.execute(_KNOWN_AT, wanted).fetchall()
+    required = {"instrument_name": instrument_name, "day": day}
+    [(known_us,)] = connection.execute(_KNOWN_AT, required).fetchall()
     return from_ms(0) + timedelta(microseconds=known_us)
 
 
 def is_first(connection: Connection, instrument_name: str, day: date) -> bool:
     """Whether it is proved that no trade happened before the day."""
-    wanted = {"instrument_name": instrument_name, "day": day, "start": day_window(day).start}
-    [(is_proved,)] = connection.execute(_IS_FIRST, wanted).fetchall()
+    required = {"instrument_name": instrument_name, "day": day, "start": day_window(day).start}
+    [(is_proved,)] = connection.execute(_IS_FIRST, required).fetchall()
     return bool(is_proved)

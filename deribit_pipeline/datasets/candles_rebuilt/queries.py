@@ -100,7 +100,7 @@ wanted as (WANTED
 )"""
 
 
-def made_of(wanted: str, tape: str, ways: str) -> str:
+def made_of(required: str, tape: str, ways: str) -> str:
     """The steps of a query from `wanted`, a query for instruments and days, and `tape`, one for
     the trades of at least these days, to `made`: the candles as the trades make them, each way of
     counting by itself. Days and minutes are counted from 1970, for that is fast.
@@ -108,20 +108,20 @@ def made_of(wanted: str, tape: str, ways: str) -> str:
     A minute without a trade repeats the last close. That of the day before is known where every
     day from its trade on is complete; minutes before the first trade that is known are not made.
     """
-    return _STEPS.replace("WANTED", wanted).replace("TAPE", tape).replace("WAYS", ways)
+    return _STEPS.replace("WANTED", required).replace("TAPE", tape).replace("WAYS", ways)
 
 
-def differences_of(told: str, made: str) -> str:
+def differences_of(held: str, made: str) -> str:
     """An expression that says where a candle told by the exchange differs from one made here."""
     prices = [
-        f"if({told}.{name} <> {made}.{name}, "
-        f"format('{name} {{}}, of trades {{}}', {told}.{name}, {made}.{name}), null)"
+        f"if({held}.{name} <> {made}.{name}, "
+        f"format('{name} {{}}, of trades {{}}', {held}.{name}, {made}.{name}), null)"
         for name in ("open", "high", "low", "close")
     ]
     # Either is rounded, and neither is exact as a double.
     volumes = [
-        f"if(abs({told}.{name} - {made}.{name}) > {1.5 * rounding} + 1e-12 * abs({told}.{name}), "
-        f"format('{name} {{}}, of trades {{}}', {told}.{name}, {made}.{name}), null)"
+        f"if(abs({held}.{name} - {made}.{name}) > {1.5 * rounding} + 1e-12 * abs({held}.{name}), "
+        f"format('{name} {{}}, of trades {{}}', {held}.{name}, {made}.{name}), null)"
         for name, rounding in (("volume_base", BASE_ROUNDING), ("volume_quote", QUOTE_ROUNDING))
     ]
     return f"concat_ws('; ', {', '.join([*prices, *volumes])})"

@@ -6,12 +6,12 @@ from deribit_pipeline.datasets.delivery_prices.wire import (
     delivery_prices,
 )
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.methods import ParsedResponse
 
 
 async def get_delivery_prices(
     client: DeribitClient, index_name: str, *, offset: int = 0, count: int = MOST_DELIVERY_PRICES
-) -> Told[DeliveryPage]:
+) -> ParsedResponse[DeliveryPage]:
     """`public/get_delivery_prices`: all but the newest `offset`. A price that is added
     between two calls moves what an offset means."""
     return await client.call(

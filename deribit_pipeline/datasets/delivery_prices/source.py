@@ -57,24 +57,24 @@ class DeliveryPricesSource(SeriesSource):
         """All days follow from the same answers, or have failed."""
         counts = cycle((self.count, self._fewer(1), self._fewer(2)))
 
-        def odd(reason: str) -> DeribitBadPayload:
+        def bad_payload(reason: str) -> DeribitBadPayload:
             return DeribitBadPayload(reason, method=METHOD, params={"index_name": series})
 
         try:
             prices = await until_two_agree(
                 lambda: self._prices(exchange.client, series, days[0], next(counts)),
                 partial(are_alike, since=days[0]),
-                odd("answers contradict each other"),
+                bad_payload("answers contradict each other"),
             )
             if not prices.total and not await self._is_new(exchange.client, series):
-                raise odd("the exchange has no delivery price of the index")
+                raise bad_payload("the exchange has no delivery price of the index")
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
             return
         settled = await asyncio.to_thread(_settled_at, warehouse, series, days)
         for day in days:
             if (why := malformed_of(prices.malformed, day)) is not None:
-                yield FailedDays([day], odd(why))
+                yield FailedDays([day], bad_payload(why))
                 continue
             yield delivery_checked(price_of_day(prices, series, day), settled.get(day, ()))
 
@@ -89,7 +89,7 @@ class DeliveryPricesSource(SeriesSource):
         names = await index_names(client)
         other = next(name for name in _OLDEST if name != index_name)
         control = await get_delivery_prices(client, other, count=2)
-        return index_name in names and control.said.records_total > 0
+        return index_name in names and control.value.records_total > 0
 
     def _fewer(self, tenths: int) -> int:
         """How many prices a page holds that is to end elsewhere."""
@@ -100,13 +100,13 @@ class DeliveryPricesSource(SeriesSource):
     ) -> DeliveryPrices:
         """Every price since a day, or all that there are."""
         first = await get_delivery_prices(client, index_name, count=count)
-        page, total, pages, offset = first.said, first.said.records_total, list[Columns](), 0
+        page, total, pages, offset = first.value, first.value.records_total, list[Columns](), 0
         malformed: list[Malformed] = []
         with expectations(METHOD, index_name=index_name):
             # Pages end: each but the last is full, and a total is bound by the days there were.
             require_total(total, page.rows, first.as_of)
             while True:
-                rows, torn = once(DELIVERY_PRICES, page.rows)
+                rows, conflicting = once(DELIVERY_PRICES, page.rows)
                 repeated = count_of(page.rows) - count_of(rows)
                 require_page(
                     rows,
@@ -116,15 +116,15 @@ class DeliveryPricesSource(SeriesSource):
                     count=count,
                     total=total,
                 )
-                unreadable = (*page.malformed, *torn)
+                unreadable = (*page.malformed, *conflicting)
                 malformed += unreadable
                 pages.append(following(pages[-1], rows, unreadable) if pages else rows)
                 offset += min(count, total - offset) - 1
                 is_all = offset + 1 >= total
                 if is_all or rows["delivery_date"][-1] <= np.datetime64(since):
                     return prices_of(joined_rows(pages), total, first.as_of, malformed)
-                told = await get_delivery_prices(client, index_name, offset=offset, count=count)
-                page = told.said
+                returned = await get_delivery_prices(client, index_name, offset=offset, count=count)
+                page = returned.value
                 if page.records_total != total:
                     raise ValueError("a delivery price was added between two pages")
 

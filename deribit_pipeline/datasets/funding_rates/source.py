@@ -10,11 +10,11 @@ from deribit_pipeline.datasets.funding_rates.listing import HISTORY
 from deribit_pipeline.datasets.funding_rates.witness import EightHours
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import TimeWindow, day_window, to_ms
-from deribit_pipeline.engine.cadence import Cadence
-from deribit_pipeline.engine.grid_windows import Lane
-from deribit_pipeline.engine.windowed_source import Lanes, WindowedSource
+from deribit_pipeline.engine.grid_windows import SeriesGrid
+from deribit_pipeline.engine.sampling_grid import SamplingGrid
+from deribit_pipeline.engine.windowed_source import RequestPlan, WindowedSource
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.readings import ToldRows
+from deribit_pipeline.exchange.readings import ResponseRows
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import agreed_listing, listings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -25,12 +25,12 @@ _MILLISECOND = timedelta(milliseconds=1)
 # A row stands at the end of its hour: the hour is over then. At most 744 come, of a longer window
 # the newest: assumption:funding-most, assumption:funding-kept-end.
 # A request begins with the seven hours that make the first one's `interest_8h` with it.
-HOURS = Cadence("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744, lead=7)
+HOURS = SamplingGrid("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744, lead=7)
 
 
 async def get_funding_rate_history(
     client: DeribitClient, instrument_name: str, window: TimeWindow
-) -> ToldRows:
+) -> ResponseRows:
     """`public/get_funding_rate_history`: the hours that end in `window`.
 
     The exchange tells at most 744 and drops the others without a word: whoever asks counts
@@ -38,26 +38,26 @@ async def get_funding_rate_history(
     (assumption:funding-end); no hour ends within the millisecond that the bounds are widened
     by, so that an inclusive start is right too.
     """
-    told = await client.call(
+    returned = await client.call(
         funding.reading,
         funding.HISTORY,
         instrument_name=instrument_name,
         start_timestamp=to_ms(window.start) - 1,
         end_timestamp=to_ms(window.end) - 1,
     )
-    return told.said.told(told.as_of)
+    return returned.value.with_time(returned.as_of)
 
 
 class FundingRates(WindowedSource):
     """The hours of a perpetual. No other instrument has funding: its days are not listed."""
 
     dataset = FUNDING_RATES
-    cadences = (HOURS,)
+    sampling_grids = (HOURS,)
     nothing = funding.rates([])
 
-    async def lanes(
+    async def request_plan(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> Lanes:
+    ) -> RequestPlan:
         """The hours of which a part was within the listing, since the exchange tells any."""
         instrument = await _listing(exchange, warehouse, series, days)
         witness = EightHours(is_linear="_" in series)
@@ -68,12 +68,14 @@ class FundingRates(WindowedSource):
         )
         life = listed.intersection(HISTORY)
         if not _is_perpetual(instrument) or life is None:
-            return Lanes(None, witness)
-        lane = Lane(HOURS, life, funding.HISTORY, {"instrument_name": series})
+            return RequestPlan(None, witness)
+        series_grid = SeriesGrid(HOURS, life, funding.HISTORY, {"instrument_name": series})
 
-        ask = partial(get_funding_rate_history, exchange.client, series)
+        request = partial(get_funding_rate_history, exchange.client, series)
         control = partial(get_funding_rate_history, exchange.client, _CONTROL)
-        return Lanes(listed, witness, [(lane, ask)], None if series == _CONTROL else control)
+        return RequestPlan(
+            listed, witness, [(series_grid, request)], None if series == _CONTROL else control
+        )
 
 
 def _is_perpetual(instrument: Instrument) -> bool:

@@ -48,9 +48,9 @@ class EightHours:
             f"an index price above {MOST_PRICE:g}": np.any(prices > MOST_PRICE, axis=0),
         }
 
-    def compared(self, lanes: Sequence[Columns]) -> Sequence[Comparison]:
+    def compared(self, request_plan: Sequence[Columns]) -> Sequence[Comparison]:
         """See Witness. `lanes` are the hours alone."""
-        [rows] = lanes
+        [rows] = request_plan
         rows = some_of(rows, ~np.isnan(rows["interest_1h"]))
         return [self._sums(rows), _chain(rows)]
 
@@ -58,19 +58,19 @@ class EightHours:
         ends, rate, before = rows["funded_at"], rows["interest_1h"], rows["prev_index_price"]
         eighth = np.flatnonzero(ends[7:] - ends[:-7] == 7 * HOUR) + 7
         span = eighth[:, None] + np.arange(-7, 1)
-        told = rows["interest_8h"][eighth]
+        returned = rows["interest_8h"][eighth]
         with np.errstate(all="ignore"):
             base = before[span[:, 0]]
             made = [(rate / before)[span].sum(axis=1) * base]
             if self.is_linear:
                 made += [(rate * before)[span].sum(axis=1) / base, rate[span].sum(axis=1)]
-            off = np.abs(np.stack(made) - told).min(axis=0)
-        is_near = off <= np.maximum(FUNDING_TOLERANCE, FUNDING_SHARE * np.abs(told))
+            off = np.abs(np.stack(made) - returned).min(axis=0)
+        is_near = off <= np.maximum(FUNDING_TOLERANCE, FUNDING_SHARE * np.abs(returned))
         found = [
             Disagreement(
                 ends[eighth[at]],
                 (ends[span[at]],),
-                f"its interest_8h is {told[at]:g} and {made[0][at]:g} in its hours",
+                f"its interest_8h is {returned[at]:g} and {made[0][at]:g} in its hours",
             )
             for at in np.flatnonzero(~is_near)
         ]

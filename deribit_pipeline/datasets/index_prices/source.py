@@ -11,19 +11,19 @@ from deribit_pipeline.domain.rows import some_of
 from deribit_pipeline.engine.rolling_source import Check, RollingSource
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.entries import Readings
-from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.methods import ParsedResponse
 from deribit_pipeline.warehouse.place import Connection
 
 METHOD = "public/get_index_chart_data"
 
 
-async def _chart(client: DeribitClient, index_name: str) -> Told[Readings]:
+async def _chart(client: DeribitClient, index_name: str) -> ParsedResponse[Readings]:
     """The chart of two days: the finest one that has the whole of yesterday, whenever it is asked
     for. Its first point may tell only what is left of its span, however often it comes."""
-    told = await client.call(index_chart, METHOD, index_name=index_name, range="2d")
-    moments = told.said.rows["priced_at"]
-    rows = some_of(told.said.rows, moments != moments[:1])
-    return Told(Readings(rows, told.said.malformed), told.as_of)
+    returned = await client.call(index_chart, METHOD, index_name=index_name, range="2d")
+    moments = returned.value.rows["priced_at"]
+    rows = some_of(returned.value.rows, moments != moments[:1])
+    return ParsedResponse(Readings(rows, returned.value.malformed), returned.as_of)
 
 
 def _delivered(connection: Connection, index_name: str, days: Sequence[date]) -> Check:

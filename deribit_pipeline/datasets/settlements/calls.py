@@ -7,7 +7,7 @@ from deribit_pipeline.datasets.settlements.wire import (
     settlements,
 )
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.methods import ParsedResponse
 
 
 async def get_last_settlements_by_currency(
@@ -17,7 +17,7 @@ async def get_last_settlements_by_currency(
     count: int = MOST_SETTLEMENTS,
     search_start_timestamp: int | None = None,
     continuation: str | int | None = None,
-) -> Told[SettlementsPage]:
+) -> ParsedResponse[SettlementsPage]:
     """`public/get_last_settlements_by_currency`: the newest up to a moment, in UTC
     milliseconds, or what follows a token. Despite its name the moment is an upper bound
     (assumption:settlements-bound)."""

@@ -79,6 +79,6 @@ def _checked(fetched: FetchedDay, compared: int, wrong: Sequence[str]) -> Fetche
         return fetched
     if not wrong:
         return replace(fetched, cross_check=CrossCheck.AGREES)
-    said = wrong[0] + (f" ({len(wrong)} of {compared} disagree)" if len(wrong) > 1 else "")
-    verdict = f"{fetched.verdict}; {said}" if fetched.verdict else said
+    finding = wrong[0] + (f" ({len(wrong)} of {compared} disagree)" if len(wrong) > 1 else "")
+    verdict = f"{fetched.verdict}; {finding}" if fetched.verdict else finding
     return replace(fetched, cross_check=CrossCheck.DISAGREES, verdict=verdict)

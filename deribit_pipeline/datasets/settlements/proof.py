@@ -27,7 +27,7 @@ currency has some thousand instruments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stretch:
+class CompleteSpan:
     """Every settlement after `floor`, up to the requested instant; `floor` is None if it reaches
     back to the first one.
 
@@ -36,30 +36,40 @@ class Stretch:
     """
 
     rows: Columns
-    floor: Moment | None
-    brink: Columns
+    complete_after: Moment | None
+    boundary_rows: Columns
     malformed: tuple[Malformed, ...] = ()
 
     def has_seen(self, day: date) -> bool:
         """Whether the day is complete: no more of its settlements can appear on older pages."""
-        return self.floor is None or bool(self.floor < moment64(day_window(day).start))
+        return self.complete_after is None or bool(
+            self.complete_after < moment64(day_window(day).start)
+        )
 
     def covers(self, until: Moment) -> np.timedelta64:
         """The duration from the floor to an instant; the maximum if there is no floor."""
-        return until - (np.datetime64(0, "ms") if self.floor is None else self.floor)
+        return until - (
+            np.datetime64(0, "ms") if self.complete_after is None else self.complete_after
+        )
 
     def within(self, rows: Columns) -> Columns:
         """The rows after the floor."""
-        return rows if self.floor is None else some_of(rows, rows["settled_at"] > self.floor)
+        return (
+            rows
+            if self.complete_after is None
+            else some_of(rows, rows["settled_at"] > self.complete_after)
+        )
 
 
-def stretch_of(rows: Columns, malformed: Sequence[Malformed] = (), *, is_end: bool) -> Stretch:
+def complete_span(
+    rows: Columns, malformed: Sequence[Malformed] = (), *, is_end: bool
+) -> CompleteSpan:
     """The span that consecutive pages prove, down to their oldest rows."""
     if is_end:
-        return Stretch(rows, None, some_of(rows, slice(0, 0)), tuple(malformed))
+        return CompleteSpan(rows, None, some_of(rows, slice(0, 0)), tuple(malformed))
     moments = rows["settled_at"]
     floor = moments.min()
-    return Stretch(
+    return CompleteSpan(
         some_of(rows, moments > floor),
         floor,
         some_of(rows, moments == floor),
@@ -103,29 +113,29 @@ def first_settlement(listed_at: datetime) -> datetime:
     return at_eight if listed_at < at_eight else at_eight + timedelta(days=1)
 
 
-def require_told(rows: Columns, by: Columns) -> None:
+def require_confirmed(rows: Columns, by: Columns) -> None:
     """Raises ValueError unless each of the rows has an equal one in `by`."""
-    wanted, told = in_order(SETTLEMENTS, rows), in_order(SETTLEMENTS, _among(by, rows))
-    if count_of(told) < count_of(wanted) or differences(wanted, told).any():
+    required, returned = in_order(SETTLEMENTS, rows), in_order(SETTLEMENTS, _among(by, rows))
+    if count_of(returned) < count_of(required) or differences(required, returned).any():
         raise ValueError("responses contradict each other about settlements that both have")
 
 
-def require_alike(one: Stretch, other: Stretch) -> None:
+def require_alike(one: CompleteSpan, other: CompleteSpan) -> None:
     """Raises ValueError unless two spans up to the same instant agree, as far back as both
     reach."""
-    floors = [stretch.floor for stretch in (one, other) if stretch.floor is not None]
+    floors = [span.complete_after for span in (one, other) if span.complete_after is not None]
     since = max(floors, default=np.datetime64(-1, "ms"))
-    ours, theirs = (
-        some_of(stretch.rows, stretch.rows["settled_at"] > since) for stretch in (one, other)
-    )
-    require_told(ours, theirs)
-    require_told(theirs, ours)
+    ours, theirs = (some_of(span.rows, span.rows["settled_at"] > since) for span in (one, other))
+    require_confirmed(ours, theirs)
+    require_confirmed(theirs, ours)
 
 
-def shorter(one: Stretch, other: Stretch) -> Stretch:
+def shorter(one: CompleteSpan, other: CompleteSpan) -> CompleteSpan:
     """The span that reaches less far back, confirmed by the other. Rows that are malformed in
     either are malformed."""
-    if one.floor is None or (other.floor is not None and other.floor > one.floor):
+    if one.complete_after is None or (
+        other.complete_after is not None and other.complete_after > one.complete_after
+    ):
         one, other = other, one
     return replace(one, malformed=(*one.malformed, *other.malformed))
 

@@ -77,15 +77,15 @@ def _mark(bankruptcy: Mapping[str, Any]) -> str:
     """`#` and eight digits, of the documented amounts alone, in the documented spelling: others may
     be added any day, and a mark never changes."""
     amounts = [shapes.numbers_or_null(name, [bankruptcy.get(name)]) for name in _AMOUNTS]
-    told = np.concatenate(amounts).astype("<f8").tobytes()
-    return f"#{hashlib.blake2b(told, digest_size=4).hexdigest()}"
+    returned = np.concatenate(amounts).astype("<f8").tobytes()
+    return f"#{hashlib.blake2b(returned, digest_size=4).hexdigest()}"
 
 
 def _amounts(name: str, entries: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    return shapes.numbers_or_null(name, [_told(name, entry) for entry in entries])
+    return shapes.numbers_or_null(name, [_returned(name, entry) for entry in entries])
 
 
-def _told(name: str, entry: Mapping[str, Any]) -> Any:
+def _returned(name: str, entry: Mapping[str, Any]) -> Any:
     """A field's value, in whichever way it is spelled. Raises ValueError where two spellings have
     two values."""
     spellings = _SPELLINGS.get(name, (name,))

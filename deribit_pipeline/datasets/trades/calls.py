@@ -12,7 +12,7 @@ from datetime import datetime
 from deribit_pipeline.datasets.trades.wire import TradesPage, trades_page
 from deribit_pipeline.domain.windows import to_ms
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.methods import ParsedResponse
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ BY_TIME = "public/get_last_trades_by_instrument_and_time"
 
 async def get_trades(
     client: DeribitClient, instrument_name: str, first: int, last: int, count: int
-) -> Told[TradesPage]:
+) -> ParsedResponse[TradesPage]:
     """`public/get_last_trades_by_instrument`: the trades with the numbers `first` to `last`,
     both included."""
     return await _trades(
@@ -32,14 +32,14 @@ async def get_trades(
 
 async def get_newest_trades(
     client: DeribitClient, instrument_name: str, count: int
-) -> Told[TradesPage]:
+) -> ParsedResponse[TradesPage]:
     """`public/get_last_trades_by_instrument`: the newest trades."""
     return await _trades(client, BY_NUMBER, instrument_name, count, "desc")
 
 
 async def get_trades_from(
     client: DeribitClient, instrument_name: str, start: datetime, end: datetime, count: int
-) -> Told[TradesPage]:
+) -> ParsedResponse[TradesPage]:
     """`public/get_last_trades_by_instrument_and_time`: the first trades from `start` on, which
     come before `end`."""
     return await _trades_in(client, instrument_name, start, end, count, "asc")
@@ -47,7 +47,7 @@ async def get_trades_from(
 
 async def get_trades_before(
     client: DeribitClient, instrument_name: str, start: datetime, end: datetime, count: int
-) -> Told[TradesPage]:
+) -> ParsedResponse[TradesPage]:
     """`public/get_last_trades_by_instrument_and_time`: the last trades before `end`, which
     come from `start` on."""
     return await _trades_in(client, instrument_name, start, end, count, "desc")
@@ -60,7 +60,7 @@ async def _trades_in(
     end: datetime,
     count: int,
     sorting: str,
-) -> Told[TradesPage]:
+) -> ParsedResponse[TradesPage]:
     return await _trades(
         client,
         BY_TIME,
@@ -73,21 +73,26 @@ async def _trades_in(
 
 
 async def _trades(
-    client: DeribitClient, method: str, instrument_name: str, count: int, sorting: str, **asked: int
-) -> Told[TradesPage]:
-    told = await client.call(
+    client: DeribitClient,
+    method: str,
+    instrument_name: str,
+    count: int,
+    sorting: str,
+    **requested: int,
+) -> ParsedResponse[TradesPage]:
+    returned = await client.call(
         lambda answer: trades_page(answer, instrument_name, count),
         method,
         instrument_name=instrument_name,
-        **asked,
+        **requested,
         count=count,
         sorting=sorting,
     )
-    if told.said.repeated:
+    if returned.value.repeated:
         logger.warning(
             "%s: %d trades of %s came twice in one response, equal in every field",
             method,
-            told.said.repeated,
+            returned.value.repeated,
             instrument_name,
         )
-    return told
+    return returned

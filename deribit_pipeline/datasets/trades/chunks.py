@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets.trades.hosts import LEAKS, LOOKS, Host, TradeHosts
+from deribit_pipeline.datasets.trades.hosts import LEAKS, RECHECKS, Host, TradeHosts
 from deribit_pipeline.datasets.trades.proof import (
     NO_TRADES,
     Chunk,
     Numbers,
     Refused,
-    second_looks,
+    rechecks_of,
     within,
 )
 from deribit_pipeline.datasets.trades.values import (
@@ -24,7 +24,7 @@ from deribit_pipeline.datasets.trades.values import (
 from deribit_pipeline.datasets.trades.wire import MalformedTrade, TradesPage
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.errors import DeribitBadPayload
-from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.methods import ParsedResponse
 
 _RESPONSES = 4  # maximum number of responses in which to find two that agree on each trade
 
@@ -52,33 +52,33 @@ class TradeChunks:
         self.per_chunk = hosts.per_chunk - (2 * _SHIFT if each_twice else 0)
         self._ordered = self._unordered = 0
 
-    async def chunk(self, wanted: range) -> Chunk:
+    async def chunk(self, requested: range) -> Chunk:
         """The trades with these numbers. Numbers missing from one host are requested from the
         other, and those missing from both again, in other ranges, until nothing new is returned. If
         trades are impossible or times decrease, all are requested again."""
         try:
-            told = await self._hosts.numbered(
-                self._hosts.hosts[0], range(max(wanted.start - 1, 1), wanted.stop)
+            returned = await self._hosts.numbered(
+                self._hosts.hosts[0], range(max(requested.start - 1, 1), requested.stop)
             )
-            rows, malformed = told.said.rows, list(told.said.malformed)
-            before = within(rows, range(wanted.start - 1, wanted.start))
-            chunk = Chunk(wanted, within(rows, wanted), told.as_of, before=before)
-            for look in range(LOOKS):
-                lacking = len(chunk.missing)
-                if not lacking:
+            rows, malformed = returned.value.rows, list(returned.value.malformed)
+            before = within(rows, range(requested.start - 1, requested.start))
+            chunk = Chunk(requested, within(rows, requested), returned.as_of, before=before)
+            for recheck in range(RECHECKS):
+                missing = len(chunk.missing)
+                if not missing:
                     break
                 for host in reversed(self._hosts.hosts):
-                    async for told in self._looks(host, chunk, 7 * look):
-                        malformed += told.said.malformed
-                        chunk = chunk.with_found(told.said.rows, told.as_of)
-                if look and len(chunk.missing) == lacking:
+                    async for returned in self._rechecks(host, chunk, 7 * recheck):
+                        malformed += returned.value.malformed
+                        chunk = chunk.with_found(returned.value.rows, returned.as_of)
+                if recheck and len(chunk.missing) == missing:
                     break
             chunk = replace(chunk, refused=tuple(_refused(chunk, malformed)))
             if self._each_twice or impossible(chunk.rows, is_combo=self._is_combo).any():
                 return await self.confirmed(chunk)
             return await self._in_order(chunk)
         except DeribitBadPayload as error:
-            return Chunk(wanted, NO_TRADES, self._hosts.now, error)
+            return Chunk(requested, NO_TRADES, self._hosts.now, error)
 
     async def confirmed(self, chunk: Chunk) -> Chunk:
         """The chunk as confirmed by two responses; trades on which no two agree are refused."""
@@ -126,17 +126,19 @@ class TradeChunks:
         self._unordered += not is_in_order
         return chunk
 
-    async def _looks(self, host: Host, chunk: Chunk, shift: int) -> AsyncIterator[Told[TradesPage]]:
+    async def _rechecks(
+        self, host: Host, chunk: Chunk, shift: int
+    ) -> AsyncIterator[ParsedResponse[TradesPage]]:
         """A host's responses for the numbers missing from a chunk. If all are missing, one request
         first tests whether the host has any: an archive that ends early would cost hundreds of
         requests."""
-        if len(chunk.missing) == len(chunk.wanted) > host.most - LEAKS - shift:
-            start = max(chunk.wanted.start - shift, 1)
-            told = await self._hosts.numbered(host, range(start, chunk.wanted.stop + shift))
-            yield told
-            if not count_of(within(told.said.rows, chunk.wanted)):
+        if len(chunk.missing) == len(chunk.requested) > host.most - LEAKS - shift:
+            start = max(chunk.requested.start - shift, 1)
+            returned = await self._hosts.numbered(host, range(start, chunk.requested.stop + shift))
+            yield returned
+            if not count_of(within(returned.value.rows, chunk.requested)):
                 return
-        for piece in second_looks(chunk.missing, host.most - LEAKS, shift):
+        for piece in rechecks_of(chunk.missing, host.most - LEAKS, shift):
             yield await self._hosts.numbered(host, piece)
 
     async def _again(self, numbers: Numbers, shift: int) -> Columns:
@@ -144,9 +146,9 @@ class TradeChunks:
         it."""
         parts, left = [NO_TRADES], numbers
         for host in self._hosts.hosts:
-            for piece in second_looks(left, host.most - LEAKS, shift):
-                told = await self._hosts.numbered(host, piece)
-                parts.append(within(told.said.rows, piece))
+            for piece in rechecks_of(left, host.most - LEAKS, shift):
+                returned = await self._hosts.numbered(host, piece)
+                parts.append(within(returned.value.rows, piece))
                 left = left[~np.isin(left, parts[-1]["trade_seq"])]
         return unique_rows(joined_rows(parts))
 

@@ -18,7 +18,7 @@ from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
 from deribit_pipeline.domain.windows import ONE_DAY, from_moment64, from_ms, moment64
 from deribit_pipeline.errors import DeribitBadPayload, UnknownInstrument
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.methods import Told
+from deribit_pipeline.exchange.methods import ParsedResponse
 from deribit_pipeline.exchange.repeats import until_valid
 from deribit_pipeline.exchange.session import Exchange
 
@@ -33,7 +33,7 @@ leaked ones (assumption:trades-leaks). They count towards the maximum of a respo
 KEPT = timedelta(hours=23)
 """How long www is trusted to keep trades: about a day (assumption:trades-kept)."""
 
-LOOKS = 3
+RECHECKS = 3
 """How often missing trades are requested again."""
 
 HINTS = 50
@@ -48,7 +48,7 @@ _BUSIEST = "BTC-PERPETUAL"
 
 _NEVER = from_ms(0)
 
-_Ask = Callable[[DeribitClient], Awaitable[Told[TradesPage]]]
+_TradesRequest = Callable[[DeribitClient], Awaitable[ParsedResponse[TradesPage]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,13 @@ class TradeHosts:
         responses, and one of them must know the instrument."""
         found = Newest(None, _NEVER, _NEVER, NO_TRADES)
         malformed: list[str] = []
-        for _ in range(LOOKS):
+        for _ in range(RECHECKS):
             for host in self.hosts:
-                told = await self._asked(
+                returned = await self._requested(
                     host, lambda client: calls.get_newest_trades(client, self._name, HINTS)
                 )
-                found = _newer(found, told)
-                malformed += [trade.reason for trade in told.said.malformed]
+                found = _newer(found, returned)
+                malformed += [trade.reason for trade in returned.value.malformed]
             if found.number is not None:
                 break
         if self._unknown is not None:
@@ -167,10 +167,10 @@ class TradeHosts:
 
     async def has(self, number: int) -> bool:
         """Whether a request by number returns the trade from either host."""
-        wanted = range(max(number - HINTS, 1), number + 1)
+        requested = range(max(number - HINTS, 1), number + 1)
         for host in self.hosts:
-            told = await self.numbered(host, wanted)
-            if number in told.said.rows["trade_seq"]:
+            returned = await self.numbered(host, requested)
+            if number in returned.value.rows["trade_seq"]:
                 return True
         return False
 
@@ -182,62 +182,62 @@ class TradeHosts:
             return True
         if self._archive is None:
             return False
-        told = await until_valid(lambda: self._archived(_BUSIEST))
-        return bool(np.any(told.said.rows["traded_at"] >= moment64(min(end, kept_since))))
+        returned = await until_valid(lambda: self._archived(_BUSIEST))
+        return bool(np.any(returned.value.rows["traded_at"] >= moment64(min(end, kept_since))))
 
     def unproved(self, reason: str) -> DeribitBadPayload:
         """The error for responses that prove nothing about the instrument."""
         return DeribitBadPayload(reason, method=BY_NUMBER, params={"instrument_name": self._name})
 
-    async def _archived(self, instrument_name: str) -> Told[TradesPage]:
+    async def _archived(self, instrument_name: str) -> ParsedResponse[TradesPage]:
         assert self._archive
         return await calls.get_newest_trades(self._archive.client, instrument_name, HINTS)
 
     async def _hints(
-        self, ask: _Ask, fits: Callable[[NDArray[Any]], NDArray[Any]], *, is_new: bool
+        self, request: _TradesRequest, fits: Callable[[NDArray[Any]], NDArray[Any]], *, is_new: bool
     ) -> Columns:
         rows = NO_TRADES
-        for look in range(LOOKS):
-            for host in self.hosts if is_new or look else self.hosts[:1]:
-                told = (await self._asked(host, ask)).said.rows
-                rows = joined_rows([rows, some_of(told, fits(told["traded_at"]))])
+        for recheck in range(RECHECKS):
+            for host in self.hosts if is_new or recheck else self.hosts[:1]:
+                returned = (await self._requested(host, request)).value.rows
+                rows = joined_rows([rows, some_of(returned, fits(returned["traded_at"]))])
             if count_of(rows):
                 break
         return unique_rows(rows)
 
-    async def numbered(self, host: Host, wanted: range) -> Told[TradesPage]:
+    async def numbered(self, host: Host, requested: range) -> ParsedResponse[TradesPage]:
         """A host's trades with these numbers, and leaked ones."""
-        return await self._asked(
+        return await self._requested(
             host,
             lambda client: calls.get_trades(
                 client,
                 self._name,
-                wanted.start,
-                wanted.stop - 1,
-                min(len(wanted) + LEAKS, host.most),
+                requested.start,
+                requested.stop - 1,
+                min(len(requested) + LEAKS, host.most),
             ),
         )
 
-    async def _asked(self, host: Host, ask: _Ask) -> Told[TradesPage]:
+    async def _requested(self, host: Host, request: _TradesRequest) -> ParsedResponse[TradesPage]:
         """A host's response; empty if it does not know the instrument, or no longer does."""
         try:
-            told = await until_valid(lambda: ask(host.client))
+            returned = await until_valid(lambda: request(host.client))
         except UnknownInstrument as error:
             if not self._is_known:
                 self._unknown = error
-            return Told(TradesPage(NO_TRADES), self.now)
+            return ParsedResponse(TradesPage(NO_TRADES), self.now)
         self._is_known, self._unknown = True, None
-        return told
+        return returned
 
 
-def _newer(newest: Newest, told: Told[TradesPage]) -> Newest:
+def _newer(newest: Newest, returned: ParsedResponse[TradesPage]) -> Newest:
     """The newest trade, including those of a response. A malformed one counts by its number
     only."""
-    rows, former = told.said.rows, newest.number or 0
+    rows, former = returned.value.rows, newest.number or 0
     number = int(rows["trade_seq"][-1]) if count_of(rows) else 0
     if number > former:
         traded_at = from_moment64(rows["traded_at"].max())
-        newest = Newest(number, traded_at, told.as_of, rows)
-    malformed = [trade.number for trade in told.said.malformed if trade.number is not None]
+        newest = Newest(number, traded_at, returned.as_of, rows)
+    malformed = [trade.number for trade in returned.value.malformed if trade.number is not None]
     highest = max([*malformed, newest.number or 0])
-    return replace(newest, number=highest or None, as_of=told.as_of)
+    return replace(newest, number=highest or None, as_of=returned.as_of)

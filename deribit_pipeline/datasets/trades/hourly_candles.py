@@ -149,10 +149,10 @@ class Witness:
         name = self._instrument.instrument_name
 
         async def chart() -> Candles:
-            told = await get_tradingview_chart_data(
-                self._client, name, request.resolution, request.asked
+            returned = await get_tradingview_chart_data(
+                self._client, name, request.resolution, request.requested
             )
-            return read_page(request, told.candles, told.as_of).candles
+            return read_page(request, returned.candles, returned.as_of).candles
 
         try:
             return await until_valid(chart)
@@ -208,8 +208,10 @@ class Witness:
         def is_of_interest(response: Columns) -> NDArray[np.bool_]:
             is_new = ~np.isin(response["trade_seq"], rows["trade_seq"])
             is_of_day = response["traded_at"].astype("datetime64[D]") == day
-            wanted: NDArray[np.bool_] = np.isin(response["trade_seq"], numbers) | is_new & is_of_day
-            return wanted
+            requested: NDArray[np.bool_] = (
+                np.isin(response["trade_seq"], numbers) | is_new & is_of_day
+            )
+            return requested
 
         shared, left = await self._chunks.agreed(some_of(rows, is_of_them), numbers, is_of_interest)
         shared = some_of(shared, shared["traded_at"].astype("datetime64[D]") == day)

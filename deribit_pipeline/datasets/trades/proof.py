@@ -67,7 +67,7 @@ class Chunk:
     two responses agree on every row.
     """
 
-    wanted: range
+    requested: range
     rows: Columns
     as_of: datetime
     error: DeribitError | None = None
@@ -78,11 +78,11 @@ class Chunk:
     @property
     def missing(self) -> Numbers:
         """The missing numbers."""
-        return missing(self.wanted, self.rows["trade_seq"])
+        return missing(self.requested, self.rows["trade_seq"])
 
     def with_found(self, rows: Columns, as_of: datetime) -> "Chunk":
         """The chunk with missing trades filled in from another response."""
-        found = within(rows, self.wanted)
+        found = within(rows, self.requested)
         found = some_of(found, ~np.isin(found["trade_seq"], self.rows["trade_seq"]))
         joined = joined_rows([self.rows, found])
         order = np.argsort(joined["trade_seq"], kind="stable")
@@ -122,37 +122,37 @@ class CutDay:
     error: DeribitError | UnprovedTrades | None = None
 
 
-def within(rows: Columns, wanted: range) -> Columns:
+def within(rows: Columns, requested: range) -> Columns:
     """The rows whose numbers are in `wanted`, sorted by number; responses may contain others."""
-    first, end = np.searchsorted(rows["trade_seq"], (wanted.start, wanted.stop))
+    first, end = np.searchsorted(rows["trade_seq"], (requested.start, requested.stop))
     return some_of(rows, slice(int(first), int(end)))
 
 
-def missing(wanted: range, numbers: Numbers) -> Numbers:
+def missing(requested: range, numbers: Numbers) -> Numbers:
     """The numbers in `wanted` that are not in `numbers`."""
-    if len(numbers) == len(wanted):  # the usual case: they are unique, and all are in `wanted`
+    if len(numbers) == len(requested):  # the usual case: they are unique, and all are in `wanted`
         return np.empty(0, np.int64)
-    return np.setdiff1d(np.arange(wanted.start, wanted.stop), numbers, assume_unique=True)
+    return np.setdiff1d(np.arange(requested.start, requested.stop), numbers, assume_unique=True)
 
 
-def chunks(wanted: range, most: int) -> Iterator[range]:
+def chunks(requested: range, most: int) -> Iterator[range]:
     """The numbers in ranges of at most `most`, in ascending order."""
     return (
-        range(first, min(first + most, wanted.stop))
-        for first in range(wanted.start, wanted.stop, most)
+        range(first, min(first + most, requested.stop))
+        for first in range(requested.start, requested.stop, most)
     )
 
 
-def second_looks(numbers: Numbers, most: int, offset: int) -> Iterator[range]:
+def rechecks_of(numbers: Numbers, most: int, offset: int) -> Iterator[range]:
     """Ranges of at most `most` numbers that together contain all of `numbers`. Another `offset`
     moves the boundaries, so that no request repeats an earlier one."""
     while len(numbers):
         first = int(numbers[0]) - offset
         start, stop = max(first, 1), int(numbers[-1]) + 1 + offset
         # The first trade of all has no earlier start: the end is moved instead.
-        look = range(start, stop if stop - start <= most else first + most)
-        yield look
-        numbers = numbers[numbers >= look.stop]
+        recheck = range(start, stop if stop - start <= most else first + most)
+        yield recheck
+        numbers = numbers[numbers >= recheck.stop]
 
 
 class DayCutter:
@@ -194,7 +194,7 @@ class DayCutter:
         """Whether the last trades are all after the span."""
         return len(self._tail) == MARGIN and bool(np.all(self._tail >= self._end))
 
-    def take(self, chunk: Chunk) -> Iterator[CutDay]:
+    def add(self, chunk: Chunk) -> Iterator[CutDay]:
         """Add the next chunk; yields the days that no later chunk should change."""
         if chunk.error is not None:
             self._error = chunk.error

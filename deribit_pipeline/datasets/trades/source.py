@@ -105,9 +105,9 @@ async def _cut(chunks: TradeChunks, span: Span, step: int = 1) -> AsyncGenerator
     numbers, as_of, is_begun = span.numbers, span.as_of, False
     cutter = DayCutter(span.days, numbers.start)
     while numbers:
-        async with aclosing(_agreeing(chunks, numbers)) as told:
-            async for chunk in told:
-                finished = list(cutter.take(chunk))
+        async with aclosing(_agreeing(chunks, numbers)) as returned:
+            async for chunk in returned:
+                finished = list(cutter.add(chunk))
                 is_begun = is_begun or cutter.begins_before or chunk.error is not None
                 if not is_begun:
                     break
@@ -145,7 +145,10 @@ async def _agreeing(chunks: TradeChunks, numbers: range) -> AsyncGenerator[Chunk
                     f"{empty} responses in a row have no trade, though there should be "
                     f"{len(numbers):,} up to the number {numbers.stop - 1}",
                     method=BY_NUMBER,
-                    params={"start_seq": chunk.wanted.start, "end_seq": chunk.wanted.stop - 1},
+                    params={
+                        "start_seq": chunk.requested.start,
+                        "end_seq": chunk.requested.stop - 1,
+                    },
                 )
             if former is not None and former.contradicts(chunk):
                 former, chunk = await chunks.confirmed(former), await chunks.confirmed(chunk)
@@ -160,8 +163,8 @@ async def _fetched_ahead(chunks: TradeChunks, numbers: range) -> AsyncGenerator[
     """The chunks of these numbers, in order, some of them under way ahead of time."""
     under_way: deque[asyncio.Task[Chunk]] = deque()
     try:
-        for wanted in pieces_of(numbers, chunks.per_chunk):
-            under_way.append(asyncio.create_task(chunks.chunk(wanted)))
+        for requested in pieces_of(numbers, chunks.per_chunk):
+            under_way.append(asyncio.create_task(chunks.chunk(requested)))
             if len(under_way) == _AHEAD:
                 yield await under_way.popleft()
         while under_way:

@@ -150,7 +150,7 @@ def _unique(columns: Columns, malformed: list[MalformedTrade]) -> TradesPage:
         if values.dtype.kind == "f":
             unlike &= ~(np.isnan(one) & np.isnan(other))
         is_unlike |= unlike
-    torn = np.unique(numbers[again[is_unlike]])
+    conflicting = np.unique(numbers[again[is_unlike]])
     times = columns["traded_at"].astype(np.int64)
     malformed += [
         MalformedTrade(
@@ -158,12 +158,12 @@ def _unique(columns: Columns, malformed: list[MalformedTrade]) -> TradesPage:
             int(times[np.searchsorted(numbers, number)]),
             "different trades came with one `trade_seq`",
         )
-        for number in torn.tolist()
+        for number in conflicting.tolist()
     ]
     is_kept = np.ones(len(numbers), bool)
     is_kept[again] = False
-    is_kept &= ~np.isin(numbers, torn)
-    repeated = int(np.count_nonzero(~np.isin(numbers[again], torn)))
+    is_kept &= ~np.isin(numbers, conflicting)
+    repeated = int(np.count_nonzero(~np.isin(numbers[again], conflicting)))
     kept = {name: values[is_kept] for name, values in columns.items()}
     return TradesPage(kept, tuple(malformed), repeated)
 
@@ -174,8 +174,8 @@ def _fields(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     try:
         for place in range(0, len(rows), _TOGETHER):
             some = rows[place : place + _TOGETHER]
-            for name, told in _REQUIRED.items():
-                fields[name].extend(map(told, some))
+            for name, returned in _REQUIRED.items():
+                fields[name].extend(map(returned, some))
             for name in _OPTIONAL:
                 fields[name].extend(map(dict.get, some, repeat(name)))
     except KeyError as error:

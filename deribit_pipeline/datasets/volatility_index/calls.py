@@ -9,7 +9,7 @@ from deribit_pipeline.datasets.volatility_index.wire import DATA, MOST_CANDLES, 
 from deribit_pipeline.domain.windows import TimeWindow, from_ms, to_ms
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.readings import ToldRows
+from deribit_pipeline.exchange.readings import ResponseRows
 
 # Responses beyond those that the window's candles fill: one may hold fewer than it could.
 _SPARE_PAGES = 3
@@ -17,7 +17,7 @@ _SPARE_PAGES = 3
 
 async def get_volatility_index_data(
     client: DeribitClient, currency: str, resolution: str, window: TimeWindow
-) -> ToldRows:
+) -> ResponseRows:
     """`public/get_volatility_index_data`: the candles that open in `window`, in the order of
     time, however many answers they take.
 
@@ -32,20 +32,20 @@ async def get_volatility_index_data(
     as_of = None
     most = _most_pages(resolution, end - start)
     for _ in range(most):
-        asked: dict[str, object] = {"currency": currency, "resolution": resolution}
-        asked |= {"start_timestamp": start, "end_timestamp": end}
-        told = await client.call(reading, DATA, **asked)
-        as_of = told.as_of if as_of is None else min(as_of, told.as_of)
-        candles, older = told.said.candles, told.said.continuation
-        malformed = {**told.said.reading.malformed, **malformed}
+        requested: dict[str, object] = {"currency": currency, "resolution": resolution}
+        requested |= {"start_timestamp": start, "end_timestamp": end}
+        returned = await client.call(reading, DATA, **requested)
+        as_of = returned.as_of if as_of is None else min(as_of, returned.as_of)
+        candles, older = returned.value.candles, returned.value.continuation
+        malformed = {**returned.value.reading.malformed, **malformed}
         if pages and len(candles["opened_at"]):
-            candles = _without_repeated(candles, pages[0], asked)
+            candles = _without_repeated(candles, pages[0], requested)
         pages.insert(0, candles)
         if older is None or older < start or not len(candles["opened_at"]):
-            return ToldRows(_joined(pages), as_of, malformed=malformed)
+            return ResponseRows(_joined(pages), as_of, malformed=malformed)
         if older >= end:
             raise DeribitBadPayload(
-                f"`continuation` does not go on: {from_ms(older)}", method=DATA, params=asked
+                f"`continuation` does not go on: {from_ms(older)}", method=DATA, params=requested
             )
         end = older
     raise DeribitBadPayload(
@@ -62,7 +62,7 @@ def _most_pages(resolution: str, milliseconds: int) -> int:
 
 
 def _without_repeated(
-    candles: dict[str, NDArray[Any]], newer: dict[str, NDArray[Any]], asked: dict[str, object]
+    candles: dict[str, NDArray[Any]], newer: dict[str, NDArray[Any]], requested: dict[str, object]
 ) -> dict[str, NDArray[Any]]:
     """The candles of an older page without the one that a newer page told too, which `continuation`
     may include (assumption:dvol-continuation). Raises DeribitBadPayload where they differ."""
@@ -71,7 +71,9 @@ def _without_repeated(
     for name, values in repeated.items():
         theirs = newer[name][: len(values)]
         if not np.array_equal(values, theirs, equal_nan=values.dtype.kind == "f"):
-            raise DeribitBadPayload("a page repeats another's candles", method=DATA, params=asked)
+            raise DeribitBadPayload(
+                "a page repeats another's candles", method=DATA, params=requested
+            )
     return {name: values[is_older] for name, values in candles.items()}
 
 

@@ -12,11 +12,11 @@ from deribit_pipeline.datasets.volatility_index.calls import get_volatility_inde
 from deribit_pipeline.datasets.volatility_index.witness import HoursOfMinutes
 from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow
-from deribit_pipeline.engine.cadence import Cadence
-from deribit_pipeline.engine.grid_windows import Lane
-from deribit_pipeline.engine.window_pages import Ask
-from deribit_pipeline.engine.windowed_source import Lanes, WindowedSource
-from deribit_pipeline.exchange.readings import ToldRows
+from deribit_pipeline.engine.grid_windows import SeriesGrid
+from deribit_pipeline.engine.sampling_grid import SamplingGrid
+from deribit_pipeline.engine.window_pages import RowsRequest
+from deribit_pipeline.engine.windowed_source import RequestPlan, WindowedSource
+from deribit_pipeline.exchange.readings import ResponseRows
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -25,15 +25,17 @@ LIFE = TimeWindow(datetime(2021, 3, 24, tzinfo=UTC), ALWAYS.end)
 """Since when the index is told: the day is known (assumption:dvol-began), its first hour is not."""
 
 
-def _candles_of(seconds: int, most: int = 1_000) -> Cadence:
+def _candles_of(seconds: int, most: int = 1_000) -> SamplingGrid:
     step = timedelta(seconds=seconds)
     labels = {"resolution": str(seconds)}
-    return Cadence("opened_at", step, lasts=step, most=most, labels=labels)
+    return SamplingGrid("opened_at", step, lasts=step, most=most, labels=labels)
 
 
-def _labelled(cadence: Cadence, candles: Columns) -> Columns:
+def _labelled(sampling_grid: SamplingGrid, candles: Columns) -> Columns:
     count = len(candles["opened_at"])
-    return {name: np.full(count, label, object) for name, label in cadence.labels.items()} | candles
+    return {
+        name: np.full(count, label, object) for name, label in sampling_grid.labels.items()
+    } | candles
 
 
 # A response holds at most 1,000: assumption:dvol-most.
@@ -47,36 +49,36 @@ class VolatilityIndexCandles(WindowedSource):
     the hours are made of the minutes is assumption:dvol-sums."""
 
     dataset = VOLATILITY_INDEX
-    cadences = (HOURS, MINUTES)
+    sampling_grids = (HOURS, MINUTES)
     nothing = _labelled(MINUTES, volatility_index.index_page({"data": []}).candles)
 
-    async def lanes(
+    async def request_plan(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
-    ) -> Lanes:
+    ) -> RequestPlan:
         """Every day is asked for: the exchange alone knows which currencies have an index."""
-        return Lanes(
+        return RequestPlan(
             ALWAYS,
             HoursOfMinutes(),
             [
-                (_lane(cadence, series), _ask(exchange, cadence, series))
-                for cadence in self.cadences
+                (_series_grid(sampling_grid, series), _request(exchange, sampling_grid, series))
+                for sampling_grid in self.sampling_grids
             ],
         )
 
 
-def _lane(cadence: Cadence, currency: str) -> Lane:
-    params = {"currency": currency, **cadence.labels}
-    return Lane(cadence, LIFE, volatility_index.DATA, params)
+def _series_grid(sampling_grid: SamplingGrid, currency: str) -> SeriesGrid:
+    params = {"currency": currency, **sampling_grid.labels}
+    return SeriesGrid(sampling_grid, LIFE, volatility_index.DATA, params)
 
 
-def _ask(exchange: Exchange, cadence: Cadence, currency: str) -> Ask:
-    async def ask(window: TimeWindow) -> ToldRows:
-        told = await get_volatility_index_data(
-            exchange.client, currency, cadence.labels["resolution"], window
+def _request(exchange: Exchange, sampling_grid: SamplingGrid, currency: str) -> RowsRequest:
+    async def request(window: TimeWindow) -> ResponseRows:
+        returned = await get_volatility_index_data(
+            exchange.client, currency, sampling_grid.labels["resolution"], window
         )
-        return replace(told, said=_labelled(cadence, told.said))
+        return replace(returned, value=_labelled(sampling_grid, returned.value))
 
-    return ask
+    return request
 
 
 SOURCE = VolatilityIndexCandles()

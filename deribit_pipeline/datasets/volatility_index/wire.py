@@ -62,9 +62,9 @@ def reading(result: object) -> IndexPage:
     return IndexPage(Reading(candles, malformed), _continuation(fields.get("continuation")))
 
 
-def _continuation(told: object) -> int | None:
+def _continuation(returned: object) -> int | None:
     """The token, which is a moment here."""
-    token = shapes.continuation(told)
+    token = shapes.continuation(returned)
     if isinstance(token, str):
         if not token.isdecimal():
             raise ValueError(f"`continuation` must be a timestamp, was {reprlib.repr(token)}")

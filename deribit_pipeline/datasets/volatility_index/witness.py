@@ -34,9 +34,9 @@ class HoursOfMinutes:
             f"a value above {MOST_INDEX:,.0f}": np.any(values > MOST_INDEX, axis=0),
         }
 
-    def compared(self, lanes: Sequence[Columns]) -> Sequence[Comparison]:
+    def compared(self, request_plan: Sequence[Columns]) -> Sequence[Comparison]:
         """See Witness. `lanes` are the hours and the minutes."""
-        hours, minutes = (some_of(rows, ~np.isnan(rows["open"])) for rows in lanes)
+        hours, minutes = (some_of(rows, ~np.isnan(rows["open"])) for rows in request_plan)
         number = minutes["opened_at"].astype(np.int64) // 3_600_000
         numbers, firsts, counts = np.unique(number, return_index=True, return_counts=True)
         is_whole = counts == 60
@@ -59,12 +59,12 @@ class HoursOfMinutes:
         found = []
         for at in np.flatnonzero(np.any(list(unlike.values()), axis=0)):
             name = next(name for name, flags in unlike.items() if flags[at])
-            told = hours[name][ours[at]]
+            returned = hours[name][ours[at]]
             found.append(
                 Disagreement(
                     opened_at[at],
                     (opened_at[at : at + 1], minutes["opened_at"][span[at]]),
-                    f"its {name} is {told:g} and {made[name][at]:g} in its minutes",
+                    f"its {name} is {returned:g} and {made[name][at]:g} in its minutes",
                 )
             )
         compared = (opened_at, minutes["opened_at"][span.ravel()])

@@ -15,7 +15,7 @@ from deribit_pipeline.datasets.account.source import (
     TRANSACTION_LOG_SOURCE,
     USER_TRADES_SOURCE,
     AccountSource,
-    ask_trades,
+    fetch_trades,
 )
 from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.rows import count_of
@@ -30,13 +30,13 @@ from deribit_pipeline_tests.helpers.account_owner import (
     BUSY,
     Owner,
     Spoil,
-    asked,
+    corrupt,
     every_row,
     first_row,
     later,
     owner_of,
-    spoil,
-    told_in,
+    requested,
+    returned_in,
     without,
 )
 from deribit_pipeline_tests.helpers.pipeline import ms
@@ -62,7 +62,7 @@ def test_every_row_of_every_day_comes(owner: Owner, source: AccountSource) -> No
         days = owner.days(source, FIRST, LAST, currency)
         assert [day.day for day in days] == list(days_between(FIRST, LAST))
         lived = owner.lived(source, FIRST, LAST, currency)
-        assert sorted(told_in(days)) == sorted(lived)
+        assert sorted(returned_in(days)) == sorted(lived)
         assert bool(lived) == (currency != "USDT")
         for day in days:
             proof = prove(source.dataset, day).proof
@@ -82,10 +82,10 @@ def test_rows_have_the_columns_of_their_table(owner: Owner, source: AccountSourc
 
 
 def test_a_log_longer_than_a_page_is_followed_to_its_end(owner: Owner) -> None:
-    calls = asked(owner.sandbox, methods.LOG)
-    told = told_in(owner.days(TRANSACTION_LOG_SOURCE, BUSY))
-    assert told == owner.lived(TRANSACTION_LOG_SOURCE, BUSY)
-    assert len(told) > methods.MOST_ENTRIES
+    calls = requested(owner.sandbox, methods.LOG)
+    returned = returned_in(owner.days(TRANSACTION_LOG_SOURCE, BUSY))
+    assert returned == owner.lived(TRANSACTION_LOG_SOURCE, BUSY)
+    assert len(returned) > methods.MOST_ENTRIES
     assert {call["count"] for call in calls} == {"250"}
     assert ["continuation" in call for call in calls] == [False, True, False, True]
 
@@ -94,7 +94,7 @@ def test_a_log_longer_than_a_page_is_followed_to_its_end(owner: Owner) -> None:
 def test_an_empty_day_is_confirmed_with_the_days_around_it(
     owner: Owner, source: AccountSource
 ) -> None:
-    calls = asked(owner.sandbox, source.method)
+    calls = requested(owner.sandbox, source.method)
     (day,) = owner.days(source, DAY_IN_MARCH, currency="EURR")
     assert (count_of(day.rows), day.is_over, day.is_confirmed) == (0, True, True)
     ends = [int(call.get("end_timestamp") or call["search_start_timestamp"]) for call in calls]
@@ -108,18 +108,20 @@ def test_an_empty_day_is_confirmed_with_the_days_around_it(
     list(zip(SOURCES, ("logs", "trades", "settlements"), strict=True)),
     ids=[source.dataset.name for source in SOURCES],
 )
-def test_a_row_that_one_answer_lacks_is_not_lost(
+def test_a_row_that_one_answer_misses_is_not_lost(
     owner: Owner, source: AccountSource, name: str
 ) -> None:
     days = date(2024, 3, 1), date(2024, 3, 5)
     for which in (0, 1, -1):
         for changes in ([without(name, which)], [None, without(name, which)]):
-            spoil(owner.sandbox, source.method, changes)
-            assert sorted(told_in(owner.days(source, *days))) == sorted(owner.lived(source, *days))
+            corrupt(owner.sandbox, source.method, changes)
+            assert sorted(returned_in(owner.days(source, *days))) == sorted(
+                owner.lived(source, *days)
+            )
 
 
 def test_trades_of_the_account_that_never_agree_prove_nothing(owner: Owner) -> None:
-    spoil(owner.sandbox, methods.TRADES, [every_row("trades", fee=n) for n in range(20)])
+    corrupt(owner.sandbox, methods.TRADES, [every_row("trades", fee=n) for n in range(20)])
     failed = owner.failure(USER_TRADES_SOURCE, BUSY)
     assert failed.days == [BUSY]
     assert str(failed.error) == (
@@ -128,12 +130,12 @@ def test_trades_of_the_account_that_never_agree_prove_nothing(owner: Owner) -> N
     )
 
 
-def test_one_odd_day_does_not_fail_its_month(owner: Owner) -> None:
-    told = owner.sandbox._methods[methods.SETTLEMENTS]
+def test_one_malformed_day_does_not_fail_its_month(owner: Owner) -> None:
+    returned = owner.sandbox._methods[methods.SETTLEMENTS]
     odd = ms(date(2024, 3, 3), 480) + 412
 
     def repeated(params: Any) -> Any:
-        result = told(params)
+        result = returned(params)
         rows = [row for row in result["settlements"] if row["timestamp"] == odd]
         rows = [row | {"position": 0} for row in rows] + result["settlements"]
         return result | {"settlements": sorted(rows, key=lambda row: -row["timestamp"])}
@@ -172,10 +174,10 @@ def test_one_odd_day_does_not_fail_its_month(owner: Owner) -> None:
         ),
     ],
 )
-def test_an_answer_that_stays_odd_fails_the_day(
+def test_an_answer_that_stays_malformed_fails_the_day(
     owner: Owner, source: AccountSource, change: Spoil, sentence: str
 ) -> None:
-    spoil(owner.sandbox, source.method, [change] * 50)
+    corrupt(owner.sandbox, source.method, [change] * 50)
     assert sentence in str(owner.failure(source, BUSY).error)
 
 
@@ -193,46 +195,46 @@ def test_the_balances_of_the_days_around_are_looked_at_whichever_answer_is_the_l
         return result | {"logs": logs}
 
     contradicted = [every_row("logs", price=7.0)] * repeated
-    told = owner.sandbox._methods[methods.LOG]
-    owner.sandbox._methods[methods.LOG] = lambda params: another(told(params))
-    spoil(owner.sandbox, methods.LOG, contradicted)
+    returned = owner.sandbox._methods[methods.LOG]
+    owner.sandbox._methods[methods.LOG] = lambda params: another(returned(params))
+    corrupt(owner.sandbox, methods.LOG, contradicted)
     (day,) = owner.days(TRANSACTION_LOG_SOURCE, days[1].day)
     assert day.verdict.startswith("balances that do not follow from the one before: 1, from id")
 
 
 def test_malformed_entries_are_requested_again(owner: Owner) -> None:
-    spoil(owner.sandbox, methods.LOG, [first_row("logs", currency="ETH")] * 3)
+    corrupt(owner.sandbox, methods.LOG, [first_row("logs", currency="ETH")] * 3)
     days = owner.days(TRANSACTION_LOG_SOURCE, BUSY)
-    assert told_in(days) == owner.lived(TRANSACTION_LOG_SOURCE, BUSY)
+    assert returned_in(days) == owner.lived(TRANSACTION_LOG_SOURCE, BUSY)
 
 
 def test_of_more_trades_than_an_answer_holds_none_is_lost(owner: Owner) -> None:
     for minute in (1, 2, 700, 1_439):
         owner.sandbox.account.crowd("BTC", ms(DAY_IN_MARCH, minute), 900)
-    told = told_in(owner.days(USER_TRADES_SOURCE, DAY_IN_MARCH))
-    assert len(told) >= 3_600
-    assert sorted(told) == sorted(owner.lived(USER_TRADES_SOURCE, DAY_IN_MARCH))
+    returned = returned_in(owner.days(USER_TRADES_SOURCE, DAY_IN_MARCH))
+    assert len(returned) >= 3_600
+    assert sorted(returned) == sorted(owner.lived(USER_TRADES_SOURCE, DAY_IN_MARCH))
 
 
 def test_more_trades_in_a_millisecond_than_an_answer_holds_are_an_error(owner: Owner) -> None:
     at = ms(DAY_IN_MARCH, 60)
     owner.sandbox.account.crowd("BTC", at, 1_000)
     with pytest.raises(ValueError, match="of a few milliseconds than an answer holds"):
-        owner.exchange.run(ask_trades(owner.exchange.client, "BTC", Bounds(at - 1, at + 1)))
+        owner.exchange.run(fetch_trades(owner.exchange.client, "BTC", Bounds(at - 1, at + 1)))
 
 
 def test_entries_of_one_millisecond_are_not_lost_between_pages(owner: Owner) -> None:
     owner.sandbox.account.crowd("BTC", ms(DAY_IN_MARCH, 60), 700)
-    told = told_in(owner.days(TRANSACTION_LOG_SOURCE, DAY_IN_MARCH))
-    assert told == owner.lived(TRANSACTION_LOG_SOURCE, DAY_IN_MARCH)
+    returned = returned_in(owner.days(TRANSACTION_LOG_SOURCE, DAY_IN_MARCH))
+    assert returned == owner.lived(TRANSACTION_LOG_SOURCE, DAY_IN_MARCH)
 
 
-def test_recent_trades_are_told_though_history_lacks_them(owner: Owner) -> None:
+def test_recent_trades_are_returned_though_history_misses_them(owner: Owner) -> None:
     for minutes in (1, 5, 30, 700):
         owner.sandbox.account.crowd("BTC", owner.sandbox.now_ms() - minutes * MINUTE, 2)
     yesterday, today = owner.days(USER_TRADES_SOURCE, LAST, TODAY)
     lived = owner.lived(USER_TRADES_SOURCE, LAST, TODAY)
-    assert sorted(told_in([yesterday, today])) == sorted(lived)
+    assert sorted(returned_in([yesterday, today])) == sorted(lived)
     assert (yesterday.is_over, today.is_over) == (True, False)
     assert prove(USER_TRADES, today).proof.state is DayState.OPEN
 
@@ -244,18 +246,18 @@ def test_a_day_is_open_until_history_has_its_trades(owner: Owner, clock: Clock) 
     clock.forward(timedelta(hours=12))
     (late,) = owner.days(USER_TRADES_SOURCE, LAST)
     assert (early.is_over, late.is_over) == (False, True)
-    assert told_in([early]) == told_in([late])
-    assert len(told_in([late])) >= 2
+    assert returned_in([early]) == returned_in([late])
+    assert len(returned_in([late])) >= 2
 
 
-def test_recent_trades_that_are_told_too_late_are_asked_for_again(
+def test_recent_trades_that_are_returned_too_late_are_requested_again(
     owner: Owner, clock: Clock
 ) -> None:
     owner.sandbox.account.indexed_after = DAY
     owner.sandbox.account.crowd("BTC", ms(LAST, 1_300), 2)
-    spoil(owner.sandbox, "public/get_time", [later(clock, timedelta(minutes=11))])
-    told = told_in(owner.days(USER_TRADES_SOURCE, LAST))
-    assert sorted(told) == sorted(owner.lived(USER_TRADES_SOURCE, LAST))
+    corrupt(owner.sandbox, "public/get_time", [later(clock, timedelta(minutes=11))])
+    returned = returned_in(owner.days(USER_TRADES_SOURCE, LAST))
+    assert sorted(returned) == sorted(owner.lived(USER_TRADES_SOURCE, LAST))
     # One more than the three: 11 minutes in no time are confirmed by another response.
     assert owner.sandbox.requests["public/get_time"] == 4
 
@@ -288,32 +290,32 @@ def test_a_row_that_comes_between_two_answers_is_no_contradiction(
     owner: Owner, clock: Clock
 ) -> None:
     owner.sandbox.account.crowd("BTC", owner.sandbox.now_ms() + 1, 3)
-    spoil(owner.sandbox, methods.LOG, [later(clock, timedelta(seconds=1))])
+    corrupt(owner.sandbox, methods.LOG, [later(clock, timedelta(seconds=1))])
     (day,) = owner.days(TRANSACTION_LOG_SOURCE, TODAY)
     assert not day.is_over
-    assert told_in([day]) == owner.lived(TRANSACTION_LOG_SOURCE, TODAY)
+    assert returned_in([day]) == owner.lived(TRANSACTION_LOG_SOURCE, TODAY)
 
 
-def test_settlements_are_followed_back_to_the_days_wanted(owner: Owner) -> None:
-    told = owner.sandbox._methods[methods.SETTLEMENTS]
-    owner.sandbox._methods[methods.SETTLEMENTS] = lambda params: told({**params, "count": "2"})
-    calls = asked(owner.sandbox, methods.SETTLEMENTS)
+def test_settlements_are_followed_back_to_the_days_requested(owner: Owner) -> None:
+    returned = owner.sandbox._methods[methods.SETTLEMENTS]
+    owner.sandbox._methods[methods.SETTLEMENTS] = lambda params: returned({**params, "count": "2"})
+    calls = requested(owner.sandbox, methods.SETTLEMENTS)
     days = date(2024, 3, 1), date(2024, 3, 9)
-    found = told_in(owner.days(SETTLEMENT_HISTORY_SOURCE, *days))
+    found = returned_in(owner.days(SETTLEMENT_HISTORY_SOURCE, *days))
     assert found == owner.lived(SETTLEMENT_HISTORY_SOURCE, *days)
     assert len(found) > 4
     assert len(calls) < 14  # not back to the account's first day
 
 
 def test_a_token_that_runs_out_between_pages_is_renewed(owner: Owner, clock: Clock) -> None:
-    spoil(owner.sandbox, methods.LOG, [later(clock, timedelta(seconds=TOKEN_LIFE + 1))])
-    told = told_in(owner.days(TRANSACTION_LOG_SOURCE, BUSY))
-    assert told == owner.lived(TRANSACTION_LOG_SOURCE, BUSY)
+    corrupt(owner.sandbox, methods.LOG, [later(clock, timedelta(seconds=TOKEN_LIFE + 1))])
+    returned = returned_in(owner.days(TRANSACTION_LOG_SOURCE, BUSY))
+    assert returned == owner.lived(TRANSACTION_LOG_SOURCE, BUSY)
     assert owner.sandbox.requests["public/auth"] == 2
 
 
 @OF_EACH
-def test_as_many_requests_are_sent_as_were_told_before(owner: Owner, source: AccountSource) -> None:
+def test_as_many_requests_are_sent_as_were_estimated(owner: Owner, source: AccountSource) -> None:
     days = list(days_between(date(2024, 1, 1), date(2024, 2, 10)))
     before = owner.exchange.client.rpc.requests.total()
     owner.days(source, days[0], days[-1], "USDT")

@@ -31,11 +31,11 @@ from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.account_owner import (
     BUSY,
     Owner,
-    asked,
+    corrupt,
     first_row,
     owner_of,
-    spoil,
-    told_in,
+    requested,
+    returned_in,
 )
 
 RIGHT = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
@@ -52,9 +52,9 @@ def test_without_credentials_there_is_no_account(settings: Settings, owner: Owne
     assert set(within_reach(owner.settings)) - set(within_reach(settings)) == account
 
 
-def test_least_is_asked_for(owner: Owner) -> None:
+def test_the_minimal_scope_is_requested(owner: Owner) -> None:
     owner.sandbox.key_scope = "account:read_write trade:read_write wallet:read_write"
-    calls = asked(owner.sandbox, "public/auth")
+    calls = requested(owner.sandbox, "public/auth")
     owner.days(TRANSACTION_LOG_SOURCE, BUSY)
     assert [call["scope"] for call in calls] == ["account:read trade:read"]
     assert set(owner.sandbox._scopes.values()) == {"account:read trade:read mainaccount"}
@@ -68,7 +68,7 @@ def test_least_is_asked_for(owner: Owner) -> None:
         ("trade:read", TRANSACTION_LOG_SOURCE),
     ],
 )
-def test_a_key_without_the_scope_is_told_which_it_needs(
+def test_a_key_without_the_scope_is_shown_which_it_needs(
     owner: Owner, key_scope: str, source: AccountSource
 ) -> None:
     owner.sandbox.key_scope = key_scope
@@ -81,9 +81,9 @@ def test_a_key_without_the_scope_is_told_which_it_needs(
 
 def test_a_key_that_can_trade_is_warned_of(owner: Owner, caplog: pytest.LogCaptureFixture) -> None:
     owner.sandbox.key_scope = "account:read trade:read_write wallet:read_write"
-    told = owner.sandbox._methods["public/auth"]
+    returned = owner.sandbox._methods["public/auth"]
     # An exchange that grants what the key has, whatever was asked for.
-    owner.sandbox._methods["public/auth"] = lambda params: told(
+    owner.sandbox._methods["public/auth"] = lambda params: returned(
         {name: value for name, value in params.items() if name != "scope"}
     )
     owner.days(TRANSACTION_LOG_SOURCE, BUSY)
@@ -96,7 +96,7 @@ def test_a_key_that_can_trade_is_warned_of(owner: Owner, caplog: pytest.LogCaptu
     assert "it can do more than read (trade:read_write, wallet:read_write)" in probe.detail
 
 
-def test_a_key_that_lacks_a_scope_is_said(owner: Owner) -> None:
+def test_a_key_that_misses_a_scope_is_reported(owner: Owner) -> None:
     owner.sandbox.key_scope = "account:read"
     (probe,) = [probe for probe in probes(owner.settings) if probe.name == "credentials"]
     assert probe.is_ok
@@ -115,7 +115,7 @@ def test_a_key_that_lacks_a_scope_is_said(owner: Owner) -> None:
 )
 def test_a_scope_is_understood(scope: str, writes: list[str], lacks: list[str]) -> None:
     token = Token("abc", 900.0, scope)
-    assert (token.writes, token.lacks) == (writes, lacks)
+    assert (token.writes, token.missing_scopes) == (writes, lacks)
 
 
 def test_no_error_log_or_row_shows_a_secret(
@@ -124,10 +124,10 @@ def test_no_error_log_or_row_shows_a_secret(
     caplog.set_level(logging.DEBUG)
     seen: list[str] = []
     for changes in ([], [first_row("logs", currency="ETH")] * 50):
-        spoil(owner.sandbox, methods.LOG, changes)
+        corrupt(owner.sandbox, methods.LOG, changes)
         clock.forward(timedelta(seconds=TOKEN_LIFE + 1))
         for piece in owner.pieces(TRANSACTION_LOG_SOURCE, BUSY):
-            seen += [str(piece.error)] if isinstance(piece, FailedDays) else told_in([piece])
+            seen += [str(piece.error)] if isinstance(piece, FailedDays) else returned_in([piece])
     owner.sandbox.key_scope = "trade:read"
     clock.forward(timedelta(seconds=TOKEN_LIFE + 1))
     with pytest.raises(DeribitRejected) as caught:
@@ -197,16 +197,16 @@ def test_the_sandbox_has_recent_trades_and_historical_ones(sandbox: SandboxExcha
     for minutes in (5, 60):
         sandbox.account.crowd("BTC", now - minutes * minute, 3)
 
-    def told(start: int, historical: str) -> list[int]:
+    def returned(start: int, historical: str) -> list[int]:
         params = {"currency": "BTC", "start_timestamp": str(start), "end_timestamp": str(now)}
         params |= {"count": "1000", "historical": historical, "sorting": "asc"}
         trades = sandbox.answer(methods.TRADES, params, token).body["result"]["trades"]
         return sorted({(now - trade["timestamp"]) // minute for trade in trades})
 
-    assert {5, 60} <= set(told(now - 24 * 60 * minute, "false"))
-    assert told(now - 24 * 60 * minute - 1, "false") == []
-    assert 5 not in told(now - 25 * 60 * minute, "true")
-    assert 60 in told(now - 25 * 60 * minute, "true")
+    assert {5, 60} <= set(returned(now - 24 * 60 * minute, "false"))
+    assert returned(now - 24 * 60 * minute - 1, "false") == []
+    assert 5 not in returned(now - 25 * 60 * minute, "true")
+    assert 60 in returned(now - 25 * 60 * minute, "true")
 
 
 def test_the_sandboxs_balance_is_that_of_its_log(sandbox: SandboxExchange) -> None:

@@ -53,7 +53,7 @@ PAGES = {
         ("settlements", {"instrument_name": "ETH-PERPETUAL"}, "does not settle in BTC"),
     ],
 )
-def test_an_odd_row_is_an_error(name: str, change: Result, sentence: str) -> None:
+def test_a_malformed_row_is_an_error(name: str, change: Result, sentence: str) -> None:
     read, row = PAGES[name]
     with pytest.raises(ValueError, match=sentence):
         read("BTC", {name: [row | change], "has_more": False})
@@ -76,7 +76,7 @@ def test_an_odd_row_is_an_error(name: str, change: Result, sentence: str) -> Non
         ),
     ],
 )
-def test_an_odd_page_is_an_error(name: str, answer: Result, sentence: str) -> None:
+def test_a_malformed_page_is_an_error(name: str, answer: Result, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         PAGES[name][0]("BTC", answer)
 
@@ -87,9 +87,9 @@ def test_an_entry_without_an_instrument_is_read() -> None:
     assert (rows["trade_id"].tolist(), rows["instrument_name"].tolist()) == ([None], [None])
     assert np.isnan(rows["commission"]).all()
     assert rows["change"].tolist() == [-2.5]
-    (told,) = rows["told"]
-    assert json.loads(told) == ENTRY
-    assert list(json.loads(told)) == sorted(ENTRY)
+    (returned,) = rows["told"]
+    assert json.loads(returned) == ENTRY
+    assert list(json.loads(returned)) == sorted(ENTRY)
 
 
 def test_a_bankruptcy_of_the_account_is_named_by_its_own_values() -> None:

@@ -23,7 +23,7 @@ from deribit_pipeline.sandbox.market import DAY
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
-from deribit_pipeline_tests.helpers.account_owner import BUSY, Owner, every_row, owner_of, spoil
+from deribit_pipeline_tests.helpers.account_owner import BUSY, Owner, corrupt, every_row, owner_of
 from deribit_pipeline_tests.helpers.pipeline import ms
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 31)
@@ -54,14 +54,14 @@ def rows(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
     [TRANSACTION_LOG_SOURCE, USER_TRADES_SOURCE, SETTLEMENT_HISTORY_SOURCE],
     ids=lambda source: source.dataset.name,
 )
-def test_what_was_told_is_held_and_a_second_time_changes_nothing(
+def test_what_was_returned_is_held_and_a_second_time_changes_nothing(
     owner: Owner, warehouse: Warehouse, source: AccountSource
 ) -> None:
     assert kept(owner, warehouse, source, FIRST, LAST) == ["complete"] * 31
     name = source.dataset.name
     (held,) = rows(warehouse, f"select list(told::varchar order by told::varchar) from {name}")
-    told = [json.dumps(json.loads(text)) for text in held[0]]
-    assert sorted(told) == sorted(owner.lived(source, FIRST, LAST))
+    returned = [json.dumps(json.loads(text)) for text in held[0]]
+    assert sorted(returned) == sorted(owner.lived(source, FIRST, LAST))
     proofs = rows(warehouse, "from dataset_days order by all")
     assert kept(owner, warehouse, source, FIRST, LAST) == ["complete"] * 31
     assert rows(warehouse, "from dataset_days order by all") == proofs
@@ -76,7 +76,7 @@ def test_what_the_exchange_says_anew_of_a_trade_is_a_revision(
     owner.sandbox.account.crowd("BTC", ms(day, 1_300), 2)
     assert kept(owner, warehouse, USER_TRADES_SOURCE, day) == ["open"]
     clock.forward(timedelta(hours=13))
-    spoil(owner.sandbox, methods.TRADES, [every_row("trades", state="archive")] * 9)
+    corrupt(owner.sandbox, methods.TRADES, [every_row("trades", state="archive")] * 9)
     assert kept(owner, warehouse, USER_TRADES_SOURCE, day) == ["complete"]
     states = "select distinct {}->>'state' from {} where traded_at::date = '2024-04-09'"
     assert rows(warehouse, states.format("told", "user_trades")) == [("archive",)]

@@ -38,23 +38,23 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def told_now(number: int, price: float = 1 / 3, lacking: int = 0) -> FetchedDay:
+def returned_now(number: int, price: float = 1 / 3, absent: int = 0) -> FetchedDay:
     """A day that the exchange, whose clock is right, tells at this moment."""
-    told = day(number, price=price)
-    return replace(told, as_of=now(), rows=some_of(told.rows, slice(lacking, None)))
+    returned = day(number, price=price)
+    return replace(returned, as_of=now(), rows=some_of(returned.rows, slice(absent, None)))
 
 
 def history(warehouse: Warehouse) -> list[datetime]:
     """Write what is told, filled and revised; the moments between."""
     moments = []
-    for told in (
-        lambda: told_now(0, lacking=2),
-        lambda: told_now(1),
-        lambda: told_now(0),
-        lambda: told_now(0, price=0.5),
-        lambda: told_now(2),
+    for returned in (
+        lambda: returned_now(0, absent=2),
+        lambda: returned_now(1),
+        lambda: returned_now(0),
+        lambda: returned_now(0, price=0.5),
+        lambda: returned_now(2),
     ):
-        hold(warehouse, told())
+        hold(warehouse, returned())
         moments.append(now())
     return moments
 
@@ -92,10 +92,10 @@ def test_the_reader_says_what_the_macro_says_of_every_moment(
 ) -> None:
     before = now()
     moments = history(warehouse)
-    told = [by_macro(warehouse, moment) for moment in moments]
-    assert [len(rows) for rows in told] == [1_438, 2_878, 2_880, 2_880, 4_320]
-    assert [sum(row[1] == 0.5 for row in rows) for rows in told] == [0, 0, 0, 1_440, 1_440]
-    for moment, rows in zip(moments, told, strict=True):
+    returned = [by_macro(warehouse, moment) for moment in moments]
+    assert [len(rows) for rows in returned] == [1_438, 2_878, 2_880, 2_880, 4_320]
+    assert [sum(row[1] == 0.5 for row in rows) for rows in returned] == [0, 0, 0, 1_440, 1_440]
+    for moment, rows in zip(moments, returned, strict=True):
         assert by_reader(moment) == rows
         if isinstance(location, Lake):
             assert by_snapshot(warehouse, moment) == rows
@@ -122,25 +122,25 @@ def on_a_lake(lake: Lake) -> Warehouse:
     return warehouse
 
 
-def test_what_was_told_before_a_moment_and_written_after_it_was_known_then(
+def test_what_was_returned_before_a_moment_and_written_after_it_was_known_then(
     on_a_lake: Warehouse,
 ) -> None:
-    hold(on_a_lake, told_now(0))
-    told = told_now(1)
+    hold(on_a_lake, returned_now(0))
+    returned = returned_now(1)
     moment = now()
-    hold(on_a_lake, told)
+    hold(on_a_lake, returned)
     assert len(by_snapshot(on_a_lake, moment)) == 1_440
     assert len(by_macro(on_a_lake, moment)) == 2_880
     assert source(on_a_lake, moment) == "candles_as_of($as_of)"
 
 
-def test_what_was_told_after_a_moment_is_never_known_then(on_a_lake: Warehouse) -> None:
+def test_what_was_returned_after_a_moment_is_never_known_then(on_a_lake: Warehouse) -> None:
     """A snapshot's time is when its transaction began."""
     moments: list[datetime] = []
 
     def change(connection: Connection) -> None:
         moments.append(now())
-        write(connection, told_now(0))
+        write(connection, returned_now(0))
 
     on_a_lake.write(change, {NAME})
     [moment] = moments
@@ -159,6 +159,6 @@ def test_moments_before_the_first_snapshot_are_known_from_arrivals(on_a_lake: Wa
 
 @pytest.mark.parametrize("as_of", ["soon", 7, now() + timedelta(days=9)])
 def test_a_moment_that_is_none_is_one_sentence(warehouse: Warehouse, as_of: object) -> None:
-    ask: Callable[..., object] = read.candles
+    request: Callable[..., object] = read.candles
     with pytest.raises(InputError, match="as_of "):
-        ask(NAME, "2024-01-01", "2024-01-01", as_of=as_of)
+        request(NAME, "2024-01-01", "2024-01-01", as_of=as_of)

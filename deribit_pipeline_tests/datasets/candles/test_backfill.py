@@ -34,10 +34,10 @@ def test_a_quarter_is_held_to_the_last_digit(
     overhang = timedelta(hours=8) if resolution == "1D" else timedelta(0)
     for name in names:
         start, end = midnight(NEW_YEAR) + overhang, midnight(date(2024, 4, 1)) + overhang
-        assert pipeline.held(name, resolution) == pipeline.told(name, resolution, start, end)
+        assert pipeline.held(name, resolution) == pipeline.returned(name, resolution, start, end)
 
 
-def test_what_is_proved_is_not_asked_for_again(
+def test_what_is_proved_is_not_requested_again(
     pipeline: Pipeline, sandbox: SandboxExchange
 ) -> None:
     pipeline.backfill(NEW_YEAR, date(2024, 1, 7))
@@ -50,12 +50,14 @@ def test_what_is_proved_is_not_asked_for_again(
 
 
 @both_stores
-def test_force_asks_again_and_changes_nothing(pipeline: Pipeline, sandbox: SandboxExchange) -> None:
+def test_force_requests_again_and_changes_nothing(
+    pipeline: Pipeline, sandbox: SandboxExchange
+) -> None:
     pipeline.backfill(NEW_YEAR, date(2024, 1, 3))
     before = [pipeline.rows(f"from {table} order by all") for table in ("candles", "candle_days")]
-    asked = sandbox.requests[CHART]
+    requested = sandbox.requests[CHART]
     pipeline.backfill(NEW_YEAR, date(2024, 1, 3), force=True)
-    assert sandbox.requests[CHART] == asked + 2  # one for the coarser candles
+    assert sandbox.requests[CHART] == requested + 2  # one for the coarser candles
     after = [pipeline.rows(f"from {table} order by all") for table in ("candles", "candle_days")]
     assert after == before
 
@@ -76,7 +78,7 @@ def test_a_range_that_begins_before_listing(
     assert pipeline.rows(query) == [(expected_on_listing, expected_on_listing)]
 
 
-def test_a_range_before_listing_asks_for_no_chart(
+def test_a_range_before_listing_requests_no_chart(
     pipeline: Pipeline, sandbox: SandboxExchange
 ) -> None:
     outcome = pipeline.backfill(date(2018, 8, 1), date(2018, 8, 5))
@@ -106,7 +108,7 @@ def test_today_is_held_as_far_as_it_is_closed_and_tomorrow_completed(
     outcome = pipeline.backfill(today - timedelta(days=1), today)
     assert outcome.days_by_state == {DayState.COMPLETE: 2}
     assert outcome.revised == 0
-    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.told(
+    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.returned(
         "BTC-PERPETUAL",
         "1",
         midnight(today) - timedelta(days=1),
@@ -133,7 +135,7 @@ def test_a_local_clock_that_is_hours_wrong_changes_nothing_but_a_warning(
     outcome = pipeline.backfill(today - timedelta(days=1), today)
     assert outcome.days_by_state == {DayState.COMPLETE: 1, DayState.OPEN: 1}
     closed_until = clock.now.replace(second=0, microsecond=0)
-    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.told(
+    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.returned(
         "BTC-PERPETUAL", "1", midnight(today) - timedelta(days=1), closed_until
     )
     warnings = [record.getMessage() for record in caplog.records if "clock" in record.getMessage()]
@@ -189,13 +191,13 @@ def test_what_the_exchange_revises_is_kept_both_ways(
         "testnet",
     ],
 )
-def test_an_odd_answer_is_asked_again_and_never_believed(
+def test_a_malformed_answer_is_requested_again_and_never_trusted(
     pipeline: Pipeline, faults: Faults, fault: str
 ) -> None:
-    faults.spoil_next([fault], CHART)
+    faults.corrupt_next([fault], CHART)
     outcome = pipeline.backfill(NEW_YEAR, date(2024, 1, 3))
     assert outcome.days_by_state == {DayState.COMPLETE: 3}
-    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.told(
+    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.returned(
         "BTC-PERPETUAL", "1", midnight(NEW_YEAR), midnight(date(2024, 1, 4))
     )
 
@@ -207,7 +209,7 @@ def test_a_range_that_fails_keeps_what_it_proved(
         ticks = reply.body["result"]["ticks"] if method == CHART else np.empty(0)
         return bool(np.any((ticks >= ms(date(2024, 2, 1), 0)) & (ticks < ms(date(2024, 2, 2), 0))))
 
-    faults.spoil_where("off_grid", tells_of_february_first)
+    faults.corrupt_where("off_grid", tells_of_february_first)
     outcome = pipeline.backfill(date(2024, 1, 25), date(2024, 2, 8))
     failed = sorted(day for _, day in outcome.failures)
     assert date(2024, 2, 1) in failed
@@ -226,7 +228,7 @@ def test_a_range_that_fails_keeps_what_it_proved(
 def test_an_outage_ends_a_backfill_and_keeps_what_was_proved(
     pipeline: Pipeline, sandbox: SandboxExchange, faults: Faults
 ) -> None:
-    faults.spoil_where("503_html", lambda method, reply: sandbox.requests[CHART] > 10)
+    faults.corrupt_where("503_html", lambda method, reply: sandbox.requests[CHART] > 10)
     outcome = pipeline.backfill(NEW_YEAR, date(2024, 3, 31), patience=0.1)
     assert len(outcome.proofs) + len(outcome.failures) == 91
     assert len(outcome.proofs) >= 20

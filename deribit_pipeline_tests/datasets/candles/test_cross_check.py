@@ -16,7 +16,7 @@ NAME = "BTC-PERPETUAL"
 
 
 def truth(pipeline: Pipeline, resolution: str = "1", last: date = LAST) -> list[list[float]]:
-    return pipeline.told(NAME, resolution, midnight(FIRST), midnight(last + timedelta(days=1)))
+    return pipeline.returned(NAME, resolution, midnight(FIRST), midnight(last + timedelta(days=1)))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def truth(pipeline: Pipeline, resolution: str = "1", last: date = LAST) -> list[
         ),
     ],
 )
-def test_one_spoiled_response_of_nine_over_a_month_of_minutes_stores_nothing_wrong(
+def test_one_corrupted_response_of_nine_over_a_month_of_minutes_stores_nothing_wrong(
     pipeline: Pipeline, faults: Faults, fault: str, number: int
 ) -> None:
     """The candle in the middle of it, far from what its neighbours return too."""
@@ -42,7 +42,7 @@ def test_one_spoiled_response_of_nine_over_a_month_of_minutes_stores_nothing_wro
         charts += is_minutes
         return is_minutes and charts == number + 1
 
-    faults.spoil_where(fault, is_the_one)
+    faults.corrupt_where(fault, is_the_one)
     outcome = pipeline.backfill(FIRST, LAST)
     assert charts >= 9
     assert outcome.failures == {}
@@ -54,7 +54,7 @@ def test_one_spoiled_response_of_nine_over_a_month_of_minutes_stores_nothing_wro
 def test_other_resolutions_are_compared_with_a_multiple_too(
     pipeline: Pipeline, faults: Faults, resolution: str
 ) -> None:
-    faults.spoil_next(["close_higher"], CHART)
+    faults.corrupt_next(["close_higher"], CHART)
     outcome = pipeline.backfill(FIRST, LAST, resolution)
     assert outcome.failures == {}
     assert pipeline.held(NAME, resolution) == truth(pipeline, resolution)
@@ -202,8 +202,8 @@ def test_coarser_candles_that_most_pages_contradict_are_given_up_with_one_warnin
     sandbox.amend(CHART, amend)
     outcome = pipeline.backfill(FIRST, date(2024, 3, 31))
     assert outcome.days_by_state == {DayState.COMPLETE: 91}
-    said = [record for record in caplog.records if "without this cross-check" in record.message]
-    assert len(said) == 1
+    output = [record for record in caplog.records if "without this cross-check" in record.message]
+    assert len(output) == 1
     assert outcome.requests < 28 + 3 * 9
     checks = dict(pipeline.rows("select cross_check, count(*) from candle_days group by all"))
     assert checks.keys() == {"disagrees", "none"}
@@ -220,7 +220,7 @@ def test_a_wrong_coarser_response_accuses_no_minute(pipeline: Pipeline, faults: 
         charts += is_hours
         return is_hours and charts == 1
 
-    faults.spoil_where("another_instrument", is_first_of_hours)
+    faults.corrupt_where("another_instrument", is_first_of_hours)
     outcome = pipeline.backfill(FIRST, date(2024, 1, 9))
     assert outcome.days_by_state == {DayState.COMPLETE: 9}
     assert set(verdicts(pipeline).values()) == {("complete", "agrees", "")}
@@ -275,14 +275,14 @@ def test_each_window_twice_finds_what_conserves_the_aggregates_of_its_hour(
     pipeline: Pipeline, sandbox: SandboxExchange, faults: Faults
 ) -> None:
     """Two volumes of one hour exchanged in one response: the hour's sum is the same."""
-    spoiled = 0
+    corrupted = 0
 
     def amend(chart: dict[str, Any]) -> dict[str, Any]:
-        nonlocal spoiled
+        nonlocal corrupted
         tick, ticks = ms(date(2024, 1, 12), 130), chart["ticks"].tolist()
-        if spoiled or tick not in ticks or ticks[1] - ticks[0] != 60_000:
+        if corrupted or tick not in ticks or ticks[1] - ticks[0] != 60_000:
             return chart
-        spoiled += 1
+        corrupted += 1
         rows = list(range(len(ticks)))
         at = ticks.index(tick)
         rows[at], rows[at + 5] = at + 5, at
@@ -290,13 +290,13 @@ def test_each_window_twice_finds_what_conserves_the_aggregates_of_its_hour(
 
     sandbox.amend(CHART, amend)
     outcome = pipeline.backfill(FIRST, LAST)
-    assert spoiled == 1
+    assert corrupted == 1
     assert outcome.days_by_state == {DayState.COMPLETE: 30}
     assert pipeline.held(NAME, "1") != truth(pipeline)  # docs/guarantees.md states this limit
-    spoiled = 0
+    corrupted = 0
     once = outcome.requests
     outcome = pipeline.backfill(FIRST, LAST, force=True, each_twice=True)
-    assert spoiled == 1
+    assert corrupted == 1
     assert outcome.requests > 2 * (once - 1)
     assert outcome.days_by_state == {DayState.COMPLETE: 30}
     assert pipeline.held(NAME, "1") == truth(pipeline)

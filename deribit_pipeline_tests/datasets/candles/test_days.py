@@ -37,7 +37,7 @@ def fetched(candles: Candles, unclosed: Moments = HOURS[:0]) -> FetchedDay:
     return FetchedDay("BTC-PERPETUAL", DAY, candles.columns, NOW, HOURS, unclosed)
 
 
-def test_a_day_that_lacks_nothing_is_complete() -> None:
+def test_a_day_that_misses_nothing_is_complete() -> None:
     proof = prove(DATASET, fetched(hourly())).proof
     assert (proof.state, proof.expected, proof.received, proof.missing) == (
         DayState.COMPLETE, 24, 24, 0
@@ -52,7 +52,7 @@ def test_a_day_that_is_not_over_is_open_even_with_a_gap() -> None:
     )  # fmt: skip
 
 
-def test_a_day_that_lacks_one_candle_is_gapped_and_names_it() -> None:
+def test_a_day_that_misses_one_candle_is_gapped_and_names_it() -> None:
     proved = prove(DATASET, fetched(hourly(23)))
     assert (proved.proof.state, proved.proof.missing) == (DayState.GAPPED, 1)
     assert proved.gaps.tolist() == HOURS[23:].tolist()

@@ -31,8 +31,8 @@ SHARE = 0.2
 
 def assert_only_the_truth_is_proved(pipeline: Pipeline, outcome: Outcome) -> None:
     """Every complete day holds the exchange's candles, and every other day is named."""
-    asked = {(name, FIRST + timedelta(days=n)) for name in NAMES for n in range(30)}
-    assert outcome.proofs.keys() | outcome.failures.keys() == asked
+    requested = {(name, FIRST + timedelta(days=n)) for name in NAMES for n in range(30)}
+    assert outcome.proofs.keys() | outcome.failures.keys() == requested
     for name in NAMES:
         complete = {
             day
@@ -41,8 +41,8 @@ def assert_only_the_truth_is_proved(pipeline: Pipeline, outcome: Outcome) -> Non
             )
             if state == DayState.COMPLETE
         }
-        told = pipeline.told(name, "1", midnight(FIRST), midnight(LAST + timedelta(days=1)))
-        true = [row for row in told if day_of(row) in complete]
+        returned = pipeline.returned(name, "1", midnight(FIRST), midnight(LAST + timedelta(days=1)))
+        true = [row for row in returned if day_of(row) in complete]
         held = [row for row in pipeline.held(name, "1") if day_of(row) in complete]
         assert held == true
     assert verify(pipeline.warehouse).findings == []
@@ -54,7 +54,7 @@ def day_of(row: list[float]) -> date:
 
 def survives(pipeline: Pipeline, faults: Faults, rates: dict[str, float], seed: int) -> Outcome:
     """Backfill under faults, and once more without them."""
-    faults.spoil_shares(rates, seed)
+    faults.corrupt_shares(rates, seed)
     outcome = pipeline.backfill(FIRST, LAST, names=NAMES, patience=20, timeout=1.0)
     faults.mend()
     assert_only_the_truth_is_proved(pipeline, outcome)
@@ -71,26 +71,26 @@ def test_faults_mixed_leave_nothing_wrong_and_nothing_unsaid(
     survives(pipeline, faults, dict.fromkeys(without_pauses, SHARE / len(without_pauses)), seed=1)
 
 
-def test_an_answer_for_another_instrument_is_never_believed(
+def test_an_answer_for_another_instrument_is_never_trusted(
     pipeline: Pipeline, faults: Faults
 ) -> None:
     """Not even where the day is asked for alone, or held already."""
-    faults.spoil_next(["another_instrument"], CHART)
+    faults.corrupt_next(["another_instrument"], CHART)
     assert pipeline.backfill(FIRST, FIRST).days_by_state == {DayState.COMPLETE: 1}
-    faults.spoil_next(["another_instrument"], CHART)
+    faults.corrupt_next(["another_instrument"], CHART)
     outcome = pipeline.backfill(FIRST, FIRST, force=True)
     assert (outcome.failures, outcome.revised) == ({}, 0)
     day_after = FIRST + timedelta(days=1)
-    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.told(
+    assert pipeline.held("BTC-PERPETUAL", "1") == pipeline.returned(
         "BTC-PERPETUAL", "1", midnight(FIRST), midnight(day_after)
     )
 
 
-def test_looks_at_what_an_empty_answer_lacks_are_not_believed_alone(
+def test_rechecks_of_an_empty_answer_are_not_trusted_alone(
     pipeline: Pipeline, faults: Faults
 ) -> None:
     """Three second looks cover an empty answer, of which the middle one has no neighbour."""
-    faults.spoil_next(["empty"], CHART)
+    faults.corrupt_next(["empty"], CHART)
     charts = Counter[str]()
 
     def is_second_of_small(method: str, reply: Reply) -> bool:
@@ -98,42 +98,42 @@ def test_looks_at_what_an_empty_answer_lacks_are_not_believed_alone(
         charts[method] += is_small
         return is_small and charts[method] == 2
 
-    faults.spoil_where("another_instrument", is_second_of_small)
+    faults.corrupt_where("another_instrument", is_second_of_small)
     pipeline.backfill(FIRST, date(2024, 1, 9))
     held = pipeline.held("BTC-PERPETUAL", "1")
-    told = pipeline.told("BTC-PERPETUAL", "1", midnight(FIRST), midnight(date(2024, 1, 10)))
-    assert [row for row in held if row not in told] == []
+    returned = pipeline.returned("BTC-PERPETUAL", "1", midnight(FIRST), midnight(date(2024, 1, 10)))
+    assert [row for row in held if row not in returned] == []
 
 
-def test_a_window_that_is_always_told_wrong_costs_only_its_own_days(
+def test_a_window_that_is_always_returned_wrong_costs_only_its_own_days(
     pipeline: Pipeline, faults: Faults
 ) -> None:
     """The fourth of seven requests: those on either side agree with nothing but each other."""
-    spoiled = date(2024, 1, 13)
+    corrupted = date(2024, 1, 13)
 
     def is_about_it(method: str, reply: Reply) -> bool:
-        return method == CHART and ms(spoiled, 0) in reply.body["result"]["ticks"]
+        return method == CHART and ms(corrupted, 0) in reply.body["result"]["ticks"]
 
-    faults.spoil_where("another_instrument", is_about_it)
+    faults.corrupt_where("another_instrument", is_about_it)
     outcome = pipeline.backfill(FIRST, date(2024, 1, 24))
-    assert ("BTC-PERPETUAL", spoiled) in outcome.failures
+    assert ("BTC-PERPETUAL", corrupted) in outcome.failures
     assert len(outcome.failures) <= 5
     assert len(outcome.proofs) + len(outcome.failures) == 24
 
 
 def test_an_outage_is_waited_for_once(pipeline: Pipeline, faults: Faults) -> None:
     """Not once more for each answer that lost its neighbours."""
-    asked: list[tuple[float, float]] = []
+    requested: list[tuple[float, float]] = []
 
     def after_six(method: str, reply: Reply) -> bool:
         if method == CHART:
             result = reply.body["result"]
-            asked.append((result["ticks"][0], result["open"][0]))
-        return method == CHART and len(asked) > 6
+            requested.append((result["ticks"][0], result["open"][0]))
+        return method == CHART and len(requested) > 6
 
-    faults.spoil_where("503_html", after_six)
+    faults.corrupt_where("503_html", after_six)
     outcome = pipeline.backfill(FIRST, LAST, names=NAMES, patience=1)
-    assert not set(asked[:6]) & set(asked[6:])
+    assert not set(requested[:6]) & set(requested[6:])
     assert len(outcome.failures) + len(outcome.proofs) == 60
     assert all("HTTP 503" in reason for reason in outcome.failures.values())
 
@@ -142,7 +142,7 @@ def test_a_listing_that_changes_meanwhile_counts_as_it_is_now(
     pipeline: Pipeline, faults: Faults
 ) -> None:
     """BTC-PERPETUAL was listed on 2018-08-14; the first answer says twenty days later."""
-    faults.spoil_next(["other_listing"], "public/get_instrument")
+    faults.corrupt_next(["other_listing"], "public/get_instrument")
     outcome = pipeline.backfill(date(2018, 8, 10), date(2018, 8, 16))
     assert outcome.failures == {}
     assert outcome.days_by_state == {DayState.NOT_LISTED: 4, DayState.COMPLETE: 3}
@@ -157,7 +157,7 @@ def test_a_listing_that_keeps_changing_proves_nothing_of_the_days_it_is_about(
         calls[method] += 1
         return method == "public/get_instrument" and calls[method] % 2 == 1
 
-    faults.spoil_where("other_listing", every_other)
+    faults.corrupt_where("other_listing", every_other)
     outcome = pipeline.backfill(date(2018, 8, 10), date(2018, 8, 16))
     assert outcome.days_by_state == {DayState.NOT_LISTED: 4}
     assert set(outcome.failures.values()) == {
@@ -207,7 +207,7 @@ def backfilled(settings: Settings, warehouse: Warehouse) -> Outcome:
 
 @pytest.mark.torture
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_that_spoils_a_fifth_of_the_answers(
+def test_a_fault_that_corrupts_a_fifth_of_the_answers(
     pipeline: Pipeline, faults: Faults, fault: str
 ) -> None:
     survives(pipeline, faults, {fault: SHARE}, seed=0)
@@ -215,7 +215,7 @@ def test_a_fault_that_spoils_a_fifth_of_the_answers(
 
 @pytest.mark.torture
 @pytest.mark.parametrize("seed", range(4))
-def test_all_faults_mixed_spoil_a_fifth_of_the_answers(
+def test_all_faults_mixed_corrupt_a_fifth_of_the_answers(
     pipeline: Pipeline, faults: Faults, seed: int
 ) -> None:
     survives(pipeline, faults, dict.fromkeys(FAULTS, SHARE / len(FAULTS)), seed)

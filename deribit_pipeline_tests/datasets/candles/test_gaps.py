@@ -15,7 +15,7 @@ NEW_YEAR = date(2024, 1, 1)
 
 
 def test_a_gap_is_confirmed_and_named(pipeline: Pipeline, sandbox: SandboxExchange) -> None:
-    sandbox.charts.lack("BTC-PERPETUAL", ms(NEW_YEAR, 100), ms(NEW_YEAR, 103))
+    sandbox.charts.omit("BTC-PERPETUAL", ms(NEW_YEAR, 100), ms(NEW_YEAR, 103))
     outcome = pipeline.backfill(NEW_YEAR, date(2024, 1, 2))
     assert outcome.days_by_state == {DayState.COMPLETE: 1, DayState.GAPPED: 1}
     assert outcome.missing == 3
@@ -30,7 +30,7 @@ def test_a_gap_is_confirmed_and_named(pipeline: Pipeline, sandbox: SandboxExchan
 def test_a_dead_day_is_gapped_and_an_outage_of_days_too(
     pipeline: Pipeline, sandbox: SandboxExchange
 ) -> None:
-    sandbox.charts.lack("BTC-PERPETUAL", ms(date(2024, 1, 3), 0), ms(date(2024, 1, 9), 0))
+    sandbox.charts.omit("BTC-PERPETUAL", ms(date(2024, 1, 3), 0), ms(date(2024, 1, 9), 0))
     outcome = pipeline.backfill(NEW_YEAR, date(2024, 1, 10))
     assert outcome.failures == {}
     assert outcome.days_by_state == {DayState.COMPLETE: 4, DayState.GAPPED: 6}
@@ -41,7 +41,7 @@ def test_a_dead_day_is_gapped_and_an_outage_of_days_too(
 def test_a_gap_that_the_exchange_fills_is_closed(
     pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:
-    sandbox.charts.lack("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
+    sandbox.charts.omit("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
     pipeline.backfill(NEW_YEAR, NEW_YEAR)
     selection = Selection((CANDLES[Resolution.MINUTE_1],), first=NEW_YEAR, last=NEW_YEAR)
     found = incomplete_days(pipeline.warehouse, clock.now, selection)
@@ -51,10 +51,10 @@ def test_a_gap_that_the_exchange_fills_is_closed(
     assert pipeline.rows("from candle_gaps") == []
 
 
-def test_a_gap_is_asked_for_at_growing_distances(
+def test_a_gap_is_requested_at_growing_distances(
     pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:
-    sandbox.charts.lack("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
+    sandbox.charts.omit("BTC-PERPETUAL", ms(NEW_YEAR, 0), ms(NEW_YEAR, 5))
     pipeline.backfill(NEW_YEAR, NEW_YEAR)
     began = clock.now
     for number, hours in enumerate([1, 2, 4, 8, 16, 32, 64], start=2):
@@ -62,10 +62,10 @@ def test_a_gap_is_asked_for_at_growing_distances(
         if hours > 1:  # in the first hour it is asked for each time
             found = incomplete_days(pipeline.warehouse, clock.now)
             due_at = began + timedelta(hours=hours)
-            assert (found.days, found.resting, found.due_at) == ({}, 1, due_at)
+            assert (found.days, found.in_back_off, found.due_at) == ({}, 1, due_at)
         clock.forward(timedelta(minutes=1))
         found = incomplete_days(pipeline.warehouse, clock.now)
-        assert (list(found.days), found.resting) == ([CANDLES[Resolution.MINUTE_1]], 0)
+        assert (list(found.days), found.in_back_off) == ([CANDLES[Resolution.MINUTE_1]], 0)
         pipeline.backfill(NEW_YEAR, NEW_YEAR)
         assert pipeline.rows("select distinct confirmed from candle_gaps") == [(number,)]
     selection = Selection(first=NEW_YEAR, last=NEW_YEAR)

@@ -76,7 +76,7 @@ def proved(settings: Settings, sandbox: SandboxExchange, warehouse: Warehouse) -
         )
 
 
-def spoil(sandbox: SandboxExchange, case: Case, times: int) -> None:
+def corrupt(sandbox: SandboxExchange, case: Case, times: int) -> None:
     """The first row of the day that a response tells is another, in the next so many responses."""
     start = int((case.day - date(1970, 1, 1)).days) * 86_400_000
     left, chosen = [times], list[Any]()
@@ -88,7 +88,7 @@ def spoil(sandbox: SandboxExchange, case: Case, times: int) -> None:
             return bool(row["date"] == str(case.day))
         return bool(start <= row["timestamp"] < start + 86_400_000)
 
-    def spoiled(result: Any) -> Any:
+    def corrupted(result: Any) -> Any:
         rows = list(result[case.name] if case.name else result)
         for number, row in enumerate(rows):
             if not left[0] or not stands(row) or (chosen and row != chosen[0]):
@@ -101,7 +101,7 @@ def spoil(sandbox: SandboxExchange, case: Case, times: int) -> None:
             break
         return result | {case.name: rows} if case.name else rows
 
-    sandbox.amend(case.method, spoiled)
+    sandbox.amend(case.method, corrupted)
 
 
 @each_case
@@ -109,7 +109,7 @@ def test_an_impossible_value_that_comes_once_is_never_held(
     proved: PROVED, sandbox: SandboxExchange, case: Case
 ) -> None:
     sound = proved(case.dataset, case.series, case.day)
-    spoil(sandbox, case, 1)
+    corrupt(sandbox, case, 1)
     again = proved(case.dataset, case.series, case.day)
     assert rows_hash(again.rows) == rows_hash(sound.rows)
     assert again.proof.verdict == sound.proof.verdict
@@ -120,7 +120,7 @@ def test_an_impossible_value_that_comes_once_is_never_held(
 def test_an_impossible_value_that_the_exchange_repeats_is_kept_and_said(
     proved: PROVED, sandbox: SandboxExchange, case: Case
 ) -> None:
-    spoil(sandbox, case, 1_000)
+    corrupt(sandbox, case, 1_000)
     day = proved(case.dataset, case.series, case.day)
     assert day.proof.state is DayState.COMPLETE
     assert case.value in day.rows[case.column].tolist()
@@ -129,10 +129,10 @@ def test_an_impossible_value_that_the_exchange_repeats_is_kept_and_said(
 
 
 @pytest.mark.parametrize(
-    ("name", "is_said"),
+    ("name", "is_given"),
     [("BTC-FS-25DEC26_PERP", False), ("BTC-PERPETUAL", True), ("BTC-29MAR24-42000-C", True)],
 )
-def test_what_a_combo_costs_may_be_negative(name: str, *, is_said: bool) -> None:
+def test_what_a_combo_costs_may_be_negative(name: str, *, is_given: bool) -> None:
     rows = any_rows(USER_TRADES, 5)
     for column, values in rows.items():
         if values.dtype.kind == "f":
@@ -141,5 +141,5 @@ def test_what_a_combo_costs_may_be_negative(name: str, *, is_said: bool) -> None
             values[:] = name
     assert with_impossible(USER_TRADES, rows, "") == ""
     rows["price"][2:] = -1.0
-    said = with_impossible(USER_TRADES, rows, "told late")
-    assert said.startswith("told late; 3 impossible values, such as price -1.0") == is_said
+    output = with_impossible(USER_TRADES, rows, "told late")
+    assert output.startswith("told late; 3 impossible values, such as price -1.0") == is_given

@@ -28,7 +28,7 @@ def candles_from(start: datetime, count: int, step: timedelta = timedelta(minute
     return Candles(opened_at, np.ones((count, 6)))
 
 
-def test_a_whole_answer_lacks_nothing() -> None:
+def test_a_whole_answer_misses_nothing() -> None:
     page = read_page(request(), candles_from(START, 1_440), LATER)
     assert (len(page.candles), len(page.missing), len(page.unclosed)) == (1_440, 0, 0)
 
@@ -39,7 +39,7 @@ def test_candles_outside_the_window_are_left_out() -> None:
     assert len(page.candles) == 60
 
 
-def test_what_lacks_is_named() -> None:
+def test_missing_rows_are_named() -> None:
     whole = candles_from(START, 1_440)
     rest = whole[~np.isin(np.arange(1_440), [7, 8, 1_439])]
     page = read_page(request(), rest, LATER)
@@ -95,28 +95,28 @@ def test_a_mixture_of_grids_is_an_error() -> None:
         read_page(request(1_440, Resolution.HOUR_3), ticks, LATER)
 
 
-def test_a_second_look_fills_what_came_after_all() -> None:
+def test_a_recheck_fills_what_came_after_all() -> None:
     whole = candles_from(START, 1_440)
     page = read_page(request(), whole[~np.isin(np.arange(1_440), [7, 8])], LATER)
-    look = ChartRequest(
+    recheck = ChartRequest(
         INSTRUMENT, Resolution.MINUTE_1,
         TimeWindow(START + timedelta(minutes=5), START + timedelta(minutes=11)),
     )  # fmt: skip
-    seen = read_page(look, whole[~np.isin(np.arange(1_440), [8])][4:11], LATER)
+    seen = read_page(recheck, whole[~np.isin(np.arange(1_440), [8])][4:11], LATER)
     confirmed = page.with_found(seen)
     assert confirmed.missing.tolist() == [whole.opened_at[8]]
     assert len(confirmed.candles) == 1_439
     assert (np.diff(confirmed.candles.opened_at) > np.timedelta64(0)).all()
 
 
-def test_a_look_that_lacks_what_came_before_confirms_nothing() -> None:
+def test_a_recheck_that_misses_what_came_before_confirms_nothing() -> None:
     whole = candles_from(START, 1_440)
     page = read_page(request(), whole[~np.isin(np.arange(1_440), [700])], LATER)
     window = TimeWindow(START + timedelta(minutes=698), START + timedelta(minutes=703))
-    look = ChartRequest(INSTRUMENT, Resolution.MINUTE_1, window)
-    neighbours = read_page(look, whole[np.isin(np.arange(1_440), [698, 699, 701, 702])], LATER)
+    recheck = ChartRequest(INSTRUMENT, Resolution.MINUTE_1, window)
+    neighbours = read_page(recheck, whole[np.isin(np.arange(1_440), [698, 699, 701, 702])], LATER)
     assert not page.is_contradicted_by(neighbours)
-    assert page.is_contradicted_by(read_page(look, whole[:0], LATER))
+    assert page.is_contradicted_by(read_page(recheck, whole[:0], LATER))
 
 
 def test_candles_of_before_the_listing_are_an_error() -> None:

@@ -36,10 +36,10 @@ def test_the_recorded_status_and_time_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("locked", "said"), [("true", "true"), ("partial", "partial"), (True, "true")]
+    ("locked", "output"), [("true", "true"), ("partial", "partial"), (True, "true")]
 )
-def test_a_locked_platform_is_said(locked: object, said: str) -> None:
-    assert responses.locked({"locked": locked}) == said
+def test_a_locked_platform_is_reported(locked: object, output: str) -> None:
+    assert responses.locked({"locked": locked}) == output
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def broken(**change: Any) -> dict[str, Any]:
         (broken(ticks=[1e18] * 8), "`ticks` must be UTC milliseconds"),
     ],
 )
-def test_an_odd_chart_is_an_error(chart: object, sentence: str) -> None:
+def test_a_malformed_chart_is_an_error(chart: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         parse.candles(chart)
 
@@ -97,7 +97,7 @@ def test_an_odd_chart_is_an_error(chart: object, sentence: str) -> None:
         {"kind": 7},
     ],
 )
-def test_an_odd_instrument_is_an_error(change: dict[str, object]) -> None:
+def test_a_malformed_instrument_is_an_error(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"`{next(iter(change))}` must be"):
         responses.instrument(recorded("instrument") | change)
 
@@ -131,7 +131,7 @@ def test_a_grant_is_read() -> None:
         {"expires_in": float("inf")},
     ],
 )
-def test_an_odd_grant_is_an_error_that_does_not_show_it(change: dict[str, object]) -> None:
+def test_a_malformed_grant_is_an_error_that_does_not_show_it(change: dict[str, object]) -> None:
     # As a header such a token would be refused, or not even encoded, where its text is shown.
     with pytest.raises(ValueError, match=f"`{next(iter(change))}` must be") as caught:
         responses.grant({"access_token": "s3cret", "expires_in": 900} | change)

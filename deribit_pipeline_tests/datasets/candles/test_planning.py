@@ -18,10 +18,10 @@ from deribit_pipeline.datasets.candles.requests import (
     MOST_CANDLES,
     ChartRequest,
     coarse_requests,
-    further_opinions,
+    expected_window,
+    rechecks_of,
     requests,
-    second_looks,
-    wanted,
+    wider_requests,
 )
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.grid import Grid, cover
@@ -62,25 +62,25 @@ def openings(instrument: Instrument, resolution: Resolution, window: TimeWindow)
     return any_grid(resolution).openings(listed) if listed else NOTHING
 
 
-def told(instrument: Instrument, resolution: Resolution, window: TimeWindow) -> Candles:
+def returned(instrument: Instrument, resolution: Resolution, window: TimeWindow) -> Candles:
     """What an exchange that lacks nothing answers: values follow from the opening."""
     opened_at = openings(instrument, resolution, window)
     return Candles(opened_at, np.outer(opened_at.astype(np.int64) % 9_973, np.ones(6)) + 1.0)
 
 
 @given(instruments(), resolutions, day_sets | runs_of_days)
-def test_every_wanted_candle_is_in_exactly_one_request(
+def test_every_requested_candle_is_in_exactly_one_request(
     instrument: Instrument, resolution: Resolution, days: set[date]
 ) -> None:
     plan = requests(instrument, resolution, days)
     for before, after in itertools.pairwise(plan):
         assert before.window.end <= after.window.start
     covered = [openings(instrument, resolution, request.window) for request in plan]
-    asked_for = np.concatenate([*covered, NOTHING])
+    requested_for = np.concatenate([*covered, NOTHING])
     for day in days:
         on_day = openings(instrument, resolution, day_window(day))
-        assert np.isin(on_day, asked_for).all()
-    assert len(np.unique(asked_for)) == len(asked_for)
+        assert np.isin(on_day, requested_for).all()
+    assert len(np.unique(requested_for)) == len(requested_for)
 
 
 @given(instruments(), resolutions, day_sets | runs_of_days)
@@ -89,12 +89,12 @@ def test_no_request_can_be_answered_with_more_than_the_exchange_sends(
 ) -> None:
     for request in requests(instrument, resolution, days):
         # The start may be floored to the candle it is in.
-        told_at_most = TimeWindow(
-            request.asked.start - resolution.duration + timedelta(milliseconds=1),
-            request.asked.end,
+        returned_at_most = TimeWindow(
+            request.requested.start - resolution.duration + timedelta(milliseconds=1),
+            request.requested.end,
         )
-        assert len(any_grid(resolution).openings(told_at_most)) <= MOST_CANDLES
-        assert request.asked.start + resolution.duration == request.window.start
+        assert len(any_grid(resolution).openings(returned_at_most)) <= MOST_CANDLES
+        assert request.requested.start + resolution.duration == request.window.start
 
 
 @given(instruments(), resolutions, day_sets | runs_of_days)
@@ -106,7 +106,7 @@ def test_no_cover_has_fewer_requests(
     plan = requests(instrument, resolution, days)
     grid = coarse_grid(resolution)
     reach = (MOST_CANDLES - 20) * resolution.duration - (grid.step if grid else timedelta(0))
-    windows = [window for day in days if (window := wanted(instrument, resolution, day))]
+    windows = [window for day in days if (window := expected_window(instrument, resolution, day))]
     if grid is not None:
         windows = [grid.widened(window) for window in windows]
     for request in plan:
@@ -151,17 +151,19 @@ def test_requests_cut_no_coarser_candle(
 
 
 @given(st.integers(1, 9), resolutions)
-def test_no_two_opinions_request_the_same_window(opinion: int, resolution: Resolution) -> None:
+def test_no_two_opinions_request_the_same_window(repeat: int, resolution: Resolution) -> None:
     start = datetime(2023, 1, 1, 8, tzinfo=UTC)
     instrument = Instrument("BTC-PERPETUAL", "future", datetime(2018, 8, 14, tzinfo=UTC))
     window = TimeWindow(start, start + 4_980 * resolution.duration)
     request = ChartRequest(instrument, resolution, window)
-    again = request.again(opinion)
-    earlier = [request, *(request.again(n) for n in range(1, opinion))]
-    assert again.asked not in [other.asked for other in earlier]
-    assert again.asked.duration // resolution.duration < MOST_CANDLES
-    looks = [further_opinions(request, [window], n) for n in (opinion, opinion + 1)]
-    assert not {look.asked for look in looks[0]} & {look.asked for look in looks[1]}
+    again = request.again(repeat)
+    earlier = [request, *(request.again(n) for n in range(1, repeat))]
+    assert again.requested not in [other.requested for other in earlier]
+    assert again.requested.duration // resolution.duration < MOST_CANDLES
+    rechecks = [wider_requests(request, [window], n) for n in (repeat, repeat + 1)]
+    assert not {recheck.requested for recheck in rechecks[0]} & {
+        recheck.requested for recheck in rechecks[1]
+    }
 
 
 def test_a_quarter_of_minutes_takes_twenty_seven_requests() -> None:
@@ -222,16 +224,16 @@ def test_halves_of_a_chart_request_are_the_whole(
 
 @given(instruments(), resolutions, runs_of_days, st.randoms(use_true_random=False))
 def test_the_order_of_pages_never_matters(
-    instrument: Instrument, resolution: Resolution, days: set[date], luck: Random
+    instrument: Instrument, resolution: Resolution, days: set[date], rng: Random
 ) -> None:
     as_of = datetime(2030, 1, 1, tzinfo=UTC)
     pages = []
     for request in requests(instrument, resolution, days):
-        candles = told(instrument, resolution, request.widened)
+        candles = returned(instrument, resolution, request.widened)
         if len(candles) or resolution.anchor is not None:
-            start, end = moment64(request.asked.start), moment64(request.asked.end)
-            asked = candles[(candles.opened_at >= start) & (candles.opened_at < end)]
-            pages.append(read_page(request, asked if len(asked) else candles, as_of))
+            start, end = moment64(request.requested.start), moment64(request.requested.end)
+            requested = candles[(candles.opened_at >= start) & (candles.opened_at < end)]
+            pages.append(read_page(request, requested if len(requested) else candles, as_of))
 
     def assembled() -> dict[date, ProvedDay]:
         assembly = Assembly(instrument, resolution, days)
@@ -240,7 +242,7 @@ def test_the_order_of_pages_never_matters(
         }
 
     in_order = assembled()
-    luck.shuffle(pages)
+    rng.shuffle(pages)
     shuffled = assembled()
     assert {day: made.proof for day, made in shuffled.items()} == {
         day: made.proof for day, made in in_order.items()
@@ -255,8 +257,8 @@ def test_the_order_of_pages_never_matters(
 
 
 @given(resolutions, st.sets(st.integers(0, 4_900), min_size=1, max_size=60))
-def test_a_second_look_covers_what_is_missing_in_other_windows(
-    resolution: Resolution, lacking: set[int]
+def test_a_recheck_covers_what_is_missing_in_other_windows(
+    resolution: Resolution, absent: set[int]
 ) -> None:
     start = datetime(2010, 1, 1, 8, tzinfo=UTC)
     instrument = Instrument("BTC-PERPETUAL", "future", start)
@@ -265,13 +267,13 @@ def test_a_second_look_covers_what_is_missing_in_other_windows(
     )
     grid = grid_of(resolution, np.array([moment64(start)]))
     assert grid is not None
-    missing = grid.openings(request.window)[sorted(lacking)]
-    looks = second_looks(request, missing)
-    covered = np.concatenate([grid.openings(look.window) for look in looks])
+    missing = grid.openings(request.window)[sorted(absent)]
+    rechecks = rechecks_of(request, missing)
+    covered = np.concatenate([grid.openings(recheck.window) for recheck in rechecks])
     assert np.isin(missing, covered).all()
-    for look in looks:
-        assert look.window != request.window
-        assert look.most <= MOST_CANDLES / 2
+    for recheck in rechecks:
+        assert recheck.window != request.window
+        assert recheck.most <= MOST_CANDLES / 2
 
 
 @pytest.mark.parametrize(
@@ -288,18 +290,18 @@ def test_a_second_look_covers_what_is_missing_in_other_windows(
         (Resolution.DAY_1, date(2018, 8, 20), None),
     ],
 )
-def test_listing_and_expiry_bound_what_is_wanted(
+def test_listing_and_expiry_bound_what_is_requested(
     resolution: Resolution, day: date, expected: str | None
 ) -> None:
     instrument = Instrument(
         "BTC-20AUG18", "future",
         datetime(2018, 8, 14, 10, 24, 47, tzinfo=UTC), datetime(2018, 8, 20, 8, tzinfo=UTC),
     )  # fmt: skip
-    window = wanted(instrument, resolution, day)
+    window = expected_window(instrument, resolution, day)
     assert (str(window) if window else None) == expected
 
 
 def test_a_daily_candle_listed_before_eight_opened_the_day_before() -> None:
     instrument = Instrument("X", "future", datetime(2024, 5, 2, 5, tzinfo=UTC))
-    window = wanted(instrument, Resolution.DAY_1, date(2024, 5, 1))
+    window = expected_window(instrument, Resolution.DAY_1, date(2024, 5, 1))
     assert str(window) == "2024-05-01T08:00:00Z/2024-05-02T08:00:00Z"

@@ -50,11 +50,11 @@ def tellings(draw: st.DrawFn) -> Telling:
     """Mostly whole; a price is mostly the same, as the exchange seldom revises."""
     half_hour = draw(st.integers(0, 60))
     over = min(24, half_hour // 2)
-    lacking = draw(st.one_of(st.just(frozenset()), st.frozensets(st.integers(0, 23))))
+    absent = draw(st.one_of(st.just(frozenset()), st.frozensets(st.integers(0, 23))))
     revised = draw(st.dictionaries(st.integers(0, 23), st.sampled_from((0.0, 2.0)), max_size=2))
     return Telling(
         half_hour,
-        {hour: revised.get(hour, 1.0) for hour in range(over) if hour not in lacking},
+        {hour: revised.get(hour, 1.0) for hour in range(over) if hour not in absent},
     )
 
 
@@ -105,12 +105,12 @@ def test_what_is_expected_is_held_named_missing_or_not_over(count: int) -> None:
         for upto, day in enumerate(after(story), 1):
             over = max(telling.over for telling in story[:upto])
             held = prices(day.rows)
-            lacking = [hour for hour in range(over) if hour not in held]
-            assert np.searchsorted(HOURS, day.gaps).tolist() == lacking
+            absent = [hour for hour in range(over) if hour not in held]
+            assert np.searchsorted(HOURS, day.gaps).tolist() == absent
             proof = day.proof
-            assert (proof.expected, proof.received, proof.missing) == (24, len(held), len(lacking))
-            unclosed = 24 - len(held) - len(lacking)
-            whole = DayState.GAPPED if lacking else DayState.COMPLETE
+            assert (proof.expected, proof.received, proof.missing) == (24, len(held), len(absent))
+            unclosed = 24 - len(held) - len(absent)
+            whole = DayState.GAPPED if absent else DayState.COMPLETE
             assert proof.state == (DayState.OPEN if unclosed else whole)
             assert contradictions(DATASET, proof, day.rows, len(day.gaps)) == []
 
@@ -118,7 +118,7 @@ def test_what_is_expected_is_held_named_missing_or_not_over(count: int) -> None:
 
 
 @examples(quick=40, tortured=800)
-def test_the_same_told_again_changes_nothing(count: int) -> None:
+def test_the_same_returned_again_changes_nothing(count: int) -> None:
     def law(story: list[Telling], later: int) -> None:
         first = after(story)[-1]
         newest = max(story, key=lambda telling: telling.half_hour)

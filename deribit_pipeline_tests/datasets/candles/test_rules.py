@@ -190,7 +190,7 @@ def test_an_instrument_that_fell_behind_is_found(sound: Warehouse, resolution: s
     assert never.first == [("NEVER-ASKED", "", "")]
 
 
-def test_of_a_resolution_that_nobody_asked_for_nothing_need_be_fresh(sound: Warehouse) -> None:
+def test_a_resolution_that_is_not_used_need_not_be_fresh(sound: Warehouse) -> None:
     assert found(sound, "is_fresh", "5", ("NEVER-ASKED",)).count == 0
 
 
@@ -202,7 +202,7 @@ def test_an_instrument_that_expired_is_not_behind(
 
 
 @pytest.mark.parametrize(
-    ("resolution", "change", "said"),
+    ("resolution", "change", "output"),
     [
         ("1D", "open = open + 1", "open "),
         ("1D", "volume_base = volume_base + 0.0001", "volume_base "),  # BTC's smallest trade
@@ -212,7 +212,7 @@ def test_an_instrument_that_expired_is_not_behind(
     ],
 )
 def test_a_coarse_candle_that_differs_from_its_minutes_is_found(
-    sound: Warehouse, plant: Callable[[str], None], resolution: str, change: str, said: str
+    sound: Warehouse, plant: Callable[[str], None], resolution: str, change: str, output: str
 ) -> None:
     plant(f"""
         update candles set {change}
@@ -221,7 +221,7 @@ def test_a_coarse_candle_that_differs_from_its_minutes_is_found(
     """)
     [row] = found(sound, "agrees_with_minutes", resolution).first
     assert row[:2] == ("BTC-PERPETUAL", "2024-04-08 08:00:00+00")
-    assert row[2].startswith(said)
+    assert row[2].startswith(output)
     assert ", in minutes " in row[2]
     # Where a minute lacks, there is nothing to compare.
     plant("delete from candles where resolution = '1' and opened_at = '2024-04-08 08:07:00+00'")

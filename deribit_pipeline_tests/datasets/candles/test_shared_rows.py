@@ -18,7 +18,7 @@ NAME = "BTC-PERPETUAL"
 def test_a_wrong_row_at_the_edge_of_one_response_costs_no_day(
     pipeline: Pipeline, sandbox: SandboxExchange, number: int, row: int
 ) -> None:
-    truth = pipeline.told(NAME, "1", midnight(FIRST), midnight(LAST + timedelta(days=1)))
+    truth = pipeline.returned(NAME, "1", midnight(FIRST), midnight(LAST + timedelta(days=1)))
     charts = 0
 
     def amend(chart: dict[str, Any]) -> dict[str, Any]:

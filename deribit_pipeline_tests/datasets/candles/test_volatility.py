@@ -110,7 +110,7 @@ def test_an_estimator_is_as_efficient_as_its_authors_say(
 
 @pytest.mark.parametrize("market", ["RISING", "JUMPING"])
 @pytest.mark.parametrize(("sampling", "samples"), [(60, 24), (15, 12), (1_440, 30), (60, 2)])
-def test_another_library_says_the_same_of_every_window(
+def test_another_library_agrees_of_every_window(
     markets: Warehouse, market: str, sampling: int, samples: int
 ) -> None:
     candles = rows(markets, f"select open, high, low, close "
@@ -152,9 +152,9 @@ def test_a_sampled_candle_is_made_of_its_minutes(markets: Warehouse) -> None:
 def test_neither_the_time_zone_of_a_session_nor_the_type_of_a_number_matters(
     markets: Warehouse,
 ) -> None:
-    told = rows(markets, "from realised_volatility('CALM', 60, 24)")
-    assert told[0][:2] == (datetime(2024, 1, 2, 1, tzinfo=UTC), 24)
-    assert rows(markets, "from realised_volatility('CALM', '60', '24')", "Asia/Kolkata") == told
+    returned = rows(markets, "from realised_volatility('CALM', 60, 24)")
+    assert returned[0][:2] == (datetime(2024, 1, 2, 1, tzinfo=UTC), 24)
+    assert rows(markets, "from realised_volatility('CALM', '60', '24')", "Asia/Kolkata") == returned
 
 
 def ends(warehouse: Warehouse, sampling: int = 60, samples: int = 24) -> set[datetime]:
@@ -195,7 +195,7 @@ def test_no_window_spans_a_day_that_is_not_complete(file: Warehouse, statement: 
         "update candles set open = -open, low = -low where {one}",
     ],
 )
-def test_no_window_spans_a_candle_that_lacks_a_minute_or_makes_no_sense(
+def test_no_window_spans_a_candle_that_misses_a_minute_or_makes_no_sense(
     file: Warehouse, statement: str
 ) -> None:
     hold_minutes(file, "X", FIRST, motion(days=5))

@@ -18,22 +18,22 @@ A_DAY = datetime(2024, 1, 20, 6, 30, tzinfo=UTC), datetime(2024, 1, 21, tzinfo=U
 
 
 @pytest.mark.parametrize("call", ["CALM', 60, 24", "JUMPING', 7, 100", "CALM', 1440, 5"])
-def test_of_a_span_the_same_is_told_as_of_all_history(markets: Warehouse, call: str) -> None:
-    told = [
+def test_a_span_gives_the_same_values_as_all_history(markets: Warehouse, call: str) -> None:
+    returned = [
         row
         for row in rows(markets, f"from realised_volatility('{call})")
         if A_DAY[0] <= row[0] < A_DAY[1]
     ]
     found = rows(markets, f"from realised_volatility('{call}, {SPAN})")
-    assert [row[0] for row in found] == [row[0] for row in told]
+    assert [row[0] for row in found] == [row[0] for row in returned]
     # The sums of rolling windows are made of other parts, which rounds otherwise.
-    values, others = (np.array([row[2:] for row in each], float) for each in (found, told))
+    values, others = (np.array([row[2:] for row in each], float) for each in (found, returned))
     assert values == pytest.approx(others, rel=1e-12)
 
 
 def test_of_a_span_no_other_days_are_read(markets: Warehouse) -> None:
-    asked = f"from realised_volatility('CALM', 60, 24, {SPAN})"
-    [(_, plan)] = rows(markets, f"explain (analyze, format json) {asked}")
+    requested = f"from realised_volatility('CALM', 60, 24, {SPAN})"
+    [(_, plan)] = rows(markets, f"explain (analyze, format json) {requested}")
     read = [node for node in nodes_of(json.loads(plan)) if node["extra_info"].get("Table")]
     [minutes] = [node for node in read if node["extra_info"]["Table"].endswith(".candles")]
     assert minutes["operator_cardinality"] <= (17 + 25 + 1) * 60

@@ -28,7 +28,7 @@ NAME, QUIET = "BTC-PERPETUAL", "TRX_USDC-PERPETUAL"
 RARE = "BTC-27SEP24"
 DAY = date(2024, 3, 2)
 HOUR = timedelta(hours=1)
-TOLD_AT = datetime(2024, 4, 9, tzinfo=UTC)
+RETURNED_AT = datetime(2024, 4, 9, tzinfo=UTC)
 ONE_TRADE = trades({"trades": recorded("trades_instrument")["trades"][:1]}, NAME, 1)
 
 
@@ -71,10 +71,12 @@ class Rebuilding:
             noon = np.datetime64(f"{day}T12:00", "ms")
             rows["traded_at"] = noon + np.arange(count) * np.timedelta64(60_000, "ms")
             rows["price"] = numbers.astype(float)
-            told = FetchedDay(RARE, day, rows, TOLD_AT + place * HOUR, numbers, is_confirmed=True)
+            returned = FetchedDay(
+                RARE, day, rows, RETURNED_AT + place * HOUR, numbers, is_confirmed=True
+            )
             book = DayWriter(TRADES, lambda run_id: Provenance(Environment.SANDBOX, "", run_id))
             with self.warehouse.writing() as connection:
-                book.write(connection, "a run", RARE, [told])
+                book.write(connection, "a run", RARE, [returned])
 
     def failure(self, day: date, name: str = NAME) -> str:
         job = Job("a run", {name: [day]})
@@ -159,7 +161,7 @@ def test_trades_that_are_not_complete_make_no_candles(
     assert "its trades are open: `deribit-pipeline backfill" in rebuilding.failure(today)
     market = sandbox.market(sandbox._listings[NAME])
     number = market.number_of((DAY - date(1970, 1, 1)).days) + 1_000
-    sandbox.trades.lack(NAME, number, number)
+    sandbox.trades.omit(NAME, number, number)
     rebuilding.trades(DAY, DAY)
     assert "its trades are gapped" in rebuilding.failure(DAY)
 
@@ -253,7 +255,9 @@ def test_candles_of_revised_trades_are_made_again_and_say_what_these_say(
     rebuilding.trades(DAY, DAY, force=True)
     assert rebuilding.states(DAY, DAY) == ["open"]
     with rebuilding.warehouse.reading() as connection:
-        assert incomplete_days(rebuilding.warehouse, TOLD_AT).days[CANDLES_REBUILT] == {NAME: [DAY]}
+        assert incomplete_days(rebuilding.warehouse, RETURNED_AT).days[CANDLES_REBUILT] == {
+            NAME: [DAY]
+        }
     rebuilding.rebuilt(DAY)
     with rebuilding.warehouse.reading() as connection:
         [(high, price)] = connection.execute(

@@ -54,7 +54,7 @@ def test_a_price_that_is_added_between_two_pages_loses_none(
     assert all(count_of(fetched[day].rows) == 1 for day in days)
 
 
-def test_a_total_that_does_not_add_up_is_not_believed(
+def test_a_total_that_does_not_add_up_is_not_trusted(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     sandbox.amend(DELIVERIES, lambda page: page | {"records_total": 5_000})
@@ -64,7 +64,7 @@ def test_a_total_that_does_not_add_up_is_not_believed(
         fetch(DeliveryPricesSource(), "btc_usd", [date(2018, 1, 1)])
 
 
-def test_pages_that_do_not_join_are_not_believed(fetch: Fetch, sandbox: SandboxExchange) -> None:
+def test_pages_that_do_not_join_are_not_trusted(fetch: Fetch, sandbox: SandboxExchange) -> None:
     pages = iter(range(1_000_000))
     sandbox.amend(
         DELIVERIES,
@@ -94,7 +94,7 @@ def test_pages_that_do_not_join_are_not_believed(fetch: Fetch, sandbox: SandboxE
         ),
     ],
 )
-def test_odd_delivery_prices_are_not_believed(
+def test_malformed_delivery_prices_are_not_trusted(
     fetch: Fetch, sandbox: SandboxExchange, amendment: Callable[[Any], Any], sentence: str
 ) -> None:
     sandbox.amend(DELIVERIES, amendment)
@@ -137,7 +137,7 @@ def test_today_is_delivered_at_eight(fetch: Fetch, clock: Clock) -> None:
     assert states == [DayState.OPEN, DayState.OPEN, DayState.COMPLETE, DayState.COMPLETE]
 
 
-def test_a_price_told_before_eight_is_not_stored(
+def test_a_price_returned_before_eight_is_not_stored(
     fetch: Fetch, sandbox: SandboxExchange, clock: Clock
 ) -> None:
     clock.now = datetime(2024, 4, 10, 7, tzinfo=UTC)

@@ -38,7 +38,7 @@ def backfill(opened: Callable[..., Exchange], warehouse: Warehouse) -> Backfill:
     return backfill
 
 
-def spoil(sandbox: SandboxExchange, method: str, name: str, column: str, by: float) -> None:
+def corrupt(sandbox: SandboxExchange, method: str, name: str, column: str, by: float) -> None:
     """Every row of every response says another value."""
 
     def other(row: Any) -> Any:
@@ -76,7 +76,7 @@ def test_settlements_that_contradict_the_delivery_price_are_named(
     backfill: Backfill, sandbox: SandboxExchange, warehouse: Warehouse
 ) -> None:
     delivered = backfill(DELIVERY_PRICES, "btc_usd")
-    spoil(sandbox, BY_CURRENCY, "settlements", "index_price", 1.001)
+    corrupt(sandbox, BY_CURRENCY, "settlements", "index_price", 1.001)
     proof = backfill(SETTLEMENTS, "BTC")
     assert delivered.cross_check is CrossCheck.NONE
     assert proof.cross_check is CrossCheck.DISAGREES
@@ -92,7 +92,7 @@ def test_a_perpetual_that_settles_far_from_the_delivery_price_is_named(
     backfill: Backfill, sandbox: SandboxExchange
 ) -> None:
     backfill(DELIVERY_PRICES, "btc_usd", YESTERDAY)
-    spoil(sandbox, BY_CURRENCY, "settlements", "index_price", 1.2)
+    corrupt(sandbox, BY_CURRENCY, "settlements", "index_price", 1.2)
     assert "of BTC-PERPETUAL, where" in backfill(SETTLEMENTS, "BTC", YESTERDAY).verdict
 
 
@@ -100,7 +100,7 @@ def test_a_delivery_price_that_contradicts_settlements_is_named(
     backfill: Backfill, sandbox: SandboxExchange
 ) -> None:
     backfill(SETTLEMENTS, "BTC")
-    spoil(sandbox, DELIVERIES, "data", "delivery_price", 1.001)
+    corrupt(sandbox, DELIVERIES, "data", "delivery_price", 1.001)
     proof = backfill(DELIVERY_PRICES, "btc_usd")
     assert proof.cross_check is CrossCheck.DISAGREES
     assert "where what expired settled at" in proof.verdict
@@ -111,7 +111,7 @@ def test_an_index_is_held_against_its_delivery_price(
     backfill: Backfill, sandbox: SandboxExchange, by: float, check: CrossCheck
 ) -> None:
     backfill(DELIVERY_PRICES, "btc_usd", YESTERDAY)
-    spoil(sandbox, CHART, "", "", by)
+    corrupt(sandbox, CHART, "", "", by)
     proof = backfill(INDEX_PRICES, "btc_usd", YESTERDAY)
     assert proof.cross_check is check
     assert ("before 08:00, and the delivery price" in proof.verdict) == (by != 1.0)

@@ -56,7 +56,7 @@ def test_the_recorded_names_of_indexes_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parser", "told", "sentence"),
+    ("parser", "returned", "sentence"),
     [
         (delivery_prices, {"data": [], "records_total": None}, "array of numbers"),
         (delivery_prices, {"data": [], "records_total": 1.5}, "must be a count"),
@@ -70,23 +70,23 @@ def test_the_recorded_names_of_indexes_are_read() -> None:
     ],
 )
 def test_malformed_prices_are_an_error(
-    parser: Callable[[object], object], told: object, sentence: str
+    parser: Callable[[object], object], returned: object, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
-        parser(told)
+        parser(returned)
 
 
 def test_the_sandbox_returns_prices_as_recorded(sandbox: SandboxExchange) -> None:
-    told: Mapping[str, Any] = {
+    returned: Mapping[str, Any] = {
         "delivery_prices": answer(sandbox, DELIVERIES, index_name="btc_usd"),
         "historical_volatility": answer(sandbox, VOLATILITY, currency="BTC"),
         "index_chart_data": answer(sandbox, CHART, index_name="btc_usd", range="1h"),
         "index_price_names": answer(sandbox, "public/get_index_price_names"),
     }
-    for name, result in told.items():
+    for name, result in returned.items():
         assert shape(result) == shape(recorded(name)), name
-    assert len(told["delivery_prices"]["data"]) == 10
-    assert told["historical_volatility"][0] == told["historical_volatility"][1]
+    assert len(returned["delivery_prices"]["data"]) == 10
+    assert returned["historical_volatility"][0] == returned["historical_volatility"][1]
 
 
 # Rules

@@ -43,7 +43,9 @@ def ms(day: date, hour: int = 0) -> int:
     return to_ms(datetime(day.year, day.month, day.day, hour, tzinfo=UTC))
 
 
-def told(sandbox: SandboxExchange, start: int, end: int, name: str = NAME) -> list[dict[str, Any]]:
+def returned(
+    sandbox: SandboxExchange, start: int, end: int, name: str = NAME
+) -> list[dict[str, Any]]:
     """What the exchange tells of the hours that end in [start, end)."""
     params = {
         "instrument_name": name,
@@ -54,8 +56,8 @@ def told(sandbox: SandboxExchange, start: int, end: int, name: str = NAME) -> li
     return result
 
 
-def is_as_told(rows: Columns, told: list[dict[str, Any]]) -> bool:
-    expected = rates(told)
+def is_as_published(rows: Columns, returned: list[dict[str, Any]]) -> bool:
+    expected = rates(returned)
     return all(np.array_equal(values, expected[name]) for name, values in rows.items())
 
 
@@ -72,13 +74,13 @@ def test_the_recorded_history_is_read_to_the_last_digit() -> None:
 @pytest.mark.parametrize(
     "change", [{"timestamp": None}, {"timestamp": 1.5}, {"interest_1h": "0"}, {"index_price": None}]
 )
-def test_an_odd_hour_is_an_error(change: dict[str, object]) -> None:
+def test_a_malformed_hour_is_an_error(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"`{next(iter(change))}` must be"):
         rates([recorded("funding_rate_history")[0] | change])
 
 
 def test_the_sandbox_tells_what_was_recorded_of_the_real_one(sandbox: SandboxExchange) -> None:
-    rows = told(sandbox, ms(LAST), ms(LAST, 23))
+    rows = returned(sandbox, ms(LAST), ms(LAST, 23))
     assert rows[0].keys() == recorded("funding_rate_history")[0].keys()
     for history in (rows, recorded("funding_rate_history")):
         for former, later in pairwise(history):
@@ -91,14 +93,14 @@ def test_the_sandbox_tells_what_was_recorded_of_the_real_one(sandbox: SandboxExc
 
 
 def test_the_sandbox_begins_after_the_start_and_ends_with_the_end(sandbox: SandboxExchange) -> None:
-    rows = told(sandbox, ms(LAST) + 1, ms(LAST, 3) + 1)
+    rows = returned(sandbox, ms(LAST) + 1, ms(LAST, 3) + 1)
     assert [row["timestamp"] for row in rows] == [ms(LAST, hour) for hour in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("keeps_newest", [True, False])
 def test_the_sandbox_drops_what_is_beyond_744(sandbox: SandboxExchange, keeps_newest: bool) -> None:
     sandbox.funding.keeps_newest = keeps_newest
-    rows = told(sandbox, ms(MARCH), ms(LAST))
+    rows = returned(sandbox, ms(MARCH), ms(LAST))
     assert len(rows) == 744
     assert (rows[0]["timestamp"] == ms(MARCH)) is not keeps_newest
     assert (rows[-1]["timestamp"] == ms(LAST) - HOUR) is keeps_newest
@@ -115,7 +117,7 @@ def test_days_are_complete_to_the_last_digit_whatever_the_exchange_keeps(
     assert sandbox.requests[METHOD] == FundingRates().requests(NAME, list(brought.proved))
     for day, proved in brought.proved.items():
         assert proved.proof.state == DayState.COMPLETE
-        assert is_as_told(proved.rows, told(sandbox, ms(day), ms(day) + 24 * HOUR))
+        assert is_as_published(proved.rows, returned(sandbox, ms(day), ms(day) + 24 * HOUR))
 
 
 def test_history_begins_on_2019_04_30_at_ten(fetch: Fetching) -> None:
@@ -126,7 +128,7 @@ def test_history_begins_on_2019_04_30_at_ten(fetch: Fetching) -> None:
     assert first.rows["funded_at"][0] == np.datetime64("2019-04-30T10:00")
 
 
-def test_days_before_the_listing_are_not_listed_and_not_asked_for(
+def test_days_before_the_listing_are_not_listed_and_not_requested(
     fetch: Fetching, sandbox: SandboxExchange
 ) -> None:
     brought = fetch("SOL_USDC-PERPETUAL", date(2022, 3, 1), date(2022, 3, 14))
@@ -182,7 +184,7 @@ def test_an_unknown_instrument_is_an_error(fetch: Fetching) -> None:
 
 
 def test_a_wrong_listing_makes_no_day_not_listed(fetch: Fetching, faults: Faults) -> None:
-    faults.spoil_next(["other_listing"], "public/get_instrument")
+    faults.corrupt_next(["other_listing"], "public/get_instrument")
     brought = fetch("SOL_USDC-PERPETUAL", date(2022, 3, 15), date(2022, 3, 20))
     assert {proved.proof.state for proved in brought.proved.values()} == {DayState.COMPLETE}
 
@@ -190,7 +192,7 @@ def test_a_wrong_listing_makes_no_day_not_listed(fetch: Fetching, faults: Faults
 def test_an_hour_that_was_never_published_is_a_gap(
     fetch: Fetching, sandbox: SandboxExchange
 ) -> None:
-    sandbox.funding.lack(NAME, ms(LAST, 5), ms(LAST, 6), ms(LAST, 23))
+    sandbox.funding.omit(NAME, ms(LAST, 5), ms(LAST, 6), ms(LAST, 23))
     brought = fetch(NAME, MARCH, LAST)
     assert brought.proof(LAST).state == DayState.GAPPED
     last = brought.proved[LAST]
@@ -205,7 +207,7 @@ def test_an_hour_that_was_never_published_is_a_gap(
 def test_a_month_that_was_never_published_is_a_gap(
     fetch: Fetching, sandbox: SandboxExchange
 ) -> None:
-    sandbox.funding.lack(NAME, *range(ms(MARCH), ms(LAST), HOUR))
+    sandbox.funding.omit(NAME, *range(ms(MARCH), ms(LAST), HOUR))
     brought = fetch(NAME, MARCH, LAST)
     assert brought.proof(LAST).state == DayState.COMPLETE
     assert brought.proof(MARCH).missing == 24
@@ -214,7 +216,7 @@ def test_a_month_that_was_never_published_is_a_gap(
 def test_an_exchange_that_has_no_rows_at_all_confirms_no_gap(
     fetch: Fetching, faults: Faults
 ) -> None:
-    faults.spoil_where("rows_empty", lambda method, reply: method == METHOD)
+    faults.corrupt_where("rows_empty", lambda method, reply: method == METHOD)
     brought = fetch(NAME, MARCH, MARCH)
     assert "of the newest ones none either" in str(brought.failed[MARCH])
 
@@ -225,7 +227,7 @@ def test_an_exchange_that_has_no_rows_at_all_says_nothing_of_the_time_before_his
     before = date(2018, 9, 1)
     assert fetch(NAME, before).proof(before).state == DayState.NOT_LISTED
     assert sandbox.requests[METHOD] == 2
-    faults.spoil_where("rows_empty", lambda method, reply: method == METHOD)
+    faults.corrupt_where("rows_empty", lambda method, reply: method == METHOD)
     assert "of the newest ones none either" in str(fetch(NAME, before).failed[before])
 
 
@@ -240,11 +242,11 @@ def test_an_exchange_that_has_no_rows_at_all_says_nothing_of_the_time_before_his
 def test_malformed_funding_is_requested_again(
     fetch: Fetching, sandbox: SandboxExchange, faults: Faults, fault: str, last: date
 ) -> None:
-    faults.spoil_next([fault], METHOD)
+    faults.corrupt_next([fault], METHOD)
     brought = fetch(NAME, MARCH, last)
     for day, proved in brought.proved.items():
         assert proved.proof.state == DayState.COMPLETE
-        assert is_as_told(proved.rows, told(sandbox, ms(day), ms(day) + 24 * HOUR))
+        assert is_as_published(proved.rows, returned(sandbox, ms(day), ms(day) + 24 * HOUR))
     assert not brought.failed
 
 
@@ -253,27 +255,27 @@ def test_answers_of_another_instrument_never_make_a_complete_day(
     fetch: Fetching, sandbox: SandboxExchange, faults: Faults, months: list[int]
 ) -> None:
     # One window a month: those of January to April, and nothing that came first of some is true.
-    faults.spoil_where("rows_of_another", first_with([ms(date(2024, n, 4)) for n in months]))
+    faults.corrupt_where("rows_of_another", first_with([ms(date(2024, n, 4)) for n in months]))
     brought = fetch(NAME, date(2024, 1, 1), LAST)
     assert not brought.failed
     for day, proved in brought.proved.items():
         assert proved.proof.state == DayState.COMPLETE
-        assert is_as_told(proved.rows, told(sandbox, ms(day), ms(day) + 24 * HOUR))
+        assert is_as_published(proved.rows, returned(sandbox, ms(day), ms(day) + 24 * HOUR))
 
 
 def test_answers_that_never_agree_fail_their_days_alone(fetch: Fetching, faults: Faults) -> None:
-    spoiled = ms(date(2024, 2, 15))
+    corrupted = ms(date(2024, 2, 15))
 
     def is_of_february(method: str, reply: Any) -> bool:
         rows = reply.body.get("result")
-        return method == METHOD and any(row["timestamp"] == spoiled for row in rows)
+        return method == METHOD and any(row["timestamp"] == corrupted for row in rows)
 
-    faults.spoil_where("rows_of_another", is_of_february)
+    faults.corrupt_where("rows_of_another", is_of_february)
     brought = fetch(NAME, date(2023, 12, 1), date(2024, 4, 8))
     assert date(2024, 2, 15) in brought.failed
     assert len(brought.failed) <= 32
     assert "contradict each other" in str(brought.failed[date(2024, 2, 15)])
 
 
-def test_a_short_job_is_said_twice(fetch: Fetching) -> None:
+def test_a_short_job_is_confirmed_twice(fetch: Fetching) -> None:
     assert fetch(NAME, LAST).fetched[LAST].is_confirmed

@@ -26,7 +26,7 @@ from deribit_pipeline_tests.helpers.fetched_settlements import (
     failures,
     fetch,
     held,
-    told,
+    returned,
 )
 from deribit_pipeline_tests.sandbox.test_sandbox import shape
 
@@ -47,7 +47,7 @@ def test_the_recorded_settlements_are_read_to_the_last_digit() -> None:
 
 
 @pytest.mark.parametrize("ending", [{}, {"continuation": None}, {"continuation": "none"}])
-def test_the_end_is_told_in_three_ways(ending: dict[str, str | None]) -> None:
+def test_the_end_is_returned_in_three_ways(ending: dict[str, str | None]) -> None:
     assert settlements({"settlements": [], **ending}).continuation is None
 
 
@@ -76,7 +76,7 @@ def test_a_bankruptcy_is_named_by_its_own_values() -> None:
         ({"position": "1"}, "`position` must be an array of numbers"),
     ],
 )
-def test_an_odd_settlement_is_an_error(change: dict[str, object], sentence: str) -> None:
+def test_a_malformed_settlement_is_an_error(change: dict[str, object], sentence: str) -> None:
     answer = copy.deepcopy(recorded("settlements_currency"))
     answer["settlements"] = [answer["settlements"][2] | change]
     with pytest.raises(ValueError, match=sentence):
@@ -134,7 +134,7 @@ def test_every_settlement_comes_whatever_a_page_holds(
     days = by_day(fetch(SPRING, count=count))
     assert days.keys() == set(SPRING)
     for day, fetched in days.items():
-        assert held(fetched) == told(sandbox, "BTC", day)
+        assert held(fetched) == returned(sandbox, "BTC", day)
         assert prove(SETTLEMENTS, fetched).proof.state is DayState.COMPLETE
     expiry = days[date(2024, 3, 29)].rows["type"].tolist()
     assert (expiry.count("delivery"), expiry.count("exercise")) == (1, 20)
@@ -149,12 +149,12 @@ def test_a_tie_over_a_page_border_loses_nothing_wherever_tokens_lead(
     sandbox.settlements.cut, sandbox.settlements.is_inclusive = cut, is_inclusive
     days = by_day(fetch(SPRING, "USDC", count=40))
     assert {day: held(fetched) for day, fetched in days.items()} == {
-        day: told(sandbox, "USDC", day) for day in SPRING
+        day: returned(sandbox, "USDC", day) for day in SPRING
     }
 
 
 @pytest.mark.parametrize("cut", [Cut.BELOW_THE_MILLISECOND, Cut.AT_THE_MILLISECOND])
-def test_more_in_a_millisecond_than_a_page_holds_is_not_believed_where_tokens_lose_it(
+def test_more_in_a_millisecond_than_a_page_holds_is_not_trusted_where_tokens_lose_it(
     fetch: Fetch, sandbox: SandboxExchange, cut: Cut
 ) -> None:
     sandbox.settlements.cut = cut
@@ -164,7 +164,7 @@ def test_more_in_a_millisecond_than_a_page_holds_is_not_believed_where_tokens_lo
 def test_the_running_day_stays_open(fetch: Fetch, sandbox: SandboxExchange, clock: Clock) -> None:
     today = clock.now.date()
     (fetched,) = fetch([today])
-    assert held(fetched) == told(sandbox, "BTC", today)
+    assert held(fetched) == returned(sandbox, "BTC", today)
     assert isinstance(fetched, FetchedDay)
     assert prove(SETTLEMENTS, fetched).proof.state is DayState.OPEN
     # A settlement of the last moment may be told a little later.
@@ -194,7 +194,7 @@ def test_days_with_breaks_are_fetched_each_once(fetch: Fetch, sandbox: SandboxEx
     wanted = [date(2023, 12, 31), date(2024, 2, 29), date(2024, 3, 1)]
     days = by_day(fetch(wanted, "ETH"))
     assert {day: held(one) for day, one in days.items()} == {
-        day: told(sandbox, "ETH", day) for day in wanted
+        day: returned(sandbox, "ETH", day) for day in wanted
     }
 
 

@@ -29,18 +29,18 @@ from deribit_pipeline_tests.helpers.fetched_settlements import (
     failures,
     fetch,
     held,
-    told,
+    returned,
 )
 
 __all__ = ["fetch"]
 
 
-def test_an_answer_that_ends_early_is_not_believed(fetch: Fetch, sandbox: SandboxExchange) -> None:
+def test_an_answer_that_ends_early_is_not_trusted(fetch: Fetch, sandbox: SandboxExchange) -> None:
     turns = iter([ends_early] * 3)
     sandbox.amend(BY_CURRENCY, lambda page: next(turns, lambda page: page)(page))
     days = by_day(fetch(SPRING, count=50))
     assert {day: held(one) for day, one in days.items()} == {
-        day: told(sandbox, "BTC", day) for day in SPRING
+        day: returned(sandbox, "BTC", day) for day in SPRING
     }
 
 
@@ -50,21 +50,21 @@ def is_page(method: str, reply: Reply) -> bool:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_what_one_answer_lacks_in_its_middle_is_not_lost(
+def test_what_one_answer_misses_in_its_middle_is_not_lost(
     fetch: Fetch, sandbox: SandboxExchange, faults: Faults, which: int
 ) -> None:
     turns = itertools.count()
-    faults.spoil_where(
+    faults.corrupt_where(
         "rows_lack_some", lambda method, reply: is_page(method, reply) and next(turns) == which
     )
     days = by_day(fetch(SPRING))
     assert {day: held(one) for day, one in days.items()} == {
-        day: told(sandbox, "BTC", day) for day in SPRING
+        day: returned(sandbox, "BTC", day) for day in SPRING
     }
     assert next(turns) > 3
 
 
-def test_a_page_that_stays_odd_fails_its_own_day_and_none_below(
+def test_a_page_that_stays_malformed_fails_its_own_day_and_none_below(
     fetch: Fetch, sandbox: SandboxExchange, faults: Faults
 ) -> None:
     odd = date(2024, 3, 1)
@@ -74,7 +74,7 @@ def test_a_page_that_stays_odd_fails_its_own_day_and_none_below(
         rows = reply.body["result"]["settlements"] if method == BY_CURRENCY else []
         return any(start <= row["timestamp"] < start + 86_400_000 for row in rows)
 
-    faults.spoil_where("rows_unordered", tells_the_day)
+    faults.corrupt_where("rows_unordered", tells_the_day)
     wanted = list(days_between(date(2024, 2, 20), date(2024, 3, 9)))
     fetched = fetch(wanted, count=150)
     failed = [day for one in fetched if isinstance(one, FailedDays) for day in one.days]
@@ -83,11 +83,11 @@ def test_a_page_that_stays_odd_fails_its_own_day_and_none_below(
     brought = by_day([one for one in fetched if isinstance(one, FetchedDay)])
     assert brought.keys() == set(wanted) - set(failed)
     assert {day: held(one) for day, one in brought.items()} == {
-        day: told(sandbox, "BTC", day) for day in brought
+        day: returned(sandbox, "BTC", day) for day in brought
     }
 
 
-def test_an_exchange_that_stays_odd_is_not_asked_about_every_day(
+def test_an_exchange_with_malformed_answers_is_not_queried_for_every_day(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     newest, *others = recorded("settlements_currency")["settlements"]
@@ -98,7 +98,7 @@ def test_an_exchange_that_stays_odd_is_not_asked_about_every_day(
     assert sandbox.requests[BY_CURRENCY] < 500
 
 
-def test_bankruptcies_of_one_millisecond_are_told_apart(
+def test_bankruptcies_of_one_millisecond_are_distinguished(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     day = date(2024, 3, 27)
@@ -121,7 +121,7 @@ def test_bankruptcies_of_one_millisecond_are_told_apart(
     assert sorted(fetched.rows["funded"][is_bankruptcy].tolist()) == [1.5, 2.5]
     proof = prove(SETTLEMENTS, fetched).proof
     assert (proof.state, proof.received) == (
-        DayState.COMPLETE, len(told(sandbox, "BTC", day)) + 2
+        DayState.COMPLETE, len(returned(sandbox, "BTC", day)) + 2
     )  # fmt: skip
 
 
@@ -141,7 +141,9 @@ def test_an_exchange_without_settlements_proves_nothing(
     assert "of the newest ones none either" in failures(fetch(SPRING), SPRING)
 
 
-def test_settlements_of_another_currency_are_odd(fetch: Fetch, sandbox: SandboxExchange) -> None:
+def test_settlements_of_another_currency_are_refused(
+    fetch: Fetch, sandbox: SandboxExchange
+) -> None:
     sandbox.replay(BY_CURRENCY, recorded("settlements_currency"))
     (failed,) = fetch([date(2026, 9, 20)], "ETH")
     assert isinstance(failed, FailedDays)
@@ -156,7 +158,7 @@ def test_settlements_of_another_currency_are_odd(fetch: Fetch, sandbox: SandboxE
         (lambda rows: rows * 300, "1500 settlements were returned"),
     ],
 )
-def test_an_odd_page_is_not_believed(
+def test_a_malformed_page_is_not_trusted(
     fetch: Fetch, sandbox: SandboxExchange, change: Callable[[Any], Any], sentence: str
 ) -> None:
     answer = copy.deepcopy(recorded("settlements_currency"))

@@ -18,13 +18,13 @@ BY_TIME = BY_NUMBER + "_and_time"
 
 
 def test_recorded_trades_are_read_to_the_last_digit() -> None:
-    told = recorded("trades_instrument")["trades"][::-1]
+    returned = recorded("trades_instrument")["trades"][::-1]
     columns = trades(recorded("trades_instrument"), NAME, 10)
     for name in ("trade_seq", "trade_id", "direction", "tick_direction", "price", "mark_price"):
-        assert columns[name].tolist() == [trade[name] for trade in told]
+        assert columns[name].tolist() == [trade[name] for trade in returned]
     for name in ("index_price", "amount", "contracts"):
-        assert columns[name].tolist() == [trade[name] for trade in told]
-    stamps = [trade["timestamp"] for trade in told]
+        assert columns[name].tolist() == [trade[name] for trade in returned]
+    stamps = [trade["timestamp"] for trade in returned]
     assert columns["traded_at"].astype(np.int64).tolist() == stamps
     assert columns["iv"].dtype == np.float64
     assert np.isnan(columns["iv"]).all()
@@ -32,11 +32,11 @@ def test_recorded_trades_are_read_to_the_last_digit() -> None:
 
 
 def test_recorded_trades_of_options_have_a_volatility() -> None:
-    told = [
+    returned = [
         trade for trade in recorded("trades_currency")["trades"] if "88000-C" in
         trade["instrument_name"]
     ]  # fmt: skip
-    columns = trades({"trades": told}, "BTC-9OCT26-88000-C", 10)
+    columns = trades({"trades": returned}, "BTC-9OCT26-88000-C", 10)
     assert columns["trade_seq"].tolist() == [102, 103]
     assert columns["iv"].tolist() == [34.72, 34.72]
 
@@ -81,21 +81,21 @@ def changed(**change: object) -> dict[str, Any]:
         (changed(liquidation=1), "`liquidation` must be texts or absent"),
     ],
 )
-def test_odd_trades_are_an_error(answer: object, sentence: str) -> None:
+def test_malformed_trades_are_an_error(answer: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         trades(answer, NAME, 10)
 
 
-def test_more_trades_than_were_asked_for_are_an_error() -> None:
+def test_more_trades_than_were_requested_are_an_error() -> None:
     with pytest.raises(ValueError, match="at most 4 trades were asked for, and 5 came"):
         trades(recorded("trades_instrument"), NAME, 4)
 
 
-def told(
+def returned(
     sandbox: SandboxExchange, method: str = BY_NUMBER, *, of_history: bool = False, **params: Any
 ) -> dict[str, Any]:
-    asked = {name: str(value) for name, value in ({"instrument_name": NAME} | params).items()}
-    reply = sandbox.answer(method, asked, of_history=of_history)
+    requested = {name: str(value) for name, value in ({"instrument_name": NAME} | params).items()}
+    reply = sandbox.answer(method, requested, of_history=of_history)
     assert reply.status == 200, reply.body
     result: dict[str, Any] = reply.body["result"]
     return result
@@ -108,35 +108,37 @@ def numbers(answer: dict[str, Any]) -> list[int]:
 def test_the_sandboxs_trades_have_the_recorded_ones_keys_and_types(
     sandbox: SandboxExchange,
 ) -> None:
-    ours = {name: type(value) for name, value in told(sandbox)["trades"][0].items()}
+    ours = {name: type(value) for name, value in returned(sandbox)["trades"][0].items()}
     theirs = recorded("trades_instrument")["trades"][0].items()
     assert ours == {name: type(value) for name, value in theirs if "starbase" not in name}
 
 
-def test_www_tells_ten_trades_where_no_count_is_asked_for_newest_first(
+def test_www_returns_ten_trades_without_a_count_newest_first(
     sandbox: SandboxExchange,
 ) -> None:
-    newest = numbers(told(sandbox))
+    newest = numbers(returned(sandbox))
     assert newest == list(range(newest[0], newest[0] - 10, -1))
-    assert numbers(told(sandbox, count=3, sorting="asc", start_seq=newest[-1])) == newest[-1:-4:-1]
+    assert (
+        numbers(returned(sandbox, count=3, sorting="asc", start_seq=newest[-1])) == newest[-1:-4:-1]
+    )
 
 
 @pytest.mark.parametrize(("of_history", "most"), [(False, 1_000), (True, 10_000)])
 def test_more_than_the_most_is_refused(
     sandbox: SandboxExchange, of_history: bool, most: int
 ) -> None:
-    assert len(told(sandbox, of_history=of_history, count=most)["trades"]) <= most
-    asked = {"instrument_name": NAME, "count": str(most + 1)}
-    reply = sandbox.answer(BY_NUMBER, asked, of_history=of_history)
+    assert len(returned(sandbox, of_history=of_history, count=most)["trades"]) <= most
+    requested = {"instrument_name": NAME, "count": str(most + 1)}
+    reply = sandbox.answer(BY_NUMBER, requested, of_history=of_history)
     assert reply.body["error"]["data"]["param"] == "count"
 
 
 def test_www_keeps_a_day_and_the_archive_lags(sandbox: SandboxExchange) -> None:
     now = sandbox.now_ms()
     params = {"start_timestamp": 0, "end_timestamp": now, "count": 10}
-    oldest = told(sandbox, BY_TIME, sorting="asc", **params)["trades"][0]
+    oldest = returned(sandbox, BY_TIME, sorting="asc", **params)["trades"][0]
     assert 0 <= oldest["timestamp"] - (now - 1_440 * MINUTE) < 10 * MINUTE
-    archived = told(sandbox, BY_TIME, of_history=True, sorting="desc", **params)["trades"]
+    archived = returned(sandbox, BY_TIME, of_history=True, sorting="desc", **params)["trades"]
     assert max(trade["timestamp"] for trade in archived) <= now - 10 * MINUTE
 
 
@@ -144,7 +146,7 @@ def test_the_archives_rows_are_unordered_leak_and_prove_nothing(sandbox: Sandbox
     unordered = leaking = 0
     has_more = set()
     for first in range(1_000, 11_000, 500):
-        answer = told(
+        answer = returned(
             sandbox, of_history=True, start_seq=first, end_seq=first + 399, count=500, sorting="asc"
         )
         found = numbers(answer)
@@ -160,7 +162,7 @@ def test_the_archives_rows_are_unordered_leak_and_prove_nothing(sandbox: Sandbox
 @pytest.mark.parametrize("name", [NAME, "ETH-PERPETUAL", "SOL_USDC-PERPETUAL"])
 def test_the_trades_of_a_minute_make_its_candle(sandbox: SandboxExchange, name: str) -> None:
     candles = chart(sandbox, NEW_YEAR, NEW_YEAR + 60 * MINUTE - 1, name=name)
-    answer = told(
+    answer = returned(
         sandbox, BY_TIME, of_history=True, instrument_name=name, sorting="asc", count=1_000,
         start_timestamp=NEW_YEAR, end_timestamp=NEW_YEAR + 60 * MINUTE - 1,
     )  # fmt: skip
@@ -178,8 +180,8 @@ def test_the_trades_of_a_minute_make_its_candle(sandbox: SandboxExchange, name: 
         else:
             cost = sum(amounts)
             volume = sum(a / p for a, p in zip(amounts, prices, strict=True))
-        told_of_it = [candles[key][number] for key in ("open", "high", "low", "close")]
-        assert told_of_it == [prices[0], max(prices), min(prices), prices[-1]]
+        returned_of_it = [candles[key][number] for key in ("open", "high", "low", "close")]
+        assert returned_of_it == [prices[0], max(prices), min(prices), prices[-1]]
         assert candles["volume"][number] == pytest.approx(volume, abs=1e-8)
         assert candles["cost"][number] == pytest.approx(cost, abs=1e-6)
 
@@ -188,7 +190,7 @@ def test_a_dense_sandbox_has_a_million_trades_a_day() -> None:
     now = datetime(2024, 1, 2, 12, tzinfo=UTC).timestamp()
     dense = SandboxExchange(lambda: now, per_second=0, trades_per_minute=700)
     midnights = [
-        told(
+        returned(
             dense, BY_TIME, of_history=True, start_timestamp=moment, end_timestamp=moment + MINUTE,
             sorting="asc", count=10,
         )
@@ -201,6 +203,6 @@ def test_a_dense_sandbox_has_a_million_trades_a_day() -> None:
 def test_the_shape_of_both_hosts_answers_is_the_recorded_one(sandbox: SandboxExchange) -> None:
     for of_history in (False, True):
         assert (
-            shape(told(sandbox, of_history=of_history)).keys()
+            shape(returned(sandbox, of_history=of_history)).keys()
             == recorded("trades_instrument").keys()
         )

@@ -63,7 +63,7 @@ def true_hashes(source: TradesFetched, cache: dict[str, dict[date, str]]) -> dic
 
 @pytest.mark.parametrize("place", [0, 2])
 @pytest.mark.parametrize("fault", CHANGES)
-def test_one_spoiled_response_leaves_no_wrong_trade(
+def test_one_corrupted_response_leaves_no_wrong_trade(
     source: TradesFetched,
     faults: Faults,
     true_days: dict[str, dict[date, str]],
@@ -71,7 +71,7 @@ def test_one_spoiled_response_leaves_no_wrong_trade(
     place: int,
 ) -> None:
     truth = true_hashes(source, true_days)
-    faults.spoil_where(fault, one_response(place))
+    faults.corrupt_where(fault, one_response(place))
     fetched = source.fetched(FIRST, LAST)
     assert fetched.keys() == truth.keys()
     for day, piece in fetched.items():

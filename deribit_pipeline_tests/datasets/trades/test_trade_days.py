@@ -17,7 +17,7 @@ from deribit_pipeline.datasets.trades.proof import (
     DayCutter,
     chunks,
     missing,
-    second_looks,
+    rechecks_of,
     within,
 )
 from deribit_pipeline.datasets.trades.table import TABLE as TABLE
@@ -36,7 +36,7 @@ ODD = DeribitBadPayload("odd", method="m", params={})
 
 def rows_of(numbers: list[int]) -> Columns:
     """Trades with these numbers, one every minute, as an answer tells them."""
-    told = [
+    returned = [
         {
             "instrument_name": "X", "trade_seq": number, "trade_id": f"X-{number}",
             "timestamp": int(BEGIN.astype(np.int64)) + (number - 1) * 60_000, "direction": "buy",
@@ -44,12 +44,12 @@ def rows_of(numbers: list[int]) -> Columns:
         }
         for number in numbers
     ]  # fmt: skip
-    return trades({"trades": told}, "X", TOTAL)
+    return trades({"trades": returned}, "X", TOTAL)
 
 
 def cut(pieces: list[Chunk], end: int = TOTAL + 1) -> list[CutDay]:
     cutter = DayCutter(list(days_between(FIRST, LAST)), 1)
-    days = [day for piece in pieces for day in cutter.take(piece)]
+    days = [day for piece in pieces for day in cutter.add(piece)]
     return [*days, *cutter.rest(end, NOW)]
 
 
@@ -77,10 +77,10 @@ def test_any_order_of_rows_any_leak_and_any_size_give_the_same_days(
 ) -> None:
     kept = [number for number in range(1, TOTAL + 1) if number not in lost]
     pieces = []
-    for wanted in chunks(range(1, TOTAL + 1), size):
-        answer = [n for n in kept if wanted.start - leak <= n < wanted.stop + leak]
+    for requested in chunks(range(1, TOTAL + 1), size):
+        answer = [n for n in kept if requested.start - leak <= n < requested.stop + leak]
         random.Random(seed).shuffle(answer)
-        pieces.append(Chunk(wanted, within(rows_of(answer), wanted), NOW))
+        pieces.append(Chunk(requested, within(rows_of(answer), requested), NOW))
     whole = [Chunk(range(1, TOTAL + 1), rows_of(kept), NOW)]
     days = summary(cut(pieces))
     assert days == summary(cut(whole))
@@ -95,68 +95,74 @@ def test_any_order_of_rows_any_leak_and_any_size_give_the_same_days(
 
 
 @given(
-    lacking=st.sets(st.integers(1, 50_000), min_size=1, max_size=60),
+    absent=st.sets(st.integers(1, 50_000), min_size=1, max_size=60),
     most=st.integers(30, 900),
     offset=st.integers(0, 20),
 )
-def test_second_looks_ask_for_all_that_lacks_and_never_for_too_much(
-    lacking: set[int], most: int, offset: int
+def test_rechecks_request_all_missing_numbers_and_never_too_much(
+    absent: set[int], most: int, offset: int
 ) -> None:
-    looks = list(second_looks(np.array(sorted(lacking)), most, offset))
-    assert all(look.start >= 1 and len(look) <= most for look in looks)
-    assert lacking <= {number for look in looks for number in look}
+    rechecks = list(rechecks_of(np.array(sorted(absent)), most, offset))
+    assert all(recheck.start >= 1 and len(recheck) <= most for recheck in rechecks)
+    assert absent <= {number for recheck in rechecks for number in recheck}
 
 
-@given(wanted=st.integers(1, 300), lost=st.sets(st.integers(1, 300)))
-def test_what_lacks_and_what_came_is_what_was_wanted(wanted: int, lost: set[int]) -> None:
-    numbers = np.array([n for n in range(1, wanted + 1) if n not in lost], np.int64)
-    lacking = missing(range(1, wanted + 1), numbers).tolist()
-    assert sorted([*lacking, *numbers.tolist()]) == list(range(1, wanted + 1))
+@given(requested=st.integers(1, 300), lost=st.sets(st.integers(1, 300)))
+def test_missing_and_returned_numbers_are_the_requested_ones(
+    requested: int, lost: set[int]
+) -> None:
+    numbers = np.array([n for n in range(1, requested + 1) if n not in lost], np.int64)
+    absent = missing(range(1, requested + 1), numbers).tolist()
+    assert sorted([*absent, *numbers.tolist()]) == list(range(1, requested + 1))
 
 
 def test_a_day_comes_out_as_soon_as_a_margin_after_it_is_in() -> None:
     cutter = DayCutter([FIRST], 1)
     end = 26 * PER_HOUR  # the last trade of the day
     early = range(1, end + MARGIN)
-    assert not list(cutter.take(Chunk(early, rows_of(list(early)), NOW)))
+    assert not list(cutter.add(Chunk(early, rows_of(list(early)), NOW)))
     assert not cutter.ends_after
     more = range(end + MARGIN, end + MARGIN + 1)
-    [day] = cutter.take(Chunk(more, rows_of(list(more)), NOW))
+    [day] = cutter.add(Chunk(more, rows_of(list(more)), NOW))
     assert (day.day, len(day.rows["trade_seq"])) == (FIRST, 24 * PER_HOUR)
     assert cutter.ends_after
 
 
 def test_what_nothing_is_known_of_fails_the_days_that_it_could_be_of() -> None:
     middle = 2 * PER_HOUR + 24 * PER_HOUR  # the last trade of the first day
-    wanted = range(middle - 10, middle + 11)
+    requested = range(middle - 10, middle + 11)
     days = cut(
         [
-            Chunk(range(1, wanted.start), rows_of(list(range(1, wanted.start))), NOW),
-            Chunk(wanted, NO_TRADES, NOW, ODD),
-            Chunk(range(wanted.stop, TOTAL + 1), rows_of(list(range(wanted.stop, TOTAL + 1))), NOW),
+            Chunk(range(1, requested.start), rows_of(list(range(1, requested.start))), NOW),
+            Chunk(requested, NO_TRADES, NOW, ODD),
+            Chunk(
+                range(requested.stop, TOTAL + 1),
+                rows_of(list(range(requested.stop, TOTAL + 1))),
+                NOW,
+            ),
         ]
     )
     assert [day.error for day in days] == [ODD, ODD, None]
 
 
 @pytest.mark.parametrize("error", [None, ODD])
-def test_what_lacks_before_all_that_came_is_of_every_day_up_to_there(
+def test_numbers_missing_before_all_trades_may_be_of_every_day_up_to_there(
     error: DeribitBadPayload | None,
 ) -> None:
     begin, second = 2 * PER_HOUR - MARGIN, 30 * PER_HOUR  # six o'clock on the second day
     later = range(second, TOTAL + 1)
     cutter = DayCutter(list(days_between(FIRST, LAST)), begin)
-    days = [*cutter.take(Chunk(range(begin, second), NO_TRADES, NOW, error))]
-    days += cutter.take(Chunk(later, rows_of(list(later)), NOW))
+    days = [*cutter.add(Chunk(range(begin, second), NO_TRADES, NOW, error))]
+    days += cutter.add(Chunk(later, rows_of(list(later)), NOW))
     days += cutter.rest(TOTAL + 1, NOW)
     assert [len(day.holes) for day in days] == [second - begin, second - begin, 0]
     assert [day.error for day in days] == [error, error, None]
 
 
-def test_what_lacks_before_trades_of_before_the_days_is_of_none() -> None:
+def test_numbers_missing_before_trades_of_before_the_days_are_of_none() -> None:
     came = range(10, TOTAL + 1)
     cutter = DayCutter(list(days_between(FIRST, LAST)), 5)
-    days = [*cutter.take(Chunk(range(5, TOTAL + 1), rows_of(list(came)), NOW))]
+    days = [*cutter.add(Chunk(range(5, TOTAL + 1), rows_of(list(came)), NOW))]
     days += cutter.rest(TOTAL + 1, NOW)
     assert [len(day.holes) for day in days] == [0, 0, 0]
 
@@ -174,8 +180,8 @@ def test_a_trade_of_a_day_that_is_cut_already_fails_it_and_the_days_of_its_chunk
     )
     assert [day.day for day in days] == [FIRST, FIRST, date(2024, 3, 2), LAST]
     reasons = [day.error and day.error.reason for day in days]
-    said = f"a trade of 2024-03-01 has a number from after it: {half + 7}"
-    assert reasons == [None, said, said, None]
+    output = f"a trade of 2024-03-01 has a number from after it: {half + 7}"
+    assert reasons == [None, output, output, None]
 
 
 def test_a_day_is_as_old_as_its_oldest_answer() -> None:

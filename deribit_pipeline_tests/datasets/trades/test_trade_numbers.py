@@ -34,8 +34,8 @@ def reason(source: TradesFetched, first: date, last: date, name: str = NAME) -> 
     """Why all days failed."""
     pieces = source.fetched(first, last, name).values()
     assert all(isinstance(piece, FailedDays) for piece in pieces)
-    [said] = {piece.error.reason for piece in pieces if isinstance(piece, FailedDays)}
-    return said
+    [output] = {piece.error.reason for piece in pieces if isinstance(piece, FailedDays)}
+    return output
 
 
 @pytest.mark.parametrize("last", [date(2024, 3, 2), date(2024, 3, 3), TODAY])
@@ -81,7 +81,7 @@ def test_an_inversion_of_a_few_numbers_is_tolerated_beside_the_days(
     assert states(source.proved(DAY, DAY)) == ["complete"]
 
 
-def spoil(
+def corrupt(
     sandbox: SandboxExchange, method: str, change: Callable[[Mapping[str, str], Any], Any]
 ) -> None:
     """Answer a method of the archive with what `change` makes of its parameters and its result."""
@@ -114,7 +114,7 @@ def test_a_response_of_another_time_does_not_steer_the_plan(
 ) -> None:
     """A cache has an answer for other days, once or whenever the same is requested."""
     far_away = 1_000 if sorting == "desc" else busy.numbers(date(2024, 4, 8)).start
-    wrong = busy.told("history", start_seq=far_away, count=50)
+    wrong = busy.returned("history", start_seq=far_away, count=50)
     assert len(wrong) == 50
     seen: dict[str, int] = {}
 
@@ -129,7 +129,7 @@ def test_a_response_of_another_time_does_not_steer_the_plan(
         seen[key] = seen.get(key, 0) + 1
         return {"trades": wrong, "has_more": True}
 
-    spoil(busy.sandbox, BY_TIME, change)
+    corrupt(busy.sandbox, BY_TIME, change)
     before = requests(busy)
     fetched = busy.fetched(DAY, DAY)[DAY]
     assert requests(busy) - before < 150
@@ -144,15 +144,15 @@ def test_a_response_of_another_time_does_not_steer_the_plan(
 def test_a_newest_number_that_is_far_too_high_ends_in_one_sentence(
     busy: TradesFetched,
 ) -> None:
-    [newest] = busy.told("www", count=1)
+    [newest] = busy.returned("www", count=1)
     far = newest | {"trade_seq": newest["trade_seq"] + 8_592_016, "trade_id": "far"}
     former = busy.sandbox._methods[BY_NUMBER]
     busy.sandbox._methods[BY_NUMBER] = lambda params: (
         former(params) if "start_seq" in params else {"trades": [far], "has_more": False}
     )
     before = requests(busy)
-    said = reason(busy, TODAY, TODAY)
-    assert said == f"trade {far['trade_seq']} came as the newest and not by its number"
+    output = reason(busy, TODAY, TODAY)
+    assert output == f"trade {far['trade_seq']} came as the newest and not by its number"
     assert requests(busy) - before < 40
 
 
@@ -202,8 +202,8 @@ def test_an_instrument_whose_only_trade_is_malformed_is_not_one_without_a_trade(
     for methods in (source.sandbox._methods, source.sandbox._history_methods):
         methods[BY_NUMBER] = by_number
     source.sandbox.trades.give(NAME, [])
-    said = reason(source, DAY, DAY)
-    assert "`price`" in said or "`trade_seq`" in said
+    output = reason(source, DAY, DAY)
+    assert "`price`" in output or "`trade_seq`" in output
 
 
 def test_an_instrument_without_a_trade_is_settled_from_its_listing_on(

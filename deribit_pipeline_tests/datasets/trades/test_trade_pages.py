@@ -18,9 +18,9 @@ def recorded_trades() -> list[dict[str, Any]]:
 @pytest.mark.parametrize("value", [True, 10**400, [], {}, float("inf")])
 def test_a_malformed_trade_is_named_and_the_others_are_read(name: str, value: object) -> None:
     rows = recorded_trades()
-    spoiled = rows[2]
-    number, time = spoiled["trade_seq"], spoiled["timestamp"]
-    spoiled[name] = value
+    corrupted = rows[2]
+    number, time = corrupted["trade_seq"], corrupted["timestamp"]
+    corrupted[name] = value
     page = trades_page({"trades": rows}, NAME, 10)
     assert len(page.rows["trade_seq"]) == 4
     [malformed] = page.malformed

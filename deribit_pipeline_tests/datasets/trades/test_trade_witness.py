@@ -97,7 +97,7 @@ def test_a_day_that_is_not_over_is_compared_as_far_as_it_is_over(source: TradesF
 
 def test_a_day_of_a_gap_is_compared_in_its_other_hours(source: TradesFetched) -> None:
     first = source.numbers(DAY).start + 1_000
-    source.sandbox.trades.lack(NAME, first, first + 300)
+    source.sandbox.trades.omit(NAME, first, first + 300)
     piece = fetched(source, DAY)
     assert piece.verdict == ""
     assert piece.cross_check is CrossCheck.NONE
@@ -153,21 +153,21 @@ def test_an_exchange_whose_hours_are_no_sums_is_warned_of_once_and_no_longer_com
     assert [piece.cross_check for piece in pieces] == [
         CrossCheck.DISAGREES, *[CrossCheck.NONE] * 9
     ]  # fmt: skip
-    said = [line.getMessage() for line in caplog.records if "hourly candles" in line.getMessage()]
-    assert len(said) == 1
+    output = [line.getMessage() for line in caplog.records if "hourly candles" in line.getMessage()]
+    assert len(output) == 1
     assert source.sandbox.requests[CHART] == 2
     assert source.sandbox.requests[BY_NUMBER] < 30
 
 
 def test_trades_that_differ_in_each_response_are_not_proved(source: TradesFetched) -> None:
     number = source.numbers(DAY).start + 1_000
-    heard: list[int] = []
+    earlier: list[int] = []
 
     def change(params: Mapping[str, str], result: Any) -> Any:
         for each in result["trades"]:
             if each["trade_seq"] == number:
-                heard.append(number)
-                each["price"] += len(heard)
+                earlier.append(number)
+                each["price"] += len(earlier)
         return result
 
     former = source.sandbox._history_methods[BY_NUMBER]
@@ -204,25 +204,29 @@ def test_neighbouring_responses_share_a_trade_and_both_are_requested_again_where
     first, last = DAY, DAY + timedelta(days=15)
     truth = fetched_all(source, list(days_between(first, last)))
     border = source.numbers(DAY).start - 200 + 9_900 - 1  # about the last number of a chunk
-    former, spoiled = source.sandbox._history_methods[BY_NUMBER], []
+    former, corrupted = source.sandbox._history_methods[BY_NUMBER], []
 
     def change(params: Mapping[str, str]) -> Any:
         result = former(params)
-        if not spoiled and len(result["trades"]) > 5_000 and int(params["end_seq"]) < border + 200:
-            spoiled.append(params)
+        if (
+            not corrupted
+            and len(result["trades"]) > 5_000
+            and int(params["end_seq"]) < border + 200
+        ):
+            corrupted.append(params)
             for each in result["trades"]:
                 each["price"] *= 2  # a response throughout wrong, as of another instrument
         return result
 
     source.sandbox._history_methods[BY_NUMBER] = change
     found = fetched_all(source, list(days_between(first, last)))
-    assert spoiled
+    assert corrupted
     for ours, true in zip(found, truth, strict=True):
         assert ours.rows["price"].tolist() == true.rows["price"].tolist()
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "said"),
+    ("name", "values", "output"),
     [
         (NAME, {"price": 0.0}, IMPOSSIBLE),
         (NAME, {"price": -5.0}, IMPOSSIBLE),
@@ -236,7 +240,7 @@ def test_neighbouring_responses_share_a_trade_and_both_are_requested_again_where
     ],
 )
 def test_what_is_impossible_and_published_again_is_kept_with_a_verdict(
-    source: TradesFetched, name: str, values: dict[str, float], said: str
+    source: TradesFetched, name: str, values: dict[str, float], output: str
 ) -> None:
     without_candles(source.sandbox)
     given = list(every_minute(1, "2024-03-01T20:00", 2_500, name))
@@ -246,7 +250,7 @@ def test_what_is_impossible_and_published_again_is_kept_with_a_verdict(
     piece = fetched(source, DAY, name)
     [at] = np.flatnonzero(piece.rows["trade_seq"] == number)
     assert {column: piece.rows[column][at] for column in values} == values
-    assert piece.verdict == said
+    assert piece.verdict == output
     assert len(piece.rows["price"]) == 1_440
 
 
@@ -294,7 +298,7 @@ def test_numbers_that_run_against_time_throughout_are_not_requested_again_for_ev
     fetched_all(source, days)
     usual = source.sandbox.requests[BY_NUMBER]
     for number in range(source.numbers(days[0]).start, source.numbers(days[-1]).stop, 400):
-        [late] = source.told("history", start_seq=number + 150, end_seq=number + 150, count=1)
+        [late] = source.returned("history", start_seq=number + 150, end_seq=number + 150, count=1)
         source.sandbox.trades.move(NAME, number, late["timestamp"])
     before = source.sandbox.requests[BY_NUMBER]
     pieces = fetched_all(source, days)
@@ -338,7 +342,7 @@ def test_an_hour_without_a_trade_and_with_a_volume_is_looked_for_by_time(
     former = source.sandbox._history_methods[BY_NUMBER]
     hour = [
         each["trade_seq"]
-        for each in source.told("history", start_seq=number, count=4_000)
+        for each in source.returned("history", start_seq=number, count=4_000)
         if each["timestamp"] // HOUR == ms(DAY) // HOUR + 23
     ]
 

@@ -62,8 +62,8 @@ def test_every_value_is_the_exchanges(source: TradesFetched) -> None:
     day = date(2024, 3, 1)
     [proved] = source.proved(day, day)
     numbers = source.numbers(day)
-    told = source.told("history", start_seq=numbers[0], end_seq=numbers[-1], sorting="asc")
-    trades = {trade["trade_seq"]: trade for trade in told}
+    returned = source.returned("history", start_seq=numbers[0], end_seq=numbers[-1], sorting="asc")
+    trades = {trade["trade_seq"]: trade for trade in returned}
     for name in ("trade_id", "direction", "tick_direction", "price", "mark_price", "amount"):
         assert proved.rows[name].tolist() == [trades[number][name] for number in numbers]
     assert proved.rows["traded_at"].astype(int).tolist() == [
@@ -126,7 +126,7 @@ def test_trades_far_out_of_order_beside_the_day_are_looked_for_further(
     ]  # fmt: skip
 
 
-def test_the_running_day_is_open_and_has_what_was_told_so_far(
+def test_the_running_day_is_open_and_has_what_was_returned_so_far(
     source: TradesFetched, clock: Clock
 ) -> None:
     [proved] = source.proved(TODAY, TODAY)
@@ -164,7 +164,7 @@ def test_a_fetch_that_is_ended_in_the_middle_leaves_nothing_under_way(
 
 
 def test_an_exchange_that_goes_away_ends_the_fetch(source: TradesFetched, faults: Faults) -> None:
-    faults.spoil_where("502", lambda method, reply: method.endswith("by_instrument"))
+    faults.corrupt_where("502", lambda method, reply: method.endswith("by_instrument"))
     with pytest.raises(DeribitUnavailable):
         source.proved(date(2024, 3, 1), date(2024, 3, 20))
 
@@ -229,13 +229,13 @@ def test_the_last_days_of_a_quiet_instrument_are_complete_while_today_is_open(
 
 def test_a_span_takes_as_few_requests_as_there_are_chunks(source: TradesFetched) -> None:
     source.proved(date(2024, 3, 1), date(2024, 3, 7))
-    asked = source.sandbox.requests
+    requested = source.sandbox.requests
     chunks = -(-sum(len(source.numbers(date(2024, 3, day))) for day in range(1, 8)) // 9_900)
-    assert asked["public/get_last_trades_by_instrument"] <= chunks + 2
-    assert asked["public/get_last_trades_by_instrument_and_time"] == 2
+    assert requested["public/get_last_trades_by_instrument"] <= chunks + 2
+    assert requested["public/get_last_trades_by_instrument_and_time"] == 2
 
 
-def test_the_end_is_not_believed_of_an_archive_that_has_not_got_there(
+def test_the_end_is_not_trusted_of_an_archive_that_has_not_got_there(
     source: TradesFetched, sparse: Callable[[float], str]
 ) -> None:
     # No later trade shows whether one lacks: as far as others' trades go, the archive goes.

@@ -44,8 +44,8 @@ def test_what_the_archive_lost_for_good_is_a_gap_with_a_name(
 ) -> None:
     day = date(2024, 3, 1)  # too long ago for www to fill in
     first = source.numbers(day).start + 1_000
-    source.sandbox.trades.lack(NAME, first, first + 9, host)
-    source.sandbox.trades.lack(NAME, first + 20, first + 20, host)
+    source.sandbox.trades.omit(NAME, first, first + 9, host)
+    source.sandbox.trades.omit(NAME, first + 20, first + 20, host)
     [proved] = source.proved(day, day)
     assert str(proved.proof.state) == ("gapped" if is_lost else "complete")
     assert [(gap.gap, gap.missing) for gap in gaps_of(proved.expected, proved.gaps)] == (
@@ -55,26 +55,26 @@ def test_what_the_archive_lost_for_good_is_a_gap_with_a_name(
 
 
 @pytest.mark.parametrize("host", ["history", "www"])
-def test_what_one_host_lacks_of_yesterday_the_other_has(source: TradesFetched, host: str) -> None:
+def test_what_one_host_misses_of_yesterday_the_other_has(source: TradesFetched, host: str) -> None:
     first = source.numbers(TODAY).start + 100
-    source.sandbox.trades.lack(NAME, first, first + 50, host)
+    source.sandbox.trades.omit(NAME, first, first + 50, host)
     [proved] = source.proved(TODAY, TODAY)
     assert proved.proof.missing == 0
     assert held_of(proved)[0] == source.numbers(TODAY).start
 
 
-def test_what_both_hosts_lack_is_a_gap(source: TradesFetched) -> None:
+def test_what_both_hosts_miss_is_a_gap(source: TradesFetched) -> None:
     yesterday = TODAY - timedelta(days=1)
     first = source.numbers(yesterday).stop - 100
-    source.sandbox.trades.lack(NAME, first, first + 9)
+    source.sandbox.trades.omit(NAME, first, first + 9)
     [proved] = source.proved(yesterday, yesterday)
     assert (str(proved.proof.state), proved.proof.missing) == ("gapped", 10)
 
 
-def test_what_lacks_only_once_is_no_gap(source: TradesFetched) -> None:
+def test_what_is_missing_only_once_is_no_gap(source: TradesFetched) -> None:
     day = date(2024, 3, 1)
     first = source.numbers(day).start + 1_000
-    source.sandbox.trades.lack(NAME, first, first + 500, "history", times=2)
+    source.sandbox.trades.omit(NAME, first, first + 500, "history", times=2)
     assert states(source.proved(day, day)) == ["complete"]
 
 
@@ -82,7 +82,7 @@ def test_a_gap_across_midnight_is_one_of_both_days(source: TradesFetched) -> Non
     # Nobody can tell on which of the two days a trade was of which only the number is known.
     first, second = date(2024, 3, 1), date(2024, 3, 2)
     begin = source.numbers(second).start
-    source.sandbox.trades.lack(NAME, begin - 300, begin + 299)
+    source.sandbox.trades.omit(NAME, begin - 300, begin + 299)
     proved = source.proved(first, second)
     assert states(proved) == ["gapped", "gapped"]
     assert [gap.gap for day in proved for gap in gaps_of(day.expected, day.gaps)] == [
@@ -122,9 +122,11 @@ def test_without_an_archive_only_the_newest_days_are_had(source: TradesFetched) 
     "fault", ["rows_repeated", "rows_unordered", "rows_lack_first", "rows_lack_last",
               "rows_lack_some", "rows_empty", "rows_of_another", "502", "truncated"]
 )  # fmt: skip
-def test_spoiled_answers_change_nothing(source: TradesFetched, faults: Faults, fault: str) -> None:
+def test_corrupted_answers_change_nothing(
+    source: TradesFetched, faults: Faults, fault: str
+) -> None:
     first, last = date(2024, 3, 1), date(2024, 3, 3)
-    faults.spoil_shares({fault: 0.3}, seed=1)
+    faults.corrupt_shares({fault: 0.3}, seed=1)
     proved = source.proved(first, last)
     assert states(proved) == ["complete"] * 3
     assert [held_of(day) for day in proved] == [
@@ -132,20 +134,20 @@ def test_spoiled_answers_change_nothing(source: TradesFetched, faults: Faults, f
     ]
 
 
-@pytest.mark.parametrize("spoiled", [{0}, {0, 1}, {2}, {5}])
-def test_chunks_of_which_no_answer_can_be_believed_fail_their_days_only(
-    source: TradesFetched, faults: Faults, spoiled: set[int]
+@pytest.mark.parametrize("corrupted", [{0}, {0, 1}, {2}, {5}])
+def test_chunks_of_which_no_answer_can_be_trusted_fail_their_days_only(
+    source: TradesFetched, faults: Faults, corrupted: set[int]
 ) -> None:
     first, last = date(2024, 3, 1), date(2024, 3, 20)
     begin = source.numbers(first).start
-    middles = {begin + chunk * 9_900 + 4_000 for chunk in spoiled}
+    middles = {begin + chunk * 9_900 + 4_000 for chunk in corrupted}
     assert max(middles) < source.numbers(last).stop
 
     def is_about_them(method: str, reply: Reply) -> bool:
         trades = (reply.body.get("result") or {}).get("trades") or []
         return any(trade["trade_seq"] in middles for trade in trades)
 
-    faults.spoil_where("rows_of_another", is_about_them)
+    faults.corrupt_where("rows_of_another", is_about_them)
     fetched = source.fetched(first, last)
     of_them = {
         day
@@ -154,13 +156,13 @@ def test_chunks_of_which_no_answer_can_be_believed_fail_their_days_only(
     }
     failed = {day for day, piece in fetched.items() if isinstance(piece, FailedDays)}
     assert of_them <= failed
-    assert len(failed) <= 6 * len(spoiled)
+    assert len(failed) <= 6 * len(corrupted)
     for day, piece in fetched.items():
         if isinstance(piece, FetchedDay):
             assert piece.rows["trade_seq"].tolist() == list(source.numbers(day))
 
 
-def test_a_trade_that_is_told_too_late_for_its_day_fails_it_and_those_it_is_told_among(
+def test_a_trade_returned_too_late_for_its_day_fails_that_day_and_those_it_is_among(
     source: TradesFetched,
 ) -> None:
     first, last = date(2024, 3, 1), date(2024, 3, 20)
@@ -240,9 +242,9 @@ def test_trades_of_what_no_host_knows_any_more_are_an_error_and_not_none(
         source.fetched(date(2023, 11, 1), date(2023, 11, 1), "BTC-3NOV23")
 
 
-def test_a_listing_that_is_told_wrongly_once_leaves_no_day_out(
+def test_a_listing_that_is_returned_wrongly_once_leaves_no_day_out(
     source: TradesFetched, faults: Faults
 ) -> None:
     listed = date(2018, 8, 14)
-    faults.spoil_next(["other_listing"], "public/get_instrument")
+    faults.corrupt_next(["other_listing"], "public/get_instrument")
     assert states(source.proved(listed, listed)) == ["complete"]

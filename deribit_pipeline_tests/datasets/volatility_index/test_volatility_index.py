@@ -37,7 +37,7 @@ def ms(day: date) -> int:
     return to_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
-def asked(
+def requested(
     sandbox: SandboxExchange, start: int, end: int, resolution: str = "60", currency: str = "BTC"
 ) -> dict[str, Any]:
     params = {"currency": currency, "resolution": resolution}
@@ -46,10 +46,12 @@ def asked(
     return result
 
 
-def told(sandbox: SandboxExchange, day: date, resolution: str) -> list[list[float]]:
+def returned(sandbox: SandboxExchange, day: date, resolution: str) -> list[list[float]]:
     """What the exchange tells of a day, asked half by half."""
     start, half = ms(day), DAY // 2
-    rows = [asked(sandbox, at, at + half - 1, resolution)["data"] for at in (start, start + half)]
+    rows = [
+        requested(sandbox, at, at + half - 1, resolution)["data"] for at in (start, start + half)
+    ]
     return [*rows[0], *rows[1]]
 
 
@@ -60,8 +62,8 @@ def held(rows: Columns, resolution: str) -> list[list[float]]:
     return [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def is_as_told(rows: Columns, sandbox: SandboxExchange, day: date) -> bool:
-    return all(held(rows, res) == told(sandbox, day, res) for res in ("60", "3600"))
+def is_as_published(rows: Columns, sandbox: SandboxExchange, day: date) -> bool:
+    return all(held(rows, res) == returned(sandbox, day, res) for res in ("60", "3600"))
 
 
 def test_the_recorded_index_is_read_to_the_last_digit() -> None:
@@ -75,14 +77,14 @@ def test_the_recorded_index_is_read_to_the_last_digit() -> None:
     assert ["currency", "resolution", *page.candles] == names
 
 
-@pytest.mark.parametrize("told", [{}, {"continuation": None}, {"continuation": "none"}])
-def test_nothing_older_is_absent_null_or_none(told: dict[str, object]) -> None:
-    assert index_page({"data": []} | told).continuation is None
+@pytest.mark.parametrize("returned", [{}, {"continuation": None}, {"continuation": "none"}])
+def test_nothing_older_is_absent_null_or_none(returned: dict[str, object]) -> None:
+    assert index_page({"data": []} | returned).continuation is None
 
 
-@pytest.mark.parametrize("told", [1_711_929_600_000, 1.7119296e12, "1711929600000"])
-def test_a_continuation_is_a_timestamp(told: object) -> None:
-    assert index_page({"data": [], "continuation": told}).continuation == 1_711_929_600_000
+@pytest.mark.parametrize("returned", [1_711_929_600_000, 1.7119296e12, "1711929600000"])
+def test_a_continuation_is_a_timestamp(returned: object) -> None:
+    assert index_page({"data": [], "continuation": returned}).continuation == 1_711_929_600_000
 
 
 @pytest.mark.parametrize(
@@ -105,10 +107,10 @@ def test_a_malformed_page_of_the_index_is_an_error(answer: object, sentence: str
 
 def test_the_sandbox_tells_the_newest_thousand_and_how_to_go_on(sandbox: SandboxExchange) -> None:
     start = ms(FIRST)
-    newest = asked(sandbox, start, start + DAY)
+    newest = requested(sandbox, start, start + DAY)
     assert len(newest["data"]) == 1_000
     assert newest["data"][-1][0] == start + DAY
-    older = asked(sandbox, start, newest["continuation"])
+    older = requested(sandbox, start, newest["continuation"])
     assert older["data"][-1][0] == newest["data"][0][0] - MINUTE
     assert older["data"][0][0] == start
     assert older["continuation"] is None
@@ -118,8 +120,8 @@ def test_the_sandbox_tells_the_newest_thousand_and_how_to_go_on(sandbox: Sandbox
 @pytest.mark.parametrize("resolution", ["1", "60", "3600", "43200", "1D"])
 def test_the_sandbox_rolls_up_its_minutes(sandbox: SandboxExchange, resolution: str) -> None:
     start = ms(FIRST)
-    coarse = asked(sandbox, start, start + HOUR // 4 - 1, resolution)["data"]
-    fine = asked(sandbox, start, start + HOUR - 1, "60")["data"]
+    coarse = requested(sandbox, start, start + HOUR // 4 - 1, resolution)["data"]
+    fine = requested(sandbox, start, start + HOUR - 1, "60")["data"]
     if resolution == "3600":
         assert coarse == [
             [start, fine[0][1], max(r[2] for r in fine), min(r[3] for r in fine), fine[-1][4]]
@@ -129,9 +131,9 @@ def test_the_sandbox_rolls_up_its_minutes(sandbox: SandboxExchange, resolution: 
 
 def test_the_sandbox_shows_the_running_candle(sandbox: SandboxExchange, clock: Clock) -> None:
     now = to_ms(clock.now)
-    running = asked(sandbox, now - 3 * MINUTE, now + HOUR)["data"][-1]
+    running = requested(sandbox, now - 3 * MINUTE, now + HOUR)["data"][-1]
     clock.forward(timedelta(minutes=1))
-    finished = asked(sandbox, now - 3 * MINUTE, now)["data"][-1]
+    finished = requested(sandbox, now - 3 * MINUTE, now)["data"][-1]
     assert running[0] == finished[0] == now // MINUTE * MINUTE
     assert running[4] != finished[4]
 
@@ -141,11 +143,11 @@ def test_days_are_complete_to_the_last_digit(fetch: Fetching, sandbox: SandboxEx
     assert sandbox.requests[DATA] == VolatilityIndexCandles().requests("BTC", [*brought.proved])
     for day, proved in brought.proved.items():
         assert (proved.proof.state, proved.proof.received) == (DayState.COMPLETE, A_DAY)
-        assert is_as_told(proved.rows, sandbox, day)
+        assert is_as_published(proved.rows, sandbox, day)
 
 
 @pytest.mark.parametrize("repeats", [True, False])
-def test_what_is_dropped_is_asked_for_by_continuation(
+def test_what_is_dropped_is_requested_by_continuation(
     opened: Callable[..., Exchange], sandbox: SandboxExchange, repeats: bool
 ) -> None:
     sandbox.volatility_index.repeats = repeats
@@ -156,7 +158,7 @@ def test_what_is_dropped_is_asked_for_by_continuation(
             exchange.client, "BTC", "60", TimeWindow(start, start + timedelta(days=2))
         )
     )
-    opened_at = answer.said["opened_at"].astype(np.int64)
+    opened_at = answer.value["opened_at"].astype(np.int64)
     assert opened_at.tolist() == list(range(ms(FIRST), ms(FIRST) + 2 * DAY, MINUTE))
 
 
@@ -180,7 +182,7 @@ def test_history_begins_on_2021_03_24(fetch: Fetching) -> None:
     assert brought.proof(date(2021, 3, 24)).received == A_DAY
 
 
-def test_history_that_begins_at_another_hour_is_kept_and_its_lack_named(
+def test_history_that_begins_at_another_hour_is_kept_and_its_gap_named(
     fetch: Fetching, sandbox: SandboxExchange
 ) -> None:
     day = date(2021, 3, 24)
@@ -206,7 +208,7 @@ def test_the_running_day_has_closed_candles_only(
     clock.forward(timedelta(days=1))
     complete = fetch("BTC", today).proved[today]
     assert complete.proof.state == DayState.COMPLETE
-    assert is_as_told(complete.rows, sandbox, today)
+    assert is_as_published(complete.rows, sandbox, today)
 
 
 @pytest.mark.parametrize("refuses_others", [True, False])
@@ -226,13 +228,13 @@ def test_an_exchange_that_has_no_rows_at_all_settles_no_day(
     fetch: Fetching, faults: Faults
 ) -> None:
     """Not even where none are expected: a day that is not listed is never asked for again."""
-    faults.spoil_where("rows_empty", lambda method, reply: method == DATA)
+    faults.corrupt_where("rows_empty", lambda method, reply: method == DATA)
     brought = fetch("BTC", date(2021, 3, 20), date(2021, 3, 26))
     assert not brought.proved
     assert all("the newest ones none either" in str(error) for error in brought.failed.values())
 
 
-def test_that_the_newest_rows_are_told_is_asked_once(
+def test_the_newest_rows_are_requested_once_as_a_control(
     fetch: Fetching, sandbox: SandboxExchange
 ) -> None:
     brought = fetch("BTC", date(2021, 1, 1), date(2021, 3, 20))
@@ -241,9 +243,9 @@ def test_that_the_newest_rows_are_told_is_asked_once(
     assert planned - 4 <= sandbox.requests[DATA] <= planned + 2
 
 
-def test_minutes_that_lack_are_a_gap(fetch: Fetching, sandbox: SandboxExchange) -> None:
+def test_missing_minutes_are_a_gap(fetch: Fetching, sandbox: SandboxExchange) -> None:
     start = ms(LAST)
-    sandbox.volatility_index.lack("BTC", start + 100 * MINUTE, start + 103 * MINUTE)
+    sandbox.volatility_index.omit("BTC", start + 100 * MINUTE, start + 103 * MINUTE)
     brought = fetch("BTC", FIRST, LAST)
     assert brought.proof(LAST).state == DayState.GAPPED
     last = brought.proved[LAST]
@@ -264,11 +266,11 @@ def test_minutes_that_lack_are_a_gap(fetch: Fetching, sandbox: SandboxExchange) 
 def test_malformed_index_candles_are_requested_again(
     fetch: Fetching, sandbox: SandboxExchange, faults: Faults, fault: str
 ) -> None:
-    faults.spoil_next([fault], DATA)
+    faults.corrupt_next([fault], DATA)
     brought = fetch("BTC", FIRST, LAST)
     for day, proved in brought.proved.items():
         assert proved.proof.state == DayState.COMPLETE
-        assert is_as_told(proved.rows, sandbox, day)
+        assert is_as_published(proved.rows, sandbox, day)
     assert not brought.failed
 
 
@@ -278,12 +280,12 @@ def test_answers_of_another_currency_never_make_a_complete_day(
 ) -> None:
     # The first answer with eight o'clock of these days is wrong, at either resolution.
     wrong = [ms(date(2024, 4, day)) + 8 * HOUR for day in days]
-    faults.spoil_where("rows_of_another", first_with(wrong))
+    faults.corrupt_where("rows_of_another", first_with(wrong))
     brought = fetch("BTC", FIRST, LAST)
     assert not brought.failed
     for day, proved in brought.proved.items():
         assert proved.proof.state == DayState.COMPLETE
-        assert is_as_told(proved.rows, sandbox, day)
+        assert is_as_published(proved.rows, sandbox, day)
 
 
 def test_a_source_that_is_left_ends_its_requests(

@@ -113,8 +113,8 @@ def _fill(path: Path) -> None:
 def _lose(sandbox: SandboxExchange) -> None:
     """Gaps of candles and of funding rates on the second day."""
     start = ms_of(DAYS[1])
-    sandbox.charts.lack("ETH-PERPETUAL", start + 60_000 * 600, start + 60_000 * 607)
-    sandbox.funding.lack("ETH-PERPETUAL", start + 3_600_000 * 5, start + 3_600_000 * 6)
+    sandbox.charts.omit("ETH-PERPETUAL", start + 60_000 * 600, start + 60_000 * 607)
+    sandbox.funding.omit("ETH-PERPETUAL", start + 3_600_000 * 5, start + 3_600_000 * 6)
 
 
 def _revise(sandbox: SandboxExchange) -> None:

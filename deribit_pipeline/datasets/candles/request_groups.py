@@ -12,7 +12,7 @@ from deribit_pipeline.datasets.candles.requests import ChartRequest
 from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.agreement import Claim
-from deribit_pipeline.engine.believing import Unproved, pages_of, unproved_of
+from deribit_pipeline.engine.trusted_pages import Unproved, pages_of, unproved_of
 
 # So many answers are held against each other before any is believed: enough that one or two wrong
 # ones stand out, few enough that memory stays small, 3 MB a block.
@@ -20,7 +20,7 @@ _MOST_REQUESTS = 10
 
 
 @dataclass(slots=True, eq=False)
-class Block:
+class RequestGroup:
     """Neighbouring requests of one instrument, and what has come of them so far.
 
     `coarse` are the instrument's coarser candles. `held` is what the warehouse holds of the time
@@ -40,7 +40,7 @@ class Block:
     def instrument_name(self) -> str:
         return self.requests[0].instrument.instrument_name
 
-    async def believed(
+    async def trusted(
         self, fetcher: ChartFetcher, checks: CrossChecks, *, each_twice: bool
     ) -> list[Page | Unproved]:
         """What is proved by all that came, and what is not."""
@@ -50,7 +50,7 @@ class Block:
         others = await checks.coarse(self.coarse, fetcher, window)
 
         def agrees(page: Page) -> bool | None:
-            is_as_held = agreement(page.told, self.held)
+            is_as_held = agreement(page.returned, self.held)
             found = comparison(first, page, others)
             if is_as_held is False or found.disagreements:
                 return False
@@ -72,9 +72,9 @@ class Block:
         return proved
 
 
-def blocks_of(planned: Sequence[ChartRequest]) -> list[Block]:
+def request_groups(planned: Sequence[ChartRequest]) -> list[RequestGroup]:
     """Requests of an instrument, in the order of time, in blocks of about the same size."""
     coarse = CoarseCandles(planned)
     count = -(-len(planned) // _MOST_REQUESTS)
     ends = [number * len(planned) // count for number in range(count + 1)] if count else []
-    return [Block(planned[start:end], coarse) for start, end in pairwise(ends)]
+    return [RequestGroup(planned[start:end], coarse) for start, end in pairwise(ends)]

@@ -31,7 +31,7 @@ STATE_COLOURS = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sketch:
+class Sparkline:
     """What to draw of one instrument: few candles of `step` over a window of whole days, and the
     state of each day, None for not proved."""
 
@@ -42,12 +42,12 @@ class Sketch:
     states: Sequence[DayState | None]
 
 
-def data_url(sketches: Sequence[Sketch]) -> str:
+def data_url(sparklines: Sequence[Sparkline]) -> str:
     """The picture, one instrument below the other, as an address that holds it whole."""
-    height = _HEIGHT * len(sketches)
+    height = _HEIGHT * len(sparklines)
     drawn = "".join(
-        f'<g transform="translate(0 {number * _HEIGHT})">{_drawn(sketch)}</g>'
-        for number, sketch in enumerate(sketches)
+        f'<g transform="translate(0 {number * _HEIGHT})">{_drawn(sparkline)}</g>'
+        for number, sparkline in enumerate(sparklines)
     )
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
@@ -57,21 +57,21 @@ def data_url(sketches: Sequence[Sketch]) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _drawn(sketch: Sketch) -> str:
-    parts = [f'<text x="0" y="{_HEAD - 6}">{sketch.title}</text>']
-    if len(sketch.candles):
-        parts += _candles(sketch)
-    parts += _strip(sketch.states, _HEIGHT - _STRIP - _GAP)
+def _drawn(sparkline: Sparkline) -> str:
+    parts = [f'<text x="0" y="{_HEAD - 6}">{sparkline.title}</text>']
+    if len(sparkline.candles):
+        parts += _candles(sparkline)
+    parts += _strip(sparkline.states, _HEIGHT - _STRIP - _GAP)
     return "".join(parts)
 
 
-def _candles(sketch: Sketch) -> list[str]:
-    candles, step = sketch.candles, np.timedelta64(sketch.step, "ms")
+def _candles(sparkline: Sparkline) -> list[str]:
+    candles, step = sparkline.candles, np.timedelta64(sparkline.step, "ms")
     columns = dict(zip(CANDLE_VALUES, candles.values.T, strict=True))
     lowest, highest = columns["low"].min(), columns["high"].max()
     scale = _PRICES / ((highest - lowest) or 1.0)
-    width = _WIDTH * (sketch.step / sketch.window.duration)
-    x = ((candles.opened_at - moment64(sketch.window.start)) / step + 0.5) * width
+    width = _WIDTH * (sparkline.step / sparkline.window.duration)
+    x = ((candles.opened_at - moment64(sparkline.window.start)) / step + 0.5) * width
     y = {
         name: _HEAD + (highest - columns[name]) * scale for name in ("open", "high", "low", "close")
     }

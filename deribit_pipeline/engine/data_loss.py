@@ -3,7 +3,7 @@
 from deribit_pipeline.datasets.registry import Selection, dataset_of
 from deribit_pipeline.domain.proofs import Proof
 from deribit_pipeline.engine.proof_reads import proofs
-from deribit_pipeline.instruments.history import asked_at
+from deribit_pipeline.instruments.history import requested_at
 from deribit_pipeline.warehouse.place import Connection
 
 
@@ -23,11 +23,11 @@ def what_is_lost(there: Connection, here: Connection) -> list[str]:
         for proof in some
         if _is_richer(proof, ours.get(_place(proof)))
     ]
-    asked = asked_at(here)
+    requested = requested_at(here)
     return lost + [
         f"the instruments of {currency}"
-        for currency, at in asked_at(there).items()
-        if currency not in asked or at > asked[currency]
+        for currency, at in requested_at(there).items()
+        if currency not in requested or at > requested[currency]
     ]
 
 

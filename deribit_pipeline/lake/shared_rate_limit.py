@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
 
 from deribit_pipeline.errors import SettingsError, first_line
-from deribit_pipeline.exchange.credits import Meters, MeterUnreachable
+from deribit_pipeline.exchange.rate_limiter import RateLimitUnreachable, TokenBuckets
 from deribit_pipeline.lake.catalog_connection import CatalogUnreachable, connect
 
 TABLE = "public.deribit_pipeline_credits"
@@ -51,19 +51,19 @@ _PATIENCE = "set statement_timeout = '2s'"
 
 
 @contextmanager
-def shared_meters(catalog: str) -> Iterator[Meters]:
+def shared_buckets(catalog: str) -> Iterator[TokenBuckets]:
     """Meters in the database that the libpq connection string `catalog` names.
 
     They share one connection, opened when it is first needed and anew after it was lost.
     """
     database = _Database(catalog)
     try:
-        yield lambda source, pool: _RowMeter(database, source, pool)
+        yield lambda source, pool: _RowBucket(database, source, pool)
     finally:
         database.close()
 
 
-class _RowMeter:
+class _RowBucket:
     """The meter of a source's pool in a database."""
 
     def __init__(self, database: "_Database", source: str, pool: str) -> None:
@@ -71,8 +71,8 @@ class _RowMeter:
         self._row: dict[str, object] = {"source": source, "pool": pool}
 
     async def advance(self, *, at_least: float, by: float, at_most: float) -> float:
-        """See `Meter`. Raises SettingsError where the string is none, or its user may not make or
-        write the table."""
+        """See `TokenBucket`. Raises SettingsError where the string is none, or its user may not
+        make or write the table."""
         change: dict[str, object] = {"at_least": at_least, "by": by, "at_most": at_most}
         return await self._database.advanced(self._row | change)
 
@@ -128,7 +128,7 @@ class _Database:
             self._connection = None
 
 
-def _unreachable(reason: str) -> MeterUnreachable:
-    return MeterUnreachable(
+def _unreachable(reason: str) -> RateLimitUnreachable:
+    return RateLimitUnreachable(
         f"DERIBIT_WAREHOUSE's PostgreSQL, which keeps the rate limit, is out of reach: {reason}"
     )

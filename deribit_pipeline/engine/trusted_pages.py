@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from deribit_pipeline.domain.windows import TimeWindow
-from deribit_pipeline.engine.agreement import Claim, Told, denied_by, doubtful, is_torn
+from deribit_pipeline.engine.agreement import (
+    Claim,
+    PageT,
+    denied_by,
+    is_contradictory,
+    unconfirmed_claims,
+)
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError
 
 logger = logging.getLogger(__name__)
 
-LOOKS = 3
+RECHECKS = 3
 """How often what lacks is asked for again while something new comes."""
 
 # How often an odd answer is asked for again in halves: 5,000 rows halved four times are some 300.
@@ -38,67 +44,69 @@ class Unproved:
 
 async def whole_or_halves(
     window: TimeWindow,
-    ask: Callable[[TimeWindow], Awaitable[Told]],
+    request: Callable[[TimeWindow], Awaitable[PageT]],
     halves: Callable[[TimeWindow], Sequence[TimeWindow]],
     halvings: int = _HALVINGS,
-) -> list[Told | Unproved]:
+) -> list[PageT | Unproved]:
     """The page of the window, or those of its halves where its own is odd; in order of time."""
     try:
-        return [await ask(window)]
+        return [await request(window)]
     except DeribitBadPayload as error:
         if not halvings:
             return [Unproved(window, error)]
         logger.warning("%s; asking again in smaller windows", error)
-    pieces: list[Told | Unproved] = []
+    pieces: list[PageT | Unproved] = []
     for half in halves(window):
         # Where nothing before it was to be believed, one try more is enough.
         is_hopeless = bool(pieces) and all(isinstance(piece, Unproved) for piece in pieces)
-        pieces += await whole_or_halves(half, ask, halves, 0 if is_hopeless else halvings - 1)
+        pieces += await whole_or_halves(half, request, halves, 0 if is_hopeless else halvings - 1)
     return pieces
 
 
-def pages_of(pieces: Iterable[Told | Unproved]) -> list[Told]:
+def pages_of(pieces: Iterable[PageT | Unproved]) -> list[PageT]:
     """The pieces that can be believed so far."""
     return [piece for piece in pieces if not isinstance(piece, Unproved)]
 
 
-def unproved_of(pieces: Iterable[Told | Unproved]) -> list[Unproved]:
+def unproved_of(pieces: Iterable[PageT | Unproved]) -> list[Unproved]:
     """The pieces of which nothing can be believed."""
     return [piece for piece in pieces if isinstance(piece, Unproved)]
 
 
-def hear(
-    claim: Claim[Told],
-    pieces: Sequence[Told | Unproved],
-    joined: Callable[[Sequence[Told]], Told],
+def add_response(
+    claim: Claim[PageT],
+    pieces: Sequence[PageT | Unproved],
+    joined: Callable[[Sequence[PageT]], PageT],
 ) -> None:
     """Take in another answer to a claim's window, which came in pieces: only where all are there
     and they agree with each other, since halves of two series are an answer of neither."""
     pages = pages_of(pieces)
-    if len(pages) == len(pieces) and not is_torn(pages):
-        claim.hear(joined(pages))
+    if len(pages) == len(pieces) and not is_contradictory(pages):
+        claim.add_response(joined(pages))
 
 
 async def settle(
-    claims: Sequence[Claim[Told]],
-    ask_again: Callable[[Claim[Told]], Coroutine[Any, Any, DeribitError | None]],
-    odd: Callable[[TimeWindow], DeribitError],
+    claims: Sequence[Claim[PageT]],
+    request_again: Callable[[Claim[PageT]], Coroutine[Any, Any, DeribitError | None]],
+    bad_payload: Callable[[TimeWindow], DeribitError],
     enough: int,
-) -> list[Claim[Told] | Unproved]:
+) -> list[Claim[PageT] | Unproved]:
     """The claims that can be believed, after requesting the others again, and those that
     contradict them, until none is in doubt; unproved where that never comes. `ask_again` tells
     why no response comes, where none does, and nothing more is requested then.
     """
-    doubts, error = doubtful(claims, enough), None
+    unconfirmed, error = unconfirmed_claims(claims, enough), None
     for _ in range(_ROUNDS):
-        if not doubts or error is not None:
+        if not unconfirmed or error is not None:
             break
-        asked = [*doubts, *denied_by(claims, doubts)]
-        errors = await together(ask_again(claim) for claim in asked)
+        requested = [*unconfirmed, *denied_by(claims, unconfirmed)]
+        errors = await together(request_again(claim) for claim in requested)
         error = next((one for one in errors if one is not None), None)
-        doubts = doubtful(claims, enough)
+        unconfirmed = unconfirmed_claims(claims, enough)
     return [
-        Unproved(claim.page.window, error or odd(claim.page.window)) if claim in doubts else claim
+        Unproved(claim.page.window, error or bad_payload(claim.page.window))
+        if claim in unconfirmed
+        else claim
         for claim in claims
     ]
 

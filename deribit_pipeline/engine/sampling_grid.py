@@ -9,7 +9,7 @@ from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 
 
 @dataclass(frozen=True, slots=True)
-class Cadence:
+class SamplingGrid:
     """A sampling grid: rows at every `step` from midnight UTC on; a row is closed `lasts` after its
     timestamp.
 
@@ -46,12 +46,12 @@ class Cadence:
         Days in between are included where that saves a window. Windows have equal length where that
         costs no additional window, which leaves room to request them again with other bounds.
         """
-        wanted = [day_window(day) for day in sorted(set(days))]
-        covers = cover(wanted, self.longest)
+        required = [day_window(day) for day in sorted(set(days))]
+        covers = cover(required, self.longest)
         if not covers:
             return covers
         total = sum((window.duration for window in covers), timedelta(0))
-        even = cover(wanted, -(-total // (len(covers) * self.step)) * self.step)
+        even = cover(required, -(-total // (len(covers) * self.step)) * self.step)
         return even if len(even) == len(covers) else covers
 
     def widened(self, window: TimeWindow, reach: int) -> TimeWindow:
