@@ -7,7 +7,7 @@
   x DeribitError            a request to the exchange failed
     + DeribitUnavailable    may succeed if retried: network, HTTP 5xx or 429, a transient RPC code
       - DeribitRateLimited  the same, and every process must slow down
-      - CreditsUnavailable  the rate limiter's state is unreachable, so nothing was sent
+      - RateLimiterUnavailable  the rate limiter's state is unreachable, so nothing was sent
     + DeribitRejected       fails again if retried: bad parameters, no permission
       - UnknownInstrument   the exchange does not list the instrument (exit 2)
       - WrongCredentials    the exchange does not accept the API key (exit 2)

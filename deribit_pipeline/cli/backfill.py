@@ -91,7 +91,7 @@ def backfill(
         stack.enter_context(warnings_on(stderr()))
         found = _Found(settings, warehouse, dataset, stack, _all(names, first, last or first))
         try:
-            found.style(first, last, force=force, are_named=wanted.series is not None)
+            found.find(first, last, force=force, are_named=wanted.series is not None)
         except DeribitError as error:
             found.require_nothing(error, plan=plan)
         days, known = found.days, found.known
@@ -121,7 +121,7 @@ class _Found:
     exchange: Exchange | None = None
     now: datetime | None = None
 
-    def style(self, first: date, last: date | None, *, force: bool, are_named: bool) -> None:
+    def find(self, first: date, last: date | None, *, force: bool, are_named: bool) -> None:
         """Find out which days are settled, and how their instruments are listed. Raises InputError
         for a day in the future and for a series that the exchange does not have, DeribitError where
         the exchange is needed and does not answer."""
