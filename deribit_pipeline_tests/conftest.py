@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import settings as laws
 
+from deribit_pipeline import masking
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
@@ -67,11 +69,20 @@ class Clock:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep the rate limit's files, which the machine shares, away from the tests' own."""
+    folder = tmp_path_factory.mktemp("limits")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("credits")))
-        yield
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _own_limits(_own_runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for what another one has sent: the lists of instruments are limited to one a
+    second after fifty. Nor is masked what another one has registered as a secret."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", tempfile.mkdtemp(dir=_own_runtime_folder))
+    monkeypatch.setattr(masking, "_learned", set())
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from deribit_pipeline.definitions import build_definitions
+from deribit_pipeline.defs.lake_maintenance import maintenance_schedule
 from deribit_pipeline.defs.schedules import CRONS, spans
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.domain.proofs import DayState
@@ -196,10 +197,15 @@ def test_schedules_run_where_the_settings_say_so(
     settings: Settings, is_on: bool, status: str
 ) -> None:
     account = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-    lake = Lake("host=nowhere", "/nowhere/")  # which has a schedule more than a file
-    location = build_definitions(replace(settings, schedules=is_on, warehouse=lake, **account))
+    chosen = replace(settings, schedules=is_on, **account)
+    scheduled = {each.name: each for each in build_definitions(chosen).schedules or ()}
+    # A lake has a schedule more than a file, and nobody waits here for one that is away.
+    lake = replace(chosen, warehouse=Lake("host=nowhere", "/nowhere/"))
+    scheduled["maintain_warehouse"] = maintenance_schedule(lake, CRONS)
+    assert scheduled.keys() == CRONS.keys()
     for name, cron in CRONS.items():
-        schedule = location.resolve_schedule_def(name)
+        schedule = scheduled[name]
+        assert isinstance(schedule, dg.ScheduleDefinition)
         expected = "STOPPED" if name in ("trades_daily", "candles_rebuilt_daily") else status
         assert (schedule.default_status.value, schedule.cron_schedule) == (expected, cron)
         assert schedule.description

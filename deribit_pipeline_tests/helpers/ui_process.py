@@ -23,7 +23,7 @@ class Ui:
         self.folder = folder
 
     @property
-    def value(self) -> str:
+    def output(self) -> str:
         """What it has printed so far."""
         return (self.folder / "ui.log").read_text()
 
