@@ -1,4 +1,4 @@
-"""One's own account: its log, its trades, its settlements; only where an API key is set."""
+"""The account's transaction log, trades and settlements; only with an API key."""
 
 from deribit_pipeline.datasets.account import table, views
 from deribit_pipeline.domain.bounds import AMOUNT, MARK, MOST_AMOUNT, MOST_PRICE, PRICE, Bounds

@@ -14,9 +14,9 @@ TABLE = Table(
     ),
     source="public/get_historical_volatility",
     warnings=(
-        "Cannot be asked for again: the exchange tells the last 16 days only "
-        "(assumption:volatility-hours). What was not polled in time is lost; its day is `gapped`, "
-        "and its verdict `no longer told`.",
+        "Retention-limited: only the last 16 days are available "
+        "(assumption:volatility-hours). Hours that were not polled in time are lost; their day is "
+        "`gapped`, and its verdict `no longer told`.",
         "An hour is stored once it is over: whether it is the hour before or after `measured_at`, "
         "and whether the running one changes, is not known (assumption:volatility-hour).",
     ),
