@@ -7,7 +7,7 @@ from deribit_pipeline.domain.schedule import daily
 from deribit_pipeline.domain.specification import CURRENCIES
 
 _PROVES = (
-    "your own account; only with an API key, for which read access is enough: "
+    "rows on which two responses agree; needs an API key, for which read access is enough: "
     "`account:read trade:read`"
 )
 

@@ -57,7 +57,7 @@ _MARGIN = timedelta(minutes=10)
 # day.
 _ENTRIES_A_SECOND, _TRADES_A_SECOND, _SETTLEMENTS_A_SECOND = 50.0, 50.0, MOST_A_SECOND
 
-# How many windows it takes to halve a month down to a few milliseconds with very many trades.
+# The number of windows when a month is halved repeatedly, down to a few milliseconds.
 _HALVINGS = 120
 
 RowsRequest = Callable[[DeribitClient, str, Bounds], Awaitable[AccountRows]]

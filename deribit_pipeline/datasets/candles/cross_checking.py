@@ -155,9 +155,9 @@ def _unconfirmed(request: ChartRequest, page: Page, found: Comparison) -> list[T
     """The windows of candles that need a second response."""
     step = request.resolution.duration
     is_wrong = are_impossible(page.candles, may_be_negative=_may_be_negative(request))
-    alone = np.concatenate((page.candles.opened_at[is_wrong], page.malformed))
+    doubtful = np.concatenate((page.candles.opened_at[is_wrong], page.malformed))
     windows = [remark.window for remark in found.disagreements]
-    windows += [TimeWindow(at, at + step) for at in map(from_moment64, alone)]
+    windows += [TimeWindow(at, at + step) for at in map(from_moment64, doubtful)]
     shared = (window.intersection(page.window) for window in merged(windows))
     return [window for window in shared if window is not None]
 

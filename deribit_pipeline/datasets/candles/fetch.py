@@ -40,8 +40,8 @@ _ENOUGH = 2
 
 
 def chart_hosts(exchange: Exchange, instrument: Instrument) -> list[DeribitClient]:
-    """The hosts that have the candles of an instrument, in the order in which to try them: those of
-    expired instruments move to the archive host, and www no longer knows the instrument."""
+    """The hosts to request an instrument's candles from, in order: candles of expired instruments
+    move to the archive host, after which www no longer knows the instrument."""
     as_of = exchange.as_of
     if exchange.history is None:
         return [exchange.client]

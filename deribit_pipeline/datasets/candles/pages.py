@@ -189,10 +189,10 @@ def read_page(
     closed, before = candles[is_closed & ~is_malformed], candles[is_before & ~is_malformed]
     malformed = opened_at[is_closed & is_malformed]
     page = Page(window, expected, unclosed, closed, before, as_of, malformed=malformed)
-    missing, came = page.missing, page.candles.opened_at
-    begins_late = len(missing) and len(came) and missing[0] < came[0]
+    missing, moments = page.missing, page.candles.opened_at
+    begins_late = len(missing) and len(moments) and missing[0] < moments[0]
     if begins_late and len(expected) > _CUT_IS_UNLIKELY:
-        raise UnexpectedCandles(f"the response begins at {came[0]}, not at {expected[0]}")
+        raise UnexpectedCandles(f"the response begins at {moments[0]}, not at {expected[0]}")
     return page
 
 

@@ -60,8 +60,8 @@ class CandlesSource(Source):
     requests_label = "chart requests"
 
     async def open(self, context: Context, days: Days) -> Session:
-        """See Source. Days clipped by a listing are confirmed by two listings, the second one
-        fetched at the end."""
+        """See Source. A listing that clips days is requested until two responses agree, and again
+        at the end."""
         unlisted = [name for name in days if name not in context.listed]
         listed = dict(context.listed)
         if unlisted:
@@ -232,8 +232,8 @@ class CandlesSession(Session):
         window = expected_window(self._instruments[name], self._resolution, day.day)
         assert window is not None, "a day with candles has a window"
         assert day.expected is not None, "candles are counted on their grid"
-        came = Candles.of(day.rows)
-        page = Page(window, day.expected, day.unclosed, came, Candles.none(), day.as_of)
+        candles = Candles.of(day.rows)
+        page = Page(window, day.expected, day.unclosed, candles, Candles.none(), day.as_of)
         request = ChartRequest(self._instruments[name], self._resolution, window)
         fetcher = self._fetcher(name)
         pieces = await fetcher.agreed(request, [Claim(page)])

@@ -5,7 +5,8 @@ from deribit_pipeline.domain.tables import Column, Table
 
 TABLE = Table(
     name="historical_volatility",
-    description="One row for each hour of a currency: the exchange's own realised volatility.",
+    description="One row for each hour of a currency: the realised volatility that the exchange "
+    "publishes.",
     key=("currency", "measured_at"),
     columns=(
         CURRENCY,

@@ -102,7 +102,7 @@ def require_sound(
     if np.any(np.diff(moments) > np.timedelta64(0)):
         raise ValueError("settlements are not sorted newest first")
     for name in rows["instrument_name"]:
-        is_of_none = name.startswith("#")  # a bankruptcy, which names no instrument
+        is_of_none = name.startswith("#")  # a bankruptcy, which has no instrument
         if not is_of_none and settlement_currency(name) != currency:
             raise ValueError(f"a settlement of {name} was returned, not settled in {currency}")
 

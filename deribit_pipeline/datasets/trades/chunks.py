@@ -1,4 +1,4 @@
-"""Trades by their numbers from both hosts, requested again where a response cannot be right."""
+"""Trades by their numbers from both hosts, requested again if a response cannot be right."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace

@@ -68,7 +68,7 @@ def test_a_malformed_row_is_an_error(name: str, change: Result, sentence: str) -
         ("logs", {"logs": [ENTRY] * 251}, "at most 250 were requested, but 251 were returned"),
         ("logs", {"logs": [ENTRY], "continuation": 1.5}, "`continuation` must be"),
         ("trades", {"trades": [], "has_more": None}, "`has_more` must be true or false"),
-        ("trades", {"trades": [TRADE] * 1_001, "has_more": False}, "and 1001 came"),
+        ("trades", {"trades": [TRADE] * 1_001, "has_more": False}, "but 1001 were returned"),
         (
             "settlements",
             {"settlements": [SETTLEMENT, SETTLEMENT | {"timestamp": 1_560_000_000_000}]},
