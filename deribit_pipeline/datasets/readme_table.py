@@ -12,12 +12,12 @@ _HEAD = "| dataset | series | a day is complete when it has |\n|---|---|---|\n"
 
 
 def markdown() -> str:
-    """One row for each dataset of this package, or for several of which the same is to be said."""
+    """One row for each dataset of this package; datasets with equal entries share one."""
     own = [dataset for dataset in DATASETS.values() if dataset not in ADDED]
     return _HEAD + "".join(
-        f"| {', '.join(dict.fromkeys(f'`{each.table.name}`' for each in alike))} | {said[0]} "
-        f"| {said[1]} |\n"
-        for said, alike in itertools.groupby(own, _said)
+        f"| {', '.join(dict.fromkeys(f'`{each.table.name}`' for each in alike))} | {entry[0]} "
+        f"| {entry[1]} |\n"
+        for entry, alike in itertools.groupby(own, _said)
     )
 
 

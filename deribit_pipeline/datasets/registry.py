@@ -1,7 +1,7 @@
-"""Every dataset, one line each: `module:name` of what declares it.
+"""Every dataset, one line each: `module:name` of its declaration.
 
-A declaration is data, made of the domain alone, so that any layer may read it. Packages that are
-installed beside this one add theirs by entry points of the group `deribit_pipeline.datasets`: see
+A declaration is data and depends only on the domain, so that any layer may import it. Other
+installed packages add datasets by entry points of the group `deribit_pipeline.datasets`: see
 docs/add-a-dataset.md.
 """
 
@@ -54,7 +54,7 @@ def _by_name(datasets: Iterable[Dataset]) -> dict[str, Dataset]:
 
 
 ADDED = tuple(_declared(sorted(point.value for point in entry_points(group=ENTRY_POINTS))))
-"""The datasets of other packages. A warehouse may have been made before they were installed."""
+"""The datasets of other packages. A warehouse may have been created before their installation."""
 
 DATASETS = _by_name((*_declared(_OWN), *ADDED))
 """All of them, by name."""
@@ -74,20 +74,20 @@ def views() -> tuple[View, ...]:
 
 
 def warning_of(proof: Proof) -> str:
-    """The verdict that a reader of the rows of a day should know; empty where there is none."""
+    """The verdict that a reader of a day's rows should know; empty if there is none."""
     if proof.cross_check is CrossCheck.DISAGREES:
         return proof.verdict or "an independent series of the exchange disagrees"
     return "" if dataset_of(proof).has_verdicts else proof.verdict
 
 
 def dataset_of(proof: Proof) -> Dataset:
-    """The dataset that a proof is of."""
+    """The dataset of a proof."""
     return DATASETS[proof.dataset]
 
 
 def series_of(dataset: Dataset, instruments: Iterable[str]) -> tuple[str, ...]:
-    """The series of a dataset that belong to these instruments: themselves, their price indices,
-    or whatever the instruments, the currencies that the dataset has."""
+    """The series of a dataset that belong to these instruments: the instruments, their price
+    indices, or all currencies of the dataset."""
     if dataset.series is SeriesKind.CURRENCY:
         return dataset.currencies
     if dataset.series is SeriesKind.INDEX:
@@ -106,8 +106,8 @@ def index_of(instrument_name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Some days: of these datasets (all of them where none is named), of these series (the same),
-    from `first` to `last`, both included, where they are given."""
+    """Selected days: of these datasets (all if none is named) and series (likewise), from `first`
+    to `last`, both included; None means unbounded."""
 
     datasets: tuple[Dataset, ...] = ()
     series: tuple[str, ...] = ()
@@ -116,5 +116,5 @@ class Selection:
 
     @property
     def all_datasets(self) -> tuple[Dataset, ...]:
-        """The datasets, all of them where none is named."""
+        """The datasets, all of them if none is named."""
         return self.datasets or tuple(DATASETS.values())

@@ -1,4 +1,4 @@
-"""What must hold of each dataset: rules of all, and those of its own."""
+"""The rules of each dataset: the shared ones and the specific ones."""
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset

@@ -240,7 +240,7 @@ def test_only_with_twice_a_trade_that_no_two_responses_share_fails_its_day_and_n
     failed = {day: each.error for day, each in pieces.items() if isinstance(each, FailedDays)}
     assert list(failed) == [day] * each_twice
     for error in failed.values():
-        assert f"trade {number}: no two responses have the same of it" in str(error)
+        assert f"trade {number}: no two responses agree on it" in str(error)
 
 
 @pytest.mark.parametrize("each_twice", [False, True])

@@ -61,16 +61,14 @@ def test_what_was_listed_after_the_last_settlement_has_none_yet(
     if is_proved:
         assert set(states(fetch(WEEK, "USDT")).values()) == {DayState.NOT_LISTED, DayState.OPEN}
     else:
-        assert "of the newest ones none either" in fetched_settlements.failures(
-            fetch(WEEK, "USDT"), WEEK
-        )
+        assert "not even the newest ones" in fetched_settlements.failures(fetch(WEEK, "USDT"), WEEK)
 
 
 def test_an_exchange_without_any_settlement_still_proves_nothing(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     sandbox.replay(BY_CURRENCY, {"settlements": []})
-    assert "none either" in fetched_settlements.failures(fetch(SPRING, "USDT"), SPRING)
+    assert "not even the newest ones" in fetched_settlements.failures(fetch(SPRING, "USDT"), SPRING)
 
 
 def test_settlements_begin_at_eight() -> None:

@@ -1,4 +1,4 @@
-"""One's own account: its log, its trades, its settlements; only where an API key is set."""
+"""The account's transaction log, trades and settlements; only with an API key."""
 
 from deribit_pipeline.datasets.account import table, views
 from deribit_pipeline.domain.bounds import AMOUNT, MARK, MOST_AMOUNT, MOST_PRICE, PRICE, Bounds
@@ -7,7 +7,7 @@ from deribit_pipeline.domain.schedule import daily
 from deribit_pipeline.domain.specification import CURRENCIES
 
 _PROVES = (
-    "your own account; only with an API key, for which read access is enough: "
+    "rows on which two responses agree; needs an API key, for which read access is enough: "
     "`account:read trade:read`"
 )
 

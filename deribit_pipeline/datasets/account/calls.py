@@ -1,4 +1,4 @@
-"""The calls that bring what the account did. Bounds are UTC milliseconds."""
+"""The API calls for the account's history. Bounds are UTC milliseconds."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ from deribit_pipeline.datasets.account.wire import (
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import LimitedMethod, ParsedResponse
 
-# A call costs 10,000 of 80,000 credits, of which 10,000 come back in a second.
+# A call costs 10,000 of 80,000 credits, which are refilled at 10,000 a second.
 _LIMITED_LOG = LimitedMethod(LOG, "transaction_log", per_second=1.0, burst=8)
 
 
@@ -29,8 +29,8 @@ async def get_transaction_log(
     *,
     continuation: str | int | None = None,
 ) -> ParsedResponse[AccountPage]:
-    """`private/get_transaction_log`: entries between two moments, newest first. Needs the scope
-    account:read. Metered apart, at one call a second."""
+    """`private/get_transaction_log`: entries between two instants, newest first. Needs the scope
+    account:read. It has a rate limit of its own, one call a second."""
     return await client.call(
         partial(log_page, currency),
         _LIMITED_LOG,
@@ -45,10 +45,10 @@ async def get_transaction_log(
 async def get_user_trades(
     client: DeribitClient, currency: str, first: int, last: int, *, historical: bool
 ) -> ParsedResponse[AccountPage]:
-    """`private/get_user_trades_by_currency_and_time`: trades between two moments, of the last
-    24 hours or, `historical`, of those that are indexed by now. Needs the scope trade:read.
+    """`private/get_user_trades_by_currency_and_time`: trades between two instants, of the last
+    24 hours or, if `historical`, of those that are already indexed. Needs the scope trade:read.
 
-    Of more than 1,000 the exchange leaves some out, and may say that there are no more
+    Of more than 1,000 the exchange omits some, and may report that there are no more
     (assumption:account-pages).
     """
     return await client.call(
@@ -66,8 +66,8 @@ async def get_user_trades(
 async def get_settlement_history(
     client: DeribitClient, currency: str, last: int, *, continuation: str | int | None = None
 ) -> ParsedResponse[AccountPage]:
-    """`private/get_settlement_history_by_currency`: the newest up to a moment, which despite
-    its name is an upper bound, or what follows a token. Needs the scope trade:read."""
+    """`private/get_settlement_history_by_currency`: the newest up to an instant, which despite its
+    name is an upper bound, or those that follow a token. Needs the scope trade:read."""
     return await client.call(
         partial(settlements_page, currency),
         SETTLEMENTS,

@@ -103,7 +103,7 @@ def are_alike(
     until = min(one.settled_until, other.settled_until)
     parts = [_settled(dataset, first, last, each.rows, until) for each in (one, other)]
     ours, theirs = (keys_of(dataset, part) for part in parts)
-    # The state of an order may change between two responses, and is part of `told`.
+    # The state of an order, which is in the column `told`, may change between two responses.
     return np.array_equal(ours, theirs) and are_same(parts[0], parts[1], but=("told",))
 
 

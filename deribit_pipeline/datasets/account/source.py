@@ -1,7 +1,7 @@
-"""The account's history, which only its owner can ask for: where no API key is set, there is none.
+"""The account's history, which requires an API key.
 
-Nobody can count how many entries, trades or settlements there must be. So everything is asked for
-twice, every other time with the days around it, and a day is believed once two answers are alike.
+The exchange publishes no count of entries, trades or settlements. So everything is requested twice,
+every other time with the neighbouring days, and a day is trusted once two responses agree.
 """
 
 import itertools
@@ -48,35 +48,35 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
-# For how long trades are among the recent ones. Of a start before that the answer may be empty, so
-# a little less is asked for.
+# How long trades are available as recent ones. For an earlier start the response may be empty, so a
+# slightly shorter time is requested.
 _RECENT = timedelta(hours=24)
 _MARGIN = timedelta(minutes=10)
 
-# How many rows an account can have over time: more than any rate limit lets it, and the settlements
-# of every day.
+# The maximum average rate of an account's rows: above any rate limit, and the settlements of every
+# day.
 _ENTRIES_A_SECOND, _TRADES_A_SECOND, _SETTLEMENTS_A_SECOND = 50.0, 50.0, MOST_A_SECOND
 
-# How many windows a crowd of trades takes within few milliseconds, a month halved again and again.
+# The number of windows when a month is halved repeatedly, down to a few milliseconds.
 _HALVINGS = 120
 
 RowsRequest = Callable[[DeribitClient, str, Bounds], Awaitable[AccountRows]]
-"""Everything that is told of a currency between two bounds. Raises a DeribitError."""
+"""Requests all rows of a currency between two bounds. Raises a DeribitError."""
 
 Verdict = Callable[[Columns, str, date], str]
 
 
 def no_verdict(rows: Columns, currency: str, day: date) -> str:
-    """Nothing in these rows speaks of each other."""
+    """No verdict: these rows do not depend on each other."""
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountSource(SeriesSource):
-    """Brings one history of the account, a currency's days at a time.
+    """Fetches one history of the account, a currency's days at a time.
 
-    `ask` follows the pages of one answer to their end; it takes about `calls` calls. `method` is
-    named in errors.
+    `request` follows the pages of one response to the end; it takes about `calls` calls. `method`
+    is named in errors.
     """
 
     dataset: Dataset
@@ -88,13 +88,13 @@ class AccountSource(SeriesSource):
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
-        """A month at a time; where no two answers to it are alike, day by day."""
+        """A month at a time; if no two responses for it agree, day by day."""
         for first, last in windows_of(days):
             async for piece in self._window(exchange.client, series, first, last):
                 yield piece
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
-        """Two answers to each month, however many pages they have."""
+        """Two responses for each month, regardless of their number of pages."""
         return 2 * self.calls * len(list(windows_of(days)))
 
     async def _window(
@@ -106,7 +106,7 @@ class AccountSource(SeriesSource):
             if first == last:
                 yield FailedDays([first], error)
                 return
-            logger.warning("%s; asking for one day at a time", error)
+            logger.warning("%s; requesting one day at a time", error)
             for day in days_between(first, last):
                 async for piece in self._window(client, currency, day, day):
                     yield piece
@@ -128,8 +128,8 @@ class AccountSource(SeriesSource):
     async def _agreed(
         self, client: DeribitClient, currency: str, first: date, last: date
     ) -> tuple[AccountRows, Columns, datetime]:
-        """What two answers say alike, with the rows around it that one of them told; and until
-        when no answer can have lacked a row."""
+        """The rows on which two responses agree, those of the response with the most neighbouring
+        days, and the instant up to which all responses are complete."""
         neighbours = itertools.cycle((0, 1))
         settled: list[datetime] = []
         trusted: list[AccountRows] = []
@@ -152,7 +152,7 @@ class AccountSource(SeriesSource):
             trusted.extend((former, later) if is_alike else ())
             return is_alike
 
-        contradiction = "answers contradict each other about which rows there are"
+        contradiction = "responses contradict each other about which rows there are"
         confirmed = await until_two_agree(
             request, alike, self._bad_payload(contradiction, currency, first, last)
         )
@@ -172,7 +172,7 @@ def _params_of(currency: str, first: date, last: date) -> dict[str, object]:
 
 
 class _Pages:
-    """The pages of one answer: what they told so far, and which entries cannot be read."""
+    """The pages of one response: their rows so far, and the malformed entries."""
 
     def __init__(self, dataset: Dataset, page: int, most_a_second: float) -> None:
         self._dataset = dataset
@@ -180,13 +180,13 @@ class _Pages:
         self.malformed: tuple[Malformed, ...] = ()
 
     def read(self, page: methods.AccountPage, bounds: Bounds) -> Columns:
-        """The rows of a page, each once."""
+        """The rows of a page, without duplicates."""
         rows, conflicting = once(self._dataset, page.rows)
         self.malformed += page.malformed + conflicting
         return require_page(self._dataset, rows, bounds)
 
     def joined(self, rows: Columns, page: methods.AccountPage, bounds: Bounds) -> Columns:
-        """What was told so far and what the next page adds, which lies further back in time."""
+        """The rows so far and those that the next page adds, which are older."""
         is_last = page.continuation is None
         returned = self.read(page, bounds)
         added = count_of(new_rows(self._dataset, rows, returned))
@@ -197,7 +197,7 @@ class _Pages:
 
 
 async def fetch_log(client: DeribitClient, currency: str, bounds: Bounds) -> AccountRows:
-    """The log's entries: page after page, until the exchange says that nothing follows."""
+    """The log's entries: page after page, until the last one."""
     returned = await get_transaction_log(client, currency, bounds.first, bounds.last)
     pages = _Pages(TRANSACTION_LOG, methods.MOST_ENTRIES, _ENTRIES_A_SECOND)
     rows, as_of = pages.read(returned.value, bounds), returned.as_of
@@ -210,10 +210,10 @@ async def fetch_log(client: DeribitClient, currency: str, bounds: Bounds) -> Acc
 
 
 async def fetch_trades(client: DeribitClient, currency: str, bounds: Bounds) -> AccountRows:
-    """The trades, both the recent ones and the historical, which lack the newest.
+    """The recent trades and the historical ones, from which the newest are missing.
 
-    The recent ones are asked for first: a trade that becomes history meanwhile is told twice, and
-    not never.
+    The recent ones are requested first: a trade that becomes historical in between is then returned
+    twice instead of never.
     """
     as_of = await client.get_time()
     oldest = as_of - _RECENT
@@ -223,13 +223,13 @@ async def fetch_trades(client: DeribitClient, currency: str, bounds: Bounds) -> 
         return AccountRows(rows, as_of, settled_until(as_of), malformed)
     newest, conflicting = await _trades(client, currency, recent, historical=False)
     if client.rpc.as_of is None or client.rpc.as_of > from_ms(recent.first) + _RECENT:
-        raise ValueError("the recent trades were told too late to be all of them")
+        raise ValueError("the recent trades were returned too late to be complete")
     rows, malformed = await _trades(client, currency, bounds, historical=True)
     settled = settled_until(as_of, new_rows(USER_TRADES, rows, newest)["traded_at"])
     boundary = Bounds(to_ms(oldest), recent.first)
     if bounds.first < boundary.last and not await _is_covered(client, currency, rows, boundary):
         settled = min(settled, oldest)
-    # The two may tell the state of an order, and the number of contracts, each in its own way.
+    # The state of an order and the number of contracts may differ between the two.
     rows = united(USER_TRADES, rows, newest, but=("told",))
     return AccountRows(rows, as_of, settled, malformed + conflicting)
 
@@ -237,8 +237,8 @@ async def fetch_trades(client: DeribitClient, currency: str, bounds: Bounds) -> 
 async def _is_covered(
     client: DeribitClient, currency: str, history: Columns, boundary: Bounds
 ) -> bool:
-    """Whether no trade can lack that is too old to be asked for as a recent one and may be too new
-    to be history: history reaches further, or the log has none."""
+    """Whether no trade can be missing that is too old for the recent ones and possibly too new for
+    the historical ones: the historical ones reach further, or the log has none."""
     if np.any(history["traded_at"].astype(np.int64) >= boundary.first):
         return True
     log = await fetch_log(client, currency, boundary)
@@ -248,8 +248,8 @@ async def _is_covered(
 async def _trades(
     client: DeribitClient, currency: str, bounds: Bounds, *, historical: bool
 ) -> tuple[Columns, tuple[Malformed, ...]]:
-    """The trades of one kind, and those that cannot be read: of a window with more than an answer
-    holds, those of its halves."""
+    """The trades of one kind, and the malformed ones. A window with more trades than fit in a
+    response is split in halves."""
     pages = _Pages(USER_TRADES, methods.MOST_TRADES, _TRADES_A_SECOND)
     progress = Progress(methods.MOST_TRADES, _TRADES_A_SECOND, free=_HALVINGS)
 
@@ -263,7 +263,7 @@ async def _trades(
             return pages.read(returned.value, bounds)
         halves = bounds.halves()
         if halves is None:
-            raise ValueError("more trades came of a few milliseconds than an answer holds")
+            raise ValueError("a few milliseconds have more trades than fit in a response")
         return united(USER_TRADES, *[await halved(half) for half in halves])
 
     first = bounds.first
@@ -271,7 +271,7 @@ async def _trades(
 
 
 async def fetch_settlements(client: DeribitClient, currency: str, bounds: Bounds) -> AccountRows:
-    """The settlements, newest first, until older ones than those that are wanted were told."""
+    """The settlements, newest first, until older ones than requested are returned."""
     returned = await get_settlement_history(client, currency, bounds.last)
     pages = _Pages(SETTLEMENT_HISTORY, methods.MOST_SETTLEMENTS, _SETTLEMENTS_A_SECOND)
     rows, as_of = pages.read(returned.value, Bounds(0, bounds.last)), returned.as_of

@@ -1,10 +1,10 @@
-"""The tables of one's own account, filled only where an API key is set."""
+"""The tables of the account, which are filled only with an API key."""
 
 from deribit_pipeline.domain.columns import CURRENCY
 from deribit_pipeline.domain.tables import Column, Table
 
-_TOLD = Column("told", "json", "The whole entry as the exchange told it, its names sorted.")
-_PRIVATE = "`told` holds what the exchange knows of you, such as user name and IP address."
+_TOLD = Column("told", "json", "The whole entry as returned by the exchange, with sorted names.")
+_PRIVATE = "`told` contains private data such as user name and IP address."
 
 
 def _number(name: str, description: str, unit: str) -> Column:
@@ -22,11 +22,11 @@ TRANSACTION_LOG = Table(
     columns=(
         CURRENCY,
         Column("id", "bigint", "The exchange's id of the entry."),
-        Column("logged_at", "timestamptz", "When.", "UTC"),
+        Column("logged_at", "timestamptz", "The time of the entry.", "UTC"),
         Column("user_seq", "bigint", "The number of the entry within its user."),
         Column("type", "varchar", "trade, settlement, delivery, deposit, withdrawal, transfer, …"),
-        _text("instrument_name", "The instrument, by Deribit's own name."),
-        _text("side", "open buy, close sell, long, short, …; - where there is none."),
+        _text("instrument_name", "The instrument's name on Deribit."),
+        _text("side", "open buy, close sell, long, short, …; - if there is none."),
         _number("amount", "The size of the order.", "as amounts of trades"),
         _number("price", "The price, also that of a settlement.", "quote currency"),
         _number("index_price", "The index then.", "currency of the index"),
@@ -43,8 +43,8 @@ TRANSACTION_LOG = Table(
     ),
     source="private/get_transaction_log",
     warnings=(
-        "Profit is the sum of `change`: `cashflow` leaves fees out and counts what is settled "
-        "later, and `commission` is a running total.",
+        "Profit is the sum of `change`: `cashflow` excludes fees and includes amounts that are "
+        "settled later, and `commission` is a running total.",
         "`user_seq` counts the entries of all currencies together.",
         _PRIVATE,
     ),
@@ -59,14 +59,14 @@ USER_TRADES = Table(
         Column("trade_id", "varchar", "The exchange's id of the trade."),
         Column("order_id", "varchar", "The id of the account's order."),
         Column("traded_at", "timestamptz", "When it was traded.", "UTC"),
-        Column("instrument_name", "varchar", "The instrument, by Deribit's own name."),
+        Column("instrument_name", "varchar", "The instrument's name on Deribit."),
         Column("trade_seq", "bigint", "The number of the trade within its instrument."),
         Column("direction", "varchar", "buy or sell."),
         Column("price", "double", "The price.", "quote currency"),
         Column("amount", "double", "The amount.", "as amounts of trades"),
         _number("fee", "The fee.", "fee_currency"),
-        _text("fee_currency", "What the fee is in."),
-        _text("liquidity", "M where the order was the maker, T where it was the taker."),
+        _text("fee_currency", "The currency of the fee."),
+        _text("liquidity", "M if the order was the maker, T if it was the taker."),
         _number("profit_loss", "Profit and loss.", "currency"),
         _number("index_price", "The index then.", "currency of the index"),
         _number("mark_price", "The mark price then.", "quote currency"),
@@ -90,7 +90,7 @@ SETTLEMENT_HISTORY = Table(
         Column(
             "instrument_name",
             "varchar",
-            "The instrument, by Deribit's own name; a mark such as #5e0c91b7 for a bankruptcy.",
+            "The instrument's name on Deribit; a mark such as #5e0c91b7 for a bankruptcy.",
         ),
         Column("type", "varchar", "settlement, delivery, exercise or bankruptcy."),
         _number("position", "The position.", "as amounts of trades"),
@@ -103,8 +103,8 @@ SETTLEMENT_HISTORY = Table(
     ),
     source="private/get_settlement_history_by_currency",
     warnings=(
-        "The mark of a bankruptcy tells it apart from others of its millisecond, and says nothing: "
-        "it is made of the entry's own amounts, so that one whose amounts the exchange changes is "
-        "another row.",
+        "The mark of a bankruptcy distinguishes it from others of its millisecond, and has no "
+        "other meaning: it is derived from the entry's amounts, so that a bankruptcy whose amounts "
+        "the exchange changes is another row.",
     ),
 )

@@ -1,13 +1,13 @@
-"""What one's own account earned and paid, from complete days of its log."""
+"""Profit and loss of the account, from complete days of its log."""
 
 from deribit_pipeline.domain.tables import View
 
 DAILY_PNL = View(
     name="daily_pnl",
     description="One row for each currency, complete UTC day and type of entry of the account's "
-    "log: by how much the balance changed, fees and funding included. Profit is what is left "
-    "without deposits, withdrawals, transfers and the like. A day on which nothing happened has no "
-    "row; dataset_days tells it from one that is not held.",
+    "log: the change of the balance, including fees and funding. Profit is the sum without "
+    "deposits, withdrawals, transfers and the like. A complete day without entries has no row; "
+    "dataset_days distinguishes it from a day that is not stored.",
     query="""
 select log.currency,
        proof.day,

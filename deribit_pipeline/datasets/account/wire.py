@@ -1,7 +1,7 @@
-"""The account's own history: its log, its trades, its settlements.
+"""The account's history: its transaction log, trades and settlements.
 
-Every method is private, and only reads. Bounds are UTC milliseconds. Of each row the whole entry is
-kept too, as JSON with sorted names: new fields and new types of entries come without notice.
+Every method is private and read-only. Bounds are UTC milliseconds. The whole entry of each row is
+stored too, as JSON with sorted names: new fields and new types of entries appear without notice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,18 +23,18 @@ TRADES = "private/get_user_trades_by_currency_and_time"
 SETTLEMENTS = "private/get_settlement_history_by_currency"
 
 MOST_ENTRIES, MOST_TRADES, MOST_SETTLEMENTS = 250, 1_000, 1_000
-"""How many rows an answer holds at most (assumption:account-pages)."""
+"""The maximum number of rows in a response (assumption:account-pages)."""
 
 _Entries = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AccountPage:
-    """The rows of one answer in the order they came, by the table's columns.
+    """The rows of one response in its order, by the table's columns.
 
-    `continuation` asks for the rows that follow; None where the exchange says that none do.
-    `may_be_incomplete` tells that rows of the same window may have been left out. `malformed` are
-    the entries that cannot be read.
+    `continuation` is the token for the rows that follow; None if there are none.
+    `may_be_incomplete` is true if rows of the same window may have been omitted. `malformed` are
+    the entries that cannot be parsed.
     """
 
     rows: Rows
@@ -44,13 +44,13 @@ class AccountPage:
 
 
 def log_page(currency: str, answer: object) -> AccountPage:
-    """The page of `private/get_transaction_log`; each entry says of which currency it is."""
+    """The page of `private/get_transaction_log`, whose entries must have the currency."""
     fields = shapes.mapping(answer)
 
     def read(entries: _Entries) -> Rows:
         rows = _rows(_LOG, entries)
         if any(entry.get("currency") != currency for entry in entries):
-            raise ValueError(f"an entry is not of {currency}")
+            raise ValueError(f"the currency of an entry is not {currency}")
         return rows
 
     rows, malformed = _readable(fields.get("logs"), MOST_ENTRIES, read)
@@ -59,8 +59,8 @@ def log_page(currency: str, answer: object) -> AccountPage:
 
 
 def trades_page(currency: str, answer: object) -> AccountPage:
-    """The page of `private/get_user_trades_by_currency_and_time`. As many trades as an answer
-    holds may be some of more, whatever `has_more` says."""
+    """The page of `private/get_user_trades_by_currency_and_time`. A response with the maximum
+    number of trades may be incomplete, whatever the value of `has_more`."""
     fields = shapes.mapping(answer)
     entries, has_more = fields.get("trades"), fields.get("has_more")
     rows, malformed = _readable(entries, MOST_TRADES, partial(_of_currency, currency, _TRADES))
@@ -76,7 +76,7 @@ def settlements_page(currency: str, answer: object) -> AccountPage:
     read = partial(_of_currency, currency, _SETTLEMENTS)
     rows, malformed = _readable(fields.get("settlements"), MOST_SETTLEMENTS, read)
     if np.any(np.diff(rows["settled_at"]) > np.timedelta64(0, "ms")):
-        raise ValueError("settlements must come newest first")
+        raise ValueError("settlements must be sorted newest first")
     token = shapes.continuation(fields.get("continuation"))
     return AccountPage(rows, token, malformed=malformed)
 
@@ -86,7 +86,7 @@ def _readable(
 ) -> tuple[Rows, tuple[Malformed, ...]]:
     entries = shapes.array(value)
     if len(entries) > most:
-        raise ValueError(f"at most {most} were asked for, and {len(entries)} came")
+        raise ValueError(f"at most {most} were requested, but {len(entries)} were returned")
     return readable(
         entries,
         lambda some: read([shapes.mapping(entry) for entry in some]),
@@ -101,9 +101,9 @@ def _of_currency(currency: str, returned: "_Readers", entries: _Entries) -> Rows
 
 
 def _require_currency(currency: str, rows: Rows) -> None:
-    """A trade or a settlement names no currency, but an instrument: `BTC-PERPETUAL` settles in BTC
-    and `SOL_USDC-PERPETUAL` in USDC, while `BTC_USDC` trades one for the other. A bankruptcy is
-    of no instrument."""
+    """Raise ValueError if an instrument does not settle in the currency. A trade or settlement
+    names only an instrument: `BTC-PERPETUAL` settles in BTC and `SOL_USDC-PERPETUAL` in USDC, while
+    `BTC_USDC` exchanges one for the other. A bankruptcy has no instrument."""
     names = set(rows["instrument_name"].tolist())
     for name in (name for name in names if not name.startswith("#")):
         pair, _, rest = name.partition("-")
@@ -153,7 +153,7 @@ def _whole_entries(_: str, entries: _Entries) -> NDArray[Any]:
 
 
 _Readers = dict[str, tuple[str, Callable[[str, _Entries], NDArray[Any]]]]
-"""The exchange's name of each column, and how it is read."""
+"""The exchange's name of each column, and its parser."""
 
 _LOG: _Readers = {
     "id": ("id", _wholes),

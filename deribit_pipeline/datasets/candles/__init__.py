@@ -1,4 +1,4 @@
-"""Candles, of each of the exchange's twelve resolutions."""
+"""Candles in each of the exchange's twelve resolutions."""
 
 import functools
 from datetime import date
@@ -11,7 +11,7 @@ from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.schedule import Again, Due, daily, hourly, weekly
 
-# What is finer than all others is kept by itself; the others are there to be asked for.
+# Only the finest resolution is scheduled; the others are fetched on request.
 _SCHEDULES = {
     Resolution.MINUTE_1: (
         hourly(10, Due.TODAY),

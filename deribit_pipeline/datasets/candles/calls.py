@@ -1,4 +1,4 @@
-"""The call that brings candles."""
+"""The API call for candles."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +16,8 @@ CHART = "public/get_tradingview_chart_data"
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The candles of one answer, as they came, and the exchange's clock when it was asked
-    (assumption:envelope). `stamp` is the answer's: one that has another is no copy of it."""
+    """The candles of one response, unchanged, and the exchange's time when it received the request
+    (assumption:envelope). `stamp` identifies the response: one with another stamp is not a copy."""
 
     candles: Candles
     as_of: datetime
@@ -29,8 +29,8 @@ async def get_tradingview_chart_data(
 ) -> Chart:
     """`public/get_tradingview_chart_data`: the candles that open in `window`.
 
-    The exchange drops the oldest beyond 5,001 without a word, and includes the candle that
-    is still open (assumption:candles-running): whoever asks counts what came.
+    The exchange silently drops the oldest candles beyond 5,001, and includes the candle that is
+    still open (assumption:candles-running): the caller must count the returned candles.
     """
     params: dict[str, object] = {
         "instrument_name": instrument_name,

@@ -1,9 +1,9 @@
-"""Candles against the exchange's own coarser ones, and against what a candle can be: pure.
+"""Compare candles with the exchange's coarser ones, and detect impossible candles: pure.
 
-A response over thousands of candles shares one candle with its neighbour. The coarser candles of
-the same time are another response about all of them (assumption:candles-sums,
-assumption:candles-sums-day), and cost a sixtieth of the requests. What a wrong candle must conserve
-to pass unnoticed is stated in docs/guarantees.md.
+A response of thousands of candles shares only one candle with its neighbour. The coarser candles of
+the same time are another response that covers all of them (assumption:candles-sums,
+assumption:candles-sums-day), for a sixtieth of the requests. docs/guarantees.md states which errors
+this comparison cannot detect.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,16 +24,16 @@ _COARSER = {
 } | dict.fromkeys((Resolution.HOUR_1, Resolution.HOUR_2), Resolution.DAY_1)
 
 MOST_PLAUSIBLE = 1e15
-"""No price, volume or cost of one candle is as large: Deribit trades some 1e9 USD a day."""
+"""Above any price, volume or cost of one candle: Deribit trades about 1e9 USD a day."""
 
-# The exchange rounds the volume and cost of each candle, and those of the coarser one.
+# The exchange rounds the volume and cost of each candle, and of the coarser one.
 _ROUNDING = 1e-6
 
 _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _COST = range(len(CANDLE_VALUES))
 
 
 def coarser_of(resolution: Resolution) -> Resolution | None:
-    """The resolution whose candles these are compared with: a multiple that opens at known times.
+    """The coarser resolution to compare with: a multiple that opens at known times.
 
     None for 180, 360 and 720 minutes, whose opening times are not known (see
     `Resolution.anchor`), and for 1D.
@@ -42,7 +42,7 @@ def coarser_of(resolution: Resolution) -> Resolution | None:
 
 
 def coarse_grid(resolution: Resolution) -> Grid | None:
-    """When the coarser candles of a resolution open; None where it has none."""
+    """The grid of the coarser candles of a resolution; None if it has none."""
     coarser = coarser_of(resolution)
     if coarser is None or coarser.anchor is None:
         return None
@@ -51,9 +51,9 @@ def coarse_grid(resolution: Resolution) -> Grid | None:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What is to be said of the candles that open in `window`.
+    """A finding about the candles that open in `window`.
 
-    `is_disagreement` tells that their coarser candle has other values; otherwise a candle is
+    `is_disagreement` is true if their coarser candle has other values, and false if a candle is
     impossible by itself.
     """
 
@@ -64,7 +64,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """When the candles open with which their coarser one agrees, and where one does not."""
+    """The opening times of candles that agree with their coarser candle, and the disagreements."""
 
     agreeing: Moments
     disagreements: Sequence[Remark]
@@ -73,11 +73,11 @@ class Comparison:
 def compare(
     candles: Candles, resolution: Resolution, life: TimeWindow, coarse: Candles
 ) -> Comparison:
-    """Compare candles, in the order of time, with the coarser ones that contain them.
+    """Compare candles, sorted by time, with the coarser ones that contain them.
 
-    A coarser candle is compared where each of its own that opens within `life` is there. The
-    highest high, the lowest low and the close must be equal, volume and cost within rounding, and
-    the open where the first candle has a trade.
+    A coarser candle is compared if all candles in it that open within `life` are present. The
+    highest high, the lowest low and the close must be equal, volume and cost equal within rounding,
+    and the open equal if the first candle has a trade.
     """
     grid, opened_at = coarse_grid(resolution), candles.opened_at
     if grid is None or not len(opened_at) or not len(coarse):
@@ -111,11 +111,11 @@ def compare(
 
 
 def are_impossible(candles: Candles, *, may_be_negative: bool) -> NDArray[np.bool_]:
-    """Which candles cannot be, whatever was traded, shape (n,).
+    """Which candles are impossible for any sequence of trades, shape (n,).
 
-    The low is the lowest and the high the highest of the prices; a price is above 0 unless it
-    `may_be_negative`, as that of a combo may; volume and cost are not negative, and there is no
-    cost without volume; nothing is beyond MOST_PLAUSIBLE.
+    The low must be the lowest and the high the highest of the prices; prices must be above 0 unless
+    they `may_be_negative` (combos); volume and cost must not be negative, and cost must be 0 if
+    volume is 0; no absolute value may exceed MOST_PLAUSIBLE.
     """
     opens, high, low, close, volume, cost = candles.values.T
     found = (low > np.minimum(opens, close)) | (high < np.maximum(opens, close)) | (low > high)
@@ -127,7 +127,7 @@ def are_impossible(candles: Candles, *, may_be_negative: bool) -> NDArray[np.boo
 
 
 def impossible_remarks(candles: Candles, step: timedelta, *, may_be_negative: bool) -> list[Remark]:
-    """A remark for each candle that is impossible, with its values."""
+    """A remark for each impossible candle, with its values."""
     return [
         Remark(
             TimeWindow(start := from_moment64(candles.opened_at[n]), start + step),
@@ -139,7 +139,7 @@ def impossible_remarks(candles: Candles, step: timedelta, *, may_be_negative: bo
 
 
 def merged(windows: Iterable[TimeWindow]) -> list[TimeWindow]:
-    """The windows in the order of time, those that touch as one."""
+    """The windows sorted by time, with adjacent and overlapping ones merged."""
     merged: list[TimeWindow] = []
     for window in sorted(windows):
         if merged and window.start <= merged[-1].end:
@@ -151,8 +151,8 @@ def merged(windows: Iterable[TimeWindow]) -> list[TimeWindow]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _RolledUp:
-    """Candles made of shorter ones: `traded_high` and `traded_low` leave out those that repeat the
-    former close without a trade: either is what assumption:candles-sums says."""
+    """Candles aggregated from shorter ones. `traded_high` and `traded_low` leave out those that
+    repeat the previous close without a trade: assumption:candles-sums allows either."""
 
     values: NDArray[np.float64]
     has_open: NDArray[np.bool_]
@@ -186,7 +186,7 @@ def _rolled_up(candles: Candles, firsts: NDArray[np.intp]) -> _RolledUp:
 def _differences(
     own: _RolledUp, groups: NDArray[np.intp], coarse: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Which values of the coarser candles are others than those of the groups, shape (n, 6)."""
+    """Which values of the coarser candles differ from those of the groups, shape (n, 6)."""
     values = own.values[groups]
     is_same = np.isclose(values, coarse, rtol=_ROUNDING, atol=_ROUNDING)
     prices = slice(_OPEN, _CLOSE + 1)  # the same decimals; a double's last bit may differ

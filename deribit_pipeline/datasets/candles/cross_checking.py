@@ -1,4 +1,4 @@
-"""Candles cross-checked with the exchange's coarser ones; those in doubt are requested again."""
+"""Cross-check candles with the exchange's coarser ones, and request doubtful ones again."""
 
 import asyncio
 import logging
@@ -32,17 +32,18 @@ from deribit_pipeline.errors import DeribitError
 
 logger = logging.getLogger(__name__)
 
-# How many further responses are requested until two share each candle that is in doubt.
+# How many further responses are requested until two agree on each doubtful candle.
 _MOST_REPEATS = 4
 
-# Coarser candles are given up where so many pages, and more than half of all, disagree with them
-# although two responses confirm each candle: they are then not made of these candles.
+# The cross-check is abandoned when this many pages, and more than half of all, disagree with the
+# coarser candles although two responses confirm each candle: the coarser ones are then not
+# aggregates of these candles.
 _GIVEN_UP_AFTER = 3
 
 
 class CoarseCandles:
-    """The coarser candles of an instrument over all that is planned; each response is fetched once,
-    when it is first needed. No candles where there are none to compare with."""
+    """The coarser candles of an instrument for all planned requests; each response is fetched once,
+    when it is first needed. Empty if the resolution has no coarser one."""
 
     def __init__(self, planned: Sequence[ChartRequest]) -> None:
         self._requests = coarse_requests(planned)
@@ -61,14 +62,14 @@ class CoarseCandles:
         return found
 
     async def again(self, fetcher: ChartFetcher, windows: Sequence[TimeWindow]) -> Candles:
-        """What another response has of these windows."""
+        """The candles of these windows in another response."""
         return await _fetched(fetcher, wider_requests(self._requests[0], windows, 1))
 
 
 @dataclass(slots=True)
 class CrossChecks:
     """The cross-checks of one backfill: `pages` were compared, of which `disagreed` differ from the
-    coarser candles although two responses confirm them. `are_given_up` where most do."""
+    coarser candles although two responses confirm them. `are_given_up` is true once most do."""
 
     pages: int = 0
     disagreed: int = 0
@@ -77,18 +78,18 @@ class CrossChecks:
     async def coarse(
         self, coarse: CoarseCandles, fetcher: ChartFetcher, window: TimeWindow
     ) -> Candles:
-        """The coarser candles of a window; none once they are given up."""
+        """The coarser candles of a window; empty once the cross-check is abandoned."""
         return Candles.none() if self.are_given_up else await coarse.over(fetcher, window)
 
     async def checked(
         self, fetcher: ChartFetcher, request: ChartRequest, page: Page, coarse: CoarseCandles
     ) -> list[Page | Unproved]:
-        """The page of a request, in pieces that cover it: candles that are impossible, malformed or
-        differ from the coarser one stand where two responses share them, with a remark; without
-        two, they are unproved."""
+        """The page of a request, in pieces that cover it. Candles that are impossible, malformed or
+        differ from the coarser one are kept, with a remark, if two responses agree on them;
+        otherwise they are unproved."""
         others = await self.coarse(coarse, fetcher, page.window)
         found = comparison(request, page, others)
-        if found.disagreements:  # one of the coarser candles may be what is wrong
+        if found.disagreements:  # the coarser candle may be the wrong one
             windows = [remark.window for remark in found.disagreements]
             others = others.union(await coarse.again(fetcher, windows))
             found = comparison(request, page, others)
@@ -130,7 +131,7 @@ class CrossChecks:
 
 
 def comparison(request: ChartRequest, page: Page, coarse: Candles) -> Comparison:
-    """The candles of a page beside the coarser ones."""
+    """The candles of a page compared with the coarser ones."""
     listed = life(request.instrument, request.resolution)
     return compare(page.candles, request.resolution, listed, coarse)
 
@@ -151,12 +152,12 @@ def _may_be_negative(request: ChartRequest) -> bool:
 
 
 def _unconfirmed(request: ChartRequest, page: Page, found: Comparison) -> list[TimeWindow]:
-    """The windows of candles that one response does not prove."""
+    """The windows of candles that need a second response."""
     step = request.resolution.duration
     is_wrong = are_impossible(page.candles, may_be_negative=_may_be_negative(request))
-    alone = np.concatenate((page.candles.opened_at[is_wrong], page.malformed))
+    doubtful = np.concatenate((page.candles.opened_at[is_wrong], page.malformed))
     windows = [remark.window for remark in found.disagreements]
-    windows += [TimeWindow(at, at + step) for at in map(from_moment64, alone)]
+    windows += [TimeWindow(at, at + step) for at in map(from_moment64, doubtful)]
     shared = (window.intersection(page.window) for window in merged(windows))
     return [window for window in shared if window is not None]
 
@@ -164,8 +165,8 @@ def _unconfirmed(request: ChartRequest, page: Page, found: Comparison) -> list[T
 async def _settled(
     fetcher: ChartFetcher, request: ChartRequest, page: Page, unconfirmed: Sequence[TimeWindow]
 ) -> tuple[Page, Moments, int]:
-    """The page with the candles that two responses share in the doubtful windows, the openings of
-    those that none do, and how many responses there were."""
+    """The page with those candles in the doubtful windows on which two responses agree, the opening
+    times of candles on which no two agree, and the number of responses."""
     openings = np.union1d(page.candles.opened_at, page.malformed)
     bounds = np.array([[moment64(w.start), moment64(w.end)] for w in unconfirmed])
     nearest = np.searchsorted(bounds[:, 0], openings, side="right") - 1
@@ -181,7 +182,7 @@ async def _settled(
         shared, unshared = majority(responses, openings)
     kept = page.candles[~np.isin(page.candles.opened_at, openings)]
     settled = replace(page, candles=kept.union(shared), malformed=openings[:0])
-    # What has just closed is open as long as late trades change it.
+    # A candle that has just closed counts as open as long as late trades change it.
     is_moving = unshared > moment64(page.as_of - SETTLING - request.resolution.duration)
     settled = replace(settled, unclosed=np.union1d(page.unclosed, unshared[is_moving]))
     return settled, unshared[~is_moving], len(responses)
@@ -190,7 +191,7 @@ async def _settled(
 def _without(
     page: Page, windows: Sequence[TimeWindow], error_of: Callable[[TimeWindow], DeribitError]
 ) -> list[Page | Unproved]:
-    """The page in parts, and in their midst what is unproved of it."""
+    """The page split at the unproved windows, which are included."""
     pieces: list[Page | Unproved] = []
     start = page.window.start
     for window in windows:

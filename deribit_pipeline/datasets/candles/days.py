@@ -1,4 +1,4 @@
-"""Pages to days."""
+"""Split pages of candles into UTC days."""
 
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
@@ -13,9 +13,9 @@ from deribit_pipeline.domain.windows import TimeWindow
 
 
 class Assembly:
-    """Cuts an instrument's pages by UTC day; a day comes out when all that it needs is in.
+    """Splits an instrument's pages by UTC day; a day is emitted when all of its parts are present.
 
-    Pages may come in any order, and may cover days that nobody wants.
+    Pages may be added in any order, and may cover days that were not requested.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Assembly:
                 self._windows[day], self._missing[day] = window, window.duration
 
     def add(self, page: Page) -> Iterator[FetchedDay]:
-        """Take a page in; yields the days that it completes."""
+        """Add a page; yields the days that it completes."""
         for day in self.days_in(page.window):
             shared = page.window.intersection(self._windows[day])
             assert shared is not None
@@ -44,7 +44,7 @@ class Assembly:
                 yield self._out(day)
 
     def days_in(self, window: TimeWindow) -> list[date]:
-        """The days still awaited that need something of `window`."""
+        """The incomplete days that overlap `window`."""
         # A candle that opens on a day may reach into the next, never further.
         first, last = window.start.date() - timedelta(days=1), window.end.date()
         span = (first + timedelta(days=n) for n in range((last - first).days + 1))
@@ -59,7 +59,7 @@ class Assembly:
 
 
 def fetched_day(instrument_name: str, day: date, page: Page) -> FetchedDay:
-    """The day whose candles are those of the page."""
+    """The day that consists of the candles of the page."""
     return FetchedDay(
         instrument_name,
         day,

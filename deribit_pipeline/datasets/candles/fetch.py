@@ -1,5 +1,5 @@
-"""Requests to pages that can be believed: asked again where an answer is odd, lacks, or stands
-alone."""
+"""Fetch trusted pages of candles: responses that are malformed, incomplete or unconfirmed are
+requested again."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,16 +31,17 @@ from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInst
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.session import Exchange
 
-# How often an answer is asked for anew where looks contradict it.
+# How often a window is fetched from scratch if its rechecks contradict each other.
 _TRIES = 2
 
-# So many neighbours that agree support each other: as two answers do where one request covers all.
+# How many agreeing neighbours confirm each other: as many as the responses needed where a single
+# request covers everything.
 _ENOUGH = 2
 
 
 def chart_hosts(exchange: Exchange, instrument: Instrument) -> list[DeribitClient]:
-    """Who tells the candles of an instrument, in the order to ask: of what has expired, the archive
-    host does, once www knows it no more."""
+    """The hosts to request an instrument's candles from, in order: candles of expired instruments
+    move to the archive host, after which www no longer knows the instrument."""
     as_of = exchange.as_of
     if exchange.history is None:
         return [exchange.client]
@@ -54,8 +55,8 @@ def chart_hosts(exchange: Exchange, instrument: Instrument) -> list[DeribitClien
 class ChartFetcher:
     """Fetches the pages of requests.
 
-    `hosts` are asked one after the other where one does not know the instrument. `stopped_by` says
-    why nothing more is to be asked for, where that is so.
+    `hosts` are tried one after the other if one does not know the instrument. `stopped_by` returns
+    the reason why no more requests are made, or None.
     """
 
     def __init__(
@@ -67,10 +68,10 @@ class ChartFetcher:
         self._stopped_by = stopped_by
 
     async def pages(self, request: ChartRequest, tries: int = _TRIES) -> list[Page | Unproved]:
-        """What is to be had of the request's window, in pieces that cover it.
+        """The pages of the request's window, in pieces that cover it.
 
-        What an answer lacks is asked for again, in other windows; what then comes is in the pages,
-        and what still lacks is `missing`. Raises DeribitUnavailable or DeribitRejected.
+        Missing candles are requested again, in other windows; those then returned are included in
+        the pages, and the rest is `missing`. Raises DeribitUnavailable or DeribitRejected.
         """
         pieces: list[Page | Unproved] = []
         for piece in await self._well_formed_pages(request):
@@ -87,9 +88,9 @@ class ChartFetcher:
     async def agreed(
         self, request: ChartRequest, claims: Sequence[Claim[Page]], *, each_twice: bool = False
     ) -> list[Page | Unproved]:
-        """The pages of claims about the request's instrument, asked for again until none is
-        contradicted or stands alone; unproved where that never comes. With `each_twice`, two
-        responses for different windows must share every page."""
+        """The pages of claims about the request's instrument, requested again until each is
+        confirmed and none is contradicted; otherwise unproved. With `each_twice`, two responses for
+        different windows must agree on every page."""
         repeats: Counter[Claim[Page]] = Counter()
 
         async def request_again(claim: Claim[Page]) -> DeribitError | None:
@@ -107,12 +108,12 @@ class ChartFetcher:
             return None
 
         def contradiction(window: TimeWindow) -> DeribitError:
-            what = "answers contradict each other about its candles"
+            what = "responses contradict each other about its candles"
             return unexpected(request.within(window), what)
 
         enough = _ENOUGH
         if each_twice:
-            enough = len(claims) + 1  # no number of neighbours stands for a second response
+            enough = len(claims) + 1  # no number of neighbours replaces a second response
             errors = await together(request_again(claim) for claim in claims)
             if (error := next(filter(None, errors), None)) is not None:
                 return [Unproved(claim.page.window, error) for claim in claims]
@@ -120,7 +121,7 @@ class ChartFetcher:
         return [piece if isinstance(piece, Unproved) else piece.page for piece in settled]
 
     async def recheck(self, request: ChartRequest) -> list[Page]:
-        """What another response has of the request's window, as far as it is well-formed."""
+        """The well-formed pages of another response for the request's window."""
         return pages_of(await self._well_formed_pages(request))
 
     async def _well_formed_pages(self, request: ChartRequest) -> list[Page | Unproved]:
@@ -134,7 +135,7 @@ class ChartFetcher:
         requested = request.requested
         chart = await self._chart(request, requested)
         if not len(chart.candles) and request.resolution.anchor is None:
-            # Nothing shows on which grid they open; the neighbours may.
+            # An empty response does not show the grid; the candles around the window may.
             requested = request.widened
             chart = await self._chart(request, requested)
         try:
@@ -153,14 +154,15 @@ class ChartFetcher:
         return await self._chart(request, window)
 
     async def _confirmed(self, request: ChartRequest, page: Page) -> Page | Unproved:
-        """The page, once other windows lack the same; unproved where answers contradict."""
+        """The page, once requests for other windows confirm that the same candles are missing;
+        unproved if responses contradict each other."""
         try:
             for _ in range(RECHECKS):
                 before, rechecks = page, await self._rechecks(request, page)
                 if not len(page.candles) and any(len(recheck.candles) for recheck in rechecks):
-                    raise unexpected(request, "no candle came where there are some")
+                    raise unexpected(request, "no candle was returned where there are some")
                 for recheck in rechecks:
-                    # The next look agrees with the last one, where that filled what lacked.
+                    # A recheck may only add missing candles if it agrees on the others.
                     if agreement(page.candles, recheck.returned):
                         page = page.with_found(recheck)
                 is_settled = len(page.missing) == len(before.missing)
@@ -170,7 +172,9 @@ class ChartFetcher:
                     if not len(page.candles):
                         await self._require_newest(request, page)
                     return page
-            raise unexpected(request, "answers contradict each other about which candles there are")
+            raise unexpected(
+                request, "responses contradict each other about which candles there are"
+            )
         except DeribitBadPayload as error:
             return Unproved(page.window, error)
 
@@ -184,14 +188,15 @@ class ChartFetcher:
         return rechecks
 
     async def _require_newest(self, request: ChartRequest, page: Page) -> None:
-        """An exchange that has no candles at all confirms nothing: it may be down."""
+        """Raise if even the newest candles are missing: the exchange may be down, and an empty
+        response then confirms nothing."""
         probe = newest(request, page.as_of)
         chart = await self._chart(probe, probe.requested)
         if not len(chart.candles):
-            raise unexpected(request, "no candles came, and of the newest ones none either")
+            raise unexpected(request, "no candles were returned, not even the newest ones")
 
 
 def _has_new_rows(page: Page, recheck: Page) -> bool:
-    """Whether a look says something else than the page, or has what the page lacks."""
+    """Whether a recheck contradicts the page, or has candles that are missing from it."""
     found = np.isin(page.missing, recheck.candles.opened_at)
     return page.is_contradicted_by(recheck) or bool(found.any())

@@ -1,4 +1,4 @@
-"""Where candles are expected: the moments at which one opens while its instrument is listed."""
+"""The expected opening times of candles while their instrument is listed."""
 
 from datetime import timedelta
 
@@ -13,9 +13,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def grid_of(resolution: Resolution, opened_at: Moments) -> Grid | None:
-    """The grid of a resolution; where its anchor is not known, the one that these candles show.
+    """The grid of a resolution; if its anchor is not known, the grid on which these candles open.
 
-    None where no candle shows it.
+    None if the anchor is not known and there are no candles.
     """
     if resolution.anchor is not None:
         return Grid(resolution.duration, resolution.anchor)
@@ -28,8 +28,8 @@ def grid_of(resolution: Resolution, opened_at: Moments) -> Grid | None:
 def life(instrument: Instrument, resolution: Resolution) -> TimeWindow:
     """The window in which candles of an instrument open, whatever their grid.
 
-    It begins so that the first opening in it is that of the candle which contains the listing
-    (assumption:candles-listing), and ends with the expiry (assumption:candles-expiry).
+    Its first opening is that of the candle that contains the listing time
+    (assumption:candles-listing); it ends at the expiry (assumption:candles-expiry).
     """
     return TimeWindow(
         instrument.listed_at - resolution.duration + _MILLISECOND,

@@ -1,13 +1,13 @@
-"""Candles as they were known at a moment: the table or macro to read them from."""
+"""Candles as they were known at an instant: the table or macro to read them from."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from deribit_pipeline.warehouse.place import Connection
 
-# Whether a snapshot of a lake holds exactly what was published of an instrument until a moment. Its
-# timestamp cannot tell: it is when the transaction began, and days are written shortly after they
-# are published.
+# Whether a snapshot of a lake has exactly the rows of an instrument that arrived until an instant.
+# Its timestamp does not show this: it is the time at which the transaction began, and days are
+# written shortly after they are published.
 _IS_THE_SAME = """
     select (
         select (count(*), count(*) filter (arrived_at <= $as_of))
@@ -34,7 +34,7 @@ class Known:
 
     @property
     def is_everything(self) -> bool:
-        """Whether it is everything that is held today."""
+        """Whether it is everything that is stored today."""
         return not self.parameters
 
 
@@ -44,10 +44,10 @@ EVERYTHING = Known()
 def known_at(
     connection: Connection, instrument_name: str, moment: datetime, snapshot: int | None
 ) -> Known:
-    """The candles of an instrument as they were known at a moment of the exchange's clock.
+    """The candles of an instrument as they were known at an instant of the exchange's clock.
 
-    They are computed from arrivals and revisions; or read from the `snapshot` of a lake of that age
-    where it holds the same rows, which is ten times faster.
+    They are computed from arrivals and revisions, or read from the `snapshot` of a lake of that age
+    if it holds the same rows, which is ten times faster.
     """
     if snapshot is not None:
         [(is_the_same,)] = connection.execute(

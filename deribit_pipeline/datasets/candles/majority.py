@@ -1,4 +1,4 @@
-"""What responses share about candles that are in doubt: pure."""
+"""The majority of several responses about doubtful candles: pure."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,11 @@ from deribit_pipeline.domain.windows import Moments
 
 
 def majority(responses: Sequence[Candles], openings: Moments) -> tuple[Candles, Moments]:
-    """The candles at these openings that at least two responses share, and the openings without.
+    """The candles at these openings on which at least two responses agree, and the openings of the
+    others.
 
-    Where responses differ, the values that most of them share count; a tie is none. A candle that
-    a response does not have, or has malformed, counts for nothing.
+    If responses differ, the values that most of them have are taken; a tie counts as no agreement.
+    A candle that is missing from a response, or malformed in it, does not count.
     """
     values = np.full((len(responses), len(openings), len(CANDLE_VALUES)), np.nan)
     for number, response in enumerate(responses):
@@ -20,7 +21,7 @@ def majority(responses: Sequence[Candles], openings: Moments) -> tuple[Candles, 
             openings, response.opened_at, assume_unique=True, return_indices=True
         )
         values[number, at] = response.values[rows]
-    # NaN is equal to nothing, not even to itself: what is absent shares its values with none.
+    # NaN is not equal to itself: a missing candle agrees with none.
     are_alike = (values[:, None] == values[None, :]).all(axis=-1)
     counts = are_alike.sum(axis=1)
     winners = counts.argmax(axis=0)

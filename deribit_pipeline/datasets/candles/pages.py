@@ -1,4 +1,4 @@
-"""One answer, counted against what was expected of it: a page, or an error."""
+"""One response, counted against the expected candles: a page, or an error."""
 
 import logging
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from deribit_pipeline.engine.settling import SETTLING
 
 logger = logging.getLogger(__name__)
 
-# An answer that begins late may have been cut by a limit lower than the one we know. Below this
-# many candles no exchange cuts, and what lacks is a gap.
+# A response that begins late may have been truncated at a lower limit than the known one. If fewer
+# candles than this are expected, truncation is unlikely, and missing candles are a gap.
 _CUT_IS_UNLIKELY = 500
 
-# The exchange may floor a start to the candle that contains it. Candles further outside of what was
-# requested belong to another request, whose response came instead.
+# The exchange may floor a start to the candle that contains it. Candles further outside the
+# requested window belong to another request, whose response was returned instead.
 _AROUND = 2
 
 _NONE: Moments = np.empty(0, "datetime64[ms]")
@@ -33,17 +33,17 @@ class UnexpectedCandles(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """What is known of the candles that open in `window`, as of one moment of the exchange.
+    """What is known of the candles that open in `window`, as of one instant of the exchange.
 
-    `expected` are all openings while the instrument is listed, counted on the grid and from
-    nothing that came. `unclosed` are those among them that are not over yet. `candles` are the
-    closed ones that came, in order. `before` are those that came of the time just before, which
-    the answer to an earlier window tells too. `is_supported` tells that another answer said the
-    same of some of them.
+    `expected` are all openings while the instrument is listed, counted on the grid and not from the
+    returned candles. `unclosed` are those of candles that are not over yet. `candles` are the
+    returned closed ones, sorted by time. `before` are returned candles just before the window,
+    which the response for the previous window contains too. `is_supported` is true if another
+    response agrees on some of the candles.
 
-    `malformed` are the openings of closed candles that came with values that are no numbers, or
-    with several. `agreeing` are those of candles with which the exchange's coarser candle agrees,
-    and `remarks` what else a cross-check has found.
+    `malformed` are the openings of closed candles whose values are not numbers, or that were
+    returned with several different values. `agreeing` are those of candles that agree with the
+    exchange's coarser candle, and `remarks` are the findings of a cross-check.
     """
 
     window: TimeWindow
@@ -64,17 +64,17 @@ class Page:
 
     @property
     def returned(self) -> Candles:
-        """Every closed candle that came, those before the window too."""
+        """Every returned closed candle, including those before the window."""
         return self.before.union(self.candles)
 
     @property
     def missing(self) -> Moments:
-        """What opened, is closed, and did not come."""
+        """The openings of closed candles that were not returned."""
         absent = without(without(self.expected, self.candles.opened_at), self.unclosed)
         return without(absent, self.malformed)
 
     def part(self, window: TimeWindow) -> "Page":
-        """What the page says of a window within its own."""
+        """The part of the page for a window within its own."""
         bounds = [moment64(window.start), moment64(window.end)]
 
         def within(moments: Moments) -> slice:
@@ -95,22 +95,22 @@ class Page:
         )
 
     def with_found(self, recheck: "Page") -> "Page":
-        """The page with what it lacked and another look brought, which agrees with it."""
+        """The page, with its missing candles filled in from a recheck that agrees with it."""
         found = recheck.candles[np.isin(recheck.candles.opened_at, self.missing)]
         return replace(self, candles=self.candles.union(found), is_supported=True)
 
     def is_contradicted_by(self, recheck: "Page") -> bool:
-        """Whether another look lacks candles that this page has, or says something else of one:
-        it then confirms nothing."""
+        """Whether candles of this page are missing from a recheck or have other values there: it
+        then confirms nothing."""
         ours = self.part(recheck.window).candles
         lost = without(ours.opened_at, recheck.candles.opened_at)
         lost = without(without(lost, recheck.malformed), recheck.unclosed)
         return len(lost) > 0 or agreement(ours, recheck.candles) is False
 
     def reconciled(self, other: "Page", step: timedelta) -> "Page":
-        """The page, for which a candle that has just closed is open where the other page has other
-        values: late trades may still change it, which is no contradiction. A candle lasts `step`.
-        """
+        """The page, in which a candle that has just closed counts as open if the other page has
+        other values: late trades may still change it, which is no contradiction. A candle lasts
+        `step`."""
         ours, theirs = in_common(self.candles, other.candles)
         differs = (ours.values != theirs.values).any(axis=1)
         settled = moment64(min(self.as_of, other.as_of) - SETTLING - step)
@@ -124,13 +124,12 @@ class Page:
         )
 
     def agrees_with_next(self, later: "Page") -> bool | None:
-        """Whether the next page says the same of the candle that both tell; None where both tell
-        none."""
+        """Whether the next page agrees on the candles that both have; None if they share none."""
         return agreement(self.candles, later.before)
 
 
 def joined(pages: Sequence[Page]) -> Page:
-    """Pages whose windows follow one another, as one."""
+    """Join pages with consecutive windows into one."""
     first, last = pages[0], pages[-1]
     return Page(
         TimeWindow(first.window.start, last.window.end),
@@ -151,23 +150,26 @@ def joined(pages: Sequence[Page]) -> Page:
 def read_page(
     request: ChartRequest, candles: Candles, as_of: datetime, requested: TimeWindow | None = None
 ) -> Page:
-    """Count the candles of an answer. `as_of` is the exchange's clock when the
-    request came in: what was over then was over when the answer was put together. `asked` is the
-    window that was requested, where it is not the request's own.
+    """Count the candles of a response. `as_of` is the exchange's time when it received the request:
+    candles that were over then were over when the response was made. `requested` is the requested
+    window, if it is not the request's own.
 
-    Raises UnexpectedCandles for a response that breaks an expectation: more candles than fit in
-    one, candles not in order, off the grid, from the future, of another window, or beginning late.
+    Raises UnexpectedCandles for a response that violates an expectation: more candles than fit in
+    one, unsorted candles, candles off the grid, from the future or from another window, or a late
+    beginning.
     """
     if len(candles) > MOST_CANDLES:
-        raise UnexpectedCandles(f"{len(candles)} candles came, a sign that older ones were dropped")
+        raise UnexpectedCandles(
+            f"{len(candles)} candles were returned, a sign that older ones were dropped"
+        )
     candles = _once(request, candles)
     opened_at = candles.opened_at
     _require_window(request, opened_at, requested or request.requested)
     if len(candles) and opened_at[-1] > moment64(as_of) + LATENCY:
-        raise UnexpectedCandles(f"a candle opens at {opened_at[-1]}, and it was {as_of}")
+        raise UnexpectedCandles(f"a candle opens at {opened_at[-1]}, but the time was {as_of}")
     grid = grid_of(request.resolution, opened_at)
     if grid is None:
-        raise UnexpectedCandles("no candle came, and only a candle shows when they open")
+        raise UnexpectedCandles("no candle was returned, so the grid of opening times is unknown")
     step = np.timedelta64(request.resolution.duration, "ms")
     if not grid.has(opened_at) or _is_of_another_resolution(opened_at, step):
         raise UnexpectedCandles(f"candles did not open every {request.resolution.duration}")
@@ -175,31 +177,31 @@ def read_page(
     window = request.window
     listed = window.intersection(life(request.instrument, request.resolution))
     expected = grid.openings(listed) if listed else opened_at[:0]
-    # Compared in microseconds: the clock's own unit, in which a candle is over or is not.
+    # Compared in microseconds, the unit of the clock.
     now = moment64(as_of, "us")
     unclosed = expected[(expected + step).astype("datetime64[us]") > now]
     inside = (opened_at >= moment64(window.start)) & (opened_at < moment64(window.end))
     is_malformed = np.isnan(candles.values).any(axis=1)
     is_before = (opened_at < moment64(window.start)) & ((opened_at + step) <= now)
     if len(without(opened_at[inside], expected)):
-        raise UnexpectedCandles("candles came of a time at which the instrument is not listed")
+        raise UnexpectedCandles("candles were returned for a time without a listing")
     is_closed = inside & ~np.isin(opened_at, unclosed)
     closed, before = candles[is_closed & ~is_malformed], candles[is_before & ~is_malformed]
     malformed = opened_at[is_closed & is_malformed]
     page = Page(window, expected, unclosed, closed, before, as_of, malformed=malformed)
-    missing, came = page.missing, page.candles.opened_at
-    begins_late = len(missing) and len(came) and missing[0] < came[0]
+    missing, moments = page.missing, page.candles.opened_at
+    begins_late = len(missing) and len(moments) and missing[0] < moments[0]
     if begins_late and len(expected) > _CUT_IS_UNLIKELY:
-        raise UnexpectedCandles(f"the answer begins at {came[0]}, not at {expected[0]} as asked")
+        raise UnexpectedCandles(f"the response begins at {moments[0]}, not at {expected[0]}")
     return page
 
 
 def _once(request: ChartRequest, candles: Candles) -> Candles:
-    """The candles, each once: those that came twice with the same values are one, with a warning;
-    one that came with several values is malformed."""
+    """The candles without duplicates: those returned twice with equal values are one, with a
+    warning; one that was returned with several values is malformed."""
     apart = np.diff(candles.opened_at)
     if np.any(apart < np.timedelta64(0)):
-        raise UnexpectedCandles("candles were not in the order of time")
+        raise UnexpectedCandles("candles were not sorted by time")
     is_again = np.concatenate(([False], apart == np.timedelta64(0)))
     if not is_again.any():
         return candles
@@ -208,7 +210,7 @@ def _once(request: ChartRequest, candles: Candles) -> Candles:
     values = candles.values.copy()
     values[np.isin(candles.opened_at, candles.opened_at[1:][is_other])] = np.nan
     logger.warning(
-        "%s: %d candles came more than once, the first at %s; %s",
+        "%s: %d candles were returned more than once, the first at %s; %s",
         request.instrument.instrument_name, len(again), again[0],
         "some with several values" if is_other.any() else "each counts as one",
     )  # fmt: skip
@@ -226,7 +228,7 @@ def _require_window(request: ChartRequest, opened_at: Moments, requested: TimeWi
 
 
 def _is_of_another_resolution(opened_at: Moments, step: np.timedelta64) -> bool:
-    """Whether the candles are as far apart as those of a longer resolution."""
+    """Whether the distance between candles is that of a longer resolution."""
     apart = np.diff(opened_at)
     if len(apart) < 2 or apart[0] <= step or np.any(apart != apart[0]):
         return False
@@ -234,13 +236,13 @@ def _is_of_another_resolution(opened_at: Moments, step: np.timedelta64) -> bool:
 
 
 def agreement(one: Candles, other: Candles) -> bool | None:
-    """Whether they say the same of the candles that both have; None where they share none."""
+    """Whether both have equal values for the candles that they share; None if they share none."""
     ours, theirs = in_common(one, other)
     return bool((ours.values == theirs.values).all()) if len(ours) else None
 
 
 def in_common(one: Candles, other: Candles) -> tuple[Candles, Candles]:
-    """What each says of the candles that both have, row beside row."""
+    """The candles that both have, from each, row by row."""
     if np.array_equal(one.opened_at, other.opened_at):
         return one, other
     _, ours, theirs = np.intersect1d(

@@ -1,4 +1,4 @@
-"""What a run has made, small enough to be looked at: a few candles of each instrument."""
+"""Previews of what a run has stored: a few candles of each instrument."""
 
 from datetime import timedelta
 
@@ -10,14 +10,14 @@ from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.source import Preview
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# So many strokes fit a picture, and so many instruments a page.
+# The maximum number of candles in a chart, and of instruments on a page.
 _MOST_CANDLES, _MOST_INSTRUMENTS = 120, 3
 
 
 def previews(
     warehouse: Warehouse, resolution: Resolution, days: Days, outcome: Outcome
 ) -> list[Preview]:
-    """The first instruments of a backfill, small enough to be drawn."""
+    """The first instruments of a backfill, with few enough candles for a chart."""
     found = []
     with warehouse.reading() as connection:
         for name, some in list(days.items())[:_MOST_INSTRUMENTS]:
@@ -32,6 +32,6 @@ def previews(
 
 
 def _length(least: timedelta) -> timedelta:
-    """A length that people know, of at least so much: that of a resolution, or whole days."""
+    """The shortest common candle length of at least `least`: a resolution's, or whole days."""
     known = [resolution.duration for resolution in Resolution if resolution.duration >= least]
     return min(known, default=-(-least // ONE_DAY) * ONE_DAY)

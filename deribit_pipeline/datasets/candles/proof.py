@@ -1,4 +1,4 @@
-"""What is special about the proof of a day of candles."""
+"""Proof rules that are specific to days of candles."""
 
 import hashlib
 from datetime import datetime
@@ -15,7 +15,7 @@ from deribit_pipeline.domain.windows import moment64
 
 
 def rules_of(resolution: Resolution) -> ProofRules:
-    """Those of candles of a resolution."""
+    """The proof rules for candles of a resolution."""
     return ProofRules(
         content_hash=content_hash,
         without_trades=_without_trades,
@@ -26,7 +26,7 @@ def rules_of(resolution: Resolution) -> ProofRules:
 
 
 def content_hash(candles: Columns) -> str:
-    """A hash of every value of a day's candles, in the order of time: 128 bits of BLAKE2b.
+    """A hash of every value of a day's candles, sorted by time: 128 bits of BLAKE2b.
 
     Over the opening times as little-endian 64-bit milliseconds, then the six values of each
     candle as little-endian doubles. Any change of any bit changes it.
@@ -42,18 +42,18 @@ def content_hash(candles: Columns) -> str:
 
 
 def _without_trades(candles: Columns) -> int:
-    """The exchange fills these itself, with volume 0 (assumption:candles-fillers)."""
+    """The number of candles without trades, with volume 0 (assumption:candles-fillers)."""
     return int(np.count_nonzero(candles["volume_base"] == 0.0))
 
 
 def _still_unclosed(resolution: Resolution, unclosed: Keys, moment: datetime) -> Keys:
     ends = unclosed + np.timedelta64(resolution.duration, "ms")
-    # Compared in microseconds: the clock's own unit, in which a candle is over or is not.
+    # Compared in microseconds, the unit of the clock.
     return unclosed[ends.astype("datetime64[us]") > moment64(moment, "us")]
 
 
 def _contradictions(resolution: Resolution, proof: Proof, candles: Columns) -> list[str]:
-    """That candles are off the grid, or more than can open on a day."""
+    """Whether candles are off the grid, or more than can open on a day."""
     found = []
     grid = grid_of(resolution, candles["opened_at"])
     if grid is not None and not grid.has(candles["opened_at"]):

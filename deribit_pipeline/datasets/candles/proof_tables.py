@@ -1,5 +1,5 @@
-"""The tables of candles' proofs, which are laid out unlike those of other datasets: a gap is one
-candle, a revision keeps the values in columns, and it is noted since when each candle is held."""
+"""The proof tables of candles, whose layout differs from that of other datasets: a gap is one
+candle, a revision keeps the values in columns, and the arrival time of each candle is recorded."""
 
 from datetime import UTC
 
@@ -27,7 +27,7 @@ def _gap_rows(day: ProvedDay) -> list[Row]:
 
 
 def _arrival_rows(day: ProvedDay) -> list[Row]:
-    """A row for each unbroken run of the candles that arrived."""
+    """A row for each contiguous run of candles that arrived."""
     if not len(day.arrived):
         return []
     step = _STEPS[day.proof.dataset]

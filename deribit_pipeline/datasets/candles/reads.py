@@ -1,4 +1,4 @@
-"""Candles that the warehouse holds, read on a connection that somebody else opened."""
+"""Read stored candles on an open connection."""
 
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import CANDLE_VALUES, Candles, Resolution
@@ -13,7 +13,7 @@ SERIES = "instrument_name = $instrument_name and resolution = $resolution"
 def candles(
     connection: Connection, instrument_name: str, resolution: Resolution, window: TimeWindow
 ) -> Candles:
-    """The candles held that open in the window, in the order of time."""
+    """The stored candles that open in the window, sorted by time."""
     return Candles.of(rows_within(connection, CANDLES[resolution], instrument_name, window))
 
 

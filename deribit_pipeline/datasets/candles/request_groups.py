@@ -1,4 +1,4 @@
-"""Neighbouring requests of one instrument: fetched one by one, believed together."""
+"""Groups of neighbouring requests of one instrument, whose responses are verified together."""
 
 import functools
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.agreement import Claim
 from deribit_pipeline.engine.trusted_pages import Unproved, pages_of, unproved_of
 
-# So many answers are held against each other before any is believed: enough that one or two wrong
-# ones stand out, few enough that memory stays small, 3 MB a block.
+# How many responses are compared with each other before any is trusted: enough to identify one or
+# two wrong ones, few enough to keep memory small, 3 MB a group.
 _MOST_REQUESTS = 10
 
 
 @dataclass(slots=True, eq=False)
 class RequestGroup:
-    """Neighbouring requests of one instrument, and what has come of them so far.
+    """Neighbouring requests of one instrument, and their pages so far.
 
-    `coarse` are the instrument's coarser candles. `held` is what the warehouse holds of the time
-    where they begin; `awaited` counts the requests without an answer.
+    `coarse` are the instrument's coarser candles. `held` are the stored candles around the start of
+    the group; `awaited` counts the requests without a response.
     """
 
     requests: Sequence[ChartRequest]
@@ -43,8 +43,8 @@ class RequestGroup:
     async def trusted(
         self, fetcher: ChartFetcher, checks: CrossChecks, *, each_twice: bool
     ) -> list[Page | Unproved]:
-        """What is proved by all that came, and what is not."""
-        pieces, self.pieces = self.pieces, []  # the plan outlives the block
+        """The pages that all responses together prove, and the unproved windows."""
+        pieces, self.pieces = self.pieces, []  # the plan outlives the group
         first, last = self.requests[0], self.requests[-1]
         window = TimeWindow(first.window.start, last.window.end)
         others = await checks.coarse(self.coarse, fetcher, window)
@@ -58,7 +58,7 @@ class RequestGroup:
             return True if is_as_held or is_all_compared else None
 
         claims = [
-            # What another look brought, it said as well.
+            # A page filled in by a recheck has the support of that recheck.
             Claim(page, 2 if page.is_supported else 1, functools.cache(agrees))
             for page in pages_of(pieces)
         ]
@@ -73,7 +73,7 @@ class RequestGroup:
 
 
 def request_groups(planned: Sequence[ChartRequest]) -> list[RequestGroup]:
-    """Requests of an instrument, in the order of time, in blocks of about the same size."""
+    """An instrument's requests, sorted by time, in groups of about the same size."""
     coarse = CoarseCandles(planned)
     count = -(-len(planned) // _MOST_REQUESTS)
     ends = [number * len(planned) // count for number in range(count + 1)] if count else []

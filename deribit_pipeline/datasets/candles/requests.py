@@ -1,4 +1,4 @@
-"""Instrument-days to requests: the fewest windows that cover every day that is wanted."""
+"""Request plan of candles: the fewest windows that cover every requested day."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,18 +14,18 @@ from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import Moments, TimeWindow, day_window, from_moment64
 
 MOST_CANDLES = 5_000
-"""The most candles that a request may be answered with: the exchange sends 5,001 newest ones and
-drops the rest silently, so 5,001 is already a sign of loss (assumption:candles-most,
+"""The maximum number of candles in a response: the exchange returns the 5,001 newest ones and
+silently drops the rest, so 5,001 is already a sign of loss (assumption:candles-most,
 assumption:candles-kept-end)."""
 
-# A request asks from one candle earlier than it wants, because an aligned start was once reported
-# to be skipped (assumption:candles-start), and the exchange may include the candle that contains
-# the start, which opened earlier still (assumption:candles-unaligned). A further opinion asks for a
-# candle more on either side each time, so that no two requests are the same.
+# A request starts one candle before its window, because an aligned start was once reported to be
+# skipped (assumption:candles-start), and the exchange may include the candle that contains the
+# start, which opened earlier still (assumption:candles-unaligned). Each repeat extends the window
+# by one more candle on either side, so that no two requests are equal.
 _MOST_REPEATS = 9
 _CANDLES_PER_REQUEST = MOST_CANDLES - 2 - 2 * _MOST_REPEATS
 
-# How many candles to look around for, where only their presence is the question.
+# How many candles to request where only their presence matters.
 _NEWEST = 50
 
 
@@ -33,8 +33,8 @@ _NEWEST = 50
 class ChartRequest:
     """A request for the candles of one instrument that open in `window`.
 
-    `opinion` counts the requests for the same candles that were made before: each has other bounds,
-    so that neither a cache nor an edge gives the same response to two of them.
+    `repeat` counts the earlier requests for the same candles: each has other bounds, so that no two
+    share a cached response or an effect at the window's edge.
     """
 
     instrument: Instrument
@@ -44,7 +44,7 @@ class ChartRequest:
 
     @property
     def requested(self) -> TimeWindow:
-        """The window to ask the exchange for, so that `window` is surely in the answer."""
+        """The window of the API call, so that the response certainly contains `window`."""
         more = self.repeat % (_MOST_REPEATS + 1) * self.resolution.duration
         return TimeWindow(
             self.window.start - self.resolution.duration - more, self.window.end + more
@@ -52,7 +52,7 @@ class ChartRequest:
 
     @property
     def widened(self) -> TimeWindow:
-        """A wider window to ask for: it may hold candles where the asked one holds none."""
+        """A wider window for the API call: it may have candles where `requested` has none."""
         return TimeWindow(
             self.window.start - _NEWEST * self.resolution.duration,
             self.window.end + _NEWEST * self.resolution.duration,
@@ -60,19 +60,19 @@ class ChartRequest:
 
     @property
     def most(self) -> int:
-        """How many candles can open in the window."""
+        """The maximum number of candles that can open in the window."""
         return -(-self.window.duration // self.resolution.duration)
 
     def within(self, window: TimeWindow) -> "ChartRequest":
-        """A request of the same instrument and resolution for another window."""
+        """A request for the same instrument and resolution, and another window."""
         return replace(self, window=window)
 
     def again(self, repeat: int) -> "ChartRequest":
-        """A request for the same candles, for the `opinion`-th time after the first."""
+        """A request for the same candles, for the `repeat`-th time after the first."""
         return replace(self, repeat=repeat)
 
     def halves(self) -> list["ChartRequest"]:
-        """The same in two requests; only itself where it is for a single candle."""
+        """The request split in two; unchanged if its window has room for a single candle only."""
         if self.most < 2:
             return [self]
         middle = self.window.start + self.most // 2 * self.resolution.duration
@@ -83,14 +83,14 @@ class ChartRequest:
 
 
 def expected_window(instrument: Instrument, resolution: Resolution, day: date) -> TimeWindow | None:
-    """The window in which the day's candles open; None where none is expected."""
+    """The window in which the day's candles open; None if none is expected."""
     listed = day_window(day).intersection(life(instrument, resolution))
     return listed and _openings_window(listed, resolution)
 
 
 def _openings_window(window: TimeWindow, resolution: Resolution) -> TimeWindow | None:
-    """From the first candle that opens in the window to the end of the last; the window itself
-    where the anchor is not known. None where no candle opens in it."""
+    """From the first candle that opens in the window to the end of the last; the window itself if
+    the anchor is not known. None if no candle opens in it."""
     if resolution.anchor is None:
         return window
     openings = Grid(resolution.duration, resolution.anchor).openings(window)
@@ -101,7 +101,7 @@ def _openings_window(window: TimeWindow, resolution: Resolution) -> TimeWindow |
 
 
 def is_clipped(instrument: Instrument, resolution: Resolution, day: date) -> bool:
-    """Whether the listing leaves out a part of the day."""
+    """Whether the instrument was not listed for a part of the day."""
     listed, window = life(instrument, resolution), day_window(day)
     return window.start < listed.start or listed.end < window.end
 
@@ -109,11 +109,11 @@ def is_clipped(instrument: Instrument, resolution: Resolution, day: date) -> boo
 def requests(
     instrument: Instrument, resolution: Resolution, days: Iterable[date]
 ) -> list[ChartRequest]:
-    """The fewest requests that cover the days, in the order of time.
+    """The fewest requests that cover the days, sorted by time.
 
-    Each begins where something wanted is not yet covered and reaches as far as a request may.
-    Days between wanted ones are covered along where that saves a request. Where the resolution has
-    a coarser one to be compared with, no request ends within a candle of that.
+    Each begins at the first requested candle not yet covered and has the maximum length. Days
+    between requested ones are included if that saves a request. If the resolution has a coarser one
+    to compare with, no request ends inside a coarser candle.
     """
     grid = coarse_grid(resolution)
     windows = [
@@ -126,12 +126,12 @@ def requests(
 
 
 def coarse_requests(planned: Sequence[ChartRequest]) -> list[ChartRequest]:
-    """The fewest requests for the coarser candles of all that an instrument's requests cover; none
-    where the resolution has no coarser one."""
+    """The fewest requests for the coarser candles of all that an instrument's requests cover; empty
+    if the resolution has no coarser one."""
     if not planned or (grid := coarse_grid(planned[0].resolution)) is None:
         return []
     instrument, coarser = planned[0].instrument, coarser_of(planned[0].resolution)
-    assert coarser is not None, "what has a coarser grid has a coarser resolution"
+    assert coarser is not None, "a coarser grid implies a coarser resolution"
     windows = [grid.widened(request.window) for request in planned]
     covers = cover(windows, _CANDLES_PER_REQUEST * coarser.duration)
     return [ChartRequest(instrument, coarser, window) for window in covers]
@@ -140,7 +140,7 @@ def coarse_requests(planned: Sequence[ChartRequest]) -> list[ChartRequest]:
 def _whole(
     instrument: Instrument, resolution: Resolution, window: TimeWindow, grid: Grid | None
 ) -> TimeWindow:
-    """The window with all candles, while the instrument is listed, of the coarser ones it needs."""
+    """The window, widened to whole coarser candles as far as the instrument is listed."""
     if grid is None or (widened := grid.widened(window)) == window:
         return window
     shared = widened.intersection(life(instrument, resolution))
@@ -148,11 +148,11 @@ def _whole(
 
 
 def rechecks_of(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
-    """Requests that ask again for what an answer lacked, in other windows than its own.
+    """Requests for the candles missing from a response, in windows other than its own.
 
-    They begin two candles before what is missing and end two after it, as far as the instrument
-    was listed: an exchange that cuts or skips at an edge then does it elsewhere, and one that
-    lacks the neighbours too confirms nothing. They are less than half as long.
+    They begin two candles before the missing ones and end two after them, as far as the instrument
+    was listed: truncation or skipping at an edge then affects other candles, and a response from
+    which the neighbours are missing too confirms nothing. They are less than half as long.
     """
     step, listed = request.resolution.duration, life(request.instrument, request.resolution)
     breaks = np.flatnonzero(np.diff(missing) > np.timedelta64(step, "ms")) + 1
@@ -168,8 +168,8 @@ def rechecks_of(request: ChartRequest, missing: Moments) -> list[ChartRequest]:
 def wider_requests(
     request: ChartRequest, windows: Iterable[TimeWindow], repeat: int
 ) -> list[ChartRequest]:
-    """Requests for candles in doubt, in windows that no earlier opinion had: a little wider each
-    time, as far as the instrument was listed, and less than half as long as windows may be."""
+    """Requests for doubtful candles, in windows that no earlier repeat had: slightly wider each
+    time, as far as the instrument was listed, and less than half of the maximum length."""
     around = 2 * repeat * request.resolution.duration
     listed = life(request.instrument, request.resolution)
     wider = (TimeWindow(window.start - around, window.end + around) for window in windows)
@@ -179,8 +179,7 @@ def wider_requests(
 
 
 def newest(request: ChartRequest, as_of: datetime) -> ChartRequest:
-    """A request for the newest candles of the same instrument: what an exchange that works
-    has."""
+    """A request for the newest candles of the same instrument, which a working exchange has."""
     step = request.resolution.duration
     end = min(as_of, life(request.instrument, request.resolution).end)
     return request.within(TimeWindow(end - _NEWEST * step, end))

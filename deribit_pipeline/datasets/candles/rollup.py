@@ -1,4 +1,4 @@
-"""Candles aggregated to longer ones, inside the database."""
+"""Aggregate candles to longer ones, inside the database."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,8 +17,8 @@ ROLLED = """
     arg_max(close, candles.opened_at) as close, fsum(volume_base) as volume_base,
     fsum(volume_quote) as volume_quote, count(*) as held
 """
-"""Aggregates a group of `candles` to a longer one, with the number of its parts. That it equals the
-exchange's own is assumption:candles-sums."""
+"""Aggregates a group of `candles` to a longer one, with the number of its parts. That the result
+equals the exchange's candle is assumption:candles-sums."""
 
 
 def origin_of(resolution: Resolution) -> datetime:
@@ -35,10 +35,10 @@ def rolled_up(
     length: timedelta,
     origin: datetime | None = None,
 ) -> tuple[Candles, NDArray[np.int64]]:
-    """The held candles that open in the window, aggregated to candles of `length`, sorted by time;
-    and the number of parts of each, shape (n,).
+    """The stored candles that open in the window, aggregated to candles of `length`, sorted by
+    time; and the number of parts of each, shape (n,).
 
-    A candle belongs to the longer one in which it opens. Lengths are counted from `origin`, by
+    A candle belongs to the longer one in which it opens. Longer candles are aligned to `origin`, by
     default that of the resolution.
     """
     rows = connection.execute(

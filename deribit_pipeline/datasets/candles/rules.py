@@ -1,7 +1,7 @@
-"""What must hold of the candles of a resolution, besides what must of every dataset.
+"""Rules for the candles of a resolution, in addition to those for every dataset.
 
 A query names its parameters: `$resolution`, `$minutes` (how long a candle lasts) and `$anchor`
-(minutes after midnight UTC at which a candle opens, null where it is not known).
+(minutes after midnight UTC at which a candle opens, null if it is not known).
 """
 
 from dataclasses import replace
@@ -12,24 +12,24 @@ from deribit_pipeline.domain.rule import Rule
 
 PRICE_TOLERANCE = 1e-3
 """How far, relative to the price, volume_quote / volume_base may lie outside [low, high]. Amounts
-come rounded: to 8 decimals in base currency, which is 4e-5 of BTC's smallest trade, and to 4 or
+are rounded: to 8 decimals in base currency, which is 4e-5 of BTC's smallest trade, and to 4 or
 more in quote currency, which is 5e-4 of a trade for ten cents."""
 
 BASE_ROUNDING, QUOTE_ROUNDING = 1e-8, 1e-4
-"""How far, for each minute that is summed, volumes of two resolutions may differ: both round."""
+"""How far volumes of two resolutions may differ for each summed minute: both are rounded."""
 
 _MINUTE = timedelta(minutes=1)
 
 
-# Days are sieved first, by a bit for each minute of theirs that has a candle: a group for each
-# candle would take several times as long, and memory for all of them.
+# Days are filtered first, by a bit for each minute that has a candle: grouping by candle would take
+# several times as long, and memory for all candles.
 _GRID = Rule(
     name="opens_on_the_grid_once",
-    description="Each candle is held once and opens at a multiple of its length, counted from "
-    "midnight UTC; of 1D, from 08:00. The grid of 180, 360 and 720 is the one that an "
-    "instrument's other candles show.",
+    description="Each candle is stored once and opens at a multiple of its length, counted from "
+    "midnight UTC; for 1D, from 08:00. The grid of 180, 360 and 720 is the one on which most of an "
+    "instrument's candles open.",
     severity="ERROR",
-    because="an answer that is off the grid or says a candle twice is never written",
+    because="responses off the grid are rejected, and a repeated candle is stored once",
     query="""
 with days as (
     select instrument_name, epoch_ms(opened_at) // 86400000 as day_number, count(*) as held,
@@ -66,7 +66,7 @@ _PRICES = Rule(
     name="prices_are_in_range",
     description="`low` and `high` contain `open` and `close`.",
     severity="WARN",
-    because="prices are stored as the exchange tells them",
+    because="prices are stored as the exchange publishes them",
     query="""
 select instrument_name, opened_at, open, high, low, close
 from candles
@@ -78,10 +78,10 @@ order by instrument_name, opened_at""",
 _VOLUMES = Rule(
     name="volumes_are_possible",
     description="A candle with volume has one in both currencies, and their quotient, the average "
-    f"price, lies between `low` and `high`, give or take {PRICE_TOLERANCE:.1%}, since the exchange "
-    "rounds amounts. A candle without volume has a single price.",
+    f"price, lies between `low` and `high` with a tolerance of {PRICE_TOLERANCE:.1%}, because the "
+    "exchange rounds amounts. In a candle without volume all prices are equal.",
     severity="WARN",
-    because="volumes are stored as the exchange tells them",
+    because="volumes are stored as the exchange publishes them",
     query=f"""
 select instrument_name, opened_at, open, high, low, close, volume_base, volume_quote,
        volume_quote / nullif(volume_base, 0) as average_price
@@ -98,15 +98,15 @@ where resolution = $resolution
 order by instrument_name, opened_at""",
 )
 
-# Whether the exchange counts minutes without a trade in, which repeat the last close, nobody has
-# shown: a price may be that of all minutes or that of those with a trade.
+# Whether the exchange includes minutes without a trade, which repeat the last close, is
+# undocumented: a price may be that of all minutes or that of those with a trade.
 _MINUTES = Rule(
     name="agrees_with_minutes",
-    description="Where every minute of a candle is held, they make the same open, high, low and "
-    f"close, and volumes to {BASE_ROUNDING:.0e} of base and {QUOTE_ROUNDING:.0e} of quote currency "
-    "a minute, since the exchange rounds both.",
+    description="If every minute of a candle is stored, they aggregate to the same open, high, low "
+    f"and close, and to its volumes within {BASE_ROUNDING:.0e} of base and {QUOTE_ROUNDING:.0e} of "
+    "quote currency a minute, because the exchange rounds both.",
     severity="WARN",
-    because="both are what the exchange told, at different times",
+    because="the exchange published both, at different times",
     query=f"""
 with summed as (
     select instrument_name, (epoch_ms(opened_at) // 60000 - $anchor) // $minutes as number,
@@ -122,25 +122,27 @@ with summed as (
     group by all
     having count(*) = $minutes
 ), compared as (
-    select told.instrument_name, told.opened_at, concat_ws('; ',
-        if(told.open not in (ours.open, coalesce(traded_open, ours.open)),
-           format('open {{}}, in minutes {{}}', told.open, ours.open), null),
-        if(told.high not in (ours.high, coalesce(traded_high, ours.high)),
-           format('high {{}}, in minutes {{}}', told.high, ours.high), null),
-        if(told.low not in (ours.low, coalesce(traded_low, ours.low)),
-           format('low {{}}, in minutes {{}}', told.low, ours.low), null),
-        if(told.close <> ours.close,
-           format('close {{}}, in minutes {{}}', told.close, ours.close), null),
-        if(abs(told.volume_base - ours.volume_base) > {BASE_ROUNDING} * $minutes,
-           format('volume_base {{}}, in minutes {{}}', told.volume_base, ours.volume_base), null),
-        if(abs(told.volume_quote - ours.volume_quote) > {QUOTE_ROUNDING} * $minutes,
-           format('volume_quote {{}}, in minutes {{}}', told.volume_quote, ours.volume_quote), null)
+    select published.instrument_name, published.opened_at, concat_ws('; ',
+        if(published.open not in (ours.open, coalesce(traded_open, ours.open)),
+           format('open {{}}, in minutes {{}}', published.open, ours.open), null),
+        if(published.high not in (ours.high, coalesce(traded_high, ours.high)),
+           format('high {{}}, in minutes {{}}', published.high, ours.high), null),
+        if(published.low not in (ours.low, coalesce(traded_low, ours.low)),
+           format('low {{}}, in minutes {{}}', published.low, ours.low), null),
+        if(published.close <> ours.close,
+           format('close {{}}, in minutes {{}}', published.close, ours.close), null),
+        if(abs(published.volume_base - ours.volume_base) > {BASE_ROUNDING} * $minutes,
+           format('volume_base {{}}, in minutes {{}}',
+                  published.volume_base, ours.volume_base), null),
+        if(abs(published.volume_quote - ours.volume_quote) > {QUOTE_ROUNDING} * $minutes,
+           format('volume_quote {{}}, in minutes {{}}',
+                  published.volume_quote, ours.volume_quote), null)
     ) as differences
-    from candles as told
+    from candles as published
     join summed as ours
-      on told.instrument_name = ours.instrument_name
-     and epoch_ms(told.opened_at) // 60000 - $anchor = ours.number * $minutes
-    where told.resolution = $resolution
+      on published.instrument_name = ours.instrument_name
+     and epoch_ms(published.opened_at) // 60000 - $anchor = ours.number * $minutes
+    where published.resolution = $resolution
 )
 select *
 from compared
@@ -152,7 +154,7 @@ _COMPARED_WITH_MINUTES = (Resolution.HOUR_1, Resolution.DAY_1)
 
 
 def rules_of(resolution: Resolution) -> tuple[Rule, ...]:
-    """The rules of candles of a resolution, with its parameters."""
+    """The rules for candles of a resolution, with its parameters."""
     rules = [_GRID, _PRICES, _VOLUMES]
     if resolution in _COMPARED_WITH_MINUTES:
         rules.append(_MINUTES)

@@ -1,4 +1,4 @@
-"""Candles of any resolution over a window: the exchange's own, or made of minutes."""
+"""Candles of any resolution over a window: published ones, or aggregated from minutes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _OWN = f"""
     where {SERIES} and opened_at >= $start and opened_at < $end
 """
 
-# The first candle may begin before the window, and is not in it; the last may end after it.
+# A candle that begins before the window is excluded; the last one may end after it.
 _MADE_OF_MINUTES = f"""
     select opened_at, {VALUES}
     from (
@@ -53,15 +53,16 @@ def candles(
     window: TimeWindow,
     known: Known = EVERYTHING,
 ) -> SelectedRows:
-    """The candles that open in the window. On each UTC day they are the exchange's own where these
-    are complete, else made of its one-minute candles where those are complete.
+    """The candles that open in the window. On each UTC day they are the published ones if these
+    are complete, else aggregated from one-minute candles if those are complete.
 
-    Of a day on which neither are complete: the candles that are held; where none were ever
-    requested, those whose every minute is held. Candles of 1D open at 08:00; those of 180, 360 and
-    720 minutes where held ones do, else counted from 00:00 UTC. A candle made of minutes includes
-    minutes without a trade, which repeat the last close.
+    On a day on which neither are complete, they are the stored candles, or, if none were ever
+    requested, those of which every minute is stored. Candles of 1D open at 08:00; those of 180, 360
+    and 720 minutes on the grid of stored ones, else counted from 00:00 UTC. An aggregated candle
+    includes minutes without a trade, which repeat the last close.
 
-    Where `known` is less than what is held today, a candle is made only of all its minutes.
+    If `known` is an earlier state than today's, only candles of which every minute is stored are
+    aggregated.
     """
     days = days_of(window)
     own = _proofs(connection, instrument_name, resolution, days)
@@ -99,23 +100,23 @@ class _Minutes:
     anchor: timedelta
 
     def days_of(self, day: date) -> tuple[date, ...]:
-        """The days whose minutes make the candles that open on a day."""
+        """The days whose minutes are part of candles that open on a day."""
         return (day, day + ONE_DAY) if self.anchor else (day,)
 
     def prove(self, day: date) -> bool:
         return all(_settles(self.proofs.get(each)) for each in self.days_of(day))
 
     def replace(self, own: Proof | None, day: date) -> bool:
-        """Whether candles of a day are made of minutes, given the proof of its own candles."""
+        """Whether candles of a day are aggregated, given the proof of its published ones."""
         were_requested = any(each in self.proofs for each in self.days_of(day))
         return not _settles(own) and (self.prove(day) or (own is None and were_requested))
 
     def weakest(self, day: date) -> Proof | None:
-        """A proof that settles nothing, where there is one; None where one is missing."""
+        """A proof that is not settled, if there is one; None if a proof is missing."""
         return min((self.proofs.get(each) for each in self.days_of(day)), key=_settles)
 
     def used_by(self, days: Sequence[date]) -> list[Proof]:
-        """The proofs that the candles of these days rest on, each once."""
+        """The proofs on which the candles of these days depend, without duplicates."""
         needed = dict.fromkeys(each for day in days for each in self.days_of(day))
         return [self.proofs[day] for day in needed if day in self.proofs]
 
@@ -127,7 +128,7 @@ def _minutes(
     days: Sequence[date],
     own: Mapping[date, Proof],
 ) -> _Minutes:
-    """The minutes, where the candles of the resolution are not complete on all days."""
+    """The proofs of minutes; empty if the resolution's candles are complete on all days."""
     if resolution is _MINUTE or all(_settles(own.get(day)) for day in days):
         return _Minutes({}, timedelta(0))
     anchor = _anchor(connection, instrument_name, resolution)
@@ -138,7 +139,7 @@ def _minutes(
 def newest_complete_day(
     connection: Connection, instrument_name: str, resolution: Resolution
 ) -> date | None:
-    """The newest day with complete candles, or with complete minutes; None without one."""
+    """The newest day with complete candles, or with complete minutes; None if there is none."""
     return max(
         (
             proof.day
@@ -162,7 +163,7 @@ def _settles(proof: Proof | None) -> bool:
 
 
 def _anchor(connection: Connection, instrument_name: str, resolution: Resolution) -> timedelta:
-    """How long after midnight UTC candles open. Raises WarehouseError where those held disagree."""
+    """How long after midnight UTC candles open. Raises WarehouseError if stored ones disagree."""
     if resolution.anchor is not None:
         return resolution.anchor
     phases = connection.execute(
@@ -172,7 +173,7 @@ def _anchor(connection: Connection, instrument_name: str, resolution: Resolution
     ).fetchall()
     if len(phases) > 1:
         raise WarehouseError(
-            f"The {resolution.label} candles of {instrument_name} that are held open on several "
-            "grids, so none can be made of minutes: see the check opens_on_the_grid_once."
+            f"The stored {resolution.label} candles of {instrument_name} open on several grids, "
+            "so none can be made of minutes: see the check opens_on_the_grid_once."
         )
     return timedelta(milliseconds=phases[0][0]) if phases else timedelta(0)

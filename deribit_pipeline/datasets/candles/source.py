@@ -1,4 +1,4 @@
-"""Candles of a resolution: requests that cross-check their neighbours, cut into days."""
+"""The source of candles: requests that cross-check their neighbours, split into days."""
 
 import asyncio
 import logging
@@ -45,8 +45,8 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
-# Listings of an instrument that was not listed for all of the days: two before they are fetched,
-# and one in the end.
+# How often the listing of an instrument is fetched if it was not listed for all of the days: twice
+# before the days are fetched, and once at the end.
 _LISTINGS_OF_CLIPPED = 3
 
 # How often a listing is requested, before days are fetched, until two responses agree on it.
@@ -60,7 +60,8 @@ class CandlesSource(Source):
     requests_label = "chart requests"
 
     async def open(self, context: Context, days: Days) -> Session:
-        """See Source. What rests on a listing rests on two, of which the last comes in the end."""
+        """See Source. A listing that clips days is requested until two responses agree, and again
+        at the end."""
         unlisted = [name for name in days if name not in context.listed]
         listed = dict(context.listed)
         if unlisted:
@@ -77,8 +78,9 @@ class CandlesSource(Source):
     ) -> Planned:
         """See Source. Requests for coarser candles to compare with are included.
 
-        An instrument that one request covers, and no coarser candles, takes another, unless the
-        candle before it is held. With `each_twice`, each window takes two; coarser candles do not.
+        An instrument with a single request and no coarser candles needs a second one, unless the
+        candle before it is stored. With `each_twice`, each window needs two; coarser candles do
+        not.
         """
         resolution = _resolution_of(dataset)
         plans = [requests(listed[name], resolution, some) for name, some in days.items()]
@@ -116,16 +118,16 @@ class CandlesSession(Session):
         self._checks = CrossChecks()
 
     async def plan(self, days: Days) -> Iterator[tuple[str, Pieces]]:
-        """Request by request: the last response of a block brings what can be trusted of all."""
+        """One piece per request: the last response of a group yields the trusted days of all."""
         self._assemblies = {
             name: Assembly(self._instruments[name], self._resolution, some)
             for name, some in days.items()
         }
-        blocks = await asyncio.to_thread(self._blocks, days)
-        return self._pieces(blocks)
+        groups = await asyncio.to_thread(self._blocks, days)
+        return self._pieces(groups)
 
     async def relisted(self, days: Days) -> Days:
-        """See Session. Listings are requested only where they leave out candles of these days."""
+        """See Session. Only listings that clip these days are requested."""
         clipped = [
             name
             for name, some in days.items()
@@ -136,7 +138,7 @@ class CandlesSession(Session):
         try:
             listed, _ = await listings(self.context.exchange, self.context.warehouse, clipped)
         except DeribitError as error:
-            logger.warning("Whether the listings still stand is unknown: %s", error.summary)
+            logger.warning("Could not confirm that the listings are unchanged: %s", error.summary)
             return {}
         former = self._instruments
         self._instruments, self.listed_at = former | listed, self._now()
@@ -160,16 +162,16 @@ class CandlesSession(Session):
         """See Session."""
         return self.context.exchange.client.rpc.as_of
 
-    def _pieces(self, blocks: Sequence[RequestGroup]) -> Iterator[tuple[str, Pieces]]:
+    def _pieces(self, groups: Sequence[RequestGroup]) -> Iterator[tuple[str, Pieces]]:
         for name, assembly in self._assemblies.items():
             if assembly.unlisted:
                 yield name, self._unlisted(name, assembly.unlisted)
-        for group in blocks:
+        for group in groups:
             for request in group.requests:
                 yield group.instrument_name, self._fetched(group, request)
 
     def _blocks(self, days: Days) -> list[RequestGroup]:
-        """All requests, in blocks. A block of one is compared with what is stored beside it."""
+        """All requests, in groups. A group of one is compared with the stored neighbours."""
         step = self._resolution.duration
         planned = [
             group
@@ -192,7 +194,7 @@ class CandlesSession(Session):
             yield unlisted_day(name, day, self.listed_at)
 
     async def _fetched(self, group: RequestGroup, request: ChartRequest) -> Pieces:
-        """The days that are whole with the block, where this is the last response that it needs."""
+        """The days completed by the group, if this is its last response."""
         name = group.instrument_name
         fetcher = self._fetcher(name)
         group.pieces.extend(await self._requested(fetcher, request))
@@ -225,13 +227,13 @@ class CandlesSession(Session):
         return ChartFetcher(hosts, lambda: self.context.stops.of(name))
 
     async def again(self, day: FetchedDay) -> FetchedDay:
-        """The day as another response, to a window with other bounds, has it too."""
+        """The day as confirmed by another response, for a window with other bounds."""
         name = day.series
         window = expected_window(self._instruments[name], self._resolution, day.day)
         assert window is not None, "a day with candles has a window"
         assert day.expected is not None, "candles are counted on their grid"
-        came = Candles.of(day.rows)
-        page = Page(window, day.expected, day.unclosed, came, Candles.none(), day.as_of)
+        candles = Candles.of(day.rows)
+        page = Page(window, day.expected, day.unclosed, candles, Candles.none(), day.as_of)
         request = ChartRequest(self._instruments[name], self._resolution, window)
         fetcher = self._fetcher(name)
         pieces = await fetcher.agreed(request, [Claim(page)])
@@ -246,10 +248,10 @@ class CandlesSession(Session):
 
 
 def _are_clipped(instrument: Instrument, resolution: Resolution, days: Collection[date]) -> bool:
-    """Whether the listing leaves out a part of one of the days."""
+    """Whether the instrument was not listed for a part of one of the days."""
     return any(is_clipped(instrument, resolution, day) for day in days)
 
 
 def _resolution_of(dataset: Dataset) -> Resolution:
-    assert dataset.resolution is not None, "candles have one"
+    assert dataset.resolution is not None, "candles have a resolution"
     return dataset.resolution

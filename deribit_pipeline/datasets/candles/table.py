@@ -18,11 +18,11 @@ CANDLES = Table(
     columns=(INSTRUMENT, _RESOLUTION, OPENED_AT, *VALUES),
     source=_CHART,
     warnings=(
-        "A minute without a trade repeats the last close with volume 0, as the exchange fills it.",
+        "A minute without a trade repeats the last close with volume 0, as published.",
         "A 1D candle opens at 08:00 UTC.",
-        "Days that are not complete are in here too: complete_candles leaves them out.",
+        "Days that are not complete are included: complete_candles leaves them out.",
     ),
-    # An instrument's days stand together, and no number of instruments makes more files.
+    # Keeps an instrument's days together, in a number of files that does not depend on instruments.
     layout=(
         "partitioned by (bucket(32, instrument_name))",
         "sorted by (instrument_name, resolution, opened_at)",
@@ -31,8 +31,8 @@ CANDLES = Table(
 
 CANDLE_DAYS = Table(
     name="candle_days",
-    description="One row for each instrument, resolution and UTC day that was ever asked for: the "
-    "proof of what is held of the candles that open on that day.",
+    description="One row for each instrument, resolution and UTC day that was ever requested: the "
+    "proof for the stored candles that open on that day.",
     key=("instrument_name", "resolution", "day"),
     columns=(
         INSTRUMENT,
@@ -42,36 +42,36 @@ CANDLE_DAYS = Table(
         Column(
             "expected", "integer", "Candles that open while the instrument is listed.", "candles"
         ),
-        Column("received", "integer", "Candles held, all of them closed.", "candles"),
-        Column("missing", "integer", "Closed candles that the exchange lacks.", "candles"),
-        Column("without_trades", "integer", "Held candles in which nobody traded.", "candles"),
-        Column("content_hash", "varchar", "BLAKE2b-128 of every value held, in hex."),
-        Column("revised", "integer", "Changes of closed candles seen so far.", "changes"),
+        Column("received", "integer", "Stored candles, all of them closed.", "candles"),
+        Column("missing", "integer", "Closed candles missing on the exchange.", "candles"),
+        Column("without_trades", "integer", "Stored candles without a trade.", "candles"),
+        Column("content_hash", "varchar", "BLAKE2b-128 of every stored value, in hex."),
+        Column("revised", "integer", "Changes of closed candles detected so far.", "changes"),
         Column(
             "fetched_at",
             "timestamptz",
-            "When the exchange last said something new of the day, by its own clock.",
+            "The exchange's time of the last response that changed the day.",
             "UTC",
         ),
         Column("environment", "varchar", "mainnet, testnet or sandbox."),
-        Column("source", "varchar", "The API root that answered."),
+        Column("source", "varchar", "The API root of the responses."),
         RUN_ID,
         Column(
             "verdict",
             "varchar",
-            "What else is known of the day, in words, such as how its candles differ from the "
-            "exchange's coarser ones; empty where there is nothing.",
+            "Findings about the day, in words, such as how its candles differ from the "
+            "exchange's coarser ones; empty if there are none.",
         ),
         CROSS_CHECK,
         PROOF_HASH,
     ),
     source="counted by this pipeline",
-    warnings=("A day without a row was never asked for.",),
+    warnings=("A day without a row was never requested.",),
 )
 
 CANDLE_GAPS = Table(
     name="candle_gaps",
-    description="One row for each closed candle that the exchange should have and lacks.",
+    description="One row for each closed candle that is missing on the exchange.",
     key=("instrument_name", "resolution", "opened_at"),
     columns=(
         INSTRUMENT,
@@ -80,18 +80,18 @@ CANDLE_GAPS = Table(
         Column(
             "confirmed",
             "integer",
-            "How many times it was asked again in vain, in another window.",
+            "How often it was requested again without success, in another window.",
             "times",
         ),
-        Column("confirmed_at", "timestamptz", "When it was last asked again in vain.", "UTC"),
+        Column("confirmed_at", "timestamptz", "When it was last requested without success.", "UTC"),
     ),
     source=_CHART,
 )
 
 CANDLE_REVISIONS = Table(
     name="candle_revisions",
-    description="One row for each time that the exchange changed a closed candle: what was held "
-    "before.",
+    description="One row for each time that the exchange changed a closed candle: the values that "
+    "were stored before.",
     key=("instrument_name", "resolution", "opened_at", "replaced_at"),
     columns=(
         INSTRUMENT,
@@ -99,9 +99,12 @@ CANDLE_REVISIONS = Table(
         OPENED_AT,
         *VALUES,
         Column(
-            "held_from", "timestamptz", "Since when, at the latest, these values were held.", "UTC"
+            "held_from",
+            "timestamptz",
+            "The time from which, at the latest, these values were stored.",
+            "UTC",
         ),
-        Column("replaced_at", "timestamptz", "When the exchange said something else.", "UTC"),
+        Column("replaced_at", "timestamptz", "When the exchange returned other values.", "UTC"),
         RUN_ID,
     ),
     source=_CHART,
@@ -109,8 +112,8 @@ CANDLE_REVISIONS = Table(
 
 CANDLE_ARRIVALS = Table(
     name="candle_arrivals",
-    description="One row for each unbroken stretch of a day's candles that came together: since "
-    "when they are held.",
+    description="One row for each contiguous run of a day's candles that arrived together: the "
+    "time since when they are stored.",
     key=("instrument_name", "resolution", "first_opened_at"),
     columns=(
         INSTRUMENT,
@@ -118,18 +121,18 @@ CANDLE_ARRIVALS = Table(
         _DAY,
         Column("first_opened_at", "timestamptz", "When the first of them opens.", "UTC"),
         Column("last_opened_at", "timestamptz", "When the last of them opens.", "UTC"),
-        Column("arrived_at", "timestamptz", "When the exchange first told them.", "UTC"),
+        Column("arrived_at", "timestamptz", "When the exchange first returned them.", "UTC"),
         RUN_ID,
     ),
     source="counted by this pipeline",
     warnings=(
-        "What a warehouse of version 1 held arrived at its day's last change, at the latest.",
+        "In a warehouse of version 1, candles arrived at their day's last change, at the latest.",
     ),
 )
 
 COMPLETE_CANDLES = View(
     name="complete_candles",
-    description="One row for each candle of a complete day: what research should read.",
+    description="One row for each candle of a complete day: the view to use for research.",
     query="""
 select candles.*
 from candles
@@ -141,7 +144,7 @@ where candle_days.day = cast(timezone('UTC', candles.opened_at) as date)
 CANDLES_AS_OF = View(
     name="candles_as_of",
     parameters=("moment",),
-    description="One row for each candle that was held at a moment, as it was known then: "
+    description="One row for each candle that was stored at an instant, as it was known then: "
     "from candles_as_of('2024-02-01 12:00:00+00').",
     query="""
 select candles.*

@@ -1,6 +1,6 @@
-"""Realised volatility: macros over the one-minute candles of complete days; nothing is stored.
+"""Realised volatility: macros over the one-minute candles of complete days, without storage.
 
-Formulas, sources, annualisation and what is left out: docs/volatility.md. Time is counted in whole
+Formulas, sources, annualisation and exclusions: docs/volatility.md. Time is counted in whole
 minutes since 1970-01-01 00:00 UTC, so that the time zone of a session does not matter.
 """
 
@@ -10,7 +10,7 @@ _SPAN = ("since := '-infinity'", "until := 'infinity'")
 
 
 def _whole(name: str) -> str:
-    """A number as a whole one: rounded without a word, it would answer another question."""
+    """A number as an integer, or an error: rounding it silently would change the query."""
     return (
         f"if(cast({name} as double) = cast({name} as bigint) and cast({name} as bigint) > 0,\n"
         f"           cast({name} as bigint), error('{name} must be a whole number, 1 or more'))"
@@ -21,9 +21,9 @@ SAMPLED_CANDLES = View(
     name="sampled_candles",
     parameters=("instrument", "sampling", *_SPAN),
     description="One row for each candle of `sampling` minutes of an instrument of which every "
-    "minute is held, on complete days: from sampled_candles('BTC-PERPETUAL', 60). Any whole number "
-    "of minutes goes, counted from 1970-01-01 00:00 UTC. Minutes in which nobody traded repeat the "
-    "last close; they are in it, and counted in `minutes_without_trades`. Only minutes from "
+    "minute is stored, on complete days: from sampled_candles('BTC-PERPETUAL', 60). Any whole "
+    "number of minutes is valid, counted from 1970-01-01 00:00 UTC. Minutes without a trade repeat "
+    "the last close; they are included, and counted in `minutes_without_trades`. Only minutes from "
     "`since` on and before `until` are read.",
     query=f"""
 select to_timestamp(number * cast(sampling as bigint) * 60) as opened_at,
@@ -44,14 +44,15 @@ where minutes = {_whole("sampling")}
 order by opened_at""",
 )
 
-# The minutes are bounded where they are read, so that a day's volatilities cost no look at years.
-# A candle whose predecessor lacks has no move, and so is in no window. What has no logarithm, as
-# combos may cost zero or less, or whose range does not hold its own prices, counts as lacking.
+# The minutes are bounded where they are read, so that a day's volatilities do not scan years.
+# A candle whose predecessor is missing has no move, and so is in no window. A candle without a
+# logarithm (prices of combos may be 0 or negative), or whose range does not contain its open and
+# close, counts as missing.
 REALISED_VOLATILITIES = View(
     name="realised_volatilities",
     parameters=("instrument", "sampling", "windows", *_SPAN),
-    description="One row for each length of window and each end of such a window: "
-    "from realised_volatilities('BTC-PERPETUAL', 60, [24, 168]). As realised_volatility, for a "
+    description="One row for each window length and each end of such a window: "
+    "from realised_volatilities('BTC-PERPETUAL', 60, [24, 168]). Like realised_volatility, for a "
     "list of lengths.",
     query=f"""
 with sampled as (
@@ -110,9 +111,9 @@ REALISED_VOLATILITY = View(
     parameters=("instrument", "sampling", "samples", *_SPAN),
     description="One row for each end of a window of `samples` candles of `sampling` minutes: the "
     "realised volatility over it by five estimators, as annualised fractions (0.65 is 65 %): "
-    "from realised_volatility('BTC-PERPETUAL', 60, 24). A window of which a candle lacks, or the "
-    "close before it, has no row. Only ends from `since` on and before `until` are given, and only "
-    "what they need is read.",
+    "from realised_volatility('BTC-PERPETUAL', 60, 24). A window with a missing candle, or without "
+    "the close before it, has no row. Only ends from `since` on and before `until` are returned, "
+    "and only the candles required for them are read.",
     query="""
 from realised_volatilities(instrument, sampling, [samples], since := since, until := until)""",
 )
@@ -120,8 +121,8 @@ from realised_volatilities(instrument, sampling, [samples], since := since, unti
 VOLATILITY_CONE = View(
     name="volatility_cone",
     parameters=("instrument", "sampling", "windows"),
-    description="One row for each length of window and each estimator: how its realised volatility "
-    "was spread over all windows of that length, and the latest: "
+    description="One row for each window length and estimator: the distribution of realised "
+    "volatility over all windows of that length, and the latest value: "
     "from volatility_cone('BTC-PERPETUAL', 60, [24, 168, 720]).",
     query="""
 select samples, estimator, count(*) as windows, min(volatility) as lowest,
@@ -141,11 +142,11 @@ order by samples, estimator""",
 REALISED_AGAINST_DVOL = View(
     name="realised_against_dvol",
     parameters=("instrument", "currency", "days", "sampling := 60"),
-    description="One row for each close of a currency's DVOL: what it implied, and the "
+    description="One row for each close of a currency's DVOL: the implied volatility, and the "
     "close-to-close volatility realised over the `days` before and after, all as annualised "
-    "fractions: from realised_against_dvol('BTC-PERPETUAL', 'BTC', 30). What was realised is null "
-    "where a candle of its window lacks, and a moment that lacks both has no row. `sampling`, in "
-    "minutes, divides a day.",
+    "fractions: from realised_against_dvol('BTC-PERPETUAL', 'BTC', 30). A realised volatility is "
+    "null if a candle of its window is missing, and an instant without either has no row. "
+    "`sampling`, in minutes, must divide a day.",
     query=f"""
 with realised as (
     select ended_at, close_to_close

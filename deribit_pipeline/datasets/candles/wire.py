@@ -1,6 +1,6 @@
-"""Answers to values: pure functions that raise ValueError on an odd shape.
+"""Parse responses: pure functions that raise ValueError for a malformed shape.
 
-The one place where the exchange's names become ours.
+The only place where the exchange's names are translated into those of the warehouse.
 """
 
 import reprlib
@@ -17,11 +17,11 @@ CHART_ARRAYS = ("open", "high", "low", "close", "volume", "cost")
 
 
 def candles(chart: object) -> Candles:
-    """The candles of `public/get_tradingview_chart_data`, in the order they came.
+    """The candles of `public/get_tradingview_chart_data`, in the order of the response.
 
-    `ticks` are opening times in UTC milliseconds. A window without candles answers `no_data`,
-    with arrays empty or absent. Where single values are no finite numbers, they are NaN: what is
-    wrong with one candle says nothing of the others.
+    `ticks` are opening times in UTC milliseconds. The status of a window without candles is
+    `no_data`, with arrays empty or absent. Single values that are not finite numbers become NaN: an
+    error in one candle does not affect the others.
     """
     chart = shapes.mapping(chart)
     status = chart.get("status")
@@ -30,7 +30,7 @@ def candles(chart: object) -> Candles:
     names = ("ticks", *CHART_ARRAYS)
     if status == "no_data":
         if any(chart.get(name) not in (None, []) for name in names):
-            raise ValueError("`status` was no_data, yet there were candles")
+            raise ValueError("`status` was no_data, but there were candles")
         return Candles.none()
     arrays = [shapes.numbers("ticks", chart.get("ticks"))]
     arrays += [_numbers_or_malformed(name, chart.get(name)) for name in CHART_ARRAYS]
@@ -47,8 +47,8 @@ def candles(chart: object) -> Candles:
 
 
 def _numbers_or_malformed(name: str, values: object) -> NDArray[np.float64]:
-    """A JSON array of numbers; NaN for values that are none. Raises ValueError where these are as
-    many as the others: the array is then not what it should be."""
+    """A JSON array of numbers; NaN for values that are not numbers. Raises ValueError if at least
+    half of them are not: the array itself is then malformed."""
     try:
         return shapes.numbers(name, values)
     except ValueError:
@@ -61,7 +61,7 @@ def _numbers_or_malformed(name: str, values: object) -> NDArray[np.float64]:
 
 
 def _number(value: object) -> float:
-    # A JSON true is an int to Python, and JSON knows integers that no double can hold.
+    # A JSON true is an int in Python, and JSON allows integers that exceed the range of doubles.
     if type(value) not in (int, float):
         return np.nan
     try:

@@ -1,4 +1,4 @@
-"""One-minute candles made of complete trades, and how they compare with the exchange's."""
+"""One-minute candles rebuilt from complete trades, compared with the published ones."""
 
 from deribit_pipeline.datasets.candles_rebuilt.rules import RULES
 from deribit_pipeline.datasets.candles_rebuilt.table import TABLE

@@ -1,5 +1,5 @@
-"""The trades before a day, as far as the proofs of other days cover them: a day's first candles
-repeat the close of the last earlier trade."""
+"""The trades before a day, as far as they are proved: a day's first candles repeat the close of the
+last earlier trade."""
 
 from datetime import date, datetime, timedelta
 
@@ -39,7 +39,7 @@ select exists (
 
 
 def former_day(connection: Connection, instrument_name: str, day: date) -> date:
-    """The latest earlier day with trades from which on all days are proved, or the day itself if
+    """The latest earlier day with trades since which all days are proved, or the day itself if
     there is none."""
     required = {"instrument_name": instrument_name, "day": day}
     former: date

@@ -1,4 +1,4 @@
-"""The candles that a day's trades make, and how they compare with the exchange's."""
+"""Candles rebuilt from a day's trades, and their comparison with the published ones."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +16,7 @@ from deribit_pipeline.warehouse.place import Connection
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many candles of a day both have, and which differ: minute and what, in order."""
+    """The number of candles of a day that both have; minute and difference of those that differ."""
 
     compared: int
     differing: list[tuple[str, str]]
@@ -25,7 +25,7 @@ class Comparison:
 def made_candles(
     connection: Connection, instrument_name: str, day: date
 ) -> dict[str, NDArray[Any]]:
-    """The candles of a day as its trades make them, by column of the table `candles_rebuilt`."""
+    """The rebuilt candles of a day, by column of the table `candles_rebuilt`."""
     parameters = _parameters(connection, instrument_name, day)
     rows = connection.execute(MADE, parameters).fetchnumpy()
     return {
@@ -36,25 +36,25 @@ def made_candles(
 
 
 def minutes(connection: Connection, instrument_name: str, day: date) -> NDArray[Any]:
-    """When the candles of a day open, up to the expiry."""
+    """The opening times of a day's candles, up to the expiry."""
     parameters = _parameters(connection, instrument_name, day)
     rows = connection.execute(MINUTES, parameters).fetchnumpy()
     return np.asarray(rows["opened_at"]).astype("datetime64[ms]")
 
 
 def comparison(connection: Connection, instrument_name: str, day: date) -> Comparison:
-    """The candles of a day as its trades make them, held against those that the exchange told."""
+    """Compare the rebuilt candles of a day with the published ones."""
     parameters = _parameters(connection, instrument_name, day)
-    for ways in (WHOLE, WAYS):  # that all are counted in is most likely, and far less work
+    for ways in (WHOLE, WAYS):  # counting all trades is the most likely way, and far cheaper
         rows = connection.execute(compared(ways), parameters).fetchall()
-        differing = [(minute, said) for minute, said in rows if said]
+        differing = [(minute, difference) for minute, difference in rows if difference]
         if not differing:
             break
     return Comparison(len(rows), differing)
 
 
 def _parameters(connection: Connection, instrument_name: str, day: date) -> dict[str, object]:
-    """Instrument and day, and the time of the trades that its candles are made of."""
+    """Instrument, day, and the window of the trades from which its candles are rebuilt."""
     former = former_day(connection, instrument_name, day)
     return {
         "instrument_name": instrument_name,

@@ -1,21 +1,21 @@
-"""SQL that makes one-minute candles of trades, beside those that the exchange returned.
+"""SQL to rebuild one-minute candles from trades, and to compare them with the published ones.
 
 Whether the exchange counts block trades and legs of combos in its candles is not known
-(assumption:candles-blocks): a candle differs only where it does so however they are counted.
+(assumption:candles-blocks): a candle counts as differing only if every way of counting differs.
 """
 
 from deribit_pipeline.datasets.candles.rules import BASE_ROUNDING, QUOTE_ROUNDING
 from deribit_pipeline.domain.candles import CANDLE_VALUES
 from deribit_pipeline.domain.specification import COMBO, INVERSE
 
-# A dated instrument expires at 08:00 UTC on the day that its name ends with, or has before the
-# strike; what never does is far from any day.
+# A dated instrument expires at 08:00 UTC on the day at the end of its name, or before the strike;
+# perpetuals have none.
 _EXPIRY = r"-([0-9]{1,2}[A-Z]{3}[0-9]{2})(?:[-_]|$)"
 
 
 WHOLE = "(0, true, true)"
 WAYS = f"{WHOLE}, (1, false, true), (2, true, false), (3, false, false)"
-"""Ways of counting: a number, and whether block trades are counted in and legs of combos."""
+"""Ways of counting: a number, and whether block trades and legs of combos are counted."""
 
 
 _STEPS = f"""
@@ -101,24 +101,24 @@ wanted as (WANTED
 
 
 def made_of(required: str, tape: str, ways: str) -> str:
-    """The steps of a query from `wanted`, a query for instruments and days, and `tape`, one for
-    the trades of at least these days, to `made`: the candles as the trades make them, each way of
-    counting by itself. Days and minutes are counted from 1970, for that is fast.
+    """The common table expressions from `required`, a query for instruments and days, and `tape`,
+    one for the trades of at least these days, to `made`: the rebuilt candles, separately for each
+    way of counting. Days and minutes are counted from 1970, for speed.
 
-    A minute without a trade repeats the last close. That of the day before is known where every
-    day from its trade on is complete; minutes before the first trade that is known are not made.
+    A minute without a trade repeats the last close. That of an earlier day is known if every day
+    since that trade is complete; minutes before the first known trade are not rebuilt.
     """
     return _STEPS.replace("WANTED", required).replace("TAPE", tape).replace("WAYS", ways)
 
 
 def differences_of(held: str, made: str) -> str:
-    """An expression that says where a candle told by the exchange differs from one made here."""
+    """An SQL expression that describes how a published candle differs from a rebuilt one."""
     prices = [
         f"if({held}.{name} <> {made}.{name}, "
         f"format('{name} {{}}, of trades {{}}', {held}.{name}, {made}.{name}), null)"
         for name in ("open", "high", "low", "close")
     ]
-    # Either is rounded, and neither is exact as a double.
+    # Both are rounded, and neither is exact as a double.
     volumes = [
         f"if(abs({held}.{name} - {made}.{name}) > {1.5 * rounding} + 1e-12 * abs({held}.{name}), "
         f"format('{name} {{}}, of trades {{}}', {held}.{name}, {made}.{name}), null)"
@@ -141,12 +141,12 @@ order by opened_at"""
 
 _COMPARED = f"""
 with STEPS, compared as (
-    select made.opened_at, way, {differences_of("told", "made")} as differences
+    select made.opened_at, way, {differences_of("published", "made")} as differences
     from made
-    join candles as told
-      on told.instrument_name = made.instrument_name and told.resolution = '1'
-     and told.opened_at = made.opened_at
-    where told.instrument_name = $instrument_name
+    join candles as published
+      on published.instrument_name = made.instrument_name and published.resolution = '1'
+     and published.opened_at = made.opened_at
+    where published.instrument_name = $instrument_name
 )
 select strftime(timezone('UTC', opened_at), '%H:%M') as minute,
        arg_min(differences, (differences <> '', way)) as differences
@@ -156,8 +156,8 @@ order by minute"""
 
 
 def compared(ways: str) -> str:
-    """A query for each candle of a day that both have: its minute and what differs, counted in the
-    way in which least does."""
+    """A query for each candle of a day that both have: its minute and the differences, in the way
+    of counting with the fewest."""
     return _COMPARED.replace("STEPS", made_of(_DAY, _TRADES, ways))
 
 

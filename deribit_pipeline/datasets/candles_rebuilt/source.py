@@ -1,4 +1,4 @@
-"""The source of candles that are made here: of complete days' trades, without any request."""
+"""The source of rebuilt candles: from the trades of complete days, without any request."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -17,13 +17,13 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 class RebuiltCandles(SeriesSource):
-    """Makes the one-minute candles of an instrument's days, and says in each day's verdict how
-    they compare with those that the exchange told."""
+    """Rebuilds the one-minute candles of an instrument's days, and reports in each day's verdict
+    how they compare with the published ones."""
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
-        """See Source. Days whose trades are not complete have failed, with IncompleteTrades."""
+        """See Source. Days whose trades are not complete fail with IncompleteTrades."""
         for day in days:
             yield await asyncio.to_thread(_made, warehouse, series, day)
 
@@ -44,8 +44,8 @@ def _made(warehouse: Warehouse, name: str, day: date) -> FetchedDay | FailedDays
             return FetchedDay(
                 name, day, nothing, proof.fetched_at, nothing["opened_at"], is_listed=False
             )
-        # Minutes before the first trade that is known are expected too, unless none came before
-        # it: they repeat a close that is not held here.
+        # Minutes before the first known trade are expected too, unless it is the first of all: they
+        # repeat a close that is not stored.
         is_first = former_trades.is_first(connection, name, day)
         expected = made["opened_at"] if is_first else rebuilt.minutes(connection, name, day)
         compared = rebuilt.comparison(connection, name, day)
@@ -80,7 +80,7 @@ def _verdict(compared: rebuilt.Comparison) -> str:
 
 
 def _incomplete(name: str, day: date, proof: Proof | None) -> IncompleteTrades:
-    state = f"are {proof.state}" if proof else "were never asked for"
+    state = f"are {proof.state}" if proof else "were never requested"
     return IncompleteTrades(
         f"its trades {state}: `deribit-pipeline backfill` them first",
         method="candles of trades",

@@ -1,4 +1,4 @@
-"""The prices at which the contracts of an index are delivered, day by day."""
+"""Daily delivery prices of an index."""
 
 from deribit_pipeline.datasets.delivery_prices.rules import RULES
 from deribit_pipeline.datasets.delivery_prices.table import TABLE

@@ -1,4 +1,4 @@
-"""The call that brings delivery prices."""
+"""The API call for delivery prices."""
 
 from deribit_pipeline.datasets.delivery_prices.wire import (
     MOST_DELIVERY_PRICES,
@@ -12,8 +12,8 @@ from deribit_pipeline.exchange.methods import ParsedResponse
 async def get_delivery_prices(
     client: DeribitClient, index_name: str, *, offset: int = 0, count: int = MOST_DELIVERY_PRICES
 ) -> ParsedResponse[DeliveryPage]:
-    """`public/get_delivery_prices`: all but the newest `offset`. A price that is added
-    between two calls moves what an offset means."""
+    """`public/get_delivery_prices`: prices after the newest `offset` ones. A price that is added
+    between two calls shifts the offsets."""
     return await client.call(
         delivery_prices,
         "public/get_delivery_prices",

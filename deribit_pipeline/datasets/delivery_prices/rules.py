@@ -1,12 +1,12 @@
-"""What must hold of delivery prices: each rule a query for the rows that break it."""
+"""The rule for delivery prices: a query for the rows that break it."""
 
 from deribit_pipeline.domain.rule import Rule
 
 _DELIVERED_DAILY = Rule(
     name="is_delivered_daily",
-    description="Delivery prices follow one another day by day.",
+    description="There is a delivery price for every day between the first and the last one.",
     severity="WARN",
-    because="the exchange lacks the price, or nobody asked for the days between: see dataset_gaps",
+    because="the exchange has no price, or the days between were not requested: see dataset_gaps",
     query="""
 with following as (
     select index_name, delivery_date as last_before,

@@ -1,4 +1,4 @@
-"""Delivery prices of an index: pages by offset, from the newest price back."""
+"""The source of delivery prices: pages by offset, from the newest price back."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -37,16 +37,16 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 METHOD = "public/get_delivery_prices"
 
-# Indexes that surely have delivery prices.
+# Indexes that certainly have delivery prices.
 _OLDEST = ("btc_usd", "eth_usd")
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPricesSource(SeriesSource):
-    """Brings one price for each day since the oldest one that the exchange has.
+    """Fetches one price for each day since the oldest one that the exchange has.
 
-    Nothing in an answer names its index, so all are asked for twice, in pages that end elsewhere.
-    `count` is how many prices a page holds, two at least.
+    A response does not name its index, so all prices are requested twice, in pages with different
+    ends. `count` is the number of prices per page, at least two.
     """
 
     count: int = MOST_DELIVERY_PRICES
@@ -54,7 +54,7 @@ class DeliveryPricesSource(SeriesSource):
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
-        """All days follow from the same answers, or have failed."""
+        """All days result from the same responses, or all fail."""
         counts = cycle((self.count, self._fewer(1), self._fewer(2)))
 
         def bad_payload(reason: str) -> DeribitBadPayload:
@@ -64,7 +64,7 @@ class DeliveryPricesSource(SeriesSource):
             prices = await until_two_agree(
                 lambda: self._prices(exchange.client, series, days[0], next(counts)),
                 partial(are_alike, since=days[0]),
-                bad_payload("answers contradict each other"),
+                bad_payload("responses contradict each other"),
             )
             if not prices.total and not await self._is_new(exchange.client, series):
                 raise bad_payload("the exchange has no delivery price of the index")
@@ -79,31 +79,31 @@ class DeliveryPricesSource(SeriesSource):
             yield delivery_checked(price_of_day(prices, series, day), settled.get(day, ()))
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
-        """Pages from today's price back to that of the first day, each of them twice."""
+        """Pages from today's price back to that of the first day, each twice."""
         back = (datetime.now(UTC).date() - days[0]).days
         return 2 * (1 + back // self.count)
 
     async def _is_new(self, client: DeribitClient, index_name: str) -> bool:
-        """Whether an index of which no price is told has none yet: the exchange names it, and tells
-        prices of another one, as one that is down does not."""
+        """Whether an index without any price is new: the exchange lists it and has prices of
+        another index, which rules out an outage."""
         names = await index_names(client)
         other = next(name for name in _OLDEST if name != index_name)
         control = await get_delivery_prices(client, other, count=2)
         return index_name in names and control.value.records_total > 0
 
     def _fewer(self, tenths: int) -> int:
-        """How many prices a page holds that is to end elsewhere."""
+        """Prices per page, for pages with a different end."""
         return max(2, self.count * (10 - tenths) // 10)
 
     async def _prices(
         self, client: DeribitClient, index_name: str, since: date, count: int
     ) -> DeliveryPrices:
-        """Every price since a day, or all that there are."""
+        """Every price since a day, or all prices if there are fewer."""
         first = await get_delivery_prices(client, index_name, count=count)
         page, total, pages, offset = first.value, first.value.records_total, list[Columns](), 0
         malformed: list[Malformed] = []
         with expectations(METHOD, index_name=index_name):
-            # Pages end: each but the last is full, and a total is bound by the days there were.
+            # Paging terminates: all pages but the last are full, and the total is bounded by days.
             require_total(total, page.rows, first.as_of)
             while True:
                 rows, conflicting = once(DELIVERY_PRICES, page.rows)

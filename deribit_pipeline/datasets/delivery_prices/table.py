@@ -5,7 +5,7 @@ from deribit_pipeline.domain.tables import Column, Table
 
 TABLE = Table(
     name="delivery_prices",
-    description="One row for each day of an index: what contracts that expire on it settle at.",
+    description="One row for each day of an index: the price at which expiring contracts settle.",
     key=("index_name", "delivery_date"),
     columns=(
         INDEX_NAME,
@@ -14,7 +14,7 @@ TABLE = Table(
     ),
     source="public/get_delivery_prices",
     warnings=(
-        "Each day since the first price is expected to have one: of an index on which nothing "
-        "expires daily, the days between are gaps.",
+        "Each day since the first price is expected to have one: for an index without daily "
+        "expiries, the days between are gaps.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Delivery prices: of one index, the newest first."""
+"""Delivery prices of one index, newest first."""
 
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,15 @@ from deribit_pipeline.exchange import shapes
 from deribit_pipeline.exchange.entries import Rows, readable
 
 MOST_DELIVERY_PRICES = 1_000
-"""How many delivery prices an answer holds at most (assumption:pages-most)."""
+"""The maximum number of delivery prices in a response (assumption:pages-most)."""
 
 _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeliveryPage:
-    """The delivery prices of one answer, newest first; of its `entries` some may be malformed. And
-    how many the exchange has in all."""
+    """The delivery prices of one response, newest first; some of its `entries` may be malformed.
+    `records_total` is the exchange's total number of prices."""
 
     rows: Rows
     records_total: int

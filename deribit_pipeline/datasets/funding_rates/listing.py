@@ -1,4 +1,4 @@
-"""Which hours a perpetual has by its listing."""
+"""The hours of a perpetual according to its listing."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -6,7 +6,7 @@ from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow
 
 BEGAN = datetime(2019, 4, 30, 10, tzinfo=UTC)
-"""The end of the first hour of which the exchange tells BTC-PERPETUAL's funding
+"""The end of the first hour for which the exchange publishes funding of BTC-PERPETUAL
 (assumption:funding-began)."""
 
 HISTORY = TimeWindow(BEGAN, END_OF_TIME)
@@ -15,7 +15,7 @@ _HOUR = timedelta(hours=1)
 
 
 def least_rows(instrument: Instrument, day: date) -> int:
-    """The full hours of a day on which it was listed; none of what is no perpetual."""
+    """The full hours of a day on which a perpetual was listed; 0 for other instruments."""
     listed = instrument.listed_on(day)
     life = listed.intersection(HISTORY) if listed else None
     is_perpetual = instrument.instrument_name.endswith("-PERPETUAL")

@@ -1,16 +1,16 @@
-"""What must hold of funding rates: each rule a query for the rows that break it."""
+"""The rules for funding rates: each a query for the rows that break it."""
 
 from deribit_pipeline.domain.rule import Rule
 
 FUNDING_TOLERANCE = 1e-7
-"""How far `interest_8h` may be from what eight `interest_1h` make: of 17 recorded hours of
-BTC-PERPETUAL, whose rates are around 1e-4, the farthest is 1.4e-8 off (assumption:funding-sums)."""
+"""How far `interest_8h` may be from the result of eight `interest_1h`: of 17 recorded hours of
+BTC-PERPETUAL, with rates around 1e-4, the farthest is 1.4e-8 off (assumption:funding-sums)."""
 
 _HOURS_ONCE = Rule(
     name="hours_stand_once",
-    description="Each hour is held once, and ends at a full hour.",
+    description="Each hour is stored once, and ends at a full hour.",
     severity="ERROR",
-    because="an answer that is off the grid or says an hour twice is never written",
+    because="a response off the grid or with conflicting hours is rejected",
     query="""
 select instrument_name, funded_at, count(*) as times
 from funding_rates
@@ -23,7 +23,7 @@ _PRICES_CHAIN = Rule(
     name="index_prices_chain",
     description="An hour begins at the index at which the hour before it ended.",
     severity="WARN",
-    because="prices are stored as the exchange tells them",
+    because="prices are stored as the exchange publishes them",
     query="""
 with chained as (
     select instrument_name, funded_at, prev_index_price,
@@ -39,15 +39,15 @@ where apart = interval 1 hour
 order by instrument_name, funded_at""",
 )
 
-# What an inverse position pays in eight hours is the sum of rate over index; as a share of the
-# position at their beginning, times the index then. Of linear ones nothing is recorded: the same,
-# its mirror image and the plain sum are all let pass.
+# The eight-hour funding of an inverse position is the sum of rate over index; as a share of the
+# position at the beginning, times the index then. For linear ones nothing is recorded: the same,
+# its mirror image and the plain sum are all accepted.
 _EIGHT_HOURS = Rule(
     name="eight_hours_add_up",
-    description="Where all eight hours are held, `interest_8h` is what their `interest_1h` make "
-    f"of the position at their beginning, to {FUNDING_TOLERANCE:.0e}.",
+    description="If all eight hours are stored, `interest_8h` is the sum of their funding as a "
+    f"share of the position at their beginning, within {FUNDING_TOLERANCE:.0e}.",
     severity="WARN",
-    because="both are what the exchange told",
+    because="the exchange published both",
     query=f"""
 with summed as (
     select instrument_name, funded_at, interest_8h,

@@ -1,4 +1,4 @@
-"""Funding of perpetuals, hour by hour."""
+"""The source of hourly funding rates of perpetuals."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -22,9 +22,9 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 _CONTROL = "BTC-PERPETUAL"
 _MILLISECOND = timedelta(milliseconds=1)
 
-# A row stands at the end of its hour: the hour is over then. At most 744 come, of a longer window
-# the newest: assumption:funding-most, assumption:funding-kept-end.
-# A request begins with the seven hours that make the first one's `interest_8h` with it.
+# The time of a row is the end of its hour, which is over then. At most 744 are returned, the newest
+# ones of a longer window: assumption:funding-most, assumption:funding-kept-end.
+# A request includes the seven hours before the first one, which its `interest_8h` includes.
 HOURS = SamplingGrid("funded_at", timedelta(hours=1), lasts=timedelta(0), most=744, lead=7)
 
 
@@ -33,10 +33,10 @@ async def get_funding_rate_history(
 ) -> ResponseRows:
     """`public/get_funding_rate_history`: the hours that end in `window`.
 
-    The exchange tells at most 744 and drops the others without a word: whoever asks counts
-    what came. Its start is exclusive (assumption:funding-start), its end inclusive
-    (assumption:funding-end); no hour ends within the millisecond that the bounds are widened
-    by, so that an inclusive start is right too.
+    The exchange returns at most 744 hours and silently drops the others: the caller must count
+    the returned ones. The start is exclusive (assumption:funding-start), the end inclusive
+    (assumption:funding-end); no hour ends within the millisecond by which the bounds are widened,
+    so an inclusive start would give the same result.
     """
     returned = await client.call(
         funding.reading,
@@ -49,7 +49,7 @@ async def get_funding_rate_history(
 
 
 class FundingRates(WindowedSource):
-    """The hours of a perpetual. No other instrument has funding: its days are not listed."""
+    """The hours of a perpetual. Other instruments have no funding: their days are not listed."""
 
     dataset = FUNDING_RATES
     sampling_grids = (HOURS,)
@@ -58,10 +58,10 @@ class FundingRates(WindowedSource):
     async def request_plan(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> RequestPlan:
-        """The hours of which a part was within the listing, since the exchange tells any."""
+        """The hours that overlap the listing, since the first published one."""
         instrument = await _listing(exchange, warehouse, series, days)
         witness = EightHours(is_linear="_" in series)
-        # The first hour ends after the listing, the last one with the delisting.
+        # The first hour ends after the listing, the last one at the delisting.
         listed = TimeWindow(
             instrument.listed_at + _MILLISECOND,
             instrument.expires_at + _MILLISECOND if instrument.expires_at else HISTORY.end,
@@ -79,7 +79,7 @@ class FundingRates(WindowedSource):
 
 
 def _is_perpetual(instrument: Instrument) -> bool:
-    """Whether it has funding; a perpetual that was delisted has an expiry like any other."""
+    """Whether it has funding; a delisted perpetual has an expiry."""
     is_named_so = instrument.instrument_name.endswith("-PERPETUAL")
     return instrument.kind == "future" and (instrument.expires_at is None or is_named_so)
 
@@ -87,8 +87,8 @@ def _is_perpetual(instrument: Instrument) -> bool:
 async def _listing(
     exchange: Exchange, warehouse: Warehouse, name: str, days: Sequence[date]
 ) -> Instrument:
-    """The instrument as it is listed; asked for until two answers say the same, where days would
-    not be asked for because of it."""
+    """The listing of the instrument; requested until two responses agree if it excludes some of the
+    days."""
 
     found, _ = await listings(exchange, warehouse, [name])
     instrument = found[name]

@@ -13,13 +13,13 @@ TABLE = Table(
         Column(
             "interest_1h",
             "double",
-            "Funding of the hour, of the position's value at its beginning.",
+            "Funding of the hour, as a share of the position's value at its beginning.",
             "fraction",
         ),
         Column(
             "interest_8h",
             "double",
-            "Funding of the last eight hours, of the position's value at their beginning.",
+            "Funding of the last eight hours, as a share of the position's value at their start.",
             "fraction",
         ),
         Column("index_price", "double", "The index at the end.", "currency of the index"),
@@ -28,8 +28,8 @@ TABLE = Table(
     source="public/get_funding_rate_history",
     warnings=(
         "A positive rate is paid by long to short positions.",
-        "`interest_8h` is of eight hours, and the next one of seven of these again: add up "
-        "`interest_1h`, best by cumulative_funding.",
+        "`interest_8h` covers eight hours, of which the next row covers seven again: sum "
+        "`interest_1h` instead, preferably with cumulative_funding.",
         "A few hours were never published: see dataset_gaps.",
     ),
 )

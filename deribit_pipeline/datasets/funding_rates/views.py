@@ -1,20 +1,20 @@
-"""What funding means: rates a year, and what a position has paid.
+"""Annualised funding rates, and the funding paid by a position.
 
 Deribit's documentation: with a positive rate long positions pay short ones, and the payment is the
 rate times the value of the position. An inverse position of N USD is worth N / index in base
 currency, a linear one of N base currency is worth N times the index in quote currency. The index is
-that at the beginning of the hour: with it, eight hours of `interest_1h` make the recorded
-`interest_8h` of an inverse perpetual to 2e-8, and with no other. That it is the same of linear ones
-is likely, and not shown.
+that at the beginning of the hour: only with that one do eight hours of `interest_1h` give the
+recorded `interest_8h` of an inverse perpetual, within 2e-8. That linear ones use the same index is
+likely, but not verified.
 """
 
 from deribit_pipeline.domain.tables import View
 
 FUNDING = View(
     name="funding",
-    description="One row for each hour of a perpetual on a complete day, with its rate a year: "
-    "`annualised_simple` as if it were paid out each hour, `annualised_compounded` as if it were "
-    "added to the position; both fractions.",
+    description="One row for each hour of a perpetual on a complete day, with its annualised rate: "
+    "`annualised_simple` without compounding, `annualised_compounded` as if funding were added to "
+    "the position each hour; both fractions.",
     query="""
 select funding_rates.*,
        interest_1h * 24 * 365 as annualised_simple,
@@ -30,11 +30,11 @@ CUMULATIVE_FUNDING = View(
     name="cumulative_funding",
     parameters=("instrument", "since", "until", "amount"),
     description="One row for each hour of a position that was opened at `since` and closed at "
-    "`until`, both full hours, with what it paid in the hour and so far: negative where it "
-    "received. `amount` is that of trades, USD of an inverse perpetual and base currency of a "
-    "linear one, negative for a short position; what is paid is in base currency of the first and "
-    "in quote currency of the second. Of an hour that is not held the rate is null; "
-    "`hours_lacking` counts those so far, whose funding is in no sum: "
+    "`until`, both full hours, with the funding paid in the hour and so far: negative if it was "
+    "received. `amount` has the unit of trades, USD for an inverse perpetual and base currency for "
+    "a linear one, and is negative for a short position; paid amounts are in base currency for the "
+    "first and in quote currency for the second. The rate of an hour that is not stored is null; "
+    "`hours_lacking` counts those so far, whose funding is not included in any sum: "
     "from cumulative_funding('BTC-PERPETUAL', "
     "'2024-01-01 00:00:00+00', '2024-02-01 00:00:00+00', 10000).",
     query="""

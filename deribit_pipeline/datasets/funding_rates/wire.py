@@ -1,4 +1,4 @@
-"""Funding of perpetuals: the exchange's hourly rates."""
+"""Hourly funding rates of perpetuals."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,16 +15,16 @@ RATE_VALUES = ("interest_1h", "interest_8h", "index_price", "prev_index_price")
 
 
 def rates(result: object) -> dict[str, NDArray[Any]]:
-    """The hours of `public/get_funding_rate_history`, in the order they came.
+    """The hours of `public/get_funding_rate_history`, in the order of the response.
 
     `funded_at` is the end of an hour; the rates are fractions, the prices in quote currency. Raises
-    ValueError where an hour is malformed.
+    ValueError if an hour is malformed.
     """
     return reading(result).whole()
 
 
 def reading(result: object) -> Reading:
-    """The same, but that an hour whose values are malformed costs no other."""
+    """Like `rates`, but a malformed hour does not affect the others."""
     nothing: Mapping[str, Any] = {}
     hours, wrong = shapes.each(shapes.mapping, shapes.array(result), nothing)
     ends, wrong = shapes.placed("timestamp", [hour.get("timestamp") for hour in hours], wrong)

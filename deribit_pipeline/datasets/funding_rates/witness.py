@@ -1,4 +1,4 @@
-"""What contradicts funding from within: the rate of eight hours and each of them."""
+"""Internal consistency of funding: the eight-hour rate and its hours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ from deribit_pipeline.engine.witness import Comparison, Disagreement, Flags
 HOUR = np.timedelta64(3_600_000, "ms")
 
 MOST_RATE = 0.1
-"""The fraction beyond which funding of one hour is not plausible: the exchange's own caps are far
-below a hundredth."""
+"""The fraction above which funding of one hour is implausible: the exchange's caps are far below a
+hundredth."""
 
 MOST_PRICE = 1e9
-"""The price beyond which an index price is not plausible, in quote currency."""
+"""The value above which an index price is implausible, in quote currency."""
 
 FUNDING_TOLERANCE = 3e-8
-"""How far `interest_8h` may be from what its eight `interest_1h` make: twice what the farthest of
-17 recorded hours of BTC-PERPETUAL was off, 1.4e-8 of 7.8e-5."""
+"""How far `interest_8h` may be from the result of its eight `interest_1h`: twice the largest
+difference in 17 recorded hours of BTC-PERPETUAL, 1.4e-8 of 7.8e-5."""
 
 FUNDING_SHARE = 4e-4
-"""The same as a share of `interest_8h`, where that is more."""
+"""The same as a share of `interest_8h`, if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
 class EightHours:
-    """Funding: `interest_8h` is what eight `interest_1h` make of the position at their beginning
-    (assumption:funding-sums), and an hour begins at the index at which the hour before it ended
-    (assumption:funding-chain).
+    """Funding: `interest_8h` is the funding of eight `interest_1h` as a share of the position at
+    their beginning (assumption:funding-sums), and an hour begins at the index at which the previous
+    hour ended (assumption:funding-chain).
 
-    What an inverse position pays is the sum of rate over index. Of linear ones nothing is
-    recorded: the same, its mirror image and the plain sum are all let pass.
+    The funding of an inverse position is the sum of rate over index. For linear ones nothing is
+    recorded: the same, its mirror image and the plain sum are all accepted.
     """
 
     is_linear: bool
@@ -49,7 +49,7 @@ class EightHours:
         }
 
     def compared(self, request_plan: Sequence[Columns]) -> Sequence[Comparison]:
-        """See Witness. `lanes` are the hours alone."""
+        """See Witness. `request_plan` has the hours only."""
         [rows] = request_plan
         rows = some_of(rows, ~np.isnan(rows["interest_1h"]))
         return [self._sums(rows), _chain(rows)]

@@ -1,4 +1,4 @@
-"""The exchange's own realised volatility of a currency, hour by hour."""
+"""Hourly realised volatility of a currency, as published by the exchange."""
 
 from deribit_pipeline.datasets.historical_volatility.rules import RULES
 from deribit_pipeline.datasets.historical_volatility.table import TABLE
@@ -18,7 +18,7 @@ HISTORICAL_VOLATILITY = Dataset(
     rules=RULES,
     bounds={"volatility": Bounds(0.0, MOST_VOLATILITY, is_least=True)},
     source=f"{__name__}.source:SOURCE",
-    proves=("its 24 hours, where they were fetched within 16 days"),
+    proves=("its 24 hours, if they were fetched within 16 days"),
     schedules=(hourly(30),),
     is_rolling=True,
 )

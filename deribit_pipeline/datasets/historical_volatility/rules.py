@@ -1,12 +1,12 @@
-"""What must hold of historical volatility: each rule a query for the rows that break it."""
+"""The rules for historical volatility: each a query for the rows that break it."""
 
 from deribit_pipeline.domain.rule import Rule
 
 _VOLATILITY = Rule(
     name="is_positive_at_full_hours",
-    description="Each hour is held once, at a full hour, and its volatility is above zero.",
+    description="Each hour is stored once, at a full hour, and its volatility is above zero.",
     severity="WARN",
-    because="values are stored as the exchange tells them",
+    because="values are stored as the exchange publishes them",
     query="""
 select currency, measured_at, min(volatility) as volatility, count(*) as times
 from historical_volatility

@@ -1,4 +1,4 @@
-"""The hours of the last 16 days, as the exchange has measured them."""
+"""The source of historical volatility: the hours of the last 16 days."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ METHOD = "public/get_historical_volatility"
 SOURCE = RollingSource(
     HISTORICAL_VOLATILITY,
     METHOD,
-    # The first hour comes twice.
+    # The first hour is returned twice.
     lambda client, currency: client.call(historical_volatility, METHOD, currency=currency),
     step=timedelta(hours=1),
 )

@@ -5,7 +5,8 @@ from deribit_pipeline.domain.tables import Column, Table
 
 TABLE = Table(
     name="historical_volatility",
-    description="One row for each hour of a currency: the exchange's own realised volatility.",
+    description="One row for each hour of a currency: the realised volatility that the exchange "
+    "publishes.",
     key=("currency", "measured_at"),
     columns=(
         CURRENCY,
@@ -14,9 +15,9 @@ TABLE = Table(
     ),
     source="public/get_historical_volatility",
     warnings=(
-        "Cannot be asked for again: the exchange tells the last 16 days only "
-        "(assumption:volatility-hours). What was not polled in time is lost; its day is `gapped`, "
-        "and its verdict `no longer told`.",
+        "Retention-limited: only the last 16 days are available "
+        "(assumption:volatility-hours). Hours that were not polled in time are lost; their day is "
+        "`gapped`, and its verdict `no longer told`.",
         "An hour is stored once it is over: whether it is the hour before or after `measured_at`, "
         "and whether the running one changes, is not known (assumption:volatility-hour).",
     ),

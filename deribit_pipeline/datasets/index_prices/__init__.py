@@ -17,7 +17,7 @@ INDEX_PRICES = Dataset(
     rules=RULES,
     bounds={"price": PRICE},
     source=f"{__name__}.source:SOURCE",
-    proves=("every point of the exchange's two-day chart, where it was fetched in time"),
+    proves=("every point of the exchange's two-day chart, if it was fetched in time"),
     schedules=(hourly(33),),
     is_rolling=True,
 )

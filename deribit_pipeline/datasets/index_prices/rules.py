@@ -1,12 +1,12 @@
-"""What must hold of index prices: each rule a query for the rows that break it."""
+"""The rules for index prices: each a query for the rows that break it."""
 
 from deribit_pipeline.domain.rule import Rule
 
 _POSITIVE = Rule(
     name="prices_are_positive",
-    description="An index is above zero.",
+    description="An index price is above zero.",
     severity="WARN",
-    because="prices are stored as the exchange tells them",
+    because="prices are stored as the exchange publishes them",
     query="""
 select index_name, priced_at, price
 from index_prices
@@ -16,9 +16,9 @@ order by index_name, priced_at""",
 
 _ONE_STEP = Rule(
     name="points_stand_on_one_grid",
-    description="The points of an index are as far apart as its nearest two, or a multiple of it.",
+    description="The distance between points of an index is a multiple of the smallest distance.",
     severity="WARN",
-    because="how far apart points are, and since when they are counted, the exchange alone decides",
+    because="the exchange decides the distance and the alignment of points",
     query="""
 with distant as (
     select index_name, priced_at,

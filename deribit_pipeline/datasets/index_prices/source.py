@@ -1,4 +1,4 @@
-"""The exchange's chart of two days, held against the delivery prices of its days."""
+"""The source of index prices: the two-day chart, compared with the delivery prices of its days."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -18,8 +18,8 @@ METHOD = "public/get_index_chart_data"
 
 
 async def _chart(client: DeribitClient, index_name: str) -> ParsedResponse[Readings]:
-    """The chart of two days: the finest one that has the whole of yesterday, whenever it is asked
-    for. Its first point may tell only what is left of its span, however often it comes."""
+    """The two-day chart: the finest one that contains all of yesterday at any time of day. Its
+    first point is dropped, even if repeated: it may average only the rest of its span."""
     returned = await client.call(index_chart, METHOD, index_name=index_name, range="2d")
     moments = returned.value.rows["priced_at"]
     rows = some_of(returned.value.rows, moments != moments[:1])
@@ -35,6 +35,6 @@ SOURCE = RollingSource(
     INDEX_PRICES,
     METHOD,
     _chart,
-    reach=timedelta(days=3),  # of two days: what tells more is a chart of another range
+    reach=timedelta(days=3),  # for two days: a longer response is a chart of another range
     witness=_delivered,
 )

@@ -9,17 +9,17 @@ TABLE = Table(
     key=("index_name", "priced_at"),
     columns=(
         INDEX_NAME,
-        Column("priced_at", "timestamptz", "The moment of the point.", "UTC"),
-        Column("price", "double", "The average of the index about then.", "quote currency"),
+        Column("priced_at", "timestamptz", "The time of the point.", "UTC"),
+        Column("price", "double", "The average of the index around that time.", "quote currency"),
     ),
     source="public/get_index_chart_data",
     warnings=(
-        "Cannot be asked for again: these are the points of the chart of two days. What was not "
-        "polled in time is lost; its day is `gapped`, and its verdict `no longer told`.",
-        "Two days are the finest chart that has the whole of yesterday whenever it is asked for. "
-        "That of an hour has points every six seconds, which are not kept.",
-        "How far apart points are is what the chart shows. Whether a point averages the span "
-        "before it or after it is not known (assumption:volatility-hour): one is stored once "
-        "either is over.",
+        "Retention-limited: these are the points of the two-day chart. Points that were not "
+        "polled in time are lost; their day is `gapped`, and its verdict `no longer told`.",
+        "The two-day chart is the finest one that contains all of yesterday at any time of day. "
+        "The one-hour chart has points every six seconds, which are not stored.",
+        "The distance between points is that of the chart. Whether a point averages the span "
+        "before it or after it is not known (assumption:volatility-hour): it is stored once "
+        "both are over.",
     ),
 )

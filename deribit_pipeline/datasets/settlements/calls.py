@@ -1,4 +1,4 @@
-"""The call that brings settlements."""
+"""The API call for settlements."""
 
 from deribit_pipeline.datasets.settlements.wire import (
     BY_CURRENCY,
@@ -18,8 +18,8 @@ async def get_last_settlements_by_currency(
     search_start_timestamp: int | None = None,
     continuation: str | int | None = None,
 ) -> ParsedResponse[SettlementsPage]:
-    """`public/get_last_settlements_by_currency`: the newest up to a moment, in UTC
-    milliseconds, or what follows a token. Despite its name the moment is an upper bound
+    """`public/get_last_settlements_by_currency`: the newest up to an instant, in UTC milliseconds,
+    or those that follow a token. Despite its name, `search_start_timestamp` is an upper bound
     (assumption:settlements-bound)."""
     return await client.call(
         settlements,

@@ -28,11 +28,11 @@ currency has some thousand instruments."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompleteSpan:
-    """Every settlement after `floor`, up to the requested instant; `floor` is None if it reaches
-    back to the first one.
+    """Every settlement after `complete_after`, up to the requested instant; `complete_after` is
+    None if the span reaches back to the first settlement.
 
-    `brink` are settlements at the floor, which may be incomplete: only older rows prove that no
-    more exist there. Rows in `malformed` cannot be parsed.
+    `boundary_rows` are settlements at `complete_after` itself, which may be incomplete: only older
+    rows prove that there are no more. Rows in `malformed` cannot be parsed.
     """
 
     rows: Columns
@@ -47,13 +47,13 @@ class CompleteSpan:
         )
 
     def covers(self, until: Moment) -> np.timedelta64:
-        """The duration from the floor to an instant; the maximum if there is no floor."""
+        """The duration from `complete_after` to an instant; the maximum if that is None."""
         return until - (
             np.datetime64(0, "ms") if self.complete_after is None else self.complete_after
         )
 
     def within(self, rows: Columns) -> Columns:
-        """The rows after the floor."""
+        """The rows after `complete_after`."""
         return (
             rows
             if self.complete_after is None
@@ -68,12 +68,12 @@ def complete_span(
     if is_end:
         return CompleteSpan(rows, None, some_of(rows, slice(0, 0)), tuple(malformed))
     moments = rows["settled_at"]
-    floor = moments.min()
+    oldest = moments.min()
     return CompleteSpan(
-        some_of(rows, moments > floor),
-        floor,
-        some_of(rows, moments == floor),
-        tuple(each for each in malformed if each.last >= floor.astype(np.int64)),
+        some_of(rows, moments > oldest),
+        oldest,
+        some_of(rows, moments == oldest),
+        tuple(each for each in malformed if each.last >= oldest.astype(np.int64)),
     )
 
 
@@ -102,7 +102,7 @@ def require_sound(
     if np.any(np.diff(moments) > np.timedelta64(0)):
         raise ValueError("settlements are not sorted newest first")
     for name in rows["instrument_name"]:
-        is_of_none = name.startswith("#")  # a bankruptcy, which names no instrument
+        is_of_none = name.startswith("#")  # a bankruptcy, which has no instrument
         if not is_of_none and settlement_currency(name) != currency:
             raise ValueError(f"a settlement of {name} was returned, not settled in {currency}")
 
@@ -123,8 +123,8 @@ def require_confirmed(rows: Columns, by: Columns) -> None:
 def require_alike(one: CompleteSpan, other: CompleteSpan) -> None:
     """Raises ValueError unless two spans up to the same instant agree, as far back as both
     reach."""
-    floors = [span.complete_after for span in (one, other) if span.complete_after is not None]
-    since = max(floors, default=np.datetime64(-1, "ms"))
+    bounds = [span.complete_after for span in (one, other) if span.complete_after is not None]
+    since = max(bounds, default=np.datetime64(-1, "ms"))
     ours, theirs = (some_of(span.rows, span.rows["settled_at"] > since) for span in (one, other))
     require_confirmed(ours, theirs)
     require_confirmed(theirs, ours)

@@ -1,16 +1,16 @@
-"""What must hold of settlements: each rule a query for the rows that break it."""
+"""The rules for settlements: each a query for the rows that break it."""
 
 from deribit_pipeline.domain.rule import Rule
 from deribit_pipeline.domain.specification import INDEX_OF, SETTLES_IN
 
-# Nobody can count settlements. Of a perpetual there is one a day all the same.
+# The exchange publishes no count of settlements, but each perpetual settles once a day.
 _DAILY_SETTLEMENT = Rule(
     name="perpetuals_settle_daily",
     description="A perpetual has one settlement on each complete day on which it is listed from "
-    "midnight to midnight, as the table `instruments` lists it: of one that is not in there, "
-    "nothing is looked at.",
+    "midnight to midnight, according to the table `instruments`: perpetuals that are not in that "
+    "table are not checked.",
     severity="WARN",
-    because="pages that join told no such settlement, or two",
+    because="the joined pages have no such settlement, or two",
     query=f"""
 with perpetuals as (
     select instrument_name, {SETTLES_IN} as currency, min(listed_at) as listed_at,
@@ -40,10 +40,10 @@ order by instrument_name, day""",
 
 _SETTLED_AT_DELIVERY = Rule(
     name="expired_settle_at_the_delivery_price",
-    description="What expires settles at the delivery price of its index on that day, where both "
-    "are held.",
+    description="An instrument that expires settles at the delivery price of its index on that "
+    "day, if both are stored.",
     severity="WARN",
-    because="both are stored as two responses each say",
+    because="both are stored as confirmed by two responses each",
     query=f"""
 with settled as (
     select settled_at, instrument_name, index_price, {INDEX_OF} as index_name,

@@ -1,4 +1,4 @@
-"""Settlements of a currency: pages that lead back from the end of days to their beginning."""
+"""The source of settlements: pages from the end of the days back to their beginning."""
 
 import asyncio
 import logging
@@ -52,13 +52,13 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
-# Currencies in which something surely settled.
+# Currencies that certainly have settlements.
 _OLDEST = ("BTC", "ETH")
 
-# How many settlements are enough to see whether there are any, and what they say.
+# How many settlements are requested where only their presence and values matter.
 _FEW = 20
 
-# How many a page holds that is to reach a few days at most, where a larger one stays odd.
+# Settlements per page, for at most a few days, if larger pages remain malformed.
 _SMALLER = 50
 
 _NO_TIME = np.timedelta64(0, "ms")
@@ -68,12 +68,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class SettlementsSource(SeriesSource):
-    """Brings every settlement of a currency's days; nobody can count how many there must be.
+    """Fetches every settlement of a currency's days; the exchange publishes no count of them.
 
-    A day is believed once two answers, which end elsewhere, have told the same of it and some
-    older settlements, or the exchange has said twice that there are none. A page is asked for from
-    the oldest millisecond that the one before it told, and must tell the same of it. `count` is
-    how many settlements a page holds.
+    A day is trusted once two responses with different ends agree on it and on some older
+    settlements, or once two responses state that there are none. A page is requested from the
+    oldest millisecond of the previous page, and must agree with that page on it. `count` is the
+    number of settlements per page.
     """
 
     count: int = MOST_SETTLEMENTS
@@ -83,9 +83,9 @@ class SettlementsSource(SeriesSource):
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """The newest days first.
 
-        A day of which no answer can be believed fails, and those before it are asked for anew.
-        Once several in a row have failed, half as many fail together: an exchange of which every
-        answer is odd is not asked about each day of its past.
+        A day without a trusted response fails, and the days before it are requested separately.
+        Once several days in a row have failed, half as many fail together: if every response is
+        malformed, this avoids a request for each day.
         """
         pages = _Pages(exchange, series, self.count)
         delivered = await asyncio.to_thread(_delivered, warehouse, days)
@@ -107,8 +107,8 @@ class SettlementsSource(SeriesSource):
                     yield FailedDays(newest, error)
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
-        """A day of a large currency is about one page, which is asked for twice; each span needs a
-        look before it."""
+        """A day of a large currency is about one page, which is requested twice; each span needs
+        one more request before it."""
         return 2 * len(days) + len(spans_of(days))
 
 
@@ -124,17 +124,17 @@ class _Pages:
     exchange: Exchange
     currency: str
     count: int
-    # What is listed in the currency, once requested: these lists are metered at one a second.
+    # The listings of the currency, once requested: they are limited to one request a second.
     lists: list[ParsedResponse[Listed]] = field(default_factory=list, init=False)
 
     @property
     def client(self) -> DeribitClient:
-        """Of www, which alone has settlements."""
+        """The client of www, the only host with settlements."""
         return self.exchange.client
 
     async def fetch_backwards(self, days: Sequence[date]) -> AsyncIterator[FetchedDay | FailedDays]:
-        """Every day of an unbroken span, the last one first; those with a settlement that cannot
-        be read have failed."""
+        """Every day of a contiguous span, the last one first; days with a malformed settlement
+        fail."""
         until = moment64(day_window(days[-1]).end)
         span, as_of = await self._fetch_valid(partial(self._first_span, until))
         rows, malformed = span.rows, list(span.malformed)
@@ -166,35 +166,37 @@ class _Pages:
             rows = some_of(rows, is_older)
 
     async def _fetch_valid(self, request: Callable[[int], Awaitable[Result]]) -> Result:
-        """What is told in pages as large as they may be; where that stays odd, in smaller ones,
-        which an odd row spoils only near its own day."""
+        """The result from pages of the maximum size; if these remain malformed, from smaller ones,
+        in which a malformed row affects only days close to its own."""
         try:
             return await until_valid(partial(request, self.count))
         except EndlessPages:
             raise
         except DeribitBadPayload as error:
             smaller = _smaller(self.count)
-            logger.info("%s; asking for %d at a time", error, smaller)
+            logger.info("%s; requesting %d settlements at a time", error, smaller)
             return await until_valid(partial(request, smaller))
 
     async def _first_span(self, until: Moment, count: int) -> tuple[CompleteSpan, datetime]:
-        """The newest stretch, which another answer told the beginning of; and the exchange's clock
-        before either."""
-        # In smaller pages it ends elsewhere too: a row at the edge may be the one that stays odd.
+        """The newest span, whose newest rows another response confirms; and the exchange's time of
+        the first response."""
+        # With smaller pages its end differs too: the row at the edge may be the malformed one.
         recheck = await self._page(until, _FEW if count == self.count else _FEW - 1)
         return await self._confirmed_span(
             until, up_to(recheck.value.rows, until), count
         ), recheck.as_of
 
     async def _next_span(self, former: CompleteSpan, count: int) -> CompleteSpan:
-        assert former.complete_after is not None, "a stretch without a floor is the last one"
+        assert former.complete_after is not None, (
+            "a span that reaches back to the first settlement is the last one"
+        )
         return await self._confirmed_span(former.complete_after, former.boundary_rows, count)
 
     async def _confirmed_span(self, until: Moment, returned: Columns, count: int) -> CompleteSpan:
-        """What two answers tell alike of the time up to a moment, as far back as both reach: a page
-        each, or as many as a millisecond takes. `told` are settlements of then that another answer
-        told."""
-        # Pages that end elsewhere also show whether tokens lose what shares a millisecond.
+        """The span up to an instant on which two responses agree, as far back as both reach: one
+        page each, or as many as a single millisecond takes. `returned` are settlements around that
+        instant from another response."""
+        # Pages with different ends also detect tokens that lose rows of one millisecond.
         one, other = await self._read(until, count), await self._read(until, _fewer(count))
         with self._expectations():
             require_alike(one, other)
@@ -220,19 +222,19 @@ class _Pages:
         return complete_span(up_to(rows, until), malformed, is_end=page.continuation is None)
 
     async def _require_end(self, span: CompleteSpan, until: Moment, count: int) -> None:
-        """An answer that says it is the last one is believed where another says so too. An exchange
-        that has no settlements at all may be down, unless it has some of another currency, and
-        nothing that could have settled in this one."""
+        """Raise unless a second response confirms that no older settlements exist. An exchange
+        without any settlements may be down, unless it has some of another currency and listed no
+        instrument that could have settled in this one."""
         moments = span.rows["settled_at"]
         oldest = moments.min() if len(moments) else until
         again = await self._read(oldest, count)
         newest = await self._page(None, _FEW)
         with self._expectations():
             if again.complete_after is not None:
-                raise ValueError(f"settlements ended at {oldest}, and there are older ones")
+                raise ValueError(f"settlements ended at {oldest}, but there are older ones")
             require_confirmed(again.rows, span.rows)
             if not count_of(newest.value.rows) and not await self._settles_nothing(newest.as_of):
-                raise ValueError("no settlement came, and of the newest ones none either")
+                raise ValueError("no settlement was returned, not even the newest ones")
 
     async def _settles_nothing(self, as_of: datetime) -> bool:
         """Whether nothing can have settled in the currency so far."""
@@ -259,7 +261,7 @@ class _Pages:
     async def _page(
         self, until: Moment | None, count: int, continuation: str | int | None = None
     ) -> ParsedResponse[SettlementsPage]:
-        # The bound may be inclusive or not: what it adds is told by the answer before it.
+        # The bound may be inclusive or not: rows that it adds are also in the previous response.
         latest = None if until is None else until + np.timedelta64(1, "ms")
         returned = await get_last_settlements_by_currency(
             self.client,
@@ -283,12 +285,12 @@ class _Pages:
 
 
 def _smaller(count: int) -> int:
-    """How many settlements a page holds where a larger one stays odd."""
+    """Settlements per page if larger pages remain malformed."""
     return max(1, min(_SMALLER, count // 2))
 
 
 def _fewer(count: int) -> int:
-    """How many settlements a page holds that is to end elsewhere."""
+    """Settlements per page, for pages with a different end."""
     return max(1, count * 9 // 10)
 
 

@@ -13,8 +13,8 @@ TABLE = Table(
         Column(
             "instrument_name",
             "varchar",
-            "The instrument, by Deribit's own name; a mark such as #5e0c91b7 for a bankruptcy, "
-            "which is of none.",
+            "The instrument's name on Deribit; a mark such as #5e0c91b7 for a bankruptcy, "
+            "which has no instrument.",
         ),
         Column("type", "varchar", "settlement, delivery, exercise or bankruptcy."),
         Column("position", "double", "The open interest.", "as amounts of trades", True),
@@ -31,15 +31,16 @@ TABLE = Table(
     ),
     source="public/get_last_settlements_by_currency",
     warnings=(
-        "`exercise` occurs, though the documentation knows no such type.",
-        "Nobody can count settlements: a day is complete once pages that join have told older "
-        "ones. That each perpetual has its own, the check `perpetuals_settle_daily` looks at.",
-        "A day before the first settlement that the exchange tells is `not_listed`.",
-        "The mark of a bankruptcy tells it apart from others of its millisecond, and says nothing: "
-        "it is made of the row's own amounts, so that one whose amounts the exchange changes is "
-        "another row.",
-        "Whose total `session_profit_loss` is, and in what, no response shows: two options that "
-        "were recorded have the same (assumption:settlements-total).",
+        "`exercise` occurs, although it is undocumented.",
+        "The exchange publishes no count of settlements: a day is complete once consecutive pages "
+        "reach older ones. The check `perpetuals_settle_daily` verifies that each perpetual has "
+        "one a day.",
+        "A day before the first settlement that the exchange publishes is `not_listed`.",
+        "The mark of a bankruptcy distinguishes it from others of its millisecond, and has no "
+        "other meaning: it is derived from the row's amounts, so that a bankruptcy whose amounts "
+        "the exchange changes is another row.",
+        "The scope and unit of `session_profit_loss` are undocumented: two recorded options have "
+        "the same value (assumption:settlements-total).",
         "`funding` is null in every recorded row, also of perpetuals: see `funding_rates`.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Settlements: of every instrument of a currency, newest first."""
+"""Settlements of every instrument of a currency, newest first."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,21 @@ from deribit_pipeline.exchange.entries import Rows, readable
 BY_CURRENCY = "public/get_last_settlements_by_currency"
 
 MOST_SETTLEMENTS = 1_000
-"""How many settlements an answer holds at most (assumption:pages-most)."""
+"""The maximum number of settlements in a response (assumption:pages-most)."""
 
 _AMOUNTS = (
     "position", "mark_price", "index_price", "funding", "profit_loss", "session_profit_loss",
     "funded", "session_bankruptcy", "session_tax", "session_tax_rate", "socialized",
 )  # fmt: skip
 
-# Fields that the exchange also spelled in another way: old bankruptcies say `session_bankrupcy`.
+# Fields with a second spelling: old bankruptcies have `session_bankrupcy`.
 _SPELLINGS = {"session_bankruptcy": ("session_bankruptcy", "session_bankrupcy")}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SettlementsPage:
-    """The settlements of one answer in the order they came, by the table's columns, and the token
-    that asks for older ones; None where there are none. Of its `entries` some may be malformed."""
+    """The settlements of one response in its order, by the table's columns, and the token for older
+    ones; None if there are none. Some of its `entries` may be malformed."""
 
     rows: Rows
     continuation: str | int | None
@@ -61,9 +61,9 @@ def _settled_ms(entry: Any) -> int:
 
 
 def instrument_names(entries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
-    """The instrument of each entry. A bankruptcy, which is of an account, names none: in its place
-    stands a mark that its own values make, so that two of one millisecond are told apart on
-    whatever pages they come."""
+    """The instrument of each entry. A bankruptcy belongs to an account and names none: it gets a
+    mark derived from its values instead, so that two of one millisecond are distinct, whatever
+    pages they are on."""
     names = [
         _mark(entry)
         if entry.get("type") == "bankruptcy" and not entry.get("instrument_name")
@@ -74,8 +74,8 @@ def instrument_names(entries: Sequence[Mapping[str, Any]]) -> NDArray[np.object_
 
 
 def _mark(bankruptcy: Mapping[str, Any]) -> str:
-    """`#` and eight digits, of the documented amounts alone, in the documented spelling: others may
-    be added any day, and a mark never changes."""
+    """`#` and eight digits, derived only from the documented amounts, in the documented spelling:
+    fields may be added at any time, and a mark must never change."""
     amounts = [shapes.numbers_or_null(name, [bankruptcy.get(name)]) for name in _AMOUNTS]
     returned = np.concatenate(amounts).astype("<f8").tobytes()
     return f"#{hashlib.blake2b(returned, digest_size=4).hexdigest()}"
@@ -86,8 +86,8 @@ def _amounts(name: str, entries: Sequence[Mapping[str, Any]]) -> NDArray[np.floa
 
 
 def _returned(name: str, entry: Mapping[str, Any]) -> Any:
-    """A field's value, in whichever way it is spelled. Raises ValueError where two spellings have
-    two values."""
+    """A field's value, in any of its spellings. Raises ValueError if two spellings have different
+    values."""
     spellings = _SPELLINGS.get(name, (name,))
     values = [entry[each] for each in spellings if entry.get(each) is not None]
     if any(value != values[0] for value in values):

@@ -1,9 +1,8 @@
-"""The calls that bring trades of one instrument: by their numbers and by time, alike on www and on
-the archive.
+"""The API calls for trades of one instrument, by number and by time, on www and on the archive.
 
-`count` is the most that may come: up to 1,000 from www, 10,000 from the archive. `has_more` of the
-responses proves nothing on the archive, and is not read. Rows of the archive are unordered, and
-some lie beside the range that was requested: they count among the `count`.
+`count` is the maximum number of returned trades: up to 1,000 from www, 10,000 from the archive.
+`has_more` is unreliable on the archive, and ignored. Rows of the archive are unordered, and some
+are outside the requested range: they count towards `count`.
 """
 
 import logging
@@ -90,7 +89,7 @@ async def _trades(
     )
     if returned.value.repeated:
         logger.warning(
-            "%s: %d trades of %s came twice in one response, equal in every field",
+            "%s: %d trades of %s were returned twice in one response, equal in every field",
             method,
             returned.value.repeated,
             instrument_name,

@@ -1,4 +1,4 @@
-"""Trades by their numbers from both hosts, requested again where a response cannot be right."""
+"""Trades by their numbers from both hosts, requested again if a response cannot be right."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ _SHIFT = 17
 # a property of the exchange's data.
 _ENOUGH = 6
 
-NOT_SHARED = "no two responses have the same of it"
+NOT_SHARED = "no two responses agree on it"
 """Why a trade that was in several responses is not proved."""
 
 

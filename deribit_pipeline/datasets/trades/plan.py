@@ -139,16 +139,19 @@ async def _confirmed(
         since = from_moment64(before["traded_at"].min())
         again = await hosts.last_before(start, since, now, 2 * HINTS)
         if beside.first not in again["trade_seq"]:
-            return beside, f"trade {beside.first} before {start} came once and not again"
+            return beside, f"trade {beside.first} before {start} was returned once and not again"
         before = unique_rows(joined_rows([again, before]))
     if count_of(after):
         until = from_moment64(after["traded_at"].max()) + _MILLISECOND
         again = await hosts.first_from(end, now, until, 2 * HINTS)
         if beside.last not in again["trade_seq"]:
-            return beside, f"trade {beside.last} after {end} came once and not again"
+            return beside, f"trade {beside.last} after {end} was returned once and not again"
         after = unique_rows(joined_rows([again, after]))
     elif beside.newest.number is not None and not await hosts.has(beside.newest.number):
-        return beside, f"trade {beside.newest.number} came as the newest and not by its number"
+        return (
+            beside,
+            f"trade {beside.newest.number} was returned as the newest, but not by its number",
+        )
     found = _Beside(before, after, beside.newest)
     return found, found.contradiction
 

@@ -58,7 +58,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """The trades with the numbers `wanted`: `rows` are sorted by number.
+    """The trades with the numbers `requested`: `rows` are sorted by number.
 
     Missing numbers have been requested again without success; if `error` is set, no response could
     be trusted and nothing is known of the chunk. `as_of` is the exchange's time in the oldest
@@ -123,14 +123,14 @@ class CutDay:
 
 
 def within(rows: Columns, requested: range) -> Columns:
-    """The rows whose numbers are in `wanted`, sorted by number; responses may contain others."""
+    """The rows whose numbers are in `requested`, sorted by number; responses may contain others."""
     first, end = np.searchsorted(rows["trade_seq"], (requested.start, requested.stop))
     return some_of(rows, slice(int(first), int(end)))
 
 
 def missing(requested: range, numbers: Numbers) -> Numbers:
-    """The numbers in `wanted` that are not in `numbers`."""
-    if len(numbers) == len(requested):  # the usual case: they are unique, and all are in `wanted`
+    """The numbers in `requested` that are not in `numbers`."""
+    if len(numbers) == len(requested):  # the usual case: they are unique and all requested
         return np.empty(0, np.int64)
     return np.setdiff1d(np.arange(requested.start, requested.stop), numbers, assume_unique=True)
 

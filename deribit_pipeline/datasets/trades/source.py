@@ -1,4 +1,4 @@
-"""The source of trades: by their numbers, and never by time."""
+"""The source of trades: requested by number, never by time."""
 
 import asyncio
 from collections import deque
@@ -33,19 +33,19 @@ from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import agreed_listing, listings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# How many chunks are under way at the same time: enough for 20 calls a second that take most of a
-# second each, and 16 times 10,000 trades are what waits for the one before.
+# The maximum number of concurrent chunks: enough for 20 calls a second that take most of a second
+# each, with at most 16 times 10,000 trades waiting for an earlier chunk.
 _AHEAD = 16
 
-# Chunks in a row of which not one trade came, each requested several times, after which no more
-# is requested.
+# After this many consecutive chunks without a trade, each requested several times, no more are
+# requested.
 _MOST_EMPTY = 50
 
 
 class TradesSource(SeriesSource):
-    """Brings the trades of an instrument's days.
+    """Fetches the trades of an instrument's days.
 
-    Raises DeribitError; where only a part of the numbers cannot be believed, its days have failed.
+    Raises DeribitError; if only some of the numbers cannot be proved, only their days fail.
     """
 
     async def fetch(
@@ -78,9 +78,9 @@ class TradesSource(SeriesSource):
                     yield _fetched(hosts, series, span, await witness.beside(cut))
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
-        """How many requests the days take, at least: nobody knows before how many trades there
-        are. Each unbroken span takes two for each of its ends and those of its hourly candles, and
-        each day one, or two with `each_twice`."""
+        """The minimum number of requests for the days: the number of trades is not known in
+        advance. Each contiguous span needs two for each of its ends and those of its hourly
+        candles, and each day one, or two with `each_twice`."""
         spans = spans_of(days)
         hours = sum(chart_requests(first, last) for first, last in spans)
         return 2 + 6 * len(spans) + hours + (2 if each_twice else 1) * len(days)
@@ -100,7 +100,7 @@ def _listed(instrument: Instrument, days: Sequence[date]) -> list[date]:
 async def _cut(chunks: TradeChunks, span: Span, step: int = 1) -> AsyncGenerator[CutDay]:
     """The days of the span, each as soon as no later chunk can change it.
 
-    Looks further before and after where trades beside the span are on its days.
+    The range of numbers is extended while trades at its ends are on days of the span.
     """
     numbers, as_of, is_begun = span.numbers, span.as_of, False
     cutter = DayCutter(span.days, numbers.start)
@@ -132,9 +132,9 @@ async def _cut(chunks: TradeChunks, span: Span, step: int = 1) -> AsyncGenerator
 
 
 async def _agreeing(chunks: TradeChunks, numbers: range) -> AsyncGenerator[Chunk]:
-    """The chunks of these numbers, in order. Each is held against the one after it: where they
-    contradict each other, both are requested again. Raises DeribitBadPayload where too many in a
-    row have no trade."""
+    """The chunks of these numbers, in order. Each is compared with the next one: if they contradict
+    each other, both are requested again. Raises DeribitBadPayload if too many in a row have no
+    trade."""
     former: Chunk | None = None
     empty = 0
     async with aclosing(_fetched_ahead(chunks, numbers)) as fetched:
@@ -160,7 +160,7 @@ async def _agreeing(chunks: TradeChunks, numbers: range) -> AsyncGenerator[Chunk
 
 
 async def _fetched_ahead(chunks: TradeChunks, numbers: range) -> AsyncGenerator[Chunk]:
-    """The chunks of these numbers, in order, some of them under way ahead of time."""
+    """The chunks of these numbers, in order, with some of them fetched ahead."""
     under_way: deque[asyncio.Task[Chunk]] = deque()
     try:
         for requested in pieces_of(numbers, chunks.per_chunk):

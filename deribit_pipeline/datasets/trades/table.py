@@ -12,7 +12,7 @@ TABLE = Table(
         Column("trade_seq", "bigint", "The number of the trade within its instrument."),
         Column("trade_id", "varchar", "The exchange's id of the trade."),
         Column("traded_at", "timestamptz", "When it was traded, to the millisecond.", "UTC"),
-        Column("direction", "varchar", "What the taker did: buy or sell."),
+        Column("direction", "varchar", "The side of the taker: buy or sell."),
         Column(
             "tick_direction",
             "utinyint",
@@ -20,8 +20,8 @@ TABLE = Table(
             is_nullable=False,
         ),
         Column("price", "double", "The price.", "quote currency"),
-        Column("mark_price", "double", "The mark price then.", "quote currency", True),
-        Column("index_price", "double", "The index then.", "currency of the index", True),
+        Column("mark_price", "double", "The mark price at that time.", "quote currency", True),
+        Column("index_price", "double", "The index at that time.", "currency of the index", True),
         Column(
             "amount",
             "double",
@@ -37,10 +37,10 @@ TABLE = Table(
     source="public/get_last_trades_by_instrument",
     warnings=(
         "Many trades share a millisecond: order by `trade_seq`, never by `traded_at`.",
-        "A trade is on the day of its time. Numbers that lack between the trades of two days are "
-        "gaps of both.",
+        "A trade belongs to the day of its time. Numbers missing between the trades of two days "
+        "are gaps of both.",
     ),
-    # An instrument's days stand together, and no number of instruments makes more files.
+    # Keeps an instrument's days together, in a number of files that does not depend on instruments.
     layout=(
         "partitioned by (bucket(32, instrument_name))",
         "sorted by (instrument_name, trade_seq)",

@@ -1,5 +1,5 @@
-"""Responses with trades to columns. A response holds up to 10,000: nothing here is done row by row,
-unless one of them is malformed."""
+"""Parse responses with trades to columns. A response has up to 10,000 trades, which are not parsed
+row by row unless one of them is malformed."""
 
 import reprlib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.exchange import shapes
 
 Columns = dict[str, NDArray[Any]]
-"""Rows by column, named as in the table `trades`; the instrument is not among them."""
+"""Rows by column, named as in the table `trades`, without the instrument."""
 
 _OPTIONAL_TEXTS = ("liquidation", "block_trade_id", "combo_id")
 _OPTIONAL = ("mark_price", "index_price", "contracts", "iv", *_OPTIONAL_TEXTS)
@@ -26,19 +26,19 @@ _REQUIRED = {
 }  # fmt: skip
 
 FIELDS = (*_REQUIRED, *_OPTIONAL)
-"""The fields of a trade that are read; of others see assumption:fields-known."""
+"""The fields of a trade that are parsed; for others see assumption:fields-known."""
 
-# Trades of which each field is read before the next trades: so many stay in a processor's cache.
+# Trades are parsed in batches of this size, which fit in a processor's cache.
 _TOGETHER = 500
 
-# Of more trades than these not all can be malformed: the response is.
+# If all of more than this many trades are malformed, the response itself is.
 _FEW = 10
 
 
 @dataclass(frozen=True, slots=True)
 class MalformedTrade:
-    """A trade that cannot be read, and why. Its number and its time in UTC milliseconds are None
-    where these cannot be read either."""
+    """A trade that cannot be parsed, and why. Its number and its time in UTC milliseconds are None
+    if these cannot be parsed either."""
 
     number: int | None
     traded_ms: int | None
@@ -47,8 +47,8 @@ class MalformedTrade:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TradesPage:
-    """The trades of a response, sorted by `trade_seq`, those that are malformed, and how many came
-    a second time, equal in every column."""
+    """The trades of a response, sorted by `trade_seq`, the malformed ones, and the number of
+    repeated ones that are equal in every column."""
 
     rows: Columns
     malformed: tuple[MalformedTrade, ...] = ()
@@ -56,7 +56,7 @@ class TradesPage:
 
 
 def trades(answer: object, instrument_name: str, most: int) -> Columns:
-    """As `trades_page`, of a response without malformed trades. Raises ValueError also for any."""
+    """Like `trades_page`, but raises ValueError for any malformed trade."""
     page = trades_page(answer, instrument_name, most)
     if page.malformed:
         raise ValueError(page.malformed[0].reason)
@@ -67,12 +67,12 @@ def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
     """The trades of a response about one instrument.
 
     `timestamp` is in UTC milliseconds; absent numbers are NaN, absent texts None. Different trades
-    with one number are malformed. Raises ValueError where a trade is of another instrument, more
-    than `most` came, or every one of many is malformed.
+    with one number are malformed. Raises ValueError if a trade belongs to another instrument, if
+    there are more than `most`, or if every one of many is malformed.
     """
     rows = shapes.array(shapes.mapping(answer).get("trades"))
     if len(rows) > most:
-        raise ValueError(f"at most {most} trades were asked for, and {len(rows)} came")
+        raise ValueError(f"at most {most} trades were requested, but {len(rows)} were returned")
     malformed: list[MalformedTrade] = []
     try:
         columns = _columns(rows, instrument_name)
@@ -93,7 +93,7 @@ def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
 
 
 def _refuse_others(rows: list[Any], instrument_name: str) -> None:
-    """Raise ValueError where a trade is of another instrument."""
+    """Raise ValueError if a trade belongs to another instrument."""
     for row in rows:
         name = row.get("instrument_name") if isinstance(row, dict) else None
         if isinstance(name, str) and name != instrument_name:
@@ -137,8 +137,8 @@ def _malformed(row: Any, reason: str) -> MalformedTrade:
 
 
 def _unique(columns: Columns, malformed: list[MalformedTrade]) -> TradesPage:
-    """Each trade once: those equal in every column are one, and different ones with one number are
-    malformed."""
+    """The trades without duplicates: those equal in every column are one, and different ones with
+    one number are malformed."""
     numbers = columns["trade_seq"]
     again = np.flatnonzero(np.diff(numbers) == 0) + 1
     if not len(again):
@@ -156,7 +156,7 @@ def _unique(columns: Columns, malformed: list[MalformedTrade]) -> TradesPage:
         MalformedTrade(
             number,
             int(times[np.searchsorted(numbers, number)]),
-            "different trades came with one `trade_seq`",
+            "different trades have the same `trade_seq`",
         )
         for number in conflicting.tolist()
     ]
@@ -169,7 +169,7 @@ def _unique(columns: Columns, malformed: list[MalformedTrade]) -> TradesPage:
 
 
 def _fields(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Each field of the trades; None where one is not told that need not be."""
+    """Each field of the trades; None if an optional one is absent."""
     fields: dict[str, list[Any]] = {name: [] for name in (*_REQUIRED, *_OPTIONAL)}
     try:
         for place in range(0, len(rows), _TOGETHER):
@@ -201,11 +201,11 @@ def _texts(name: str, values: list[Any]) -> NDArray[np.object_]:
 
 
 def _words(name: str, values: list[Any], words: tuple[str, ...]) -> NDArray[np.object_]:
-    """One of a few texts for each row; each text is held once, however many rows there are."""
+    """One of a few texts for each row; each text is one object, shared by all rows."""
     known = {word: word for word in words}
     try:
         return _objects([known[value] for value in values])
-    except (KeyError, TypeError) as error:  # what is no text may not even be looked up
+    except (KeyError, TypeError) as error:  # a value that is no text may be unhashable
         raise ValueError(f"`{name}` must be {' or '.join(words)}") from error
 
 

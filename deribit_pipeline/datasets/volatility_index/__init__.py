@@ -1,4 +1,4 @@
-"""Deribit's volatility index DVOL, in candles of a minute and of an hour."""
+"""Deribit's volatility index DVOL, in one-minute and one-hour candles."""
 
 from deribit_pipeline.datasets.volatility_index.rules import RULES
 from deribit_pipeline.datasets.volatility_index.table import TABLE

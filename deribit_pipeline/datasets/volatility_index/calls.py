@@ -1,4 +1,4 @@
-"""The calls that bring the volatility index: page after page of a window."""
+"""The API calls for the volatility index: page after page of a window."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.readings import ResponseRows
 
-# Responses beyond those that the window's candles fill: one may hold fewer than it could.
+# Responses beyond those that the window's candles fill: some may not be full.
 _SPARE_PAGES = 3
 
 
 async def get_volatility_index_data(
     client: DeribitClient, currency: str, resolution: str, window: TimeWindow
 ) -> ResponseRows:
-    """`public/get_volatility_index_data`: the candles that open in `window`, in the order of
-    time, however many answers they take.
+    """`public/get_volatility_index_data`: the candles that open in `window`, sorted by time, from
+    as many responses as needed.
 
-    An answer holds the 1,000 newest candles (assumption:dvol-kept-end), the one that is still
-    open included (assumption:dvol-running), and says how to continue with the older ones.
-    Raises DeribitBadPayload where that takes more answers than the window's candles can fill,
-    and some.
+    A response has the 1,000 newest candles (assumption:dvol-kept-end), including the one that is
+    still open (assumption:dvol-running), and a continuation for older ones. Raises
+    DeribitBadPayload if there are more responses than the window's candles can fill, plus some
+    spare ones.
     """
     start, end = to_ms(window.start), to_ms(window.end) - 1
     pages: list[dict[str, NDArray[Any]]] = []
@@ -45,7 +45,9 @@ async def get_volatility_index_data(
             return ResponseRows(_joined(pages), as_of, malformed=malformed)
         if older >= end:
             raise DeribitBadPayload(
-                f"`continuation` does not go on: {from_ms(older)}", method=DATA, params=requested
+                f"`continuation` does not go back in time: {from_ms(older)}",
+                method=DATA,
+                params=requested,
             )
         end = older
     raise DeribitBadPayload(
@@ -56,7 +58,7 @@ async def get_volatility_index_data(
 
 
 def _most_pages(resolution: str, milliseconds: int) -> int:
-    """How many responses a window's candles may take: as many as they fill, and some."""
+    """The maximum number of responses for a window: as many as its candles fill, and spare ones."""
     step = 86_400_000 if resolution == "1D" else 1_000 * int(resolution)
     return (milliseconds // step + 2) // MOST_CANDLES + _SPARE_PAGES
 
@@ -64,15 +66,15 @@ def _most_pages(resolution: str, milliseconds: int) -> int:
 def _without_repeated(
     candles: dict[str, NDArray[Any]], newer: dict[str, NDArray[Any]], requested: dict[str, object]
 ) -> dict[str, NDArray[Any]]:
-    """The candles of an older page without the one that a newer page told too, which `continuation`
-    may include (assumption:dvol-continuation). Raises DeribitBadPayload where they differ."""
+    """The candles of an older page without those that a newer page has too, which `continuation`
+    may include (assumption:dvol-continuation). Raises DeribitBadPayload if they differ."""
     is_older = candles["opened_at"] < newer["opened_at"][0]
     repeated = {name: values[~is_older] for name, values in candles.items()}
     for name, values in repeated.items():
         theirs = newer[name][: len(values)]
         if not np.array_equal(values, theirs, equal_nan=values.dtype.kind == "f"):
             raise DeribitBadPayload(
-                "a page repeats another's candles", method=DATA, params=requested
+                "a page repeats candles of another with other values", method=DATA, params=requested
             )
     return {name: values[is_older] for name, values in candles.items()}
 

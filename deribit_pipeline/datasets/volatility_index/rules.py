@@ -1,13 +1,13 @@
-"""What must hold of the volatility index: each rule a query for the rows that break it."""
+"""The rules for the volatility index: each a query for the rows that break it."""
 
 from deribit_pipeline.domain.rule import Rule
 
 _CANDLES_ONCE = Rule(
     name="opens_on_the_grid_once",
-    description="Each candle is held once, and opens at a multiple of its length after midnight "
+    description="Each candle is stored once, and opens at a multiple of its length after midnight "
     "UTC.",
     severity="ERROR",
-    because="an answer that is off the grid or says a candle twice is never written",
+    because="a response off the grid or with conflicting candles is rejected",
     query="""
 select currency, resolution, opened_at, count(*) as times
 from volatility_index
@@ -20,7 +20,7 @@ _RANGE = Rule(
     name="values_are_in_range",
     description="`low` and `high` contain `open` and `close`.",
     severity="WARN",
-    because="values are stored as the exchange tells them",
+    because="values are stored as the exchange publishes them",
     query="""
 select currency, resolution, opened_at, open, high, low, close
 from volatility_index
@@ -30,10 +30,10 @@ order by currency, resolution, opened_at""",
 
 _MINUTES = Rule(
     name="agrees_with_minutes",
-    description="Where every minute of an hour is held, they make the same open, high, low and "
-    "close.",
+    description="If every minute of an hour is stored, they aggregate to the same open, high, low "
+    "and close.",
     severity="WARN",
-    because="both are what the exchange told, in different answers",
+    because="the exchange published both, in different responses",
     query="""
 with rolled_up as (
     select currency, epoch_ms(opened_at) // 3600000 as number,
@@ -45,14 +45,14 @@ with rolled_up as (
     having count(*) = 60
 )
 select hour.currency, hour.opened_at,
-       [hour.open, hour.high, hour.low, hour.close] as told,
+       [hour.open, hour.high, hour.low, hour.close] as published,
        [ours.open, ours.high, ours.low, ours.close] as in_minutes
 from volatility_index as hour
 join rolled_up as ours
   on hour.currency = ours.currency
  and epoch_ms(hour.opened_at) = ours.number * 3600000
 where hour.resolution = '3600'
-  and told <> in_minutes
+  and published <> in_minutes
 order by hour.currency, hour.opened_at""",
 )
 

@@ -1,4 +1,4 @@
-"""The volatility index, minute by minute and hour by hour."""
+"""The source of the volatility index, in minutes and hours."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,8 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 ALWAYS = TimeWindow(datetime(1970, 1, 2, tzinfo=UTC), END_OF_TIME)
 LIFE = TimeWindow(datetime(2021, 3, 24, tzinfo=UTC), ALWAYS.end)
-"""Since when the index is told: the day is known (assumption:dvol-began), its first hour is not."""
+"""The time since when the index is published: the day is known (assumption:dvol-began), the first
+hour is not."""
 
 
 def _candles_of(seconds: int, most: int = 1_000) -> SamplingGrid:
@@ -38,15 +39,15 @@ def _labelled(sampling_grid: SamplingGrid, candles: Columns) -> Columns:
     } | candles
 
 
-# A response holds at most 1,000: assumption:dvol-most.
-# Of hours far fewer are asked for at once than an answer holds: so many days as are believed
-# together would be one window, and neighbouring windows that agree are worth more than one alone.
+# A response has at most 1,000 candles: assumption:dvol-most.
+# Hours are requested in far smaller windows: otherwise all days that are verified together would be
+# a single window, without neighbouring windows to confirm it.
 MINUTES, HOURS = _candles_of(60), _candles_of(3_600, most=120)
 
 
 class VolatilityIndexCandles(WindowedSource):
-    """The candles of a currency at both resolutions: a day is complete with those of both. That
-    the hours are made of the minutes is assumption:dvol-sums."""
+    """The candles of a currency in both resolutions: a day is complete with those of both. That
+    hours are aggregates of minutes is assumption:dvol-sums."""
 
     dataset = VOLATILITY_INDEX
     sampling_grids = (HOURS, MINUTES)
@@ -55,7 +56,7 @@ class VolatilityIndexCandles(WindowedSource):
     async def request_plan(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> RequestPlan:
-        """Every day is asked for: the exchange alone knows which currencies have an index."""
+        """Every day is requested: only the exchange knows which currencies have an index."""
         return RequestPlan(
             ALWAYS,
             HoursOfMinutes(),

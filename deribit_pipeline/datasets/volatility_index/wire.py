@@ -1,6 +1,6 @@
-"""The volatility index (DVOL): the exchange's candles of it.
+"""Candles of the volatility index (DVOL).
 
-Resolutions are in seconds here, and in minutes in charts: what looks alike is not.
+Resolutions are in seconds here, but in minutes in charts.
 """
 
 import reprlib
@@ -18,28 +18,28 @@ DATA = "public/get_volatility_index_data"
 INDEX_VALUES = ("open", "high", "low", "close")
 
 MOST_CANDLES = 1_000
-"""The most candles that an answer holds."""
+"""The maximum number of candles in a response."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexPage:
-    """The candles of one answer, as they came; `continuation` is the `end_timestamp` that asks for
-    older ones, in UTC milliseconds, and None where there are none (assumption:dvol-last-page)."""
+    """The candles of one response, unchanged; `continuation` is the `end_timestamp` to request
+    older ones, in UTC milliseconds, and None if there are none (assumption:dvol-last-page)."""
 
     reading: Reading
     continuation: int | None
 
     @property
     def candles(self) -> dict[str, NDArray[Any]]:
-        """Rows by column; NaN where one is malformed."""
+        """Rows by column; NaN for malformed ones."""
         return self.reading.rows
 
 
 def index_page(result: object) -> IndexPage:
-    """The answer of `public/get_volatility_index_data`.
+    """The response of `public/get_volatility_index_data`.
 
-    `opened_at` is when a candle opens; the values are percent a year. Raises ValueError where a
-    candle is malformed.
+    `opened_at` is the opening time of a candle; the values are in percent a year. Raises ValueError
+    if a candle is malformed.
     """
     page = reading(result)
     page.reading.whole()
@@ -47,7 +47,7 @@ def index_page(result: object) -> IndexPage:
 
 
 def reading(result: object) -> IndexPage:
-    """The same, but that a candle whose values are malformed costs no other."""
+    """Like `index_page`, but a malformed candle does not affect the others."""
     fields = shapes.mapping(result)
     nothing: list[Any] = []
     rows, wrong = shapes.each(shapes.array, shapes.array(fields.get("data")), nothing)
@@ -63,7 +63,7 @@ def reading(result: object) -> IndexPage:
 
 
 def _continuation(returned: object) -> int | None:
-    """The token, which is a moment here."""
+    """The token, which is a timestamp for this method."""
     token = shapes.continuation(returned)
     if isinstance(token, str):
         if not token.isdecimal():

@@ -1,4 +1,4 @@
-"""What contradicts the volatility index from within: an hour and its minutes."""
+"""Internal consistency of the volatility index: hours and their minutes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,17 +9,17 @@ from deribit_pipeline.domain.windows import Moments
 from deribit_pipeline.engine.witness import Comparison, Disagreement, Flags
 
 MOST_INDEX = 10_000.0
-"""Percent a year beyond which the volatility index is not plausible: its highest was below 200."""
+"""Percent a year above which the volatility index is implausible: its highest was below 200."""
 
 FEW, FEW_OF = 4, 2_000
-"""How many disagreements with a hint are few: so many in all, or one of so many rows."""
+"""How many disagreements with a hint count as few: FEW in all, or one in FEW_OF rows."""
 
 
 class HoursOfMinutes:
-    """The volatility index: an hour opens, peaks, bottoms and closes with its sixty minutes
+    """The volatility index: open, high, low and close of an hour are those of its sixty minutes
     (assumption:dvol-sums).
 
-    That a candle opens where the one before it closed is a hint: of 14 recorded ones, one does not.
+    That a candle opens at the previous close is only a hint: one of 14 recorded ones does not.
     """
 
     def impossible(self, rows: Columns) -> Mapping[str, Flags]:
@@ -35,7 +35,7 @@ class HoursOfMinutes:
         }
 
     def compared(self, request_plan: Sequence[Columns]) -> Sequence[Comparison]:
-        """See Witness. `lanes` are the hours and the minutes."""
+        """See Witness. `request_plan` has the hours and the minutes."""
         hours, minutes = (some_of(rows, ~np.isnan(rows["open"])) for rows in request_plan)
         number = minutes["opened_at"].astype(np.int64) // 3_600_000
         numbers, firsts, counts = np.unique(number, return_index=True, return_counts=True)
@@ -79,7 +79,7 @@ def _openings(no_hours: Moments, minutes: Columns) -> Comparison:
     follows = np.flatnonzero(np.diff(at) == np.timedelta64(60_000, "ms")) + 1
     unlike = follows[opened[follows] != closed[follows - 1]]
     found: list[Disagreement] = []
-    if len(unlike) <= max(FEW, len(follows) // FEW_OF):  # of more than a few none is looked at
+    if len(unlike) <= max(FEW, len(follows) // FEW_OF):  # more than a few are ignored
         found = [
             Disagreement(at[here], (no_hours, at[here - 1 : here + 1]), "it opens elsewhere")
             for here in unlike

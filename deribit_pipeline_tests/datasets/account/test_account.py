@@ -126,7 +126,7 @@ def test_trades_of_the_account_that_never_agree_prove_nothing(owner: Owner) -> N
     assert failed.days == [BUSY]
     assert str(failed.error) == (
         "private/get_user_trades_by_currency_and_time(currency=BTC, days=2024-03-10 to "
-        "2024-03-10): answers contradict each other about which rows there are"
+        "2024-03-10): responses contradict each other about which rows there are"
     )
 
 
@@ -219,7 +219,9 @@ def test_of_more_trades_than_an_answer_holds_none_is_lost(owner: Owner) -> None:
 def test_more_trades_in_a_millisecond_than_an_answer_holds_are_an_error(owner: Owner) -> None:
     at = ms(DAY_IN_MARCH, 60)
     owner.sandbox.account.crowd("BTC", at, 1_000)
-    with pytest.raises(ValueError, match="of a few milliseconds than an answer holds"):
+    with pytest.raises(
+        ValueError, match="a few milliseconds have more trades than fit in a response"
+    ):
         owner.exchange.run(fetch_trades(owner.exchange.client, "BTC", Bounds(at - 1, at + 1)))
 
 

@@ -39,7 +39,7 @@ PAGES = {
 @pytest.mark.parametrize(
     ("name", "change", "sentence"),
     [
-        ("logs", {"currency": "ETH"}, "an entry is not of BTC"),
+        ("logs", {"currency": "ETH"}, "the currency of an entry is not BTC"),
         ("logs", {"id": True}, "`id` must be a whole number"),
         ("logs", {"id": 2**64}, "`id` must be a whole number"),
         ("logs", {"timestamp": "soon"}, "`timestamp` must be a number"),
@@ -65,14 +65,14 @@ def test_a_malformed_row_is_an_error(name: str, change: Result, sentence: str) -
     [
         ("logs", {"logs": None}, "must be an array"),
         ("logs", {"logs": [7]}, "must be an object"),
-        ("logs", {"logs": [ENTRY] * 251}, "at most 250 were asked for, and 251 came"),
+        ("logs", {"logs": [ENTRY] * 251}, "at most 250 were requested, but 251 were returned"),
         ("logs", {"logs": [ENTRY], "continuation": 1.5}, "`continuation` must be"),
         ("trades", {"trades": [], "has_more": None}, "`has_more` must be true or false"),
-        ("trades", {"trades": [TRADE] * 1_001, "has_more": False}, "and 1001 came"),
+        ("trades", {"trades": [TRADE] * 1_001, "has_more": False}, "but 1001 were returned"),
         (
             "settlements",
             {"settlements": [SETTLEMENT, SETTLEMENT | {"timestamp": 1_560_000_000_000}]},
-            "must come newest first",
+            "must be sorted newest first",
         ),
     ],
 )

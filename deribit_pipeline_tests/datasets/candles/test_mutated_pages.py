@@ -250,5 +250,5 @@ def test_the_changes_are_many_and_each_does_something() -> None:
         assert mutated(ticks, [(change, 3, 2)], MINUTE) != ticks, change
     window = TimeWindow(from_ms(BASE), from_ms(BASE + 10 * MINUTE))
     request = ChartRequest(Instrument("X", "future", from_ms(BASE)), Resolution.MINUTE_1, window)
-    with pytest.raises(UnexpectedCandles, match="not in the order of time"):
+    with pytest.raises(UnexpectedCandles, match="not sorted by time"):
         read_page(request, candles_of(ticks[::-1]), from_ms(BASE + DAY))

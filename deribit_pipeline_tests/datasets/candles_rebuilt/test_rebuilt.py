@@ -155,7 +155,7 @@ def test_block_trades_and_combos_may_be_counted_or_not(rebuilding: Rebuilding, c
 def test_trades_that_are_not_complete_make_no_candles(
     rebuilding: Rebuilding, sandbox: SandboxExchange
 ) -> None:
-    assert "were never asked for" in rebuilding.failure(DAY)
+    assert "were never requested" in rebuilding.failure(DAY)
     today = date(2024, 4, 10)
     rebuilding.trades(today, today)
     assert "its trades are open: `deribit-pipeline backfill" in rebuilding.failure(today)

@@ -138,7 +138,7 @@ def test_an_exchange_without_settlements_proves_nothing(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
     sandbox.replay(BY_CURRENCY, {"settlements": [], "continuation": "none"})
-    assert "of the newest ones none either" in failures(fetch(SPRING), SPRING)
+    assert "not even the newest ones" in failures(fetch(SPRING), SPRING)
 
 
 def test_settlements_of_another_currency_are_refused(

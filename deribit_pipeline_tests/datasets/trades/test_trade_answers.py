@@ -71,7 +71,7 @@ def changed(**change: object) -> dict[str, Any]:
         (changed(tick_direction=4), "`tick_direction` must be integers from 0 to 3"),
         (changed(trade_seq=0), "`trade_seq` must be integers from 1"),
         (changed(trade_seq=1.5), "`trade_seq` must be integers from 1"),
-        (changed(trade_seq=299983429), "different trades came with one `trade_seq`"),
+        (changed(trade_seq=299983429), "different trades have the same `trade_seq`"),
         (changed(timestamp=-1), "`timestamp` must be integers"),
         (changed(timestamp=1e18), "`timestamp` must be integers"),
         (changed(trade_id=445682209), "`trade_id` must be texts"),
@@ -87,7 +87,7 @@ def test_malformed_trades_are_an_error(answer: object, sentence: str) -> None:
 
 
 def test_more_trades_than_were_requested_are_an_error() -> None:
-    with pytest.raises(ValueError, match="at most 4 trades were asked for, and 5 came"):
+    with pytest.raises(ValueError, match="at most 4 trades were requested, but 5 were returned"):
         trades(recorded("trades_instrument"), NAME, 4)
 
 

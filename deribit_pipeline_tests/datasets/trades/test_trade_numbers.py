@@ -138,7 +138,7 @@ def test_a_response_of_another_time_does_not_steer_the_plan(
         assert fetched.rows["trade_seq"].tolist() == list(busy.numbers(DAY))
     else:
         assert isinstance(fetched, FailedDays)
-        assert "came once and not again" in fetched.error.reason
+        assert "was returned once and not again" in fetched.error.reason
 
 
 def test_a_newest_number_that_is_far_too_high_ends_in_one_sentence(
@@ -152,7 +152,7 @@ def test_a_newest_number_that_is_far_too_high_ends_in_one_sentence(
     )
     before = requests(busy)
     output = reason(busy, TODAY, TODAY)
-    assert output == f"trade {far['trade_seq']} came as the newest and not by its number"
+    assert output == f"trade {far['trade_seq']} was returned as the newest, but not by its number"
     assert requests(busy) - before < 40
 
 

@@ -64,7 +64,7 @@ def test_different_trades_with_one_number_are_both_malformed(place: int) -> None
         MalformedTrade(
             rows[0]["trade_seq"],
             rows[0]["timestamp"],
-            "different trades came with one `trade_seq`",
+            "different trades have the same `trade_seq`",
         ),
     )
 

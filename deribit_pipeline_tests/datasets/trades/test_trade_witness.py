@@ -176,7 +176,7 @@ def test_trades_that_differ_in_each_response_are_not_proved(source: TradesFetche
     pieces = source.fetched(first, last)
     failed = pieces.pop(DAY)
     assert isinstance(failed, FailedDays)
-    assert failed.error.reason == f"trade {number}: no two responses have the same of it"
+    assert failed.error.reason == f"trade {number}: no two responses agree on it"
     assert all(isinstance(piece, FetchedDay) for piece in pieces.values())
 
 
@@ -279,7 +279,7 @@ def test_trades_that_come_twice_in_a_response_are_one_with_a_warning(
     source.sandbox.trades.give(NAME, [*given, given[900], given[901]])
     piece = fetched(source, DAY)
     assert len(piece.rows["price"]) == 1_440
-    assert "2 trades of BTC-PERPETUAL came twice in one response" in caplog.text
+    assert "2 trades of BTC-PERPETUAL were returned twice in one response" in caplog.text
 
 
 def test_different_trades_with_one_number_fail_their_day(source: TradesFetched) -> None:
@@ -287,7 +287,7 @@ def test_different_trades_with_one_number_fail_their_day(source: TradesFetched) 
     source.sandbox.trades.give(NAME, [*given, given[900] | {"price": 1.0}])
     failed = source.fetched(DAY, DAY)[DAY]
     assert isinstance(failed, FailedDays)
-    assert "different trades came with one `trade_seq`" in failed.error.reason
+    assert "different trades have the same `trade_seq`" in failed.error.reason
 
 
 def test_numbers_that_run_against_time_throughout_are_not_requested_again_for_ever(

@@ -172,7 +172,7 @@ def test_a_continuation_that_does_not_go_on_is_an_error(
         opened(),
         TimeWindow(datetime(2024, 4, 6, tzinfo=UTC), datetime(2024, 4, 7, tzinfo=UTC)),
     )
-    with pytest.raises(DeribitBadPayload, match="does not go on: 2024-04-08"):
+    with pytest.raises(DeribitBadPayload, match="does not go back in time: 2024-04-08"):
         exchange.run(get_volatility_index_data(exchange.client, "BTC", "60", window))
 
 
