@@ -1,5 +1,5 @@
-"""Proved days of any dataset into the warehouse: written whole, on a connection that somebody else
-opened. Identifiers come from the tables alone."""
+"""Writes proved days of any dataset into the warehouse: each whole, on an open connection.
+Identifiers come only from the table definitions."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ def write_days(
 ) -> None:
     """Write whole days of one series: rows, proofs, gaps, arrivals and revisions.
 
-    A day of which nothing new was returned is left alone, but for its gaps, which count one more
+    A day for which nothing new was returned is not changed, except that its gaps count one more
     confirmation.
     """
     if not days:
