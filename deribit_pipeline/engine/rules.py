@@ -12,8 +12,8 @@ _MINUTE = timedelta(minutes=1)
 
 
 def shared_rules(dataset: Dataset, together: Collection[Dataset]) -> tuple[Rule, ...]:
-    """The rules of every dataset, in the tables that hold its proofs. What the exchange said last
-    of any of those `together` is what was last heard."""
+    """The rules for the tables of proofs, which apply to every dataset. The newest response for any
+    of those `together` decides which days are over."""
     given = (
         ("together", tuple(other.proved_as for other in together)),
         ("settled_after", dataset.settled_after // _MINUTE),
