@@ -1,4 +1,4 @@
-"""Whether all that a backfill needs is at hand: the exchange, credentials, the warehouse."""
+"""Checks that the exchange, clock, credentials and warehouse are usable for a backfill."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from deribit_pipeline.instruments.listings import CLOCK_TOLERANCE
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 
-# A probe is to say how things are now, not after they have been mended.
+# A probe reports the current state, so it does not wait for recovery.
 _PATIENCE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was found about one thing; `detail` says what to do where it is not well."""
+    """The result of one check; `detail` has the remedy if it failed."""
 
     name: str
     is_ok: bool
@@ -25,8 +25,8 @@ class Probe:
 
 
 def probes(settings: Settings) -> list[Probe]:
-    """Try everything once. Raises nothing that the exchange or the warehouse may cause, and
-    SettingsError for a setting with which nothing can be tried."""
+    """Run all checks once. Raises no error of the exchange or the warehouse, and SettingsError for
+    a setting with which nothing can be checked."""
     anonymous = replace(settings, client_id=None, client_secret=None)
     made: list[Probe] = []
     try:

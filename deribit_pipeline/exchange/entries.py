@@ -50,7 +50,7 @@ def readable(
 
 
 def pairs(at: str, name: str, answer: object) -> Readings:
-    """Rows of a moment and a number each."""
+    """Rows that consist of a timestamp and a number."""
 
     def read(rows: Sequence[Any]) -> Rows:
         moments = [_instant(row) for row in rows]

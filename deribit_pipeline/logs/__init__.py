@@ -48,7 +48,7 @@ class JsonFormatter(logging.Formatter):
         line |= {
             name: value
             for name, value in vars(record).items()
-            # Dagster attaches objects of its own to a record; ours are plain values.
+            # Dagster attaches its objects to a record; this project's fields are plain values.
             if name not in _PLAIN and isinstance(value, str | int | float)
         }
         if record.exc_info:
