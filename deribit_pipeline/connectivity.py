@@ -66,7 +66,9 @@ def _of_reach(exchange: Exchange, settings: Settings) -> list[Probe]:
     return [
         Probe("reachable", answer.http_status == 200, f"{exchange.source} answers with {took}"),
         Probe(
-            "environment", True, f"{settings.environment}: the exchange says testnet={is_testnet}"
+            "environment",
+            True,
+            f"{settings.environment}: the exchange returns testnet={is_testnet}",
         ),
     ]
 
@@ -75,7 +77,7 @@ def _of_clock(exchange: Exchange) -> str:
     difference = datetime.now(UTC) - exchange.run(exchange.client.get_time())
     advice = ""
     if abs(difference) > CLOCK_TOLERANCE:
-        advice = ": set this machine's clock; the pipeline goes by the exchange's meanwhile"
+        advice = ": set this machine's clock; the pipeline uses the exchange's meanwhile"
     return f"{round(difference.total_seconds(), 1) + 0.0:+.1f} s from the exchange's{advice}"
 
 
@@ -105,7 +107,7 @@ def _of_credentials(exchange: Exchange) -> str:
         )
     if token.writes:
         advice = f": it can do more than read ({', '.join(token.writes)}); use one that only reads"
-    return f"accepted for {token.expires_in:.0f} s, and a private read answered{advice}"
+    return f"accepted for {token.expires_in:.0f} s, and a private read succeeded{advice}"
 
 
 def _of_warehouse(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""Rows of the warehouse as frames, for research: of proved days only, unless asked otherwise.
+"""Rows of the warehouse as frames, for research: of proved days only, by default.
 
     from deribit_pipeline import read
 
@@ -10,15 +10,15 @@ included, as on the command line; an instant (a datetime, or text with a time) i
 
 `frame` is "pandas" (indexed by instant), "arrow" or "polars"; type checkers know which frame is
 returned. `warehouse` is spelled as DERIBIT_WAREHOUSE is: a file, or `ducklake:postgres:…`, whose
-Parquet files are where DERIBIT_WAREHOUSE_DATA says; the default is the one that DERIBIT_WAREHOUSE
-names. A file is opened for reading, after the arguments are checked, and closed before the frame is
-returned: writers wait for a moment only.
+Parquet files are at DERIBIT_WAREHOUSE_DATA; the default is the value of DERIBIT_WAREHOUSE. A file
+is opened for reading, after the arguments are checked, and closed before the frame is returned:
+writers wait only briefly.
 
 Every function raises IncompleteDays, which names the days, where a day that the window touches is
 not proved complete; with `complete_only=False` it returns what is held. Days before a listing need
 no rows, unless the window has no other days. Rows of a day with a verdict, such as one that
-disagrees with the exchange's coarser candles, come with a VerdictWarning. InputError says which
-argument is wrong, WarehouseError why the warehouse cannot be read.
+disagrees with the exchange's coarser candles, come with a VerdictWarning. InputError names the
+wrong argument, WarehouseError the reason why the warehouse cannot be read.
 """
 
 from deribit_pipeline.errors import IncompleteDays, InputError, WarehouseError

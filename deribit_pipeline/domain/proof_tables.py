@@ -47,7 +47,7 @@ class ProofTables:
     `revised` is the SQL for what a revision stores of a former row: `{dataset}`, `{series}`,
     `{day}` and `{key}` are replaced by the dataset's columns, `whole` is the row. `held_since` is
     the SQL for the time since when such a row `former` was stored, if it was never revised before.
-    A warehouse of an older version may lack the tables, unless these are `is_of_every_version`.
+    A warehouse of an older version may not have the tables, unless `is_of_every_version` is set.
     """
 
     days: Table
@@ -175,7 +175,7 @@ SERIES_PROOFS = Table(
 FAILED_DAYS = Table(
     name="failed_days",
     description="One row for each day of a series that was requested and could not be proved; it "
-    "goes when the day is proved.",
+    "is deleted when the day is proved.",
     key=("dataset", "series", "day"),
     columns=(
         _ANY_DATASET,

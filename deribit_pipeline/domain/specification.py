@@ -79,5 +79,5 @@ class Specification:
     max_leverage: float | None
 
     def is_expired(self, moment: datetime) -> bool:
-        """Whether it no longer trades at a moment."""
+        """Whether it no longer trades at an instant."""
         return self.expires_at is not None and self.expires_at <= moment

@@ -55,7 +55,7 @@ def _differences(ours: Proof | None, theirs: Proof | None, other: Warehouse) -> 
     if theirs is None:
         return [f"{other} does not hold it"]
     return [
-        f"{field} is {getattr(ours, field)}, {other} says {getattr(theirs, field)}"
+        f"{field} is {getattr(ours, field)}, {getattr(theirs, field)} in {other}"
         for field in _COMPARED
         if getattr(ours, field) != getattr(theirs, field)
     ]

@@ -115,7 +115,7 @@ def _changed(target: Warehouse) -> WarehouseError:
     """Another process has written what would be replaced since the comparison."""
     return WarehouseError(
         f"{target} was written by another process meanwhile: the same command again compares the "
-        "two anew, and goes on."
+        "two again, and continues."
     )
 
 
@@ -196,7 +196,7 @@ def _require_nothing_newer(
     if ours:
         others = f" and {len(ours) - 1:,} more" if len(ours) > 1 else ""
         raise InputError(
-            f"{target} holds what {source} does not, or knows something newer of it: "
+            f"{target} holds what {source} does not, or has something newer: "
             f"{ours[0]}{others}. Nothing was changed: name a place where there is nothing yet."
         )
 

@@ -30,7 +30,7 @@ _WANTED = """
 def proofs(connection: Connection, selection: Selection) -> Mapping[Dataset, Sequence[Proof]]:
     """The selected proofs, by series and day; datasets without any are omitted.
 
-    A file of an older version may lack the tables of some datasets.
+    A file of an older version may have no tables of some datasets.
     """
     found: dict[Dataset, list[Proof]] = {dataset: [] for dataset in selection.all_datasets}
     # One query for all datasets of a table: on a lake, each query takes some 20 ms.

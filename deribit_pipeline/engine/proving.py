@@ -66,14 +66,14 @@ def contradictions(dataset: Dataset, proof: Proof, rows: Columns, named_gaps: in
     }
     for name, value in recomputed.items():
         if value != getattr(proof, name):
-            found.append(f"{name} is {value}, the proof says {getattr(proof, name)}")
+            found.append(f"{name} is {value}, the proof has {getattr(proof, name)}")
     keys = keys_of(dataset, rows)
     if np.any(keys[1:] == keys[:-1]):
         found.append(f"{dataset.rows} are repeated")
     if not _is_counted(dataset, proof, proof.expected - count_of(rows) - named_gaps, named_gaps):
         found.append(f"{proof.expected} expected do not make it {proof.state}")
     if np.any(rows[dataset.at].astype("datetime64[D]") != np.datetime64(proof.day, "D")):
-        found.append(f"{dataset.rows} are of another day")
+        found.append(f"{dataset.rows} are from another day")
     return found + rules.contradictions(proof, rows)
 
 
@@ -147,8 +147,8 @@ def _expected(dataset: Dataset, fetched: FetchedDay, keys: Keys, *, is_older: bo
         return supported
     if not is_older and fetched.is_over:
         raise DeribitBadPayload(
-            f"{dataset.rows} are held that neither are expected nor were received, such as of a "
-            f"time at which the {dataset.series.label} is not listed: has its listing changed?",
+            f"stored {dataset.rows} were neither expected nor received, such as from a time at "
+            f"which the {dataset.series.label} is not listed: has its listing changed?",
             method=dataset.name,
             params={"series": fetched.series, "day": fetched.day},
         )

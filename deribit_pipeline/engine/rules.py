@@ -86,7 +86,7 @@ def _fresh(dataset: Dataset, given: _Given) -> Rule:
         "day is the day before yesterday's or newer. A day on which it is no longer listed counts "
         "as complete.",
         severity="WARN",
-        because="the exchange may have been away, and history may be all that was wanted",
+        because="the exchange may have been unavailable, or only history may have been requested",
         given=given,
         query=f"""
 with kept as (
@@ -114,8 +114,8 @@ def _failed(dataset: Dataset, given: _Given) -> Rule:
         description="Every day that was requested is proved, or could be when it was last "
         "requested.",
         severity="WARN",
-        because="the exchange may have been away or wrong: `deribit-pipeline repair` requests it "
-        "again",
+        because="the exchange may have been unavailable or wrong: `deribit-pipeline repair` "
+        "requests it again",
         table="failed_days",
         given=given,
         query=f"""

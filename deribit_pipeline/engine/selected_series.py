@@ -37,7 +37,7 @@ class SelectedRows:
 
     def require_complete(self) -> None:
         """Raise IncompleteDays if a day is not proved, or if the series was listed on none: an
-        empty frame could not be told from a complete one."""
+        empty frame could not be distinguished from a complete one."""
         if self.incomplete:
             raise _incomplete(self.dataset, self.series, self.incomplete)
         if all(proof.state is DayState.NOT_LISTED for proof in self.proofs):

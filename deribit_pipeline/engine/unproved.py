@@ -75,4 +75,4 @@ def _unknown(connection: Connection, table: str, column: str, known: list[str]) 
         f"select distinct {column} from {table} where {column} not in $known order by all",
         {"known": list(map(str, known))},
     ).fetchall()
-    return [f"{table} says {column} {word}, which no version writes" for (word,) in found]
+    return [f"{table} has {column} {word}, which no version writes" for (word,) in found]

@@ -61,7 +61,8 @@ class DeribitClient:
         )
 
     async def test(self) -> Answer:
-        """`public/test`: `{version}`. Costs no credits; its latency is that of the network."""
+        """`public/test`: `{version}`. Does not count against the rate limit; its latency is that of
+        the network."""
         return await self.rpc.call("public/test")
 
     async def get_time(self) -> datetime:
@@ -85,7 +86,7 @@ class DeribitClient:
         )
         if instrument.instrument_name != instrument_name:
             raise DeribitBadPayload(
-                f"the answer is for {instrument.instrument_name}",
+                f"the response is for {instrument.instrument_name}",
                 method=method,
                 params={"instrument_name": instrument_name},
             )

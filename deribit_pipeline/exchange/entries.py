@@ -15,7 +15,7 @@ Rows = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
-    """The rows of one response in the order they came, by the table's columns, and those that
+    """The rows of one response in their original order, by the table's columns, and those that
     cannot be read."""
 
     rows: Rows
@@ -62,7 +62,7 @@ def pairs(at: str, name: str, answer: object) -> Readings:
 
 def _instant(row: Any) -> int:
     if not isinstance(row, list) or len(row) != 2:
-        raise ValueError("each row must be a moment and a number")
+        raise ValueError("each row must be a timestamp and a number")
     return shapes.milliseconds("timestamp", row[0])
 
 

@@ -67,7 +67,7 @@ def _parsed(catalog: str) -> dict[str, Any]:
     except psycopg2.ProgrammingError:
         # libpq repeats what it cannot parse, which may be a password.
         raise SettingsError(
-            "DERIBIT_WAREHOUSE names its PostgreSQL in no way that libpq understands: write "
+            "DERIBIT_WAREHOUSE has a connection string that libpq cannot parse: write "
             "ducklake:postgres: and key=value pairs, or postgresql://user@host/database."
         ) from None
 

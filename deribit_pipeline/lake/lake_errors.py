@@ -73,11 +73,11 @@ def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
     if "catalog version mismatch" in text:
         return WarehouseUnusable(
             f"{lake} is of another version of DuckLake than duckdb {duckdb.__version__} "
-            f"knows ({message}): see that all machines run the same version of it."
+            f"supports ({message}): see that all machines run the same version of it."
         )
     if _REFUSED.search(text):
         return WarehouseUnusable(
-            f"{lake}: the store of {lake.data} refuses ({message}): see that its "
+            f"{lake}: the store of {lake.data} rejects access ({message}): see that its "
             "bucket is there, and that the key of AWS_ACCESS_KEY_ID may read and write it."
         )
     if any(sign in text for sign in _AWAY):

@@ -59,8 +59,8 @@ class LakeFiles:
                 if place == self._lake.data or error.status_code != HTTPStatus.FORBIDDEN:
                     raise
                 logger.warning(
-                    "The key may not list %s: whether that is another lake's place, which would "
-                    "take the files in %s for left over, cannot be seen.",
+                    "The key may not list %s: whether it belongs to another lake, whose "
+                    "maintenance would remove the files in %s, is unknown.",
                     place, self._lake.data,
                 )  # fmt: skip
                 break  # nor can the prefixes above it be listed

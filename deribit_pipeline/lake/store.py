@@ -207,8 +207,9 @@ class LakeStore:
             raise named from None
 
     def _require_own_place(self) -> None:
-        """Raise WarehouseUnusable if the Parquet files of another lake are there, or above or below
-        it: maintenance of either would treat the other's files as orphaned, and remove them.
+        """Raise WarehouseUnusable if the location contains the Parquet files of another lake, or is
+        within the location of one: maintenance of either would treat the other's files as
+        orphaned, and remove them.
 
         Checked before DuckLake stores the location in the catalog, where it cannot be changed
         afterwards.

@@ -68,7 +68,7 @@ def json_file_handler() -> logging.Handler:
     its log."""
     folder = Path(os.environ.get("DAGSTER_HOME") or ".") / "logs"
     try:
-        # The import looks for a temporary folder, and there may be none.
+        # The import searches for a temporary folder, and there may be none.
         from deribit_pipeline.logs.log_file import LogFile
 
         folder.mkdir(parents=True, exist_ok=True)

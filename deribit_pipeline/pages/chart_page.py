@@ -28,7 +28,7 @@ from deribit_pipeline.pages.page import (
 MOST_CANDLES = 3_000
 """As many as fit on a screen; more are rolled up."""
 
-# Minutes; each divides a day, or is a multiple of one.
+# Minutes; each divides a day, or is a multiple of a day.
 _LENGTHS = tuple(
     timedelta(minutes=minutes)
     for minutes in (3, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440, 2880, 10080, 40320)
@@ -74,8 +74,8 @@ class Series:
 
 
 def fitting_length(resolution: Resolution, window: TimeWindow, held: int) -> timedelta:
-    """How long the candles drawn last: as the resolution says, or so much longer that those of
-    the window fit a screen, where `held` are too many."""
+    """The length of the drawn candles: that of the resolution, or longer if `held` candles do not
+    fit on a screen."""
     if held <= MOST_CANDLES:
         return resolution.duration
     fitting = (

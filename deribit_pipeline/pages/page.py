@@ -59,7 +59,7 @@ HEIGHTS: dict[str, float] = {
 }
 """The fraction of its row's height that a day takes: states differ without colours too."""
 
-UNREQUESTED = "never asked for"
+UNREQUESTED = "never requested"
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def candles(
     resolution : str
         As Deribit spells it: 1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720 (minutes) or 1D.
     as_of : str, date or datetime, optional
-        Return the candles as they were known at this moment of the exchange's clock (a day: at its
+        Return the candles as they were known at this instant of the exchange's clock (a day: at its
         end): what was published later is left out, what was revised since has its former values.
         Which days are complete is judged by today.
     complete_only : bool
@@ -185,7 +185,7 @@ def historical_prices(
     frame: FrameKind = "pandas",
     warehouse: Place | None = None,
 ) -> Frame:
-    """Hourly prices of the last `days` UTC days, up to the newest complete one that is held.
+    """Hourly prices of the last `days` UTC days, up to the newest complete one in the warehouse.
 
     Parameters
     ----------

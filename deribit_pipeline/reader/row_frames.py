@@ -106,7 +106,7 @@ def rows(
     held = DATASETS[arguments.one_of(dataset, "dataset", list(DATASETS))]
     if held.resolution is not None:
         raise InputError(
-            f"rows reads no candles: read.candles does, with its resolution, {dataset}."
+            f"rows does not read candles: use read.candles with a resolution, not {dataset}."
         )
     arguments.require_series(held, series_name)
     window = arguments.window(start, end)

@@ -64,7 +64,7 @@ def markdown() -> str:
         "Every table and view of the warehouse, generated from "
         "`deribit_pipeline/warehouse/schema.py` and the folders of `deribit_pipeline/datasets` by "
         "`make docs`. The same descriptions are comments inside the file: "
-        "`select * from duckdb_columns()`. A column is null only where its type says so.",
+        "`select * from duckdb_columns()`. A column is null only if its type includes it.",
     ]
     for table in TABLES:
         lines += ["", f"## `{table.name}`", "", f"{table.description} Source: {table.source}."]

@@ -239,7 +239,7 @@ class Warehouse:
                 f"{self} is a database of another program: point DERIBIT_WAREHOUSE elsewhere."
             ) from None
         if len(info) != 1:
-            raise WarehouseUnusable(f"{self} does not say what it is: {REMEDY}.")
+            raise WarehouseUnusable(f"{self} does not state what it is: {REMEDY}.")
         [(environment, version)] = info
         if environment != self.environment:
             raise WarehouseUnusable(
@@ -248,7 +248,7 @@ class Warehouse:
             )
         if version > schema.SCHEMA_VERSION:
             raise WarehouseUnusable(
-                f"{self} has version {version} of the tables and this program knows "
+                f"{self} has version {version} of the tables and this program supports "
                 f"{schema.SCHEMA_VERSION}: upgrade deribit-pipeline."
             )
         return int(version)

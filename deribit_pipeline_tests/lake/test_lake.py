@@ -219,7 +219,7 @@ def test_a_worker_that_begins_while_postgres_is_away_waits_for_it(
     postgres.kill()
     with ThreadPoolExecutor(1) as worker:
         written = worker.submit(hold, warehouse, day(0))
-        while "Trying again: " not in caplog.text:
+        while "Retrying: " not in caplog.text:
             assert not written.done()
             sleep(0.01)
         postgres.start()
