@@ -49,7 +49,7 @@ class Resolution(enum.Enum):
 
     @property
     def anchor(self) -> timedelta | None:
-        """How long after midnight UTC a candle opens; None where it is not known.
+        """How long after midnight UTC a candle opens; None if it is not known.
 
         `1D` opens at 08:00 (assumption:candles-anchor-1d). A resolution that divides eight hours
         opens at midnight whether it is counted from 00:00 or from 08:00

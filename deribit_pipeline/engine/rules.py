@@ -139,7 +139,7 @@ def _has_no_verdicts(dataset: Dataset, given: _Given) -> Rule:
         "disagree with coarser ones. Rows that are no longer returned are gaps; of what is "
         "compared on every day, only a comparison that disagrees counts.",
         severity="WARN",
-        because="the exchange returned it so more than once",
+        because="the exchange returned the same rows more than once",
         table="failed_days",
         given=given,
         query=f"""

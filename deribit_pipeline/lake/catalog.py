@@ -24,8 +24,8 @@ def connected(lake: Lake, options: str = "") -> Iterator[PostgresConnection]:
     except CatalogUnreachable as error:
         if error.is_refusal:
             raise WarehouseUnusable(
-                f"{lake} is refused ({without_secrets(lake, str(error))}): see that the database "
-                "is there, and takes the user and password of DERIBIT_WAREHOUSE."
+                f"{lake} is refused ({without_secrets(lake, str(error))}): check that the database "
+                "exists, and accepts the user and password of DERIBIT_WAREHOUSE."
             ) from None
         raise away(lake, str(error)) from None
     try:

@@ -34,7 +34,7 @@ _REFUSED = re.compile("HTTP (code )?40[134]|Secret Validation Failure")
 def away(lake: Lake, reason: str) -> LakeAway:
     """The error for an unreachable lake."""
     return LakeAway(
-        f"{lake} cannot be reached ({without_secrets(lake, reason)}): see that its PostgreSQL "
+        f"{lake} cannot be reached ({without_secrets(lake, reason)}): check that its PostgreSQL "
         "runs, and its object store where it has one."
     )
 
@@ -73,12 +73,12 @@ def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
     if "catalog version mismatch" in text:
         return WarehouseUnusable(
             f"{lake} is of another version of DuckLake than duckdb {duckdb.__version__} "
-            f"supports ({message}): see that all machines run the same version of it."
+            f"supports ({message}): check that all machines run the same version of it."
         )
     if _REFUSED.search(text):
         return WarehouseUnusable(
-            f"{lake}: the store of {lake.data} rejects access ({message}): see that its "
-            "bucket is there, and that the key of AWS_ACCESS_KEY_ID may read and write it."
+            f"{lake}: the store of {lake.data} rejects access ({message}): check that its "
+            "bucket exists, and that the key of AWS_ACCESS_KEY_ID may read and write it."
         )
     if any(sign in text for sign in _AWAY):
         return away(lake, message)

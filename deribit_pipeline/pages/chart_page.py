@@ -187,7 +187,7 @@ def _view(one: Series) -> Specification:
         layer.properties(height=height, width=1_200)
         for layer, height in zip(layers, heights, strict=True)
     ]
-    with warnings.catch_warnings():  # one zoom for both parts is what is meant
+    with warnings.catch_warnings():  # one zoom for both parts is intended
         warnings.filterwarnings("ignore", "Automatically deduplicated selection parameter")
         both = alt.vconcat(*parts, spacing=10).resolve_scale(x="shared")
         return dict(both.to_dict())

@@ -165,7 +165,7 @@ def _note(proof: Shown) -> str:
 
 
 def _cross_check(proof: Shown) -> str:
-    """How the day compares with an independent series; empty where it was not compared."""
+    """How the day compares with an independent series; empty if it was not compared."""
     if isinstance(proof, Unproved) or proof.cross_check is CrossCheck.NONE:
         return ""
     return str(proof.cross_check)

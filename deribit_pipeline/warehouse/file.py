@@ -281,4 +281,4 @@ def _remedy(message: str) -> str:
     for sign, remedy in _HINDRANCES.items():
         if sign in message:
             return remedy
-    return "see that it can be read, or set DERIBIT_WAREHOUSE to another file"
+    return "check that it can be read, or set DERIBIT_WAREHOUSE to another file"

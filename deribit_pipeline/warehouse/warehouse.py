@@ -79,7 +79,7 @@ class Warehouse:
             at = f" (it is a link to {self.location.readlink()})"
         raise WarehouseError(
             f"{self} does not exist{at}: nothing was backfilled into it yet, or its disk is not "
-            "mounted. See that DERIBIT_WAREHOUSE names it."
+            "mounted. Check that DERIBIT_WAREHOUSE names it."
         )
 
     def exists(self) -> bool:
