@@ -4,9 +4,9 @@
 
     read.candles("BTC-PERPETUAL", "2024-01-01", "2024-01-31", "60")
 
-`start` and `end` are UTC. A day (a date, or text such as 2024-01-31) is included whole, the last one
-too, as on the command line; an instant (a datetime, or text with a time) is included as `start` and
-excluded as `end`. A datetime without a time zone is UTC.
+`start` and `end` are UTC. A day (a date, or text such as 2024-01-31) is included whole, the last
+one too, as on the command line; an instant (a datetime, or text with a time) is included as `start`
+and excluded as `end`. A datetime without a time zone is UTC.
 
 `frame` is "pandas" (indexed by instant), "arrow" or "polars"; type checkers know which frame is
 returned. `warehouse` is spelled like DERIBIT_WAREHOUSE: a file, or `ducklake:postgres:…`, whose
