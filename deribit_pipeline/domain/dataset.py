@@ -59,8 +59,8 @@ class Dataset:
     not wait for it. `proves` states in the README what a complete day contains.
 
     Days of an instrument may rest on its listing: `least_rows` returns how many rows a day must
-    have according to one, `rows_per_day` is how many a whole day has; None if a listing determines
-    only whether the instrument exists on the day.
+    have according to one, `rows_per_day` is how many a whole day has; None if only `not_listed`
+    days rest on the listing.
 
     `schedules` request its days automatically; with `is_scheduled_by_hand` they stay off until they
     are switched on in Dagster's UI. `made_of` names the dataset from which its rows are computed,

@@ -31,7 +31,7 @@ NOTHING_LISTED: Listings = {}
 
 @dataclass(slots=True)
 class Incomplete:
-    """The days to request again, by dataset and series; `resting` counts the gapped days in
+    """The days to request again, by dataset and series; `in_back_off` counts the gapped days in
     back-off, the first of them due at `due_at`."""
 
     days: dict[Dataset, dict[str, list[date]]] = field(default_factory=dict)
@@ -169,7 +169,7 @@ def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[P
 class Known:
     """What is known of the days of a backfill before any is requested.
 
-    `settled` are the proofs of those that need no request. `resting` are the instruments whose
+    `settled` are the proofs of those that need no request. `in_back_off` are the instruments whose
     listing some of these rest on, if no newer listing is stored; `listed` are the listings that
     were requested since.
     """

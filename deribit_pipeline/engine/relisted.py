@@ -47,20 +47,20 @@ def unsupported(
 ) -> set[tuple[str, date]]:
     """The series' days that rest on an outdated listing, according to `listed`, or else to the
     table `instruments` if it was written after the day."""
-    in_back_off = [proof for proof in proofs if rests_on_listing(proof)]
-    known = dict(listed) | _known(connection, (p for p in in_back_off if p.series not in listed))
+    resting = [proof for proof in proofs if rests_on_listing(proof)]
+    known = dict(listed) | _known(connection, (p for p in resting if p.series not in listed))
     return {
         (proof.series, proof.day)
-        for proof in in_back_off
+        for proof in resting
         if proof.series in known and not is_supported(proof, known[proof.series])
     }
 
 
 def unknown_to(connection: Connection, proofs: Iterable[Proof]) -> list[str]:
     """The instruments of days that rest on a listing, if no newer listing is stored."""
-    in_back_off = [proof for proof in proofs if rests_on_listing(proof)]
-    names = dict.fromkeys(proof.series for proof in in_back_off)
-    return [name for name in names if name not in _known(connection, in_back_off)]
+    resting = [proof for proof in proofs if rests_on_listing(proof)]
+    names = dict.fromkeys(proof.series for proof in resting)
+    return [name for name in names if name not in _known(connection, resting)]
 
 
 async def listed_now(exchange: Exchange, warehouse: Warehouse, names: Iterable[str]) -> Listings:
@@ -78,10 +78,10 @@ async def listed_now(exchange: Exchange, warehouse: Warehouse, names: Iterable[s
     return {name: instrument for each in found for name, instrument in each.items()}
 
 
-def _known(connection: Connection, in_back_off: Iterable[Proof]) -> dict[str, Instrument]:
+def _known(connection: Connection, resting: Iterable[Proof]) -> dict[str, Instrument]:
     """The instruments whose listing in the table `instruments` is newer than all of these days."""
     newest: dict[str, Proof] = {}
-    for proof in in_back_off:
+    for proof in resting:
         former = newest.setdefault(proof.series, proof)
         if proof.fetched_at > former.fetched_at:
             newest[proof.series] = proof

@@ -120,7 +120,7 @@ async def deribit_client(
 
     `host` distinguishes the hosts of the sandbox, which have separate rate limits; `history` is the
     archive host. A response must be complete within `timeout` seconds, unless the method has limits
-    of its own. `meters` store the state of the rate limit. Raises SettingsError if a configured
+    of its own. `buckets` store the state of the rate limit. Raises SettingsError if a configured
     proxy or certificates cannot be used.
     """
     # All users of the same state share one rate limit, although the exchange has one for each

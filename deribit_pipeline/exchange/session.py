@@ -74,7 +74,7 @@ def session(
     timeout: float = TIMEOUT,
 ) -> Iterator[Exchange]:
     """The exchange with the API root `url`, and the rate limit of the settings, whose state
-    `meters` stores.
+    `buckets` store.
 
     `patience` is how many seconds a failing request is retried, `timeout` how many to wait for a
     response.

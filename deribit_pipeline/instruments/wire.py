@@ -20,7 +20,7 @@ ANY_CURRENCY = "any"
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The instruments of one list. `odd` describes each malformed entry."""
+    """The instruments of one list. `malformed` describes each malformed entry."""
 
     specifications: tuple[Specification, ...]
     malformed: tuple[str, ...] = ()
