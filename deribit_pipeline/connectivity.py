@@ -1,4 +1,4 @@
-"""Whether all that a backfill needs is at hand: the exchange, credentials, the warehouse."""
+"""Checks that the exchange, clock, credentials and warehouse are usable for a backfill."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from deribit_pipeline.instruments.listings import CLOCK_TOLERANCE
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 
-# A probe is to say how things are now, not after they have been mended.
+# A probe reports the current state, so it does not wait for recovery.
 _PATIENCE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was found about one thing; `detail` says what to do where it is not well."""
+    """The result of one check; `detail` has the remedy if it failed."""
 
     name: str
     is_ok: bool
@@ -25,8 +25,8 @@ class Probe:
 
 
 def probes(settings: Settings) -> list[Probe]:
-    """Try everything once. Raises nothing that the exchange or the warehouse may cause, and
-    SettingsError for a setting with which nothing can be tried."""
+    """Run all checks once. Raises no error of the exchange or the warehouse, and SettingsError for
+    a setting with which nothing can be checked."""
     anonymous = replace(settings, client_id=None, client_secret=None)
     made: list[Probe] = []
     try:
@@ -66,7 +66,9 @@ def _of_reach(exchange: Exchange, settings: Settings) -> list[Probe]:
     return [
         Probe("reachable", answer.http_status == 200, f"{exchange.source} answers with {took}"),
         Probe(
-            "environment", True, f"{settings.environment}: the exchange says testnet={is_testnet}"
+            "environment",
+            True,
+            f"{settings.environment}: the exchange returns testnet={is_testnet}",
         ),
     ]
 
@@ -75,7 +77,7 @@ def _of_clock(exchange: Exchange) -> str:
     difference = datetime.now(UTC) - exchange.run(exchange.client.get_time())
     advice = ""
     if abs(difference) > CLOCK_TOLERANCE:
-        advice = ": set this machine's clock; the pipeline goes by the exchange's meanwhile"
+        advice = ": set this machine's clock; the pipeline uses the exchange's meanwhile"
     return f"{round(difference.total_seconds(), 1) + 0.0:+.1f} s from the exchange's{advice}"
 
 
@@ -105,7 +107,7 @@ def _of_credentials(exchange: Exchange) -> str:
         )
     if token.writes:
         advice = f": it can do more than read ({', '.join(token.writes)}); use one that only reads"
-    return f"accepted for {token.expires_in:.0f} s, and a private read answered{advice}"
+    return f"accepted for {token.expires_in:.0f} s, and a private read succeeded{advice}"
 
 
 def _of_warehouse(settings: Settings) -> str:

@@ -23,7 +23,7 @@ from deribit_pipeline.variables import FOLDER
 
 
 def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> dg.Definitions:
-    """All that Dagster runs and shows; `crons` are when its schedules tick."""
+    """Everything that Dagster runs and displays; `crons` are the schedules' cron expressions."""
     warehouse = warehouse_of(settings)
     settings = with_universe(settings, warehouse)
     listed = instruments_asset(settings)
@@ -61,13 +61,14 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
             ),
         ],
         resources={"deribit": deribit},
-        # A run's one step spends its time waiting for the exchange: a process of its own for it
-        # would only add two seconds.
+        # The single step of a run mostly waits for the exchange: a separate process for it would
+        # only add two seconds.
         executor=dg.in_process_executor,
     )
 
 
-# Where `ui` was started, whose processes start elsewhere: the settings' paths are relative to it.
+# The working folder of `ui`, whose processes start elsewhere: the settings' paths are relative to
+# it.
 os.chdir(os.environ.get(FOLDER, "."))
 
 defs = build_definitions(Settings.load())

@@ -39,7 +39,7 @@ class InputError(DeribitPipelineError):
     """An argument is wrong; nothing was attempted.
 
     `about` names the wrong parameter, if the message begins with its value: the command line
-    replaces it by the name that the user knows, such as an option.
+    replaces it by the name that the user sees, such as an option.
     """
 
     def __init__(self, message: str, *, about: str = "") -> None:

@@ -83,7 +83,7 @@ def _encodings(secret: str) -> set[str]:
     found = {octets.hex(), octets.hex().upper()}
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + octets).decode()
-        # Only the characters that depend on the secret's bits alone.
+        # Only the characters that depend only on the secret's bits.
         start, end = -(-before * 8 // 6), (before + len(octets)) * 8 // 6
         found |= {whole[start:end], whole[start:end].replace("+", "-").replace("/", "_")}
     return {text for text in found if len(text) >= _LEAST_ENCODED}

@@ -1,7 +1,7 @@
-"""What the settings name, opened: the warehouse and the exchange.
+"""Opens what the settings name: the warehouse and the exchange.
 
-This is the one place that knows of the extras: the lake, which comes with a driver of PostgreSQL,
-and the built-in sandbox, which comes with a web server. Both are imported when they are needed.
+This is the only module that imports the extras: the lake, which needs a driver of PostgreSQL, and
+the built-in sandbox, which needs a web server. Both are imported on first use.
 """
 
 from collections.abc import Iterator
@@ -48,10 +48,11 @@ def warehouse_at(
 def open_exchange(
     settings: Settings, patience: float = REQUEST_PATIENCE, timeout: float = TIMEOUT
 ) -> Iterator[Exchange]:
-    """The exchange that the settings name. The sandbox is started, unless they say where it is.
+    """The exchange that the settings name. The built-in sandbox is started, unless the settings
+    have its URL.
 
-    `patience` is how many seconds a failing request is tried for, `timeout` how many a response is
-    waited for.
+    `patience` is how many seconds a failing request is retried, `timeout` how many to wait for a
+    response.
     """
     with ExitStack() as stack:
         url = settings.base_url or EXCHANGE_URLS.get(settings.environment)
@@ -65,7 +66,8 @@ def open_exchange(
 
 
 def _buckets_beside(warehouse: Location) -> AbstractContextManager[TokenBuckets]:
-    """The rate limit of those who write the warehouse: one machine, or the machines of a lake."""
+    """The state of the rate limit that the warehouse's writers share: one machine, or a lake's
+    machines."""
     if not isinstance(warehouse, Lake):
         return nullcontext(file_bucket)
     from deribit_pipeline.lake.shared_rate_limit import shared_buckets

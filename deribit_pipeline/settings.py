@@ -1,4 +1,4 @@
-"""The settings: the place that knows what the environment and `.env` say.
+"""The settings: the only place that interprets the environment and `.env`.
 
 Only DAGSTER_HOME is read elsewhere too, by Dagster and by the log file that it configures.
 pydantic-settings was tried and made it neither shorter nor stricter: docs/decisions/0021.
@@ -25,7 +25,7 @@ EXCHANGE_URLS = {
 """API roots as Deribit documents them. The sandbox has none: it is started when needed."""
 
 HISTORY_URLS = {Environment.MAINNET: "https://history.deribit.com/api/v2"}
-"""API roots of the archive of trades: undocumented, without accounts, of mainnet alone."""
+"""API roots of the archive of trades: undocumented, without accounts, of mainnet only."""
 
 FIRST_DAY = date(2018, 8, 1)
 """The first day of Dagster's partitions. BTC-PERPETUAL, the oldest instrument that the exchange
@@ -43,12 +43,12 @@ _API_ROOT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What can be set. The defaults are those of `.env.example`, which a test compares.
+    """The settings. The defaults are those of `.env.example`; a test compares them.
 
-    `instruments` are those that are named; what `selectors` add to them is found in the warehouse:
-    see `operations.universe`. `partitions_since` is the first day of Dagster's partitions,
-    `ui_hosts` are the names by which Dagster's UI is reached, in lower case.
-    `requests_per_second` and `burst` are what the exchange allows (assumption:limits-calls).
+    `instruments` are those that are named; the instruments that `selectors` add are found in the
+    warehouse: see `engine.universe`. `partitions_since` is the first day of Dagster's partitions,
+    `ui_hosts` are the host names at which Dagster's UI is reached, in lower case.
+    `requests_per_second` and `burst` are the exchange's rate limit (assumption:limits-calls).
     """
 
     environment: Environment = Environment.MAINNET
@@ -79,7 +79,7 @@ class Settings:
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
         """Read the variables of `env`; an empty one counts as absent. Raises SettingsError, also
-        for a variable that is named like a setting and is none."""
+        for a variable that is named like a setting but is not one."""
         env, default = Noted(env), cls()
         environment = _environment(env.get("DERIBIT_ENV"))
         client_id, client_secret = env.get("DERIBIT_CLIENT_ID"), env.get("DERIBIT_CLIENT_SECRET")
@@ -126,9 +126,9 @@ class Settings:
 
     @classmethod
     def load(cls, warehouse: str | None = None) -> "Settings":
-        """Read the process's environment and, for what it lacks, `.env` in the working folder.
+        """Read the process's environment and, for absent variables, `.env` in the working folder.
 
-        `warehouse` is where it is instead of where DERIBIT_WAREHOUSE says: see `location`.
+        `warehouse` replaces DERIBIT_WAREHOUSE: see `location`.
         """
         env = variables()
         learn([env.get("DERIBIT_CLIENT_SECRET")])
@@ -141,13 +141,13 @@ class Settings:
 
     @property
     def source(self) -> str:
-        """Where answers come from, as the warehouse records it."""
+        """Where responses come from, as recorded in the warehouse."""
         return self.base_url or EXCHANGE_URLS.get(self.environment, str(self.environment))
 
 
 def location(text: str, data: str | None = None) -> Location:
-    """Where another warehouse is, written as DERIBIT_WAREHOUSE is; a lake's files are where
-    DERIBIT_WAREHOUSE_DATA says, unless `data` does. Raises InputError."""
+    """The location of another warehouse, spelled like DERIBIT_WAREHOUSE; a lake's files are at
+    DERIBIT_WAREHOUSE_DATA, unless `data` is given. Raises InputError."""
     env = variables()
     if text.startswith("ducklake:"):
         lake = location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env)
@@ -187,7 +187,7 @@ def _base_url(env: Mapping[str, str | None], name: str) -> str | None:
 
 
 def _without_credentials(url: str) -> str:
-    """What may be shown of an address: neither user and password nor a query."""
+    """An address without user, password and query, for messages."""
     return re.split("[?#]", re.sub(r".*@", "…@", url))[0]
 
 

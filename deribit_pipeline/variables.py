@@ -1,8 +1,8 @@
-"""The variables that settings are read from: the process's environment, and `.env` in the working
-folder for what that lacks.
+"""The variables of the settings: from the process's environment, and for absent ones from `.env` in
+the working folder.
 
-`.env` is read as it is written, or not at all: a line that could be read in two ways is an error,
-for the value that is used instead may be mainnet's.
+`.env` is read literally, or not at all: an ambiguous line is an error, because the value used
+instead may be mainnet's.
 """
 
 import difflib
@@ -18,13 +18,13 @@ from dotenv.parser import Binding, parse_stream
 from deribit_pipeline.errors import SettingsError
 
 FOLDER = "_DERIBIT_PIPELINE_FOLDER"
-"""For processes of Dagster, whose own commands put a `.env` of their working folder before the
-environment: the folder of the command that started them elsewhere."""
+"""For Dagster's processes, whose commands give a `.env` of their working folder precedence over the
+environment: the folder of the command that started them."""
 
 _OURS = re.compile(r"DERIBIT_\w*|AWS_\w*|DAGSTER_HOME")
 _SECRET = re.compile(r"CLIENT|KEY|TOKEN|WAREHOUSE")
 
-# What Kubernetes tells every container of the services beside it, such as DERIBIT_PIPELINE_PORT.
+# Kubernetes sets variables for the services beside each container, such as DERIBIT_PIPELINE_PORT.
 _OF_KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_\w+)")
 
 
@@ -42,7 +42,7 @@ class Noted(Mapping[str, str | None]):
         return value
 
     def get(self, name: str, default: object = None) -> str | None:
-        """The value; None where there is none."""
+        """The value; None if there is none."""
         self.read.add(name)
         return self._variables.get(name)
 
@@ -54,12 +54,12 @@ class Noted(Mapping[str, str | None]):
 
 
 def variables() -> dict[str, str | None]:
-    """All of them. Raises SettingsError, which repeats no value."""
+    """All variables. Raises SettingsError, which repeats no value."""
     text = _text(Path(".env"))
     file = _values(text)
     environment = dict(os.environ)
     environment.pop(FOLDER, None)
-    # Dagster's commands have put into the environment what python-dotenv makes of `${name}`.
+    # Dagster's commands have set the environment to python-dotenv's interpretation of `${name}`.
     altered = {name for name, value in file.items() if "${" in value}
     replaced = dotenv_values(stream=io.StringIO(text)) if altered else {}
     for name in altered:
@@ -69,7 +69,7 @@ def variables() -> dict[str, str | None]:
 
 
 def require_known(variables: Collection[str], known: Collection[str]) -> None:
-    """Raise SettingsError for a variable that is meant to be a setting and is none."""
+    """Raise SettingsError for a variable that resembles a setting but is not one."""
     settings = [name for name in known if name.startswith("DERIBIT_")]
     for name in sorted(variables):
         if name in known:
@@ -97,12 +97,12 @@ def _nearest(name: str, settings: Collection[str]) -> str | None:
 
 
 def _text(file: Path) -> str:
-    """What the file says; nothing where there is none."""
+    """The contents of the file; empty if there is none."""
     try:
         if file.is_fifo():
             raise SettingsError(f"{file} is a named pipe: make it a file.")
         data = file.read_bytes()
-    except IsADirectoryError:  # an environment of Python's may be called so
+    except IsADirectoryError:  # a Python virtual environment may have this name
         return ""
     except FileNotFoundError as error:
         if not file.is_symlink():
@@ -125,7 +125,7 @@ def _values(text: str) -> dict[str, str]:
     for binding in parse_stream(io.StringIO(text)):
         name, value = binding.key, binding.value
         if name is None and not binding.error:
-            continue  # a comment, or nothing
+            continue  # a comment or an empty line
         if name is None or value is None:
             raise SettingsError(f"{_where(binding)} is not written as NAME=value.")
         if "\n" in _written(binding) and (_OURS.fullmatch(name) or "DERIBIT_" in value):
@@ -141,8 +141,8 @@ def _values(text: str) -> dict[str, str]:
 
 
 def _require_literal(binding: Binding, name: str, value: str) -> None:
-    """Raise SettingsError where the value is not what is written: python-dotenv replaces `${name}`,
-    ends a value at ` #`, and reads backslashes in quotes."""
+    """Raise SettingsError if the value is not the text as written: python-dotenv replaces
+    `${name}`, ends a value at ` #`, and interprets backslashes in quotes."""
     written = _written(binding)
     quote = written[:1] if written[:1] in ("'", '"') else ""
     is_literal = written.startswith(f"{quote}{value}{quote}")

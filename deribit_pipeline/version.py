@@ -1,3 +1,3 @@
-"""The version of the package, which nothing has to be imported for."""
+"""The package's version, in a module without imports."""
 
 __version__ = "0.1.0"

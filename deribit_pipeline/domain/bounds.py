@@ -1,7 +1,7 @@
-"""Between which values a number of a row lies.
+"""The bounds of a number in a row.
 
-Bounds are far beyond anything that was ever traded, so that what breaks one is an error of the
-exchange and no market.
+Bounds are far beyond anything that was ever traded, so that a value outside them is an error of the
+exchange, not a market event.
 """
 
 import math
@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_PRICE = 1e9
-"""No price in any currency is as high."""
+"""No price in any currency is this high."""
 
 MOST_VOLATILITY = 10_000.0
-"""No volatility in percent a year is as high."""
+"""No volatility in percent a year is this high."""
 
 MOST_AMOUNT = 1e15
-"""No amount or value in any currency is as large."""
+"""No amount or value in any currency is this large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A value lies between both: `least` is itself possible where `is_least` says so. That of a
+    """A value lies between both; `is_least` is set if `least` itself is possible. The value of a
     combo may have either sign."""
 
     least: float
@@ -35,7 +35,7 @@ class Bounds:
     def impossible(
         self, values: NDArray[np.float64], rows: Mapping[str, NDArray[Any]]
     ) -> NDArray[np.bool_]:
-        """Which values cannot be; what is null says nothing."""
+        """Which values are impossible; nulls are not checked."""
         is_low = values < self.least if self.is_least else values <= self.least
         if not self.is_of_combos_too:
             is_low &= ~_of_combos(rows)
@@ -48,7 +48,7 @@ AMOUNT = Bounds(-math.inf, MOST_AMOUNT)
 
 
 def _of_combos(rows: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Which rows are of combos, whose names say their kind in place of an expiry:
+    """Which rows belong to combos, whose names contain their kind in place of an expiry:
     BTC-FS-25DEC26_PERP."""
     parts = [str(name).split("-") for name in rows["instrument_name"].tolist()]
     return np.array([len(part) > 2 and part[1].isalpha() for part in parts], bool)

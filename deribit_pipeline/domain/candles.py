@@ -14,7 +14,7 @@ from deribit_pipeline.domain.windows import ONE_DAY, Moments
 
 
 class Resolution(enum.Enum):
-    """A candle's length, in Deribit's spelling for charts: minutes, or `1D`."""
+    """A candle's length, as Deribit's chart methods spell it: minutes, or `1D`."""
 
     MINUTE_1 = "1"
     MINUTE_3 = "3"
@@ -31,7 +31,7 @@ class Resolution(enum.Enum):
 
     @property
     def duration(self) -> timedelta:
-        """How long a candle lasts."""
+        """The duration of a candle."""
         return ONE_DAY if self is Resolution.DAY_1 else timedelta(minutes=int(self.value))
 
     @property
@@ -41,7 +41,7 @@ class Resolution(enum.Enum):
 
     @property
     def label(self) -> str:
-        """The length as people write it: `1m`, `12h`, `1d`. It ends the asset's name."""
+        """The length in common notation: `1m`, `12h`, `1d`. The asset's name ends with it."""
         minutes = self.duration // timedelta(minutes=1)
         if self is Resolution.DAY_1:
             return "1d"
@@ -49,7 +49,7 @@ class Resolution(enum.Enum):
 
     @property
     def anchor(self) -> timedelta | None:
-        """How long after midnight UTC a candle opens; None where it is not known.
+        """How long after midnight UTC a candle opens; None if it is not known.
 
         `1D` opens at 08:00 (assumption:candles-anchor-1d). A resolution that divides eight hours
         opens at midnight whether it is counted from 00:00 or from 08:00
@@ -68,7 +68,7 @@ CANDLE_VALUES = ("open", "high", "low", "close", "volume_base", "volume_quote")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candles:
-    """OHLCV rows of one instrument and resolution, in the order of time unless said otherwise.
+    """OHLCV rows of one instrument and resolution, sorted by time unless stated otherwise.
 
     `opened_at` has shape (n,); `values` has shape (n, 6), its columns named by CANDLE_VALUES:
     prices in quote currency, `volume_base` in base and `volume_quote` in quote currency.
@@ -100,7 +100,7 @@ class Candles:
         return Candles(self.opened_at[rows], self.values[rows])
 
     def union(self, other: Candles) -> Candles:
-        """The candles of both in the order of time; where both have one, `other` has the word."""
+        """The candles of both, sorted by time; where both have one, `other` takes precedence."""
         if not len(self) or np.array_equal(self.opened_at, other.opened_at):
             return other
         kept = self[~np.isin(self.opened_at, other.opened_at)]

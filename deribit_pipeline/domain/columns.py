@@ -2,9 +2,9 @@
 
 from deribit_pipeline.domain.tables import Column
 
-INSTRUMENT = Column("instrument_name", "varchar", "The instrument, by Deribit's own name.")
-CURRENCY = Column("currency", "varchar", "The currency, by Deribit's own name.")
-INDEX_NAME = Column("index_name", "varchar", "The price index, by Deribit's own name.")
+INSTRUMENT = Column("instrument_name", "varchar", "The instrument, by Deribit's name.")
+CURRENCY = Column("currency", "varchar", "The currency, by Deribit's name.")
+INDEX_NAME = Column("index_name", "varchar", "The price index, by Deribit's name.")
 OPENED_AT = Column(
     "opened_at", "timestamptz", "When the candle opens; the key is the opening.", "UTC"
 )

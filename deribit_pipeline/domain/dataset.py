@@ -1,7 +1,7 @@
 """A dataset: many series (an instrument, a currency, an index), each of UTC days.
 
-The day of a series is fetched, proved, stored and recorded as one. What a dataset says of itself
-is data: tables, checks, schedules, documents and the command line follow from it.
+A day of a series is fetched, proved, stored and recorded as a unit. A dataset is defined as data:
+tables, checks, schedules, documents and the command line follow from it.
 """
 
 import enum
@@ -20,11 +20,11 @@ from deribit_pipeline.domain.tables import Table, View
 from deribit_pipeline.domain.windows import ONE_DAY
 
 LeastRows = Callable[[Instrument, date], int]
-"""How many rows a day of an instrument must have, by its listing."""
+"""How many rows a day of an instrument must have, according to its listing."""
 
 
 class SeriesKind(enum.StrEnum):
-    """What a series is of; the value is the first dimension of its partitions."""
+    """The kind of a series; the value is the first dimension of its partitions."""
 
     INSTRUMENT = "instrument"
     CURRENCY = "currency"
@@ -37,7 +37,7 @@ class SeriesKind(enum.StrEnum):
 
 
 class Group(enum.StrEnum):
-    """The group of assets that a dataset is shown in."""
+    """The asset group of a dataset."""
 
     CANDLES = "candles"
     MARKET = "market"
@@ -46,34 +46,35 @@ class Group(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """What is kept of many series, day by day. Two of one name are the same.
+    """The definition of the data stored for many series, by day. Two with the same name are equal.
 
-    `name` is the asset's, and the table's but for candles, whose one table holds all resolutions.
-    `rows` is what its rows are called, in the plural. `at` is the column that says on which day
-    a row is: a timestamptz or a date. `key` names a row within a series.
+    `name` is the name of the asset, and of the table, except for candles, whose one table holds all
+    resolutions. `rows` is the plural noun for its rows. `at` is the column with the instant or day
+    of a row: a timestamptz or a date. `key` identifies a row within a series.
 
-    `table` holds its rows; the table's first key column is the series. `more_tables` are what else
-    is kept of it; `views` rest on these tables; `rules` are what must hold of its rows beside what
-    must hold of every dataset, and `bounds` are those of its columns' values. `source` is where its
-    `Source` stands, as `module:name`: it is imported when something is fetched, so that readers
-    need not wait for it. `proves` says in the README what a complete day has.
+    `table` holds its rows; the table's first key column is the series. `more_tables` are its other
+    tables; `views` are defined on these tables; `rules` are the rules for its rows in addition to
+    those for every dataset, and `bounds` those for its columns' values. `source` is the location of
+    its `Source`, as `module:name`: it is imported when something is fetched, so that readers need
+    not wait for it. `proves` states in the README what a complete day contains.
 
-    Days of an instrument may rest on its listing: `least_rows` says how many rows a day must have
-    by one, `rows_per_day` how many a whole day has; None where only a day without a listing tells.
+    Days of an instrument may rest on its listing: `least_rows` returns how many rows a day must
+    have according to one, `rows_per_day` is how many a whole day has; None if only `not_listed`
+    days rest on the listing.
 
-    `schedules` request its days by themselves; with `is_scheduled_by_hand` they stay off until
-    they are switched on in Dagster's UI. `made_of` names the dataset that its rows are made of,
-    where they do not come from the exchange. With `has_verdicts` each of its days has a verdict,
-    which says how it compares, and warns of the day only where the comparison disagrees.
+    `schedules` request its days automatically; with `is_scheduled_by_hand` they stay off until they
+    are switched on in Dagster's UI. `made_of` names the dataset from which its rows are computed,
+    if they do not come from the exchange. With `has_verdicts` each of its days has a verdict, which
+    describes the comparison, and warns of the day only if the comparison disagrees.
 
-    Its proofs are in the tables `proved_in`, and `proof_rules` say what is special about them.
-    `constants` are columns that have one value in all of its rows and proofs, where others share
-    its tables. Its last row of a day is over `overhang` after midnight, and a day should be settled
+    Its proofs are in the tables `proved_in`, and `proof_rules` define what is special about them.
+    `constants` are columns with one value in all of its rows and proofs, for datasets that share
+    tables. Its last row of a day is closed `overhang` after midnight, and a day should be settled
     `settled_after`.
 
-    `is_rolling` tells that the exchange keeps only the newest rows: a day that was not fetched in
-    time is lost. `is_bulky` tells that a day may have a million rows. Of instruments it may have
-    perpetuals alone; `currencies` are those that it has.
+    `is_rolling` is true if the exchange keeps only the newest rows: a day that was not fetched in
+    time is lost. `is_bulky` is true if a day may have a million rows. A dataset of instruments may
+    be available for perpetuals only; `currencies` are those for which it is available.
     """
 
     name: str
@@ -115,12 +116,12 @@ class Dataset:
 
     @property
     def short_label(self) -> str:
-        """The label beside a series' name, which says by itself what candles are of."""
+        """The label beside a series' name, for candles too."""
         return self.resolution.label if self.resolution else self.label
 
     @property
     def proved_as(self) -> str:
-        """What the tables of proofs call it."""
+        """The dataset's name in the tables of proofs."""
         return dict(self.constants).get(self.proved_in.group, self.name)
 
     @property
@@ -133,8 +134,9 @@ class Dataset:
         return f"{self.table.name}_{schedule.every}"
 
     def rule_values(self, series: Sequence[str], today: date) -> dict[str, object]:
-        """What the queries of its rules may name, besides what its rules give; `series` are those
-        that are kept up to date, `$name` what the tables of proofs call it."""
+        """The parameters available to the queries of its rules, besides those that its rules
+        define; `series` are those that are kept up to date, `$name` is the dataset's name in the
+        tables of proofs."""
         return {
             "dataset": self.name,
             "name": self.proved_as,

@@ -6,7 +6,7 @@ import enum
 
 
 class Environment(enum.StrEnum):
-    """Which exchange: the real one, its test venue, or the one that comes with this project."""
+    """The exchange's environment: the real one, its test venue, or the sandbox of this project."""
 
     MAINNET = "mainnet"
     TESTNET = "testnet"

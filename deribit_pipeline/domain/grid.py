@@ -12,29 +12,29 @@ _EPOCH = from_ms(0)
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Rows stand at `anchor` after midnight UTC and every `step` from there."""
+    """Rows at `anchor` after midnight UTC and at every `step` from there."""
 
     step: timedelta
     anchor: timedelta
 
     def openings(self, window: TimeWindow) -> Moments:
-        """The moments in `window` at which a row stands, in order."""
+        """The timestamps of rows in `window`, sorted."""
         step = np.timedelta64(self.step, "ms")
         anchor = np.datetime64(0, "ms") + np.timedelta64(self.anchor, "ms")
         first = anchor - (anchor - moment64(window.start)) // step * step
         return np.arange(first, moment64(window.end), step, dtype="datetime64[ms]")
 
     def floored(self, moment: datetime) -> datetime:
-        """The last one at or before a moment."""
+        """The last timestamp at or before an instant."""
         return moment - (moment - _EPOCH - self.anchor) % self.step
 
     def widened(self, window: TimeWindow) -> TimeWindow:
-        """The window with all of the steps that it has a part of."""
+        """The window, extended to whole steps."""
         end = self.floored(window.end)
         return TimeWindow(self.floored(window.start), end if end == window.end else end + self.step)
 
     def has(self, opened_at: Moments) -> bool:
-        """Whether all these moments are on the grid."""
+        """Whether all these timestamps are on the grid."""
         anchor = np.datetime64(0, "ms") + np.timedelta64(self.anchor, "ms")
         return not np.any((opened_at - anchor) % np.timedelta64(self.step, "ms"))
 
@@ -42,8 +42,8 @@ class Grid:
 def cover(
     windows: list[TimeWindow], longest: timedelta, grid: Grid | None = None
 ) -> list[TimeWindow]:
-    """The fewest windows of at most `longest` that together cover the given, sorted ones. Where a
-    given window is cut, it is cut on the grid."""
+    """The fewest windows of at most `longest` that together cover the given, sorted ones. A given
+    window is divided only at timestamps of the grid."""
 
     def reached(start: datetime, end: datetime) -> datetime:
         if start + longest >= end:
@@ -55,7 +55,7 @@ def cover(
         start = max(window.start, covers[-1].end) if covers else window.start
         if covers and window.end > start:
             end = reached(covers[-1].start, window.end)
-            if start < end:  # what is left of the last one's length
+            if start < end:  # within the remaining length of the last window
                 covers[-1] = TimeWindow(covers[-1].start, end)
                 start = end
         while start < window.end:

@@ -1,4 +1,4 @@
-"""An instrument, as far as planning needs it."""
+"""An instrument, with the fields that planning needs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from deribit_pipeline.domain.windows import TimeWindow, day_window
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What trades. `expires_at` is None for what never does (Deribit writes the year 3000).
+    """An instrument. `expires_at` is None if it never expires (Deribit writes the year 3000).
 
-    `is_archived` tells that www knows it no more, and the archive host alone tells its candles
-    (assumption:candles-expired).
+    `is_archived` is true if www no longer lists it: its candles are available from the archive host
+    only (assumption:candles-expired).
     """
 
     instrument_name: str
@@ -23,8 +23,7 @@ class Instrument:
     is_archived: bool = False
 
     def listed_on(self, day: date) -> TimeWindow | None:
-        """The part of a UTC day after the listing and before the expiry; None where there is
-        none."""
+        """The part of a UTC day after the listing and before the expiry; None if there is none."""
         window = day_window(day)
         start = max(window.start, self.listed_at + timedelta(milliseconds=1))
         end = min(window.end, self.expires_at or window.end)

@@ -9,15 +9,15 @@ from pathlib import Path
 from deribit_pipeline.errors import SettingsError
 
 LAKE = "ducklake:postgres:"
-"""What a location of a DuckLake starts with, as DuckDB writes it; a connection string follows."""
+"""The prefix of a DuckLake's location, as DuckDB writes it; a connection string follows."""
 
-# A pair of a connection string; a value in quotes may look like pairs itself.
+# A pair of a connection string; a quoted value may contain what resembles pairs.
 _PAIR = r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)"
 _PAIRS = re.compile(rf"(?:{_PAIR})*\s*")
 _SHOWN = ("host", "port", "dbname")
 
-# Host and path of a URI that can be read in one way: each @ is before the host, and each name=value
-# in the query. Of `//db/mainnet?user=me@corp&password=…`, what follows the @ may pass for a host.
+# Host and path of a URI that is unambiguous: each @ is before the host, and each name=value in the
+# query. In `//db/mainnet?user=me@corp&password=…`, the text after the @ could be read as a host.
 _URI = re.compile(r"\w+://(?:[^/?#]*@)?([^/?#@=]*(?:/[^?#@=]*)?)(?:[?#][^@]*)?")
 
 _CONNECTION = re.compile(r"://|password\s*=")
@@ -25,7 +25,7 @@ _CONNECTION = re.compile(r"://|password\s*=")
 
 @dataclass(frozen=True, slots=True)
 class ObjectStorage:
-    """How an S3-compatible store is reached, by the variables that all tools of AWS read.
+    """Access to an S3-compatible store, from the environment variables that AWS tools read.
 
     Without a key, DuckDB finds one as those tools do: profiles, web identity, the machine's role.
     """
@@ -59,7 +59,7 @@ class Lake:
     """A DuckLake: its catalog in the PostgreSQL database that `catalog`, a connection string of
     libpq, names; its Parquet files under `data`, an absolute folder or `s3://bucket/prefix`.
 
-    As text it shows neither user nor password.
+    Its str contains neither user nor password.
     """
 
     catalog: str = field(repr=False)
@@ -71,7 +71,7 @@ class Lake:
 
     @property
     def shown(self) -> str:
-        """The catalog's host, port and database, where they can be told from a password."""
+        """The catalog's host, port and database, if they can be distinguished from a password."""
         if "://" in self.catalog:
             uri = _URI.fullmatch(self.catalog)
             return f"//{uri[1] if uri else '…'}"
@@ -90,8 +90,7 @@ Location = Path | Lake
 
 def location_of(text: str, data: str | None, env: Mapping[str, str | None]) -> Location:
     """The location that DERIBIT_WAREHOUSE and DERIBIT_WAREHOUSE_DATA name. Raises SettingsError,
-    which repeats neither: a connection string that is not written as it should be has a password
-    all the same."""
+    which repeats neither: even a malformed connection string contains a password."""
     if not (text.startswith("ducklake:") or _CONNECTION.search(text)):
         if data:
             raise SettingsError(

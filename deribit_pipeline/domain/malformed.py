@@ -1,5 +1,5 @@
-"""Entries of a response that cannot be read: between which moments each stands, and why. Such an
-entry costs the days between these moments their proof, and no other day."""
+"""Malformed entries of a response: the time range of each, and what is wrong. Such an entry
+invalidates the days in this range, and no other day."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,20 +10,21 @@ from deribit_pipeline.domain.windows import day_window, from_ms, to_ms
 
 @dataclass(frozen=True, slots=True, order=True)
 class Malformed:
-    """An entry that cannot be read. `first` and `last`, in UTC milliseconds and both included, are
-    its own moment, or those of the readable entries on either side of it."""
+    """A malformed entry. `first` and `last`, in UTC milliseconds and both included, are its own
+    timestamp, or those of the readable entries on either side of it."""
 
     first: int
     last: int
     reason: str
 
     def may_be_of(self, day: date) -> bool:
-        """Whether it may stand on the UTC day."""
+        """Whether it may be on the UTC day."""
         window = day_window(day)
         return self.first < to_ms(window.end) and self.last >= to_ms(window.start)
 
     def on_grid(self, step_ms: int) -> "Malformed":
-        """The same where rows stand at least a step apart: between its neighbours, not at them."""
+        """The same for rows that are at least a step apart: between its neighbours, excluding
+        them."""
         if self.last - self.first < 2 * step_ms:
             return self
         return replace(self, first=self.first + step_ms, last=self.last - step_ms)
@@ -39,8 +40,8 @@ class Malformed:
 
 
 def malformed_of(malformed: Iterable[Malformed], day: date) -> str | None:
-    """What is wrong with the first row of a day that cannot be read, and how many there are; None
-    where there is none."""
+    """What is wrong with the first malformed row of a day, and how many there are; None if there is
+    none."""
     found = sorted({each for each in malformed if each.may_be_of(day)})
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""Values that cannot be, in rows that two responses have alike: they are kept, and reported."""
+"""Impossible values in rows that two responses have in common: they are stored, and reported."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,8 @@ from deribit_pipeline.domain.dataset import Dataset
 
 
 def with_impossible(dataset: Dataset, rows: Mapping[str, NDArray[Any]], verdict: str) -> str:
-    """The verdict on a day's rows, and how many of their values cannot be, the first in words."""
+    """The verdict on a day's rows: how many of their values are impossible, and the first as
+    text."""
     found = []
     for name, bounds in dataset.bounds.items():
         if name not in rows:

@@ -22,13 +22,13 @@ def _nothing(proof: Proof, rows: Columns) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class ProofRules:
-    """Unless said otherwise, what holds of any dataset.
+    """The defaults apply to most datasets.
 
-    `content_hash` is that of a day's rows, sorted by key. `without_trades` counts those of them in
-    which nobody traded. `still_unclosed` are those of a day's unclosed keys that are not over at a
-    moment. Where `is_counted`, a day's counts alone make its state: nothing expected is
-    `not_listed`, anything unclosed `open`. `contradictions` are what stored rows say against their
-    proof besides what is recomputed of every dataset.
+    `content_hash` is that of a day's rows, sorted by key. `without_trades` counts the rows without
+    a trade. `still_unclosed` are those of a day's unclosed keys that are not closed at an instant.
+    If `is_counted`, a day's counts alone determine its state: nothing expected is `not_listed`,
+    anything unclosed `open`. `contradictions` are further differences between stored rows and their
+    proof, besides what is recomputed for every dataset.
     """
 
     content_hash: Callable[[Columns], str] = rows_hash

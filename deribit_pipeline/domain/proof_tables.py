@@ -1,6 +1,6 @@
-"""The tables of proofs, and of what is noted of series and days.
+"""The tables of proofs, and of gaps, arrivals, revisions and failures of days.
 
-Candles have tables of their own in the same form: `datasets.candles.proof_tables`.
+Candles have separate tables of the same form: `datasets.candles.proof_tables`.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A table of what is noted of days' rows: `at` is the column that says of which day, `noted_at`
-    the one that says when."""
+    """A table of gaps, arrivals or revisions of days' rows: `at` is the column with the instant or
+    day of the row, `noted_at` the one with the time of recording."""
 
     table: Table
     at: str
@@ -34,19 +34,20 @@ def _no_rows(day: ProvedDay) -> list[Row]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProofTables:
-    """Where proofs are, and what is noted of proved days: in one form, but in two layouts.
+    """The tables of proofs, and of gaps, arrivals and revisions of proved days: one form, in two
+    layouts.
 
     In each of the tables the column `group` names the dataset and `series` the series; these two
     come first. `gap_rows` makes the rows of a day's gaps, without those two columns and the last
-    two, which count confirmations; `gap_name` is what such a row is called, in SQL, and `missing`
-    the column that counts it, where it may be more than one row; several are shown as `gap_title`,
-    with a `gap_separator`. `arrival_rows` makes the rows of
-    what a day has received, without the first two columns and the last, which is the run's.
+    two, which count confirmations; `gap_name` is the SQL expression that names such a row, and
+    `missing` the column that counts its missing rows, if it may be more than one; several names are
+    shown as `gap_title`, separated by `gap_separator`. `arrival_rows` makes the rows of a day's
+    arrivals, without the first two columns and the last, which is the run's.
 
-    `revised` is what a revision keeps of a former row, in SQL: `{dataset}`, `{series}`, `{day}` and
-    `{key}` stand for the dataset's own, `whole` is the row. `held_since` says, of such a row
-    `former`, since when it was held, where it was never revised before. A warehouse of an older
-    version may be without the tables, unless these are `is_of_every_version`.
+    `revised` is the SQL for what a revision stores of a former row: `{dataset}`, `{series}`,
+    `{day}` and `{key}` are replaced by the dataset's columns, `whole` is the row. `held_since` is
+    the SQL for the time since when such a row `former` was stored, if it was never revised before.
+    A warehouse of an older version may not have the tables, unless `is_of_every_version` is set.
     """
 
     days: Table
@@ -67,82 +68,83 @@ class ProofTables:
 
     @property
     def notes(self) -> tuple[Noted, ...]:
-        """The tables of what is noted, in the order in which proof hashes cover them."""
+        """The tables of gaps, arrivals and revisions, in the order in which proof hashes cover
+        them."""
         arrivals = () if self.arrivals is None else (self.arrivals,)
         return (self.gaps, *arrivals, self.revisions)
 
 
 _DATASET = Column("dataset", "varchar", "The dataset, by the name of its table.")
-_SERIES = Column("series", "varchar", "The instrument, currency or index, by Deribit's own name.")
+_SERIES = Column("series", "varchar", "The instrument, currency or index, by Deribit's name.")
 _DAY = Column("day", "date", "The day of the rows.", "UTC")
 _RUN_ID = Column("run_id", "varchar", "The Dagster run that wrote the row.")
 
 DATASET_DAYS = Table(
     name="dataset_days",
-    description="One row for each dataset, series and UTC day that was ever asked for: the proof "
-    "of what is held of it.",
+    description="One row for each dataset, series and UTC day that was ever requested: the "
+    "proof of its stored rows.",
     key=("dataset", "series", "day"),
     columns=(
         _DATASET,
         _SERIES,
         _DAY,
         Column("state", "varchar", "complete, open, gapped or not_listed."),
-        Column("expected", "bigint", "Rows that there must be.", "rows"),
-        Column("received", "bigint", "Rows held.", "rows"),
-        Column("missing", "bigint", "Rows that the exchange lacks.", "rows"),
-        Column("content_hash", "varchar", "BLAKE2b-128 of every value held, in hex."),
+        Column("expected", "bigint", "Rows that must exist.", "rows"),
+        Column("received", "bigint", "Rows stored.", "rows"),
+        Column("missing", "bigint", "Rows that are missing at the exchange.", "rows"),
+        Column("content_hash", "varchar", "BLAKE2b-128 of every stored value, in hex."),
         Column("revised", "bigint", "Changes of rows seen so far.", "changes"),
         Column(
             "verdict",
             "varchar",
-            "What else is to be said of the day, such as what a comparison with another dataset "
-            "found, or that rows are no longer told; empty where there is nothing.",
+            "What else is known of the day, such as the result of a comparison with another "
+            "dataset, or that rows are no longer returned; empty if there is nothing.",
         ),
         Column(
             "fetched_at",
             "timestamptz",
-            "When the exchange last said something new of the day, by its own clock.",
+            "When the exchange last returned something new for the day, by its clock.",
             "UTC",
         ),
         Column("environment", "varchar", "mainnet, testnet or sandbox."),
-        Column("source", "varchar", "The API root that answered."),
+        Column("source", "varchar", "The API root that the rows come from."),
         _RUN_ID,
         CROSS_CHECK,
         PROOF_HASH,
     ),
     source="counted by this pipeline",
-    warnings=("A day without a row was never asked for.",),
+    warnings=("A day without a row was never requested.",),
 )
 
 DATASET_GAPS = Table(
     name="dataset_gaps",
-    description="One row for each unbroken stretch of rows that the exchange should have and "
-    "lacks.",
+    description="One row for each run of consecutive rows that the exchange should have and that "
+    "are missing.",
     key=("dataset", "series", "day", "gap"),
     columns=(
         _DATASET,
         _SERIES,
         _DAY,
-        Column("gap", "varchar", "The keys of the first and the last row that lack."),
-        Column("missing", "bigint", "How many rows lack.", "rows"),
-        Column("confirmed", "integer", "How many times they were asked for in vain.", "times"),
-        Column("confirmed_at", "timestamptz", "When they were last asked for in vain.", "UTC"),
+        Column("gap", "varchar", "The keys of the first and the last missing row."),
+        Column("missing", "bigint", "How many rows are missing.", "rows"),
+        Column("confirmed", "integer", "How many times they were requested in vain.", "times"),
+        Column("confirmed_at", "timestamptz", "When they were last requested in vain.", "UTC"),
     ),
     source="counted by this pipeline",
 )
 
 DATASET_REVISIONS = Table(
     name="dataset_revisions",
-    description="One row for each time that the exchange changed a row: what was held before.",
+    description="One row for each time that the exchange changed a row: its former values.",
     key=("dataset", "series", "row_key", "replaced_at"),
     columns=(
         _DATASET,
         _SERIES,
         _DAY,
         Column("row_key", "varchar", "The key of the row."),
-        Column("held", "json", "The row as it was held, by the names of the table's columns."),
-        Column("held_from", "timestamptz", "Since when, at the latest, it was held.", "UTC"),
-        Column("replaced_at", "timestamptz", "When the exchange said something else.", "UTC"),
+        Column("held", "json", "The row as it was stored, by the names of the table's columns."),
+        Column("held_from", "timestamptz", "Since when, at the latest, it was stored.", "UTC"),
+        Column("replaced_at", "timestamptz", "When the exchange returned other values.", "UTC"),
         _RUN_ID,
     ),
     source="counted by this pipeline",
@@ -173,7 +175,7 @@ SERIES_PROOFS = Table(
 FAILED_DAYS = Table(
     name="failed_days",
     description="One row for each day of a series that was requested and could not be proved; it "
-    "goes when the day is proved.",
+    "is deleted when the day is proved.",
     key=("dataset", "series", "day"),
     columns=(
         _ANY_DATASET,
@@ -205,4 +207,4 @@ OF_ROWS = ProofTables(
     revised="'{dataset}' as dataset, {series} as series, {day} as day, "
     "concat_ws(' ', {key}) as row_key, to_json(whole) as held",
 )
-"""Of every dataset that has no tables of its own."""
+"""For every dataset without separate tables."""

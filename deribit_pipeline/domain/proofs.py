@@ -1,4 +1,4 @@
-"""A day on its way from response to row: fetched, then proved."""
+"""A day's data from response to row: fetched, then proved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deribit_pipeline.domain.rows import Columns, Keys
 
 
 class DayState(enum.StrEnum):
-    """What is proved of the rows of a series' UTC day."""
+    """The proved state of the rows of a series' UTC day."""
 
     COMPLETE = "complete"
     OPEN = "open"
@@ -22,7 +22,7 @@ class DayState(enum.StrEnum):
 
 
 FAILED = "not_proved"
-"""What a day is called, beside the states, that was requested and could not be proved."""
+"""The label, beside the states, of a day that was requested and could not be proved."""
 
 SETTLED = (DayState.COMPLETE, DayState.NOT_LISTED)
 
@@ -41,11 +41,11 @@ class CrossCheck(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was expected of a series' day, what was received, and a hash of every value held.
+    """What was expected of a series' day, what was received, and a hash of every stored value.
 
     `dataset` is its name. `expected = received + missing + those not closed yet`. `fetched_at` is
     the exchange's clock when it last returned something new. `verdict` is what else is known of the
-    day, in words; empty where there is nothing. `without_trades` counts candles alone.
+    day, as text; empty if there is nothing. `without_trades` is counted for candles only.
     """
 
     dataset: str
@@ -70,19 +70,20 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FetchedDay:
-    """All that the exchange returned of a series' day, as trusted by the source that fetched it.
+    """Everything that the exchange returned for a series' day, as trusted by the source that
+    fetched it.
 
-    `rows` are sorted by key. `expected` are the keys that there must be while the series is
-    listed, counted from nothing that was received; None where they cannot be counted, such as
-    those of an account's log, and the source proves by its paging that it has seen both ends of
-    the day. `unclosed` are those of them that are not over yet; `is_over` is false where further
-    rows, which are not expected yet, may belong to the day. What is expected and neither was
-    received nor is unclosed is missing. `is_listed` is false where the series did not exist on the
-    day. `as_of` is the exchange's clock.
+    `rows` are sorted by key. `expected` are the keys that must exist while the series is listed,
+    computed independently of the response; None if they cannot be computed, such as those of an
+    account's log, and the source proves by paging past both ends of the day that it has all rows.
+    `unclosed` are those of them that are not closed yet; `is_over` is false if further rows, which
+    are not expected yet, may belong to the day. A key that is expected and neither received nor
+    unclosed is missing. `is_listed` is false if the series did not exist on the day. `as_of` is the
+    exchange's clock.
 
-    `is_confirmed` is true where two responses returned the same rows, so that they may replace held
+    `is_confirmed` is true if two responses returned the same rows, so that they may replace stored
     ones; otherwise a day that would replace any is requested again first. `verdict` and
-    `cross_check` are kept in the proof, and neither changes its state.
+    `cross_check` are stored in the proof, and neither changes its state.
     """
 
     series: str
@@ -102,12 +103,11 @@ class FetchedDay:
 class ProvedDay:
     """A day ready to be written whole.
 
-    `rows` are all that are held of it from now on, sorted by key; `expected` are the keys that
-    there must be, and `gaps` those of them that are missing. `arrived` are the keys of rows that
-    were not held before, `replaced` the former values of held rows that the exchange changed
-    (assumption:candles-closed).
-    `former` is the proof that stands so far: `proof` itself where nothing new was returned. `as_of`
-    is the exchange's clock in the response.
+    `rows` are all rows stored of it from now on, sorted by key; `expected` are the keys that must
+    exist, and `gaps` those of them that are missing. `arrived` are the keys of rows that were not
+    stored before, `replaced` the former values of stored rows that the exchange changed
+    (assumption:candles-closed). `former` is the current proof: `proof` itself if nothing new was
+    returned. `as_of` is the exchange's clock in the response.
     """
 
     proof: Proof
@@ -122,7 +122,7 @@ class ProvedDay:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a day's rows come from: the API root, and the run that wrote them."""
+    """The origin of a day's rows: the API root, and the run that wrote them."""
 
     environment: Environment
     source: str

@@ -1,4 +1,4 @@
-"""Rows as arrays by column: their keys, what they hash to, and where two of them differ.
+"""Rows as arrays by column: their keys, their hashes, and the differences between two sets.
 
 A row has a key within its series: the end of an hour, the number of a trade.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Keys = NDArray[Any]
-"""Keys of rows, shape (n,): integers, instants or texts, sorted and each once."""
+"""Keys of rows, shape (n,): integers, instants or texts, sorted and unique."""
 
 Columns = dict[str, NDArray[Any]]
 """Rows by column, each of shape (n,): float64 (NaN for null), int64, datetime64[ms],
@@ -21,7 +21,7 @@ that of the series."""
 
 
 class Keyed(Protocol):
-    """What says which columns name a row within its series."""
+    """An object that defines which columns identify a row within its series."""
 
     @property
     def key(self) -> tuple[str, ...]: ...
@@ -41,17 +41,17 @@ def count_of(rows: Columns) -> int:
 
 
 def some_of(rows: Columns, which: slice | NDArray[Any]) -> Columns:
-    """Some of the rows: by position, or by truth."""
+    """Some of the rows: by position, or by a boolean mask."""
     return {name: values[which] for name, values in rows.items()}
 
 
 def joined_rows(parts: Sequence[Columns]) -> Columns:
-    """The rows of all parts, one after the other."""
+    """The concatenated rows of all parts."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def keys_of(dataset: Keyed, rows: Columns) -> Keys:
-    """The keys of the rows; of several columns, the texts of all."""
+    """The keys of the rows; for several columns, their texts joined by spaces."""
     if len(dataset.key) == 1:
         return rows[dataset.key[0]]
     parts = [texts_of(rows[name]) for name in dataset.key]
@@ -62,14 +62,14 @@ def keys_of(dataset: Keyed, rows: Columns) -> Keys:
 
 
 def texts_of(values: NDArray[Any]) -> NDArray[np.str_]:
-    """The values as texts, instants as `2024-01-31T08:00:00.000Z`."""
+    """The values as text, instants as `2024-01-31T08:00:00.000Z`."""
     if values.dtype == np.dtype("datetime64[ms]"):
         return np.strings.add(values.astype("U23"), "Z")
     return values.astype("U")
 
 
 def gaps_of(expected: Keys, missing: Keys) -> list[Gap]:
-    """The missing keys in runs that are unbroken among those expected."""
+    """The missing keys in runs that are consecutive among the expected ones."""
     if not len(missing):
         return []
     positions = np.searchsorted(expected, missing)
@@ -98,7 +98,7 @@ def rows_hash(rows: Columns) -> str:
 
 
 def differences(one: Columns, other: Columns) -> NDArray[np.bool_]:
-    """Which rows, side by side, do not say the same."""
+    """Which rows differ, compared pairwise."""
     found = np.zeros(count_of(one), bool)
     for name, values in one.items():
         others = other[name]
@@ -112,7 +112,7 @@ def differences(one: Columns, other: Columns) -> NDArray[np.bool_]:
 def _bytes_of(values: NDArray[Any]) -> bytes:
     if values.dtype.kind == "O":
         texts = values.tolist()
-        if None in texts:  # a lone surrogate, which no JSON text has in it, is written as 0xff
+        if None in texts:  # null becomes byte 0xff: a lone surrogate, never in JSON text
             texts = ["\udcff" if text is None else text for text in texts]
         return "\0".join([*texts, ""]).encode("utf-8", "surrogateescape")
     if values.dtype.kind == "M":

@@ -11,9 +11,9 @@ _PARAMETER = re.compile(r"\$(\w+)")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule over the rows of a dataset. A breach is an ERROR where only this side is at fault and
-    a WARN where the exchange may be: `because` says why. `given` are parameters of the query. A
-    file of an older version without the `table` breaks none."""
+    """A rule for the rows of a dataset. A breach is an ERROR if only this side can be at fault and
+    a WARN if the exchange may be: `because` explains it. `given` are parameters of the query. In a
+    file of an older version without the `table`, no row breaks it."""
 
     name: str
     description: str
@@ -24,7 +24,7 @@ class Rule:
     given: tuple[tuple[str, object], ...] = ()
 
     def parameters(self, values: Mapping[str, object]) -> dict[str, object]:
-        """Those of the values, and of the given ones, that the query names: see
+        """Those of the values, and of the given ones, that occur in the query: see
         `Dataset.rule_values`."""
         known = {**values, **dict(self.given)}
         return {
@@ -33,7 +33,7 @@ class Rule:
         }
 
     def sql(self, parameters: Mapping[str, object]) -> str:
-        """The query with its parameters written out, to be read and to be run by hand."""
+        """The query with its parameters as literals, to be read and run manually."""
         return _PARAMETER.sub(lambda found: _literal(parameters[found[1]]), self.query).strip()
 
 

@@ -1,4 +1,4 @@
-"""Specifications of instruments, and the form of names of instruments and currencies."""
+"""Specifications of instruments, and the format of instrument and currency names."""
 
 import re
 from dataclasses import dataclass
@@ -7,25 +7,26 @@ from datetime import datetime
 KINDS = ("future", "option", "spot", "future_combo", "option_combo")
 
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
-"""The currencies by which the exchange lists instruments of today: those that they settle in
+"""The currencies by which the exchange lists current instruments: those that they settle in
 (assumption:currencies-settled, assumption:currencies-listed). SOL was one in 2022, and others may
-come: the warehouse knows those that were seen."""
+follow: the warehouse stores the currencies that were seen."""
 
 CURRENCY = re.compile(r"[A-Z][A-Z0-9]{1,11}")
 
-# Deribit's names are letters, digits, "-" and "_". Nothing else may pass: names become Dagster
-# partition keys, where "|" and "..." have a meaning of their own.
+# Deribit's names consist of letters, digits, "-" and "_". Everything else is rejected: names become
+# Dagster partition keys, where "|" and "..." have a special meaning.
 INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 INVERSE = r"^[A-Z0-9]+-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2}|FS-.*)$"
-"""Names of what has amounts in USD: inverse futures and spreads of two. Others' are in coins."""
+"""Names of instruments with amounts in USD: inverse futures and spreads of two. Other amounts are
+in coins."""
 
 COMBO = r"^[A-Z0-9_]+-[A-Z]+-"
 """Names of combos, whose price is a difference of prices and may be 0 or negative."""
 
 INDEX_OF = """lower(split_part(instrument_name, '-', 1)
     || if(contains(split_part(instrument_name, '-', 1), '_'), '', '_usd'))"""
-"""SQL for an instrument's price index, from its name: btc_usd of BTC-25SEP26."""
+"""SQL for an instrument's price index, from its name: btc_usd for BTC-25SEP26."""
 
 SETTLES_IN = """coalesce(settlement_currency, if(
     kind = 'spot', quote_currency, split_part(split_part(instrument_name, '-', 1), '_', -1)
@@ -41,17 +42,17 @@ def is_inverse(instrument_name: str) -> bool:
 
 
 def settlement_currency(instrument_name: str) -> str:
-    """What an instrument settles in, by its name: BTC of `BTC-25SEP26`, USDC of
+    """An instrument's settlement currency, from its name: BTC for `BTC-25SEP26`, USDC for
     `XRP_USDC-30JUN23-0d625-C`."""
     return instrument_name.split("-")[0].split("_")[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """Everything that the exchange says of an instrument; None where it does not say it.
+    """An instrument's fields as returned by the exchange; None for an absent field.
 
     The fields are the columns of the table `instruments`, in its order. `listed_at` and
-    `expires_at` (None: never) are the instrument's own; the others may change while it trades.
+    `expires_at` (None: never) belong to the instrument; the others may change while it trades.
     `tick_size_steps` is JSON.
     """
 
@@ -78,5 +79,5 @@ class Specification:
     max_leverage: float | None
 
     def is_expired(self, moment: datetime) -> bool:
-        """Whether it no longer trades at a moment."""
+        """Whether it no longer trades at an instant."""
         return self.expires_at is not None and self.expires_at <= moment

@@ -1,11 +1,12 @@
-"""What a table, a column and a view are: DDL, comments and the data dictionary follow from them."""
+"""Definitions of tables, columns and views, from which DDL, comments and the data dictionary
+follow."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; `unit` is empty for what has none."""
+    """A column; `unit` is empty if it has none."""
 
     name: str
     type: str
@@ -14,7 +15,7 @@ class Column:
     is_nullable: bool = False
 
     def ddl(self) -> str:
-        """The column in the statement that makes its table."""
+        """The column definition for `create table`."""
         return f"{self.name} {self.type}" + ("" if self.is_nullable else " not null")
 
     @property
@@ -24,8 +25,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. Its description starts with the grain; `key` names a row. `layout` says how a lake
-    keeps it, as `alter table … set` takes it."""
+    """A table. Its description starts with the grain; `key` identifies a row. `layout` defines how
+    a lake stores it, as options of `alter table … set`."""
 
     name: str
     description: str
@@ -44,12 +45,12 @@ class Table:
         return tuple(column for column in self.columns if column.name != name)
 
     def ddl(self) -> str:
-        """The statement that makes the table."""
+        """The `create table` statement."""
         columns = ",\n    ".join(column.ddl() for column in self.columns)
         return f"create table {self.name} (\n    {columns}\n)"
 
     def comments(self) -> list[str]:
-        """The statements that say inside the file what it holds."""
+        """The `comment on` statements for the table and its columns."""
         comment = " ".join((self.description, *self.warnings))
         return [
             f"comment on table {self.name} is {quoted(comment)}",
@@ -62,8 +63,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view, or with `parameters` a macro that answers a table; its columns are described where
-    they come from. A parameter `name := value` may be left out."""
+    """A view, or with `parameters` a table macro; its columns are described in their source tables.
+    A parameter `name := value` is optional."""
 
     name: str
     description: str
@@ -75,7 +76,7 @@ class View:
         return f"{self.name}({', '.join(self.parameters)})" if self.parameters else self.name
 
     def ddl(self) -> list[str]:
-        """The statements that make the view, again too, and say inside the file what it shows."""
+        """The statements that create or replace the view, and its comment."""
         kind, table, of_table = (
             ("macro", " table", "macro table") if self.parameters else ("view", "", "view")
         )
@@ -100,5 +101,5 @@ PROOF_HASH = Column(
 
 
 def quoted(text: str) -> str:
-    """The text as SQL writes it."""
+    """The text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

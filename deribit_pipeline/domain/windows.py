@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 ONE_DAY = timedelta(days=1)
 
 END_OF_TIME = datetime(3000, 1, 1, tzinfo=UTC)
-"""Later than anything that is told."""
+"""Later than any time that the exchange returns."""
 
 LATENCY = np.timedelta64(60_000, "ms")
-"""A row may come to be between the arrival of a request and its answer
+"""A row may be created between the arrival of a request and its response
 (assumption:candles-latency)."""
 
 Moments = NDArray[np.datetime64]
-"""Instants as `datetime64[ms]`, shape (n,); numpy has no time zones, so UTC is understood."""
+"""Instants as `datetime64[ms]`, shape (n,), in UTC: numpy has no time zones."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TimeWindow:
-    """A half-open span of UTC time: `start` is in it, `end` is not."""
+    """A half-open span of UTC time: `start` is included, `end` is not."""
 
     start: datetime
     end: datetime
@@ -42,11 +42,11 @@ class TimeWindow:
 
     @property
     def duration(self) -> timedelta:
-        """How long the window is."""
+        """The duration of the window."""
         return self.end - self.start
 
     def intersection(self, other: TimeWindow) -> TimeWindow | None:
-        """What both windows share; None where they share nothing."""
+        """The overlap of both windows; None if there is none."""
         start, end = max(self.start, other.start), min(self.end, other.end)
         return TimeWindow(start, end) if start < end else None
 
@@ -63,7 +63,8 @@ def days_between(first: date, last: date, step: int = 1) -> Iterator[date]:
 
 
 def spans_of(days: Iterable[date], bridging: int = 0) -> list[tuple[date, date]]:
-    """The days as (first, last) of unbroken spans; breaks of up to `bridging` days are closed."""
+    """The days as (first, last) of consecutive spans; breaks of up to `bridging` days are
+    closed."""
     spans: list[tuple[date, date]] = []
     for day in sorted(set(days)):
         if spans and (day - spans[-1][1]).days <= bridging + 1:
@@ -74,27 +75,27 @@ def spans_of(days: Iterable[date], bridging: int = 0) -> list[tuple[date, date]]
 
 
 def moment64(moment: datetime, unit: Literal["ms", "us"] = "ms") -> np.datetime64:
-    """The instant as numpy has it, UTC understood."""
+    """The instant as numpy's datetime64, in UTC."""
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), unit)
 
 
 def from_moment64(moment: np.datetime64) -> datetime:
-    """The instant that numpy has, UTC understood."""
+    """The instant of a numpy datetime64, in UTC."""
     return from_ms(int(moment.astype("datetime64[ms]").astype(np.int64)))
 
 
 def from_ms(milliseconds: int) -> datetime:
-    """The instant that Deribit writes as UTC milliseconds."""
+    """The instant for Deribit's UTC milliseconds."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 def to_ms(moment: datetime) -> int:
-    """The instant as Deribit writes it: UTC milliseconds."""
+    """The instant as Deribit's UTC milliseconds."""
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def without(moments: Moments, others: Moments) -> Moments:
-    """The moments that are not among the others."""
+    """The timestamps that are not among the others."""
     if np.array_equal(moments, others):  # nearly always, and much faster
         return moments[:0]
     return moments[~np.isin(moments, others)]

@@ -121,7 +121,7 @@ def unconfirmed_claims(claims: Sequence[Claim[PageT]], enough: int) -> list[Clai
 def denied_by(
     claims: Sequence[Claim[PageT]], unconfirmed: Sequence[Claim[PageT]]
 ) -> list[Claim[PageT]]:
-    """Windows not in doubt that contradict a doubtful neighbour: the shared row may be wrong in
+    """Confirmed windows that contradict an unconfirmed neighbour: the shared row may be wrong in
     either, and an error in only the first row of a window has no other sign."""
     found: list[Claim[PageT]] = []
     for chain in _chains(claims):

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 _MOST_LISTINGS = 3
 
 Wrong = tuple[str, Sequence[date], str]
-"""A series, days of it that were delivered and must not stand, and why."""
+"""A series and fetched days of it that must not be stored, and why."""
 
 
 def make_complete(
@@ -57,17 +57,17 @@ def make_complete(
     known: Known | None = None,
     on_written: OnWritten = lambda job, proofs: None,
 ) -> Outcome:
-    """Fetch, prove and store the days of these jobs, as far as the exchange lets them be proved.
+    """Fetch, prove and store the days of these jobs, as far as the exchange's responses prove them.
 
-    Settled days are not requested again, unless `force` says so; `known` is what the caller has
-    found of them just now. Returns what has come of all jobs; each has its own in its `outcome`,
-    and a day is counted, and written, under the run of its job. It is written whole as soon as it
-    is proved: what fails leaves the others as they are, and is remembered in the warehouse until it
-    is proved.
+    Settled days are not requested again, unless `force` is set; `known` is what the caller has just
+    read of them. Returns the outcome of all jobs; each job has its own in its `outcome`, and a day
+    is counted, and written, under the run of its job. A day is written whole as soon as it is
+    proved: a failed day leaves the others unchanged, and is recorded in the warehouse until it is
+    proved.
 
-    Raises UnknownInstrument before anything is written, and DeribitError where not even the listing
-    or the clock is available. A warehouse that fails ends the backfill with its days failed; one
-    that is replaced or removed meanwhile raises WarehouseError.
+    Raises UnknownInstrument before anything is written, and DeribitError if not even the listing or
+    the clock is available. If the warehouse fails, the backfill ends and its remaining days have
+    failed; if it is replaced or removed meanwhile, raises WarehouseError.
     """
     backfill = _Backfill(exchange, warehouse, dataset, jobs, on_written)
     try:
@@ -86,13 +86,13 @@ def make_complete(
 
 @dataclass(frozen=True, slots=True)
 class ForegroundBackfill:
-    """Makes the days of one job at a time complete: what Dagster's assets are given."""
+    """Makes the days of one job at a time complete: the interface for Dagster's assets."""
 
     exchange: Exchange
     warehouse: Warehouse
 
     def backfill(self, dataset: Dataset, job: Job, *, force: bool = False) -> Outcome:
-        """As `make_complete`, and logs its progress."""
+        """As `make_complete`, and log the progress."""
 
         def log(job: Job, proofs: Sequence[Proof]) -> None:
             log_progress(proofs, dataset, job.outcome)
@@ -180,7 +180,7 @@ class _Backfill:
                     for _ in range(session.workers):
                         workers.create_task(self._fetch(plan, writer))
                 await writer.end()
-        finally:  # whatever ended it: no settled day is requested again
+        finally:  # in any case: no settled day is requested again
             if self._withdrawn:
                 await asyncio.to_thread(self._invalidate, self._withdrawn)
                 self._withdrawn = []
@@ -208,7 +208,7 @@ class _Backfill:
         self._fail_days({series: piece.days}, reason_of(piece.error))
 
     async def _confirmed(self, session: Session, day: FetchedDay) -> FetchedDay | None:
-        """What two responses agree on of a day; None where there are no two: the day has failed."""
+        """The day as two responses agree on it; None if no two do: the day has failed."""
         try:
             return await session.again(day)
         except DeribitError as error:
@@ -220,7 +220,7 @@ class _Backfill:
             self._count(day.series, day.day)
 
     def _invalidate(self, wrong: Sequence[Wrong]) -> None:
-        """Take back what was delivered of these days, and may have been written."""
+        """Invalidate what was fetched, and possibly written, for these days."""
         for series, days, reason in wrong:
             self._fail_days({series: days}, reason)
             self._delivered -= {(series, day) for day in days}
@@ -232,25 +232,26 @@ class _Backfill:
         self._warehouse.write(change, {series for series, *_ in wrong})
 
     def recount(self) -> None:
-        """What was proved is counted in the warehouse as it is now: another process may have put
-        another file in its place, or withdrawn a proof. A lake that is away for the moment holds
-        what was committed."""
+        """Recount the proved days in the warehouse as it is now: another process may have replaced
+        the file or invalidated a proof. A lake that is unreachable at the moment holds everything
+        that was committed."""
         try:
             with self._warehouse.reading() as connection:
                 for job in self._jobs:
                     drop_what_is_gone(connection, self._dataset, job.outcome)
         except LakeAway as error:
-            logger.warning("What was proved cannot be counted again: %s", error)
+            logger.warning("The proved days cannot be counted again: %s", error)
 
     def fail_the_rest(self, reason: str) -> None:
         """Nothing more will be written: every day that is not proved has failed."""
         for key, job in self._job_of.items():
             if key not in job.outcome.proofs:
                 job.outcome.failures.setdefault(key, reason)
-        logger.warning("The backfill ends here: %s", reason)
+        logger.warning("Ending the backfill: %s", reason)
 
     def note_failures(self) -> None:
-        """Remember the days that failed, unless whoever ended the backfill waits for its end."""
+        """Record the days that failed, unless the process that ended the backfill is waiting for
+        it."""
         failed = {
             key: (reason, job.run_id)
             for job in self._jobs
@@ -270,7 +271,7 @@ class _Backfill:
                 outcome.failures[name, day] = reason
 
     def _end(self, raised: BaseException) -> None:
-        """End with what this project raises on purpose; anything else is raised on."""
+        """End with an error that this project raises deliberately; raise any other again."""
         error = raised
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
@@ -282,13 +283,13 @@ class _Backfill:
         return Provenance(self._warehouse.environment, self._exchange.source, run_id)
 
     def _count(self, series: str, day: date) -> None:
-        """Requests reach across jobs: they count for the one whose day comes next."""
+        """Requests are shared by jobs: they count for the one whose day is returned next."""
         sent = self._sent()
         self._job_of[series, day].outcome.requests += sent - self._counted
         self._counted = sent
 
     def _sent(self) -> int:
-        """How many of the requests that count were sent."""
+        """How many of the counted requests were sent."""
         sent = Counter[str]()
         for client in (self._exchange.client, self._exchange.history):
             sent += client.rpc.requests if client is not None else Counter()

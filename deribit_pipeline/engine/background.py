@@ -1,4 +1,4 @@
-"""A backfill in a thread of its own, so that Dagster records its days while it goes on."""
+"""A backfill in a thread, so that Dagster records its days while it runs."""
 
 import asyncio
 import threading
@@ -19,9 +19,9 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 class BackgroundBackfill:
-    """Makes jobs complete while the block lasts; leaving the block early ends it.
+    """Makes jobs complete while the `with` block lasts; leaving the block early ends it.
 
-    Nothing else may use the exchange meanwhile. Without jobs, none is needed.
+    Nothing else may use the exchange meanwhile. Without jobs, no exchange is needed.
     """
 
     def __init__(
@@ -54,23 +54,23 @@ class BackgroundBackfill:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A thread that has done its jobs ends by itself, and leaves the exchange usable.
+        # A thread that has finished its jobs ends by itself, and leaves the exchange usable.
         if not all(self._is_done(job) for job in self._jobs):
             self.cancel()
         self._thread.join()
 
     def cancel(self) -> None:
-        """End the backfill: what is not written by then fails."""
+        """End the backfill: days not written by then have failed."""
         self.is_cancelled = True
         if self._exchange is not None and not self._is_over:
             self._exchange.cancel()
 
     def backfill(self, dataset: Dataset, job: Job, *, force: bool = False) -> Outcome:
-        """The outcome of the job that has this one's run, once it is done; its progress is logged
-        meanwhile, so that the log of the run that waits has it.
+        """The outcome of the job with this one's run, once it is done; its progress is logged
+        meanwhile, so that it appears in the log of the waiting run.
 
-        A job that is not among the background's is as it is. Raises what ended the backfill before
-        its days could be told apart, such as UnknownInstrument.
+        A job that is not among the background's is returned as it is. Raises the error that ended
+        the backfill before its days could be attributed, such as UnknownInstrument.
         """
         known = next((each for each in self._jobs if each.run_id == job.run_id), job)
         for proofs in self._follow(known):
@@ -112,8 +112,8 @@ class BackgroundBackfill:
                     force=force, known=known, on_written=self._note,
                 )  # fmt: skip
         except asyncio.CancelledError:
-            pass  # the backfill has said so of its days
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever follows a job
+            pass  # the backfill has recorded it for its days
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that follows a job
             self._error = error
         finally:
             with self._news:

@@ -1,4 +1,4 @@
-"""A consistent copy of a warehouse, made while others work with it."""
+"""A consistent copy of a warehouse, made while other processes use it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _PRIVATE = [
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a copy holds; `size` is in bytes. `former` is where a fuller backup is kept that it has
+    """The contents of a copy; `size` is in bytes. `former` is the path of a fuller backup that it
     replaced."""
 
     days: int
@@ -32,12 +32,12 @@ class Backup:
 
 
 def back_up(warehouse: Warehouse, to: Path, *, replace: bool = False) -> Backup:
-    """Copy the warehouse to `to`, which holds all of one moment, or is as it was before.
+    """Copy the warehouse to `to`, which then holds one consistent state, or is unchanged.
 
-    The copy is a warehouse of its own, with views and comments too. Writers of a file wait for
-    their turn meanwhile. A backup at `to` that holds anything the copy does not is replaced only
-    with `replace`, and kept beside it then. Raises InputError where there is nothing to copy or
-    `to` is no place for it, and WarehouseError where reading or writing fails.
+    The copy is a complete warehouse, with views and comments. Writers of a file wait meanwhile. A
+    backup at `to` that holds anything that the copy does not is replaced only with `replace`, and
+    then kept beside it. Raises InputError if there is nothing to copy or `to` cannot be a backup,
+    and WarehouseError if reading or writing fails.
     """
     if not warehouse.exists():
         raise InputError(f"{warehouse} does not exist: there is nothing to back up yet.")
@@ -45,7 +45,7 @@ def back_up(warehouse: Warehouse, to: Path, *, replace: bool = False) -> Backup:
 
     @contextmanager
     def guard() -> Iterator[None]:
-        # Nobody writes to the former backup from here until the copy is in its place.
+        # The former backup is locked against writers until the copy has replaced it.
         with (
             _former(warehouse, to) as held,
             warehouse.in_file(made).reading() as ours,
@@ -63,7 +63,7 @@ def back_up(warehouse: Warehouse, to: Path, *, replace: bool = False) -> Backup:
                 counts = copy_to_file(connection, made, to)
             if any(counts[name] for name in _PRIVATE):
                 made.chmod(OWNER_ONLY)
-            # Opened once more: what is to be relied on should be seen to open.
+            # Opened once more: a backup must be verified to open.
             warehouse.in_file(made).require()
     except OSError as error:
         raise InputError(
@@ -75,8 +75,8 @@ def back_up(warehouse: Warehouse, to: Path, *, replace: bool = False) -> Backup:
 
 
 def _require_replaceable(warehouse: Warehouse, to: Path, replace: bool) -> None:
-    """Raise InputError, before anything is copied, where `to` is a file that the backup must not
-    replace, and OSError where it is no file."""
+    """Raise InputError, before anything is copied, if `to` is a file that the backup must not
+    replace, and OSError if it is not a file."""
     if to.exists() and isinstance(warehouse.location, Path) and to.samefile(warehouse.location):
         raise InputError(f"{to} is the warehouse itself: name another file for its backup.")
     try:
@@ -94,7 +94,7 @@ def _require_replaceable(warehouse: Warehouse, to: Path, replace: bool) -> None:
 
 @contextmanager
 def _former(warehouse: Warehouse, to: Path) -> Iterator[Connection]:
-    """The backup that is there, to be read. Raises InputError where `to` is no backup."""
+    """The existing backup, to be read. Raises InputError if `to` is not a backup."""
     former = warehouse.in_file(to)
     try:
         former.require()

@@ -25,7 +25,7 @@ def breaches(
         return Breaches((), [], 0)
     found = connection.sql(rule.query, params=dict(parameters))
     rows = found.project("columns(*)::varchar").limit(first + 1).fetchall()
-    # Where all fit, which is nearly always, nothing need be run again to count them.
+    # If all rows fit, which is the usual case, no second query is needed to count them.
     count = len(rows) if len(rows) <= first else found.aggregate("count(*)").fetchall()[0][0]
     texts = [tuple("" if value is None else value for value in row) for row in rows[:first]]
     return Breaches(tuple(found.columns), texts, count)

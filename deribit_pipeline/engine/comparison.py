@@ -1,4 +1,4 @@
-"""Two warehouses side by side: where their proofs say different things of the same day."""
+"""Compare two warehouses: the days whose proofs differ."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -11,13 +11,13 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _EVERYTHING = Selection()
 
-# What a proof says of the rows; when and how often they came may differ.
+# The fields of a proof about the rows; when and how often they were fetched may differ.
 _COMPARED = ("state", "expected", "received", "missing", "content_hash")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many days either warehouse holds, and which of them differ, in order."""
+    """How many days either warehouse holds, and which of them differ, sorted."""
 
     days: int
     differences: list[Finding]
@@ -26,8 +26,8 @@ class Comparison:
 def compare(
     warehouse: Warehouse, other: Warehouse, selection: Selection = _EVERYTHING
 ) -> Comparison:
-    """Compare the proofs of every day that is selected. No row is read: `verify` holds proofs
-    true."""
+    """Compare the proofs of every selected day. No rows are read: `verify` checks proofs against
+    rows."""
     ours, theirs = (_proofs(either, selection) for either in (warehouse, other))
     keys = sorted(ours.keys() | theirs.keys())
     found = []
@@ -55,7 +55,7 @@ def _differences(ours: Proof | None, theirs: Proof | None, other: Warehouse) -> 
     if theirs is None:
         return [f"{other} does not hold it"]
     return [
-        f"{field} is {getattr(ours, field)}, {other} says {getattr(theirs, field)}"
+        f"{field} is {getattr(ours, field)}, {getattr(theirs, field)} in {other}"
         for field in _COMPARED
         if getattr(ours, field) != getattr(theirs, field)
     ]

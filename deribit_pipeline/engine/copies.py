@@ -1,7 +1,7 @@
-"""Days of one warehouse into another: which differ, and each piece of them copied whole.
+"""Copies days from one warehouse to another: which days differ, and whole pieces of them.
 
 A dataset's days are more than its rows: proofs, gaps, revisions and arrivals belong to them. Within
-one DuckDB that has both warehouses open, millions of rows a second go from one to the other.
+one DuckDB that has both warehouses attached, millions of rows a second are copied.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,9 +26,8 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 @dataclass(frozen=True, slots=True)
 class HeldDay:
-    """What is held of a series' day: how many rows, a sum over all that is noted of them, which
-    changes with any of it, and when something was last noted, in microseconds since 1970.
-    """
+    """The stored contents of a series' day: the number of rows, a checksum over everything recorded
+    about them, and when something was last recorded, in microseconds since 1970."""
 
     rows: int
     mark: int
@@ -46,9 +45,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A table that holds something of a dataset's days: the column of the series, and the one that
-    says on which day a row is. `noted_at` is when it was noted, in tables of what is noted
-    of rows; `of` is what holds of the rows of a dataset, whose parameter is `name`."""
+    """A table with data of a dataset's days: the column of the series, and the column with the
+    instant or day of a row. `noted_at` is when a row was recorded, in tables of gaps, arrivals and
+    revisions; `of` is the condition that selects the rows of a dataset, with the parameter
+    `name`."""
 
     table: Table
     series: str
@@ -58,8 +58,8 @@ class _Part:
 
     @property
     def among(self) -> str:
-        """What holds of the rows of some days, in a statement that names the table, and the
-        spans beside it; its parameters are those of `days`."""
+        """The condition that selects the rows of some days, for a statement whose `from` has the
+        table and the spans; its parameters are those of `days`."""
         name = self.table.name
         return f"""
             {name}.{self.series} = span.series
@@ -70,8 +70,8 @@ class _Part:
         """
 
     def days(self, dataset: Dataset, spans: Sequence[Span]) -> dict[str, object]:
-        """The days as `among` wants them, also all between their ends: these find the files and
-        row groups that may have some of them."""
+        """The parameters of `among`: the days, and the range that contains all of them, which lets
+        DuckDB skip files and row groups."""
         begins = partial(beginning_of, self.table, self.at)
         return {
             "spans": [
@@ -93,7 +93,7 @@ _SPANS = "(select unnest($spans, recursive := true)) as span"
 
 
 def _proof_parts(tables: ProofTables) -> list[_Part]:
-    """The tables that hold proofs and what is noted of days, that of the proofs last."""
+    """The tables of proofs and of gaps, arrivals and revisions, the proofs last."""
     days = Noted(tables.days, "day", "fetched_at")
     return [
         _Part(noted.table, tables.series, noted.at, noted.noted_at, f"{tables.group} = $name")
@@ -102,7 +102,7 @@ def _proof_parts(tables: ProofTables) -> list[_Part]:
 
 
 def _parts(dataset: Dataset) -> list[_Part]:
-    """The tables that hold something of the dataset's days, that of the proofs last."""
+    """The tables with data of the dataset's days, the proofs last."""
     table, tables = dataset.table, dataset.proved_in
     of = f"{tables.group} = $name" if tables.group in dict(dataset.constants) else ""
     return [_Part(table, series_of(dataset), dataset.at, "", of), *_proof_parts(tables)]
@@ -113,11 +113,11 @@ _BY_DAY = {part.table.name for dataset in DATASETS.values() for part in _parts(d
 _NOT_WHOLE = {*_BY_DAY, WAREHOUSE_INFO.name, SERIES_PROOFS.name}
 
 WHOLE = tuple(table for table in TABLES if table.name not in _NOT_WHOLE)
-"""The tables that are of no dataset, and so are copied whole."""
+"""The tables that belong to no dataset, and are copied whole."""
 
 
 def held_days(connection: Connection) -> dict[DatasetDay, HeldDay]:
-    """All that is held, by the name of its dataset, series and day, in this order."""
+    """Everything stored, by dataset name, series and day, in this order."""
     names = {(dataset.proved_in, dataset.proved_as): dataset.name for dataset in DATASETS.values()}
     found = {
         (names[tables, name], series, day): HeldDay(*held)
@@ -128,7 +128,7 @@ def held_days(connection: Connection) -> dict[DatasetDay, HeldDay]:
 
 
 def _noted(connection: Connection, tables: ProofTables) -> list[tuple[Any, ...]]:
-    """What is noted of rows, by what the tables call their dataset, series and day."""
+    """Everything recorded about rows, by the dataset's name in these tables, series and day."""
     parts = " union all ".join(
         f"""
         select {tables.group} as dataset, {part.series} as series,
@@ -149,7 +149,7 @@ def _noted(connection: Connection, tables: ProofTables) -> list[tuple[Any, ...]]
 
 
 def held_whole(connection: Connection, table: Table) -> tuple[int, int]:
-    """How many rows a table has, and a sum over all that is in them."""
+    """The number of rows of a table, and a checksum of all of them."""
     [found] = connection.execute(
         f"select count(*), coalesce(sum(hash({_columns(table)})), 0) from {table.name}"
     ).fetchall()
@@ -176,8 +176,8 @@ def copy_days(
     spans: Sequence[Span],
     require: Change[None] = lambda connection: None,
 ) -> None:
-    """Make all that `target` holds of these days what `source` does, in one transaction, which
-    begins with `require`: it raises where `target` holds something else by then."""
+    """Replace everything that `target` holds of these days by that of `source`, in one transaction,
+    which begins with `require`: it raises if `target` has changed by then."""
 
     def copy(connection: Connection) -> None:
         require(connection)
@@ -207,7 +207,7 @@ def copy_days(
 def _hashes(
     connection: Connection, dataset: Dataset, proofs: _Part, spans: Sequence[Span]
 ) -> dict[str, Added]:
-    """How many of these days are held of each series, and the sum of their hashes."""
+    """How many of these days are stored for each series, and the sum of their hashes."""
     found = connection.execute(
         f"select span.series, list(proof_hash) from {proofs.table.name}, {_SPANS} "
         f"where {proofs.among} group by all",
@@ -222,8 +222,8 @@ def copy_whole(
     table: Table,
     require: Change[None] = lambda connection: None,
 ) -> None:
-    """Make all that `target` holds of a table what `source` does, in one transaction, which begins
-    with `require`."""
+    """Replace all rows of a table in `target` by those of `source`, in one transaction, which
+    begins with `require`."""
 
     def copy(connection: Connection) -> None:
         require(connection)
@@ -241,8 +241,8 @@ def _copy(
             with source.attached_to(connection):
                 copy(connection)
         finally:
-            # The DuckDB that a lake is attached to lives on, and would keep the source open; a
-            # transaction that failed could not let go of it.
+            # The DuckDB that a lake is attached to stays open and would keep the source attached; a
+            # failed transaction could not detach it.
             with connection.cursor() as another:
                 another.execute(f"detach database if exists {SOURCE}")
 

@@ -1,5 +1,5 @@
-"""Rows that contradict themselves or their witness: requested again until two responses share
-them."""
+"""Rows that are inconsistent, or differ from their witness: requested again until two responses
+agree on them."""
 
 import logging
 from collections import Counter
@@ -19,19 +19,20 @@ from deribit_pipeline.errors import DeribitBadPayload
 
 logger = logging.getLogger(__name__)
 
-# How often rows are requested again: a response may fail, and what one corrects may show more.
+# How many times rows are requested again: a response may fail, and a corrected row may reveal
+# another error.
 _ROUNDS = 6
 
-# So many disagreements are confirmed before a witness that most rows disagree with is given up.
+# How many disagreements are confirmed before a witness that most rows disagree with is given up.
 _SAMPLE = 5
 
 Doubts = Sequence[Moments]
-"""Rows to request again, of each cadence."""
+"""Rows to request again, by sampling grid."""
 
 
 class CrossChecks:
-    """The cross-checks of one series' rows, of one or several cadences. With `each_twice`, two
-    responses for different windows must share every row."""
+    """The cross-checks of one series' rows, on one or several sampling grids. With `each_twice`,
+    two responses for different windows must agree on every row."""
 
     def __init__(
         self,
@@ -51,8 +52,9 @@ class CrossChecks:
         self._confirmed = Counter[str]()
 
     async def checked(self, trusted: Sequence[Sequence[Page | Unproved]]) -> Checked:
-        """The pieces of each cadence after their rows were compared, and requested again where
-        they contradict each other or cannot be. Raises DeribitError as a request does."""
+        """The pieces of each sampling grid after their rows were compared with the witnesses;
+        impossible or disagreeing rows were requested again. Raises the DeribitError of a
+        request."""
         votes = [
             Votes(fetcher.sampling_grid.at, pages_of(pieces), self._nothing)
             for fetcher, pieces in zip(self._fetchers, trusted, strict=True)
@@ -90,7 +92,8 @@ class CrossChecks:
         ]
 
     def _disagreeing(self, votes: Sequence[Votes]) -> Doubts:
-        """Rows that are impossible, and those that disagree with a witness not given up."""
+        """Rows that are impossible, and those that disagree with a witness that was not given
+        up."""
         found = [
             disagreement
             for comparison in self._compared(votes)
@@ -103,8 +106,8 @@ class CrossChecks:
         ]
 
     async def _try_out(self, votes: Sequence[Votes], comparison: Comparison) -> None:
-        """Where most rows disagree with a witness, confirm a few first: where none of these
-        changes, the witness is not what it is taken for, and no more requests are spent."""
+        """If most rows disagree with a witness, confirm a few first: if none of these changes, the
+        witness is not a valid reference, and no more requests are made."""
         denied = comparison.disagreements
         if comparison.is_hint or comparison.what in self._given_up or len(denied) < _SAMPLE:
             return
@@ -118,7 +121,7 @@ class CrossChecks:
             if again.what == comparison.what
             for disagreement in again.disagreements
         }
-        has_new_rows = comparison.what not in self._given_up  # another stretch may have been faster
+        has_new_rows = comparison.what not in self._given_up  # another span may have been faster
         if has_new_rows and still.issuperset(disagreement.moment for disagreement in some):
             self._given_up.add(comparison.what)
             logger.warning(
@@ -129,7 +132,7 @@ class CrossChecks:
             )
 
     def _weigh_hints(self, votes: Sequence[Votes]) -> None:
-        """Give a hint up that was confirmed to be wrong often enough."""
+        """Give up a hint that was confirmed to be wrong often enough."""
         for comparison in self._compared(votes):
             if comparison.is_hint:
                 self._confirmed[comparison.what] += len(comparison.disagreements)
@@ -152,8 +155,8 @@ class CrossChecks:
 
 
 async def _each_again(fetcher: PageFetcher, votes: Votes, page: Page) -> None:
-    """Request all rows of a page once more, in a window with other bounds, and doubt those that
-    are not the same there."""
+    """Request all rows of a page once more, in a window with other bounds; rows that differ there
+    are unconfirmed."""
     for window in fetcher.sampling_grid.again(page.window, 1):
         part = page.part(window)
         try:
@@ -175,7 +178,7 @@ async def _requested_again(
 
 
 def _rows_of(found: Sequence[Disagreement], sampling_grids: int) -> Doubts:
-    """The rows, of each cadence, that may be wrong where these disagree."""
+    """The rows that may be wrong according to these disagreements, by sampling grid."""
     nothing = np.empty(0, "datetime64[ms]")
     return [
         np.concatenate([nothing, *(disagreement.rows[number] for disagreement in found)])

@@ -8,12 +8,12 @@ from deribit_pipeline.warehouse.place import Connection
 
 
 def what_is_lost(there: Connection, here: Connection) -> list[str]:
-    """What the warehouse that is `there` holds and the one from `here` does not, each in words,
-    such as `BTC-PERPETUAL 1m 2024-01-31 (complete)`; none where nothing is lost.
+    """What the warehouse `there` holds and the one from `here` does not, as text such as
+    `BTC-PERPETUAL 1m 2024-01-31 (complete)`; empty if nothing would be lost.
 
-    These are days that are not held here, are proved there alone, have more rows or revisions
-    there, or of which the exchange said something else later there; and lists of instruments that
-    are newer there. Both may be of an older version.
+    These are days that are not stored here, are proved only there, have more rows or revisions
+    there, or for which the exchange later returned something new there; and listings of instruments
+    that are newer there. Either may be of an older version.
     """
     ours = {_place(proof): proof for some in proofs(here, Selection()).values() for proof in some}
     lost = [
@@ -36,7 +36,7 @@ def _place(proof: Proof) -> tuple[str, object]:
 
 
 def _is_richer(theirs: Proof, ours: Proof | None) -> bool:
-    """Whether their day says what ours does not."""
+    """Whether their day has something that ours does not."""
     if ours is None or (theirs.is_settled and not ours.is_settled):
         return True
     if theirs.received > ours.received or theirs.revised > ours.revised:

@@ -1,5 +1,5 @@
-"""Proved days of any dataset into the warehouse: written whole, on a connection that somebody else
-opened. Identifiers come from the tables alone."""
+"""Writes proved days of any dataset into the warehouse: each whole, on an open connection.
+Identifiers come only from the table definitions."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ def write_days(
 ) -> None:
     """Write whole days of one series: rows, proofs, gaps, arrivals and revisions.
 
-    A day of which nothing new was returned is left alone, but for its gaps, which count one more
+    A day for which nothing new was returned is not changed, except that its gaps count one more
     confirmation.
     """
     if not days:
@@ -64,7 +64,7 @@ def write_days(
 def invalidate(
     connection: Connection, dataset: Dataset, series: str, days: Collection[date]
 ) -> None:
-    """Invalidate the proofs of days: they are open, and will be requested again."""
+    """Invalidate the proofs of days: they become open, and will be requested again."""
     with hashed_anew(connection, dataset, series, days):
         connection.execute(
             f"update {dataset.proved_in.days.name} set state = 'open' "
@@ -76,9 +76,9 @@ def invalidate(
 def invalidate_what_is_made_of(
     connection: Connection, dataset: Dataset, series: str, days: Collection[date]
 ) -> None:
-    """Invalidate what was made before of these days' rows, such as candles of trades: the days
-    themselves, and those after them up to the next one with rows, which repeat the last value. They
-    are open, and will be made again."""
+    """Invalidate days that were computed from these days' rows, such as candles rebuilt from
+    trades: the days themselves, and those after them up to the next one with rows, which repeat the
+    last value. They become open, and will be computed again."""
     for made in DATASETS.values():
         if made.made_of != dataset.name or not days:
             continue
@@ -96,12 +96,12 @@ def invalidate_what_is_made_of(
             """,
             {"made": made.name, "source": dataset.name, "series": series, "days": list(days)},
         ).fetchall()
-        if found:  # where nothing is to be changed, others may write beside
+        if found:  # without an update, others may write concurrently
             invalidate(connection, made, series, [day for (day,) in found])
 
 
 def _leading(dataset: Dataset, series: str) -> tuple[str, str]:
-    """The first two values in each row of the tables of proofs."""
+    """The first two values in each row of the tables of proofs: dataset and series."""
     tables = dataset.proved_in
     values = {tables.group: dataset.proved_as, tables.series: series}
     first, second, *_ = tables.days.columns
@@ -132,7 +132,8 @@ def _proof_row(dataset: Dataset, proof: Proof, provenance: Provenance) -> Row:
 
 
 def _hash_of_first(dataset: Dataset, day: ProvedDay, provenance: Provenance) -> str:
-    """The hash of a day that was never written before, so that nothing else is noted of it."""
+    """The hash of a day that is written for the first time, so that it has no gaps, arrivals or
+    revisions from before."""
     tables, leading = dataset.proved_in, _leading(dataset, day.proof.series)
     gaps = [stored(*leading, *gap, 1, day.as_of) for gap in tables.gap_rows(day)]
     arrivals = [stored(*leading, *row, provenance.run_id) for row in tables.arrival_rows(day)]
@@ -141,7 +142,8 @@ def _hash_of_first(dataset: Dataset, day: ProvedDay, provenance: Provenance) -> 
 
 
 def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay]) -> None:
-    """The rows of days of one series, together: each statement costs some milliseconds."""
+    """Insert the rows of days of one series in one statement: each statement takes some
+    milliseconds."""
     filled = [day.rows for day in days if day.proof.received]
     if not filled:
         return
@@ -160,7 +162,7 @@ def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay])
 def _insert_arrivals(
     connection: Connection, dataset: Dataset, days: Sequence[ProvedDay], provenance: Provenance
 ) -> None:
-    """Since when the rows that are new are held."""
+    """Record since when the new rows are stored."""
     tables = dataset.proved_in
     if tables.arrivals is not None:
         rows = [
@@ -186,7 +188,7 @@ def _delete(connection: Connection, dataset: Dataset, series: str, days: Collect
 
 
 def _write_gaps(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay]) -> None:
-    """The gaps of days: those that were filled go, the others count one more confirmation."""
+    """Update the gaps of days: filled ones are deleted, the others count one more confirmation."""
     noted, series = dataset.proved_in.gaps, days[0].proof.series
     *columns, confirmed, _ = noted.table.columns
     known = [day.proof.day for day in days if day.former is not None]
@@ -215,7 +217,8 @@ def _write_gaps(connection: Connection, dataset: Dataset, days: Sequence[ProvedD
 def _keep_revisions(
     connection: Connection, dataset: Dataset, day: ProvedDay, provenance: Provenance
 ) -> None:
-    """Keep the rows that the day replaces, as they are held, with the time over which they were."""
+    """Store the former values of the rows that the day replaces, with the time during which they
+    were stored."""
     if day.former is None or not count_of(day.replaced):
         return
     table, tables = dataset.table, dataset.proved_in
@@ -254,7 +257,7 @@ def _keep_revisions(
 
 
 def _of_days(dataset: Dataset, day: str) -> str:
-    """What holds of the rows of days in the tables of proofs; its parameters are `_days`."""
+    """The condition that selects days in the tables of proofs; its parameters are `_days`."""
     tables = dataset.proved_in
     return f"{tables.group} = $name and {tables.series} = $series and {day} in $days"
 
@@ -265,11 +268,11 @@ def _days(dataset: Dataset, series: str, days: Collection[date]) -> dict[str, ob
 
 @contextmanager
 def registered(connection: Connection, name: str, rows: Columns) -> Iterator[None]:
-    """Rows as a relation that a statement can read. DuckDB reads arrays as they are, but those of
-    texts, and of dates, in a frame alone."""
+    """Rows as a relation for SQL statements. DuckDB reads numpy arrays directly, except those of
+    texts and dates, which need a frame."""
     relation: object = rows
     if any(v.dtype.kind in "OU" or v.dtype.str.endswith("[D]") for v in rows.values()):
-        import pandas as pd  # which takes most of a second, and candles do without it
+        import pandas as pd  # takes most of a second, and candles do not need it
 
         relation = pd.DataFrame(
             {
@@ -288,7 +291,7 @@ def registered(connection: Connection, name: str, rows: Columns) -> Iterator[Non
 
 
 def _as_stored(column: Column) -> str:
-    """A column of arrays as the table has it."""
+    """A column of arrays in the representation of the table."""
     if column.type == "double" and column.is_nullable:
         return f"case when isnan({column.name}) then null else {column.name} end"
     return f"cast({column.name} as {column.type})"

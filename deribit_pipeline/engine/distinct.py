@@ -35,5 +35,5 @@ def distinct(dataset: Dataset, rows: Columns) -> Distinct:
     return Distinct(
         some_of(rows, is_first),
         count_of(rows) - len(firsts) - int(np.count_nonzero(is_other)),
-        tuple(Malformed(at, at, "it came twice, with different values") for at in moments),
+        tuple(Malformed(at, at, "it was returned twice, with different values") for at in moments),
     )

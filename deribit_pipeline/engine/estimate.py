@@ -1,4 +1,4 @@
-"""What a backfill would request, before it does."""
+"""What a backfill would request, computed without making the requests."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Counts of a backfill; `rows` at most, for a day's last candles may not be closed yet, and
-    None where nobody can tell before.
+    """Counts of a backfill; `rows` is a maximum, because a day's last candles may not be closed
+    yet, and None if it cannot be estimated.
 
-    `calls` are the requests and those for listings; `seconds` is the time that the rate limit
-    alone takes.
+    `calls` are the requests and those for listings; `seconds` is the minimum duration that the rate
+    limit imposes.
     """
 
     days: int
@@ -42,8 +42,9 @@ def estimate(
     *,
     each_twice: bool = False,
 ) -> Estimate:
-    """Count the requests and rows of the unsettled days, as far as the dataset's source can tell
-    before. `listed` are the instruments among the series; for `each_twice` see `Source.planned`."""
+    """Count the requests and rows of the unsettled days, as far as the dataset's source can
+    estimate them. `listed` are the instruments among the series; for `each_twice` see
+    `Source.planned`."""
     planned = source_of(dataset).planned(dataset, unsettled, listed, each_twice=each_twice)
     days, left = (sum(map(len, some.values())) for some in (required, unsettled))
     return Estimate(

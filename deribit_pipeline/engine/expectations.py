@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 def once(
     dataset: Dataset, rows: Columns, expected: int = 0
 ) -> tuple[Columns, tuple[Malformed, ...]]:
-    """Each row of a response once, and those that came twice with different values. Warns of more
-    that came again alike than are expected to."""
+    """Each row of a response once, and those that were returned twice with different values. Logs a
+    warning for more repeated equal rows than expected."""
     found = distinct(dataset, rows)
     if found.repeated > expected:
         logger.warning(
-            "%d %s of %s came again, equal in every field: each is one row",
+            "%d %s of %s were repeated, equal in every field: each is one row",
             found.repeated - expected, dataset.rows, dataset.name,
         )  # fmt: skip
     return found.rows, found.malformed
@@ -30,7 +30,8 @@ def once(
 
 @contextmanager
 def expectations(method: str, **params: object) -> Iterator[None]:
-    """An expectation that an answer breaks in the block, a ValueError, is a DeribitBadPayload."""
+    """Convert a ValueError of the block, an expectation that a response breaks, to
+    DeribitBadPayload."""
     try:
         yield
     except TooManyPages as error:

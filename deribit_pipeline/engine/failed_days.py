@@ -1,4 +1,4 @@
-"""Days that were requested and could not be proved, on a connection that somebody else opened."""
+"""Days that were requested and could not be proved, on an open connection."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class FailedDay:
 
 
 def failed_days(connection: Connection, selection: Selection) -> list[FailedDay]:
-    """Those that are selected and have not been settled since, by dataset, series and day. A file
-    of an older version knows none."""
+    """The selected failed days that have not been settled since, by dataset, series and day. A file
+    of an older version has none."""
     if not has_table(connection, FAILED_DAYS.name):
         return []
     rows = connection.execute(
@@ -72,7 +72,7 @@ def failed_days(connection: Connection, selection: Selection) -> list[FailedDay]
 
 
 def remembered(connection: Connection, dataset: Dataset) -> set[tuple[str, date]]:
-    """The series and days of the dataset that are remembered, settled since or not."""
+    """The series and days of the dataset that are recorded as failed, settled since or not."""
     rows = connection.execute(
         "select series, day from failed_days where dataset = $name", {"name": dataset.name}
     ).fetchall()
@@ -85,7 +85,7 @@ def remember(
     failures: Mapping[tuple[str, date], tuple[str, str]],
     failed_at: datetime,
 ) -> None:
-    """Remember each series' day with its reason and the run in which it failed."""
+    """Record each series' day as failed, with the reason and the run in which it failed."""
     if not failures:
         return
     connection.execute(
@@ -106,7 +106,7 @@ def remember(
 
 
 def forget(connection: Connection, dataset: Dataset, days: Collection[tuple[str, date]]) -> None:
-    """Remember these no more."""
+    """Delete the records of these failed days."""
     if not days:
         return
     connection.execute(

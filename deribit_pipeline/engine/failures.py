@@ -1,4 +1,4 @@
-"""Days that a backfill could not prove: remembered in the warehouse until they are proved."""
+"""Days that a backfill could not prove: recorded in the warehouse until they are proved."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -24,10 +24,10 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 logger = logging.getLogger(__name__)
 
 WRONG_INPUT = (InputError, UnknownInstrument, WrongCredentials, WrongEnvironment)
-"""What the command line or a setting can mend: nothing was requested that could fail."""
+"""Errors that the command line or a setting can fix: no request was made that could fail."""
 
 INTERRUPTED = "the backfill was interrupted"
-"""Why days have failed whose backfill was ended from outside."""
+"""The reason recorded for the days of a backfill that was interrupted."""
 
 _GONE = "it was proved and is no longer in the warehouse: was the file replaced meanwhile?"
 
@@ -38,8 +38,9 @@ def note_failures(
     failed: Mapping[Key, tuple[str, str]],
     proved: Collection[Key] = (),
 ) -> None:
-    """Remember the days that failed, with the reason and run of each, and forget those that are
-    proved. A warehouse that cannot be written is no second failure: it is logged."""
+    """Record the days that failed, with the reason and run of each, and delete the records of days
+    that are proved. If the warehouse cannot be written, that is logged and raises no second
+    error."""
     try:
         with warehouse.reading() as connection:
             known = failures.remembered(connection, dataset)
@@ -53,7 +54,7 @@ def note_failures(
 
         warehouse.write(change, {series for series, _ in (*failed, *gone)})
     except WarehouseError as error:
-        logger.info("Which days failed is not remembered: %s", error)
+        logger.info("The failed days are not recorded: %s", error)
 
 
 def note_outage(
@@ -62,8 +63,8 @@ def note_outage(
     days: Mapping[str, Collection[date]],
     error: DeribitError,
 ) -> None:
-    """Remember all of these days, requested from an exchange that could not even be asked which day
-    it is or what is listed. Days that have not come yet are none."""
+    """Record all of these days as failed: not even the clock or the listing of the exchange could
+    be requested. Days in the future are excluded."""
     if isinstance(error, WRONG_INPUT):
         return
     today = datetime.now(UTC).date()
@@ -77,8 +78,8 @@ def note_outage(
 
 
 def drop_what_is_gone(connection: Connection, dataset: Dataset, outcome: Outcome) -> None:
-    """Let those days have failed that were proved, and of which the warehouse now holds no proof,
-    or none that says as much."""
+    """Mark as failed the days that were proved, and for which the warehouse now has no proof, or a
+    lesser one."""
     days = [day for _, day in outcome.proofs]
     if not days:
         return
@@ -95,7 +96,7 @@ def drop_what_is_gone(connection: Connection, dataset: Dataset, outcome: Outcome
 
 
 def ending_of(error: BaseException) -> str:
-    """What ended a backfill, in words."""
+    """Why a backfill ended, as text."""
     if isinstance(error, DeribitError):
         return error.summary
     if isinstance(error, DeribitPipelineError):
@@ -106,5 +107,6 @@ def ending_of(error: BaseException) -> str:
 
 
 def reason_of(error: DeribitError) -> str:
-    """Without what was requested, so that days that failed alike can be named together."""
+    """The error without the request's parameters, so that days that failed for the same reason can
+    be grouped."""
     return error.reason if isinstance(error, DeribitBadPayload) else error.summary

@@ -17,11 +17,11 @@ from deribit_pipeline.domain.rows import (
 
 
 def with_page(dataset: Dataset, returned: Columns, page: Columns, *, is_last: bool) -> Columns:
-    """The rows of earlier pages `told` and what the next page adds, sorted by key. Raises
+    """The rows of earlier pages, `returned`, and what the next page adds, sorted by key. Raises
     ValueError if the page contradicts a row that it repeats, or adds nothing and is not the
     last."""
     if not is_last and not count_of(new_rows(dataset, returned, page)):
-        raise ValueError("a continuation led to nothing new, and goes on")
+        raise ValueError("a continuation led to nothing new, and continues")
     return united(dataset, returned, page)
 
 

@@ -1,7 +1,7 @@
-"""Rows on a grid of time: the windows that ask for them, and what an answer to one proves.
+"""Rows on a sampling grid: the windows in which they are requested, and what a response proves.
 
-Funding has a row for each hour, the volatility index one for each minute and hour. Which moments
-there must be is counted from nothing that came; an answer is held against that count.
+Funding has a row for each hour, the volatility index one for each minute and hour. The expected
+timestamps are computed from the grid, never from the response; each response is compared with them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,20 +26,20 @@ from deribit_pipeline.domain.windows import (
 from deribit_pipeline.engine.sampling_grid import SamplingGrid
 from deribit_pipeline.errors import DeribitBadPayload
 
-# An answer that lacks this many rows at an end may have been cut by a limit lower than the one we
-# know. Fewer are a gap: no exchange cuts so soon.
+# A response with this many rows missing at an end may have been truncated by a lower limit than the
+# known one. Fewer are a gap: no exchange truncates that early.
 _CUT_IS_UNLIKELY = 64
 
-# A row may be told a little after it is over.
+# A row may be published a little after it is closed.
 _PUBLISHED_WITHIN = np.timedelta64(300_000, "ms")
 
-# How many rows to look for, where only their presence is the question.
+# How many rows to request where only their presence matters.
 _NEWEST = 48
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesGrid:
-    """The rows of one series in one cadence. They are expected within `life`; `method` and
+    """The rows of one series on one sampling grid. They are expected within `life`; `method` and
     `params` name them in errors."""
 
     sampling_grid: SamplingGrid
@@ -48,21 +48,21 @@ class SeriesGrid:
     params: Mapping[str, object]
 
     def expected(self, window: TimeWindow) -> Moments:
-        """The moments in the window at which a row must stand, in order."""
+        """The timestamps in the window at which a row must exist, sorted."""
         alive = window.intersection(self.life)
         if alive is None:
             return np.empty(0, "datetime64[ms]")
         return Grid(self.sampling_grid.step, timedelta(0)).openings(alive)
 
     def requested(self, window: TimeWindow) -> TimeWindow:
-        """What to ask the exchange for: from some rows earlier on, which the answer to the window
-        before tells too."""
+        """The window to request: it begins some rows earlier, so that it shares rows with the
+        response for the window before."""
         return TimeWindow(
             window.start - self.sampling_grid.lead * self.sampling_grid.step, window.end
         )
 
     def halves(self, window: TimeWindow) -> list[TimeWindow]:
-        """The window in two; only itself where it holds a single row."""
+        """The two halves of the window; the window itself if it holds a single row."""
         rows = window.duration // self.sampling_grid.step
         if rows < 2:
             return [window]
@@ -70,11 +70,11 @@ class SeriesGrid:
         return [TimeWindow(window.start, middle), TimeWindow(middle, window.end)]
 
     def rechecks_of(self, missing: Moments) -> list[TimeWindow]:
-        """Windows that ask again for what an answer lacked, and for its neighbours.
+        """Windows that request missing rows again, with their neighbours.
 
-        They begin two rows before what is missing, end two after it, and are at most half as
-        long as windows may be: an exchange that cuts at an edge then does it elsewhere, and one
-        that lacks the neighbours too confirms nothing.
+        They begin two rows before the missing ones, end two rows after them, and are at most half
+        as long as windows may be: a response truncated at an edge is then truncated elsewhere, and
+        one that is missing the neighbours too confirms nothing.
         """
         step = self.sampling_grid.step
         breaks = np.flatnonzero(np.diff(missing) > np.timedelta64(step, "ms")) + 1
@@ -85,26 +85,25 @@ class SeriesGrid:
         return cover(spans, self.sampling_grid.most // 2 * step)
 
     def newest(self, as_of: datetime) -> TimeWindow:
-        """The window of the newest rows: what an exchange that works has."""
+        """The window of the newest rows, which a working exchange returns."""
         step, end = self.sampling_grid.step, min(as_of, self.life.end)
         end -= (end - from_ms(0)) % step
         return TimeWindow(end - _NEWEST * step, end)
 
     def bad_payload(self, window: TimeWindow, what: str) -> DeribitBadPayload:
-        """The error of an answer that breaks an expectation."""
+        """The error for a response that breaks an expectation."""
         return DeribitBadPayload(what, method=self.method, params={**self.params, "window": window})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """What is known of a window's rows, as of one moment of the exchange.
+    """The rows of a window, as of one instant of the exchange's clock.
 
-    `expected` are the moments at which rows must stand; `unclosed` are those among them of which
-    none can be asked for yet. `rows` are the closed ones that came, whether they were expected or
-    not; `before` is what came of the time just before, which the former window's answer has too.
-    `is_confirmed` tells that two answers said the same of all of them. `malformed` says what is
-    wrong with rows that could not be read, by their moment in UTC milliseconds: their values are
-    NaN.
+    `expected` are the timestamps at which rows must exist; `unclosed` are those of them that are
+    not closed yet. `rows` are the closed rows that were returned, expected or not; `before` are the
+    rows returned for the time just before, which the response for the previous window contains too.
+    `is_confirmed` is true if two responses returned equal rows. `malformed` maps the timestamp of
+    each malformed row, in UTC milliseconds, to what is wrong with it: its values are NaN.
     """
 
     at: str
@@ -123,17 +122,17 @@ class Page:
 
     @property
     def returned(self) -> Columns:
-        """Every closed row that came."""
+        """Every closed row that was returned."""
         return joined_rows([self.before, self.rows])
 
     @property
     def missing(self) -> Moments:
-        """What should be there, is over, and did not come."""
+        """The expected, closed rows that were not returned."""
         absent = np.setdiff1d(self.expected, self.moments, assume_unique=True)
         return np.setdiff1d(absent, self.unclosed, assume_unique=True)
 
     def part(self, window: TimeWindow) -> "Page":
-        """What the page says of a window that shares time with its own."""
+        """The page, restricted to a window that overlaps its own."""
 
         def within(moments: Moments) -> slice:
             return slice(*np.searchsorted(moments, [moment64(window.start), moment64(window.end)]))
@@ -150,16 +149,17 @@ class Page:
         )
 
     def narrowed(self, window: TimeWindow) -> "Page":
-        """What the page says of a shorter window and of the time before it."""
+        """The page, restricted to a shorter window and the time before it."""
         returned, start = self.returned, moment64(window.start)
         return replace(self.part(window), before=some_of(returned, returned[self.at] < start))
 
     def with_rows(self, rows: Columns) -> "Page":
-        """The page with what `rows`, sorted and with all moments of the page among them, say."""
+        """The page with the values of `rows`, which are sorted and contain all timestamps of the
+        page."""
         return replace(self, rows=some_of(rows, np.searchsorted(rows[self.at], self.moments)))
 
     def with_found(self, recheck: "Page") -> "Page":
-        """The page with what it lacked and another look brought."""
+        """The page with its missing rows added, as far as a recheck returned them."""
         found = some_of(recheck.rows, np.isin(recheck.moments, self.missing))
         rows = joined_rows([self.rows, found])
         rows = some_of(rows, np.argsort(rows[self.at], kind="stable"))
@@ -168,19 +168,19 @@ class Page:
         return replace(self, rows=rows, malformed={**self.malformed, **malformed})
 
     def is_contradicted_by(self, other: "Page") -> bool:
-        """Whether another answer lacks rows that this one has, or says something else of one."""
+        """Whether another response is missing rows that this one has, or has other values."""
         ours = self.part(other.window)
         lost = without(ours.moments, other.moments)
         return len(lost) > 0 or agreement(self.at, ours.rows, other.rows) is False
 
     def agrees_with_next(self, later: "Page") -> bool | None:
-        """Whether the next page says the same of the row that both tell; None where both tell
+        """Whether the next page has equal values in the row that both contain; None if they share
         none."""
         return agreement(self.at, self.rows, later.before)
 
 
 def joined_pages(pages: Sequence[Page]) -> Page:
-    """Pages whose windows follow one another, as one."""
+    """Consecutive pages as one."""
     first, last = pages[0], pages[-1]
     return Page(
         first.at,
@@ -196,7 +196,7 @@ def joined_pages(pages: Sequence[Page]) -> Page:
 
 
 def each_once(at: str, rows: Columns) -> Columns:
-    """The rows without those that equal an earlier one of the same moment in every value."""
+    """The rows without exact duplicates of an earlier row with the same timestamp."""
     _, firsts, inverse = np.unique(rows[at], return_index=True, return_inverse=True)
     if len(firsts) == count_of(rows):
         return rows
@@ -212,12 +212,12 @@ def read_page(
     as_of: datetime,
     malformed: Mapping[int, str] = MappingProxyType({}),
 ) -> Page:
-    """Count the rows of the answer to `window`, which was asked for as `lane.asked` says.
+    """Validate the rows of the response for `window`, requested as `SeriesGrid.requested` defines.
 
-    `as_of` is the exchange's clock when the request came in; for `malformed` see Page. Raises
-    DeribitBadPayload for an answer that breaks an expectation: more rows than fit in one, rows
-    repeated or not in order, off the grid, of another time, or so many lacking at an end that it
-    may have been cut.
+    `as_of` is the exchange's clock when the request arrived; for `malformed` see Page. Raises
+    DeribitBadPayload if the response breaks an expectation: more rows than one response can hold,
+    rows repeated, unsorted, off the grid or outside the window, or so many missing at an end that
+    it may have been truncated.
     """
     sampling_grid, moments = series_grid.sampling_grid, rows[series_grid.sampling_grid.at]
     step, lasts = (
@@ -228,19 +228,23 @@ def read_page(
     apart = np.diff(moments)
     if len(moments) >= sampling_grid.most:
         raise series_grid.bad_payload(
-            window, f"{len(moments)} rows came, a sign that others were dropped"
+            window, f"{len(moments)} rows were returned, a sign that others were dropped"
         )
     if np.any(apart <= np.timedelta64(0)):
-        raise series_grid.bad_payload(window, "rows were repeated or not in the order of time")
+        raise series_grid.bad_payload(window, "rows were repeated or are not sorted by time")
     is_sparser = len(apart) > 1 and apart[0] > step and bool(np.all(apart == apart[0]))
     if is_sparser or not Grid(sampling_grid.step, timedelta(0)).has(moments):
-        raise series_grid.bad_payload(window, f"rows did not stand every {sampling_grid.step}")
+        raise series_grid.bad_payload(window, f"rows are not spaced {sampling_grid.step} apart")
     if len(moments) and (moments[0] < start - sampling_grid.before * step or moments[-1] >= end):
-        raise series_grid.bad_payload(window, f"rows came of {moments[0]} to {moments[-1]}")
+        raise series_grid.bad_payload(
+            window, f"rows of {moments[0]} to {moments[-1]} were returned"
+        )
     if len(moments) and moments[-1] > moment64(as_of) + LATENCY:
-        raise series_grid.bad_payload(window, f"a row stands at {moments[-1]}, and it was {as_of}")
+        raise series_grid.bad_payload(
+            window, f"a row of {moments[-1]} was returned, and it was {as_of}"
+        )
 
-    # Compared in microseconds: the clock's own unit, in which a row is over or is not.
+    # Compared in microseconds, the clock's unit.
     now = moment64(as_of, "us")
     is_over = (moments + lasts).astype("datetime64[us]") <= now
     is_inside = moments >= start
@@ -264,13 +268,13 @@ def read_page(
         at_end = np.count_nonzero(missing > page.moments[-1])
         if max(at_start, at_end) >= _CUT_IS_UNLIKELY:
             raise series_grid.bad_payload(
-                window, f"the answer lacks {max(at_start, at_end)} rows at an end"
+                window, f"{max(at_start, at_end)} rows are missing at an end of the response"
             )
     return page
 
 
 def agreement(at: str, one: Columns, other: Columns) -> bool | None:
-    """Whether they say the same of the rows that both have; None where they share none."""
+    """Whether the rows that both contain are equal; None if they share none."""
     _, ours, theirs = np.intersect1d(one[at], other[at], assume_unique=True, return_indices=True)
     if not len(ours):
         return None

@@ -1,4 +1,4 @@
-"""Which days are settled, and which should be and are not."""
+"""Which days are settled, and which should be settled and are not."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +17,11 @@ from deribit_pipeline.instruments.listings import Listings
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# A break of up to a month in what is held was hardly meant.
+# A break of up to a month between stored days is assumed to be unintended.
 _BRIDGED_DAYS = 31
 
-# An exchange that fills a gap does so within the hour, or much later: until then a gap is requested
-# each time.
+# An exchange that fills a gap does so within the hour, or much later: during the first hour a gap
+# is requested each time.
 _YOUNG = timedelta(hours=1)
 
 _EVERYTHING = Selection()
@@ -31,8 +31,8 @@ NOTHING_LISTED: Listings = {}
 
 @dataclass(slots=True)
 class Incomplete:
-    """The days to request again, by dataset and series; `resting` counts gapped days that
-    are not due yet, the first of them `due_at`."""
+    """The days to request again, by dataset and series; `in_back_off` counts the gapped days in
+    back-off, the first of them due at `due_at`."""
 
     days: dict[Dataset, dict[str, list[date]]] = field(default_factory=dict)
     in_back_off: int = 0
@@ -47,13 +47,13 @@ def incomplete_days(
 ) -> Incomplete:
     """What to request again at `now`.
 
-    Of each dataset and series that is held, or failed, every day that is over should be settled:
-    those that were ever requested, and those of a break of up to a month between them. Days that
-    were requested and failed are due at once, the running one too. A gapped day is in back-off for
-    as long as its gaps had been known when they were last requested, so that it is requested at
-    growing distances. A day that rests on a listing is requested again once the listing is no
-    longer as it was, by `listed` or by the table `instruments`. With a first or last day, every day
-    from or to it is due now.
+    For each dataset and series with stored or failed days, every past day should be settled: those
+    that were ever requested, and those of a break of up to a month between them. Days that were
+    requested and failed are due at once, including the current day. A gapped day is in back-off for
+    as long as its gaps had been known when they were last requested, so that the intervals between
+    requests grow. A day that rests on a listing is requested again once the listing has changed,
+    according to `listed` or the table `instruments`. With a first or last day, every day from or to
+    it is due now.
     """
     anytime = replace(selection, first=None, last=None)
     with warehouse.reading() as connection:
@@ -89,8 +89,8 @@ def incomplete_days(
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The proofs that are held of a dataset, when gaps of its days were last requested in vain, and
-    the days that rest on a listing which no longer stands."""
+    """The stored proofs of a dataset, when gaps of its days were last requested without success,
+    and the days that rest on an outdated listing."""
 
     proofs: Sequence[Proof]
     confirmed: Mapping[tuple[str, date], datetime]
@@ -103,8 +103,8 @@ class _Known:
         due: Mapping[str, Collection[date]],
         found: Incomplete,
     ) -> dict[str, set[date]]:
-        """The days that need not be requested now, by series. Those in back-off are counted as
-        `found`; there are none where a first or last day is selected, nor among those `due`."""
+        """The days that need not be requested now, by series. Those in back-off are counted in
+        `found`; there are none if a first or last day is selected, nor among those `due`."""
         done: dict[str, set[date]] = {}
         for proof in self.proofs:
             key = (proof.series, proof.day)
@@ -125,7 +125,8 @@ class _Known:
 
 
 def _wanted(days: Collection[date], newest: date, selection: Selection) -> set[date]:
-    """The days that should be settled, as far as they are over, where these were requested."""
+    """The days that should be settled, as far as they are over, for series of which these days were
+    requested."""
     first, last = selection.first, selection.last
     spans = spans_of(days, bridging=_BRIDGED_DAYS)
     if first or last:
@@ -139,19 +140,19 @@ def _is_within(day: date, selection: Selection) -> bool:
 
 
 def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
-    """When to request gaps again that were noticed, and last confirmed, at these times."""
+    """When to request gaps again that were first noticed, and last confirmed, at these times."""
     known_for = confirmed_at - noticed_at
     return confirmed_at + (known_for if known_for >= _YOUNG else timedelta(0))
 
 
 def newest_over(dataset: Dataset, now: datetime) -> date:
-    """The newest day whose last row is over at `now`, whatever the grid of its candles."""
+    """The newest day whose last row is closed at `now`, whatever the resolution of its candles."""
     return (now - dataset.overhang).date() - timedelta(days=1)
 
 
 def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[Proof]:
-    """The proofs of those days that need no request: not of those that rest on a listing which is
-    no longer as it was, by the table `instruments`."""
+    """The proofs of those days that need no request, excluding days that rest on an outdated
+    listing according to the table `instruments`."""
     required = {(name, day) for name, some in days.items() for day in some}
     if not required:
         return []
@@ -166,10 +167,10 @@ def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[P
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of wanted days before any is requested.
+    """What is known of the days of a backfill before any is requested.
 
-    `settled` are the proofs of those that need no request. `resting` are the instruments whose
-    listing some of these rest on, and of which no newer one is held; `listed` are the listings that
+    `settled` are the proofs of those that need no request. `in_back_off` are the instruments whose
+    listing some of these rest on, if no newer listing is stored; `listed` are the listings that
     were requested since.
     """
 
@@ -178,7 +179,7 @@ class Known:
     listed: Listings = field(default_factory=dict)
 
     def with_listings(self, listed: Listings) -> "Known":
-        """The same, but for the days that these listings no longer support."""
+        """The same, without the days that these listings no longer support."""
         settled = {
             key: proof
             for key, proof in self.settled.items()
@@ -187,7 +188,7 @@ class Known:
         return replace(self, settled=settled, listed={**self.listed, **listed})
 
     def unsettled(self, days: Days) -> dict[str, list[date]]:
-        """The days that must be requested, by series; series without any are left out."""
+        """The days that must be requested, by series; series without any are omitted."""
         left = {
             name: [day for day in some if (name, day) not in self.settled]
             for name, some in days.items()
@@ -196,7 +197,7 @@ class Known:
 
 
 def known_of(warehouse: Warehouse, dataset: Dataset, days: Days) -> Known:
-    """What the warehouse has of these days."""
+    """What the warehouse holds of these days."""
     with warehouse.reading() as connection:
         settled = settled_days(connection, dataset, days)
         in_back_off = unknown_to(connection, settled)
@@ -204,7 +205,7 @@ def known_of(warehouse: Warehouse, dataset: Dataset, days: Days) -> Known:
 
 
 def held_names_in_back_off(warehouse: Warehouse, selection: Selection) -> list[str]:
-    """The instruments with settled days that rest on a listing, of which no newer one is held."""
+    """The instruments with settled days that rest on a listing, if no newer listing is stored."""
     with warehouse.reading() as connection:
         held = proofs(connection, selection)
         return unknown_to(connection, [proof for some in held.values() for proof in some])

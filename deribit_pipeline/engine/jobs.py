@@ -1,4 +1,4 @@
-"""Days of series in pieces that one Dagster run each makes, and what becomes of them."""
+"""Days of series, divided into jobs of one Dagster run each, and their outcomes."""
 
 import uuid
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ Days = Mapping[str, Collection[date]]
 """The days of each series: of an instrument, a currency, an index."""
 
 # A run costs as much as some thirty of its days, so days already proved are recorded again rather
-# than a run broken in two.
+# than dividing a run.
 _BRIDGED_DAYS = 30
 
 # Dagster's memory grows with the days of a run, and it records them when the run ends: small runs
@@ -22,7 +22,7 @@ _MOST_DAYS = 400
 
 @dataclass(slots=True)
 class Job:
-    """The days of one Dagster run, and what has become of them so far."""
+    """The days of one Dagster run, and their outcome so far."""
 
     run_id: str
     days: Days
@@ -32,15 +32,14 @@ class Job:
         self.outcome = Outcome(requested=len(self.series_days()))
 
     def series_days(self) -> set[Key]:
-        """Each series' day once."""
+        """The days of each series, sorted and without duplicates."""
         return {(name, day) for name, required in self.days.items() for day in required}
 
 
 def jobs_of(days: Days, most: int = _MOST_DAYS, bridging: int = _BRIDGED_DAYS) -> list[Job]:
-    """The days as jobs: each is a span of days, the same of one or more series.
+    """The days as jobs: each is a span of days, the same for one or more series.
 
-    What lies between two wanted days is in a job too, where the span goes on within `bridging`
-    days.
+    Days between two requested ones are included where the span continues within `bridging` days.
     """
     alike: dict[tuple[date, date], list[str]] = {}
     for name, required in days.items():

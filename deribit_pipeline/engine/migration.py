@@ -1,7 +1,7 @@
-"""A warehouse moved to another place: copied in pieces, then proved there.
+"""Moves a warehouse to another place: copied in pieces, then verified there.
 
-Which days differ is seen from what both note of them, so a migration that was ended at any moment
-goes on from there, and one that is begun again later brings what has come since.
+Which days differ is determined by comparing what both record of them, so an interrupted migration
+continues where it ended, and one that is repeated later copies what was added since.
 """
 
 import itertools
@@ -27,10 +27,10 @@ from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.schema import SCHEMA_VERSION
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# Rows of one transaction: some seconds of work to be done again, and one file in a lake.
+# Rows of one transaction: some seconds of work to repeat, and one file in a lake.
 _MOST_ROWS = 3_000_000
 
-# Spans of days of one transaction, each of which the database compares with each row.
+# Spans of days of one transaction; the database compares each span with each row.
 _MOST_SPANS = 500
 
 
@@ -46,9 +46,9 @@ class Piece:
 
 @dataclass(slots=True)
 class Migration:
-    """How many days are held, how many of them were to be copied, and how many are, with how many
-    rows; and what was found afterwards: days of which the two warehouses do not say the same or
-    that their rows do not prove, and tables that differ."""
+    """How many days are stored, how many of them had to be copied, and how many were, with how many
+    rows; and the findings of the verification: days that differ between the two warehouses or that
+    their rows do not prove, and tables that differ."""
 
     held: int
     required: int
@@ -64,7 +64,7 @@ class Migration:
 
 
 OnProgress = Callable[[Migration], None]
-"""Told how far it is, again and again."""
+"""Called repeatedly with the progress."""
 
 
 def migrate(
@@ -73,17 +73,17 @@ def migrate(
     on_copied: OnProgress = lambda so_far: None,
     on_verified: OnProgress = lambda so_far: None,
 ) -> Migration:
-    """Make `target` hold what `source` does, and prove it; `source` stays as it is.
+    """Make `target` hold what `source` does, and verify it; `source` is not changed.
 
-    Raises InputError where there is nothing to move or `target` holds what `source` does not, and
-    WarehouseError where reading or writing fails: what was copied until then stays.
+    Raises InputError if there is nothing to move or `target` holds what `source` does not, and
+    WarehouseError if reading or writing fails: what was copied by then stays.
     """
     _require(source, target)
     required, held = _held(source), _held(target)
     _require_nothing_newer(source, target, required, held)
     differing = [key for key, day in required.items() if key not in held or held[key] != day]
     migration = Migration(len(required), len(differing))
-    with target.writing():  # made also where there is nothing to copy
+    with target.writing():  # creates it even if there is nothing to copy
         pass
     known = (_requested_at(target), _requested_at(source))
 
@@ -112,10 +112,10 @@ def migrate(
 
 
 def _changed(target: Warehouse) -> WarehouseError:
-    """Another process has written what would be replaced since it was compared."""
+    """Another process has written what would be replaced since the comparison."""
     return WarehouseError(
         f"{target} was written by another process meanwhile: the same command again compares the "
-        "two anew, and goes on."
+        "two again, and continues."
     )
 
 
@@ -127,7 +127,8 @@ def days_of(piece: Piece) -> Iterator[DatasetDay]:
 
 
 def pieces(days: Iterable[tuple[DatasetDay, int]]) -> Iterator[Piece]:
-    """The days, in their order and with the rows of each, in pieces that fit the memory."""
+    """The days, in their order and with the number of rows of each, in pieces that fit into
+    memory."""
     for name, some in itertools.groupby(days, lambda each: each[0][0]):
         piece = Piece(DATASETS[name])
         for (_, series, day), rows in some:
@@ -145,7 +146,7 @@ def pieces(days: Iterable[tuple[DatasetDay, int]]) -> Iterator[Piece]:
 
 
 def _require(source: Warehouse, target: Warehouse) -> None:
-    """Raise InputError or WarehouseUnusable where the one cannot be copied to the other."""
+    """Raise InputError or WarehouseUnusable if one cannot be copied to the other."""
     if not source.exists():
         raise InputError(f"{source} does not exist: there is nothing to migrate.")
     source.require()
@@ -178,8 +179,8 @@ def _require_nothing_newer(
     required: dict[DatasetDay, HeldDay],
     held: dict[DatasetDay, HeldDay],
 ) -> None:
-    """Raise InputError where `target` holds days that `source` does not, or newer ones, or was
-    told the instruments of a currency later."""
+    """Raise InputError if `target` holds days that `source` does not, or newer ones, or newer
+    listings of a currency."""
     ours = [
         f"{series} {DATASETS[name].short_label} {day}"
         for (name, series, day), there in held.items()
@@ -195,7 +196,7 @@ def _require_nothing_newer(
     if ours:
         others = f" and {len(ours) - 1:,} more" if len(ours) > 1 else ""
         raise InputError(
-            f"{target} holds what {source} does not, or knows something newer of it: "
+            f"{target} holds what {source} does not, or has something newer: "
             f"{ours[0]}{others}. Nothing was changed: name a place where there is nothing yet."
         )
 

@@ -1,4 +1,4 @@
-"""What a backfill has come to: counted while it goes on, and said in the log."""
+"""The outcome of a backfill: counted while it runs, and logged."""
 
 import logging
 from collections import Counter
@@ -18,11 +18,11 @@ Key = tuple[str, date]
 
 @dataclass(slots=True)
 class Outcome:
-    """What a backfill has come to so far.
+    """The outcome of a backfill so far.
 
-    `proofs` are the days that stand in the warehouse; `failures` say why a day does not.
-    `rows`, `revised` and `requests` count what this backfill itself received, saw changed and
-    sent.
+    `proofs` are the days proved in the warehouse; `failures` are the reasons why days are not.
+    `rows`, `revised` and `requests` count the rows received, the changed rows and the requests sent
+    by this backfill itself.
     """
 
     requested: int
@@ -35,22 +35,22 @@ class Outcome:
 
     @property
     def days_by_state(self) -> Counter[DayState]:
-        """How many days are proved, by what is proved of them."""
+        """How many days are proved, by state."""
         return Counter(proof.state for proof in self.proofs.values())
 
     @property
     def missing(self) -> int:
-        """How many rows of these days the exchange does not have."""
+        """How many rows of these days are missing at the exchange."""
         return sum(proof.missing for proof in self.proofs.values())
 
 
 def is_no_longer_available(proof: Proof) -> bool:
-    """Whether rows of the day are lost, for they were not requested while they were available."""
+    """Whether rows of the day are lost: they were not requested while they were available."""
     return proof.verdict.startswith(NOT_AVAILABLE)
 
 
 def added_up(outcomes: Sequence[Outcome]) -> Outcome:
-    """Several outcomes as one; `seconds` are those of the longest."""
+    """Several outcomes as one; `seconds` is the longest."""
     total = Outcome(requested=sum(outcome.requested for outcome in outcomes))
     for outcome in outcomes:
         total.proofs |= outcome.proofs
@@ -63,7 +63,7 @@ def added_up(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def log_progress(proofs: Sequence[Proof], dataset: Dataset, outcome: Outcome) -> None:
-    """Say which days of one series were just written, and how far the backfill is."""
+    """Log which days of one series were just written, and the progress of the backfill."""
     name = proofs[0].series
     states = ", ".join(
         f"{proof.day} {proof.state}" + (f" ({proof.missing} missing)" if proof.missing else "")

@@ -1,8 +1,8 @@
-"""What binds a proof: one hash for each day over all that the tables say of it, and for each series
-the sum of these.
+"""Hashes that bind proofs: one for each day, over everything that the tables record of it, and for
+each series the sum of these.
 
 `content_hash` covers a day's rows; `proof_hash` covers that hash, everything else in the proof, and
-all that is noted of the day: gaps, arrivals, revisions. `warehouse.series_proofs` keeps them true.
+all gaps, arrivals and revisions of the day. `engine.series_proofs` keeps them up to date.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ _MODULUS = 1 << 128
 
 @dataclass(slots=True)
 class Facts:
-    """All that the tables say of a day: its proofs (one, unless something is wrong), and what is
-    noted of it, by table in the order of `ProofTables.notes`."""
+    """Everything that the tables record of a day: its proofs (exactly one, unless something is
+    wrong), and its gaps, arrivals and revisions, by table in the order of `ProofTables.notes`."""
 
     tables: ProofTables
     notes: tuple[list[Row], ...]
@@ -38,16 +38,16 @@ class Facts:
 
     @property
     def named_gaps(self) -> int:
-        """How many rows are named as missing, each once."""
+        """How many rows are named as missing, each counted once."""
         table, missing = self.tables.gaps.table, self.tables.missing
-        if not missing:  # a row for each, whose key names it
+        if not missing:  # one table row for each missing row, named by its key
             key = [_place(table, name) for name in table.key]
             return len({tuple(row[place] for place in key) for row in self.notes[0]})
         return sum(int(str(row[_place(table, missing)])) for row in self.notes[0])
 
     @property
     def environments(self) -> list[str]:
-        """What its proofs are of: mainnet, testnet or sandbox."""
+        """The environments of its proofs: mainnet, testnet or sandbox."""
         place = _place(self.tables.days, "environment")
         return [str(proof[place]) for proof in self.proofs]
 
@@ -62,10 +62,10 @@ def _place(table: Table, name: str) -> int:
 
 
 def proof_hash(proof: Row, notes: Sequence[Sequence[Row]]) -> str:
-    """The hash of a day's proof and notes, in hex: 128 bits of BLAKE2b.
+    """The hash of a day's proof, gaps, arrivals and revisions, in hex: 128 bits of BLAKE2b.
 
-    Over the proof's row without its hash, then for each table of notes the number of its rows and
-    the rows, sorted. Each value is written with its kind and its length.
+    It covers the proof's row without its hash, then for each table of notes the number of its rows
+    and the rows, sorted. Each value is written with its type and its length.
     """
     digest = hashlib.blake2b(_encoded(proof), digest_size=16)
     for rows in notes:
@@ -102,7 +102,7 @@ def _stored(value: Any) -> object:
 
 
 def as_hashed(column: Column) -> str:
-    """A column in SQL, its values as `stored` makes them."""
+    """A column in SQL, with values as `stored` makes them."""
     casts = {
         "timestamptz": f"epoch_us({column.name})",
         "date": f"{column.name} - date '1970-01-01'",
@@ -117,8 +117,8 @@ def read_facts(
     series: Collection[str],
     days: Collection[date] = (),
 ) -> dict[tuple[str, date], Facts]:
-    """All that the tables say of these series, by series and day: of these days, of all where none
-    is named."""
+    """Everything that the tables record of these series, by series and day: of the given days, or
+    of all days if none is given."""
     tables = dataset.proved_in
     required = set(days)
     parameters: dict[str, object] = {"name": dataset.proved_as, "series": list(series)}
@@ -152,17 +152,17 @@ def read_facts(
 
 
 def sum_of(hashes: Iterable[str]) -> int:
-    """The sum of hashes, as far as it is told apart."""
+    """The sum of hashes, modulo 2 to the 128."""
     return sum(map(_number, hashes)) % _MODULUS
 
 
 def hex_of(total: int) -> str:
-    """A sum as `series_proofs` holds it."""
+    """A sum as `series_proofs` stores it."""
     return f"{total % _MODULUS:032x}"
 
 
 def _number(hashed: str) -> int:
     try:
         return int(hashed, 16)
-    except ValueError:  # of a proof that something else wrote
+    except ValueError:  # the hash of a proof that another program wrote
         return int.from_bytes(hashlib.blake2b(hashed.encode(), digest_size=16).digest())

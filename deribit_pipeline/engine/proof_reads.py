@@ -1,5 +1,5 @@
-"""Proofs of any dataset, and what is noted of proved days, read on a connection that somebody else
-opened. Identifiers come from the tables alone."""
+"""Reads proofs of any dataset, and gaps of proved days, on an open connection. Identifiers come
+only from the table definitions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -28,12 +28,12 @@ _WANTED = """
 
 
 def proofs(connection: Connection, selection: Selection) -> Mapping[Dataset, Sequence[Proof]]:
-    """The proofs that are selected, by series and day; datasets without any are left out.
+    """The selected proofs, by series and day; datasets without any are omitted.
 
-    A file of an older version may have no table of some datasets.
+    A file of an older version may have no tables of some datasets.
     """
     found: dict[Dataset, list[Proof]] = {dataset: [] for dataset in selection.all_datasets}
-    # One query for all of a table: of a lake, each query takes some 20 ms.
+    # One query for all datasets of a table: on a lake, each query takes some 20 ms.
     for tables, of_name in _selected(connection, selection):
         counted = {column.name for column in tables.days.columns}
         without_trades = "without_trades" if "without_trades" in counted else "0"
@@ -72,14 +72,14 @@ def proofs_of(
     first: date | None = None,
     last: date | None = None,
 ) -> Sequence[Proof]:
-    """The same of one dataset."""
+    """The same for one dataset."""
     selection = Selection((dataset,), tuple(series), first, last)
     return proofs(connection, selection).get(dataset, ())
 
 
 def days_held(connection: Connection, dataset: Dataset) -> int | None:
-    """How many days of a dataset were ever requested; None where the file, of an older version,
-    has no table of it."""
+    """How many days of a dataset were ever requested; None if the file, of an older version, has no
+    table for it."""
     tables = dataset.proved_in
     if not is_there(connection, tables):
         return None
@@ -107,7 +107,7 @@ def runs_of_days(connection: Connection, selection: Selection) -> dict[DatasetDa
 def gaps_of_days(
     connection: Connection, selection: Selection, most: int
 ) -> dict[DatasetDay, list[str]]:
-    """What the first gaps of a day are called, at most `most`."""
+    """The names of the first gaps of a day, at most `most`."""
     return {
         (of_name[name].name, series, day): gaps
         for tables, of_name in _selected(connection, selection)
@@ -127,7 +127,7 @@ def gaps_of_days(
 def gaps_last_confirmed(
     connection: Connection, dataset: Dataset, series: Sequence[str] = ()
 ) -> dict[tuple[str, date], datetime]:
-    """When the gaps of a day were last requested in vain, by series and day."""
+    """When the gaps of a day were last requested without success, by series and day."""
     selection = Selection((dataset,), tuple(series))
     return {
         (name, day): _EPOCH + timedelta(microseconds=confirmed_us)
@@ -145,15 +145,15 @@ def gaps_last_confirmed(
 
 
 def is_there(connection: Connection, tables: ProofTables) -> bool:
-    """Whether the file has the tables; one of an older version, read as it is, may not."""
+    """Whether the file has the tables; one of an older version, read without migration, may not."""
     return tables.is_of_every_version or has_table(connection, tables.days.name)
 
 
 def _selected(
     connection: Connection, selection: Selection
 ) -> Iterator[tuple[ProofTables, Mapping[str, Dataset]]]:
-    """The tables that hold proofs of selected datasets, which of them by what the tables call
-    them."""
+    """The tables with proofs of selected datasets, and these datasets by their name in the
+    tables."""
     for tables in LAYOUTS:
         of_name = {
             dataset.proved_as: dataset

@@ -1,4 +1,4 @@
-"""Fetched days into the warehouse: proved and written, or left until they are confirmed."""
+"""Fetched days into the warehouse: proved and written, or deferred until they are confirmed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,17 +16,17 @@ from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.warehouse.place import Connection
 
 Clock = Callable[[], datetime | None]
-"""The exchange's, in its newest response."""
+"""The exchange's clock in its newest response."""
 
 From = Callable[[str], Provenance]
-"""Where the rows of a run come from, by its id."""
+"""The provenance of a run's rows, by the run's id."""
 
 
 @dataclass(slots=True)
 class Written:
-    """What became of days of one series and job: the proofs that stand, the days that must be
-    confirmed first, and why others have failed. `rows` were received, `revised` changed what was
-    held."""
+    """The result for days of one series and job: the proofs that now apply, the days that must be
+    confirmed first, and why others have failed. `rows` were received, `revised` changed stored
+    ones."""
 
     proofs: list[Proof] = field(default_factory=list)
     unconfirmed: list[FetchedDay] = field(default_factory=list)
@@ -36,10 +36,10 @@ class Written:
 
 
 class DayWriter:
-    """Proves days of a dataset and writes them, in the transaction that is open.
+    """Proves days of a dataset and writes them, in the open transaction.
 
-    Where a `clock` is given, what is noted of a day is noted at the time of the newest response:
-    the first of those that a day was put together from may be from before its last rows were over.
+    If a `clock` is given, gaps, arrivals and revisions of a day are dated by the newest response:
+    the first of those that make up a day may be from before its last rows were closed.
     """
 
     def __init__(self, dataset: Dataset, provenance: From, clock: Clock = lambda: None) -> None:
@@ -50,7 +50,8 @@ class DayWriter:
     def write(
         self, connection: Connection, run_id: str, series: str, days: Sequence[FetchedDay]
     ) -> Written:
-        """Days that would replace what is held, by a single response, are left `unconfirmed`."""
+        """Days that would replace stored rows based on a single response are returned as
+        `unconfirmed`."""
         written, proved = Written(), []
         for day in self._proved(connection, series, days, written):
             proved.append(replace(day, as_of=max(day.as_of, self._clock() or day.as_of)))
@@ -66,7 +67,7 @@ class DayWriter:
         days: Sequence[FetchedDay],
         written: Written,
     ) -> list[ProvedDay]:
-        """The days that are to be written; what becomes of all of them is counted as `written`."""
+        """The days to write; the results of all days are counted in `written`."""
         required = [day.day for day in days]
         found = proofs_of(connection, self._dataset, [series], min(required), max(required))
         former: dict[date, Proof] = {proof.day: proof for proof in found}
@@ -86,7 +87,7 @@ class DayWriter:
                 continue
             written.proofs.append(proved.proof)
             if known is not None and proved.proof is known and day.as_of < known.fetched_at:
-                continue  # an older response without news: not even of its gaps
+                continue  # an older response with nothing new, not even about its gaps
             written.rows += count_of(day.rows)
             written.revised += count_of(proved.replaced)
             to_write.append(proved)
@@ -94,7 +95,7 @@ class DayWriter:
 
 
 def _is_changed(day: ProvedDay) -> bool:
-    """Whether other rows are held than before, or something else is proved of them."""
+    """Whether other rows are stored than before, or something else is proved."""
     former, proof = day.former, day.proof
     if former is None or count_of(day.replaced):
         return True

@@ -1,6 +1,7 @@
-"""Days to proofs, and proofs held against stored rows: pure, and the same for every dataset.
+"""Fetched days to proofs, and proofs compared with stored rows: pure, and the same for every
+dataset.
 
-What is special about the days of a dataset is said by its `proof_rules`.
+What is special about a dataset's days is defined by its `proof_rules`.
 """
 
 from dataclasses import dataclass, replace
@@ -29,15 +30,15 @@ def prove(
     held: Columns | None = None,
     former: Proof | None = None,
 ) -> ProvedDay:
-    """Settle a day: what was fetched, joined with the rows already `held` of it.
+    """Settle a day: the fetched rows, merged with the rows already `held`.
 
-    An absent row is no statement about one that is held, so it never removes it. Where the
-    exchange returns other values of a held row, the newer response stands. `former` is the day's
-    proof so far: it stands where an older response has no further row, and its verdict and
-    cross-check do where the response is older, or has the same rows and was not compared.
+    A row that is absent from the response never removes a stored one. Where the exchange returns
+    other values for a stored row, the newer response takes precedence. `former` is the day's
+    current proof: it is kept if an older response has no additional row, and its verdict and
+    cross-check are kept if the response is older, or has the same rows and was not compared.
 
-    Raises DeribitBadPayload where rows are held that neither are expected nor were received, of a
-    day whose rows can be counted.
+    Raises DeribitBadPayload if stored rows were neither expected nor received, for a day whose rows
+    can be counted.
     """
     is_older = former is not None and fetched.as_of < former.fetched_at
     rows, arrived, replaced = _joined(dataset, held, fetched.rows, is_older=is_older)
@@ -54,9 +55,8 @@ def prove(
 
 
 def contradictions(dataset: Dataset, proof: Proof, rows: Columns, named_gaps: int) -> list[str]:
-    """What a day's stored rows, sorted by key, say that its proof does not. Empty where the proof
-    holds: the same rows to the last bit, each once and on the day, and as many gaps named as are
-    counted."""
+    """How a day's stored rows, sorted by key, differ from its proof. Empty if the proof holds: the
+    same rows to the last bit, each once and on the day, and as many gaps named as are counted."""
     rules, found = dataset.proof_rules, []
     recomputed = {
         "received": count_of(rows),
@@ -66,19 +66,19 @@ def contradictions(dataset: Dataset, proof: Proof, rows: Columns, named_gaps: in
     }
     for name, value in recomputed.items():
         if value != getattr(proof, name):
-            found.append(f"{name} is {value}, the proof says {getattr(proof, name)}")
+            found.append(f"{name} is {value}, the proof has {getattr(proof, name)}")
     keys = keys_of(dataset, rows)
     if np.any(keys[1:] == keys[:-1]):
         found.append(f"{dataset.rows} are repeated")
     if not _is_counted(dataset, proof, proof.expected - count_of(rows) - named_gaps, named_gaps):
         found.append(f"{proof.expected} expected do not make it {proof.state}")
     if np.any(rows[dataset.at].astype("datetime64[D]") != np.datetime64(proof.day, "D")):
-        found.append(f"{dataset.rows} are of another day")
+        found.append(f"{dataset.rows} are from another day")
     return found + rules.contradictions(proof, rows)
 
 
 def without(keys: Keys, others: Keys) -> Keys:
-    """The keys that are not among the others; both sorted, each once."""
+    """The keys that are not among the others; both sorted and unique."""
     if not len(others) or not len(keys):
         return keys
     if np.array_equal(keys, others):  # nearly always, and much faster
@@ -88,7 +88,8 @@ def without(keys: Keys, others: Keys) -> Keys:
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """Of a day: `absent` are the expected keys that are not held, closed or not."""
+    """The outcome for a day's keys: `absent` are the expected keys that are not stored, closed or
+    not."""
 
     expected: int
     held: int
@@ -101,7 +102,7 @@ def _proof(
     dataset: Dataset, fetched: FetchedDay, rows: Columns, counts: _Counts, former: Proof | None
 ) -> Proof:
     is_older = former is not None and fetched.as_of < former.fetched_at
-    # What was over for a newer response is over, whatever this one could know.
+    # Rows that were closed in a newer response are closed, whatever this one contains.
     was_over = former is not None and is_older and former.state is not DayState.OPEN
     return Proof(
         dataset=dataset.name,
@@ -125,8 +126,8 @@ def _proof(
 
 
 def _standing(proof: Proof, former: Proof | None, *, is_older: bool) -> Proof:
-    """The proof, or the former one where it says nothing else; at the time of the newer response,
-    or of the one that first had all of it."""
+    """The proof, or the former one if nothing else differs; dated by the newer response, or by the
+    first one that had all of it."""
     proof = with_standing_verdict(proof, former, is_older=is_older)
     if former is None:
         return proof
@@ -137,8 +138,8 @@ def _standing(proof: Proof, former: Proof | None, *, is_older: bool) -> Proof:
 
 
 def _expected(dataset: Dataset, fetched: FetchedDay, keys: Keys, *, is_older: bool) -> Keys:
-    """The keys that there must be. A row that was received is one of them: the source has accepted
-    it. So is a held one, where a newer response than this one had it, or more may come."""
+    """The keys that must exist. A received row is one of them: the source has accepted it. So is a
+    stored one, if a newer response than this one had it, or more rows may follow."""
     if fetched.expected is None or np.array_equal(fetched.expected, keys):
         return keys
     supported = np.union1d(fetched.expected, keys_of(dataset, fetched.rows))
@@ -146,8 +147,8 @@ def _expected(dataset: Dataset, fetched: FetchedDay, keys: Keys, *, is_older: bo
         return supported
     if not is_older and fetched.is_over:
         raise DeribitBadPayload(
-            f"{dataset.rows} are held that neither are expected nor were received, such as of a "
-            f"time at which the {dataset.series.label} is not listed: has its listing changed?",
+            f"stored {dataset.rows} were neither expected nor received, such as from a time at "
+            f"which the {dataset.series.label} is not listed: has its listing changed?",
             method=dataset.name,
             params={"series": fetched.series, "day": fetched.day},
         )
@@ -155,7 +156,7 @@ def _expected(dataset: Dataset, fetched: FetchedDay, keys: Keys, *, is_older: bo
 
 
 def _unclosed(dataset: Dataset, fetched: FetchedDay, newer: Proof | None) -> Keys:
-    """The keys that are not over yet: by what a `newer` response knew, where there is one."""
+    """The keys that are not closed yet, according to a `newer` response if there is one."""
     if newer is None:
         return fetched.unclosed
     if newer.state is not DayState.OPEN:
@@ -166,8 +167,8 @@ def _unclosed(dataset: Dataset, fetched: FetchedDay, newer: Proof | None) -> Key
 def _joined(
     dataset: Dataset, held: Columns | None, fetched: Columns, *, is_older: bool
 ) -> tuple[Columns, Keys, Columns]:
-    """The rows of both, sorted by key; the keys of those that were not held before; and the former
-    values of those that the newer response changes."""
+    """The rows of both, sorted by key; the keys of those that were not stored before; and the
+    former values of those that the newer response changes."""
     theirs, none = keys_of(dataset, fetched), slice(0, 0)
     if held is None or not count_of(held):
         return fetched, theirs, some_of(fetched, none)
@@ -180,7 +181,7 @@ def _joined(
     both = some_of(held, at_ours)
     replaced = some_of(both, differences(both, some_of(fetched, at_theirs)))
     arrived = without(theirs, ours)
-    if is_older:  # another process was faster: what it wrote is newer than this response
+    if is_older:  # another process wrote newer rows meanwhile
         held, fetched, ours, theirs = fetched, held, theirs, ours
         replaced = some_of(both, none)
     kept = ~np.isin(ours, theirs)

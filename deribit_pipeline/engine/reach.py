@@ -1,4 +1,4 @@
-"""Which datasets can be asked for at all."""
+"""Which datasets can be requested with the given settings."""
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset, Group
@@ -6,7 +6,7 @@ from deribit_pipeline.settings import Settings
 
 
 def within_reach(settings: Settings) -> tuple[Dataset, ...]:
-    """Every dataset; those of an account only where one is set."""
+    """Every dataset; those of an account only if credentials are set."""
     return tuple(
         dataset
         for dataset in DATASETS.values()

@@ -1,8 +1,8 @@
-"""Days that rest on an instrument's listing, and those that the listing of now no longer supports.
+"""Days that rest on an instrument's listing, and those that the current listing no longer supports.
 
-A listing is a single statement of the exchange, and a wrong one makes days `not_listed`, or too
-short, that nothing else would ever request again. So they are held against the listing whenever one
-is known that is newer: that of the table `instruments`, or one requested for the purpose.
+A listing is a single response of the exchange, and a wrong one makes days `not_listed`, or too
+short, which nothing else would request again. They are therefore compared with the listing whenever
+a newer one is available: that of the table `instruments`, or one requested for the purpose.
 """
 
 import asyncio
@@ -45,27 +45,27 @@ def is_supported(proof: Proof, instrument: Instrument) -> bool:
 def unsupported(
     connection: Connection, proofs: Iterable[Proof], listed: Listings
 ) -> set[tuple[str, date]]:
-    """The series' days that rest on a listing which no longer stands: by `listed`, or else by the
-    table `instruments`, where it was written after the day."""
-    in_back_off = [proof for proof in proofs if rests_on_listing(proof)]
-    known = dict(listed) | _known(connection, (p for p in in_back_off if p.series not in listed))
+    """The series' days that rest on an outdated listing, according to `listed`, or else to the
+    table `instruments` if it was written after the day."""
+    resting = [proof for proof in proofs if rests_on_listing(proof)]
+    known = dict(listed) | _known(connection, (p for p in resting if p.series not in listed))
     return {
         (proof.series, proof.day)
-        for proof in in_back_off
+        for proof in resting
         if proof.series in known and not is_supported(proof, known[proof.series])
     }
 
 
 def unknown_to(connection: Connection, proofs: Iterable[Proof]) -> list[str]:
-    """The instruments of days that rest on a listing, of which no newer one is held."""
-    in_back_off = [proof for proof in proofs if rests_on_listing(proof)]
-    names = dict.fromkeys(proof.series for proof in in_back_off)
-    return [name for name in names if name not in _known(connection, in_back_off)]
+    """The instruments of days that rest on a listing, if no newer listing is stored."""
+    resting = [proof for proof in proofs if rests_on_listing(proof)]
+    names = dict.fromkeys(proof.series for proof in resting)
+    return [name for name in names if name not in _known(connection, resting)]
 
 
 async def listed_now(exchange: Exchange, warehouse: Warehouse, names: Iterable[str]) -> Listings:
-    """The instruments as they are listed now; without those of which no listing is to be had, whose
-    days stay as they are."""
+    """The instruments as they are currently listed, without those whose listing is not available:
+    their days are not changed."""
 
     async def one(name: str) -> Listings:
         try:
@@ -78,10 +78,10 @@ async def listed_now(exchange: Exchange, warehouse: Warehouse, names: Iterable[s
     return {name: instrument for each in found for name, instrument in each.items()}
 
 
-def _known(connection: Connection, in_back_off: Iterable[Proof]) -> dict[str, Instrument]:
-    """The instruments whose listing the table `instruments` has from after all of these days."""
+def _known(connection: Connection, resting: Iterable[Proof]) -> dict[str, Instrument]:
+    """The instruments whose listing in the table `instruments` is newer than all of these days."""
     newest: dict[str, Proof] = {}
-    for proof in in_back_off:
+    for proof in resting:
         former = newest.setdefault(proof.series, proof)
         if proof.fetched_at > former.fetched_at:
             newest[proof.series] = proof

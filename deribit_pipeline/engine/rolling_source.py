@@ -1,4 +1,5 @@
-"""What the exchange tells of the last days only, in one answer: each poll has to be in time."""
+"""Sources of retention-limited data: one response with the newest rows only, to be fetched in
+time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -26,23 +27,24 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 RowsRequest = Callable[[DeribitClient, str], Awaitable[ParsedResponse[Readings]]]
 
 Check = Callable[[FetchedDay], FetchedDay]
-"""Holds a day against what another dataset says of it."""
+"""Compares a day with another dataset."""
 
 Witness = Callable[[Connection, str, Sequence[date]], Check]
-"""Reads what another dataset says of the days of a series."""
+"""Reads another dataset's data for the days of a series."""
 
 
 def no_witness(connection: Connection, series: str, days: Sequence[date]) -> Check:
-    """Nothing else says anything of the days."""
+    """No other dataset to compare the days with."""
     return lambda fetched: fetched
 
 
 @dataclass(frozen=True, slots=True)
 class RollingSource(SeriesSource):
-    """Brings what one answer tells, as two say it alike: nothing in it names its series.
+    """Fetches the one available response, until two agree: a response does not name its series.
 
-    `step` and `reach` are as in `read_window`. Of days before those that are told, all rows are
-    missing that were not polled in time. `witness` is what the days are held against.
+    `step` and `reach` are as in `read_window`. Days before the oldest returned row are missing all
+    rows that were not fetched in time. `witness` returns the check that compares the days with
+    another dataset.
     """
 
     dataset: Dataset
@@ -55,14 +57,14 @@ class RollingSource(SeriesSource):
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
-        """All days follow from the same answers, or have failed."""
+        """All days follow from the same responses, or have failed."""
 
         at = self.dataset.at
 
         async def request() -> RollingWindow:
             returned = await self.request(exchange.client, series)
             rows, malformed = returned.value.rows, returned.value.malformed
-            # Of a day that is told to begin with, the first row comes twice.
+            # For a retention-limited method, the first row may be returned twice.
             is_twice = count_of(rows) > 1 and rows[at][0] == rows[at][1]
             rows, conflicting = once(self.dataset, rows, expected=int(is_twice))
             with expectations(self.method, series=series):
@@ -76,7 +78,7 @@ class RollingSource(SeriesSource):
 
         try:
             window = await until_two_agree(
-                request, RollingWindow.is_alike, bad_payload("answers contradict each other")
+                request, RollingWindow.is_alike, bad_payload("responses contradict each other")
             )
         except DeribitBadPayload as error:
             yield FailedDays(days, error)
@@ -91,13 +93,13 @@ class RollingSource(SeriesSource):
             yield checked(window.day(series, day, moments, is_complete=is_complete))
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
-        """Two answers, however many the days are."""
+        """Two responses, for any number of days."""
         return 2
 
     def _held(
         self, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> tuple[dict[date, tuple[Keys, DayState]], Check]:
-        """The held moments of the days and their states, and what all are held against."""
+        """The stored timestamps and states of the days, and the check that compares days."""
         with warehouse.reading() as connection:
             held = {
                 proof.day: (

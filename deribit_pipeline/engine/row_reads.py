@@ -1,5 +1,5 @@
-"""Rows of any dataset, read on a connection that somebody else opened. Identifiers come from the
-tables alone."""
+"""Reads rows of any dataset on an open connection. Identifiers come only from the table
+definitions."""
 
 from collections.abc import Collection
 from datetime import date, datetime
@@ -17,31 +17,31 @@ from deribit_pipeline.warehouse.place import Connection
 
 
 def columns_of(dataset: Dataset) -> tuple[Column, ...]:
-    """The columns of its rows: neither that of the series, nor one that is the same in all."""
+    """The columns of its rows, without that of the series and those that are constant."""
     left_out = {series_of(dataset), *dict(dataset.constants)}
     return tuple(column for column in dataset.table.columns if column.name not in left_out)
 
 
 def series_of(dataset: Dataset) -> str:
-    """The column that names the series of a row."""
+    """The column with the series of a row."""
     return dataset.table.key[0]
 
 
 def of_series(dataset: Dataset) -> str:
-    """What holds of the rows of a series, which is the parameter `$series`."""
+    """The condition that selects the rows of a series; its parameter is `$series`."""
     same = "".join(f" and {name} = {quoted(value)}" for name, value in dataset.constants)
     return f"{series_of(dataset)} = $series{same}"
 
 
 def rows_of(connection: Connection, dataset: Dataset, series: str, day: date) -> Columns:
-    """The rows held of a series' day, sorted by key."""
+    """The stored rows of a series' day, sorted by key."""
     return rows_by_day(connection, dataset, series, [day])[day]
 
 
 def rows_by_day(
     connection: Connection, dataset: Dataset, series: str, days: Collection[date]
 ) -> dict[date, Columns]:
-    """The rows held of each of a series' days, sorted by key; what is between them is read too."""
+    """The stored rows of each of a series' days, sorted by key; days in between are read too."""
     rows = _rows(connection, dataset, series, day_parameters(dataset, min(days), max(days)))
     row_days = rows[dataset.at].astype("datetime64[D]")
     by_day = {}
@@ -55,7 +55,7 @@ def rows_by_day(
 def rows_within(
     connection: Connection, dataset: Dataset, series: str, window: TimeWindow
 ) -> Columns:
-    """The rows held whose instant is in the window, sorted by day and key."""
+    """The stored rows whose instant is in the window, sorted by day and key."""
     return _rows(connection, dataset, series, {"start": window.start, "end": window.end})
 
 
@@ -81,7 +81,7 @@ def _rows(
 def days_without_proof(
     connection: Connection, dataset: Dataset, selection: Selection
 ) -> list[tuple[str, date, int]]:
-    """Series and day of rows that no proof speaks of, and how many."""
+    """Series and day of rows without a proof, and how many they are."""
     table, tables, series = dataset.table, dataset.proved_in, series_of(dataset)
     same = "".join(f" and {name} = {quoted(value)}" for name, value in dataset.constants)
     return connection.execute(
@@ -110,12 +110,13 @@ def days_without_proof(
 
 
 def on_day(dataset: Dataset) -> str:
-    """What holds of the rows of a day, or of several; its parameters are `day_parameters`."""
+    """The condition that selects the rows of a day, or of several; its parameters are
+    `day_parameters`."""
     return f"{dataset.at} >= $start and {dataset.at} < $end"
 
 
 def day_parameters(dataset: Dataset, day: date, last: date | None = None) -> dict[str, object]:
-    """The day, or those to the last one, as `on_day` wants them."""
+    """The parameters of `on_day` for the day, or for the days up to the last one."""
     table, end = dataset.table, (last or day) + ONE_DAY
     return {
         "start": beginning_of(table, dataset.at, day),
@@ -124,17 +125,17 @@ def day_parameters(dataset: Dataset, day: date, last: date | None = None) -> dic
 
 
 def day_of(table: Table, at: str) -> str:
-    """The UTC day of a row, by its column of dates or of instants."""
+    """The UTC day of a row, from its column of dates or instants, in SQL."""
     return at if table.column(at).type == "date" else f"cast(timezone('UTC', {at}) as date)"
 
 
 def beginning_of(table: Table, at: str, day: date) -> date | datetime:
-    """Where a UTC day begins in a column of dates or of instants."""
+    """The start of a UTC day, for a column of dates or instants."""
     return day if table.column(at).type == "date" else day_window(day).start
 
 
 def _as_number(column: Column) -> str:
-    """A column as numpy can have it: no time zone, no JSON."""
+    """A column in a form that numpy can represent: no time zone, no JSON."""
     casts = {
         "timestamptz": f"epoch_ms({column.name})",
         "date": f"epoch_ms({column.name}) // 86400000",

@@ -12,8 +12,8 @@ _MINUTE = timedelta(minutes=1)
 
 
 def shared_rules(dataset: Dataset, together: Collection[Dataset]) -> tuple[Rule, ...]:
-    """The rules of every dataset, in the tables that hold its proofs. What the exchange said last
-    of any of those `together` is what was last heard."""
+    """The rules for the tables of proofs, which apply to every dataset. The newest response for any
+    of those `together` decides which days are over."""
     given = (
         ("together", tuple(other.proved_as for other in together)),
         ("settled_after", dataset.settled_after // _MINUTE),
@@ -86,7 +86,7 @@ def _fresh(dataset: Dataset, given: _Given) -> Rule:
         "day is the day before yesterday's or newer. A day on which it is no longer listed counts "
         "as complete.",
         severity="WARN",
-        because="the exchange may have been away, and history may be all that was wanted",
+        because="the exchange may have been unavailable, or only history may have been requested",
         given=given,
         query=f"""
 with kept as (
@@ -114,8 +114,8 @@ def _failed(dataset: Dataset, given: _Given) -> Rule:
         description="Every day that was requested is proved, or could be when it was last "
         "requested.",
         severity="WARN",
-        because="the exchange may have been away or wrong: `deribit-pipeline repair` requests it "
-        "again",
+        because="the exchange may have been unavailable or wrong: `deribit-pipeline repair` "
+        "requests it again",
         table="failed_days",
         given=given,
         query=f"""
@@ -139,7 +139,7 @@ def _has_no_verdicts(dataset: Dataset, given: _Given) -> Rule:
         "disagree with coarser ones. Rows that are no longer returned are gaps; of what is "
         "compared on every day, only a comparison that disagrees counts.",
         severity="WARN",
-        because="the exchange returned it so more than once",
+        because="the exchange returned the same rows more than once",
         table="failed_days",
         given=given,
         query=f"""

@@ -27,7 +27,7 @@ class SamplingGrid:
 
     @property
     def before(self) -> int:
-        """How many rows may precede a window: an exchange that floors its bounds adds one."""
+        """How many rows may precede a window: an exchange that rounds its bounds down adds one."""
         return self.lead + 1
 
     @property

@@ -1,4 +1,4 @@
-"""Rows of a series over a window: the query that selects them, and the proofs they rest on."""
+"""Rows of a series in a window: the query that selects them, and the proofs of their days."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.errors import IncompleteDays
 from deribit_pipeline.warehouse.place import Connection
 
-# An error names this many spans of days, and counts the days of the rest.
+# An error names this many spans of days, and counts the remaining days.
 _SPANS_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class SelectedRows:
-    """Rows of a series, to be read on the connection that they were selected on.
+    """Rows of a series, to be read on the connection on which they were selected.
 
-    `query` returns them with its `parameters`, unsorted; `at` is its column of instants, and
-    `order` what to sort by. `proofs` are those of all days with rows. `incomplete` has each day
-    that is not proved, with its state in words. Candles that open on the days `rolled_up` are made
-    of minutes.
+    `query` returns them, unsorted, with `parameters`; `at` is its column of instants, and `order`
+    the sort order. `proofs` are those of all days with rows. `incomplete` has each day that is not
+    proved, with its state as text. Candles that open on the days `rolled_up` are aggregated from
+    minutes.
     """
 
     dataset: Dataset
@@ -36,8 +36,8 @@ class SelectedRows:
     rolled_up: Sequence[date] = ()
 
     def require_complete(self) -> None:
-        """Raise IncompleteDays where a day is not proved, or where the series was listed on none:
-        an empty frame would look like a complete one."""
+        """Raise IncompleteDays if a day is not proved, or if the series was listed on none: an
+        empty frame could not be distinguished from a complete one."""
         if self.incomplete:
             raise _incomplete(self.dataset, self.series, self.incomplete)
         if all(proof.state is DayState.NOT_LISTED for proof in self.proofs):
@@ -54,7 +54,7 @@ def rows(
 ) -> SelectedRows:
     """The rows, of any dataset but candles, whose instant is in the window.
 
-    `only` filters by columns, such as the resolution, and leaves these columns out.
+    `only` filters by columns, such as the resolution, and omits these columns.
     """
     table, only = dataset.table, only or {}
     columns = [column.name for column in table.columns_but(table.key[0]) if column.name not in only]
@@ -77,12 +77,12 @@ def rows(
 
 
 def days_of(window: TimeWindow) -> list[date]:
-    """Every UTC day that the window touches."""
+    """Every UTC day that overlaps the window."""
     return list(days_between(window.start.date(), (window.end - timedelta.resolution).date()))
 
 
 def incomplete_days(days: Mapping[date, Proof | None]) -> dict[date, str]:
-    """The days that are not proved, with the state of each in words."""
+    """The days that are not proved, with the state of each as text."""
     return {
         day: _known_of(proof)
         for day, proof in days.items()
@@ -91,7 +91,7 @@ def incomplete_days(days: Mapping[date, Proof | None]) -> dict[date, str]:
 
 
 def span(first: date, last: date) -> str:
-    """Consecutive days in a sentence."""
+    """Consecutive days as text."""
     return str(first) if first == last else f"{first} to {last}"
 
 

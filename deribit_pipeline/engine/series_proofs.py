@@ -1,8 +1,8 @@
-"""What keeps the hashes of proofs true: those of days, and of each series the sum of them.
+"""Maintains the hashes of proofs: those of days, and for each series the sum of them.
 
-`series_proofs` holds how many days a series has and the sum of their hashes. Every writer of proofs
-adds to it, in its transaction, what it adds to the days, and never counts these anew: a day that
-was removed by other means stays missed.
+`series_proofs` stores how many days a series has and the sum of their hashes. Every writer of
+proofs adds to it, in its transaction, what it adds to the days, and never recounts them: so a day
+that was removed by other means is detected.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,12 +15,13 @@ from deribit_pipeline.engine.proof_hashes import hex_of, read_facts, sum_of
 from deribit_pipeline.warehouse.place import Connection
 
 NO_HASH_YET = ""
-"""Of a proof that is written within `hashed_anew`."""
+"""A proof written within `hashed_anew`."""
 
 Added = tuple[int, int]
-"""How many days were added to a series, less those that they replaced, and so of their hashes."""
+"""The number of days added to a series, minus those that they replaced, and the sum of their hashes
+likewise."""
 
-# Proofs that are read at once.
+# How many proofs are read at once.
 _MOST_DAYS = 50_000
 
 
@@ -28,8 +29,8 @@ _MOST_DAYS = 50_000
 def hashed_anew(
     connection: Connection, dataset: Dataset, series: str, days: Collection[date]
 ) -> Iterator[None]:
-    """Give days of a series that were proved before their hashes, once the block has changed what
-    the tables say of them."""
+    """Recompute the hashes of days of a series that were proved before, after the block has changed
+    what the tables record of them."""
     if not days:
         yield
         return
@@ -51,10 +52,10 @@ def add_to_series(
     *,
     is_merging: bool = False,
 ) -> None:
-    """Note what days were added to each series.
+    """Record which days were added to each series.
 
-    Those who only add write beside each other, so each adds a row; where rows may be removed,
-    `is_merging` makes one of them.
+    Writers that only add work concurrently, so each adds a row; where rows may be removed,
+    `is_merging` replaces them by one.
     """
     sums = {series: list(some) for series, some in added.items()}
     if is_merging:
@@ -97,7 +98,7 @@ def written_sums(connection: Connection) -> dict[tuple[str, str], Added]:
 
 
 def hash_everything(connection: Connection) -> None:
-    """Give every proof its hash and every series its sum, in a warehouse that has none yet."""
+    """Add the hash to every proof and the sum to every series, in a warehouse that has none yet."""
     for dataset in DATASETS.values():
         for series in _series_together(connection, dataset):
             changed = [
@@ -130,7 +131,7 @@ def _hashes(
 def _write_hashes(
     connection: Connection, dataset: Dataset, hashes: Sequence[tuple[str, date, str]]
 ) -> None:
-    """Write the hashes of proofs by series and day."""
+    """Write the hashes of proofs, by series and day."""
     if not hashes:
         return
     tables = dataset.proved_in
@@ -148,7 +149,7 @@ def _write_hashes(
 
 
 def _series_together(connection: Connection, dataset: Dataset) -> Iterator[list[str]]:
-    """The series of a dataset, in pieces of which the proofs fit the memory."""
+    """The series of a dataset, in pieces whose proofs fit into memory."""
     tables = dataset.proved_in
     together: list[str] = []
     waiting = 0

@@ -1,4 +1,4 @@
-"""What a dataset gives to the one backfill: a source, and what it fetches in one backfill."""
+"""The interface between a dataset and the backfill: a source, and its fetching in one backfill."""
 
 import logging
 import pkgutil
@@ -48,8 +48,8 @@ class FailedDays:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The requests of a backfill, as far as they can be counted before. `calls` are these and
-    those for listings; `rows` the most that can come, None where nobody can tell."""
+    """The requests of a backfill, as far as they can be counted in advance. `calls` are these and
+    those for listings; `rows` is the maximum number of rows, None if it cannot be estimated."""
 
     requests: int
     calls: int
@@ -58,8 +58,8 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preview:
-    """A series over a window of whole days: its candles rolled up to `step`, and the states of the
-    days, None where one is not proved."""
+    """A series in a window of whole days: its candles rolled up to `step`, and the states of the
+    days, None for a day that is not proved."""
 
     series: str
     window: TimeWindow
@@ -69,19 +69,20 @@ class Preview:
 
 
 class Stops:
-    """Why nothing more is requested: of a series that the exchange refuses, or of any, where every
-    request would fail."""
+    """Why nothing more is requested: for a series that the exchange rejects, or for all series, if
+    every request would fail."""
 
     def __init__(self) -> None:
         self._by_series: dict[str, DeribitError] = {}
         self.everything: DeribitError | None = None
 
     def of(self, series: str) -> DeribitError | None:
-        """The error after which nothing more of a series is requested; None where there is none."""
+        """The error after which nothing more of a series is requested; None if there is none."""
         return self._by_series.get(series) or self.everything
 
     def add(self, series: str, error: DeribitError) -> None:
-        """Request nothing more of this series, nor of the others where they would fail alike."""
+        """Request nothing more of this series, nor of the others if they would fail for the same
+        reason."""
         if self.of(series) is not None:
             return
         is_of_one = _is_of_one(error)
@@ -94,7 +95,7 @@ class Stops:
 
 
 def _is_of_one(error: DeribitError) -> bool:
-    """Whether the error is of one series: others may be available all the same."""
+    """Whether the error concerns one series: others may still be available."""
     if isinstance(error, DeribitBadPayload):
         return not isinstance(error, WrongEnvironment)
     return isinstance(error, DeribitRejected) and error.code not in codes.OF_THE_CALLER
@@ -106,7 +107,8 @@ Pieces = AsyncGenerator[FetchedDay | FailedDays]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a backfill of one dataset has: `listed` are listings that were requested just before."""
+    """The context of a backfill of one dataset; `listed` are listings that were requested just
+    before."""
 
     exchange: Exchange
     warehouse: Warehouse
@@ -116,9 +118,9 @@ class Context:
 
 
 class Session(ABC):
-    """What one backfill fetches from a source, and what it learns meanwhile.
+    """The fetching of one backfill from a source, with the state that it collects.
 
-    At most `workers` pieces of a plan are under way at once, begun in its order.
+    At most `workers` pieces of a plan are fetched at a time, started in the plan's order.
     """
 
     def __init__(self, context: Context, workers: int) -> None:
@@ -127,33 +129,33 @@ class Session(ABC):
 
     @abstractmethod
     async def plan(self, days: Days) -> Iterator[tuple[str, Pieces]]:
-        """What to fetch, with the series that it is of.
+        """What to fetch, each piece with its series.
 
-        Together the pieces bring every day once, in any order, and once more as FailedDays where
-        it is found wrong afterwards. They raise no DeribitError: its days have failed, and the
-        context's `stops` know it where nothing more is to be requested.
+        Together the pieces return every day once, in any order, and once more as FailedDays if it
+        turns out to be wrong later. They raise no DeribitError: the days have failed, and the error
+        is added to the context's `stops` if nothing more is to be requested.
         """
 
     @abstractmethod
     async def again(self, day: FetchedDay) -> FetchedDay:
-        """The day as two responses agree on it. Raises DeribitError where none do."""
+        """The day as two responses agree on it. Raises DeribitError if none do."""
 
     def known_at(self) -> datetime | None:
-        """The time at which what is noted of days becomes known, where that is later than the
-        response that they come from: the first of several may be from before their last rows."""
+        """The time at which gaps, arrivals and revisions become known, if later than the response
+        that the days come from: the first of several may be from before their last rows."""
         return None
 
     async def relisted(self, days: Days) -> Days:
-        """The days of which other rows are expected by now, for their instruments are listed
-        otherwise than when they were last planned: they have to be planned again."""
+        """The days that now expect other rows, because the listing of their instruments has changed
+        since they were planned: they must be planned again."""
         return {}
 
 
 class Source(ABC):
-    """How the rows of a dataset are fetched. Without state, which is the session's.
+    """Fetches the rows of a dataset. Without state, which belongs to the session.
 
-    `counted_method` is the one whose requests a backfill counts, and reports as `requests_label`;
-    all requests are counted where it is empty.
+    `counted_method` is the method whose requests a backfill counts, and reports as
+    `requests_label`; all requests are counted if it is empty.
     """
 
     counted_method: ClassVar[str] = ""
@@ -161,26 +163,26 @@ class Source(ABC):
 
     @abstractmethod
     async def open(self, context: Context, days: Days) -> Session:
-        """Begin a backfill of these days. Raises DeribitError where not even the listings or the
-        clock of the exchange are available."""
+        """Begin a backfill of these days. Raises DeribitError if not even the listings or the clock
+        of the exchange are available."""
 
     @abstractmethod
     def planned(
         self, dataset: Dataset, days: Days, listed: Listings, *, each_twice: bool = False
     ) -> Planned:
-        """Count the requests of a backfill of these days. With `each_twice`, those of an exchange
-        whose `each_twice` is set: more only where a single response may be trusted otherwise."""
+        """Count the requests of a backfill of these days. With `each_twice`, those for an exchange
+        whose `each_twice` is set: more only if a single response may be trusted otherwise."""
 
     def previews(
         self, dataset: Dataset, warehouse: Warehouse, days: Days, outcome: Outcome
     ) -> Sequence[Preview]:
-        """What is stored of these days, small enough to be drawn; nothing where that says little.
-        Raises WarehouseError."""
+        """A summary of the stored rows of these days, small enough to be drawn; empty if it would
+        not be informative. Raises WarehouseError."""
         return ()
 
 
 class SeriesSource(Source):
-    """A source that brings one series after the other, each by itself."""
+    """A source that fetches one series after the other, independently of each other."""
 
     async def open(self, context: Context, days: Days) -> Session:
         """See Source."""
@@ -201,12 +203,12 @@ class SeriesSource(Source):
     def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
-        """Every day once, in any order, as soon as it can be trusted; as FailedDays once more,
-        where it is found wrong afterwards.
+        """Every day once, in any order, as soon as it can be trusted; as FailedDays once more if it
+        turns out to be wrong later.
 
-        `days` are sorted, each once, none in the future, and may have breaks. How many requests
-        are in flight, the client sees to. Raises DeribitError where nothing more of the series is
-        available: the days not brought by then have failed.
+        `days` are sorted, unique, none in the future, and may have breaks. The client limits how
+        many requests are in flight. Raises DeribitError if nothing more of the series is available:
+        the days not returned by then have failed.
         """
 
     @abstractmethod
@@ -215,14 +217,14 @@ class SeriesSource(Source):
 
 
 class SeriesSession(Session):
-    """A backfill from a source that brings one series after the other."""
+    """A backfill from a source that fetches one series after the other."""
 
     def __init__(self, source: SeriesSource, context: Context) -> None:
         super().__init__(context, 1 if context.dataset.is_bulky else _SERIES_AT_ONCE)
         self._source = source
 
     async def plan(self, days: Days) -> Iterator[tuple[str, Pieces]]:
-        """A series at a time."""
+        """One series at a time."""
         return ((name, self._pieces(name, some)) for name, some in days.items())
 
     async def _pieces(self, series: str, days: Collection[date]) -> Pieces:
@@ -248,8 +250,8 @@ class SeriesSession(Session):
         return self._source.fetch(context.exchange, context.warehouse, series, days)
 
     async def again(self, day: FetchedDay) -> FetchedDay:
-        """The day as the later of two responses has it, of which either may have rows that the
-        other lacks: what was open before, or is no longer returned."""
+        """The day from the later of two responses, either of which may have rows that the other is
+        missing: rows that were open before, or are no longer returned."""
         former = [day]
         for _ in range(_ROUNDS):
             async with aclosing(self._fetched(day.series, [day.day])) as pieces:
@@ -260,7 +262,7 @@ class SeriesSession(Session):
                         return replace(piece, is_confirmed=True)
                     former.append(piece)
         raise DeribitBadPayload(
-            "answers contradict each other about its rows",
+            "responses contradict each other about its rows",
             method=self.context.dataset.name,
             params={"series": day.series, "day": day.day},
         )
@@ -271,7 +273,7 @@ def _days_of(piece: FetchedDay | FailedDays) -> Sequence[date]:
 
 
 def _agree(dataset: Dataset, one: Columns, other: Columns) -> bool:
-    """Whether they have the same values, but for rows that only one of them has."""
+    """Whether they have the same values, except for rows that only one of them has."""
     keys, others = keys_of(dataset, one), keys_of(dataset, other)
     _, ours, theirs = np.intersect1d(keys, others, assume_unique=True, return_indices=True)
     if len(ours) < min(len(keys), len(others)):
@@ -280,5 +282,5 @@ def _agree(dataset: Dataset, one: Columns, other: Columns) -> bool:
 
 
 def source_of(dataset: Dataset) -> Source:
-    """The source of a dataset, which is imported now."""
+    """The source of a dataset, imported on first use."""
     return cast(Source, pkgutil.resolve_name(dataset.source))

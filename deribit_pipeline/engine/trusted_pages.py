@@ -1,7 +1,7 @@
-"""From windows to pages that can be believed: what candles and other rows on a grid of time share.
+"""From windows to trusted pages, for candles and all other rows on a sampling grid.
 
-An odd answer is asked for again in halves, and one that others contradict, or that stands alone,
-as it is.
+A malformed response is requested again in halves; one that others contradict, or that has no
+neighbour to confirm it, is requested again as it is.
 """
 
 import asyncio
@@ -23,12 +23,13 @@ from deribit_pipeline.errors import DeribitBadPayload, DeribitError
 logger = logging.getLogger(__name__)
 
 RECHECKS = 3
-"""How often what lacks is asked for again while something new comes."""
+"""How many times missing rows are requested again while each request returns new ones."""
 
-# How often an odd answer is asked for again in halves: 5,000 rows halved four times are some 300.
+# How many times a malformed response is requested again in halves: 5,000 rows halved four times are
+# some 300.
 _HALVINGS = 4
 
-# How often an answer is asked for again that others contradict.
+# How many times a response that others contradict is requested again.
 _ROUNDS = 5
 
 Result = TypeVar("Result")
@@ -36,7 +37,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Unproved:
-    """A window of which no believable answer is to be had, and why."""
+    """A window without a trusted response, and why."""
 
     window: TimeWindow
     error: DeribitError
@@ -48,28 +49,29 @@ async def whole_or_halves(
     halves: Callable[[TimeWindow], Sequence[TimeWindow]],
     halvings: int = _HALVINGS,
 ) -> list[PageT | Unproved]:
-    """The page of the window, or those of its halves where its own is odd; in order of time."""
+    """The page of the window, or those of its halves if its own response is malformed; sorted by
+    time."""
     try:
         return [await request(window)]
     except DeribitBadPayload as error:
         if not halvings:
             return [Unproved(window, error)]
-        logger.warning("%s; asking again in smaller windows", error)
+        logger.warning("%s; requesting smaller windows", error)
     pieces: list[PageT | Unproved] = []
     for half in halves(window):
-        # Where nothing before it was to be believed, one try more is enough.
+        # If no earlier half could be trusted, a single further attempt is made.
         is_hopeless = bool(pieces) and all(isinstance(piece, Unproved) for piece in pieces)
         pieces += await whole_or_halves(half, request, halves, 0 if is_hopeless else halvings - 1)
     return pieces
 
 
 def pages_of(pieces: Iterable[PageT | Unproved]) -> list[PageT]:
-    """The pieces that can be believed so far."""
+    """The pieces with a page."""
     return [piece for piece in pieces if not isinstance(piece, Unproved)]
 
 
 def unproved_of(pieces: Iterable[PageT | Unproved]) -> list[Unproved]:
-    """The pieces of which nothing can be believed."""
+    """The pieces without a trusted response."""
     return [piece for piece in pieces if isinstance(piece, Unproved)]
 
 
@@ -78,8 +80,9 @@ def add_response(
     pieces: Sequence[PageT | Unproved],
     joined: Callable[[Sequence[PageT]], PageT],
 ) -> None:
-    """Take in another answer to a claim's window, which came in pieces: only where all are there
-    and they agree with each other, since halves of two series are an answer of neither."""
+    """Add another response for a claim's window, which was returned in pieces: only if all pieces
+    are present and agree with each other, because halves of two different series are a response for
+    neither."""
     pages = pages_of(pieces)
     if len(pages) == len(pieces) and not is_contradictory(pages):
         claim.add_response(joined(pages))
@@ -91,10 +94,9 @@ async def settle(
     bad_payload: Callable[[TimeWindow], DeribitError],
     enough: int,
 ) -> list[Claim[PageT] | Unproved]:
-    """The claims that can be believed, after requesting the others again, and those that
-    contradict them, until none is in doubt; unproved where that never comes. `ask_again` tells
-    why no response comes, where none does, and nothing more is requested then.
-    """
+    """The claims, each with a trusted page, or Unproved where none is reached: unconfirmed claims,
+    and those that contradict them, are requested again. `request_again` returns the error if no
+    response is available; then nothing more is requested."""
     unconfirmed, error = unconfirmed_claims(claims, enough), None
     for _ in range(_ROUNDS):
         if not unconfirmed or error is not None:
@@ -112,7 +114,7 @@ async def settle(
 
 
 async def together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """The results of all; where one fails, the others are ended."""
+    """The results of all; if one fails, the others are cancelled."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)

@@ -1,4 +1,4 @@
-"""What is held that no proof speaks of, and what was proved and is not held; of all datasets."""
+"""Stored rows without a proof, and proved days that are not stored; for all datasets."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -15,7 +15,7 @@ _DATASETS = {(dataset.proved_in, dataset.proved_as): dataset for dataset in DATA
 
 
 def unknown_words(connection: Connection) -> list[str]:
-    """What proofs, and what belongs to them, say that no version says, in sentences."""
+    """Values in the tables of proofs that no version writes, as sentences."""
     found = []
     for tables in LAYOUTS:
         of_tables = [dataset for dataset in DATASETS.values() if dataset.proved_in is tables]
@@ -30,7 +30,7 @@ def unknown_words(connection: Connection) -> list[str]:
 
 
 def differing_series(connection: Connection) -> Iterator[tuple[Dataset, str, str]]:
-    """The series of which other days are held than were written, and in what they differ."""
+    """The series whose stored days differ from those that were written, and how."""
     written = written_sums(connection)
     held: dict[tuple[str, str], list[str]] = {}
     for tables in LAYOUTS:
@@ -75,4 +75,4 @@ def _unknown(connection: Connection, table: str, column: str, known: list[str]) 
         f"select distinct {column} from {table} where {column} not in $known order by all",
         {"known": list(map(str, known))},
     ).fetchall()
-    return [f"{table} says {column} {word}, which no version writes" for (word,) in found]
+    return [f"{table} has {column} {word}, which no version writes" for (word,) in found]

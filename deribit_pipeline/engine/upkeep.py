@@ -1,4 +1,5 @@
-"""What keeps a warehouse up to date without anybody asking: which days, and when again."""
+"""What keeps a warehouse up to date without a manual request: which days to fetch, and when
+again."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -30,7 +31,7 @@ def unsettled_of_last_week(
 def proved_yesterday(
     warehouse: Warehouse, series: Sequence[str], dataset: Dataset, today: date
 ) -> dict[str, list[date]]:
-    """The day that was proved complete the day before `today`, to be looked at once more."""
+    """The days that were proved complete the day before `today`, to be checked once more."""
     day = today - timedelta(days=2)
     return _complete(warehouse, series, dataset, day, day)
 
@@ -38,8 +39,8 @@ def proved_yesterday(
 def proved_last_week(
     warehouse: Warehouse, series: Sequence[str], dataset: Dataset, today: date
 ) -> dict[str, list[date]]:
-    """The complete days that were proved seven to thirteen days before `today`, to be looked at
-    once more: a week in which this is asked for once a week leaves none out."""
+    """The complete days that were proved seven to thirteen days before `today`, to be checked once
+    more: with one run a week, no day is skipped."""
     last = today - timedelta(days=_WEEK + 1)
     return _complete(warehouse, series, dataset, last - timedelta(days=_WEEK - 1), last)
 
@@ -47,8 +48,8 @@ def proved_last_week(
 def due_for_repair(
     warehouse: Warehouse, series: Sequence[str], dataset: Dataset, now: datetime
 ) -> dict[str, list[date]]:
-    """The days that `repair` would ask for at `now`."""
-    if not series:  # to a selection, no series are all
+    """The days that `repair` would request at `now`."""
+    if not series:  # a selection without series selects all of them
         return {}
     selection = Selection((dataset,), tuple(series))
     return incomplete_days(warehouse, now, selection).days.get(dataset, {})

@@ -1,4 +1,4 @@
-"""Every proof once more: recomputed from the rows that are stored now."""
+"""Verify every proof: recomputed from the rows that are stored now."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,8 @@ from deribit_pipeline.warehouse import structure
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse, empty_warehouse
 
-# Read at once: rows of at most some 100 bytes; 200 days of one-minute candles are 16 MB.
+# How many rows are read at once, of at most some 100 bytes; 200 days of one-minute candles are 16
+# MB.
 _MOST_ROWS, _MOST_DAYS = 300_000, 200
 
 _EVERYTHING = Selection()
@@ -28,8 +29,8 @@ _EVERYTHING = Selection()
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A day of which two things that should say the same do not, and in what: its stored rows and
-    its proof, or the proofs of two warehouses. Without a day it is of the series."""
+    """A day for which two records differ, and how: its stored rows and its proof, or the proofs of
+    two warehouses. Without a day, the finding concerns the series."""
 
     dataset: Dataset
     series: str
@@ -39,8 +40,8 @@ class Finding:
 
 @dataclass(slots=True)
 class Verification:
-    """How much was recomputed, and what no longer matches. `problems` are of no dataset, such as
-    views that are not those of this version, in sentences."""
+    """How much was recomputed, and what no longer matches. `problems` belong to no dataset, such as
+    views that are not those of this version, as sentences."""
 
     days: int = 0
     rows: int = 0
@@ -54,7 +55,7 @@ class Verification:
 
 
 OnVerified = Callable[[Verification], None]
-"""Told how far it is, again and again."""
+"""Called repeatedly with the progress."""
 
 
 def verify(
@@ -62,8 +63,8 @@ def verify(
     selection: Selection = _EVERYTHING,
     on_verified: OnVerified = lambda so_far: None,
 ) -> Verification:
-    """Recompute the proofs of every day that is selected. Reads all of their rows. What cannot be
-    read, where tables are not those of this version, is among the problems."""
+    """Recompute the proofs of every selected day. Reads all of their rows. What cannot be read,
+    because tables are not those of this version, is among the problems."""
     result = Verification()
     with warehouse.reading() as connection, empty_warehouse() as made:
         result.problems += structure.deviations(connection, made)
@@ -81,11 +82,11 @@ def _recompute(
 ) -> None:
     with warehouse.reading() as connection:
         unknown = unproved.unknown_words(connection)
-        if unknown:  # such a proof cannot be read
+        if unknown:  # such proofs cannot be read
             result.problems += unknown
             return
-    # Piece by piece: nobody can write to a file while a connection is open. Who writes in between
-    # changes rows and proofs together, so each piece reads both at one moment.
+    # Piece by piece: a file cannot be written while a connection is open. Writers change rows and
+    # proofs in one transaction, so each piece reads both in one consistent state.
     with warehouse.reading() as connection:
         held = proofs(connection, selection)
         without_proof = [
@@ -107,7 +108,7 @@ def _recompute(
 def _verify(
     warehouse: Warehouse, dataset: Dataset, piece: Sequence[Proof], result: Verification
 ) -> None:
-    """Recompute the proofs of these days, of one series, as they are by now."""
+    """Recompute the proofs of these days, of one series, in their current state."""
     series, days = piece[0].series, {proof.day for proof in piece}
     first, last = piece[0].day, piece[-1].day
     with warehouse.reading() as connection:
@@ -129,7 +130,7 @@ def _verify(
 
 
 def _unbound(facts: Facts, environment: Environment) -> list[str]:
-    """In what a day's proof is not the one that was written here."""
+    """How a day's proof differs from one written by this pipeline."""
     found = []
     if facts.is_changed:
         found.append("the hash of its proof does not cover its proof, gaps, arrivals and revisions")
@@ -138,7 +139,8 @@ def _unbound(facts: Facts, environment: Environment) -> list[str]:
 
 
 def _of_series(connection: Connection, selection: Selection) -> Iterator[Finding]:
-    """What is wrong with whole series, and with what is noted of days that have no proof."""
+    """What is wrong with whole series, and with gaps, arrivals and revisions of days without a
+    proof."""
     datasets_wanted = set(selection.all_datasets)
     for dataset, series, difference in unproved.differing_series(connection):
         if dataset in datasets_wanted and series in (selection.series or (series,)):
@@ -150,8 +152,8 @@ def _of_series(connection: Connection, selection: Selection) -> Iterator[Finding
 
 
 def _read_together(proofs: Sequence[Proof]) -> Iterator[list[Proof]]:
-    """The proofs, of one dataset and by series and day, in pieces of one series of which the rows
-    fit the memory; one of each day."""
+    """The proofs, of one dataset and by series and day, in pieces of one series whose rows fit into
+    memory; one of each day."""
     piece: list[Proof] = []
     rows = 0
     for _, (proof, *_) in itertools.groupby(proofs, lambda proof: (proof.series, proof.day)):

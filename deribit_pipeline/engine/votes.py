@@ -60,7 +60,7 @@ class Votes:
 
     def compare(self, page: Page, moments: Moments) -> None:
         """Compare the rows at these timestamps with a response for another window: equal rows are
-        confirmed, the others are doubted."""
+        confirmed, the others are marked unconfirmed."""
         ours = some_of(self.rows, np.isin(self.rows[self._at], moments))
         at, theirs = ours[self._at], page.rows[self._at]
         _, one, other = np.intersect1d(at, theirs, assume_unique=True, return_indices=True)
@@ -71,7 +71,7 @@ class Votes:
         self._confirmed.append(np.setdiff1d(at, unlike, assume_unique=True))
 
     def doubt(self, moments: Moments) -> None:
-        """Doubt the rows at these timestamps until two responses agree on them."""
+        """Mark the rows at these timestamps as unconfirmed until two responses agree on them."""
         for moment in moments:
             self._of(moment)
 

@@ -1,5 +1,5 @@
-"""Windows of rows to pages that can be believed: asked for again where an answer is odd, lacks
-rows, or stands alone."""
+"""From windows of rows to trusted pages: a window is requested again if its response is malformed,
+is missing rows, or has no neighbour to confirm it."""
 
 import asyncio
 import logging
@@ -39,18 +39,18 @@ from deribit_pipeline.exchange.readings import ResponseRows
 logger = logging.getLogger(__name__)
 
 ENOUGH = 3
-"""So many neighbours that agree support each other. Two more requests for a short range cost little
-where windows are few, and two neighbours are easily mistaken in the same way."""
+"""How many agreeing neighbours confirm each other. For a short range that costs two more requests;
+two neighbours alone can easily be wrong in the same way."""
 
 RowsRequest = Callable[[TimeWindow], Awaitable[ResponseRows]]
-"""Asks for the rows that stand in a window."""
+"""Requests the rows of a window."""
 
 
 class PageFetcher:
-    """Fetches the windows of one lane until they can be believed.
+    """Fetches the windows of one sampling grid until their pages can be trusted.
 
-    `control` asks for the rows of a series that surely has some: where it has the newest ones, the
-    exchange works, and a series without any has none yet.
+    `control` requests the rows of a series that is known to have some: if it returns the newest
+    ones, the exchange works, and a series without rows has none yet.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class PageFetcher:
         return self._series_grid.sampling_grid
 
     async def trusted(self, windows: Sequence[TimeWindow]) -> list[Page | Unproved]:
-        """What is to be had of the windows, in pieces that cover them.
+        """The windows as pieces that cover them, each a trusted page or Unproved.
 
-        Answers that are contradicted or stand alone are asked for again. Raises DeribitError where
-        nothing more is to be had at all.
+        Responses that are contradicted or unconfirmed are requested again. Raises DeribitError if
+        nothing more is available at all.
         """
         pieces = [
             piece
@@ -92,20 +92,21 @@ class PageFetcher:
         ]
 
     def recheck_windows(self, moments: Moments) -> list[TimeWindow]:
-        """Windows that request the rows of these moments, and their neighbours, again."""
+        """Windows that request the rows at these timestamps, and their neighbours, again."""
         return self._series_grid.rechecks_of(moments) if len(moments) else []
 
     async def recheck(self, window: TimeWindow, reach: int) -> Page:
-        """What one response says of a window, requested with `reach` rows more on each side.
-        Raises DeribitError."""
+        """One response for a window, requested with `reach` additional rows on each side. Raises
+        DeribitError."""
         return await self._page(window, reach)
 
     def unproved(self, day: date, why: str) -> DeribitError:
-        """The error of a day whose rows cannot be proved."""
+        """The error for a day whose rows cannot be proved."""
         return self._series_grid.bad_payload(day_window(day), why)
 
     async def _request_again(self, claim: Claim[Page]) -> None:
-        """Hear what other windows say: no request has the bounds of an earlier one."""
+        """Request the window again with other bounds: no request repeats the bounds of an earlier
+        one."""
         window = claim.page.window
         self._times[window] += 1
         reach = self._times[window]
@@ -114,7 +115,7 @@ class PageFetcher:
         add_response(claim, pieces, joined_pages)
 
     def _contradiction(self, window: TimeWindow) -> DeribitError:
-        return self._series_grid.bad_payload(window, "answers contradict each other")
+        return self._series_grid.bad_payload(window, "responses contradict each other")
 
     async def _pages(self, window: TimeWindow, reach: int = 0) -> list[Page | Unproved]:
         request = partial(self._completed, reach=reach)
@@ -122,21 +123,23 @@ class PageFetcher:
 
     async def _page(self, window: TimeWindow, reach: int = 0) -> Page:
         while (wide := self.sampling_grid.widened(window, reach)) in self._requested:
-            reach += 1  # no second opinion has the bounds of the first
+            reach += 1  # no request repeats the bounds of an earlier one
         self._requested.add(wide)
         returned = await self._request(self._series_grid.requested(wide))
         rows = each_once(self.sampling_grid.at, returned.value)
         repeated = count_of(returned.value) - count_of(rows)
         if repeated:
             counted = "1 row" if repeated == 1 else f"{repeated} rows"
-            note = self._series_grid.bad_payload(wide, f"{counted} came twice, with equal values")
+            note = self._series_grid.bad_payload(
+                wide, f"{counted} returned twice, with equal values"
+            )
             logger.warning("%s", note)
         page = read_page(self._series_grid, wide, rows, returned.as_of, returned.malformed)
         return page.narrowed(window) if reach else page
 
     async def _completed(self, window: TimeWindow, reach: int = 0) -> Page:
-        """The page with what it lacked, as far as other windows have it; what still lacks, they
-        lack as well. Raises DeribitBadPayload where they contradict it."""
+        """The page with its missing rows added, as far as other windows return them; rows that are
+        missing there too stay missing. Raises DeribitBadPayload if they contradict the page."""
         page = await self._page(window, reach)
         for number in range(RECHECKS):
             missing = page.missing
@@ -149,7 +152,7 @@ class PageFetcher:
             if any(page.is_contradicted_by(recheck) for recheck in rechecks):
                 break
             for recheck in rechecks:
-                # The next look agrees with the last one, where that filled what lacked.
+                # The next recheck agrees with the last one, which added the missing rows.
                 if agreement(page.at, page.returned, recheck.returned):
                     page = page.with_found(recheck)
             has_new_rows = any(np.isin(page.missing, recheck.moments).any() for recheck in rechecks)
@@ -158,23 +161,23 @@ class PageFetcher:
                     await self._require_newest(page)
                 return page
         raise self._series_grid.bad_payload(
-            page.window, "answers contradict each other about which rows there are"
+            page.window, "responses contradict each other about which rows there are"
         )
 
     async def _require_newest_once(self, page: Page) -> None:
-        """Where nothing is expected, no rows are all that there is to see of an outage too. One
-        answer with the newest rows vouches for all that is fetched."""
+        """An empty response for a window without expected rows does not differ from an outage. One
+        response with the newest rows confirms that the exchange works, for everything fetched."""
         async with self._newest_lock:
             if not self._has_newest:
                 await self._require_newest(page)
                 self._has_newest = True
 
     async def _require_newest(self, page: Page) -> None:
-        """An exchange that has no rows at all confirms nothing: it may be down."""
+        """An exchange that returns no rows at all confirms nothing: it may be down."""
         window = self._series_grid.newest(page.as_of)
         if len((await self._page(window)).moments):
             return
         if self._control is None or not count_of((await self._control(window)).value):
             raise self._series_grid.bad_payload(
-                page.window, "no rows came, and of the newest ones none either"
+                page.window, "no rows were returned, and none of the newest ones either"
             )

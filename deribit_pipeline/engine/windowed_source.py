@@ -1,4 +1,4 @@
-"""Sources whose rows stand on a grid of time: days to windows, and pages to days."""
+"""Sources whose rows lie on a sampling grid: days to windows, and pages to days."""
 
 import asyncio
 import sys
@@ -26,16 +26,17 @@ from deribit_pipeline.errors import DeribitError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# How many windows of the finest cadence are believed together, and how many such stretches are
-# under way at the same time.
+# How many windows of the finest grid are cross-checked together, and how many such spans are
+# fetched at the same time.
 _WINDOWS = 30
 _SPANS_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RequestPlan:
-    """How to ask for a series in each cadence, the time outside of which it does not exist, or
-    None where it never does, and what its rows are held against; for `control` see PageFetcher."""
+    """How to request a series on each sampling grid: `listed` is the time in which it exists, None
+    if it never does; `witness` is the independent data that its rows are compared with; for
+    `control` see PageFetcher."""
 
     listed: TimeWindow | None
     witness: Witness
@@ -48,10 +49,10 @@ class RequestPlan:
 
 
 class WindowedSource(SeriesSource):
-    """A source of rows that stand on one grid of time, or on several.
+    """A source of rows on one sampling grid, or several.
 
-    `nothing` is no rows of the dataset. What is expected neither of the listing nor of the known
-    beginning of history is asked for all the same, and kept where it comes.
+    `nothing` is an empty set of rows. Days before the listing, or before the known beginning of
+    history, have no expected rows, but are requested nevertheless; rows returned for them are kept.
     """
 
     dataset: ClassVar[Dataset]
@@ -62,11 +63,11 @@ class WindowedSource(SeriesSource):
     async def request_plan(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> RequestPlan:
-        """How to ask for the days of a series. Raises DeribitError."""
+        """The request plan for the days of a series. Raises DeribitError."""
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
-        """How many requests the days take where every answer is to be believed: a window that
-        has fewer than two neighbours is asked for twice, or each one. The witness costs
+        """How many requests the days take if every response can be trusted: a window with fewer
+        than two neighbours is requested twice; with `each_twice`, every window. The witness takes
         none."""
         enough = sys.maxsize if each_twice else ENOUGH
         return sum(
@@ -106,7 +107,7 @@ class WindowedSource(SeriesSource):
             await asyncio.gather(*under_way, return_exceptions=True)
 
     def _spans(self, days: Sequence[date]) -> list[Sequence[date]]:
-        """The days in stretches that are believed together."""
+        """The days in spans that are cross-checked together."""
         length = min(
             _WINDOWS * sampling_grid.longest // (sampling_grid.rows_per_day * sampling_grid.step)
             for sampling_grid in self.sampling_grids
@@ -115,7 +116,7 @@ class WindowedSource(SeriesSource):
 
     def _unlisted(self, exchange: Exchange, series: str, day: date) -> FetchedDay:
         as_of = exchange.as_of
-        assert as_of is not None  # the listing was asked for
+        assert as_of is not None  # the listing was requested
         none = keys_of(self.dataset, self.nothing)
         return FetchedDay(series, day, self.nothing, as_of, none, none, is_listed=False)
 
@@ -126,8 +127,8 @@ class WindowedSource(SeriesSource):
         checks: CrossChecks,
         days: Sequence[date],
     ) -> list[FetchedDay | FailedDays]:
-        """The days of a stretch, once all its windows are in and agree, and their rows with their
-        witness."""
+        """The days of a span, once all its windows are fetched and agree, with their rows compared
+        with the witness."""
         trusted = await together(
             fetcher.trusted(fetcher.sampling_grid.windows(days)) for fetcher in fetchers
         )
@@ -175,7 +176,7 @@ class WindowedSource(SeriesSource):
         )
 
     def _keys(self, sampling_grids: Sequence[SamplingGrid], moments: Sequence[Keys]) -> Keys:
-        """The keys of rows that stand at these moments, of each cadence, sorted."""
+        """The keys of rows at these timestamps, for all sampling grids, sorted."""
         keys = [
             keys_of(
                 self.dataset,
@@ -191,7 +192,7 @@ class WindowedSource(SeriesSource):
 
 
 def _parts_of(pieces: Iterable[Page | Unproved], window: TimeWindow) -> list[Page | Unproved]:
-    """What pieces say of a window, in the order of time."""
+    """The parts of the pieces that overlap a window, sorted by time."""
     parts: list[Page | Unproved] = []
     for piece in sorted(pieces, key=lambda piece: piece.window):
         shared = piece.window.intersection(window)

@@ -56,4 +56,4 @@ class Witness(Protocol):
         it."""
 
     def compared(self, rows_by_grid: Sequence[Columns]) -> Sequence[Comparison]:
-        """The rows of each cadence, sorted, held against each witness."""
+        """Compare the rows of each sampling grid, sorted, with each witness."""

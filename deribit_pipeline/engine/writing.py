@@ -1,4 +1,4 @@
-"""The writer of a backfill: proves what was fetched and writes it, many days in a transaction."""
+"""The writer of a backfill: proves fetched days and writes them, many days in a transaction."""
 
 import asyncio
 import contextlib
@@ -14,29 +14,29 @@ from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # DuckDB's commit and the closing of its file take 80 ms, for one day as for many: days are written
-# together once there are so many, or the first has waited so many seconds.
+# together once there are this many, or once the first has waited this many seconds.
 _WRITTEN_TOGETHER, _GATHERING = 120, 1.5
 
-# Fetched days that may wait for the writer: 80 kB each at one minute, a million rows of a bulky
+# How many fetched days may wait for the writer: 80 kB each at one minute, a million rows of a bulky
 # dataset.
 _MOST_WAITING, _MOST_BULKY_WAITING = 400, 1
 
-# Seconds between attempts to interrupt a write: what is no statement at the moment goes on.
+# Seconds between attempts to interrupt a write: only a running statement can be interrupted.
 _INTERRUPTING = 0.05
 
 OnWritten = Callable[[Job, Sequence[Proof]], None]
-"""Told of the days that were just written, by job, from the thread that writes."""
+"""Called with the days that were just written, by job, on the writing thread."""
 
 
 Confirm = Callable[[FetchedDay], Awaitable[FetchedDay | None]]
-"""Requests a day again; None where that failed, and was reported."""
+"""Requests a day again; returns None if that failed, and was reported."""
 
 
 class Writer:
-    """Takes fetched days in any order and writes each whole, as soon as it is proved.
+    """Accepts fetched days in any order and writes each whole, as soon as it is proved.
 
-    No single response replaces what is held: `confirm` requests another first. A bounded number of
-    days waits, whatever the range. Where a day `is_bulky`, an interruption does not wait for it.
+    No single response replaces stored rows: `confirm` requests another first. The number of waiting
+    days is bounded, whatever the range. If a day `is_bulky`, an interruption does not wait for it.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class Writer:
         self._gathered: list[FetchedDay | None] = []
 
     async def put(self, day: FetchedDay) -> None:
-        """Hand over a day; waits while too many others do."""
+        """Hand over a day; waits while too many others are queued."""
         await self._fetched.put(day)
 
     async def end(self) -> None:
-        """Say that no more days come."""
+        """Signal that no more days follow."""
         await self._fetched.put(None)
 
     async def run(self) -> None:
-        """Write what has come in one transaction, again and again until the end.
+        """Write the queued days in one transaction, repeatedly until the end.
 
-        Cancelled, it still writes what has come whole, where that takes but a moment.
+        When cancelled, it still writes the days that are queued, if that takes only a moment.
         """
         is_over = False
         try:
@@ -91,7 +91,7 @@ class Writer:
             raise
 
     async def _gather(self) -> bool:
-        """Gather the days to write together; whether the end has come.
+        """Gather the days to write together; returns whether the end was reached.
 
         A commit is durable, so it costs the same for one day or many.
         """
@@ -103,7 +103,7 @@ class Writer:
         return self._gathered[-1] is None
 
     async def _write_gathered(self) -> list[FetchedDay]:
-        """Write what was gathered; the days that must be confirmed first are left."""
+        """Write the gathered days; those that must be confirmed first are deferred."""
         days = [day for day in self._gathered if day is not None]
         self._gathered = []
         if not days:
@@ -116,8 +116,8 @@ class Writer:
             raise
 
     async def _end(self, writing: asyncio.Future[list[FetchedDay]]) -> None:
-        """Wait for the thread that writes: it cannot be cancelled, and only one may write. What it
-        is at in DuckDB can be, and a bulky day takes seconds: it is undone."""
+        """Wait for the writing thread: it cannot be cancelled, and only one may write. Its current
+        DuckDB statement can be interrupted and is rolled back: a bulky day takes seconds."""
         while self._is_bulky and not writing.done():
             if self._connection is not None:
                 self._connection.interrupt()

@@ -1,2 +1,2 @@
-"""The exchange's API: requests, rate limit, retries, authentication, envelope. Imports httpx;
-imports neither Dagster nor DuckDB, and knows no dataset."""
+"""The exchange's API: requests, rate limit, retries, authentication, envelope. Imports httpx, but
+neither Dagster nor DuckDB, and contains nothing about datasets."""

@@ -1,4 +1,4 @@
-"""The exchange's methods in our words. Those of a dataset stand in its folder."""
+"""The exchange's methods as Python methods. Those of a dataset are in its folder."""
 
 import functools
 from collections.abc import AsyncIterator, Callable
@@ -21,20 +21,20 @@ from deribit_pipeline.exchange.rpc import Answer, Rpc
 from deribit_pipeline.exchange.transport import Bounds, Root
 
 Limits = Callable[[LimitedMethod], tuple[RateLimiter, Bounds]]
-"""Makes the pool and the bounds of a method that has its own."""
+"""Creates the rate limiter and the response bounds of a method with limits of its own."""
 
 TIMEOUT = 30.0
-"""Seconds to wait for a whole answer, as Deribit recommends."""
+"""Seconds to wait for a whole response, as Deribit recommends."""
 
-# A connection that takes 10 s to open will not carry candles either.
+# If opening a connection takes 10 s, the connection is too slow to be useful.
 _CONNECTING = 10.0
 
 
 class DeribitClient:
-    """Calls any method, and has those that are of no dataset. Each raises a DeribitError.
+    """Calls any method, and defines those that belong to no dataset. Each raises a DeribitError.
 
-    `limits` makes the pool and the bounds of a method that has its own; without it, all methods
-    share the common ones.
+    `limits` creates the rate limiter and the response bounds of a method with limits of its own;
+    without it, all methods share the common ones.
     """
 
     def __init__(self, rpc: Rpc, limits: Limits | None = None) -> None:
@@ -48,8 +48,8 @@ class DeribitClient:
         /,
         **params: object,
     ) -> ParsedResponse[Parsed]:
-        """Call a method and parse its result; parameters that are None are left out, as the
-        exchange wants it."""
+        """Call a method and parse its result; parameters that are None are omitted, as the exchange
+        requires."""
         if isinstance(method, LimitedMethod):
             if self._limits is not None:
                 self.rpc.limit(method.name, functools.partial(self._limits, method))
@@ -61,7 +61,8 @@ class DeribitClient:
         )
 
     async def test(self) -> Answer:
-        """`public/test`: `{version}`. Costs the exchange nothing; its latency is the network's."""
+        """`public/test`: `{version}`. Does not count against the rate limit; its latency is that of
+        the network."""
         return await self.rpc.call("public/test")
 
     async def get_time(self) -> datetime:
@@ -71,13 +72,13 @@ class DeribitClient:
         return parsed(answer.result, lambda ms: from_ms(shapes.milliseconds("time", ms)), method)
 
     async def status(self) -> str | None:
-        """`public/status`: what is locked, `partial` or `true`; None while all is open."""
+        """`public/status`: what is locked, `partial` or `true`; None if nothing is."""
         method = "public/status"
         answer = await self.rpc.call(method)
         return parsed(answer.result, responses.locked, method)
 
     async def get_instrument(self, instrument_name: str) -> Instrument:
-        """`public/get_instrument`. Raises UnknownInstrument for what is not listed."""
+        """`public/get_instrument`. Raises UnknownInstrument if it is not listed."""
         method = "public/get_instrument"
         answer = await self.rpc.call(method, instrument_name=instrument_name)
         instrument = parsed(
@@ -85,18 +86,19 @@ class DeribitClient:
         )
         if instrument.instrument_name != instrument_name:
             raise DeribitBadPayload(
-                f"the answer is for {instrument.instrument_name}",
+                f"the response is for {instrument.instrument_name}",
                 method=method,
                 params={"instrument_name": instrument_name},
             )
         return instrument
 
     async def auth(self) -> Token:
-        """`public/auth` with the client credentials. Other calls renew their token themselves."""
+        """`public/auth` with the client credentials. Other calls renew their token
+        automatically."""
         return await self.rpc.authenticate()
 
     async def get_account_summary(self, currency: str) -> Answer:
-        """`private/get_account_summary`: needs credentials with the scope `account:read`."""
+        """`private/get_account_summary`: requires credentials with the scope `account:read`."""
         return await self.rpc.call("private/get_account_summary", currency=currency)
 
 
@@ -116,14 +118,14 @@ async def deribit_client(
 ) -> AsyncIterator[DeribitClient]:
     """A client of the exchange at `base_url`, with as many kept connections as calls in flight.
 
-    `host` tells the sandbox's hosts apart, which are metered apart; `history` is the archive. A
-    response must be there within `timeout` seconds, unless the method has limits of its own.
-    `meters` keep the rate limit. Raises SettingsError where a proxy or certificates are named that
-    cannot be used.
+    `host` distinguishes the hosts of the sandbox, which have separate rate limits; `history` is the
+    archive host. A response must be complete within `timeout` seconds, unless the method has limits
+    of its own. `buckets` store the state of the rate limit. Raises SettingsError if a configured
+    proxy or certificates cannot be used.
     """
-    # All who share the meters share one pool, although the exchange has one for each address or
-    # account: no caller knows the address that the exchange sees, nor whose account a key opens.
-    # A sandbox of one's own has another port each time, and shares its limit all the same.
+    # All users of the same state share one rate limit, although the exchange has one for each
+    # address or account: neither the address that the exchange sees nor the account of a key is
+    # known here. A local sandbox has another port each time, and yet shares its limit.
     source = f"{environment} {host}" if environment is Environment.SANDBOX else base_url
     pool = RateLimiter(buckets(source, "calls"), per_second=requests_per_second, burst=burst)
 

@@ -15,7 +15,7 @@ Rows = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
-    """The rows of one response in the order they came, by the table's columns, and those that
+    """The rows of one response in their original order, by the table's columns, and those that
     cannot be read."""
 
     rows: Rows
@@ -50,7 +50,7 @@ def readable(
 
 
 def pairs(at: str, name: str, answer: object) -> Readings:
-    """Rows of a moment and a number each."""
+    """Rows that consist of a timestamp and a number."""
 
     def read(rows: Sequence[Any]) -> Rows:
         moments = [_instant(row) for row in rows]
@@ -62,7 +62,7 @@ def pairs(at: str, name: str, answer: object) -> Readings:
 
 def _instant(row: Any) -> int:
     if not isinstance(row, list) or len(row) != 2:
-        raise ValueError("each row must be a moment and a number")
+        raise ValueError("each row must be a timestamp and a number")
     return shapes.milliseconds("timestamp", row[0])
 
 

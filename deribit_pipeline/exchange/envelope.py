@@ -103,7 +103,7 @@ def result_of(
         raise refusal(body, status, call, root)
     if body.get("testnet") is not is_testnet:
         raise WrongEnvironment(
-            f"the response says testnet={_shown(body.get('testnet'))} where {is_testnet} was "
+            f"the response has testnet={_shown(body.get('testnet'))} where {is_testnet} was "
             f"expected: make DERIBIT_ENV and {root.variable} agree",
             method=call.method,
             params=call.params,

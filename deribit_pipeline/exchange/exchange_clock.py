@@ -7,7 +7,7 @@
 * Each later time must fit the earlier ones plus the elapsed seconds on the monotonic clock: at most
   AHEAD before and BEHIND after that.
 * If it does not fit, `public/get_time` is requested. If both its own `usIn` and its result agree
-  with the response, the new time is accepted, whatever this machine's clock says.
+  with the response, the new time is accepted, regardless of this machine's clock.
 * Otherwise the response is refused and requested again: a single wrong response is not used, and a
   copy kept by a cache has the time at which it was made. If the next response does not fit either,
   it and later ones are used, but their time is capped at the last confirmed time (initially this

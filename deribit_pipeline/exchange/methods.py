@@ -1,4 +1,4 @@
-"""What a call of a method brings: its result, parsed, with the exchange's clock."""
+"""The result of a method call, parsed, with the exchange's clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True, slots=True)
 class ParsedResponse(Generic[Parsed]):
-    """What an answer says, and the exchange's clock when it was asked. `stamp` is the answer's:
-    one that has another is no copy of it; None where it is made of several."""
+    """A parsed response, and the exchange's clock when the request arrived. `stamp` is that of the
+    response: two responses with different stamps are not copies; None if it combines several
+    responses."""
 
     value: Parsed
     as_of: datetime
@@ -39,7 +40,7 @@ class LimitedMethod:
 def parsed(
     result: object, parser: Callable[[object], Parsed], method: str, **params: object
 ) -> Parsed:
-    """What the parser makes of a result; its ValueError becomes DeribitBadPayload."""
+    """Parses a result; its ValueError becomes DeribitBadPayload."""
     try:
         return parser(result)
     except ValueError as error:

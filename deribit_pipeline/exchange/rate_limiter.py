@@ -34,8 +34,8 @@ _LOCK_PATIENCE, _LOCK_PAUSE = 5.0, 0.001
 
 
 class RateLimitUnreachable(Exception):
-    """The rate limiter's state cannot be read or written at the moment; the message says why. No
-    request may be sent until it can."""
+    """The rate limiter's state cannot be read or written at the moment; the message gives the
+    reason. No request may be sent until it can."""
 
 
 class TokenBucket(Protocol):
@@ -47,7 +47,7 @@ class TokenBucket(Protocol):
         seconds from now to the new instant.
 
         An instant more than `at_most` seconds from now is treated as damaged and counts as now. The
-        read and the write are atomic. Raises MeterUnreachable.
+        read and the write are atomic. Raises RateLimitUnreachable.
         """
 
 
@@ -69,7 +69,7 @@ class RateLimiter:
     async def acquire(self) -> float:
         """Acquire one request's credits; returns the seconds to wait before sending the request.
 
-        Raises MeterUnreachable. The credits of a cancelled request are not returned.
+        Raises RateLimitUnreachable. The credits of a cancelled request are not returned.
         """
         # Callers that arrive while the state is being updated share the next update: a state behind
         # a network would otherwise limit the rate to one request per round trip.
@@ -138,7 +138,7 @@ class FileBucket:
 
     async def _locked(self, descriptor: int) -> None:
         """Lock the file. Polls without blocking, so that a signal or a cancelled task ends the
-        wait. Raises MeterUnreachable."""
+        wait. Raises RateLimitUnreachable."""
         try:
             async with asyncio.timeout(self._patience):
                 while not _is_locked(descriptor):

@@ -1,4 +1,4 @@
-"""Requests made again: while a response is malformed, or until two agree."""
+"""Repeated requests: until a response is well-formed, or until two agree."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from deribit_pipeline.errors import DeribitBadPayload, EndlessPages
 logger = logging.getLogger(__name__)
 
 ROUNDS = 5
-"""How often a request is made again before its response is taken for the exchange's last."""
+"""How often a request is repeated before its response is treated as final."""
 
 Response = TypeVar("Response")
 
@@ -31,7 +31,7 @@ async def until_two_agree(
     alike: Callable[[Response, Response], bool],
     contradiction: DeribitBadPayload,
 ) -> Response:
-    """The later of two responses that agree. Raises the contradiction where none do, and otherwise
+    """The later of two responses that agree. Raises `contradiction` if no two agree, and otherwise
     a DeribitError."""
     former: list[Response] = []
     for _ in range(ROUNDS + 1):

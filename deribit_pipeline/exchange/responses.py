@@ -1,4 +1,4 @@
-"""Responses of methods that are of no dataset to values: pure functions, which raise ValueError for
+"""Parses responses of methods that belong to no dataset: pure functions, which raise ValueError for
 a malformed one."""
 
 import re
@@ -26,9 +26,9 @@ def instrument(answer: object) -> Instrument:
 
 
 def locked(answer: object) -> str | None:
-    """What `public/status` says is locked: None, `partial` or `true`.
+    """The lock state from `public/status`: None, `partial` or `true`.
 
-    The documentation shows a boolean; recorded answers hold a string.
+    The documentation shows a boolean; recorded responses contain a string.
     """
     said = str(shapes.mapping(answer).get("locked")).lower()
     if said not in ("true", "partial", "false"):
@@ -37,10 +37,11 @@ def locked(answer: object) -> str | None:
 
 
 def grant(answer: object) -> Token:
-    """The token of `public/auth`. Its errors show nothing of the answer, which holds the token."""
+    """The token of `public/auth`. Its errors quote nothing of the response, which contains the
+    token."""
     fields = shapes.mapping(answer)
     token, expires_in = fields.get("access_token"), fields.get("expires_in")
-    # It becomes a header: whatever is not visible ASCII would be refused, and shown, there.
+    # It becomes a header: httpx would reject, and quote, anything but visible ASCII.
     if not isinstance(token, str) or not re.fullmatch("[!-~]+", token):
         raise ValueError("`access_token` must be a text of visible ASCII")
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):

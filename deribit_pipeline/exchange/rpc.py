@@ -110,7 +110,7 @@ class Rpc:
         )
 
     def limit(self, method: str, made: Callable[[], tuple[RateLimiter, Bounds]]) -> None:
-        """Give a method the pool and the bounds that `made` makes, unless it has its own."""
+        """Set the pool and the bounds of a method to those of `made`, if it has none yet."""
         if method not in self._pools:
             self._pools[method], self._bounds[method] = made()
 

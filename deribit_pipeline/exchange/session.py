@@ -1,4 +1,4 @@
-"""The configured exchange, reachable from synchronous code for as long as a block lasts."""
+"""The configured exchange, usable from synchronous code for as long as a block lasts."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -17,11 +17,11 @@ Result = TypeVar("Result")
 
 
 class Exchange:
-    """A client and the event loop it lives on; `source` is where its answers come from.
+    """A client and its event loop; `source` is where its responses come from.
 
     `history` is a client of the archive host, which has the trades that are older than a day and
-    wants no account; None where the environment has no such host. `each_twice` tells to trust no
-    response over a window before one to another window has the same rows.
+    needs no account; None if the environment has no such host. `each_twice` requires that two
+    responses for different windows have the same rows before either is trusted.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Exchange:
 
     @property
     def as_of(self) -> datetime | None:
-        """The exchange's clock in the newest answer of its hosts; None before the first."""
+        """The exchange's clock in the newest response of its hosts; None before the first."""
         hosts = [self.client] if self.history is None else [self.client, self.history]
         return max((host.rpc.as_of for host in hosts if host.rpc.as_of), default=None)
 
@@ -58,7 +58,7 @@ class Exchange:
         return self._runner.run(noted())
 
     def cancel(self) -> None:
-        """End, from another thread, the work that `run` is at, and take no more."""
+        """From another thread, cancel the current work of `run`, and accept no more."""
         self._is_cancelled = True
         if self._task is not None:
             self._runner.get_loop().call_soon_threadsafe(self._task.cancel)
@@ -73,10 +73,11 @@ def session(
     patience: float = PATIENCE,
     timeout: float = TIMEOUT,
 ) -> Iterator[Exchange]:
-    """The exchange whose API root is `url`, with the rate limit of the settings kept by `meters`.
+    """The exchange with the API root `url`, and the rate limit of the settings, whose state
+    `buckets` store.
 
-    `patience` is how many seconds a failing request is tried for, `timeout` how many a response is
-    waited for.
+    `patience` is how many seconds a failing request is retried, `timeout` how many to wait for a
+    response.
     """
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
@@ -115,7 +116,7 @@ def _credentials(settings: Settings) -> Credentials | None:
 
 
 def _archive_of(settings: Settings, url: str) -> str | None:
-    """The archive host that belongs to an API root; never the real one of another's."""
+    """The archive host that belongs to an API root; never the real one for another root."""
     if settings.base_url or settings.environment is Environment.SANDBOX:
         return url.replace("/api/v2", "/history/api/v2")
     return HISTORY_URLS.get(settings.environment)

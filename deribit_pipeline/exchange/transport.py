@@ -78,11 +78,11 @@ class Received:
 
 
 class _TooMuch(Exception):
-    """The body exceeds a size limit; the message says which."""
+    """The body exceeds a size limit; the message names it."""
 
 
 class _Damaged(Exception):
-    """The body cannot be decompressed; the message says why."""
+    """The body cannot be decompressed; the message gives the reason."""
 
 
 async def received(

@@ -1,1 +1,1 @@
-"""What the exchange lists: its specifications, their history, and choices of some of them."""
+"""The exchange's listings: instrument specifications, their history, and selections of them."""

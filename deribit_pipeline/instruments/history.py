@@ -30,7 +30,9 @@ _TERMS = tuple(name for name in _FIELDS if name not in ("instrument_name", *_LIS
 
 
 def _differ(names: Sequence[str]) -> str:
-    return "(" + " or ".join(f"told.{name} is distinct from held.{name}" for name in names) + ")"
+    return (
+        "(" + " or ".join(f"latest.{name} is distinct from stored.{name}" for name in names) + ")"
+    )
 
 
 _NAMES = ", ".join(_FIELDS)
@@ -48,14 +50,14 @@ _IS_SPECIFIED_OTHERWISE = _differ(_TERMS)
 
 # The incoming specifications, each with its current row in the table and the resulting outcome.
 _INCOMING = f"""
-    select told.*, {_IS_LISTED_OTHERWISE} as is_listed_otherwise, case
-        when held.instrument_name is null then 'new'
-        when held.last_seen_at >= $as_of then 'older'
-        when {_IS_SPECIFIED_OTHERWISE} and coalesce(told.expires_at > $as_of, true) then 'changed'
+    select latest.*, {_IS_LISTED_OTHERWISE} as is_listed_otherwise, case
+        when stored.instrument_name is null then 'new'
+        when stored.last_seen_at >= $as_of then 'older'
+        when {_IS_SPECIFIED_OTHERWISE} and coalesce(latest.expires_at > $as_of, true) then 'changed'
         else 'unchanged'
     end as outcome
-    from (select {_CAST} from incoming) as told
-    left join (from instruments where valid_to is null) as held using (instrument_name)
+    from (select {_CAST} from incoming) as latest
+    left join (from instruments where valid_to is null) as stored using (instrument_name)
 """
 
 # The rows that a selector chooses for a period, by listing date.
@@ -99,23 +101,24 @@ def write_specifications(
     with _incoming(connection, specifications, as_of):
         connection.execute(
             """
-            update instruments as held
-            set valid_from = if(held.valid_from = held.listed_at, told.listed_at, held.valid_from),
-                listed_at = told.listed_at,
-                expires_at = told.expires_at
-            from told
-            where told.instrument_name = held.instrument_name
-              and told.is_listed_otherwise and told.outcome in ('changed', 'unchanged')
+            update instruments as stored
+            set valid_from =
+                    if(stored.valid_from = stored.listed_at, latest.listed_at, stored.valid_from),
+                listed_at = latest.listed_at,
+                expires_at = latest.expires_at
+            from latest
+            where latest.instrument_name = stored.instrument_name
+              and latest.is_listed_otherwise and latest.outcome in ('changed', 'unchanged')
             """
         )
         connection.execute(
             """
-            update instruments as held
-            set last_seen_at = if(told.outcome = 'unchanged', $as_of, held.last_seen_at),
-                valid_to = if(told.outcome = 'changed', $as_of, null)
-            from told
-            where told.instrument_name = held.instrument_name and held.valid_to is null
-              and told.outcome in ('changed', 'unchanged')
+            update instruments as stored
+            set last_seen_at = if(latest.outcome = 'unchanged', $as_of, stored.last_seen_at),
+                valid_to = if(latest.outcome = 'changed', $as_of, null)
+            from latest
+            where latest.instrument_name = stored.instrument_name and stored.valid_to is null
+              and latest.outcome in ('changed', 'unchanged')
             """,
             moment,
         )
@@ -125,13 +128,13 @@ def write_specifications(
             select {_NAMES}, if(outcome = 'new', listed_at, $as_of) as valid_from,
                    null as valid_to, $as_of as first_seen_at, $as_of as last_seen_at,
                    $run_id as run_id
-            from told where outcome in ('new', 'changed')
+            from latest where outcome in ('new', 'changed')
             order by listed_at, instrument_name
             """,
             moment | {"run_id": run_id},
         )
         outcomes = connection.execute(
-            "select outcome, instrument_name from told order by instrument_name"
+            "select outcome, instrument_name from latest order by instrument_name"
         ).fetchall()
     new = sum(outcome == "new" for outcome, _ in outcomes)
     changed = tuple(name for outcome, name in outcomes if outcome == "changed")
@@ -145,7 +148,7 @@ def differing_names(
     with _incoming(connection, specifications, as_of):
         found = connection.execute(
             """
-            select instrument_name from told
+            select instrument_name from latest
             where outcome = 'changed' or (outcome = 'unchanged' and is_listed_otherwise)
             """
         ).fetchall()
@@ -234,8 +237,8 @@ def listings(connection: Connection, names: Collection[str]) -> dict[str, Instru
 def listings_since(
     connection: Connection, moments: Mapping[str, datetime]
 ) -> dict[str, Instrument]:
-    """Those listings that the exchange returned after the given instant, each instrument with its
-    own."""
+    """Those listings that the exchange returned after the given instant, one for each
+    instrument."""
     if not moments or not has_table(connection, INSTRUMENTS.name):
         return {}
     rows = connection.execute(
@@ -266,19 +269,19 @@ def _specification(row: dict[str, Any]) -> Specification:
 def _incoming(
     connection: Connection, specifications: Sequence[Specification], as_of: datetime
 ) -> Iterator[None]:
-    """The incoming specifications and their outcomes, as the temporary table `told`."""
+    """The incoming specifications and their outcomes, as the temporary table `latest`."""
     columns = {
         name: _array(name, [getattr(each, name) for each in specifications]) for name in _FIELDS
     }
     connection.register("incoming", columns)
     try:
-        connection.execute(f"create temp table told as {_INCOMING}", {"as_of": as_of})
+        connection.execute(f"create temp table latest as {_INCOMING}", {"as_of": as_of})
     finally:
         connection.unregister("incoming")
     try:
         yield
     finally:
-        connection.execute("drop table told")
+        connection.execute("drop table latest")
 
 
 def _array(name: str, values: list[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What the exchange says of itself before a backfill begins: its listings and its clock."""
+"""What a backfill requests from the exchange before it begins: listings and the clock."""
 
 import asyncio
 import logging
@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 Listings = Mapping[str, Instrument]
 """Instruments by name, as the exchange lists them."""
 
-# Metered apart: 1 call a second after a burst of 50 (assumption:limits-lists). The list of a
-# currency is 5 MB, and the archive's has every option since 2016.
+# A separate rate limit: 1 call a second after a burst of 50 (assumption:limits-lists). The listing
+# of a currency is 5 MB, and the archive's has every option since 2016.
 _LISTS = LimitedMethod(
     INSTRUMENTS,
     "instruments",
@@ -43,16 +43,16 @@ _LISTS = LimitedMethod(
 )
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
-"""How far this machine's clock may be from the exchange's without a word."""
+"""How far this machine's clock may differ from the exchange's without a warning."""
 
 
 async def get_specifications(
     client: DeribitClient, currency: str, *, is_expired: bool = False, kind: str | None = None
 ) -> ParsedResponse[Listed]:
-    """`public/get_instruments`: what trades, or what has expired. Metered apart, at one call a
-    second.
+    """`public/get_instruments`: current or expired instruments. Has a separate rate limit, of one
+    call a second.
 
-    Of what has expired, www tells the newest only; the archive host tells all
+    Of expired instruments, www returns the newest only; the archive host returns all
     (assumption:instruments-archived).
     """
     params: dict[str, object] = {"currency": currency, "expired": is_expired} | (
@@ -86,8 +86,9 @@ async def listings(
 ) -> tuple[dict[str, Instrument], datetime]:
     """When each of these instruments was listed and expires, and the exchange's clock.
 
-    Of what expired long ago, which www knows no more, the archive host tells, or else the table
-    `instruments`. Raises UnknownInstrument for one that the exchange does not list.
+    Listings of long expired instruments, which www no longer has, come from the archive host, or
+    else from the table `instruments`. Raises UnknownInstrument for one that the exchange does not
+    list.
     """
     found = await asyncio.gather(
         *(_listing(exchange, warehouse, name) for name in names), return_exceptions=True
@@ -101,10 +102,10 @@ async def listings(
 
 
 async def agreed_listing(exchange: Exchange, warehouse: Warehouse, name: str) -> Instrument:
-    """As `listings`, of one instrument, asked for until two answers say the same: for where days
-    would not be asked for because of it."""
+    """As `listings`, for one instrument, requested until two responses agree: for cases in which a
+    wrong listing would keep days from being requested."""
     contradiction = DeribitBadPayload(
-        "answers contradict each other about the listing",
+        "responses contradict each other about the listing",
         method="public/get_instrument",
         params={"instrument_name": name},
     )
@@ -118,7 +119,7 @@ async def _listing(exchange: Exchange, warehouse: Warehouse, name: str) -> Instr
         instrument = await _archived(exchange, name) or await asyncio.to_thread(
             _held, warehouse, name
         )
-        # What trades, www knows: that it does not say so for once is no reason to ask the archive.
+        # www lists all instruments that have not expired: for these, its response takes precedence.
         if instrument is None or instrument.expires_at is None:
             raise unknown
         if instrument.expires_at > (exchange.as_of or await exchange_time(exchange.client)):
@@ -134,7 +135,7 @@ async def _archived(exchange: Exchange, name: str) -> Instrument | None:
     except UnknownInstrument:
         return None
     except DeribitError as error:
-        logger.warning("Whether %s expired long ago, the archive cannot say: %s", name, error)
+        logger.warning("Whether %s expired is unknown, the archive host failed: %s", name, error)
         return None
 
 
@@ -144,8 +145,8 @@ def _held(warehouse: Warehouse, name: str) -> Instrument | None:
 
 
 def warn_of_clock(as_of: datetime) -> None:
-    """Say when this machine's clock is wrong. Nothing depends on it: closed is what the exchange
-    calls closed."""
+    """Log a warning if this machine's clock is wrong. Nothing depends on it: whether a row is
+    closed is decided by the exchange's clock."""
     difference = datetime.now(UTC) - as_of
     if abs(difference) > CLOCK_TOLERANCE:
         logger.warning(

@@ -37,8 +37,8 @@ class Refreshed:
     """The result of refreshing one currency.
 
     `unconfirmed` are instruments for which one response differed from the stored row and a second
-    did not: the stored row is kept. `odd` describes each malformed entry, `failed` each listing of
-    the archive host that could not be fetched.
+    did not: the stored row is kept. `malformed` describes each malformed entry, `failed` each
+    listing of the archive host that could not be fetched.
     """
 
     currency: str

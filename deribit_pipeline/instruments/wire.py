@@ -1,4 +1,4 @@
-"""What is listed, and what was: the lists of instruments, with their specifications."""
+"""Parses the exchange's lists of instruments, with their specifications."""
 
 import json
 import math
@@ -15,19 +15,19 @@ INSTRUMENTS = "public/get_instruments"
 CURRENCIES = "public/get_currencies"
 
 ANY_CURRENCY = "any"
-"""Names all currencies at once (assumption:instruments-any)."""
+"""The parameter value for all currencies at once (assumption:instruments-any)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The instruments of one list. `odd` says of each entry that is not understood why."""
+    """The instruments of one list. `malformed` describes each malformed entry."""
 
     specifications: tuple[Specification, ...]
     malformed: tuple[str, ...] = ()
 
 
 def currencies(answer: object) -> list[str]:
-    """The currencies of `public/get_currencies`. Those that cannot be read say nothing."""
+    """The currencies of `public/get_currencies`, without malformed entries."""
     names = [entry.get("currency") for entry in shapes.array(answer) if isinstance(entry, Mapping)]
     return [name for name in names if isinstance(name, str) and CURRENCY.fullmatch(name)]
 
@@ -40,7 +40,8 @@ def index_price_names(answer: object) -> list[str]:
 def listed(answer: object) -> Listed:
     """The entries of `public/get_instruments`.
 
-    Each names its instrument and stands for itself: one that is odd leaves the others as they are.
+    Each names its instrument and is independent of the others: a malformed entry does not affect
+    them.
     """
     specifications, malformed = [], []
     for entry in shapes.array(answer):
@@ -53,11 +54,11 @@ def listed(answer: object) -> Listed:
 
 
 def specification(answer: object) -> Specification:
-    """The specification that an entry tells. Raises ValueError.
+    """The specification of an entry. Raises ValueError.
 
-    What the documentation says is always there is required: names, kind, base currency, times,
-    amounts (assumption:instruments-readable). The rest is None where it is absent, as it is of some
-    kinds and of old instruments; a quote currency that is absent follows from the name.
+    Fields that are always present according to the documentation are required: names, kind, base
+    currency, times, amounts (assumption:instruments-readable). The others are None if absent, as
+    for some kinds and old instruments; an absent quote currency follows from the name.
     """
     fields = shapes.mapping(answer)
     listed_at, expires_at = (
@@ -108,8 +109,8 @@ def _kind(fields: Mapping[str, Any]) -> str:
 
 
 def _quote_currency(fields: Mapping[str, Any]) -> str:
-    """The currency that a price is in, of an entry that does not say it: `USDC` of `SOL_USDC-…`;
-    of what is inverse, USD for futures and the coin itself for options."""
+    """The quote currency of an entry without one: `USDC` for `SOL_USDC-…`; for inverse instruments,
+    USD for futures and the coin itself for options."""
     base, _, quote = _name(fields).partition("-")[0].partition("_")
     return quote or (base if _kind(fields).startswith("option") else "USD")
 
@@ -141,7 +142,7 @@ def _positive(fields: Mapping[str, Any], name: str) -> float:
 
 
 def _double(name: str, value: object) -> float:
-    # A JSON true is an int to Python, and a JSON integer may be beyond all doubles.
+    # A JSON true is an int in Python, and a JSON integer may exceed the range of doubles.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"`{name}` must be a number, was {reprlib.repr(value)}")
     try:

@@ -1,1 +1,1 @@
-"""For several machines: a warehouse in a DuckLake, its locks and rate limit in PostgreSQL."""
+"""For several machines: a warehouse in a DuckLake, with locks and rate limit in PostgreSQL."""

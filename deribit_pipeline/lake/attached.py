@@ -1,4 +1,4 @@
-"""A DuckDB to which a lake is attached: one a process for each lake, which all in it share."""
+"""A DuckDB to which a lake is attached: one per process and lake, shared by all its users."""
 
 import functools
 import threading
@@ -11,23 +11,23 @@ from deribit_pipeline.lake import extensions
 from deribit_pipeline.warehouse.place import Connection
 
 NAME = "lake"
-"""What the attached DuckLake is called within DuckDB."""
+"""The name of the attached DuckLake within DuckDB."""
 
 _attaching = threading.Lock()
 
 
 def attached(lake: Lake) -> Connection:
-    """The process's DuckDB to which the lake is attached: loading its extensions takes 0.2 s."""
+    """The process's DuckDB with the lake attached: loading its extensions takes 0.2 s."""
     with _attaching:
         return _attach(lake)
 
 
 def forget() -> None:
-    """Attach anew when next asked."""
+    """Attach again on the next use."""
     _attach.cache_clear()
 
 
-@functools.lru_cache(maxsize=2)  # a migration has two under way
+@functools.lru_cache(maxsize=2)  # a migration uses two
 def _attach(lake: Lake) -> Connection:
     connection = attachable(lake)
     try:
@@ -39,13 +39,13 @@ def _attach(lake: Lake) -> Connection:
 
 
 def attach_to(connection: Connection, lake: Lake, name: str) -> None:
-    """Let another DuckDB read the lake under a name."""
+    """Attach the lake to another DuckDB under a name."""
     _prepare(connection, lake)
     connection.execute(_attaches(lake, name, "read_only"))
 
 
 def attachable(lake: Lake) -> Connection:
-    """A DuckDB that knows all it needs to attach the lake. Raises WarehouseUnusable."""
+    """A DuckDB with everything needed to attach the lake. Raises WarehouseUnusable."""
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     )
@@ -66,18 +66,18 @@ def _attaches(lake: Lake, name: str, *options: str) -> str:
 
 
 def _secret(connection: Connection, lake: Lake) -> str:
-    """The statement by which DuckDB learns how to reach the object store."""
+    """The statement that gives DuckDB access to the object store."""
     storage = lake.storage
     if storage.key_id and storage.secret:
         given = {"key_id": storage.key_id, "secret": storage.secret, "session_token": storage.token}
     else:
         extensions.load(connection, "aws")
-        # Keys of a role are valid for an hour or so, and a process may run for longer.
+        # A role's keys are valid for about an hour, and a process may run for longer.
         given = {"provider": "credential_chain", "refresh": "auto"}
     given |= {"region": storage.region}
     if storage.endpoint:
         scheme, _, host = storage.endpoint.rstrip("/").partition("://")
         given |= {"endpoint": host, "url_style": "path", "use_ssl": str(scheme == "https").lower()}
     options = ", ".join(f"{name} {quoted(value)}" for name, value in given.items() if value)
-    # Of every place in the store: a process knows one store, whatever lakes it has open.
+    # For every path of the store: a process uses one store, whatever lakes are attached.
     return f"create or replace secret store (type s3, {options})"

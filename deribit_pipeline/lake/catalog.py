@@ -1,4 +1,4 @@
-"""The PostgreSQL of a lake's catalog, asked past DuckDB."""
+"""The PostgreSQL of a lake's catalog, queried directly instead of through DuckDB."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,17 +15,17 @@ from deribit_pipeline.lake.lake_errors import away, without_secrets
 
 @contextmanager
 def connected(lake: Lake, options: str = "") -> Iterator[PostgresConnection]:
-    """A connection without transactions; `options` are the server's.
+    """A connection without transactions; `options` are for the server.
 
-    Raises LakeAway, also in the block, and WarehouseUnusable where asking again would not help.
+    Raises LakeAway, also in the block, and WarehouseUnusable if a retry would not help.
     """
     try:
         connection = connect(lake.catalog, options)
     except CatalogUnreachable as error:
         if error.is_refusal:
             raise WarehouseUnusable(
-                f"{lake} is refused ({without_secrets(lake, str(error))}): see that the database "
-                "is there, and takes the user and password of DERIBIT_WAREHOUSE."
+                f"{lake} is refused ({without_secrets(lake, str(error))}): check that the database "
+                "exists, and accepts the user and password of DERIBIT_WAREHOUSE."
             ) from None
         raise away(lake, str(error)) from None
     try:
@@ -36,7 +36,7 @@ def connected(lake: Lake, options: str = "") -> Iterator[PostgresConnection]:
 
 
 def answered(connection: PostgresConnection, statement: str, *values: object) -> list[Any]:
-    """The rows that PostgreSQL answers. Raises psycopg2.Error."""
+    """The rows that PostgreSQL returns. Raises psycopg2.Error."""
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cast(list[Any], cursor.fetchall())

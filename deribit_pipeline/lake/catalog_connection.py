@@ -10,8 +10,8 @@ from psycopg2.extensions import parse_dsn
 from deribit_pipeline.errors import SettingsError
 from deribit_pipeline.masking import masked, passwords_of
 
-# A server that went away without a word is noticed within the seconds in which a signal is to end
-# a command, for nothing interrupts libpq; what the connection string says of these counts more.
+# A server that disappears is detected within the seconds in which a signal must end a command,
+# because libpq cannot be interrupted; the connection string takes precedence over these values.
 _PARAMETERS = {
     "connect_timeout": "2",
     "keepalives_idle": "5",
@@ -21,7 +21,7 @@ _PARAMETERS = {
     "fallback_application_name": "deribit-pipeline",
 }
 
-# How PostgreSQL says that it does not want this connection, now or later: psycopg2 tells no code.
+# PostgreSQL's messages for a connection that it refuses permanently: psycopg2 exposes no code.
 _REFUSED = re.compile(
     "authentication failed|does not exist|no pg_hba.conf entry|no password supplied|"
     "permission denied"
@@ -29,9 +29,9 @@ _REFUSED = re.compile(
 
 
 class CatalogUnreachable(Exception):
-    """No connection came about, and the message says why, without address and password.
+    """The connection failed; the message states why, without address and password.
 
-    `is_refusal`: PostgreSQL answered, and asking it again would not help.
+    `is_refusal`: PostgreSQL responded, and a retry would not help.
     """
 
     def __init__(self, reason: str) -> None:
@@ -43,21 +43,21 @@ def connect(catalog: str, options: str = "") -> PostgresConnection:
     """A connection without transactions to the database that a connection string of libpq names.
 
     `options` are command-line options for the server, besides those of the string. Raises
-    CatalogUnreachable, and SettingsError for a string that is none.
+    CatalogUnreachable, and SettingsError for a malformed string.
     """
     parameters = _PARAMETERS | _parsed(catalog)
     parameters["options"] = f"{parameters.get('options', '')} {options}".strip()
     try:
         connection = psycopg2.connect(**parameters)
     except psycopg2.Error as error:
-        # Without its cause, which may repeat a password.
+        # Without the cause, which may repeat a password.
         raise CatalogUnreachable(_libpq_message(error)) from None
     connection.autocommit = True
     return connection
 
 
 def without_secrets(catalog: str, shown: str, message: str) -> str:
-    """A message that may repeat the connection string, with what may be `shown` of it instead."""
+    """A message that may repeat the connection string, with only what may be `shown` of it."""
     return masked(message.replace(catalog, shown), passwords_of(catalog))
 
 
@@ -65,15 +65,15 @@ def _parsed(catalog: str) -> dict[str, Any]:
     try:
         return dict(parse_dsn(catalog))
     except psycopg2.ProgrammingError:
-        # libpq repeats what it does not understand, which may be a password.
+        # libpq repeats what it cannot parse, which may be a password.
         raise SettingsError(
-            "DERIBIT_WAREHOUSE names its PostgreSQL in no way that libpq understands: write "
+            "DERIBIT_WAREHOUSE has a connection string that libpq cannot parse: write "
             "ducklake:postgres: and key=value pairs, or postgresql://user@host/database."
         ) from None
 
 
 def _libpq_message(error: Exception) -> str:
-    """What the network or the server said of a connection that failed, without the address: a
-    password that is written wrongly is read as a part of it, and repeated."""
+    """The reason of the network or server for a failed connection, without the address: a malformed
+    password may be parsed, and repeated, as part of it."""
     reasons = re.findall(r"(?:failed|to address): (?:FATAL: +)?(.+)", str(error))
     return str(reasons[-1]) if reasons else "its connection string is not understood"

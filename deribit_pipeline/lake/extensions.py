@@ -11,7 +11,7 @@ from deribit_pipeline.warehouse.place import Connection
 
 
 def load(connection: Connection, *names: str) -> None:
-    """Load extensions. Raises WarehouseUnusable where one can neither be found nor fetched."""
+    """Load extensions. Raises WarehouseUnusable if one can neither be found nor downloaded."""
     for name in names:
         installed = _installed(name)
         try:
@@ -29,7 +29,7 @@ def load(connection: Connection, *names: str) -> None:
 
 
 def _installed(name: str) -> Path | None:
-    """The file of an extension that a package brought for this very version of DuckDB."""
+    """The file of an extension from a package for exactly this version of DuckDB."""
     package = importlib.util.find_spec(f"duckdb_extension_{name}")
     if package is None or package.origin is None:
         return None

@@ -1,4 +1,5 @@
-"""What DuckDB says of a lake, as errors of this project: worth another try, or what to do."""
+"""DuckDB's errors about a lake, converted to errors of this project: retryable, or with a
+remedy."""
 
 import re
 
@@ -16,30 +17,30 @@ from deribit_pipeline.lake import catalog_connection as catalog
 from deribit_pipeline.masking import masked
 from deribit_pipeline.warehouse.connections import DISK_FULL
 
-# How DuckDB says that a commit came after another's that it does not go with.
+# DuckDB's message for a commit that conflicts with an earlier one.
 _CONFLICT = "Transaction conflict"
 
-# How it says that PostgreSQL or the object store was away for a moment.
+# DuckDB's messages if PostgreSQL or the object store is temporarily unreachable.
 _AWAY = (
     "Unable to connect", "Failed to execute query", "Failed to query", "server closed",
     "terminating connection", "HTTP", "Could not establish connection", "Failed to commit",
     "from DuckLake: Current transaction is aborted",
 )  # fmt: skip
 
-# How the object store says that asking again would not help.
+# Messages of the object store after which a retry would not help.
 _REFUSED = re.compile("HTTP (code )?40[134]|Secret Validation Failure")
 
 
 def away(lake: Lake, reason: str) -> LakeAway:
-    """The error of a lake that is out of reach."""
+    """The error for an unreachable lake."""
     return LakeAway(
-        f"{lake} cannot be reached ({without_secrets(lake, reason)}): see that its PostgreSQL "
+        f"{lake} cannot be reached ({without_secrets(lake, reason)}): check that its PostgreSQL "
         "runs, and its object store where it has one."
     )
 
 
 def conflict(lake: Lake, reason: str) -> Conflict:
-    """The error of somebody who came after others."""
+    """The error for a write that conflicted with another."""
     return Conflict(
         f"{lake} was being written by others too ({reason}): the same command goes on from what "
         "is kept."
@@ -47,7 +48,7 @@ def conflict(lake: Lake, reason: str) -> Conflict:
 
 
 def without_secrets(lake: Lake, message: str) -> str:
-    """What may be shown of a message that repeats the connection string or the store's keys."""
+    """A message without the connection string and the store's keys, which it may repeat."""
     return masked(
         catalog.without_secrets(lake.catalog, lake.shown, message),
         (lake.storage.secret, lake.storage.token),
@@ -55,7 +56,7 @@ def without_secrets(lake: Lake, message: str) -> str:
 
 
 def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
-    """The error that says what DuckDB said, without the passwords in it."""
+    """DuckDB's error as an error of this project, without the passwords in it."""
     text, message = str(error), without_secrets(lake, first_line(error))
     if _CONFLICT in text:
         return conflict(lake, message)
@@ -72,12 +73,12 @@ def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
     if "catalog version mismatch" in text:
         return WarehouseUnusable(
             f"{lake} is of another version of DuckLake than duckdb {duckdb.__version__} "
-            f"knows ({message}): see that all machines run the same version of it."
+            f"supports ({message}): check that all machines run the same version of it."
         )
     if _REFUSED.search(text):
         return WarehouseUnusable(
-            f"{lake}: the store of {lake.data} refuses ({message}): see that its "
-            "bucket is there, and that the key of AWS_ACCESS_KEY_ID may read and write it."
+            f"{lake}: the store of {lake.data} rejects access ({message}): check that its "
+            "bucket exists, and that the key of AWS_ACCESS_KEY_ID may read and write it."
         )
     if any(sign in text for sign in _AWAY):
         return away(lake, message)

@@ -1,4 +1,4 @@
-"""The place of a lake's Parquet files: a folder, or a prefix on object storage."""
+"""The location of a lake's Parquet files: a folder, or a prefix on object storage."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ class LakeFiles:
         self._lake = lake
 
     def require_makeable(self) -> None:
-        """Raise WarehouseUnusable where the folder is missing and cannot be made."""
+        """Raise WarehouseUnusable if the folder is missing and cannot be created."""
         if not self._lake.is_on_object_storage:
             try:
                 require_room(Path(self._lake.data) / "main")  # where DuckLake puts the tables
@@ -31,7 +31,7 @@ class LakeFiles:
                 raise self._unmakeable(error) from error
 
     def require_usable(self, connection: Connection) -> None:
-        """Raise WarehouseUnusable where the place of the Parquet files is out of reach."""
+        """Raise WarehouseUnusable if the location of the Parquet files is unreachable."""
         if self._lake.is_on_object_storage:
             _has_files(connection, f"{self._lake.data}.probe/*")
         elif not os.access(self._lake.data, os.W_OK):
@@ -41,7 +41,7 @@ class LakeFiles:
             )
 
     def make(self) -> None:
-        """Make the folder. Raises WarehouseUnusable."""
+        """Create the folder. Raises WarehouseUnusable."""
         if self._lake.is_on_object_storage:
             return
         try:
@@ -50,7 +50,7 @@ class LakeFiles:
             raise self._unmakeable(error) from error
 
     def taken(self, connection: Connection) -> str | None:
-        """The lake's own place or one above it, where files are in it, as far as can be seen."""
+        """The lake's location or one above it, if it contains Parquet files and can be listed."""
         for place, files in _places(self._lake):
             try:
                 if _has_files(connection, files):
@@ -59,11 +59,11 @@ class LakeFiles:
                 if place == self._lake.data or error.status_code != HTTPStatus.FORBIDDEN:
                     raise
                 logger.warning(
-                    "The key may not list %s: whether that is another lake's place, which would "
-                    "take the files in %s for left over, cannot be seen.",
+                    "The key may not list %s: whether it belongs to another lake, whose "
+                    "maintenance would remove the files in %s, is unknown.",
                     place, self._lake.data,
                 )  # fmt: skip
-                break  # nor can what that lies in
+                break  # nor can the prefixes above it be listed
         return None
 
     def _unmakeable(self, error: OSError) -> WarehouseUnusable:
@@ -74,7 +74,7 @@ class LakeFiles:
 
 
 def _places(lake: Lake) -> Iterator[tuple[str, str]]:
-    """The lake's own place and all that it lies in, each with the files that would be a lake's."""
+    """The lake's location and all above it, each with the pattern of a lake's files."""
     yield lake.data, f"{lake.data}**/*.parquet"
     scheme, separator, rest = lake.data.rpartition("://")
     for parent in PurePosixPath(rest).parents:

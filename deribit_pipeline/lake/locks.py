@@ -1,11 +1,11 @@
-"""Who may write to a lake at this moment: advisory locks of the catalog's PostgreSQL.
+"""Write locks of a lake: advisory locks in the catalog's PostgreSQL.
 
-DuckLake settles two commits at once by itself where both add rows, so it would keep a day that two
-workers wrote twice; and of two that delete from one file it can lose the first's deletions
-(measured on DuckLake 1.0, duckdb 1.5.5: a file that had deletions before held its rows twice
-afterwards). So those who only add write beside each other, each alone in its series; whoever
-deletes, changes or compacts is alone in the lake. A lock ends with its connection, so that no dead
-worker holds one for longer than PostgreSQL takes to notice.
+DuckLake commits two concurrent transactions if both add rows, so it would store a day twice that
+two workers wrote; and of two that delete from one file it can lose the first's deletions (measured
+on DuckLake 1.0, duckdb 1.5.5: a file that had deletions before contained its rows twice
+afterwards). So writers that only add rows work concurrently, each with a lock on its series; a
+writer that deletes, updates or compacts has an exclusive lock on the lake. A lock ends with its
+connection, so a dead worker holds one for no longer than PostgreSQL takes to detect that.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ _LOCK = "select pg_advisory_lock(%s)"
 _LOCK_SHARED = "select pg_advisory_lock_shared(%s)"
 _UNLOCK_SHARED = "select pg_advisory_unlock_shared(%s)"
 
-# Seconds after which a wait looks up, to see whether it should go on.
+# Seconds after which a waiting lock request times out, to check whether to continue.
 _LOOKING_UP = 1
 
-# A worker whose machine is gone is noticed after 25 s, instead of PostgreSQL's two hours.
+# A worker whose machine is gone is detected after 25 s, instead of PostgreSQL's two hours.
 _OPTIONS = (
     "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 "
     f"-c lock_timeout={_LOOKING_UP}s"
@@ -45,22 +45,25 @@ class Locks:
 
     @contextmanager
     def alone(self) -> Iterator[Callable[[], None]]:
-        """Alone in the lake for as long as the block lasts; call what it yields to hear that this
-        is still so. Raises LakeAway, also there, and WarehouseError when patience ends."""
+        """An exclusive lock on the lake for as long as the block lasts; call the yielded function
+        to verify that it is still held. Raises LakeAway, also there, and WarehouseError after
+        `patience` seconds."""
         with connected(self._lake, _OPTIONS) as connection:
-            # Nobody else comes in meanwhile, or those who come and go would keep us out for good.
+            # New writers are kept out meanwhile; otherwise a stream of them could block this one
+            # forever.
             self._take(connection, _LOCK, "gate")
             self._take(connection, _LOCK, "lake")
             yield lambda: _require_alive(connection)
 
     @contextmanager
     def beside(self, series: Collection[str]) -> Iterator[Callable[[], None]]:
-        """Alone in the series, beside others in the lake; as `alone` otherwise."""
+        """An exclusive lock on the series, shared with other writers of the lake; otherwise as
+        `alone`."""
         with connected(self._lake, _OPTIONS) as connection:
             self._take(connection, _LOCK_SHARED, "gate")
             self._take(connection, _LOCK_SHARED, "lake")
             answered(connection, _UNLOCK_SHARED, _key("gate"))
-            for name in sorted(series):  # in one order, so that no two wait for each other
+            for name in sorted(series):  # in a fixed order, to avoid deadlocks
                 self._take(connection, _LOCK, f"series {name}")
             yield lambda: _require_alive(connection)
 
@@ -83,6 +86,6 @@ def _require_alive(connection: PostgresConnection) -> None:
 
 
 def _key(what: str) -> int:
-    """The number that PostgreSQL knows a lock by; its locks are a database's own."""
+    """The number of a lock in PostgreSQL, whose advisory locks are per database."""
     digest = hashlib.blake2b(f"deribit-pipeline {what}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)

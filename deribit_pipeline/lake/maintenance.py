@@ -1,4 +1,4 @@
-"""What keeps a lake fast and small: few files, no history that nobody asks for."""
+"""Lake maintenance: merges small files, and expires old snapshots."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,20 +9,20 @@ from deribit_pipeline.warehouse.schema import TABLES
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 KEEP = timedelta(days=30)
-"""How long snapshots are kept: so far back DuckLake's time travel goes."""
+"""The default retention of snapshots for DuckLake's time travel."""
 
-# Files that one step makes of small ones. Everybody else waits for a step, so it is to take
-# seconds: some 3 for a file of 32 MB.
+# How many merged files one step writes. All writers wait for a step, so it should take seconds:
+# some 3 for a file of 32 MB.
 _MADE_AT_ONCE = 2
 
-# Bytes from which on a file is large enough, and is not written anew with every day that comes.
+# The size in bytes from which a file is large enough, and is not rewritten with every new day.
 _LARGE = 64_000_000
 
-# A file is written anew once so much of it is deleted.
+# The deleted fraction from which a file is rewritten.
 _DELETED = 0.3
 
-# For so long a file that no snapshot needs stays: a reader may have begun before, and a writer may
-# not have committed yet what it has written.
+# How long a file without a snapshot is kept: a reader may have started before, and a writer may not
+# have committed its files yet.
 _GRACE = timedelta(days=1)
 
 
@@ -36,7 +36,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """A table before and after."""
+    """The files of a table before and after."""
 
     table: str
     before: Files
@@ -44,11 +44,11 @@ class Maintained:
 
 
 def maintain(warehouse: Warehouse, keep: timedelta = KEEP) -> list[Maintained]:
-    """Write inlined rows into files, merge small files, write those anew of which much is deleted,
-    expire the snapshots older than `keep` and remove what no snapshot needs; of a file, nothing.
+    """Flush inlined rows to files, merge small files, rewrite those with many deletions, expire the
+    snapshots older than `keep` and remove files that no snapshot needs. Does nothing for a file.
 
-    Each step is a transaction of its own, in which nobody else writes: ended anywhere, what was
-    done stays. Raises WarehouseError.
+    Each step is an exclusive transaction: if interrupted, the completed steps remain. Raises
+    WarehouseError.
     """
     if not isinstance(warehouse.location, Lake) or not warehouse.exists():
         return []
@@ -67,7 +67,7 @@ def maintain(warehouse: Warehouse, keep: timedelta = KEEP) -> list[Maintained]:
 
 
 def _merge(warehouse: Warehouse, table: str) -> None:
-    """Write the files of a table anew of which much is deleted, and make large ones of small."""
+    """Rewrite the files of a table with many deletions, and merge small files."""
     of_table = f"'{NAME}', '{table}'"
     _took_place(
         warehouse, f"call ducklake_rewrite_data_files({of_table}, delete_threshold => {_DELETED})"
@@ -89,7 +89,7 @@ def _older_than(age: timedelta) -> str:
 
 
 def _took_place(warehouse: Warehouse, statement: str) -> bool:
-    """Whether a step found anything to do."""
+    """Whether a step had anything to do."""
     with warehouse.writing() as connection:
         return bool(connection.execute(statement).fetchall())
 

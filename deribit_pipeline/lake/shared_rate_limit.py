@@ -1,7 +1,7 @@
-"""The rate limit of several machines: meters as rows of one PostgreSQL table.
+"""The rate limit of several machines: token buckets as rows of one PostgreSQL table.
 
-They stand beside the catalog of the warehouse that the machines write together, on that server's
-clock, so that machines whose clocks differ agree.
+The table is in the database of the lake's catalog that these machines share, and uses that server's
+clock, so that the clocks of the machines need not agree.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from deribit_pipeline.exchange.rate_limiter import RateLimitUnreachable, TokenBu
 from deribit_pipeline.lake.catalog_connection import CatalogUnreachable, connect
 
 TABLE = "public.deribit_pipeline_credits"
-"""In the schema that DuckLake's own tables are in, whatever the search path of a user."""
+"""In the schema of DuckLake's tables, regardless of a user's search path."""
 
-# Of tables that several make at once, PostgreSQL makes one and fails the others: so they queue.
+# If several sessions create a table at once, PostgreSQL fails all but one: so they take a lock.
 _MAKE = f"""
 select pg_advisory_xact_lock(hashtext('{TABLE}'));
 create table if not exists {TABLE} (
@@ -30,8 +30,8 @@ create table if not exists {TABLE} (
 )
 """
 
-# One statement, so that its lock on the row lasts for no round trip, even to a machine that dies
-# meanwhile. The clock is read under that lock; `greatest` passes over a null.
+# One statement, so that its row lock never waits for a round trip, even if a machine dies
+# meanwhile. The clock is read under that lock; `greatest` ignores nulls.
 _ADVANCE = f"""
 insert into {TABLE} as held (source, pool, full_at)
 values (%(source)s, %(pool)s, clock_timestamp() + make_interval(secs => %(at_least)s + %(by)s))
@@ -46,15 +46,15 @@ set full_at = make_interval(secs => %(by)s) + greatest(
 returning cast(extract(epoch from full_at - clock_timestamp()) as double precision)
 """
 
-# A session that somebody forgot may hold the row for good; a signal does not wait for longer.
+# An abandoned session may hold the row forever; a signal waits for no longer than this.
 _PATIENCE = "set statement_timeout = '2s'"
 
 
 @contextmanager
 def shared_buckets(catalog: str) -> Iterator[TokenBuckets]:
-    """Meters in the database that the libpq connection string `catalog` names.
+    """Token buckets in the database that the libpq connection string `catalog` names.
 
-    They share one connection, opened when it is first needed and anew after it was lost.
+    They share one connection, opened on first use and again after it was lost.
     """
     database = _Database(catalog)
     try:
@@ -64,21 +64,21 @@ def shared_buckets(catalog: str) -> Iterator[TokenBuckets]:
 
 
 class _RowBucket:
-    """The meter of a source's pool in a database."""
+    """The token bucket of a source's pool in a database."""
 
     def __init__(self, database: "_Database", source: str, pool: str) -> None:
         self._database = database
         self._row: dict[str, object] = {"source": source, "pool": pool}
 
     async def advance(self, *, at_least: float, by: float, at_most: float) -> float:
-        """See `TokenBucket`. Raises SettingsError where the string is none, or its user may not
-        make or write the table."""
+        """See `TokenBucket`. Raises SettingsError if the string is malformed, or its user may not
+        create or write the table."""
         change: dict[str, object] = {"at_least": at_least, "by": by, "at_most": at_most}
         return await self._database.advanced(self._row | change)
 
 
 class _Database:
-    """A connection, and the thread that it lives on, so that no event loop waits for a network."""
+    """A connection with a thread for its queries, so that no event loop waits for the network."""
 
     def __init__(self, catalog: str) -> None:
         self._catalog = catalog

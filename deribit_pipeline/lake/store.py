@@ -23,13 +23,13 @@ from deribit_pipeline.warehouse.schema import TABLES
 
 logger = logging.getLogger(__name__)
 
-_AGAIN = "Trying again: %s"
+_AGAIN = "Retrying: %s"
 
-_FIRST_PATIENCE = 15.0  # before PostgreSQL has answered anything: the address may be wrong
+_FIRST_PATIENCE = 15.0  # before the first response of PostgreSQL: the address may be wrong
 
 
 class LakeStore:
-    """The DuckLake that `lake` names. Any number of processes write to it at once."""
+    """The DuckLake at `lake`. Any number of processes may write to it concurrently."""
 
     def __init__(self, lake: Lake, patience: float) -> None:
         self.location = self._lake = lake
@@ -52,17 +52,17 @@ class LakeStore:
         pass
 
     def takes(self, statement: str) -> bool:
-        return not statement.startswith("comment on macro")  # DuckLake 1.0 keeps none of these
+        return not statement.startswith("comment on macro")  # not supported by DuckLake 1.0
 
     layout = (
         *(f"alter table {table.name} set {how}" for table in TABLES for how in table.layout),
-        # Half the bytes of the default, for the same time to read.
+        # Half the bytes of the default, for the same reading time.
         f"call {NAME}.set_option('parquet_compression', 'zstd')",
         f"call {NAME}.set_option('parquet_version', 2)",
     )
 
     def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
-        # Of `lake.snapshots()`, DuckDB would read each one with all that it changed.
+        # `lake.snapshots()` would read each snapshot with all of its changes.
         [(snapshot,)] = connection.execute(
             f"select max(snapshot_id) from __ducklake_metadata_{NAME}.ducklake_snapshot "
             "where snapshot_time <= $moment",
@@ -89,8 +89,8 @@ class LakeStore:
         return str(uuid)
 
     def exists(self) -> bool:
-        # Asked before each write, which itself waits while PostgreSQL is away: what was there once
-        # is not asked for again.
+        # Checked before each write, which waits while PostgreSQL is unreachable: once it exists, it
+        # is not checked again.
         if not self._is_made:
             self._is_made = self._trying(LakeAway)(self._is_there)
         return self._is_made
@@ -156,7 +156,7 @@ class LakeStore:
             raise
 
     def _trying(self, *again: type[WarehouseError]) -> tenacity.Retrying:
-        """What calls something until it raises none of these, or patience ends."""
+        """A function that calls another until it raises none of these errors, or patience ends."""
         patience = self._patience if self._is_made else min(self._patience, _FIRST_PATIENCE)
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(again),
@@ -171,28 +171,29 @@ class LakeStore:
     def _transaction(
         self, lock: AbstractContextManager[Callable[[], None]]
     ) -> Iterator[Connection]:
-        """A transaction under a lock, which is known to be held until the commit begins."""
+        """A transaction under a lock, which is verified to be held when the commit begins."""
         with lock as require_held, self._opened() as connection, committed(connection):
             yield connection
             require_held()
 
     @contextmanager
     def _opened(self) -> Iterator[Connection]:
-        """A connection with a transaction begun, which whoever wants it kept must commit."""
+        """A connection with an open transaction, which the caller must commit to keep its
+        changes."""
         with self._named(), attached(self._lake).cursor() as connection:
             try:
                 connection.begin()
-                connection.execute(f"use {NAME}")  # the first that asks PostgreSQL
+                connection.execute(f"use {NAME}")  # the first statement that queries PostgreSQL
                 connection.execute("set TimeZone = 'UTC'")
                 yield connection
             finally:
-                # DuckDB 1.5.5 ends the process when a connection is closed with a transaction open
-                # whose connection to PostgreSQL is gone.
+                # DuckDB 1.5.5 aborts the process when a connection is closed with an open
+                # transaction whose connection to PostgreSQL is gone.
                 roll_back(connection)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Raise what DuckDB raises as this project's errors, without the passwords in it."""
+        """Convert DuckDB's errors to this project's, without the passwords in them."""
         try:
             with interruptible():
                 yield
@@ -200,19 +201,22 @@ class LakeStore:
             named = error_of(self._lake, error)
             is_dead = isinstance(error, duckdb.FatalException | duckdb.InternalException)
             if is_dead or isinstance(named, WarehouseUnusable):
-                # A dead DuckDB answers nothing more; keys that are not taken are looked for anew.
+                # A DuckDB after a fatal error must be replaced; after rejected keys, they are
+                # looked up again.
                 forget()
             raise named from None
 
     def _require_own_place(self) -> None:
-        """Raise WarehouseUnusable where the Parquet files of another lake are, or would be below
-        those of one: maintenance would take either's for left over, and remove them.
+        """Raise WarehouseUnusable if the location contains the Parquet files of another lake, or is
+        within the location of one: maintenance of either would treat the other's files as
+        orphaned, and remove them.
 
-        Asked before DuckLake notes the place in the catalog, which can name no other afterwards.
+        Checked before DuckLake stores the location in the catalog, where it cannot be changed
+        afterwards.
         """
         with self._named(), attachable(self._lake) as connection:
             taken = self._files.taken(connection)
-        if taken is not None and not self._is_there():  # made by somebody else meanwhile
+        if taken is not None and not self._is_there():  # another process created it meanwhile
             raise WarehouseUnusable(
                 f"{taken} holds files of another lake: set DERIBIT_WAREHOUSE_DATA to an empty "
                 "place that is not within it."
@@ -220,7 +224,7 @@ class LakeStore:
 
 
 class _OnlyAdding:
-    """A connection of somebody who writes beside others, and so may add rows and nothing else."""
+    """A connection for concurrent writers, which may therefore only add rows."""
 
     def __init__(self, connection: Connection, lake: Lake) -> None:
         self._connection = connection

@@ -48,7 +48,7 @@ class JsonFormatter(logging.Formatter):
         line |= {
             name: value
             for name, value in vars(record).items()
-            # Dagster attaches objects of its own to a record; ours are plain values.
+            # Dagster attaches its objects to a record; this project's fields are plain values.
             if name not in _PLAIN and isinstance(value, str | int | float)
         }
         if record.exc_info:
@@ -68,7 +68,7 @@ def json_file_handler() -> logging.Handler:
     its log."""
     folder = Path(os.environ.get("DAGSTER_HOME") or ".") / "logs"
     try:
-        # The import looks for a temporary folder, and there may be none.
+        # The import searches for a temporary folder, and there may be none.
         from deribit_pipeline.logs.log_file import LogFile
 
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""Pictures of what is held, each one HTML page that needs nothing else: data in, text out."""
+"""Visualizations of stored data, each a self-contained HTML page: data in, text out."""

@@ -1,4 +1,4 @@
-"""The picture of a calendar: rows of days, a rectangle each; pointed at, a day shows its proof."""
+"""The calendar view: rows of days, a rectangle each, whose tooltip shows the day's proof."""
 
 import json
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _POINTED = """merge(
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The days from left to right; where they are of one year after another, rows are years."""
+    """The horizontal axis of days; if the data spans several years, each row is a year."""
 
     first: date
     days: int
@@ -40,21 +40,21 @@ class Axis:
 
     @property
     def cell(self) -> int:
-        """A day's width in pixels: whole, so that neighbours meet without a seam."""
+        """A day's width in whole pixels, so that neighbours meet without a seam."""
         return max(3, min(26, _WIDTH // self.days))
 
     def place_of(self, day: date) -> int:
-        """How many days right of the beginning the day stands."""
+        """The day's offset in days from the beginning."""
         return ((day.replace(year=self.first.year) if self.by_year else day) - self.first).days
 
     def width_of(self, day: date) -> int:
-        """How many days wide it is drawn: 28 February also stands where there is no 29th."""
+        """The drawn width in days: 28 February also covers a missing 29 February."""
         is_last = (day.month, day.day) == (2, 28) and (day + ONE_DAY).month == 3
         return 2 if self.by_year and is_last else 1
 
 
 def axis_of(first: date, last: date) -> Axis:
-    """Whole months where a year holds them, else a leap year's days for rows of a year each."""
+    """Whole months if they fit within a year, else a leap year's days for rows of a year each."""
     begin = first.replace(day=1)
     end = _month_after(last)
     if (end - begin).days <= 366:
@@ -69,8 +69,8 @@ def _month_after(day: date) -> date:
 def calendar(
     labels: Sequence[str], cells: Sequence[tuple[object, ...]], axis: Axis
 ) -> Specification:
-    """The view: a row for each label, empty ones as space between, and a rectangle for each cell.
-    A cell has the values of the columns `HEADER`."""
+    """The view: a row for each label, empty labels as space in between, and a rectangle for each
+    cell. A cell has the values of the columns `HEADER`."""
     tracks = [(number, 0, axis.days) for number, label in enumerate(labels) if label]
     x, y = _x(axis), _y(len(labels))
     start = f"datum.x * {_MS_A_DAY} + {_ms(axis.first)}"
@@ -83,7 +83,7 @@ def calendar(
     )
     cells_drawn = alt.Chart(csv_data(HEADER, cells))
     heights = json.dumps({str(state): height for state, height in HEIGHTS.items()})
-    # A pixel between wide days shows where one ends; narrow ones need all they have.
+    # Between wide days a pixel is left free; narrow days use their full width.
     apart = f"{end} - {_MS_A_DAY // axis.cell if axis.cell >= 8 else 0}"
     coloured = (
         cells_drawn.transform_calculate(
@@ -120,7 +120,8 @@ def _ms(day: date) -> int:
 
 
 def _x(axis: Axis) -> alt.X:
-    """Months above the rows, each from its first day on; days too, where they are wide enough."""
+    """Month labels above the rows, from the first day of each; day labels too, if days are wide
+    enough."""
     last = axis.first + (axis.days - 1) * ONE_DAY
     months = [day for day in days_between(axis.first, last) if day.day == 1]
     with_days = axis.cell >= 18
@@ -150,7 +151,7 @@ def _y(rows: int) -> alt.Y:
         "top:Q",
         scale=alt.Scale(domain=[rows - 0.5, -0.5], zero=False, nice=False),
         axis=alt.Axis(
-            # Without a count, Vega leaves out what stands closer than 40 pixels.
+            # Without a tick count, Vega omits labels that are closer than 40 pixels.
             title=None, values=list(range(rows)), tickCount=rows,
             labelExpr="labels[datum.value]", labelLimit=340,
             labelPadding=10, labelColor=alt.ExprRef("text"), ticks=False, domain=False,

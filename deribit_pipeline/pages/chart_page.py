@@ -1,4 +1,4 @@
-"""The chart: candles and volume of each instrument, to zoom into; incomplete days are shaded."""
+"""The chart: candles and volume of each instrument, zoomable; incomplete days are shaded."""
 
 import warnings
 from collections import Counter
@@ -26,9 +26,9 @@ from deribit_pipeline.pages.page import (
 )
 
 MOST_CANDLES = 3_000
-"""As many as a screen shows; more are rolled up."""
+"""As many as fit on a screen; more are rolled up."""
 
-# Minutes; each divides a day, or is one or more.
+# Minutes; each divides a day, or is a multiple of a day.
 _LENGTHS = tuple(
     timedelta(minutes=minutes)
     for minutes in (3, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440, 2880, 10080, 40320)
@@ -58,10 +58,10 @@ _SHADED = """{'title': datum.days, 'day': datum.words,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """What is drawn of one instrument and resolution.
+    """The data drawn for one instrument and resolution.
 
-    `candles` last `length` each, the resolution's or a longer one, and are rolled up from as many
-    candles as `held` says, shape (n,). `proofs` are of the days of the window that were asked for.
+    `candles` last `length` each, the resolution's or a longer one, and are rolled up from `held`
+    candles each, shape (n,). `proofs` are those of the window's days that were requested.
     """
 
     instrument_name: str
@@ -74,8 +74,8 @@ class Series:
 
 
 def fitting_length(resolution: Resolution, window: TimeWindow, held: int) -> timedelta:
-    """How long the candles drawn last: as the resolution says, or so much longer that those of
-    the window fit a screen, where `held` are too many."""
+    """The length of the drawn candles: that of the resolution, or longer if `held` candles do not
+    fit on a screen."""
     if held <= MOST_CANDLES:
         return resolution.duration
     fitting = (
@@ -107,7 +107,7 @@ def chart_page(series: Sequence[Series], source: str) -> str:
 
 
 def _note(one: Series) -> str:
-    """Which candles these are, and what is proved of their days."""
+    """Which candles these are, and the states of their days."""
     drawn = f"{_label(one.length)} candles"
     if one.length > one.resolution.duration:
         held = int(one.held.sum())
@@ -134,13 +134,13 @@ def _days_of(window: TimeWindow) -> tuple[date, date]:
 
 
 def _states(one: Series) -> Iterator[tuple[date, str]]:
-    """Every day of the window, and what is proved of it."""
+    """Every day of the window, with its state."""
     for day in days_between(*_days_of(one.window)):
         yield day, one.proofs[day].state if day in one.proofs else UNREQUESTED
 
 
 def _view(one: Series) -> Specification:
-    """Candles above, volume below, on one axis of time that both can move."""
+    """Candles above, volume below, on one shared time axis that either can move."""
     zoom = alt.selection_interval("zoom", bind="scales", encodings=["x"])
     start, end = to_ms(one.window.start), to_ms(one.window.end)
     scale = alt.Scale(type="utc", domain=[start, end], nice=False)
@@ -148,7 +148,7 @@ def _view(one: Series) -> Specification:
     def x(*, labels: bool) -> alt.X:
         axis = alt.Axis(title=None, labels=labels, ticks=labels, grid=True, tickCount=12,
                         labelExpr=_MOMENT)  # fmt: skip
-        # Said once: the other part shares it.
+        # Labelled once: the other part shares the axis.
         return alt.X("opened:T", axis=axis) if labels else alt.X("opened:T", scale=scale, axis=axis)
 
     def y(field: str, title: str) -> alt.Y:
@@ -187,14 +187,14 @@ def _view(one: Series) -> Specification:
         layer.properties(height=height, width=1_200)
         for layer, height in zip(layers, heights, strict=True)
     ]
-    with warnings.catch_warnings():  # one zoom for both parts is what is meant
+    with warnings.catch_warnings():  # one zoom for both parts is intended
         warnings.filterwarnings("ignore", "Automatically deduplicated selection parameter")
         both = alt.vconcat(*parts, spacing=10).resolve_scale(x="shared")
         return dict(both.to_dict())
 
 
 def _pointing(seen: alt.Chart, zoom: alt.Parameter, x: alt.X, name: str) -> alt.Chart:
-    """What the pointer meets: the whole height above and below a candle."""
+    """The tooltip area: the whole height above and below a candle."""
     pointed = alt.selection_point(name, on="pointerover", clear="pointerout", empty=False)
     chart: alt.Chart = (
         seen.mark_rect(clip=True, color=alt.ExprRef("text"), tooltip=alt.ExprRef(_POINTED))
@@ -205,7 +205,8 @@ def _pointing(seen: alt.Chart, zoom: alt.Parameter, x: alt.X, name: str) -> alt.
 
 
 def _shades(spans: Sequence[tuple[object, ...]]) -> Iterator[alt.Chart]:
-    """The days that are not complete: shaded, and a strip above that is seen from far too."""
+    """The days that are not complete: shaded, with a strip above that is visible when zoomed
+    out."""
     if not spans:
         return
     chart = alt.Chart(csv_data(("start", "end", "state", "words", "days", "missing"), spans))
@@ -239,7 +240,7 @@ def _rows(one: Series) -> Iterator[tuple[object, ...]]:
 
 
 def _spans(one: Series) -> Iterator[tuple[object, ...]]:
-    """Unbroken stretches of days in one state that is not complete."""
+    """Runs of consecutive days in one state that is not complete."""
     for state, some in groupby(_states(one), lambda day: day[1]):
         days = [day for day, _ in some]
         if state == DayState.COMPLETE:

@@ -1,4 +1,4 @@
-"""The calendar: every instrument by day, coloured by state, with each day's proof under it."""
+"""The coverage calendar: every instrument by day, coloured by state, with each day's proof."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ DayKey = tuple[str, str, date]
 
 @dataclass(frozen=True, slots=True)
 class Unproved:
-    """A day that was requested and could not be proved, of which nothing else is held."""
+    """A day that was requested and could not be proved, with no stored data."""
 
     dataset: Dataset
     series: str
@@ -44,9 +44,9 @@ class Unproved:
 
 
 Shown = Proof | Unproved
-"""A day of a series, as it is shown."""
+"""A day of a series, as displayed."""
 
-_ROWS_PER_VIEW = 60  # so that the months stand above what is on the screen
+_ROWS_PER_VIEW = 60  # so that the month labels are visible on the screen
 
 
 def coverage_page(
@@ -56,9 +56,9 @@ def coverage_page(
     source: str,
     failures: Mapping[DayKey, str] = MappingProxyType({}),
 ) -> str:
-    """The page. `proofs` holds one day or more, by dataset, series and day; `runs` says which run
-    wrote a day, `gaps` names the first of them, `failures` why a day could not be proved when it
-    was last requested. `source` names the warehouse."""
+    """The page. `proofs` has one day or more, by dataset, series and day; `runs` has the run that
+    wrote a day, `gaps` names a day's first gaps, `failures` has the reason why a day could not be
+    proved when it was last requested. `source` names the warehouse."""
     axis = axis_of(min(proof.day for proof in proofs), max(proof.day for proof in proofs))
     series = [list(days) for _, days in groupby(proofs, _key_of_series)]
     views = [View(_view(some, axis, runs, gaps, failures)) for some in _screenfuls(series, axis)]
@@ -160,19 +160,19 @@ def _cell(
 
 
 def _note(proof: Shown) -> str:
-    """What else is to be said of a day."""
+    """What else is known of a day."""
     return f"{proof.without_trades:,} without trades" if _is_of_candles(proof) else ""
 
 
 def _cross_check(proof: Shown) -> str:
-    """How the day compares with an independent series; empty where it was not compared."""
+    """How the day compares with an independent series; empty if it was not compared."""
     if isinstance(proof, Unproved) or proof.cross_check is CrossCheck.NONE:
         return ""
     return str(proof.cross_check)
 
 
 def _named(gaps: Sequence[str], missing: int) -> str:
-    """The gaps that are named, and how many rows more lack."""
+    """The named gaps, and how many more rows are missing."""
     if not gaps:
         return ""
     named = ", ".join(gaps)
@@ -200,6 +200,6 @@ def _totals(series: Sequence[list[Shown]]) -> Totals:
 
 
 def _sum_of(counts: Iterable[int | str]) -> int | str:
-    """The sum of what is counted; nothing where nothing is."""
+    """The sum of the counts; empty if nothing is counted."""
     known = [count for count in counts if isinstance(count, int)]
     return sum(known) if known else ""

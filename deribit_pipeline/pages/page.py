@@ -1,7 +1,8 @@
-"""The page around every picture: colours for light and dark, legend, and the library inside it.
+"""The page around every visualization: colours for light and dark, legend, and the embedded
+library.
 
-Vega draws, from specifications that Altair checks; vl-convert has Vega's own code at hand, so
-that a page needs no other host. What is drawn is the other modules' business.
+Vega renders, from specifications that Altair validates; vl-convert contains Vega's code, so that a
+page needs no other host. What is rendered is defined in the other modules.
 """
 
 import csv
@@ -20,9 +21,9 @@ import vl_convert
 from deribit_pipeline.domain.proofs import FAILED, DayState
 
 Specification = dict[str, Any]
-"""A view in Vega-Lite's words, as Altair's `to_dict` answers it."""
+"""A view as a Vega-Lite specification, as Altair's `to_dict` returns it."""
 
-# Okabe and Ito's colours, which people tell apart who see fewer of them.
+# The Okabe-Ito palette, which is distinguishable with colour blindness.
 LIGHT = {
     "background": "#ffffff",
     "text": "#1f2328",
@@ -56,14 +57,14 @@ HEIGHTS: dict[str, float] = {
     DayState.NOT_LISTED: 0.12,
     FAILED: 0.54,
 }
-"""How much of its row's height a day takes: states differ without colours too."""
+"""The fraction of its row's height that a day takes: states differ without colours too."""
 
-UNREQUESTED = "never asked for"
+UNREQUESTED = "never requested"
 
 
 @dataclass(frozen=True, slots=True)
 class Swatch:
-    """An entry of the legend: words, a colour by name, its height and opacity, both 0 to 1."""
+    """An entry of the legend: text, a colour by name, its height and opacity, both 0 to 1."""
 
     words: str
     colour: str
@@ -73,7 +74,7 @@ class Swatch:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A picture, and above it what it is of and a line of what it shows, where there is a title."""
+    """A view, optionally with a title and a summary line above it."""
 
     specification: Specification
     title: str = ""
@@ -82,7 +83,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A table of words, left, and numbers, right; with one row or more."""
+    """A table of text columns, left, and numeric columns, right; with one row or more."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str | int]]
@@ -95,7 +96,7 @@ def page(
     views: Sequence[View],
     totals: Totals | None = None,
 ) -> str:
-    """The whole page. All that is passed in is text, and stands in the page as it is."""
+    """The whole page. All arguments are plain text, and appear unchanged in the page."""
     return _template().render(
         title=title,
         introduction=introduction,
@@ -113,8 +114,8 @@ def page(
 
 
 def csv_data(header: Sequence[str], rows: Iterable[Sequence[object]]) -> alt.InlineData:
-    """Rows for a view, a third as long as with every name repeated in every row. Whether a column
-    is of numbers its first row says."""
+    """Rows for a view in column form, a third the size of rows that repeat every name. The first
+    row determines whether a column is numeric."""
     rows = list(rows)
     numbers = [
         n for n, value in zip(header, rows[0], strict=True) if isinstance(value, (int, float))
@@ -130,17 +131,17 @@ def csv_data(header: Sequence[str], rows: Iterable[Sequence[object]]) -> alt.Inl
 
 
 def words(state: str) -> str:
-    """A state as people read it."""
+    """A state as display text."""
     return state.replace("_", " ")
 
 
 def state_colour() -> alt.Color:
-    """The colour of a row's `state`, which the theme decides."""
+    """The colour of a row's `state`, which depends on the theme."""
     return alt.Color("state:N", scale=alt.Scale(domain=[*DayState, FAILED]), legend=None)
 
 
 def _theme(colours: dict[str, str]) -> dict[str, Any]:
-    """What Vega needs to draw in these colours."""
+    """Vega's configuration for these colours."""
     font = 'system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif'
     return {
         "background": colours["background"],
@@ -157,7 +158,7 @@ def _theme(colours: dict[str, str]) -> dict[str, Any]:
             "tickColor": colours["line"],
             "domainColor": colours["line"],
         },
-        # Specifications name these colours by expressions.
+        # Specifications refer to these colours by name, in expressions.
         "params": [{"name": name, "value": colour} for name, colour in colours.items()],
     }
 
@@ -182,7 +183,7 @@ def _template() -> jinja2.Template:
 
 @functools.cache
 def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, of the version that Altair writes for."""
+    """Vega, Vega-Lite and Vega-Embed as one script, in the version that Altair writes for."""
     version = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
     script = str(vl_convert.javascript_bundle(vl_version=version))  # type: ignore[call-arg]
     return re.sub("</(?=script)", r"<\\/", script, flags=re.IGNORECASE)

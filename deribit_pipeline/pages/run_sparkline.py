@@ -1,7 +1,7 @@
-"""A small picture of candles, volume and coverage, for the metadata of a run.
+"""A sparkline of candles, volume and coverage, for the metadata of a run.
 
-Some strokes of SVG, written as text: a plotting library would take a second, and a hundred times
-the room in the event log.
+It is hand-written SVG: importing a plotting library would take a second, and its output a hundred
+times the space in the event log.
 """
 
 import base64
@@ -19,7 +19,7 @@ from deribit_pipeline.domain.windows import TimeWindow, moment64
 _WIDTH, _PRICES, _VOLUMES, _STRIP, _HEAD, _GAP = 640, 110, 28, 8, 18, 10
 _HEIGHT = _HEAD + _PRICES + _VOLUMES + _STRIP + 3 * _GAP
 
-# Told apart on a light and on a dark page, and by who sees no red or green.
+# Distinguishable on a light and on a dark page, and with red-green colour blindness.
 _UP, _DOWN, _TEXT = "#1f9e89", "#d95f02", "#808080"
 STATE_COLOURS = {
     DayState.COMPLETE: "#1f9e89",
@@ -32,8 +32,8 @@ STATE_COLOURS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sparkline:
-    """What to draw of one instrument: few candles of `step` over a window of whole days, and the
-    state of each day, None for not proved."""
+    """The data of one instrument's sparkline: few candles of `step` in a window of whole days, and
+    the state of each day, None if it is not proved."""
 
     title: str
     window: TimeWindow
@@ -43,7 +43,7 @@ class Sparkline:
 
 
 def data_url(sparklines: Sequence[Sparkline]) -> str:
-    """The picture, one instrument below the other, as an address that holds it whole."""
+    """The sparklines, one instrument below the other, as a data URI."""
     height = _HEIGHT * len(sparklines)
     drawn = "".join(
         f'<g transform="translate(0 {number * _HEIGHT})">{_drawn(sparkline)}</g>'
@@ -83,7 +83,7 @@ def _candles(sparkline: Sparkline) -> list[str]:
     parts = []
     for colour, rows in ((_UP, is_up), (_DOWN, ~is_up)):
         wicks = _lines(x[rows], y["high"][rows], y["low"][rows])
-        # A candle that closes where it opened is a stroke as well.
+        # A candle that closes at its opening price is drawn as a stroke too.
         bodies = _lines(x[rows], y["open"][rows], y["close"][rows] + 0.5)
         volumes = _lines(x[rows], np.full(rows.sum(), floor), top[rows])
         parts.append(f'<path stroke="{colour}" d="{wicks}"/>')

@@ -1,1 +1,1 @@
-"""The reader's functions, which `deribit_pipeline.read` offers: rows of proved days as frames."""
+"""The functions of `deribit_pipeline.read`: rows of proved days as frames."""

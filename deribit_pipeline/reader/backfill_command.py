@@ -1,5 +1,5 @@
-"""The command that fetches the days that a reader found incomplete. A notebook's user reads it as
-well as the command line's, so it is not the command line's alone."""
+"""The command that fetches the days that a reader found incomplete. It appears in the reader's
+errors as well as in those of the command line."""
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import SeriesKind

@@ -80,39 +80,40 @@ def candles(
 ) -> Frame:
     """Candles of an instrument that open in the window, sorted by `opened_at`.
 
-    On each UTC day whose candles of this resolution are held and complete, they are the exchange's
-    own; on any other day they are made of its one-minute candles, where those are complete. Candles
-    of 1D open at 08:00. Those of 180, 360 and 720 open where held ones of the instrument do; where
-    none are held, they are counted from 00:00, which is undocumented
-    (assumption:candles-anchor-180, assumption:candles-anchor-360, assumption:candles-anchor-720).
-    A candle made of minutes includes minutes without a trade, which repeat the last close.
+    On each UTC day whose candles of this resolution are stored and complete, the exchange's candles
+    are returned; on any other day they are aggregated from its one-minute candles, if those are
+    complete. Candles of 1D open at 08:00. Those of 180, 360 and 720 open at the same times as
+    stored ones of the instrument; if none are stored, they are counted from 00:00, which is
+    undocumented (assumption:candles-anchor-180, assumption:candles-anchor-360,
+    assumption:candles-anchor-720). A candle aggregated from minutes includes minutes without a
+    trade, which repeat the last close.
 
     Parameters
     ----------
     instrument : str
         Such as BTC-PERPETUAL.
     start, end : str, date or datetime
-        The window, in UTC. A day (`2024-01-31`) is meant whole, the last one too; an instant
+        The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
         (`2024-01-31T08:00`) is included as `start` and excluded as `end`.
     resolution : str
         As Deribit spells it: 1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720 (minutes) or 1D.
     as_of : str, date or datetime, optional
-        Return the candles as they were known at this moment of the exchange's clock (a day: at its
+        Return the candles as they were known at this instant of the exchange's clock (a day: at its
         end): what was published later is left out, what was revised since has its former values.
         Which days are complete is judged by today.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
-        return what is held.
+        return the stored rows.
     frame : {"pandas", "arrow", "polars"}
         The library of the frame. A pandas frame is indexed by `opened_at`, in UTC.
     warehouse : path or str, optional
-        Spelled as DERIBIT_WAREHOUSE is, which is the default.
+        Spelled like DERIBIT_WAREHOUSE, which is the default.
 
     Returns
     -------
     frame, shape (n, 6)
         open, high, low, close (quote currency), volume_base, volume_quote: float64; n is 0 where
-        nothing is held and `complete_only` is False. The `attrs` of a pandas frame name, as spans
+        nothing is stored and `complete_only` is False. The `attrs` of a pandas frame name, as spans
         of days, those `rolled_up` from minutes and those `incomplete`, and `verdicts` by day.
 
     Raises
@@ -185,7 +186,7 @@ def historical_prices(
     frame: FrameKind = "pandas",
     warehouse: Place | None = None,
 ) -> Frame:
-    """Hourly prices of the last `days` UTC days, up to the newest complete one that is held.
+    """Hourly prices of the last `days` UTC days, up to the newest complete one in the warehouse.
 
     Parameters
     ----------
@@ -195,11 +196,11 @@ def historical_prices(
         How many UTC days, 1 or more; the newest complete one is included.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
-        return what is held.
+        return the stored rows.
     frame : {"pandas", "arrow", "polars"}
         The library of the frame. A pandas frame is indexed by `opened_at`, in UTC.
     warehouse : path or str, optional
-        Spelled as DERIBIT_WAREHOUSE is, which is the default.
+        Spelled like DERIBIT_WAREHOUSE, which is the default.
 
     Returns
     -------

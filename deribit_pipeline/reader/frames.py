@@ -107,7 +107,7 @@ def _require_complete(selected: SelectedRows) -> None:
     try:
         selected.require_complete()
     except IncompleteDays as error:
-        otherwise = "read what is held with complete_only=False"
+        otherwise = "read the stored rows with complete_only=False"
         raise with_command(error, otherwise) from None
 
 

@@ -77,7 +77,7 @@ def whole(value: object, name: str) -> int:
 
 
 def earlier(moment: datetime, minutes: int, what: str) -> datetime:
-    """The moment this many minutes earlier; `what` names in an error what reaches back."""
+    """The instant this many minutes earlier; `what` names the argument in an error."""
     if minutes > (moment - _EPOCH) // timedelta(minutes=1):
         raise InputError(f"{what} reach back beyond 1970, where the exchange's time begins.")
     return moment - timedelta(minutes=minutes)
@@ -86,7 +86,7 @@ def earlier(moment: datetime, minutes: int, what: str) -> datetime:
 def _moment(value: object, name: str) -> date | datetime:
     """An instant with its time zone, or a day; text without a time is a day."""
     found = _parsed(value) if isinstance(value, str) else value
-    if not isinstance(found, date) or found != found:  # as pandas' NaT alone does
+    if not isinstance(found, date) or found != found:  # true for pandas' NaT only
         raise InputError(
             f"{name} must be a day such as 2024-01-31 or an instant such as 2024-01-31T08:00, "
             f"was {value!r}."

@@ -75,18 +75,18 @@ def rows(
     dataset : str
         Its name, such as settlements; docs/data-dictionary.md lists the tables.
     series_name : str
-        What the dataset is kept by: an instrument, a currency or an index, such as btc_usd.
+        The name of the series: an instrument, a currency or an index, such as btc_usd.
     start, end : str, date or datetime
-        The window, in UTC. A day (`2024-01-31`) is meant whole, the last one too; an instant
+        The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
         (`2024-01-31T08:00`) is included as `start` and excluded as `end`.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
-        return what is held.
+        return the stored rows.
     frame : {"pandas", "arrow", "polars"}
         The library of the frame. A pandas frame is indexed by the column that
         dates a row, in UTC.
     warehouse : path or str, optional
-        Spelled as DERIBIT_WAREHOUSE is, which is the default.
+        Spelled like DERIBIT_WAREHOUSE, which is the default.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def rows(
     held = DATASETS[arguments.one_of(dataset, "dataset", list(DATASETS))]
     if held.resolution is not None:
         raise InputError(
-            f"rows reads no candles: read.candles does, with its resolution, {dataset}."
+            f"rows does not read candles: use read.candles with a resolution, not {dataset}."
         )
     arguments.require_series(held, series_name)
     window = arguments.window(start, end)
@@ -170,15 +170,15 @@ def funding(
     instrument : str
         A perpetual, such as BTC-PERPETUAL.
     start, end : str, date or datetime
-        The window, in UTC. A day (`2024-01-31`) is meant whole, the last one too; an instant
+        The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
         (`2024-01-31T08:00`) is included as `start` and excluded as `end`.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
-        return what is held.
+        return the stored rows.
     frame : {"pandas", "arrow", "polars"}
         The library of the frame. A pandas frame is indexed by `funded_at`, in UTC.
     warehouse : path or str, optional
-        Spelled as DERIBIT_WAREHOUSE is, which is the default.
+        Spelled like DERIBIT_WAREHOUSE, which is the default.
 
     Returns
     -------
@@ -257,15 +257,15 @@ def trades(
     instrument : str
         Such as BTC-PERPETUAL.
     start, end : str, date or datetime
-        The window, in UTC. A day (`2024-01-31`) is meant whole, the last one too; an instant
+        The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
         (`2024-01-31T08:00`) is included as `start` and excluded as `end`.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
-        return what is held.
+        return the stored rows.
     frame : {"pandas", "arrow", "polars"}
         The library of the frame. A pandas frame is indexed by `traded_at`, in UTC.
     warehouse : path or str, optional
-        Spelled as DERIBIT_WAREHOUSE is, which is the default.
+        Spelled like DERIBIT_WAREHOUSE, which is the default.
 
     Returns
     -------

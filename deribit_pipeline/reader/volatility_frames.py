@@ -1,4 +1,4 @@
-"""Volatility as frames: what was realised, and what options imply."""
+"""Volatility as frames: realised, and implied by options."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def realised_volatility(
     instrument : str
         Such as BTC-PERPETUAL.
     start, end : str, date or datetime
-        The window, in UTC. A day (`2024-01-31`) is meant whole, the last one too; an instant
+        The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
         (`2024-01-31T08:00`) is included as `start` and excluded as `end`.
     sampling : int
         Minutes of a sampled candle, 1 or more.
@@ -96,11 +96,11 @@ def realised_volatility(
         Sampled candles of a run, 1 or more.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
-        return what is held.
+        return the stored rows.
     frame : {"pandas", "arrow", "polars"}
         The library of the frame. A pandas frame is indexed by `ended_at`, in UTC.
     warehouse : path or str, optional
-        Spelled as DERIBIT_WAREHOUSE is, which is the default.
+        Spelled like DERIBIT_WAREHOUSE, which is the default.
 
     Returns
     -------
@@ -200,17 +200,17 @@ def volatility_index(
     currency : str
         BTC or ETH.
     start, end : str, date or datetime
-        The window, in UTC. A day (`2024-01-31`) is meant whole, the last one too; an instant
+        The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
         (`2024-01-31T08:00`) is included as `start` and excluded as `end`.
     resolution : str
         In seconds: 60 or 3600.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
-        return what is held.
+        return the stored rows.
     frame : {"pandas", "arrow", "polars"}
         The library of the frame. A pandas frame is indexed by `opened_at`, in UTC.
     warehouse : path or str, optional
-        Spelled as DERIBIT_WAREHOUSE is, which is the default.
+        Spelled like DERIBIT_WAREHOUSE, which is the default.
 
     Returns
     -------

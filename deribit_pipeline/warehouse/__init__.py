@@ -1,1 +1,2 @@
-"""The DuckDB file: its schema, its connection, writes and reads. Nothing else knows duckdb."""
+"""The DuckDB file: its schema, its connection, writes and reads. Only this package and `lake` open
+DuckDB databases."""

@@ -1,4 +1,4 @@
-"""What goes for every open DuckDB, whatever its tables are in."""
+"""Helpers for open DuckDB connections, to a file or a lake."""
 
 import errno
 import logging
@@ -14,13 +14,13 @@ from deribit_pipeline.warehouse.place import Connection
 logger = logging.getLogger(__name__)
 
 DISK_FULL = "No space left on device"
-"""How DuckDB says that a disk is full."""
+"""The error text of DuckDB for a full disk."""
 
 
 @contextmanager
 def copying_to(file: Path) -> Iterator[None]:
-    """Raise OSError where the disk of a file that DuckDB's `copy` writes is full: it is another
-    than the warehouse's."""
+    """Raise OSError if the disk of a file that DuckDB's `copy` writes is full: it may differ from
+    the warehouse's disk."""
     try:
         yield
     except duckdb.IOException as error:
@@ -31,7 +31,7 @@ def copying_to(file: Path) -> Iterator[None]:
 
 @contextmanager
 def committed(connection: Connection) -> Iterator[None]:
-    """Commit the open transaction when the block ends, or undo it when that raises."""
+    """Commit the open transaction when the block ends, or roll it back when that raises."""
     try:
         yield
         connection.commit()
@@ -41,7 +41,7 @@ def committed(connection: Connection) -> Iterator[None]:
 
 
 def roll_back(connection: Connection) -> None:
-    """Undo the open transaction, where there still is one."""
+    """Roll back the open transaction, if there still is one."""
     try:
         connection.rollback()
     except duckdb.Error as error:  # a failure, or a commit, has closed it
@@ -50,7 +50,7 @@ def roll_back(connection: Connection) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise what the handler of a signal raised in the middle of a statement: DuckDB puts it into a
+    """Raise the exception of a signal handler that interrupted a statement: DuckDB wraps it in a
     RuntimeError."""
     try:
         yield
@@ -61,7 +61,7 @@ def interruptible() -> Iterator[None]:
 
 
 def has_table(connection: Connection, name: str) -> bool:
-    """Whether the file has a table: one of an older version, read as it is, may not."""
+    """Whether the file has a table: one of an older version, read without migration, may not."""
     return bool(
         connection.execute(
             "select 1 from duckdb_tables() "

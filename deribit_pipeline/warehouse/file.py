@@ -1,4 +1,4 @@
-"""A warehouse in one DuckDB file: opened late, closed at once."""
+"""A warehouse in one DuckDB file: opened as late as possible, closed at once."""
 
 import errno
 import logging
@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 
 REMEDY = "remove it and its .wal, and put a backup in its place or backfill anew"
 
-# How DuckDB says that another process holds the file, or another thread of this one.
+# DuckDB's error texts if another process, or another thread of this one, has the file open.
 _BUSY = ("Could not set lock", "different configuration", "Unique file handle conflict")
 
-# How DuckDB says that the bytes of a file are not those that it wrote: cut short, or changed.
+# DuckDB's error texts for a file that is truncated or corrupted.
 _DAMAGE = ("Could not read enough bytes", "Corrupt", "Failed to load metadata pointer")
 
-# What else keeps a file from being opened, as DuckDB says it, and what to do then: the file may be
-# sound, so nothing is to be removed.
+# DuckDB's other error texts for a file that it cannot open, and what to do: the file may be intact,
+# so nothing is to be removed.
 _HINDRANCES = {
     "Permission denied": "let this user read it, or set DERIBIT_WAREHOUSE",
     "Is a directory": "it is a folder, so set DERIBIT_WAREHOUSE to a file",
@@ -42,18 +42,18 @@ _HINDRANCES = {
 
 
 OWNER_ONLY = 0o600
-"""The mode of a file that others must not read."""
+"""The mode of a file that other users must not read."""
 
 
 class _Busy(Exception):
-    """Another process, or a connection of another mode, holds the file at this moment."""
+    """Another process, or a connection with another mode, has the file open at this moment."""
 
 
 class FileStore:
     """The DuckDB file at `path`.
 
-    DuckDB lets one process write at a time and shuts all others out meanwhile, so nothing keeps
-    the file open longer than one transaction needs, and everyone waits a little for their turn.
+    DuckDB lets one process write at a time and locks all others out meanwhile, so the file is kept
+    open for no longer than one transaction needs, and others wait briefly.
     """
 
     layout: tuple[str, ...] = ()
@@ -65,11 +65,11 @@ class FileStore:
         self._patience = patience
         self._given_up = threading.Event()
         self._is_pinned = False
-        self._pin: tuple[int, int] | None = None  # the file's device and number on it
+        self._pin: tuple[int, int] | None = None  # the file's device and inode
 
     def pinned(self) -> "FileStore":
-        """The same file, which fails once another one, or none, is at its path. Where there is none
-        yet, it is the one that is found there first."""
+        """The same file, which raises an error once another file, or none, is at its path. If there
+        is none yet, it is the first one found there."""
         if self._is_pinned:
             return self
         made = FileStore(self.path, self._patience, is_foreign=self._is_foreign)
@@ -128,7 +128,7 @@ class FileStore:
         return str(self.path.resolve())
 
     def require_writable(self) -> None:
-        for path in (self.path, self.path.parent):  # DuckDB's log of a write stands beside it
+        for path in (self.path, self.path.parent):  # DuckDB's write-ahead log is beside it
             if not os.access(path, os.W_OK):
                 raise self._unwritable(PermissionError(errno.EACCES, "it is read-only"))
 
@@ -168,8 +168,8 @@ class FileStore:
             raise
 
     def make(self, fill: Change[None]) -> None:
-        """Make the file, elsewhere first: a disk that is full, or the end of this process, would
-        leave half a file, which nothing could open any more."""
+        """Create the file under another name first: a full disk, or the end of this process, would
+        leave a partial file, which cannot be opened."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with (
@@ -178,10 +178,10 @@ class FileStore:
             ):
                 if self._is_private:
                     made.chmod(OWNER_ONLY)
-                connection.begin()  # each statement would be written to the disk by itself
+                connection.begin()  # otherwise each statement is written to the disk separately
                 with committed(connection):
                     fill(connection)
-                # Closing would say nothing of a file that could not be finished.
+                # Closing would not report a file that could not be completed.
                 connection.execute("checkpoint").fetchall()
         except OSError as error:
             raise self._unwritable(error) from error
@@ -209,20 +209,20 @@ class FileStore:
         except duckdb.Error as error:
             raise self._failed(error) from error
         if path == self.path:
-            self._require_same()  # as at its beginning: what was committed is to stay
+            self._require_same()  # as at the beginning: committed data must stay
 
     def _connection(self, path: Path, read_only: bool) -> Connection:
         if path == self.path:
             self._require_same()
         try:
-            require_file(path)  # to open a pipe would wait for good
+            require_file(path)  # opening a pipe would block forever
         except OSError as error:
             raise WarehouseUnusable(
                 f"The warehouse {self.path} cannot be opened ({error.strerror}): set "
                 "DERIBIT_WAREHOUSE to a file."
             ) from error
         if path.exists() and not path.stat().st_size:
-            # DuckDB would take it for a new database: days that were lost would pass unnoticed.
+            # DuckDB would treat it as a new database: lost days would go unnoticed.
             raise WarehouseUnusable(f"{self.path} is empty, which no warehouse ever is: {REMEDY}.")
         try:
             if self._is_foreign:
@@ -250,7 +250,7 @@ class FileStore:
         return WarehouseError(f"{self.path}: {message}")
 
     def exists(self) -> bool:
-        """Whether there is a file. Raises WarehouseUnusable where that cannot be told."""
+        """Whether there is a file. Raises WarehouseUnusable if that cannot be determined."""
         try:
             is_there = self.path.exists()
         except OSError as error:  # a name that is too long, a folder that may not be entered
@@ -269,16 +269,16 @@ class FileStore:
 
 
 def _as_path(path: Path) -> str:
-    """The path as DuckDB takes it for one: it reads `~`, `name:…` and `:memory:` at the beginning
-    of a name in ways of its own."""
+    """The path in a form that DuckDB takes literally: it interprets `~`, `name:…` and `:memory:` at
+    the beginning of a name."""
     return str(path.absolute())
 
 
 def _remedy(message: str) -> str:
-    """What to do about a file that DuckDB does not open, by what it says of it."""
+    """What to do about a file that DuckDB does not open, by its error message."""
     if any(sign in message for sign in _DAMAGE):
         return REMEDY
     for sign, remedy in _HINDRANCES.items():
         if sign in message:
             return remedy
-    return "see that it can be read, or set DERIBIT_WAREHOUSE to another file"
+    return "check that it can be read, or set DERIBIT_WAREHOUSE to another file"

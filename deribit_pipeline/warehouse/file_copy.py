@@ -12,7 +12,8 @@ from deribit_pipeline.warehouse.place import Connection
 
 
 def copy_to_file(connection: Connection, made: Path, shown_as: Path) -> dict[str, int]:
-    """Make the file `made` with all that the connection reads; the rows that each table has.
+    """Create the file `made` with all tables that the connection reads; returns the number of rows
+    of each table.
 
     Raises WarehouseError, which names the file as `shown_as`.
     """
@@ -29,7 +30,7 @@ def copy_to_file(connection: Connection, made: Path, shown_as: Path) -> dict[str
                 f'insert into {table.name} by name select * from "{source}".{table.name}'
             ).fetchall()
         connection.commit()
-        # Closing would say nothing of a file that could not be finished.
+        # Closing would not report a file that could not be completed.
         connection.execute(f'checkpoint "{copy}"').fetchall()
     except duckdb.Error as error:
         if made.name not in str(error):
@@ -38,7 +39,7 @@ def copy_to_file(connection: Connection, made: Path, shown_as: Path) -> dict[str
             f"The backup {shown_as} cannot be written: {first_line(error)}. Nothing of it is left."
         ) from error
     finally:
-        # The DuckDB that a lake is attached to lives on, and would keep the copy open.
+        # The DuckDB that a lake is attached to stays open, and would keep the copy attached.
         with contextlib.suppress(duckdb.Error):
             connection.rollback()
         connection.execute(f'use "{source}"')

@@ -1,4 +1,4 @@
-"""A DuckDB file that somebody else made: its tables are read, and nothing in it is run."""
+"""A DuckDB file from an untrusted source: its tables are read, and nothing in it is executed."""
 
 import duckdb
 
@@ -9,7 +9,7 @@ from deribit_pipeline.warehouse.schema import TABLES
 
 _NAME = "held"
 
-# Asked from outside of the file, where none of its macros is found.
+# Queried from outside the file's database, where its macros are not found.
 _IN_THE_WAY = f"""
     select 'view ' || view_name from duckdb_views()
     where database_name = '{_NAME}' and view_name in $tables
@@ -23,11 +23,11 @@ _IN_THE_WAY = f"""
 
 
 def foreign_file(path: str) -> Connection:
-    """A connection that reads the tables of the file at an absolute path, without access to
-    anything else, nor to extensions.
+    """A connection that reads the tables of the file at an absolute path, without access to other
+    files or extensions.
 
-    Raises WarehouseUnusable where a view stands in the place of a table, or a macro in that of one
-    of DuckDB's own functions, and duckdb.Error where it cannot be opened.
+    Raises WarehouseUnusable if a view has the name of a table, or a macro that of a DuckDB
+    function, and duckdb.Error if the file cannot be opened.
     """
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}

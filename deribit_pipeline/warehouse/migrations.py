@@ -1,14 +1,14 @@
-"""What brings the tables of an older warehouse to those of this version.
+"""Migrations: the statements that bring the tables of an older warehouse to this version.
 
-Versions 1 (release 0.1.0) and 4 are brought up to date; 2 and 3 were never released.
+Versions 1 (release 0.1.0) and 4 are migrated; 2 and 3 were never released.
 """
 
 HASHED_SINCE = 5
-"""The version since which proofs and series have hashes. Those of older files are made once the
-tables are of this one."""
+"""The version since which proofs and series have hashes. Those of older files are computed once the
+tables have this version."""
 
 READABLE = (1, 4)
-"""The older versions that are brought to this one."""
+"""The older versions that are migrated to this one."""
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     4: (
@@ -97,10 +97,10 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "alter table candles_rebuilt alter column volume_quote drop not null",
     ),
 }
-"""Version to the statements that bring the tables of the version before to it, once the tables
-exist that came after version 1. A new file is made from the tables themselves, so an entry here,
-once released, never changes. Views, macros and comments are made anew after each."""
+"""Version to the statements that migrate the tables of the version before to it, after the tables
+added since version 1 are created. A new file is created from the table definitions, so an entry
+here never changes once released. Views, macros and comments are recreated after each."""
 
 MADE_BY_MIGRATIONS = ("candles_rebuilt", "failed_days", "series_proofs")
-"""Tables that a migration makes, and would not make twice: a warehouse that claims an older version
-than it has is refused."""
+"""Tables that a migration creates, and would not create twice: a warehouse with a wrong, older
+version number is refused."""

@@ -1,4 +1,4 @@
-"""What the tables need of the place that they are in: a file, or a lake."""
+"""The interface of a store for the tables: a file, or a lake."""
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
@@ -10,79 +10,82 @@ import duckdb
 from deribit_pipeline.domain.location import Location
 
 Connection = duckdb.DuckDBPyConnection
-"""An open database; the schema is that of `warehouse.schema`."""
+"""An open database with the schema of `warehouse.schema`."""
 
 Result = TypeVar("Result")
 
 Change = Callable[[Connection], Result]
-"""Reads and writes in one transaction that somebody else opened; may be called again, when what it
-did was undone."""
+"""Reads and writes in an open transaction of its caller; may be called again after a rollback."""
 
 
 SOURCE = "source"
-"""What a store is called within the DuckDB of another, which reads it."""
+"""The name of a store within the DuckDB of another one that reads it."""
 
 
 class Store(Protocol):
-    """Where the tables are. As text it says so, without credentials."""
+    """Where the tables are. Its str omits credentials."""
 
     def exists(self) -> bool:
-        """Whether anything is there. Raises WarehouseError where that cannot be told."""
+        """Whether anything is there. Raises WarehouseError if that cannot be determined."""
 
     def keep_private(self) -> None:
-        """Let this user alone read it, also what is made later; of a lake, its places decide."""
+        """Restrict access to this user, also for what is created later; for a lake, its database
+        and folder decide."""
 
     def require_makeable(self) -> None:
-        """Raise WarehouseUnusable where nothing is there, and nothing could be made."""
+        """Raise WarehouseUnusable if nothing is there, and nothing could be created."""
 
     def require_writable(self) -> None:
-        """Raise WarehouseUnusable where what is there is seen not to be writable."""
+        """Raise WarehouseUnusable if it is known not to be writable."""
 
     def make(self, fill: Change[None]) -> None:
-        """Make it with what `fill` writes, whole or not at all; somebody else's stays."""
+        """Create it with what `fill` writes, whole or not at all; one that another process created
+        is kept."""
 
     def reading(self) -> AbstractContextManager[Connection]:
-        """A connection that sees one moment, for as long as the block lasts."""
+        """A connection that reads one consistent state, for as long as the block lasts."""
 
     def writing(self) -> AbstractContextManager[Connection]:
-        """One transaction, in which nobody else writes: durable when the block ends, undone when
-        it raises."""
+        """One exclusive write transaction: durable when the block ends, rolled back when it
+        raises."""
 
     def write(self, change: Change[Result], series: Collection[str]) -> Result:
-        """The result of `change` in one transaction, in which nobody else writes these series."""
+        """The result of `change` in one transaction that has exclusive write access to these
+        series."""
 
     def attached_to(self, connection: Connection) -> AbstractContextManager[None]:
-        """Let another DuckDB read this as `SOURCE`, also after the block, until it detaches it.
+        """Attach this store to another DuckDB as `SOURCE`, also after the block, until it is
+        detached.
 
-        Nobody must be writing to it: who is `reading` sees to that. What fails in here while the
-        block lasts is said to have failed here.
+        There must be no concurrent writer: a caller that is `reading` ensures that. An error within
+        the block is reported as an error of this store.
         """
 
     def takes(self, statement: str) -> bool:
-        """Whether a statement of the schema is for this kind of store."""
+        """Whether a statement of the schema applies to this kind of store."""
 
     def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
-        """What was there at a moment, by the number that `at (version => …)` takes; None where
-        nothing keeps it."""
+        """The version at an instant, as the number for `at (version => …)`; None if the store keeps
+        no history."""
 
     def forget_the_past(self) -> None:
-        """Let the history that is kept of it begin now, where any is."""
+        """Start the store's history now, if it keeps any."""
 
     @property
     def location(self) -> Location:
-        """Where it is, without credentials as text."""
+        """Where it is; the str omits credentials."""
 
     @property
     def layout(self) -> tuple[str, ...]:
-        """What a new store is told of its tables besides the schema."""
+        """Options and statements for a new store, besides the schema."""
 
     @property
     def identity(self) -> str:
-        """What tells it apart from all others, however it is spelled."""
+        """An identity that does not depend on the spelling of the location."""
 
     @property
     def size(self) -> int:
         """Bytes."""
 
     def give_up(self) -> None:
-        """Wait for others no more: whoever does fails at once. From any thread."""
+        """Stop waiting for locks: whoever waits fails at once. Thread-safe."""

@@ -1,7 +1,8 @@
-"""The tables, said once: DDL, the comments inside the file and the data dictionary follow.
+"""The tables, defined once: DDL, the comments inside the file and the data dictionary are generated
+from them.
 
-No table has a primary key: in DuckDB it makes loading three to ten times slower and the file
-three times larger. One row per key rests on writing days whole in one transaction.
+No table has a primary key: in DuckDB it makes loading three to ten times slower and the file three
+times larger. Each key is unique because days are written whole in one transaction.
 """
 
 from deribit_pipeline.datasets import registry
@@ -13,7 +14,7 @@ SCHEMA_VERSION = 5
 
 WAREHOUSE_INFO = Table(
     name="warehouse_info",
-    description="One row for the file: what it is.",
+    description="One row for the warehouse: its environment and version.",
     key=(),
     columns=(
         Column("environment", "varchar", "mainnet, testnet or sandbox: they never mix."),
@@ -31,22 +32,23 @@ TABLES: tuple[Table, ...] = (
 VIEWS: tuple[View, ...] = registry.views()
 
 ADDED: tuple[Table, ...] = tuple(table for each in registry.ADDED for table in each.tables)
-"""The tables of datasets of other packages, which a file of this version may be without."""
+"""The tables of datasets from other packages, which may be missing in a file of this version."""
 
 
 def ddl() -> list[str]:
-    """The statements that make an empty warehouse of this version."""
+    """The statements that create an empty warehouse of this version."""
     return [table.ddl() for table in TABLES] + describing()
 
 
 def describing() -> list[str]:
-    """The statements that make the views and comments, which a file of any version can take."""
+    """The statements that create the views and comments, for a file of any version."""
     comments = [statement for table in TABLES for statement in table.comments()]
     return _views() + comments
 
 
 def without_comments() -> list[str]:
-    """The statements that make the tables and views alone: a third of the time of `ddl`."""
+    """The statements that create the tables and views without comments: a third of the time of
+    `ddl`."""
     return [table.ddl() for table in TABLES] + _views()
 
 
@@ -61,8 +63,8 @@ def markdown() -> str:
         "",
         "Every table and view of the warehouse, generated from "
         "`deribit_pipeline/warehouse/schema.py` and the folders of `deribit_pipeline/datasets` by "
-        "`make docs`. The same words stand as comments inside the file: "
-        "`select * from duckdb_columns()`. A column is null only where its type says so.",
+        "`make docs`. The same descriptions are comments inside the file: "
+        "`select * from duckdb_columns()`. A column is null only if its type includes it.",
     ]
     for table in TABLES:
         lines += ["", f"## `{table.name}`", "", f"{table.description} Source: {table.source}."]

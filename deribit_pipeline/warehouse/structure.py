@@ -1,4 +1,4 @@
-"""What a warehouse's own tables, views and macros are, beside what this version makes."""
+"""Compares a warehouse's tables, views and macros with those of this version."""
 
 from deribit_pipeline.warehouse.place import Connection
 
@@ -10,7 +10,7 @@ _TABLES = """
     group by all
 """
 
-# Until DuckDB has read a view from its file, it quotes types, and not the names of a pivot.
+# Until DuckDB has read a view from its file, it quotes types, but not the names of a pivot.
 _QUOTES = str.maketrans("", "", "\"'")
 
 _VIEWS = """
@@ -32,9 +32,9 @@ _SHADOWING = """
 
 
 def deviations(connection: Connection, made: Connection) -> list[str]:
-    """What the tables, views and macros of a warehouse are that those of a new one are not, in
-    sentences. Views and macros that others added are theirs, unless DuckDB would take them for its
-    own functions."""
+    """How the tables, views and macros of a warehouse differ from those of a new one, as sentences.
+    Additional views and macros are ignored, unless DuckDB would use them in place of its own
+    functions."""
     found = [
         f"the macro {name} takes the place of DuckDB's own function"
         for (name,) in connection.execute(_SHADOWING).fetchall()

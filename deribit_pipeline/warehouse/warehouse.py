@@ -1,4 +1,4 @@
-"""A warehouse of one environment: made, checked, brought up to date, read and written."""
+"""A warehouse of one environment: created, checked, migrated, read and written."""
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,15 +25,14 @@ from deribit_pipeline.warehouse.place import Change, Connection, Result, Store
 logger = logging.getLogger(__name__)
 
 PATIENCE = 120.0
-"""Seconds to wait for others to let go of what they hold."""
+"""Seconds to wait for locks that other processes hold."""
 
 
 class Warehouse:
-    """The warehouse in a file, or in a store of another kind, which belongs to one `environment`.
-    A file that `is_foreign`, made by somebody else, is only read, and none of its views and macros
-    are run. `hash_proofs` gives the proofs of an older version their hashes; without it such a
-    warehouse is not brought up to date. `opening.warehouse_at` passes all of it.
-    """
+    """The warehouse in a file, or in a store of another kind, which belongs to one `environment`. A
+    file that `is_foreign`, from an untrusted source, is only read, and none of its views and macros
+    are executed. `hash_proofs` adds the hashes to the proofs of an older version; without it such a
+    warehouse is not migrated. `opening.warehouse_at` passes all of it."""
 
     def __init__(
         self,
@@ -55,11 +54,12 @@ class Warehouse:
         return str(self.location)
 
     def give_up(self) -> None:
-        """Wait for others no more: whoever does fails at once. From any thread."""
+        """Stop waiting for locks: whoever waits fails at once. Thread-safe."""
         self._store.give_up()
 
     def pinned(self) -> "Warehouse":
-        """The same, which raises WarehouseError once another file, or none, is in its place."""
+        """The same warehouse, which raises WarehouseError once another file, or none, is at its
+        place."""
         if not isinstance(self._store, FileStore):
             return self
         made = copy(self)
@@ -71,7 +71,7 @@ class Warehouse:
         return Warehouse(path, self.environment, hash_proofs=self._hash_proofs)
 
     def require_there(self) -> None:
-        """Raise WarehouseError where nothing is there."""
+        """Raise WarehouseError if nothing is there."""
         if self.exists():
             return
         at = ""
@@ -79,15 +79,15 @@ class Warehouse:
             at = f" (it is a link to {self.location.readlink()})"
         raise WarehouseError(
             f"{self} does not exist{at}: nothing was backfilled into it yet, or its disk is not "
-            "mounted. See that DERIBIT_WAREHOUSE names it."
+            "mounted. Check that DERIBIT_WAREHOUSE names it."
         )
 
     def exists(self) -> bool:
-        """Whether anything is there. Raises WarehouseError where that cannot be told."""
+        """Whether anything is there. Raises WarehouseError if that cannot be determined."""
         return self._store.exists()
 
     def is_same_as(self, other: "Warehouse") -> bool:
-        """Whether both are one, however they are spelled; both must be there."""
+        """Whether both are the same, however their locations are spelled; both must exist."""
         return self._store.identity == other._store.identity
 
     @property
@@ -96,11 +96,11 @@ class Warehouse:
         return self._store.size
 
     def keep_private(self) -> None:
-        """Let this user alone read the file, for it is to hold rows of an account."""
+        """Restrict the file to this user, because it will hold rows of an account."""
         self._store.keep_private()
 
     def check(self) -> None:
-        """Raise WarehouseError where it cannot serve, or could not be made."""
+        """Raise WarehouseError if it cannot be used, or could not be created."""
         if not self.exists():
             self._store.require_makeable()
             return
@@ -110,9 +110,9 @@ class Warehouse:
 
     @contextmanager
     def reading(self, *, as_it_is: bool = False) -> Iterator[Connection]:
-        """A connection that reads one moment; what does not exist reads as an empty warehouse.
+        """A connection that reads one consistent state; a missing warehouse reads as an empty one.
 
-        One of an older version is brought to this one, unless it is to be left `as_it_is`.
+        One of an older version is migrated to this one, unless it is to be read `as_it_is`.
         """
         if not self.exists():
             with empty_warehouse() as connection:
@@ -125,7 +125,7 @@ class Warehouse:
                 yield connection
                 return
         self._require_upgradable(version)
-        with self.writing():  # brings it to this version
+        with self.writing():  # migrates it to this version
             pass
         with self._store.reading() as connection:
             yield connection
@@ -141,25 +141,26 @@ class Warehouse:
             ) from error
 
     def require(self) -> None:
-        """Raise WarehouseUnusable where this is no warehouse of this environment, and leave it as
-        it is, of an older version too."""
+        """Raise WarehouseUnusable if this is no warehouse of this environment; it is not changed,
+        even if it is of an older version."""
         with self._store.reading() as connection:
             if self._version(connection) is None:
                 raise WarehouseUnusable(f"{self} is an empty database and no warehouse.")
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction, in which nobody else writes: durable when the block ends, undone when
-        it raises."""
+        """One exclusive write transaction: durable when the block ends, rolled back when it
+        raises."""
         self._make_where_missing()
         with self._store.writing() as connection:
             self._bring_up_to_date(connection)
             yield connection
 
     def write(self, change: Change[Result], series: Collection[str]) -> Result:
-        """The result of `change` in one transaction, in which nobody else writes these series.
+        """The result of `change` in one transaction that has exclusive write access to these
+        series.
 
-        Where others may write at once, it is called again when what it did had to be undone.
+        In a store with concurrent writers, it is called again after a rollback.
         """
         self._make_where_missing()
 
@@ -170,17 +171,17 @@ class Warehouse:
         return self._store.write(whole, series)
 
     def attached_to(self, connection: Connection) -> AbstractContextManager[None]:
-        """Let another's connection read this as `SOURCE`, also after the block, until it detaches
-        it. Only beside one's own `reading`, which keeps writers of a file away."""
+        """Attach this warehouse to another's connection as `SOURCE`, also after the block, until it
+        is detached. Only within `reading`, which keeps writers of a file away."""
         return self._store.attached_to(connection)
 
     def snapshot_at(self, connection: Connection, moment: datetime) -> int | None:
-        """What was there at a moment, by the number that `at (version => …)` takes; None where
-        nothing keeps it, as in a file."""
+        """The version at an instant, as the number for `at (version => …)`; None if the store keeps
+        no history, such as a file."""
         return self._store.snapshot_at(connection, moment)
 
     def forget_the_past(self) -> None:
-        """Let the history that a lake keeps begin now; a file keeps none."""
+        """Start the history of a lake now; a file has none."""
         self._store.forget_the_past()
 
     def _make_where_missing(self) -> None:
@@ -223,13 +224,13 @@ class Warehouse:
                 connection.execute(statement)
 
     def _version(self, connection: Connection) -> int | None:
-        """The version of the schema; None where nothing at all is held yet."""
+        """The version of the schema; None if the store is empty."""
         try:
-            # Fetched to the end: in DuckDB 2 an unfinished result keeps its connection to itself.
+            # Fetched completely: in DuckDB 2 an unfinished result blocks its connection.
             info = connection.execute(
                 "select environment, schema_version from warehouse_info"
             ).fetchall()
-        except duckdb.CatalogException:  # asked only now: a lake takes its time to list its tables
+        except duckdb.CatalogException:  # queried only now: listing a lake's tables is slow
             if not connection.execute(
                 "select 1 from duckdb_tables() where database_name = current_database() limit 1"
             ).fetchall():
@@ -238,7 +239,7 @@ class Warehouse:
                 f"{self} is a database of another program: point DERIBIT_WAREHOUSE elsewhere."
             ) from None
         if len(info) != 1:
-            raise WarehouseUnusable(f"{self} does not say what it is: {REMEDY}.")
+            raise WarehouseUnusable(f"{self} does not state what it is: {REMEDY}.")
         [(environment, version)] = info
         if environment != self.environment:
             raise WarehouseUnusable(
@@ -247,14 +248,14 @@ class Warehouse:
             )
         if version > schema.SCHEMA_VERSION:
             raise WarehouseUnusable(
-                f"{self} has version {version} of the tables and this program knows "
+                f"{self} has version {version} of the tables and this program supports "
                 f"{schema.SCHEMA_VERSION}: upgrade deribit-pipeline."
             )
         return int(version)
 
 
 def _absent(connection: Connection, tables: Sequence[Table]) -> list[Table]:
-    """Those of the tables that are not there: they came after the warehouse was made."""
+    """The missing tables: they were added after the warehouse was created."""
     if not tables:
         return []
     found = connection.execute(
@@ -267,7 +268,7 @@ def _absent(connection: Connection, tables: Sequence[Table]) -> list[Table]:
 def migrate(
     connection: Connection, version: int, migrations: Mapping[int, tuple[str, ...]]
 ) -> None:
-    """Bring older tables to the newest version, in the transaction that is open."""
+    """Migrate older tables to the newest version, in the open transaction."""
     for newer in sorted(number for number in migrations if number > version):
         for statement in migrations[newer]:
             connection.execute(statement)
@@ -278,11 +279,11 @@ def migrate(
 
 @contextmanager
 def empty_warehouse() -> Iterator[Connection]:
-    """A warehouse in memory that holds nothing."""
+    """An empty warehouse in memory."""
     try:
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
-            for statement in schema.without_comments():  # made anew for each reader
+            for statement in schema.without_comments():  # created for each reader
                 connection.execute(statement)
             yield connection
     except duckdb.Error as error:

@@ -1,4 +1,4 @@
-"""A file or folder that is there whole or not at all, whatever ends the process that makes it."""
+"""Creates or replaces a file or folder atomically, even if the process is killed."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ from pathlib import Path
 from deribit_pipeline.processes import is_alive, name_of
 
 _MAKER = re.compile(r"\d+@\d*")  # a process, as `name_of` names it
-_FORMER = "-former"  # ends the name of a folder that is being replaced
+_FORMER = "-former"  # the suffix of a folder that is being replaced
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -25,18 +25,18 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 
-# How a file system says that it knows no hard links.
+# Error numbers of file systems without hard links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 Guard = Callable[[], AbstractContextManager[object]]
-"""Entered once the new file or folder is whole, and held until it has taken the place of the
-former one: raises where it must not."""
+"""Entered once the new file or folder is complete, and held until it has replaced the former one:
+raises if it must not."""
 
 
 def require_file(path: Path) -> None:
-    """Raise OSError where anything but a regular file stands at `path`: a folder, a device, a pipe,
-    a socket, or a link to one of them. Nothing is fine, and so is a link to a file or to nothing:
-    it stays, and what it points to is replaced or made."""
+    """Raise OSError if anything but a regular file is at `path`: a folder, a device, a pipe, a
+    socket, or a link to one of them. A missing file is allowed, and so is a link to a file or to a
+    missing one: the link stays, and its target is replaced or created."""
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
     except FileNotFoundError:
@@ -46,8 +46,8 @@ def require_file(path: Path) -> None:
 
 
 def require_target(path: Path) -> None:
-    """Raise OSError where `path` is a link that leads in a circle, or to a place in a folder that
-    does not exist: a disk that is not mounted."""
+    """Raise OSError if `path` is a link that forms a loop, or that points into a folder that does
+    not exist: a disk that is not mounted."""
     with contextlib.suppress(FileNotFoundError):
         path.stat()
     if path.is_symlink() and not path.resolve().parent.is_dir():
@@ -58,12 +58,13 @@ def require_target(path: Path) -> None:
 
 @contextmanager
 def whole_file(path: Path, *, replacing: bool, guard: Guard = nullcontext) -> Iterator[Path]:
-    """A name beside `path` to make a file under, which takes its place when the block ends well.
+    """A temporary name beside `path`, under which to create a file that replaces it when the block
+    ends without an error.
 
-    Where nothing was made under it, nothing changes; nor does it, unless `replacing`, where
-    somebody else's file is there by then. A file that is there is replaced under the `guard`, while
-    no other process of this project replaces it. What a killed process left is removed. Raises
-    OSError, also where `path` is anything but a regular file.
+    If no file was created under it, nothing changes; nor, unless `replacing`, if another process's
+    file exists by then. An existing file is replaced under the `guard`, while no other process of
+    this project replaces it. Leftovers of a killed process are removed. Raises OSError, also if
+    `path` is anything but a regular file.
     """
     require_file(path)
     path = path.resolve()  # through a link, to the disk that it points to
@@ -73,18 +74,18 @@ def whole_file(path: Path, *, replacing: bool, guard: Guard = nullcontext) -> It
         if made.exists():
             with alone_in(path.parent) if replacing else nullcontext():
                 while not _took_place(made, path, replacing, guard):
-                    pass  # something else has come there meanwhile: the guard looks at it
+                    pass  # another file was created there meanwhile: the guard checks it
             _sync(path.parent)
     finally:
-        with contextlib.suppress(OSError):  # the error that brought us here says more
+        with contextlib.suppress(OSError):  # the original error is more informative
             for file in (made, _wal(made)):
                 file.unlink(missing_ok=True)
 
 
 def _took_place(made: Path, path: Path, replacing: bool, guard: Guard) -> bool:
-    """Whether the new file is in its place, or nothing needs to be: another one is there."""
+    """Whether the new file is in its place, or is not needed because another one exists."""
     if not path.exists():
-        # The log of a file that is gone: DuckDB would replay it into the new one.
+        # The write-ahead log of a removed file: DuckDB would replay it into the new one.
         _wal(path).unlink(missing_ok=True)
         try:
             _link(made, path)
@@ -100,8 +101,8 @@ def _took_place(made: Path, path: Path, replacing: bool, guard: Guard) -> bool:
 
 
 def keep_beside(path: Path) -> Path:
-    """Keep the file under a free name beside it as well, `FILE.former`, where DuckDB finds its log
-    too; the name. Raises OSError."""
+    """Keep the file under a free name beside it as well, `FILE.former`, where DuckDB also finds its
+    write-ahead log; returns the name. Raises OSError."""
     number = 1
     while True:
         former = path.with_name(f"{path.name}.former{f'-{number}' if number > 1 else ''}")
@@ -116,8 +117,8 @@ def keep_beside(path: Path) -> Path:
 
 
 def _link(file: Path, to: Path) -> None:
-    """Give the file another name, or this one instead of its own where the file system knows no
-    hard links. Raises FileExistsError where something has that name."""
+    """Add a name to the file, or rename it if the file system has no hard links. Raises
+    FileExistsError if the name is taken."""
     try:
         to.hardlink_to(file)
     except OSError as error:
@@ -130,8 +131,8 @@ def _link(file: Path, to: Path) -> None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Alone among the processes of this project that replace something in the folder. A file system
-    without such locks keeps nobody away."""
+    """Lock the folder against other processes of this project that replace something in it. Without
+    effect on a file system without such locks."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
@@ -142,8 +143,8 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def require_room(path: Path) -> None:
-    """Raise OSError where nothing could be made at `path`, nor the folders that it lies in. A link
-    is followed to a folder that is there: a disk that is not mounted is not made."""
+    """Raise OSError if `path`, or the folders that contain it, could not be created. A link is
+    followed only to an existing folder: the mount point of a missing disk is not created."""
     require_target(path)
     folder = next(folder for folder in path.absolute().parents if folder.exists())
     if not folder.is_dir():
@@ -155,9 +156,10 @@ def require_room(path: Path) -> None:
 
 @contextmanager
 def whole_folder(path: Path, *, guard: Guard = nullcontext) -> Iterator[Path]:
-    """A folder beside `path` to fill, which takes the place of what is there when the block ends
-    well, under the `guard`. The former one goes only once the new one is in its place; a killed
-    process may leave it under another name, and then it is put back first. Raises OSError."""
+    """A folder beside `path` to fill, which replaces the one there when the block ends without an
+    error, under the `guard`. The former one is removed only after the new one is in its place; a
+    killed process may leave it under another name, and then it is restored first. Raises
+    OSError."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     made = _beside(path)
@@ -180,8 +182,8 @@ def whole_folder(path: Path, *, guard: Guard = nullcontext) -> Iterator[Path]:
 
 
 def _put_back(former: Path, path: Path) -> bool:
-    """Whether a folder that was taken away is back in its place, where nothing or an empty folder
-    is by now."""
+    """Whether a folder that was moved away is restored, if there is no folder, or an empty one, by
+    now."""
     with contextlib.suppress(OSError):
         former.rename(path)
         return True
@@ -189,7 +191,7 @@ def _put_back(former: Path, path: Path) -> bool:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file in the place of the one that is there, at once. Raises OSError."""
+    """Replace a text file atomically. Raises OSError."""
     require_file(path)
     path = path.resolve()
     made = _beside(path)
@@ -201,13 +203,14 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """A name beside `path` that is this process's; what a dead one left under its own goes."""
+    """A name beside `path` for this process; leftovers of dead processes are removed."""
     parts = f".{path.name}.part-"
     for left in [each for each in path.parent.iterdir() if each.name.startswith(parts)]:
         maker = _MAKER.match(left.name.removeprefix(parts))
         if maker is None or is_alive(maker[0]):
             continue
-        # Its maker may have been killed between taking this away and putting its own there.
+        # Its process may have been killed after moving this away and before putting the new one
+        # there.
         if left.name.endswith(_FORMER) and _put_back(left, path):
             continue
         if left.is_dir():

@@ -251,7 +251,7 @@ def test_verify_finds_nothing_and_then_what_was_changed(
     output = command("verify")
     assert output.code == 1
     assert output.out.splitlines()[0].startswith(
-        "BTC-PERPETUAL 1m 2024-01-03: received is 1439, the proof says 1440; "
+        "BTC-PERPETUAL 1m 2024-01-03: received is 1439, the proof has 1440; "
     )
     assert command("verify", "--end", "2024-01-02").code == 0
 

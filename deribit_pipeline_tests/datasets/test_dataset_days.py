@@ -208,9 +208,9 @@ def test_a_key_of_several_columns_tells_rows_of_the_same_moment_apart() -> None:
     ("change", "output"),
     [
         ("update trades set price = price + 1e-9 where trade_seq = 2", "content_hash is"),
-        ("delete from trades where trade_seq = 2", "received is 2, the proof says 3"),
+        ("delete from trades where trade_seq = 2", "received is 2, the proof has 3"),
         ("insert into trades from trades where trade_seq = 2", "trades are repeated"),
-        ("update dataset_days set missing = 4", "missing is 0, the proof says 4"),
+        ("update dataset_days set missing = 4", "missing is 0, the proof has 4"),
         ("update dataset_days set expected = 7", "7 expected do not make it complete"),
         ("delete from dataset_days", "3 trades have no proof"),
         ("insert into dataset_days from dataset_days", "the day has two proofs"),

@@ -167,14 +167,14 @@ def test_rows_that_are_equal_in_every_field_are_one_row_with_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     sound = fetched(kind)
-    assert "came again" not in caplog.text
+    assert "were repeated" not in caplog.text
     corrupt(sandbox, kind, lambda row: [row, row])
     for day, piece in fetched(kind).items():
         former = sound[day]
         assert isinstance(piece, FetchedDay), piece
         assert isinstance(former, FetchedDay)
         assert rows_hash(piece.rows) == rows_hash(former.rows)
-    assert f"1 {kind.dataset.rows} of {kind.dataset.name} came again, equal" in caplog.text
+    assert f"1 {kind.dataset.rows} of {kind.dataset.name} were repeated, equal" in caplog.text
 
 
 @each_kind
@@ -185,7 +185,7 @@ def test_rows_of_one_key_with_different_values_are_refused(
     days = fetched(kind)
     why = days.pop(kind.corrupted)
     assert isinstance(why, str)
-    assert "is malformed: it came twice, with different values" in why
+    assert "is malformed: it was returned twice, with different values" in why
     assert all(isinstance(piece, FetchedDay) for piece in days.values())
 
 

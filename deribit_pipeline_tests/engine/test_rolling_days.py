@@ -198,7 +198,7 @@ def test_rolling_windows_that_never_agree_prove_nothing(
 ) -> None:
     rng = random.Random(0)
     sandbox.amend(VOLATILITY, lambda rows: [[at, rng.random()] for at, _ in rows[1:]])
-    with pytest.raises(DeribitBadPayload, match="answers contradict each other"):
+    with pytest.raises(DeribitBadPayload, match="responses contradict each other"):
         fetch(historical_volatility.SOURCE, "BTC", [date(2024, 4, 9)])
 
 

@@ -281,8 +281,8 @@ def test_views_and_macros_of_others_are_theirs(held: Warehouse) -> None:
         ("update warehouse_info set environment = 'mainnet'", "is the warehouse of mainnet"),
         ("update warehouse_info set schema_version = 99", "upgrade deribit-pipeline"),
         ("update warehouse_info set schema_version = 4", "already exists"),
-        ("insert into warehouse_info from warehouse_info", "does not say what it is"),
-        ("delete from warehouse_info", "does not say what it is"),
+        ("insert into warehouse_info from warehouse_info", "does not state what it is"),
+        ("delete from warehouse_info", "does not state what it is"),
     ],
 )
 def test_what_a_warehouse_says_of_itself_cannot_be_changed(

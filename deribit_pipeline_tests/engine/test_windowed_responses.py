@@ -84,7 +84,9 @@ def test_a_row_that_is_malformed_or_repeated_once_costs_no_day(
     brought = fetch(kind)
     faults.mend()
     assert hashes(brought) == hashes(fetch(kind))
-    assert ("1 row came twice, with equal values" in caplog.text) == (fault == "value_row_twice")
+    assert ("1 row returned twice, with equal values" in caplog.text) == (
+        fault == "value_row_twice"
+    )
 
 
 @each_kind
@@ -156,7 +158,7 @@ def test_rows_for_another_window_are_refused(
     )
     brought = fetch(kind)
     assert not brought.proved
-    assert all("rows came of" in str(error) for error in brought.failed.values())
+    assert all("rows of 20" in str(error) for error in brought.failed.values())
 
 
 def test_candles_that_advance_by_a_millisecond_end_in_one_sentence(

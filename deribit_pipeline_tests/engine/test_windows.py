@@ -154,15 +154,15 @@ def _repeated(moments: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize(
     ("returned", "sentence"),
     [
-        (rows(-1, 743), "744 rows came, a sign that others were dropped"),
-        (_changed(lambda moments: moments[::-1]), "repeated or not in the order of time"),
-        (_changed(_repeated), "repeated or not in the order of time"),
-        (_changed(_shifted), "did not stand every 1:00:00"),
-        (some_of(rows(0, 240), slice(None, None, 8)), "did not stand every 1:00:00"),
-        (rows(-3, 240), "rows came of 2023-12-31T21"),
-        (rows(-1, 241), "rows came of .* to 2024-01-11T00"),
-        (rows(64, 240), "lacks 64 rows at an end"),
-        (rows(-1, 170), "lacks 70 rows at an end"),
+        (rows(-1, 743), "744 rows were returned, a sign that others were dropped"),
+        (_changed(lambda moments: moments[::-1]), "repeated or are not sorted by time"),
+        (_changed(_repeated), "repeated or are not sorted by time"),
+        (_changed(_shifted), "not spaced 1:00:00 apart"),
+        (some_of(rows(0, 240), slice(None, None, 8)), "not spaced 1:00:00 apart"),
+        (rows(-3, 240), "rows of 2023-12-31T21"),
+        (rows(-1, 241), "rows of .* to 2024-01-11T00"),
+        (rows(64, 240), "64 rows are missing at an end"),
+        (rows(-1, 170), "70 rows are missing at an end"),
     ],
 )
 def test_a_response_off_its_grid_is_an_error(returned: Columns, sentence: str) -> None:
@@ -171,7 +171,7 @@ def test_a_response_off_its_grid_is_an_error(returned: Columns, sentence: str) -
 
 
 def test_a_row_from_the_future_is_an_error() -> None:
-    with pytest.raises(DeribitBadPayload, match="a row stands at 2024-01-01T23"):
+    with pytest.raises(DeribitBadPayload, match="a row of 2024-01-01T23"):
         read_page(LANE, window(0, 24), rows(-1, 24), START + 12 * HOUR)
 
 

@@ -157,7 +157,7 @@ def test_postgres_that_dies_while_it_is_read_is_one_sentence_and_then_read_again
             postgres.kill()
             connection.execute("select count(*), sum(open) from candles").fetchall()
 
-    with pytest.raises(LakeAway, match=r"cannot be reached \(.*\): see that its PostgreSQL runs"):
+    with pytest.raises(LakeAway, match=r"cannot be reached \(.*\): check that its PostgreSQL runs"):
         read()
     postgres.start()
     assert rows(made, HELD) == [(1_440, 1_440)]
@@ -219,7 +219,7 @@ def test_a_worker_that_begins_while_postgres_is_away_waits_for_it(
     postgres.kill()
     with ThreadPoolExecutor(1) as worker:
         written = worker.submit(hold, warehouse, day(0))
-        while "Trying again: " not in caplog.text:
+        while "Retrying: " not in caplog.text:
             assert not written.done()
             sleep(0.01)
         postgres.start()

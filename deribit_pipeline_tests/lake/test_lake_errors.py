@@ -221,7 +221,7 @@ def test_a_store_that_does_not_take_the_key(
 def test_a_bucket_that_is_not_there(lake: Lake, store: ObjectStore) -> None:
     wrong = replace(on(store, lake), data="s3://nowhere/prefix/")
     for work in (opened(wrong).check, lambda: write(wrong)):
-        assert "see that its bucket is there" in complaint(work)
+        assert "check that its bucket exists" in complaint(work)
 
 
 def test_a_store_that_does_not_answer(lake: Lake, store: ObjectStore) -> None:

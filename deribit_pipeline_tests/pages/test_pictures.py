@@ -132,10 +132,10 @@ def test_days_that_are_not_complete_are_marked() -> None:
     marked = {row["days"]: (row["words"], row["missing"]) for row in data(page) if "words" in row}
     assert marked == {
         "2024-01-02 to 2024-01-03": ("gapped", "7"),
-        "2024-01-04": ("never asked for", "0"),
+        "2024-01-04": ("never requested", "0"),
         "2024-01-05": ("open", "0"),
     }
-    assert "days: 1 complete, 1 open, 2 gapped, 1 never asked for" in page
+    assert "days: 1 complete, 1 open, 2 gapped, 1 never requested" in page
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_incomplete_days_are_named_with_what_completes_them(plant: Plant) -> Non
         "BTC-PERPETUAL has no complete 1h candles of 2024-04-05 to 2024-04-06 (never requested), "
         "2024-04-08 (gapped, 3 missing), 2024-04-10 (open): run deribit-pipeline backfill "
         "--resolution 60 --instruments BTC-PERPETUAL --start 2024-04-05 --end 2024-04-10, or read "
-        "what is held with complete_only=False."
+        "the stored rows with complete_only=False."
     )
     assert error.value.series == BTC
     found = read.candles(BTC, "2024-04-05", "2024-04-10", "60", complete_only=False)

@@ -229,10 +229,10 @@ def test_the_commands_say_what_was_copied_and_what_differs(
     lines = out.splitlines()
     assert code == 1
     assert lines[0].startswith(f"{NAME} 1m 2024-01-01: content_hash is ")
-    assert lines[0].endswith(", b.duckdb says x")
+    assert lines[0].endswith(", x in b.duckdb")
     assert lines[1].startswith(
-        f"{NAME} 1m 2024-01-02: state is complete, b.duckdb says gapped; received is 1440, "
-        "b.duckdb says 1438; missing is 0, b.duckdb says 2; content_hash is "
+        f"{NAME} 1m 2024-01-02: state is complete, gapped in b.duckdb; received is 1440, "
+        "1438 in b.duckdb; missing is 0, 2 in b.duckdb; content_hash is "
     )
     assert lines[2:] == [
         f"{NAME} 1m 2024-01-04: b.duckdb does not hold it",
@@ -304,7 +304,7 @@ def test_a_lake_is_compared_like_a_file(
     output.append(command("verify", *place))
     code, out, err = output[-1]
     assert (code, len(out.splitlines())) == (1, 1)
-    assert f"state is gapped, {lake} says complete" in out
+    assert f"state is gapped, complete in {lake}" in out
     assert err.startswith(f"3 days compared with {lake} in ")
     assert Postgres.PASSWORD not in str(output)
 

@@ -144,7 +144,9 @@ def test_one_malformed_day_does_not_fail_its_month(owner: Owner) -> None:
     pieces = owner.pieces(SETTLEMENT_HISTORY_SOURCE, date(2024, 2, 28), date(2024, 3, 5))
     (failed,) = [piece for piece in pieces if isinstance(piece, FailedDays)]
     assert failed.days == [date(2024, 3, 3)]
-    assert "the row of 2024-03-03T08:00:00.412Z is malformed: it came twice" in str(failed.error)
+    assert "the row of 2024-03-03T08:00:00.412Z is malformed: it was returned twice" in str(
+        failed.error
+    )
     days = [piece.day for piece in pieces if isinstance(piece, FetchedDay)]
     assert len(days) == len(list(days_between(date(2024, 2, 28), date(2024, 3, 5)))) - 1
 

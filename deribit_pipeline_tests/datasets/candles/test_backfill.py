@@ -249,5 +249,5 @@ def test_verify_names_each_day_that_no_longer_matches(pipeline: Pipeline) -> Non
     findings = {item.day.day: item.contradictions for item in found if item.day}
     assert findings.keys() == {2, 3, 5}
     assert "content_hash is" in findings[2][0]
-    assert findings[3][0] == "received is 1439, the proof says 1440"
+    assert findings[3][0] == "received is 1439, the proof has 1440"
     assert findings[5] == ["1440 candles have no proof"]

@@ -133,9 +133,9 @@ def test_the_hash_is_fixed_for_all_time() -> None:
 @pytest.mark.parametrize(
     ("rows", "gaps", "sentence"),
     [
-        (hourly(23), 0, "received is 23, the proof says 24"),
-        (hourly(24, price=99.0), 0, "content_hash is .*, the proof says"),
-        (hourly(24), 1, "missing is 1, the proof says 0"),
+        (hourly(23), 0, "received is 23, the proof has 24"),
+        (hourly(24, price=99.0), 0, "content_hash is .*, the proof has"),
+        (hourly(24), 1, "missing is 1, the proof has 0"),
         (hourly()[np.array([*range(23), 22])], 0, "candles are repeated"),
     ],
 )

@@ -63,7 +63,7 @@ def test_the_recorded_names_of_indexes_are_read() -> None:
         (delivery_prices, {"data": [{"date": "20260920"}]}, "`date` must be a date"),
         (delivery_prices, {"data": [{"date": "2026-09-31"}]}, "`date` must be a date"),
         (historical_volatility, {}, "must be an array"),
-        (historical_volatility, [[1]], "a moment and a number"),
+        (historical_volatility, [[1]], "a timestamp and a number"),
         (index_chart, [[1, None]], "`value` must be an array of numbers"),
         (index_chart, [["1", 2]], "`timestamp` must be a number"),
         (index_price_names, [7], "`name` must be a text"),
