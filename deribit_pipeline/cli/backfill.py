@@ -133,7 +133,7 @@ class _Found:
         if not force:
             self.known = known_of(self.warehouse, self.dataset, self.days)
         unsettled = self.known.unsettled(self.days)
-        if not unsettled and not self.known.in_back_off:
+        if not unsettled and not self.known.on_listing:
             return
         exchange = self._opened()
         # Before anything is written: a name that is not listed is a mistake in the command.
@@ -181,7 +181,7 @@ def _listed(
         listed, now = exchange.run(listings(exchange, warehouse, known.unsettled(days)))
     else:
         now = exchange.run(exchange_time(exchange.client))
-    others = [name for name in known.in_back_off if name not in listed]
+    others = [name for name in known.on_listing if name not in listed]
     listed = {**listed, **exchange.run(listed_now(exchange, warehouse, others))}
     return known.with_listings(listed), now
 

@@ -17,7 +17,7 @@ from deribit_pipeline.cli.options import (
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.incomplete import held_names_in_back_off, held_series, incomplete_days
+from deribit_pipeline.engine.incomplete import held_names_on_listing, held_series, incomplete_days
 from deribit_pipeline.engine.reach import within_reach
 from deribit_pipeline.engine.relisted import listed_now
 from deribit_pipeline.instruments.listings import exchange_time
@@ -53,7 +53,7 @@ def repair(
     code = 0
     with warnings_on(stderr()), open_exchange(settings) as exchange:
         now = exchange.run(exchange_time(exchange.client))
-        names = held_names_in_back_off(warehouse, selection)
+        names = held_names_on_listing(warehouse, selection)
         listed = exchange.run(listed_now(exchange, warehouse, names))
         found = incomplete_days(warehouse, now, selection, listed)
         if found.in_back_off:

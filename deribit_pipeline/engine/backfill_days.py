@@ -135,8 +135,8 @@ class _Backfill:
             required.setdefault(name, []).append(day)
         if known is None:
             known = Known() if force else known_of(self._warehouse, self._dataset, required)
-            if known.in_back_off:
-                listing = listed_now(self._exchange, self._warehouse, known.in_back_off)
+            if known.on_listing:
+                listing = listed_now(self._exchange, self._warehouse, known.on_listing)
                 known = known.with_listings(self._exchange.run(listing))
         self._context = replace(self._context, listed=known.listed)
         for key, proof in known.settled.items():

@@ -169,13 +169,13 @@ def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[P
 class Known:
     """What is known of the days of a backfill before any is requested.
 
-    `settled` are the proofs of those that need no request. `in_back_off` are the instruments whose
+    `settled` are the proofs of those that need no request. `on_listing` are the instruments whose
     listing some of these rest on, if no newer listing is stored; `listed` are the listings that
     were requested since.
     """
 
     settled: Mapping[Key, Proof] = field(default_factory=dict)
-    in_back_off: Sequence[str] = ()
+    on_listing: Sequence[str] = ()
     listed: Listings = field(default_factory=dict)
 
     def with_listings(self, listed: Listings) -> "Known":
@@ -200,11 +200,11 @@ def known_of(warehouse: Warehouse, dataset: Dataset, days: Days) -> Known:
     """What the warehouse holds of these days."""
     with warehouse.reading() as connection:
         settled = settled_days(connection, dataset, days)
-        in_back_off = unknown_to(connection, settled)
-    return Known({(proof.series, proof.day): proof for proof in settled}, in_back_off)
+        on_listing = unknown_to(connection, settled)
+    return Known({(proof.series, proof.day): proof for proof in settled}, on_listing)
 
 
-def held_names_in_back_off(warehouse: Warehouse, selection: Selection) -> list[str]:
+def held_names_on_listing(warehouse: Warehouse, selection: Selection) -> list[str]:
     """The instruments with settled days that rest on a listing, if no newer listing is stored."""
     with warehouse.reading() as connection:
         held = proofs(connection, selection)

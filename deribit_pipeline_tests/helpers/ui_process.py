@@ -51,7 +51,7 @@ class Ui:
         until(lambda: not self.members() or None, "the end of all processes", 0.05)
 
     def is_loaded(self) -> bool:
-        assert self.process.poll() is None, self.value[-2_000:]
+        assert self.process.poll() is None, self.output[-2_000:]
         return self.dagster.is_loaded()
 
 
