@@ -47,7 +47,7 @@ def assert_it_ends(process: subprocess.Popen[str], name: str) -> str:
         raise
     assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[name], err
     assert "Traceback" not in err
-    assert err.splitlines()[-1].startswith(f"Error: Interrupted by {name}: what was proved is kept")
+    assert err.splitlines()[-1].startswith(f"Error: Interrupted by {name}: proved days are kept")
     return out
 
 

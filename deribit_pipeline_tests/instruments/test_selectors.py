@@ -298,7 +298,7 @@ def test_what_was_never_requested_is_requested_before_it_is_called_nothing(
 ) -> None:
     output = command("instruments", "--refresh", "--currency", "BTC")
     assert "Instruments of USDC" not in output.err
-    never = "Never asked for instruments of {}: deribit-pipeline instruments --refresh does.\n"
+    never = "Instruments of {} were never requested: run deribit-pipeline instruments --refresh.\n"
     assert output.err.endswith(never.format("ETH, USDC, USDT, EURR"))
     output = command("coverage", "--instruments", "perpetual currency=ETH")
     assert (output.code, output.err.count("\n")) == (2, 1)

@@ -221,8 +221,8 @@ def test_what_cannot_be_drawn_or_written_is_one_sentence(
     )
     hourly = ("--instruments", "ETH_USDC-PERPETUAL", "--resolution", "60", "--html", page)
     assert_wrong(command("chart", *hourly), "holds no 1h or 1m candle of ETH_USDC-PERPETUAL.")
-    assert_wrong(command("coverage", "--html", f"{tmp_path}/none/x.html"), "is no folder")
+    assert_wrong(command("coverage", "--html", f"{tmp_path}/none/x.html"), "is not a folder")
     assert_wrong(command("coverage", "--html", str(tmp_path)), "is a folder")
     before = settings.warehouse.read_bytes()
-    assert_wrong(command("coverage", "--html", str(settings.warehouse)), "is no page")
+    assert_wrong(command("coverage", "--html", str(settings.warehouse)), "is not an HTML page")
     assert settings.warehouse.read_bytes() == before
