@@ -95,7 +95,7 @@ def test_a_file_of_an_older_version_holds_nothing(sound: Warehouse, dataset: Dat
         connection.execute("update warehouse_info set schema_version = 1")
     for each in evaluations(sound, dataset).values():
         assert each.passed
-        assert each.description == f"Nothing is held of {dataset.label}."
+        assert each.description == f"No days of {dataset.label} are stored."
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_dagsters_postgres_that_is_unreachable_costs_no_day(
     postgres.kill()
     assert exit_code(WEEK) == 1
     [output] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error: ")]
-    assert "Dagster cannot record in the database that dagster.yaml" in output
+    assert "Dagster cannot record runs in the database that dagster.yaml" in output
     assert "(Connection refused)" in output
     assert "make room" not in output
     assert postgres.PASSWORD not in output
