@@ -109,13 +109,13 @@ def test_an_asset_says_where_its_rows_come_from_and_what_keeps_them(settings: Se
         name: graph.get(dg.AssetKey(name)).description or ""
         for name in ("trades", "candles_rebuilt", "funding_rates", "candles_5m")
     }
-    by_hand = "Its schedule is off until somebody switches it on"
+    by_hand = "Its schedule is off until you start it"
     assert by_hand in output["candles_rebuilt"]
     assert "made of the stored trades: one partition" in output.pop("candles_rebuilt")
     assert all("as returned by the exchange" in text for text in output.values())
     assert by_hand in output["trades"]
     assert by_hand not in output["funding_rates"]
-    assert "Kept up to date by the schedules" in output["funding_rates"]
+    assert "Kept up to date by its schedules" in output["funding_rates"]
     assert "it has no schedule" in output["candles_5m"]
 
 
