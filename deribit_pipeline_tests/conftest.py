@@ -1,4 +1,5 @@
-"""What tests share: a sandbox whose clock and history they own, and settings that point at it."""
+"""Shared fixtures: a sandbox with a clock and a history under the test's control, and settings
+for it."""
 
 import json
 import os

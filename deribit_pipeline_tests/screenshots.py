@@ -1,4 +1,4 @@
-"""Takes the README's pictures: `make screenshots`. Everything in them comes from the sandbox."""
+"""Takes the README's screenshots from the sandbox: `make screenshots`."""
 
 import os
 import re

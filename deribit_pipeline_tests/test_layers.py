@@ -1,4 +1,4 @@
-"""Imports point one way, and each library is known to one layer."""
+"""Imports point in one direction, and each library is imported by one layer."""
 
 import ast
 import subprocess

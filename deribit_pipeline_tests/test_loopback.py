@@ -1,4 +1,4 @@
-"""What listens, listens to this machine only."""
+"""Every server listens on the loopback interface only."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A secret is masked however it is spelled, in whatever connection string it came."""
+"""Secrets are masked in any spelling and in any connection string."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""Settings come from one mapping; what is wrong is one clear sentence."""
+"""Settings come from one mapping; an invalid one is reported in one clear sentence."""
 
 import re
 from collections.abc import Iterator, Mapping

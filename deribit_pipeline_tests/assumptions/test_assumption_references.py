@@ -1,4 +1,4 @@
-"""Code and documents refer to an assumption by its id, and state none of their own."""
+"""Code and documents refer to an assumption by its id, and state none themselves."""
 
 import re
 from pathlib import Path

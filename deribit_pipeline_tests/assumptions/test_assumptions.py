@@ -1,4 +1,4 @@
-"""What the code assumes of the exchange is stated once, and each verdict follows from responses."""
+"""Assumptions about the exchange are stated once, and each verdict follows from responses."""
 
 import copy
 import json

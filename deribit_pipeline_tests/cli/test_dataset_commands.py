@@ -1,4 +1,4 @@
-"""Every dataset from the command line, as candles are: backfill, coverage, verify, repair."""
+"""Every dataset on the command line, like candles: backfill, coverage, verify, repair."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Exit codes: 0 where everything that can be proved by now is proved, 1 where a day is not."""
+"""Exit codes: 0 if everything that can be proved by now is proved, 1 if a day is not."""
 
 from datetime import UTC, datetime, timedelta
 

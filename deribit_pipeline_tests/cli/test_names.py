@@ -1,4 +1,5 @@
-"""Names from outside: refused where they are typed, and data, never SQL or a path, where told."""
+"""Names from outside: refused on the command line if invalid, and in responses data, never SQL
+or a path."""
 
 import ast
 import re

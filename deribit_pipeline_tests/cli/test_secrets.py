@@ -1,4 +1,4 @@
-"""The secret and the tokens are nowhere to be seen, whatever goes wrong and whoever looks on."""
+"""The secret and the tokens are never visible, whatever fails and whoever observes the process."""
 
 import base64
 import importlib.resources

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a process soon and in order, wherever they find it."""
+"""SIGINT and SIGTERM end a process soon and in an orderly way, at any point."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The checks of every dataset but candles: what must hold of the rows, shown in Dagster."""
+"""The rules of every dataset but candles, as asset checks in Dagster."""
 
 import shutil
 from datetime import timedelta

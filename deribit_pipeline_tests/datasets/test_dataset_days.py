@@ -1,4 +1,4 @@
-"""Days of rows: proved, written whole, revised, and recomputed, of every dataset but candles."""
+"""Days of every dataset but candles: proved, written completely, revised, and recomputed."""
 
 from collections.abc import Sequence
 from dataclasses import replace

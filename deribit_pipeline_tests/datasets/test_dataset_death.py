@@ -1,4 +1,5 @@
-"""Death, signals and company while a dataset is made: nothing of it is lost, doubled or torn."""
+"""Kills, signals and concurrent processes during a backfill: no day of any dataset is lost,
+doubled or incomplete."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""Faults of the exchange, mixed and one by one: every dataset holds its rows, or no proof."""
+"""Faults of the exchange, mixed and one by one: every dataset stores correct rows, or no proof."""
 
 from collections import Counter
 from collections.abc import Callable

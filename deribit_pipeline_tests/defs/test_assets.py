@@ -1,4 +1,4 @@
-"""The assets through Dagster: ranges, failures that keep what they proved, the guard, the check."""
+"""The assets in Dagster: ranges, failures that keep proved days, the range guard, the check."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Dagster's books that cannot be kept cost no day, and are one sentence."""
+"""Dagster storage that cannot be written costs no day, and is reported in one sentence."""
 
 from collections.abc import Iterator
 from datetime import date

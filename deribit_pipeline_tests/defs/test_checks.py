@@ -1,4 +1,4 @@
-"""The checks that Dagster makes of the warehouse's rules."""
+"""Dagster's asset checks, made of the warehouse's rules."""
 
 from collections.abc import Callable
 from typing import Any

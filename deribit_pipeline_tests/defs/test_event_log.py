@@ -1,4 +1,4 @@
-"""The batched event log says to the row what Dagster's own says."""
+"""The batched event log writes the same rows as Dagster's own."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The grid of partitions: Dagster's own, but for what its keys cost and the day it begins on."""
+"""The partition grid: Dagster's own, except for the cost of its keys and its first day."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta

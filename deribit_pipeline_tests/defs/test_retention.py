@@ -1,4 +1,4 @@
-"""Old runs leave Dagster's books; what the UI shows of instrument-days stays."""
+"""Old runs are deleted from Dagster's storage; what the UI shows of instrument-days stays."""
 
 import re
 import sqlite3

@@ -1,4 +1,4 @@
-"""Schedules ask for the days that need it, each as a function of the time and of what is held."""
+"""Schedules request the days that need it, depending on the time and on the stored days."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Several processes at once on one warehouse, one DAGSTER_HOME and one rate limit."""
+"""Several processes on one warehouse, one DAGSTER_HOME and one rate limit."""
 
 import threading
 import time

@@ -1,4 +1,5 @@
-"""`deribit-pipeline ui` starts everything, changes nothing for other web pages, and ends whole."""
+"""`deribit-pipeline ui` starts every process, refuses changes by other web pages, and stops
+every process."""
 
 import json
 import os

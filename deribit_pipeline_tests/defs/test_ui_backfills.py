@@ -1,4 +1,4 @@
-"""Backfills through the real webserver and daemon, launched as the page of an asset does."""
+"""Backfills through the real webserver and daemon, launched as from an asset's page."""
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""The page that adds a dataset works as it is written: its files, its commands, in this order."""
+"""The guide to adding a dataset works as written: its files and commands, in this order."""
 
 import os
 import re

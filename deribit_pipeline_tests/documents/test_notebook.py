@@ -1,4 +1,4 @@
-"""The notebook runs from its first cell to its last on a warehouse that holds what it reads."""
+"""The notebook runs from the first cell to the last on a warehouse with its data."""
 
 import importlib.util
 from datetime import UTC, date, datetime, timedelta

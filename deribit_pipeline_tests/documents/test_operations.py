@@ -1,4 +1,4 @@
-"""The operating guide works as it is written: each command, each query, each setting."""
+"""The operating guide works as written: each command, query and setting."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Every query of the documents runs as it stands, and finds something where there is something."""
+"""Every query of the documents runs unchanged, and finds something if there is something."""
 
 import re
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The tutorial works as it is written: every block, in order, with the output that it shows."""
+"""The tutorial works as written: every code block, in order, with the output that it shows."""
 
 import os
 import re

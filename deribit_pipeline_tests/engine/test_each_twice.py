@@ -1,4 +1,5 @@
-"""`--twice`: whatever one wrong response conserves, none of its rows is stored."""
+"""`--twice`: no row of one wrong response is stored, even if the response passes the cross-
+checks."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Jobs: every instrument-day in one Dagster run, none too large, and followed while it goes on."""
+"""Jobs: every instrument-day in one Dagster run of limited size, observable while it runs."""
 
 from collections.abc import Callable, Collection
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""A row that cannot be read costs its own day its proof, and no other, and its time is named."""
+"""A malformed row leaves only its own day unproved, and its time is named."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

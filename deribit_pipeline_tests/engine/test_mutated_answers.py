@@ -1,4 +1,4 @@
-"""Whatever comes over the wire is read exactly, or is an error of a type that is expected."""
+"""Any response body is parsed exactly, or raises an expected type of error."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Entries as the exchange wrote them years ago: fields that were absent or spelled otherwise."""
+"""Entries in the exchange's former format: with fields absent or spelled differently."""
 
 import tempfile
 from collections.abc import Callable

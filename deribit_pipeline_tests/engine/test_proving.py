@@ -1,4 +1,4 @@
-"""What proves a day, of candles as of any other dataset: decision 20."""
+"""How a day is proved, of candles and of every other dataset: decision 20."""
 
 from collections.abc import Callable
 from dataclasses import replace

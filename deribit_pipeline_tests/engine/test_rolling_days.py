@@ -1,4 +1,4 @@
-"""What the exchange tells of the last days only: polled in time, or said to be lost."""
+"""Retention-limited data: polled in time, or reported as lost."""
 
 import random
 from collections.abc import Callable

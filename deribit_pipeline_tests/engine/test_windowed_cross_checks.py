@@ -1,4 +1,5 @@
-"""One wrong value among many rows of funding or the volatility index never stands in a day."""
+"""One wrong value among many rows of funding or the volatility index is never stored in a
+complete day."""
 
 from collections.abc import Callable
 from dataclasses import replace

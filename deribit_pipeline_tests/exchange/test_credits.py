@@ -1,5 +1,5 @@
-"""The rate limit is one for all who share it, wherever its meter stands: in a file of the machine,
-or in the database of several machines."""
+"""The rate limit is shared by all processes, in a file of the machine or in a database for
+several machines."""
 
 import asyncio
 import multiprocessing

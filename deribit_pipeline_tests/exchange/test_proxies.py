@@ -1,5 +1,5 @@
-"""Proxies and certificates: never for this machine, named where something fails, and one sentence
-where they are malformed."""
+"""Proxies and certificates: never for this machine, named in errors, and one sentence if
+malformed."""
 
 import asyncio
 import os

@@ -1,5 +1,5 @@
-"""A response is used only for the request it belongs to: over POST by its id, over GET by its
-times. Whatever keeps responses on the way, a day never holds another instrument's candles."""
+"""A response is used only for its own request: identified over POST by the id, over GET by the
+times. Despite any cache in between, a day never holds another instrument's candles."""
 
 import asyncio
 import logging

@@ -1,5 +1,5 @@
-"""A response comes within its time and its size, or the request ends with a typed error; what an
-error repeats of it is short, on one line and without secrets."""
+"""A response is bounded in time and size, or the request raises a typed error; what an error
+quotes of it is short, on one line and without secrets."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Exports: what other programs read, whole or not at all, and what proves it."""
+"""Exports: complete or absent, readable by other programs, with a manifest of their proofs."""
 
 import hashlib
 import json

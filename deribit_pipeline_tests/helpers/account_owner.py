@@ -1,4 +1,4 @@
-"""An account's owner: fetches its history from the sandbox, and looks at what it really did."""
+"""The owner of an account: fetches its history from the sandbox, and reads what really happened."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A browser of this machine, and what a person does in Dagster's pages."""
+"""A browser of this machine, and a user's actions in Dagster's pages."""
 
 import re
 import shutil

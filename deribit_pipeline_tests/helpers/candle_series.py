@@ -1,4 +1,4 @@
-"""Series of candles in plain integers, and the ways in which an answer about them goes wrong."""
+"""Series of candles in plain integers, and the mutations of a response with them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Dagster's UI as a person starts it: webserver, daemon and code location, asked over GraphQL."""
+"""Dagster's UI as a user starts it: webserver, daemon and code location, queried over GraphQL."""
 
 import importlib.resources
 import os

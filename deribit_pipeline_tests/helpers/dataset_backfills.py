@@ -1,4 +1,4 @@
-"""Backfills of any dataset under faults, and what it comes to without them."""
+"""Backfills of any dataset under faults, and the expected result without them."""
 
 import asyncio
 from dataclasses import dataclass, replace

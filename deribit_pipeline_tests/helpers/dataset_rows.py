@@ -1,4 +1,4 @@
-"""Rows of any dataset: made up, written as a run does, and read again."""
+"""Invented rows of any dataset, written as by a run, and read again."""
 
 from datetime import UTC, date, datetime
 from typing import Any

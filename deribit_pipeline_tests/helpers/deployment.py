@@ -1,4 +1,4 @@
-"""The files of `deploy/`, read as the tools read them that they are for."""
+"""The files of `deploy/`, parsed like their tools do."""
 
 import re
 from collections.abc import Mapping

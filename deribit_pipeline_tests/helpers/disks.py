@@ -1,4 +1,4 @@
-"""Disks that tests fill, and take the right to write from."""
+"""Disks that tests fill or make read-only."""
 
 import os
 import subprocess

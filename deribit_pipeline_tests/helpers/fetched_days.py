@@ -1,4 +1,4 @@
-"""A source's days from the sandbox over HTTP, for tests that look at what a source brings."""
+"""A source's days fetched from the sandbox over HTTP, for tests of sources."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

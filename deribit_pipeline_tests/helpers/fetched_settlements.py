@@ -1,4 +1,4 @@
-"""Settlements fetched from the sandbox by their source, for tests that look at both."""
+"""Settlements fetched from the sandbox by their source, for tests that compare both."""
 
 from collections.abc import Callable, Sequence
 from datetime import date

@@ -1,4 +1,4 @@
-"""The source of trades against the sandbox over HTTP, for tests that look at both ends."""
+"""The source of trades against the sandbox over HTTP, for tests that compare both."""
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import date

@@ -1,4 +1,4 @@
-"""Rows put straight into a warehouse, for tests of what is read from it."""
+"""Rows inserted directly into a warehouse, for tests of reading."""
 
 from datetime import UTC, date, datetime
 

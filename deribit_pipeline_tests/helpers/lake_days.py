@@ -1,4 +1,4 @@
-"""Days of candles in a lake: told, written as a backfill does, and held once."""
+"""Days of candles in a lake, written as by a backfill and stored once."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,5 +1,5 @@
-"""Lakes for tests: filled from a file, changed by hand, looked at by their locks and cut off from
-them."""
+"""Lakes for tests: filled from a file, changed by hand, inspected by their locks and
+disconnected."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

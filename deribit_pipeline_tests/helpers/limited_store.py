@@ -1,4 +1,4 @@
-"""An object store whose key may list one prefix of the bucket alone."""
+"""An object store whose key may list one prefix of the bucket only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Trades that a test makes up, as both hosts of the sandbox publish them."""
+"""Invented trades, as both hosts of the sandbox publish them."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

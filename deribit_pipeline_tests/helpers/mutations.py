@@ -1,4 +1,4 @@
-"""Answers that are spoiled in any way, and laws that hold in a few examples or in thousands."""
+"""Randomly corrupted responses, and laws tested with a few examples or with thousands."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A pipeline from the sandbox over HTTP to a warehouse, for tests that look at both ends."""
+"""A pipeline from the sandbox over HTTP to a warehouse, for tests that compare both."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime

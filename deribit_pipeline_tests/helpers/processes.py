@@ -1,5 +1,5 @@
-"""The program as processes of its own, which a test starts, signals and kills, and the environment
-that it reads."""
+"""The program as separate processes, which a test starts, signals and kills, with their
+environment."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Looks for secrets wherever a run leaves something: streams, files, databases, processes."""
+"""Searches for secrets in everything that a run leaves: streams, files, databases, processes."""
 
 import base64
 import json

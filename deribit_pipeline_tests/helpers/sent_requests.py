@@ -1,4 +1,4 @@
-"""The sandbox in a way that a test decides: behind a cache, and with every request written down."""
+"""The sandbox behind a cache or with every request recorded."""
 
 import json
 import logging

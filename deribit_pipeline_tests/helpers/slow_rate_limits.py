@@ -1,4 +1,4 @@
-"""Pools so slow that a test may count their calls by the waits, whatever the clock does."""
+"""Rate limits so slow that a test can count calls by their waits, whatever the clock does."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""`deribit-pipeline ui` as a process of its own, and whatever it starts."""
+"""`deribit-pipeline ui` in a separate process, with all processes that it starts."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Ranges of funding and of the volatility index, and how single rows of them go wrong."""
+"""Ranges of funding and of the volatility index, and changes of single rows in them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

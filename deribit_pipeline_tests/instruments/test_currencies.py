@@ -1,4 +1,5 @@
-"""Currencies that are none of today's: named by the exchange, kept once seen, and selected by."""
+"""Currencies that the code does not list: returned by the exchange, kept once seen, and
+selectable."""
 
 import os
 import tempfile

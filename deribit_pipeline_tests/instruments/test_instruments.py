@@ -1,4 +1,4 @@
-"""What the exchange lists is held as a history of specifications, and read as of any date."""
+"""Listings are stored as a history of specifications, readable as of any date."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Days that rest on a wrong listing are requested again once the listing is right."""
+"""Days that were settled by a wrong listing are requested again once the listing is right."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Instruments are wanted by name and by selector; what is chosen is as of the last refresh."""
+"""Instruments are selected by name and by selector, as of the last refresh."""
 
 import os
 import re

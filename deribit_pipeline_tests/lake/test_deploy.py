@@ -1,4 +1,4 @@
-"""What `deploy/` holds is understood by the tools that it is for, and says one thing throughout."""
+"""The files of `deploy/` are valid for their tools, and agree with each other."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A lake: many write at once and each day is held once, whatever becomes of PostgreSQL."""
+"""A lake with many writers: each day is stored once, whatever happens to PostgreSQL."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""A lake that cannot serve: one sentence each that says what to do, and never a password."""
+"""Errors of an unusable lake: one sentence with a remedy, and never a password."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Where a lake's files may be: nowhere that the maintenance of another would find them."""
+"""Locations of a lake's files: never where another lake's maintenance would find them."""
 
 from dataclasses import replace
 from pathlib import Path

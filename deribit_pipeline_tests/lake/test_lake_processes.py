@@ -1,4 +1,4 @@
-"""Several machines at once on one lake, which want the same days, rewrite them, and are killed."""
+"""Several machines on one lake, which request the same days, rewrite them, and are killed."""
 
 import signal
 import time

@@ -1,5 +1,4 @@
-"""A lake whose files are on object storage: days are written, proved, shown, copied and maintained
-there as on a disk."""
+"""A lake on object storage: days are written, proved, shown, copied and maintained as on a disk."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who may write to a lake: each series by one, a rewrite by nobody else, and no dead worker."""
+"""Locks on a lake: one writer per series, exclusive rewrites, and no lock of a dead worker."""
 
 import subprocess
 import sys

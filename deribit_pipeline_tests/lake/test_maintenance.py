@@ -1,4 +1,4 @@
-"""A lake is kept fast and small, and loses nothing by it."""
+"""Maintenance keeps a lake fast and small, and loses nothing."""
 
 import shutil
 from collections.abc import Iterator

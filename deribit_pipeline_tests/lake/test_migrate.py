@@ -1,4 +1,4 @@
-"""A warehouse is moved from a file to a lake and back: all of it, once, and proved."""
+"""A warehouse is copied from a file to a lake and back: completely, once, and verified."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The batched event log in PostgreSQL says to the row what Dagster's own says."""
+"""The batched event log in PostgreSQL writes the same rows as Dagster's own."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Several machines at once, each with folders of its own, on one lake and one rate limit."""
+"""Several machines, each with its own folders, on one lake and one rate limit."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""Pages to look at: every day with its proof, candles rolled up, nothing from another host."""
+"""HTML pages: every day with its proof, candles rolled up, nothing loaded from another host."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What a program may import: few names, typed, and cheap until they are used."""
+"""The public API: few names, typed, and cheap to import."""
 
 import re
 import subprocess

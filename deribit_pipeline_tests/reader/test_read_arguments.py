@@ -1,4 +1,5 @@
-"""Every wrong argument of the reader is an error of one sentence, before the file is opened."""
+"""Every invalid argument of the reader raises an error of one sentence, before the file is
+opened."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path

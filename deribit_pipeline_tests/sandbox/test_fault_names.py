@@ -1,4 +1,4 @@
-"""Each fault of the sandbox has a name of its own."""
+"""Each fault of the sandbox has a unique name."""
 
 from collections import Counter
 

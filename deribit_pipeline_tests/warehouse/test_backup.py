@@ -1,4 +1,4 @@
-"""A backup: all of one moment or nothing, and never in the place of something else."""
+"""A backup is a copy of one moment or nothing, and never replaces anything else."""
 
 import subprocess
 import sys

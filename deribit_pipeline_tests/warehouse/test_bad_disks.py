@@ -1,5 +1,5 @@
-"""Disks that are full or read-only, files that are cut short or not ours: one sentence each, and
-the warehouse is as it was."""
+"""Full and read-only disks, truncated and foreign files: one sentence for each, and an unchanged
+warehouse."""
 
 from collections.abc import Callable
 from dataclasses import replace

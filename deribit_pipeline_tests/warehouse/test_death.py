@@ -1,4 +1,4 @@
-"""Death at any moment: the process is killed, the same command completes what it began."""
+"""Processes killed at any moment: the same command completes the work."""
 
 import signal
 import subprocess

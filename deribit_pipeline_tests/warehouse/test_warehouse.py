@@ -1,4 +1,5 @@
-"""A warehouse: whole days or nothing, one environment and version, and never another program's."""
+"""A warehouse: days are stored completely or not at all, in one environment and schema version,
+and never in another program's file."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A warehouse is the file of exactly that name; advice to remove one is given for damage alone."""
+"""A warehouse is the file of exactly that name; removing one is advised only if it is damaged."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The account's history comes whole, and is believed when it was told twice."""
+"""The account's history is fetched completely, and trusted if two responses agree."""
 
 import json
 from collections.abc import Iterator

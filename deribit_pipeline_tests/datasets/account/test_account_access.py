@@ -1,4 +1,4 @@
-"""Only its owner sees an account, with a key that can do nothing but read."""
+"""An account is accessible to its owner only, with a key for which read access is enough."""
 
 import asyncio
 import logging

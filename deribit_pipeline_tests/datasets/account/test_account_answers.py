@@ -1,4 +1,4 @@
-"""What is private is read to the last field, or is an error."""
+"""Private responses are parsed to the last field, or are errors."""
 
 import json
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""Answers are held against each other: what nothing supports is doubted."""
+"""Responses are compared with each other: unconfirmed candles are not trusted."""
 
 from datetime import UTC, datetime, timedelta
 

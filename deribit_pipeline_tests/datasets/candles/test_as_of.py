@@ -1,5 +1,5 @@
-"""Candles as they were known at a moment: the same from a file and from a lake, whose snapshots are
-read where they say so."""
+"""Candles as of a moment: the same from a file and from a lake, whose snapshots are read where
+documented."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A day's proof: what is counted, what changes it, and what contradicts it."""
+"""A day's proof: what it counts, what changes it, and what contradicts it."""
 
 import hashlib
 import re

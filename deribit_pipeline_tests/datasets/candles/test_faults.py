@@ -1,4 +1,4 @@
-"""Faults of the exchange, one by one and mixed: the candles of the exchange, or no proof."""
+"""Faults of the exchange, one by one and mixed: correct candles, or no proof."""
 
 import time
 from collections import Counter

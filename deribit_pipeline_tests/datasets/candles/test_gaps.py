@@ -1,4 +1,5 @@
-"""What the exchange lacks: confirmed, named, asked for again, and closed when it comes."""
+"""Candles that the exchange does not return: confirmed, named, requested again, and closed when
+they are returned."""
 
 from datetime import date, timedelta
 

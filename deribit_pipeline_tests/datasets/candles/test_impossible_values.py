@@ -1,4 +1,5 @@
-"""Values that cannot be: requested again, and if the exchange returns them again, kept and said."""
+"""Impossible values: requested again, and if the exchange returns them again, stored with a
+verdict."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

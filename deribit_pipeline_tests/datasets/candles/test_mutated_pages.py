@@ -1,4 +1,5 @@
-"""Whatever candles come, a page is exactly right or an error; counted again one by one, in ints."""
+"""Any candles in a response make an exact page or an error, compared with a count in plain
+integers."""
 
 from dataclasses import replace
 from datetime import date, timedelta

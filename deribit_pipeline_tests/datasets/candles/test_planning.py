@@ -1,4 +1,5 @@
-"""Laws of planning: any set of days is covered exactly, no request is too large, order is free."""
+"""Laws of request planning: any set of days is covered exactly, no request is too large, any
+order is allowed."""
 
 import itertools
 from datetime import UTC, date, datetime, timedelta

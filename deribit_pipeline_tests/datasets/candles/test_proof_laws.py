@@ -1,4 +1,4 @@
-"""Laws of proofs: whatever is told of a day, in whatever order, nothing that was held is lost."""
+"""Laws of proofs: no response about a day, in any order, loses a stored candle."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta

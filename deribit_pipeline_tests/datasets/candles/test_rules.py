@@ -1,4 +1,4 @@
-"""The rules of the warehouse: each finds what breaks it, and nothing where all is sound."""
+"""The rules of the warehouse: each finds its violations, and nothing in sound data."""
 
 from collections.abc import Callable
 from datetime import date, timedelta

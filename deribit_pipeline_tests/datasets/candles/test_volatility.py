@@ -1,4 +1,5 @@
-"""Realised volatility: against theory, published figures, another library, and what is stated."""
+"""Realised volatility, compared with theory, published figures, another library, and its
+documentation."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Candles are made again of complete trades, and held against those that the exchange tells."""
+"""Candles are rebuilt from complete trades, and compared with the candles that the exchange
+publishes."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

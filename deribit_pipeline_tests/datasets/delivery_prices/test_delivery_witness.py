@@ -1,4 +1,4 @@
-"""Settlements, delivery prices and indexes of a day are held against each other."""
+"""Settlements, delivery prices and indexes of a day are compared with each other."""
 
 from collections.abc import Callable
 from datetime import date

@@ -1,4 +1,4 @@
-"""Funding: what is told is fetched to the last digit, proved by count, and means what it says."""
+"""Funding: fetched to the last digit, proved by count, and correct in its units."""
 
 from collections.abc import Callable
 from dataclasses import replace

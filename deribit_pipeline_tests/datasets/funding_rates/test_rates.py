@@ -1,4 +1,4 @@
-"""What is held of funding and of the volatility index: what views make of it, what rules find."""
+"""Stored funding and volatility index: the views on them, and the rules."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta

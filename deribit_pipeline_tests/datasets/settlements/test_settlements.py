@@ -1,4 +1,5 @@
-"""Settlements are told whole: over pages, ties, tokens and bounds that nobody has shown."""
+"""Settlements are fetched completely: over pages, ties, and tokens and bounds that are
+undocumented."""
 
 import copy
 import re

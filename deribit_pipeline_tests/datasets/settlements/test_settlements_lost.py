@@ -1,4 +1,4 @@
-"""Settlements that answers lose or tell wrongly: found out, or the days fail."""
+"""Settlements that responses omit or change are detected, or the days fail."""
 
 import copy
 import itertools

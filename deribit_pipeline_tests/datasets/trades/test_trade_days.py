@@ -1,4 +1,4 @@
-"""Laws of cutting numbered trades into days: how they come does not matter, only which."""
+"""Laws of splitting numbered trades into days: the result does not depend on their order."""
 
 import random
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Numbers of trades that contradict each other, and how much one wrong response can cost."""
+"""Contradictory trade numbers, and the bounded cost of one wrong response."""
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta

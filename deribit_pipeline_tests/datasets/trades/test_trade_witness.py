@@ -1,4 +1,4 @@
-"""Trades are held against the exchange's hourly candles, and requested again where they differ."""
+"""Trades are compared with the exchange's hourly candles, and requested again if they differ."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Trades are fetched by their numbers, and a day is complete when these have no hole."""
+"""Trades are fetched by their numbers, and a day is complete if no number is missing."""
 
 import asyncio
 from collections.abc import Callable

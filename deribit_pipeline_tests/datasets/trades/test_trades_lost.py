@@ -1,4 +1,4 @@
-"""What hosts lose of trades, or tell wrongly, is found out."""
+"""Trades that hosts omit or change are detected."""
 
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence

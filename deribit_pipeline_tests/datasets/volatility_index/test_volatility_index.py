@@ -1,4 +1,5 @@
-"""The volatility index: both resolutions of a day, told to the last digit and proved by count."""
+"""The volatility index: both resolutions of a day, fetched to the last digit and proved by
+count."""
 
 import asyncio
 from collections.abc import Callable
