@@ -42,7 +42,7 @@ from deribit_pipeline_tests.helpers.servers import (
     postgres_server,
 )
 
-# Laws are tried on the same examples every time; how long one takes says nothing of them.
+# Laws are tested with the same examples every time; their duration is irrelevant.
 laws.register_profile("same", deadline=None, derandomize=True, max_examples=40)
 laws.load_profile("same")
 
@@ -50,12 +50,12 @@ RECORDED = Path(__file__).parent / "recorded"
 
 
 def recorded(name: str) -> Any:
-    """A recorded answer of the live exchange."""
+    """A recorded response of the live exchange."""
     return json.loads((RECORDED / f"{name}.json").read_text())
 
 
 class Clock:
-    """The sandbox's clock: stands still until it is moved."""
+    """The sandbox's clock, which stands still until it is moved."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -69,15 +69,15 @@ class Clock:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the rate limit's files, which the machine shares, away from the tests' own."""
+    """Separate the tests' rate limit files from those of the machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("credits")))
         yield
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the tests' files in memory where there is room: thousands of warehouses wait for no
-    disk, and what a test says of a disk it says of one of its own (`disk`)."""
+    """Keep the tests' files in memory if there is room: thousands of warehouses then need no disk.
+    Tests of disks use the fixture `disk`."""
     memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free > _MEMORY:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
@@ -96,9 +96,9 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _warehouses_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make the file of an empty warehouse once for each environment, and copy it from then on:
+    """Create the file of an empty warehouse once for each environment, and copy it from then on:
     thousands of tests begin with one, and its 300 statements take longer than most of them. On a
-    `disk` of a test's own each is made."""
+    test's `disk` each warehouse is created."""
     folder, make = tmp_path_factory.mktemp("empty"), FileStore.make
 
     def made(store: FileStore, fill: Change[None]) -> None:

@@ -31,11 +31,11 @@ LAYERS = (
     ("definitions",),
     ("cli",),
 )
-"""Lowest first: a file imports from its own folder, from lower ones and from nothing else. The
-registry of datasets and the declarations that it names are data: they stand on the domain alone."""
+"""Lowest first: a file imports from its folder and from lower ones only. The registry of datasets and
+the declarations that it names are data: they import from the domain only."""
 
 EXTRAS = {"lake": {"opening", "defs", "cli"}, "sandbox": {"opening", "cli"}}
-"""Folders that a program needs only where it uses them, and who may import them."""
+"""Folders that are needed only for some functions, and which may import them."""
 
 THIRD_PARTY = {
     "dagster": {"defs", "definitions"},

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Watching(dict[str, str | None]):
-    """A mapping that notes which keys were asked for."""
+    """A mapping that records the requested keys."""
 
     def __init__(self, values: Mapping[str, str | None]) -> None:
         super().__init__(values)

@@ -181,7 +181,7 @@ def test_a_fact_of_mainnet_is_not_tested_on_testnet(made: Report) -> None:
 
 
 def test_any_result_at_all_has_a_verdict(made: Report) -> None:
-    """Small results, so that what is spoiled matters."""
+    """Small results, so that a mutation matters."""
     whole = {
         "day": recorded("tradingview_chart"),
         "funding-day": recorded("funding_rate_history"),

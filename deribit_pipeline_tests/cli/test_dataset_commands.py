@@ -45,7 +45,7 @@ def test_a_dataset_is_backfilled_shown_recorded_and_verified(
     )
     states = dict(held)
     assert sum(states.values()) == 2 * len(series)
-    if not dataset.is_rolling:  # what the exchange no longer tells is gapped
+    if not dataset.is_rolling:  # days that the exchange no longer returns are gapped
         # Nothing has ever settled in some currencies.
         assert set(states) - {"complete"} == ({"not_listed"} if dataset is SETTLEMENTS else set())
     shown = command("coverage", "--dataset", dataset.name)
@@ -75,7 +75,7 @@ def test_a_plan_of_a_dataset_counts_and_does_nothing(command: Command, settings:
     cells = [line.strip("│ ").split("│") for line in output.out.splitlines() if "│" in line]
     plan = {name.strip(): value.strip() for name, value in cells}
     assert plan["requested instrument-days"] == "730"
-    assert 24 <= int(plan["requests, about"]) <= 60  # 744 hours an answer
+    assert 24 <= int(plan["requests, about"]) <= 60  # 744 hours per response
     assert not settings.warehouse.exists()
 
 

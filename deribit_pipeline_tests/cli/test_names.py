@@ -127,7 +127,7 @@ def test_a_name_stays_within_its_parameter_of_a_url(name: str) -> None:
 
 
 def pasted(source: str) -> list[str]:
-    """What is pasted into SQL, other than constants of a module, which nobody outside decides."""
+    """Values interpolated into SQL, other than constants of a module."""
     tree = ast.parse(source)
     found = []
     for node in ast.walk(tree):

@@ -50,7 +50,7 @@ fetch.ChartFetcher.pages = pages
 
 
 class Onlooker:
-    """Runs the program with credentials, and looks for them at everything that it leaves."""
+    """Runs the program with credentials, and searches for them in everything that it leaves."""
 
     def __init__(self, settings: Settings, sandbox: SandboxExchange) -> None:
         self._settings, self._sandbox = settings, sandbox

@@ -81,7 +81,7 @@ def test_every_asset_has_every_check_that_fits(settings: Settings) -> None:
 @each_dataset
 def test_where_all_rows_are_sound_every_check_passes(held: Warehouse, dataset: Dataset) -> None:
     for each in evaluations(held, dataset).values():
-        # The exchange has told the oldest part of the chart of two days for the last time.
+        # The oldest part of the two-day chart is no longer returned by the exchange.
         if dataset.name == "index_prices" and each.check_name == "has_no_gaps":
             assert not each.passed
             continue

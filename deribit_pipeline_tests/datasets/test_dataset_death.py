@@ -47,7 +47,7 @@ DAYS = {name: list(days_between(FIRST, LAST)) for name in NAMES}
 DAYS_REQUESTED = {(name, day) for name, days in DAYS.items() for day in days}
 BY_NUMBER = "public/get_last_trades_by_instrument"
 AROUND = 300
-"""How many trades beside a day may be asked for along with it."""
+"""How many neighbouring trades may be requested with a day."""
 
 HOUR = 3_600_000
 Params = Mapping[str, str]
@@ -63,11 +63,10 @@ def backfill(dataset: Dataset, first: date = FIRST, last: date = LAST) -> list[s
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """A warehouse with a history of both datasets, and backfills that are to be killed.
+    """A warehouse with a history of both datasets, and backfills to be killed.
 
-    Of the eight days of the range one is held as gapped, one as complete, and one as open that has
-    come to its end since, and of which the exchange now says something else. `calls` are all that
-    were made.
+    Of the eight days of the range, one is stored as gapped, one as complete, and one as open, which
+    is over by now and revised by the exchange. `calls` are all calls made.
     """
 
     settings: Settings
@@ -90,8 +89,8 @@ class Interrupted:
         return DAYS_REQUESTED - {(proof.series, proof.day) for proof in settled}
 
     def complete(self, dataset: Dataset) -> None:
-        """Run the same command again: it asks for what is not proved and for nothing else, finds
-        nothing in its way, leaves nothing behind, and completes all."""
+        """Run the same command again: it requests only what is not proved, is not blocked, leaves
+        nothing behind, and completes all days."""
         unproved = self.unproved(dataset)
         self.calls.clear()
         folder = self.settings.dagster_home.parent
@@ -106,7 +105,7 @@ class Interrupted:
         self.assert_all_is_there(dataset)
 
     def reaches(self, params: Params, name: str, day: date) -> bool:
-        """Whether a call asks for rows of this day, and not only for some beside it."""
+        """Whether a call requests rows of this day, and not only neighbouring ones."""
         if params["instrument_name"] != name:
             return False
         began, ended = midnight_ms(day), midnight_ms(day + timedelta(days=1))
@@ -114,7 +113,7 @@ class Interrupted:
             start, end = (int(params[f"{which}_timestamp"]) for which in ("start", "end"))
             return start + HOUR + 1 < ended and end >= began
         if "start_seq" not in params:
-            return True  # the newest trade, which is of no day
+            return True  # the request for the newest trade, for no particular day
         market = self.sandbox.market(self.sandbox._listings[name])
         number = (day - date(1970, 1, 1)).days
         first, end = market.number_of(number), market.number_of(number + 1)
@@ -150,7 +149,7 @@ def interrupted(
     opened: Callable[..., Exchange],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[Dataset], Interrupted]:
-    """Makes one whose history is of a dataset."""
+    """Makes a warehouse with the history of a dataset."""
 
     def make(dataset: Dataset) -> Interrupted:
         here = replace(settings, warehouse=tmp_path / "data" / "w.duckdb")

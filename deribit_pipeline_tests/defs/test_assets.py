@@ -54,7 +54,7 @@ def run(
     tags: dict[str, str] | None = None,
     config: dict[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Materialize one asset of the code location, as Dagster's own launchers do."""
+    """Materialize one asset of the code location like Dagster's launchers."""
     definitions = build_definitions(settings)
     job = definitions.resolve_implicit_global_asset_job_def()
     return job.execute_in_process(
@@ -68,7 +68,7 @@ def run(
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> tuple[str, dict[str, Any]]:
-    """What the failed step says: its sentence, and its metadata."""
+    """The message and the metadata of the failed step."""
     failure = result.failure_data_for_node("candles_1m")
     assert failure is not None, "the step did not fail"
     assert failure.user_failure_data is not None, failure.error.to_string()
@@ -254,7 +254,7 @@ def test_an_unlisted_instrument_fails_with_one_sentence(
 def test_a_run_in_which_dagster_would_lose_partitions_fails(
     settings: Settings, instance: dg.DagsterInstance
 ) -> None:
-    # What a job's backfill sends: the range's tags, and the first key's own beside them.
+    # The tags of a backfill from a job: those of the range, and those of its first key.
     tags = {
         START: "BTC-PERPETUAL|2024-01-01",
         END: "BTC-PERPETUAL|2024-01-05",

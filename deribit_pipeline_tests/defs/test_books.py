@@ -27,7 +27,7 @@ WEEK = ["backfill", "--start", "2024-01-01", "--end", "2024-01-07"]
 
 @pytest.fixture
 def home(settings: Settings, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A DAGSTER_HOME whose books are in PostgreSQL, for which nobody waits."""
+    """A DAGSTER_HOME with storage in PostgreSQL, without pauses between retries."""
     settings.dagster_home.mkdir()
     (settings.dagster_home / "dagster.yaml").write_text((DEPLOY / "dagster.yaml").read_text())
     for name, value in (environment(settings) | variables_of(postgres.database())).items():

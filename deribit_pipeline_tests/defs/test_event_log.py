@@ -32,7 +32,7 @@ def are_sound() -> dg.AssetCheckResult:
 
 
 def batched(home: Path) -> dict[str, Any]:
-    """What `dagster.yaml` says of the storage, for this home."""
+    """The storage section of `dagster.yaml`, for this home."""
     custom = {
         "module": storage.__name__,
         "class": storage.SharedSqliteStorage.__name__,

@@ -21,7 +21,7 @@ START, END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end")
 
 
 class Ticks:
-    """Evaluates schedules at a moment, and runs what they ask for."""
+    """Evaluates schedules at a moment, and executes the runs that they request."""
 
     def __init__(self, settings: Settings) -> None:
         self._location = build_definitions(settings)
@@ -56,7 +56,7 @@ def ticks(settings: Settings) -> Ticks:
 
 
 def ranges(requests: Sequence[dg.RunRequest]) -> list[tuple[str, str, bool]]:
-    """The first and last key of each run, and whether settled days are asked for again."""
+    """The first and last key of each run, and whether it requests settled days again."""
     found = []
     for request in requests:
         [op] = request.run_config["ops"].values()

@@ -56,7 +56,7 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[Ui]:
-    """The UI in a folder whose `.env` says mainnet, where the environment says sandbox; a run has
+    """The UI in a folder whose `.env` sets mainnet, while the environment sets sandbox; a run has
     materialized a day."""
     folder = tmp_path_factory.mktemp("ui")
     (folder / ".env").write_text("DERIBIT_ENV=mainnet\n")

@@ -21,7 +21,7 @@ READY = {". .venv/bin/activate"}
 
 @pytest.fixture
 def folder(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder, and an environment that names the sandbox's address alone."""
+    """An empty folder, and an environment with only the sandbox's address."""
     for name in [name for name in os.environ if name.startswith(("DERIBIT_", "DAGSTER_"))]:
         monkeypatch.delenv(name)
     for name, value in environment(settings).items():
@@ -50,7 +50,7 @@ def test_the_tutorial_prints_what_it_shows(
 
 
 def pattern(shown: str) -> str:
-    """What output looks like: whole lines, of which `…` leaves the rest open."""
+    """The pattern of an output: whole lines, in which `…` matches any rest."""
     lines = [re.escape(line.rstrip()).replace("…", ".*") + " *" for line in shown.splitlines()]
     return r"(?m)^" + "\n".join(lines) + "$"
 

@@ -122,7 +122,7 @@ Backfill = Callable[..., Outcome]
 
 @pytest.fixture
 def backfill(settings: Settings, tmp_path: Path) -> Backfill:
-    """Backfills some days into a warehouse of its own, where nothing is held."""
+    """Backfills some days into a separate, empty warehouse."""
     made = 0
 
     def run(some: Some, *, each_twice: bool = False) -> Outcome:

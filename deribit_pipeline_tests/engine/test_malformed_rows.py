@@ -33,7 +33,7 @@ Change = Callable[[Row], Row]
 
 @dataclass(frozen=True)
 class Kind:
-    """A dataset's days, one of which has a row that is spoiled; and how its rows are found."""
+    """Days of a dataset, one of which has a malformed row; and how to find its rows."""
 
     dataset: Dataset
     method: str
@@ -97,7 +97,7 @@ def day_of(row: Row) -> date:
 
 
 def corrupt(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequence[Row]]) -> None:
-    """In each answer that tells it, the second row of the day becomes what `change` makes of it."""
+    """Apply `change` to the second row of the day in each response that contains it."""
     found: list[Row] = []
 
     def corrupted(result: Any) -> Any:
@@ -110,7 +110,7 @@ def corrupt(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequen
             found[:] = [rows[n]]
             most = len(rows)
             rows[n : n + 1] = change(rows[n])
-            if kind.dataset is SETTLEMENTS:  # a page holds no more; what it loses, the next tells
+            if kind.dataset is SETTLEMENTS:  # the page limit; the next page has the rest
                 rows = rows[:most]
         return result | {kind.name: rows} if kind.name else rows
 

@@ -229,7 +229,7 @@ def test_minutes_within_an_hour_that_change_places_are_found_where_opens_follow_
 def test_a_minute_that_opens_elsewhere_is_no_disagreement_and_soon_no_reason_to_request(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
-    """Here one opens elsewhere in 2,501: whether the exchange's do, nobody has verified."""
+    """Here 1 of 2,501 opens at another price; not verified against the exchange."""
 
     def elsewhere(row: list[float]) -> list[float]:
         number = row[0] // 60_000

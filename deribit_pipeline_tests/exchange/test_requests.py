@@ -274,7 +274,7 @@ def test_a_cache_that_has_another_instruments_candles_never_gives_them(
 def test_the_exchange_gives_no_two_responses_the_same_times(
     exchange: Exchange, clock: Clock
 ) -> None:
-    """Not even while its clock stands still, as the sandbox's does in tests."""
+    """Not even while its clock stands still, like the sandbox's clock in tests."""
 
     async def many(client: DeribitClient) -> list[tuple[int, int]]:
         answers = await asyncio.gather(*(client.test() for _ in range(50)))

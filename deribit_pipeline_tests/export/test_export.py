@@ -34,7 +34,7 @@ Export = Callable[..., tuple[int, str]]
 def export(
     sound: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Export:
-    """Runs `export`; answers its exit code and what it said."""
+    """Runs `export`; returns its exit code and output."""
     name_warehouse(monkeypatch, sound.location, sound.location.parent)
 
     def run(*arguments: str, to: Path | str = "out", name: str = "parquet") -> tuple[int, str]:
@@ -209,7 +209,7 @@ def test_what_cannot_be_exported_is_one_sentence(export: Export) -> None:
 
 
 def prove(warehouse: Warehouse, dataset: str, series: str) -> None:
-    """Say that the 1st of January 2024 is complete."""
+    """Mark the 1st of January 2024 as complete."""
     proof = {"dataset": dataset, "series": series, "day": date(2024, 1, 1), "state": "complete"}
     hold(warehouse, DATASET_DAYS, proof)
 

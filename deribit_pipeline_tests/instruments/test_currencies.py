@@ -31,7 +31,7 @@ SOL = "SOL-25MAR22"
 
 @pytest.fixture(autouse=True)
 def _credits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list of instruments is metered at one call a second after fifty, whatever is set."""
+    """Lists of instruments are limited to one call a second after fifty, whatever the settings."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -50,7 +50,7 @@ def run(
 
 
 def refuse(sandbox: SandboxExchange) -> None:
-    """Both hosts know no currency SOL any more, though its futures are told."""
+    """Both hosts no longer list the currency SOL, but still list its futures."""
     for methods in (sandbox._methods, sandbox._history_methods):
         returned = methods[LIST]
 

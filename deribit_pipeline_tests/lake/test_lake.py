@@ -106,7 +106,7 @@ def test_what_was_undone_is_written_again_once(made: Warehouse, lake: Lake) -> N
 def test_whoever_changes_the_lake_by_hand_meanwhile_is_not_overwritten(
     made: Warehouse, lake: Lake
 ) -> None:
-    """Somebody who knows of no lock deletes what is being replaced: theirs goes first."""
+    """A client without locks deletes the rows that are being replaced, and commits first."""
     hold(made, day(0), day(1))
     attempts = []
 

@@ -21,7 +21,7 @@ def at(lake: Lake) -> Warehouse:
 
 @pytest.fixture(params=["folder", "object store"])
 def held(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Lake:
-    """A lake whose files have two folders above them that are nobody else's."""
+    """A lake whose files are below two folders without other contents."""
     if request.param == "folder":
         lake = Lake(database, f"{tmp_path}/ours/lake/")
     else:

@@ -29,7 +29,7 @@ pytestmark = in_a_lake
 
 
 def machine(settings: Settings, number: int) -> Settings:
-    """The settings of a machine with a DAGSTER_HOME of its own."""
+    """The settings of a machine with a separate DAGSTER_HOME."""
     return replace(settings, dagster_home=settings.dagster_home / str(number))
 
 
@@ -89,7 +89,7 @@ def test_a_machine_that_is_killed_leaves_its_days_to_others_at_once(
         process.send_signal(signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
-    # Without patience a lock is waited for no longer than until the first look-up.
+    # Without patience, waiting for a lock ends at the first poll.
     with warehouse_at(lake, settings.environment, patience=0).writing():
         pass
     done = script(*quarter[1:], env=environment(settings), cwd=settings.dagster_home.parent)

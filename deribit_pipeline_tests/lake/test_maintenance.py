@@ -55,7 +55,7 @@ def returned_later(returned: FetchedDay, days: int) -> FetchedDay:
 
 
 def revised(returned: FetchedDay) -> FetchedDay:
-    """The same day, told a day later with another close in every second hour."""
+    """The same day, returned a day later with another close in every second hour."""
     close = returned.rows["close"].copy()
     close[::120] += 1
     return returned_later(replace(returned, rows=returned.rows | {"close": close}), days=1)
@@ -70,7 +70,7 @@ def before(worn: Warehouse, tmp_path: Path) -> Warehouse:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody be in the middle of anything."""
+    """Remove the grace period of unneeded files, as if there were no other readers or writers."""
     monkeypatch.setattr(maintenance, "_GRACE", timedelta(0))
 
 
@@ -84,7 +84,7 @@ def parquet(lake: Lake) -> set[Path]:
 
 
 def orphan(lake: Lake) -> Path:
-    """A file that a worker has left who was killed before it committed."""
+    """A file left by a worker that was killed before its commit."""
     left = Path(lake.data) / "main/candles/of-a-worker-that-was-killed.parquet"
     shutil.copy(next(iter(parquet(lake))), left)
     return left

@@ -42,7 +42,7 @@ class Output:
         assert "Logging error" not in out + err
 
     def complaint(self) -> str:
-        """The one sentence in which it says that it failed."""
+        """The sentence of the error."""
         assert self.code in (1, 2)
         output = [line for line in self.err.splitlines() if line.startswith("Error: ")]
         output += [line for line in self.out.splitlines() if line.startswith("FAIL warehouse ")]

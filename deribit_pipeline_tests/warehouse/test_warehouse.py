@@ -248,7 +248,7 @@ def test_a_warehouse_of_a_version_that_was_never_released_is_refused(
 
 
 def forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
-    """The file as version 1 had it: candles alone, and not since when they are held."""
+    """The file as of schema version 1: candles only, without the time since when they are held."""
     for view in schema.VIEWS:
         kind = "macro table" if view.parameters else "view"
         connection.execute(f"drop {kind} if exists {view.name}")
@@ -273,7 +273,7 @@ def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) ->
 
 @both_stores
 def test_the_table_is_given_as_it_was_known_at_a_moment(file: Warehouse) -> None:
-    """A gap that is filled, a candle changed twice: each moment has its own table."""
+    """A filled gap, and a candle revised twice: the result depends on the moment."""
     moments = [datetime(2024, 2, number, tzinfo=UTC) for number in range(1, 6)]
     returned: dict[datetime, Candles] = {moments[0]: Candles.none()}
     for number, (moment, absent, volume) in enumerate(

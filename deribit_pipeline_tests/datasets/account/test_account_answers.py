@@ -169,7 +169,7 @@ def log_of(*entries: tuple[int, float, float]) -> dict[str, Any]:
             [(1, 5.0, 5.0), (2, -0.1, 4.7), (3, 0.0, 4.6)],
             "balances that do not follow from the one before: 2, from id 20",
         ),
-        # What is not told is no break.
+        # An absent value is not a violation.
         (
             [(1, 5.0, 5.0), (2, np.nan, 5.0), (3, 1.0, np.nan), (4, 1.0, 7.0), (5, 1.0, 8.0)],
             "each balance follows from the one before",

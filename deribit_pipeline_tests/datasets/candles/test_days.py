@@ -33,7 +33,7 @@ def hourly(count: int = 24, price: float = 100.0) -> Candles:
 
 
 def fetched(candles: Candles, unclosed: Moments = HOURS[:0]) -> FetchedDay:
-    """What came of the 24 hours of the day; what did not, and is closed, is missing."""
+    """The returned candles of the 24 hours; closed ones that were not returned are missing."""
     return FetchedDay("BTC-PERPETUAL", DAY, candles.columns, NOW, HOURS, unclosed)
 
 

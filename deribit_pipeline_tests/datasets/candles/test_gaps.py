@@ -60,7 +60,7 @@ def test_a_gap_is_requested_at_growing_distances(
     began = clock.now
     for number, hours in enumerate([1, 2, 4, 8, 16, 32, 64], start=2):
         clock.now = began + timedelta(hours=hours) - timedelta(minutes=1)
-        if hours > 1:  # in the first hour it is asked for each time
+        if hours > 1:  # in the first hour it is requested each time
             found = incomplete_days(pipeline.warehouse, clock.now)
             due_at = began + timedelta(hours=hours)
             assert (found.days, found.in_back_off, found.due_at) == ({}, 1, due_at)

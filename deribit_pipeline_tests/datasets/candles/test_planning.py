@@ -64,7 +64,7 @@ def openings(instrument: Instrument, resolution: Resolution, window: TimeWindow)
 
 
 def returned(instrument: Instrument, resolution: Resolution, window: TimeWindow) -> Candles:
-    """What an exchange that lacks nothing answers: values follow from the opening."""
+    """The response of an exchange without gaps, with values derived from the opening times."""
     opened_at = openings(instrument, resolution, window)
     return Candles(opened_at, np.outer(opened_at.astype(np.int64) % 9_973, np.ones(6)) + 1.0)
 
@@ -102,8 +102,8 @@ def test_no_request_can_be_answered_with_more_than_the_exchange_sends(
 def test_no_cover_has_fewer_requests(
     instrument: Instrument, resolution: Resolution, days: set[date]
 ) -> None:
-    # The starts of all requests are wanted, and no one request could reach two of them: but that a
-    # request ends where a coarser candle does, and leaves room for further opinions.
+    # All requests start at a requested day, and no single request could cover two of these starts,
+    # given that a request ends with a coarser candle and leaves room for cross-checks.
     plan = requests(instrument, resolution, days)
     grid = coarse_grid(resolution)
     reach = (MOST_CANDLES - 20) * resolution.duration - (grid.step if grid else timedelta(0))

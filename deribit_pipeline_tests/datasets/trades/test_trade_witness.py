@@ -54,7 +54,7 @@ def without_candles(sandbox: SandboxExchange) -> None:
 def amend_hours(
     sandbox: SandboxExchange, change: Callable[[dict[str, Any], int], None], times: int = 10**6
 ) -> None:
-    """Change every hourly candle that www answers with: its values by name, at a place."""
+    """Change every hourly candle that www returns: its values by name, at a place."""
     left = iter(range(times))
 
     def amended(chart: dict[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def test_what_is_missing_only_once_is_no_gap(source: TradesFetched) -> None:
 
 
 def test_a_gap_across_midnight_is_one_of_both_days(source: TradesFetched) -> None:
-    # Nobody can tell on which of the two days a trade was of which only the number is known.
+    # A trade of which only the number is known may belong to either of the two days.
     first, second = date(2024, 3, 1), date(2024, 3, 2)
     begin = source.numbers(second).start
     source.sandbox.trades.omit(NAME, begin - 300, begin + 299)
