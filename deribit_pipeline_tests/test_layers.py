@@ -31,8 +31,8 @@ LAYERS = (
     ("definitions",),
     ("cli",),
 )
-"""Lowest first: a file imports from its folder and from lower ones only. The registry of datasets and
-the declarations that it names are data: they import from the domain only."""
+"""Lowest first: a file imports from its folder and from lower ones only. The registry of datasets
+and the declarations that it names are data: they import from the domain only."""
 
 EXTRAS = {"lake": {"opening", "defs", "cli"}, "sandbox": {"opening", "cli"}}
 """Folders that are needed only for some functions, and which may import them."""

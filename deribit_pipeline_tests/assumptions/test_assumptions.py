@@ -146,7 +146,7 @@ def test_a_response_of_as_many_trades_as_are_requested_must_come(
 def test_without_a_response_an_assumption_could_not_be_tested(assumption: Assumption) -> None:
     finding = judged(assumption, Responses({}))
     assert finding.verdict is Verdict.NOT_TESTED
-    assert "not requested" in finding.reason or finding.reason == "no response came"
+    assert "not requested" in finding.reason or finding.reason == "there is no response"
 
 
 @of_each
@@ -159,7 +159,7 @@ def test_a_failure_is_the_reason_why_an_assumption_could_not_be_tested(
     }
     finding = judged(assumption, Responses(failed))
     assert finding.verdict is Verdict.NOT_TESTED
-    assert finding.reason in ("no route to host", "no response came")
+    assert finding.reason in ("no route to host", "there is no response")
 
 
 @of_each
