@@ -73,11 +73,12 @@ def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...])
 
 
 def unknown_of(currencies: Collection[str]) -> str:
-    """A sentence about currencies whose instruments were never requested; empty without any."""
+    """A sentence about currencies whose instruments were never requested; empty if none are
+    given."""
     if not currencies:
         return ""
     return (
-        f" Instruments of {', '.join(currencies)} were never requested: run deribit-pipeline "
+        f" Never requested: instruments of {', '.join(currencies)}; run deribit-pipeline "
         "instruments --refresh."
     )
 

@@ -32,7 +32,7 @@ WEEK = (
 
 
 class Output:
-    """What a command printed and how it exited."""
+    """The output and the exit code of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err

@@ -120,7 +120,7 @@ class Interrupted:
         return int(params["start_seq"]) < end + AROUND and int(params["end_seq"]) > first - AROUND
 
     def assert_all_is_there(self, dataset: Dataset) -> None:
-        """Every day is proved, once, as a backfill in peace proves it, and shown in Dagster."""
+        """Check that every day is proved once, as if undisturbed, and shown in Dagster."""
         assert verify(self.warehouse).findings == []
         true = Warehouse(self.settings.warehouse.parent / "true.duckdb", self.warehouse.environment)
         job = Job("in peace", DAYS)
@@ -260,7 +260,7 @@ def test_two_backfills_of_the_same_days_at_once_write_each_once(
 def test_a_signal_ends_a_backfill_of_dense_trades_wherever_it_is(
     settings: Settings, clock: Clock, seconds: float
 ) -> None:
-    """A day of a million trades takes longer to fetch, or to write, than there is time to end."""
+    """A day of a million trades takes longer to fetch, or to write, than the time to exit."""
     dense = SandboxExchange(clock, per_second=0, trades_per_minute=700)
     with serving(dense, Faults()) as url:
         settings = replace(settings, base_url=url)

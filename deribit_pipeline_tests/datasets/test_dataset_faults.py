@@ -61,7 +61,7 @@ def assert_all_is_settled(outcome: Outcome) -> None:
 
 
 def survives(settings: Settings, truth: Truth, faults: Faults, name: str, days: int) -> None:
-    """Backfill under the faults, and once more without them."""
+    """Backfill with the faults, and once more without them."""
     some, backfills = SOME[name], Backfills(settings)
     true = truth(some, days)
     steps = [dataset.name for dataset in some.steps]
@@ -119,7 +119,7 @@ def test_faults_mixed_leave_no_dataset_wrong_and_nothing_unsaid(
     [
         # Its first point may cover only a part of its span, in every response.
         ("index_prices", 3, "rows_repeated", lambda rows: len(rows) > 500),
-        # Of weeks the hours are more than one window, whose neighbours do not agree with it.
+        # The hours of weeks need several windows, which are compared with their neighbours.
         ("volatility_index", 20, "rows_of_another", lambda rows: is_hourly(rows)),
     ],
     ids=["index_prices", "volatility_index"],

@@ -177,7 +177,7 @@ def test_the_newest_day_of_a_run_shows_a_picture_and_each_day_the_counts(
 
 
 class WithoutPreviews(ForegroundBackfill):
-    """Cannot read what it has written: somebody keeps the file."""
+    """Cannot read back its rows, because another process has locked the file."""
 
     def previews(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Preview]:
         raise WarehouseError("the file was held by another process")

@@ -58,7 +58,7 @@ def test_dagsters_postgres_that_dies_in_a_run_is_one_sentence(
     home: Path, postgres: Postgres
 ) -> None:
     class Deadly:
-        """Makes no day, and ends PostgreSQL."""
+        """Backfills no day, and stops PostgreSQL."""
 
         def backfill(self, dataset: Dataset, job: Job, *, force: bool) -> Outcome:
             postgres.kill()

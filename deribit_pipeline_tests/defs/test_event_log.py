@@ -73,7 +73,7 @@ QUERIES = (
 
 
 def written(home: Path, overrides: dict[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
-    """What the files of an instance hold after its runs."""
+    """The contents of an instance's files after its runs."""
     runs = run_all(home, overrides)
     files = {f"run {number}": f"{run_id}.db" for number, run_id in enumerate(runs)}
     return {

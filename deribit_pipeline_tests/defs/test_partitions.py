@@ -17,7 +17,7 @@ FIRST = date(2024, 1, 31)
 
 @pytest.fixture
 def stock() -> dg.MultiPartitionsDefinition:
-    """What the webserver and the daemon make of our grid."""
+    """The webserver's and the daemon's view of the grid."""
     return dg.MultiPartitionsDefinition(
         {
             "instrument": dg.StaticPartitionsDefinition(NAMES),

@@ -67,7 +67,7 @@ def run(instance: dg.DagsterInstance, start: str, end: str, **tags: str) -> str:
 
 
 def shown(instance: dg.DagsterInstance) -> dict[str, Any]:
-    """What the UI shows of the asset, read anew and not from Dagster's cache."""
+    """The partitions that the UI shows of the asset, read without Dagster's cache."""
     instance.event_log_storage.wipe_asset_cached_status(KEY)
     status = get_and_update_asset_status_cache_value(instance, KEY, GRID)
     assert status is not None

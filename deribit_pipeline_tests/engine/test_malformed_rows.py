@@ -118,7 +118,7 @@ def corrupt(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequen
 
 
 def value_is(value: object) -> Change:
-    """The row's first number is another value."""
+    """Change the first number of the row."""
 
     def change(row: Row) -> Row:
         if isinstance(row, list):
@@ -148,7 +148,7 @@ def test_a_malformed_row_costs_its_own_day_alone_and_is_named(
     assert isinstance(why, str)
     assert "is malformed: " in why
     if kind.dataset is SETTLEMENT_HISTORY and change({"change": 0}) in (None, "row"):
-        # Nothing shows when it was, but that it was between those of the days beside it.
+        # Its time is unknown, except that it was between the trades of the neighbouring days.
         assert {day for day, piece in days.items() if isinstance(piece, str)} == {
             kind.corrupted - timedelta(days=1), kind.corrupted + timedelta(days=1)
         }  # fmt: skip

@@ -183,7 +183,7 @@ def test_no_error_is_not_yet_a_result(wire: Wire) -> None:
 
 
 def number_of(value: Any) -> float | None:
-    """A value as a double; None for what is no finite number."""
+    """A value as a double; None unless it is a finite number."""
     if type(value) not in (int, float) or not abs(value) <= 1.7976931348623157e308:
         return None
     return float(value)

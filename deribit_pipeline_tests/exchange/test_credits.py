@@ -25,7 +25,7 @@ from deribit_pipeline_tests.helpers.slow_rate_limits import APART, pool_of, wait
 
 
 class InFiles:
-    """Meters in a folder, and the clock that they go by."""
+    """Token buckets in a folder, and their clock."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._now = folder, 1_000.0
@@ -41,7 +41,7 @@ class InFiles:
 
 
 class InADatabase:
-    """Meters in a database, whose rows are put back where time is to pass."""
+    """Token buckets in a database, whose rows are set back to let time pass."""
 
     def __init__(self, database: str, stack: ExitStack) -> None:
         self._buckets = stack.enter_context(shared_buckets(database))

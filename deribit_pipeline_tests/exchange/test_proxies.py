@@ -191,7 +191,7 @@ def test_certificates_that_cannot_be_loaded_are_one_sentence(
     sentence = f"certificates to trust cannot be loaded .*: correct or leave out {name}="
     with pytest.raises(SettingsError, match=sentence), open_exchange(remote):
         pytest.fail("it cannot be opened")
-    with open_exchange(settings) as exchange:  # which is reached without any
+    with open_exchange(settings) as exchange:  # which is reached without a proxy
         assert exchange.run(exchange.client.test()).result
 
 

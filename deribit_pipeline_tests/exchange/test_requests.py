@@ -89,7 +89,7 @@ def test_every_call_is_a_post_with_an_id_of_its_own(settings: Settings) -> None:
 def test_a_response_with_another_id_or_none_is_requested_again(
     exchange: Exchange, sandbox: SandboxExchange, faults: Faults, fault: str
 ) -> None:
-    assert closes(exchange, ETH)  # this host sends ids back
+    assert closes(exchange, ETH)  # this host returns ids
     sent = requests_of(exchange.client)
     faults.corrupt_next([fault, fault])
     assert closes(exchange, BTC) == true_closes(sandbox, BTC)

@@ -149,7 +149,7 @@ def test_the_same_again_replaces_the_export_with_the_same(export: Export) -> Non
 def test_an_export_that_fails_leaves_the_former_one(export: Export) -> None:
     export("--instruments", BTC, *DAYS)
     before = everything("out")
-    killed = Path(f".out.part-{os.getpid()}@0-1/data")  # a process of this number that is no more
+    killed = Path(f".out.part-{os.getpid()}@0-1/data")  # the number of a process that has ended
     killed.mkdir(parents=True)
     assert export("--instruments", BTC, *DAYS, "--resolution", "1D", name="freqtrade")[0] == 2
     assert everything("out") == before

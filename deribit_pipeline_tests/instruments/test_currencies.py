@@ -87,7 +87,7 @@ def test_what_settled_in_a_currency_of_former_days_is_listed_and_selected(
     code, out, _ = run("instruments", "--currency", "SOL", "--expired")
     assert (code, SOL in out) == (0, True)
     code, out, err = run("instruments", "--expired", "--as-of", "2022-03-01")
-    assert (code, SOL in out, "Never asked" in err) == (0, True, False)
+    assert (code, SOL in out, "Never requested" in err) == (0, True, False)
     window = ("--start", "2022-03-01", "--end", "2022-03-02", "--resolution", "60")
     code, out, _ = run("backfill", "--instruments", "currency=SOL expired", *window)
     assert (code, SOL in out) == (0, True)

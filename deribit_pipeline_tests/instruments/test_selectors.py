@@ -51,7 +51,7 @@ def known(opened: Callable[..., Exchange], warehouse: Warehouse, clock: Clock) -
 
 
 class Output(NamedTuple):
-    """What a command printed and how it exited."""
+    """The output and the exit code of a command."""
 
     code: int
     out: str
@@ -298,7 +298,7 @@ def test_what_was_never_requested_is_requested_before_it_is_called_nothing(
 ) -> None:
     output = command("instruments", "--refresh", "--currency", "BTC")
     assert "Instruments of USDC" not in output.err
-    never = "Instruments of {} were never requested: run deribit-pipeline instruments --refresh.\n"
+    never = "Never requested: instruments of {}; run deribit-pipeline instruments --refresh.\n"
     assert output.err.endswith(never.format("ETH, USDC, USDT, EURR"))
     output = command("coverage", "--instruments", "perpetual currency=ETH")
     assert (output.code, output.err.count("\n")) == (2, 1)

@@ -37,7 +37,7 @@ pytestmark = in_a_lake
 
 @pytest.fixture
 def made(warehouse: Warehouse) -> Warehouse:
-    """A lake that is there, and holds nothing yet."""
+    """An existing, empty lake."""
     with warehouse.writing():
         pass
     return warehouse
@@ -167,7 +167,7 @@ def test_postgres_that_dies_while_it_is_read_is_one_sentence_and_then_read_again
 def outage(
     sandbox: SandboxExchange, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Event]:
-    """PostgreSQL is killed in the middle of a backfill; once this is set, it starts again."""
+    """Kills PostgreSQL in the middle of a backfill, and restarts it once the event is set."""
     answer, has_come, is_short = sandbox.answer, Event(), Event()
 
     def killing(

@@ -60,7 +60,7 @@ def write(lake: Lake) -> None:
 
 
 def complaint(work: Callable[[], object]) -> str:
-    """The sentence with which something ends; nothing that could be logged of it is secret."""
+    """The error message of a call; checks that nothing in its log is secret."""
     with pytest.raises(DeribitPipelineError) as caught:
         work()
     logged = logging.Formatter().formatException(

@@ -43,7 +43,7 @@ def test_a_place_that_another_lake_would_clean_up_is_refused_however_often_it_is
             with pytest.raises(WarehouseUnusable, match="holds files of another lake"):
                 work()
     assert_each_is_held_once(at(held), 12)
-    # The catalog was bound to no place meanwhile.
+    # The catalog was not bound to a location meanwhile.
     elsewhere = replace(other, data=f"{held.data.removesuffix('lake/')}beside/")
     hold(at(elsewhere), day(0))
     assert_each_is_held_once(at(elsewhere), 1)

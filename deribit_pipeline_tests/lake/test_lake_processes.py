@@ -81,7 +81,7 @@ def test_six_machines_that_add_and_rewrite_the_same_days_lose_nothing_and_hold_n
 def test_a_machine_that_is_killed_leaves_its_days_to_others_at_once(
     settings: Settings, warehouse: Warehouse, lake: Lake, wait: float
 ) -> None:
-    """Killed `wait` seconds after it first held a lock; another then writes the same days."""
+    """Killed `wait` seconds after its first lock; another one then writes the same days."""
     quarter = backfill("2024-03-31", "--force")
     with started(quarter, settings) as process:
         wait_until(lambda: locks(lake.catalog, granted=True) != [], process)

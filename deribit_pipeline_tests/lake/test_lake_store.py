@@ -27,7 +27,7 @@ def location(database: str, store: ObjectStore) -> Location:
 
 
 def objects(store: ObjectStore, location: Lake) -> int:
-    """How many files of candles the store has."""
+    """The number of candle files in the store."""
     prefix = location.data.removeprefix(f"s3://{store.bucket}/")
     return len(list((store.folder / prefix / "main" / "candles").rglob("*.parquet")))
 

@@ -115,7 +115,7 @@ def test_workers_of_the_same_series_never_wait_for_each_other_in_a_ring(
     futures = [
         workers.start(str(number), locks.beside(order)) for number, order in enumerate(orders)
     ]
-    workers.wait_until(entered=1, waiting=3)  # each in its own order, as far as it comes
+    workers.wait_until(entered=1, waiting=3)  # each in its order, until it has to wait
     workers.leave("first", "0", "1", "2")
     for future in futures:
         future.result(60)

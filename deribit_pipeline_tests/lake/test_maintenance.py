@@ -63,7 +63,7 @@ def revised(returned: FetchedDay) -> FetchedDay:
 
 @pytest.fixture
 def before(worn: Warehouse, tmp_path: Path) -> Warehouse:
-    """All that the lake holds, as a file."""
+    """A copy of the lake as a file."""
     back_up(worn, tmp_path / "before.duckdb")
     return warehouse_at(tmp_path / "before.duckdb", Environment.SANDBOX)
 
@@ -154,7 +154,7 @@ def test_maintenance_that_ends_in_the_middle_of_each_step_leaves_a_sound_lake(
     at_once: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Of the other tables there is nothing here, and a step for each would take its time.
+    # The other tables are empty here, and a step for each would take long.
     of_candles = [table for table in TABLES if table.name.startswith("candle")]
     monkeypatch.setattr(maintenance, "TABLES", of_candles)
     left = orphan(lake)

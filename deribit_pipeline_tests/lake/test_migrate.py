@@ -76,7 +76,7 @@ sys.exit(exit_code(sys.argv[2:]))
 
 @pytest.fixture(scope="module")
 def whole(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse that holds something of each dataset and in each table."""
+    """A warehouse with rows of each dataset and in each table."""
     path = tmp_path_factory.mktemp("whole") / "w.duckdb"
     path.write_bytes(filled.read_bytes())
     warehouse = warehouse_at(path, Environment.SANDBOX)

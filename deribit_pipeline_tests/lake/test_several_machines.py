@@ -58,7 +58,7 @@ def backfilling(name: str, settings: Settings, folder: Path) -> subprocess.Popen
 
 
 def wait_until_all_request(database: str) -> None:
-    """Wait until each machine waits for the row that keeps the rate limit."""
+    """Wait until each machine waits for the row of the rate limit."""
     asking = (
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
     )

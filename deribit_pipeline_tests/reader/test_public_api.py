@@ -47,7 +47,7 @@ deribit_pipeline.nothing
 """
 PANDAS, ARROW, POLARS = "pandas.DataFrame", "pyarrow.Table", "polars.DataFrame"
 
-# To check all that the reader imports would take half a minute.
+# Checking all imports of the reader would take half a minute.
 MYPY = """
 [mypy]
 follow_imports = skip

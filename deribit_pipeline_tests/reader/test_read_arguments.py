@@ -20,7 +20,7 @@ FIRST, LAST = "2024-04-07", "2024-04-09"  # what `filled` holds complete; the 10
 
 @pytest.fixture(autouse=True)
 def environment(sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings that name the sound warehouse."""
+    """Settings with the intact warehouse."""
     name_warehouse(monkeypatch, sound.location, tmp_path)
 
 

@@ -104,7 +104,7 @@ class Interrupted:
         self.assert_all_is_there()
 
     def assert_all_is_there(self) -> None:
-        """Every day is proved, once, as the exchange has it, and shown in Dagster."""
+        """Check that every day is proved once, matches the exchange, and is shown in Dagster."""
         verification = verify(self.warehouse)
         assert (verification.days, verification.findings) == (16, [])
         for name in NAMES:

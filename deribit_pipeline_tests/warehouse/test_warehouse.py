@@ -36,7 +36,7 @@ FROM = Provenance(Environment.SANDBOX, "sandbox", "run-1")
 
 @pytest.fixture
 def file(location: Location) -> Warehouse:
-    """The warehouse: a file in folders that are not there yet, or a lake."""
+    """The warehouse: a file in folders that do not exist yet, or a lake."""
     if isinstance(location, Path):
         location = location.parent / "deep" / "folder" / "w.duckdb"
     return warehouse_at(location, Environment.SANDBOX, patience=0.3)
@@ -51,7 +51,7 @@ def fetched(day: date = FIRST, absent: tuple[int, ...] = (), price: float = 1 / 
 
 
 def write(file: Warehouse, *days: FetchedDay) -> list[ProvedDay]:
-    """Write as a backfill does: what is held and proved so far is taken into account."""
+    """Write like a backfill, taking stored days and proofs into account."""
     with file.writing() as connection:
         former = {proof.day: proof for proof in proofs_of(connection, DATASET)}
         proved = [

@@ -28,7 +28,7 @@ def test_a_warehouse_is_the_file_of_its_name(
 
 
 def corrupted(path: Path, how: str) -> None:
-    """Make of a warehouse something that DuckDB does not open."""
+    """Corrupt a warehouse so that DuckDB cannot open it."""
     data = path.read_bytes()
     path.unlink()
     if how == "a folder":

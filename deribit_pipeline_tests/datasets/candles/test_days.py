@@ -123,7 +123,7 @@ def test_the_hash_changes_with_any_bit() -> None:
 
 
 def test_the_hash_is_fixed_for_all_time() -> None:
-    # A warehouse outlives a release, so the definition is here once more, without numpy.
+    # Warehouses outlive releases, so the definition is repeated here, without numpy.
     ticks = struct.pack("<2q", 1_704_067_200_000, 1_704_070_800_000)
     values = struct.pack("<12d", *[100.0] * 4, 0.0, 100.0, *[100.0] * 4, 1.0, 100.0)
     digest = hashlib.blake2b(ticks + values, digest_size=16).hexdigest()

@@ -80,4 +80,9 @@ def test_days_that_should_be_complete_and_are_not(pipeline: Pipeline, clock: Clo
     pipeline.backfill(date(2024, 4, 9), date(2024, 4, 10))
     found = incomplete_days(pipeline.warehouse, clock.now).days
     minutes = found[CANDLES[Resolution.MINUTE_1]]["BTC-PERPETUAL"]
-    assert [day.day for day in minutes] == [4, 5, 7, 8]  # today is not over, so it should not be
+    assert [day.day for day in minutes] == [
+        4,
+        5,
+        7,
+        8,
+    ]  # today is not over, so it cannot be complete

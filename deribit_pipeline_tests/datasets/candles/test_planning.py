@@ -89,7 +89,7 @@ def test_no_request_can_be_answered_with_more_than_the_exchange_sends(
     instrument: Instrument, resolution: Resolution, days: set[date]
 ) -> None:
     for request in requests(instrument, resolution, days):
-        # The start may be floored to the candle it is in.
+        # The start may be floored to its candle.
         returned_at_most = TimeWindow(
             request.requested.start - resolution.duration + timedelta(milliseconds=1),
             request.requested.end,

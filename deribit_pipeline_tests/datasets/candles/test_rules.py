@@ -70,7 +70,7 @@ def test_an_open_day_of_the_past_is_found(
         ("60", "2024-04-11 00:00:00", True),
         ("1D", "2024-04-11 08:00:00", True),
         ("1D", "2024-04-11 07:59:59", False),
-        ("180", "2024-04-11 02:59:59", False),  # on which grid is not known
+        ("180", "2024-04-11 02:59:59", False),  # whose grid is unknown
         ("180", "2024-04-11 03:00:00", True),
     ],
 )

@@ -56,7 +56,7 @@ class Rebuilding:
         return proof
 
     def states(self, first: date, last: date, name: str = NAME) -> list[str]:
-        """What is proved of the candles of these days."""
+        """The proofs of the candles of these days."""
         with self.warehouse.reading() as connection:
             proofs = proofs_of(connection, CANDLES_REBUILT, [name], first, last)
         return [str(proof.state) for proof in proofs]

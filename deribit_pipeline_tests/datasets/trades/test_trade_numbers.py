@@ -31,7 +31,7 @@ def source(
 
 
 def reason(source: TradesFetched, first: date, last: date, name: str = NAME) -> str:
-    """Why all days failed."""
+    """The reason why all days failed."""
     pieces = source.fetched(first, last, name).values()
     assert all(isinstance(piece, FailedDays) for piece in pieces)
     [output] = {piece.error.reason for piece in pieces if isinstance(piece, FailedDays)}
@@ -173,7 +173,7 @@ def test_a_plan_of_few_numbers_takes_no_request_to_confirm_it(source: TradesFetc
 def test_newer_trades_that_never_end_are_not_read_for_ever(
     source: TradesFetched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a quiet instrument, each response by number has one more trade of before midnight."""
+    """For a quiet instrument, each response by number has one more trade before midnight."""
     name, before = "BTC-26JAN24", date(2024, 1, 10)
 
     def by_number(self: Trades, host: str, params: Mapping[str, str]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def source(
 def test_what_the_archive_lost_for_good_is_a_gap_with_a_name(
     source: TradesFetched, host: str, is_lost: bool
 ) -> None:
-    day = date(2024, 3, 1)  # too long ago for www to fill in
+    day = date(2024, 3, 1)  # too old for www
     first = source.numbers(day).start + 1_000
     source.sandbox.trades.omit(NAME, first, first + 9, host)
     source.sandbox.trades.omit(NAME, first + 20, first + 20, host)
