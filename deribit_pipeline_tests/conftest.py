@@ -88,7 +88,7 @@ _MEMORY = 4 << 30
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Leave to `make test-lake` what starts PostgreSQL or an object store."""
+    """Mark tests that start PostgreSQL or an object store for `make test-lake`."""
     for item in items:
         if not {"_postgres", "_store"}.isdisjoint(item.fixturenames):
             item.add_marker(pytest.mark.lake)
@@ -126,7 +126,7 @@ def _warehouses_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def _device(path: Path) -> int:
-    """What disk a path is on, or would be."""
+    """The disk of a path, which need not exist."""
     return next(each for each in (path, *path.parents) if each.exists()).stat().st_dev
 
 
@@ -159,7 +159,7 @@ def lake(database: str, tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
-    """Where the warehouse is."""
+    """The location of the warehouse."""
     if getattr(request, "param", "file") == "lake":
         lake: Lake = request.getfixturevalue("lake")
         return lake
@@ -232,7 +232,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sound(filled: Path, location: Location) -> Warehouse:
-    """A warehouse in which nothing is wrong."""
+    """A warehouse without violations."""
     if isinstance(location, Path):
         shutil.copy(filled, location)
     else:
@@ -242,7 +242,7 @@ def sound(filled: Path, location: Location) -> Warehouse:
 
 @pytest.fixture
 def plant(sound: Warehouse) -> Callable[[str], None]:
-    """Plants an offence."""
+    """Inserts a violation of a rule."""
 
     def plant(statement: str) -> None:
         with sound.writing() as connection:

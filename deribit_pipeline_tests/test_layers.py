@@ -114,7 +114,7 @@ def imported_files(path: Path) -> set[str]:
 
 
 def circle_of(imports: Mapping[str, set[str]]) -> list[str]:
-    """The files that import each other in a circle, or by way of one; none where there is none."""
+    """The files in an import cycle, or between two of them; empty without cycles."""
     left = dict(imports)
     while free := [name for name, needs in left.items() if not needs & left.keys()]:
         for name in free:

@@ -125,7 +125,7 @@ def odd_grant(sandbox: SandboxExchange, faults: Faults) -> None:
 
 
 def nothing(sandbox: SandboxExchange, faults: Faults) -> None:
-    """All is well."""
+    """No fault."""
 
 
 Wrong = Callable[[SandboxExchange, Faults], None]

@@ -54,7 +54,7 @@ def assert_it_ends(process: subprocess.Popen[str], name: str) -> str:
 def assert_it_ends_where(
     settings: Settings, name: str, moment: str, nth: int, *command: str
 ) -> str:
-    """The same of a process that is sent the signal at a moment of its work."""
+    """As `assert_it_ends`, for a process that is sent the signal at a step of its work."""
     with started(signalled_at(name, moment, nth, *command), settings) as process:
         assert process.stdout
         assert process.stdout.readline() == "now\n", process.communicate()
@@ -179,7 +179,7 @@ except interrupts.Interrupted as interruption:
 
 
 def printed(settings: Settings, before: str, inside: str) -> str:
-    """What a program prints that sends itself SIGTERM inside, and ends by it."""
+    """The output of a program that sends itself SIGTERM inside, and ends by it."""
     program = INTERRUPTIBLE.format(before=before, inside=indent(inside, " " * 8))
     with started([sys.executable, "-c", program], settings) as process:
         out, err = process.communicate(timeout=WITHIN)

@@ -43,7 +43,7 @@ def folder(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def run(commands: str, folder: Path) -> str:
-    """All that the commands print."""
+    """The output of the commands."""
     done = subprocess.run(
         ["bash", "-e", "-c", commands],
         cwd=folder,

@@ -34,7 +34,7 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
 
 
 def run() -> tuple[list[Any], dict[str, Any]]:
-    """What the cells show, and what they define."""
+    """The output of the cells, and their definitions."""
     spec = importlib.util.spec_from_file_location("notebook", NOTEBOOK)
     assert spec
     assert spec.loader

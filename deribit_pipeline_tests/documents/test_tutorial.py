@@ -16,7 +16,7 @@ from deribit_pipeline_tests.helpers.processes import environment
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs/tutorial.md").read_text(), re.DOTALL)
 READY = {". .venv/bin/activate"}
-"""What is the case for whoever runs this test."""
+"""The state of the machine that runs this test."""
 
 
 @pytest.fixture

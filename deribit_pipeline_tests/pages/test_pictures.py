@@ -40,7 +40,7 @@ def proof(day: date, state: DayState = DayState.COMPLETE, name: str = "BTC", **m
 
 
 def views(page: str) -> list[dict[str, Any]]:
-    """What the page hands to Vega."""
+    """The specification that the page passes to Vega."""
     found = re.search(r'<script type="application/json" id="pictures">(.*?)</script>', page)
     assert found
     return list(json.loads(found[1])["views"])
