@@ -70,7 +70,7 @@ def test_dagsters_postgres_that_dies_in_a_run_is_one_sentence(
     job = Job("0f4b7e1c-2f8c-4f36-9b11-000000000001", {"BTC-PERPETUAL": [date(2024, 1, 1)]})
     minutes = CANDLES[Resolution.MINUTE_1]
     with (
-        pytest.raises(RecordingError, match="cannot record in the database") as caught,
+        pytest.raises(RecordingError, match="cannot record runs in the database") as caught,
         runs.recording(home) as instance,
     ):
         runs.materialize(instance, minutes, job, Deadly(), force=False)
