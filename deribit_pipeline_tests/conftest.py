@@ -1,4 +1,5 @@
-"""What tests share: a sandbox whose clock and history they own, and settings that point at it."""
+"""Shared fixtures: a sandbox with a clock and a history under the test's control, and settings
+for it."""
 
 import json
 import os
@@ -43,7 +44,7 @@ from deribit_pipeline_tests.helpers.servers import (
     postgres_server,
 )
 
-# Laws are tried on the same examples every time; how long one takes says nothing of them.
+# Laws are tested with the same examples every time; their duration is irrelevant.
 laws.register_profile("same", deadline=None, derandomize=True, max_examples=40)
 laws.load_profile("same")
 
@@ -51,12 +52,12 @@ RECORDED = Path(__file__).parent / "recorded"
 
 
 def recorded(name: str) -> Any:
-    """A recorded answer of the live exchange."""
+    """A recorded response of the live exchange."""
     return json.loads((RECORDED / f"{name}.json").read_text())
 
 
 class Clock:
-    """The sandbox's clock: stands still until it is moved."""
+    """The sandbox's clock, which stands still until it is moved."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -70,7 +71,7 @@ class Clock:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the rate limit's files, which the machine shares, away from the tests' own."""
+    """Separate the tests' rate limit files from those of the machine."""
     folder = tmp_path_factory.mktemp("limits")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
@@ -79,15 +80,15 @@ def _own_runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 @pytest.fixture(autouse=True)
 def _own_limits(_own_runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test waits for what another one has sent: the lists of instruments are limited to one a
-    second after fifty. Nor is masked what another one has registered as a secret."""
+    """Give each test a rate limit and secrets of its own: lists of instruments are limited to one
+    request a second after fifty, and a registered secret is masked in every later text."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", tempfile.mkdtemp(dir=_own_runtime_folder))
     monkeypatch.setattr(masking, "_learned", set())
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the tests' files in memory where there is room: thousands of warehouses wait for no
-    disk, and what a test says of a disk it says of one of its own (`disk`)."""
+    """Keep the tests' files in memory if there is room: thousands of warehouses then need no disk.
+    Tests of disks use the fixture `disk`."""
     memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free > _MEMORY:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
@@ -98,7 +99,7 @@ _MEMORY = 4 << 30
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Leave to `make test-lake` what starts PostgreSQL or an object store."""
+    """Mark tests that start PostgreSQL or an object store for `make test-lake`."""
     for item in items:
         if not {"_postgres", "_store"}.isdisjoint(item.fixturenames):
             item.add_marker(pytest.mark.lake)
@@ -106,9 +107,9 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _warehouses_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make the file of an empty warehouse once for each environment, and copy it from then on:
+    """Create the file of an empty warehouse once for each environment, and copy it from then on:
     thousands of tests begin with one, and its 300 statements take longer than most of them. On a
-    `disk` of a test's own each is made."""
+    test's `disk` each warehouse is created."""
     folder, make = tmp_path_factory.mktemp("empty"), FileStore.make
 
     def made(store: FileStore, fill: Change[None]) -> None:
@@ -136,7 +137,7 @@ def _warehouses_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def _device(path: Path) -> int:
-    """What disk a path is on, or would be."""
+    """The disk of a path, which need not exist."""
     return next(each for each in (path, *path.parents) if each.exists()).stat().st_dev
 
 
@@ -169,7 +170,7 @@ def lake(database: str, tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
-    """Where the warehouse is."""
+    """The location of the warehouse."""
     if getattr(request, "param", "file") == "lake":
         lake: Lake = request.getfixturevalue("lake")
         return lake
@@ -242,7 +243,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sound(filled: Path, location: Location) -> Warehouse:
-    """A warehouse in which nothing is wrong."""
+    """A warehouse without violations."""
     if isinstance(location, Path):
         shutil.copy(filled, location)
     else:
@@ -252,7 +253,7 @@ def sound(filled: Path, location: Location) -> Warehouse:
 
 @pytest.fixture
 def plant(sound: Warehouse) -> Callable[[str], None]:
-    """Plants an offence."""
+    """Inserts a violation of a rule."""
 
     def plant(statement: str) -> None:
         with sound.writing() as connection:

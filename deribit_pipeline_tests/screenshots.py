@@ -1,4 +1,4 @@
-"""Takes the README's pictures: `make screenshots`. Everything in them comes from the sandbox."""
+"""Takes the README's screenshots from the sandbox: `make screenshots`."""
 
 import os
 import re
@@ -42,8 +42,8 @@ def backfill(settings: Settings, instrument_name: str, start: str, end: str, *mo
 
 
 def fill(settings: Settings, sandbox: SandboxExchange) -> None:
-    """Ten weeks with what a warehouse comes to show: gaps, a dead day, a revision, an open day,
-    and days that nobody has asked for."""
+    """Ten weeks with everything that a warehouse can show: gaps, a dead day, a revision, an open
+    day, and days that were never requested."""
     sandbox.charts.omit(BTC, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 45))
     sandbox.charts.omit(ETH, ms(2024, 1, 17, 3), ms(2024, 1, 17, 3, 30))
     sandbox.charts.omit(ETH, ms(2024, 2, 8), ms(2024, 2, 9))

@@ -1,4 +1,4 @@
-"""This machine is known in every spelling, and no other host is taken for it."""
+"""This machine is recognised in every spelling of its address, and no other host is."""
 
 import pytest
 

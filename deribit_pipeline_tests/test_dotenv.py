@@ -1,4 +1,4 @@
-"""`.env` and the environment are read as they are written, or one sentence says why not."""
+"""`.env` and the environment are read as written, or one sentence explains why not."""
 
 import os
 import subprocess

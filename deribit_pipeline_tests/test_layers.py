@@ -1,4 +1,4 @@
-"""Imports point one way, and each library is known to one layer."""
+"""Imports point in one direction, and each library is imported by one layer."""
 
 import ast
 import subprocess
@@ -31,11 +31,11 @@ LAYERS = (
     ("definitions",),
     ("cli",),
 )
-"""Lowest first: a file imports from its own folder, from lower ones and from nothing else. The
-registry of datasets and the declarations that it names are data: they stand on the domain alone."""
+"""Lowest first: a file imports from its folder and from lower ones only. The registry of datasets
+and the declarations that it names are data: they import from the domain only."""
 
 EXTRAS = {"lake": {"opening", "defs", "cli"}, "sandbox": {"opening", "cli"}}
-"""Folders that a program needs only where it uses them, and who may import them."""
+"""Folders that are needed only for some functions, and which may import them."""
 
 THIRD_PARTY = {
     "dagster": {"defs", "definitions"},
@@ -114,7 +114,7 @@ def imported_files(path: Path) -> set[str]:
 
 
 def circle_of(imports: Mapping[str, set[str]]) -> list[str]:
-    """The files that import each other in a circle, or by way of one; none where there is none."""
+    """The files in an import cycle, or between two of them; empty without cycles."""
     left = dict(imports)
     while free := [name for name, needs in left.items() if not needs & left.keys()]:
         for name in free:

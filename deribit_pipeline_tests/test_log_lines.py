@@ -1,4 +1,4 @@
-"""A log that cannot be written, or was cut short, costs its own lines alone."""
+"""A log that cannot be written, or was truncated, loses only its own lines."""
 
 import json
 import logging

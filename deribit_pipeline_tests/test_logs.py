@@ -1,4 +1,4 @@
-"""The log file: one JSON object a line, with the run it belongs to, whole when several write it."""
+"""The log file: one JSON object per line, with its run, intact with several writers."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What listens, listens to this machine only."""
+"""Every server listens on the loopback interface only."""
 
 import os
 import re
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's t
 
 
 def listening(processes: set[int]) -> set[tuple[str, int]]:
-    """The addresses and ports at which these processes take TCP connections."""
+    """The addresses and ports at which these processes listen."""
     inodes = set()
     for process in processes:
         for descriptor in Path(f"/proc/{process}/fd").glob("*"):
@@ -55,7 +55,7 @@ THIS_MACHINE = "0100007F"  # 127.0.0.1, as Linux writes it
 
 
 def hosts_once_open(command: list[str], port: int, env: dict[str, str]) -> set[str]:
-    """Where a program and its children listen once the port is open."""
+    """The addresses of a program and its children once the port is open."""
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

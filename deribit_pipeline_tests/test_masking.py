@@ -1,4 +1,4 @@
-"""A secret is masked however it is spelled, in whatever connection string it came."""
+"""Secrets are masked in any spelling and in any connection string."""
 
 import base64
 import html
@@ -84,7 +84,7 @@ def test_no_secret_is_left_in_a_message(secret: str, spelling: str) -> None:
         "postgresql://:{url}@db/x",
         "host=db sslpassword={plain}",
         "ducklake:postgres:host=db password={plain}",
-        "host=db password='{plain}",  # which libpq does not take
+        "host=db password='{plain}",  # which libpq does not accept
     ],
 )
 @pytest.mark.parametrize("secret", ["s3cret-Word", "p:ss/w@rd%", "back\\slash"])

@@ -1,4 +1,4 @@
-"""What comes from outside is shown short, on one line and without secrets, in any spelling."""
+"""External text is shown short, on one line and without secrets, in any spelling."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""A process is known by a name that no other has, and is not alive once it has ended."""
+"""A process has a unique name, and is not alive once it has ended."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Settings come from one mapping; what is wrong is one clear sentence."""
+"""Settings come from one mapping; an invalid one is reported in one clear sentence."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Watching(dict[str, str | None]):
-    """A mapping that notes which keys were asked for."""
+    """A mapping that records the requested keys."""
 
     def __init__(self, values: Mapping[str, str | None]) -> None:
         super().__init__(values)

@@ -1,4 +1,4 @@
-"""What each test must be: named once, and able to fail."""
+"""Rules for tests: each has a unique name and is able to fail."""
 
 import ast
 from collections import Counter

@@ -75,7 +75,7 @@ def _sums(name: str, coarse: str, resolution: Resolution, responses: Responses) 
     made = compare(shorter, resolution, listed, longer)
     agreeing = len(np.unique(made.agreeing)) * resolution.duration // _longer(resolution)
     if not agreeing and not made.disagreements:
-        raise NotTested("no longer candle came with all the shorter ones that it is made of")
+        raise NotTested("no longer candle was returned with all of its shorter ones")
     others = made.disagreements
     found = f"{len(others)} of {agreeing + len(others)} longer candles are not"
     found += f", such as {others[0].what}" if others else ""
@@ -102,7 +102,7 @@ def _closed(responses: Responses) -> Comparison:
 def _spot(responses: Responses) -> Comparison:
     response = responses.of("spot")
     name = response.params["instrument_name"]
-    found = f"{name}: candles came" if response.code is None else f"{name}: error {response.code}"
+    found = f"{name}: candles" if response.code is None else f"{name}: error {response.code}"
     return compared(f"{name}: error {ROUTED_SPOT}", found)
 
 
@@ -154,7 +154,7 @@ CANDLES = (
         "close without a trade may be left out.",
         Known.GUESS,
         "",
-        "The cross-check is given up with one warning, and the verdict of each day says so; "
+        "The cross-check is given up with one warning, and the verdict of each day notes it; "
         "a backfill that requests each window twice makes up for it. Candles that the reader makes "
         "of minutes are not the exchange's.",
         partial(_sums, "day", "hours", Resolution.MINUTE_1),
@@ -164,7 +164,7 @@ CANDLES = (
         "A candle of 1D is made of its hours in the same way.",
         Known.GUESS,
         "",
-        "The cross-check is given up with one warning, and the verdict of each day says so; "
+        "The cross-check is given up with one warning, and the verdict of each day notes it; "
         "a backfill that requests each window twice makes up for it.",
         partial(_sums, "hours", "anchor-1D", Resolution.HOUR_1),
     ),
@@ -197,7 +197,7 @@ CANDLES = (
     Assumption(
         "candles-listing",
         "The first candle of an instrument is the one in which it was listed "
-        "(`creation_timestamp`); nothing comes of the time before.",
+        "(`creation_timestamp`); nothing is returned for the time before.",
         Known.GUESS,
         "the day of listing has its daily candle",
         "Candles of the day of listing are gaps, and that day stays `gapped`.",

@@ -125,7 +125,7 @@ def _anchors() -> list[Assumption]:
                 f"{resolution.label} from there.",
                 known,
                 source,
-                "Days of this resolution cannot be proved: tell the maintainers."
+                "Days of this resolution cannot be proved: report it to the maintainers."
                 if is_known
                 else "The candles are stored right, for their grid is read off the response. Those "
                 "that the reader makes of minutes open at other times than the exchange's.",
@@ -191,7 +191,7 @@ CHARTS = (
         f"A row of a response is at most {_seconds(LATENCY)} newer than the request.",
         Known.GUESS,
         "",
-        "Responses are refused as being from the future: tell the maintainers.",
+        "Responses are refused as being from the future: report it to the maintainers.",
         _latency,
     ),
 )

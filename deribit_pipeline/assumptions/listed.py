@@ -71,7 +71,7 @@ def _unread(responses: Responses) -> Iterator[tuple[str, str]]:
             for field in set(row) - read(row) - NOT_KEPT.get(name, set()):
                 yield name, field
     if not is_tested:
-        raise NotTested("no response came")
+        raise NotTested("there is no response")
 
 
 def _noted(parser: Callable[[object], object], row: Mapping[str, Any]) -> set[str]:
@@ -211,7 +211,7 @@ LISTINGS = (
         f"`public/get_currencies` lists {', '.join(CURRENCIES)}.",
         Known.DOCUMENTED,
         "",
-        "The lists of these currencies may be refused: tell the maintainers.",
+        "The lists of these currencies may be refused: report it to the maintainers.",
         _currencies_listed,
     ),
     Assumption(
@@ -240,7 +240,7 @@ LISTINGS = (
         "known.",
         Known.RECORDED,
         "one recorded response of each method",
-        "Nothing is stored wrong; the new fields are not kept. Tell the maintainers.",
+        "Nothing is stored wrong; the new fields are not kept. Report it to the maintainers.",
         _fields,
     ),
 )

@@ -58,7 +58,7 @@ def _newest_first(responses: Responses) -> Comparison:
 
 def _token(responses: Responses) -> Comparison:
     """Compares two consecutive pages with one page of twice the length."""
-    assumed = "the second page has what follows the first one"
+    assumed = "the second page continues after the first one"
     first, both = _page(responses, "settlements"), _rows(_page(responses, "settlements-both"))
     if first.continuation is None and len(both) > len(_rows(first)):
         return compared(assumed, "no continuation, and there are more settlements", holds=False)
@@ -149,15 +149,15 @@ def _delivered(responses: Responses) -> Comparison:
             wrong.append(f"{index} of {name} where {price} was delivered")
     if not any(counts.values()):
         raise NotTested("no settlement has a delivery price of its day")
-    found = f"{len(wrong)} of {sum(counts.values())} differ, {counts[True]} of them of what expired"
+    found = f"{len(wrong)} of {sum(counts.values())} differ; {counts[True]} of all are deliveries"
     found += f", such as {wrong[0]}" if wrong else ""
-    return compared(f"equal, and within {NEAR:.0%} for what goes on", found, holds=not wrong)
+    return compared(f"equal, and within {NEAR:.0%} for the others", found, holds=not wrong)
 
 
 def _repeated(responses: Responses) -> Comparison:
     first, second = _measurements(responses)[:2]
     found = f"rows of {first[0]} and {second[0]} come first"
-    return compared("the first row comes twice", found, holds=first == second)
+    return compared("the first row is repeated", found, holds=first == second)
 
 
 def _hours(responses: Responses) -> Comparison:
@@ -176,8 +176,8 @@ PAGES = (
         "settlements-bound",
         "`search_start_timestamp` is an upper bound: nothing later is returned.",
         Known.RECORDED,
-        "the documentation says so too: the latest timestamp to return results from",
-        "Pages of settlements are refused, and their days fail. Tell the maintainers.",
+        "the documentation agrees: the latest timestamp to return results from",
+        "Pages of settlements are refused, and their days fail. Report it to the maintainers.",
         _bound,
     ),
     Assumption(
@@ -185,7 +185,7 @@ PAGES = (
         "Settlements are returned newest first.",
         Known.RECORDED,
         "recorded pages of BTC and of BTC-PERPETUAL",
-        "Pages of settlements are refused, and their days fail. Tell the maintainers.",
+        "Pages of settlements are refused, and their days fail. Report it to the maintainers.",
         _newest_first,
     ),
     Assumption(
@@ -212,7 +212,7 @@ PAGES = (
         "be requested at once.",
         Known.DOCUMENTED,
         "",
-        "Settlements and delivery prices cannot be fetched: tell the maintainers.",
+        "Settlements and delivery prices cannot be fetched: report it to the maintainers.",
         _most,
     ),
     Assumption(
@@ -238,7 +238,7 @@ PAGES = (
         "Delivery prices are returned newest first, one for each day.",
         Known.RECORDED,
         "a recorded page of btc_usd",
-        "Pages of delivery prices are refused, and their days fail. Tell the maintainers.",
+        "Pages of delivery prices are refused, and their days fail. Report it to the maintainers.",
         _prices_order,
     ),
     Assumption(
@@ -246,17 +246,17 @@ PAGES = (
         "`records_total` counts the delivery prices of an index, and `offset` those skipped.",
         Known.RECORDED,
         "",
-        "Pages of delivery prices are refused, and their days fail. Tell the maintainers.",
+        "Pages of delivery prices are refused, and their days fail. Report it to the maintainers.",
         _prices_total,
     ),
     Assumption(
         "prices-delivered",
-        "What expires settles at the delivery price of its index on that day, and the index at "
-        f"which others settle is within {NEAR:.0%} of it.",
+        "Expired instruments settle at the delivery price of their index on that day, and the "
+        f"index at which others settle is within {NEAR:.0%} of it.",
         Known.RECORDED,
         "recorded pages of one day",
-        "Settlements and delivery prices do not confirm each other: the verdict of each day says "
-        "so.",
+        "Settlements and delivery prices do not confirm each other: the verdict of each day "
+        "notes it.",
         _delivered,
     ),
     Assumption(
@@ -264,7 +264,7 @@ PAGES = (
         "Historical volatility returns its first row twice.",
         Known.RECORDED,
         "a recorded response",
-        "Nothing: a first row that comes once is read as well.",
+        "Nothing: a first row without a repetition is read as well.",
         _repeated,
     ),
     Assumption(

@@ -108,7 +108,7 @@ def _readable(responses: Responses) -> Comparison:
         except ValueError as error:
             wrong.append(f"{responses.by_name[name].method}: {error}")
     if not read and not wrong:
-        raise NotTested("no response came")
+        raise NotTested("there is no response")
     found = f"{len(wrong)} of {read + len(wrong)} responses cannot be read"
     found += f", such as {wrong[0]}" if wrong else ""
     return compared("every response can be read", found, holds=not wrong)
@@ -155,10 +155,10 @@ PROTOCOL = (
     Assumption(
         "envelope",
         "A response has `testnet`, which matches the environment, and `usIn` and `usOut` in "
-        "microseconds, of which the first is when the request came in.",
+        "microseconds, of which the first is when the request was received.",
         Known.RECORDED,
         "",
-        "No response is accepted: tell the maintainers.",
+        "No response is accepted: report it to the maintainers.",
         _envelope,
     ),
     Assumption(
@@ -167,7 +167,7 @@ PROTOCOL = (
         "written `2.2e3`.",
         Known.RECORDED,
         "one recorded response of each method",
-        "Days whose responses cannot be read fail with an error: tell the maintainers.",
+        "Days whose responses cannot be read fail with an error: report it to the maintainers.",
         _readable,
     ),
     Assumption(
@@ -185,7 +185,7 @@ PROTOCOL = (
         "without a body.",
         Known.GUESS,
         "every client assumes HTTP 429; nothing recorded shows it",
-        "Requests that come too fast fail instead of being retried.",
+        "Requests above the rate limit fail instead of being retried.",
         untested="it would need more requests than the exchange allows",
     ),
     Assumption(

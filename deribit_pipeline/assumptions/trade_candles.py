@@ -55,7 +55,7 @@ def _hours(responses: Responses, rows: Columns) -> Candles:
     published = responses.read("hours", candles)
     numbers, hours = rows["trade_seq"], hour_of(rows["traded_at"])
     if not len(numbers):
-        raise NotTested("no trades came")
+        raise NotTested("there are no trades")
     holes = missing(range(int(numbers[0]), int(numbers[-1]) + 1), numbers)
     of_candles = hour_of(published.opened_at)
     is_whole = (of_candles > hours.min()) & (of_candles < hours.max())
@@ -90,7 +90,7 @@ def _blocks(responses: Responses) -> Comparison:
         for name in ("block_trade_id", "combo_id")
     )
     if not special:
-        raise NotTested("no block trade and no leg of a combo is among the trades that came")
+        raise NotTested("no block trade and no leg of a combo is among the returned trades")
     others = [f"{_COUNTED[blocks]} block trades and {_COUNTED[legs]} legs" for blocks, legs in ways]
     return compared(
         "both are counted",
@@ -106,7 +106,7 @@ TRADE_CANDLES = (
         "the sums of their amounts.",
         Known.GUESS,
         "",
-        "Candles do not confirm trades: the verdict of each day says that they disagree. Candles "
+        "Candles do not confirm trades: the verdict of each day reports the difference. Candles "
         "made of trades are not the exchange's.",
         _made_of_trades,
     ),

@@ -119,7 +119,7 @@ TRADES = (
         "The trades of an instrument have consecutive numbers (`trade_seq`).",
         Known.DOCUMENTED,
         "",
-        "No day of trades can be proved: days are `gapped` that are whole. Tell the maintainers.",
+        "No day of trades can be proved: complete days are `gapped`. Report it to the maintainers.",
         _numbers,
     ),
     Assumption(
@@ -135,8 +135,8 @@ TRADES = (
         f"A response of the main host holds up to {MOST_TRADES:,} trades, and no more.",
         Known.DOCUMENTED,
         "",
-        "With fewer, no trades can be fetched: tell the maintainers. With more, larger requests "
-        "would do.",
+        "With fewer, no trades can be fetched: report it to the maintainers. With more, larger "
+        "requests would do.",
         _more,
     ),
     Assumption(
@@ -145,8 +145,8 @@ TRADES = (
         "more.",
         Known.SEEN,
         "",
-        "With fewer, trades older than a day cannot be fetched: tell the maintainers. With more, "
-        "larger requests would do.",
+        "With fewer, trades older than a day cannot be fetched: report it to the maintainers. "
+        "With more, larger requests would do.",
         _more_of_archive,
         is_of_mainnet=True,
     ),

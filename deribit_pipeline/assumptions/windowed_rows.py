@@ -80,7 +80,7 @@ def _funding_chain(responses: Responses) -> Comparison:
 def _witnessed(compared_rows: witness.Comparison) -> Comparison:
     """The pipeline's own comparison of rows with a second source, as a verdict."""
     if not compared_rows.count:
-        raise NotTested(f"nothing came that is needed to compare {compared_rows.what}")
+        raise NotTested(f"the responses have nothing to compare {compared_rows.what} with")
     others = compared_rows.disagreements
     found = f"{len(others)} of {compared_rows.count} disagree"
     found += f", such as {others[0].moment}: {others[0].what}" if others else ""
@@ -207,7 +207,7 @@ WINDOWED = (
         "index, as a share of the position at their beginning.",
         Known.RECORDED,
         "17 recorded hours of BTC-PERPETUAL",
-        "The cross-check is given up with one warning, and the verdict of each day says so; the "
+        "The cross-check is given up with one warning, and the verdict of each day notes it; the "
         "check `eight_hours_add_up` warns.",
         _funding_sums,
     ),
@@ -217,7 +217,7 @@ WINDOWED = (
         "`prev_index_price` is the `index_price` before.",
         Known.RECORDED,
         "17 recorded hours of BTC-PERPETUAL",
-        "The cross-check is given up with one warning, and the verdict of each day says so.",
+        "The cross-check is given up with one warning, and the verdict of each day notes it.",
         _funding_chain,
     ),
     Assumption(
@@ -242,7 +242,7 @@ WINDOWED = (
         "Of a window with more candles of DVOL the newest are returned first.",
         Known.SEEN,
         "",
-        "Pages do not follow one another: days of DVOL fail. Tell the maintainers.",
+        "Pages do not follow one another: days of DVOL fail. Report it to the maintainers.",
         _dvol_kept_end,
     ),
     Assumption(
@@ -251,7 +251,8 @@ WINDOWED = (
         "begins.",
         Known.SEEN,
         "whether it repeats the newer page's first candle is open; either is accepted",
-        "Minutes between two pages are missing: days of DVOL are `gapped`. Tell the maintainers.",
+        "Minutes between two pages are missing: days of DVOL are `gapped`. Report it to the "
+        "maintainers.",
         _dvol_continuation,
     ),
     Assumption(
@@ -275,7 +276,7 @@ WINDOWED = (
         "An hour of DVOL is made of its minutes: first open, highest high, lowest low, last close.",
         Known.GUESS,
         "",
-        "The cross-check is given up with one warning, and the verdict of each day says so.",
+        "The cross-check is given up with one warning, and the verdict of each day notes it.",
         _dvol_sums,
     ),
     Assumption(

@@ -1,7 +1,7 @@
-"""The console script: its commands by name, each in the file of that name.
+"""The console script: its commands by name, each in the file of the same name.
 
-`COMMANDS` is the list of them. A command's file is imported when the command is run or its help is
-printed, so that files import what they need at their top and `--help` loads none of it.
+`COMMANDS` lists them. The file of a command is imported only when the command runs or its help is
+printed, so that these files can have top-level imports and `--help` stays fast.
 """
 
 from collections.abc import Callable
@@ -14,29 +14,29 @@ from typer.core import TyperCommand, TyperGroup
 from deribit_pipeline.version import __version__
 
 COMMANDS = {
-    "backfill": "Make days complete.",
-    "backup": "Copy the warehouse while others work with it.",
-    "chart": "Draw candles and volume.",
-    "check": "Check that all that is needed is usable.",
-    "coverage": "Show what is held, day by day.",
-    "export": "Write rows as files for other programs.",
-    "instruments": "List what the exchange lists.",
-    "logs": "Show what was logged in a run.",
-    "maintain": "Merge a lake's small files and clean up.",
-    "migrate-warehouse": "Move the warehouse to another place, and prove it there.",
+    "backfill": "Fetch, verify and store days of a dataset.",
+    "backup": "Copy the warehouse while it is in use.",
+    "chart": "Draw candles and volume as an HTML page.",
+    "check": "Check exchange, clock, credentials and warehouse.",
+    "coverage": "Show the stored days of each series, by state.",
+    "export": "Export rows as files for other programs.",
+    "instruments": "List instruments, now or as of any day.",
+    "logs": "Print the log lines of one run.",
+    "maintain": "Merge small files of a lake and expire snapshots.",
+    "migrate-warehouse": "Copy the warehouse to another place and verify it.",
     "prune": "Remove old runs from Dagster's storage.",
-    "repair": "Request again what is not complete.",
+    "repair": "Fetch days again that are not complete.",
     "sandbox": "Serve the sandbox exchange.",
     "ui": "Serve Dagster's UI and run its schedules.",
-    "verify": "Recompute every proof.",
+    "verify": "Recompute every proof from the stored rows.",
 }
-"""Each command and its line in `--help`. The command `migrate-warehouse` is the function
-`migrate_warehouse` of `cli/migrate_warehouse.py`, made one by `command`."""
+"""Each command and its line in `--help`. For example, the command `migrate-warehouse` is
+the function `migrate_warehouse` in `cli/migrate_warehouse.py`, decorated with `@command`."""
 
 
 def command(example: str, **options: Any) -> Callable[[Callable[..., int]], TyperCommand]:
-    """Make a function a command: its parameters are the options, its docstring is the help, and
-    the number that it returns is the exit code. `example` ends the help; `options` are typer's."""
+    """Turn a function into a command: its parameters are the options, its docstring is the help,
+    and its return value is the exit code. The help ends with `example`; `options` go to typer."""
 
     def made(function: Callable[..., int]) -> TyperCommand:
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -49,11 +49,11 @@ def command(example: str, **options: Any) -> Callable[[Callable[..., int]], Type
 
 
 class Commands(TyperGroup):
-    """The commands of `COMMANDS`, each imported when it is needed."""
+    """The commands in `COMMANDS`, each imported on demand."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands: Any = dict.fromkeys(COMMANDS)  # their names, to suggest one
+        self.commands: Any = dict.fromkeys(COMMANDS)  # typer suggests a similar name
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         if cmd_name not in COMMANDS:

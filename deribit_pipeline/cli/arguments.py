@@ -1,4 +1,4 @@
-"""What was typed, as values; a wrong one is one clear sentence."""
+"""Command-line values, parsed and validated; an invalid one raises InputError."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -28,7 +28,7 @@ def resolution(text: str) -> Resolution:
 
 @dataclass(frozen=True, slots=True)
 class RequestedDays:
-    """What the options that choose days say: of which dataset, of which series."""
+    """The dataset and the series that the options select."""
 
     dataset_name: str | None
     resolution: str | None
@@ -36,19 +36,19 @@ class RequestedDays:
     series: str | None
 
     def dataset(self) -> Dataset:
-        """The one dataset: one-minute candles, unless something else is said."""
+        """The selected dataset; one-minute candles by default."""
         found = self._datasets()
         return found[0] if found else CANDLES[Resolution.MINUTE_1]
 
     def names(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
-        """The series that are named, or those of the universe."""
+        """The series named in the options; by default, those of the configured universe."""
         if dataset.series is SeriesKind.INSTRUMENT:
             if self.series is not None:
-                raise InputError(f"{dataset.label} are by instrument: name them by --instruments.")
+                raise InputError(f"{_capital(dataset.label)} are by instrument: use --instruments.")
             return self._instruments(dataset, settings)
         if self.instruments is not None:
             raise InputError(
-                f"{dataset.label} are by {dataset.series.label}: name them by --series."
+                f"{_capital(dataset.label)} are by {dataset.series.label}: use --series."
             )
         if self.series is None:
             return dataset.currencies or series_of(dataset, universe.wanted(None, settings))
@@ -56,40 +56,42 @@ class RequestedDays:
         others = [name for name in chosen if name not in dataset.currencies]
         if dataset.currencies and others:
             raise InputError(
-                f"--series names {', '.join(others)}: --dataset {dataset.name} has "
+                f"--series names {', '.join(others)}: --dataset {dataset.name} has only "
                 f"{', '.join(dataset.currencies)}."
             )
         return chosen
 
     def _instruments(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
-        """Those that are named, each of which the dataset must have, and what selectors add."""
+        """The instruments of the names and selectors. Raises InputError for a name that the dataset
+        does not have, and if there are none."""
         text = self.instruments
         typed = choice(text, "--instruments").names if text is not None else ()
         others = [name for name in typed if not series_of(dataset, [name])]
         if others:
             raise InputError(
-                f"{_capital(dataset.label)} are of perpetuals alone, and {', '.join(others)} "
-                f"{'is' if len(others) == 1 else 'are'} none."
+                f"{_capital(dataset.label)} are available for perpetuals only; {', '.join(others)} "
+                f"{'is not a perpetual' if len(others) == 1 else 'are not perpetuals'}."
             )
         found = series_of(dataset, universe.wanted(text, settings))
         if not found:
             whose = "DERIBIT_INSTRUMENTS" if text is None else "--instruments"
             raise InputError(
-                f"{_capital(dataset.label)} are of perpetuals alone, and {whose} selects none."
+                f"{_capital(dataset.label)} are available for perpetuals only, and {whose} "
+                "selects none."
             )
         return found
 
     def selection(
         self, settings: Settings, first: date | None = None, last: date | None = None
     ) -> Selection:
-        """Of what is held: everything that is not left out."""
+        """The stored days that the options select; all by default."""
         named = universe.of_held(self.instruments, settings, self._datasets())
         if self.series is not None:
             named += series_names(self.series)
         return Selection(self._datasets(), named, first, last)
 
     def require_held(self, selection: Selection, held: Collection[str], where: Location) -> None:
-        """Raise InputError for a series that is named and of which nothing selected is held."""
+        """Raise InputError for a named series without any stored day in the selection."""
         of_series = series_names(self.series) if self.series is not None else ()
         for name in selection.series:
             if name not in held:
@@ -109,21 +111,23 @@ class RequestedDays:
             choices = ", ".join(["candles", *(dataset.name for dataset in ROW_DATASETS)])
             raise InputError(f"--dataset must be one of {choices}, was {self.dataset_name!r}.")
         if of_resolution is not None:
-            raise InputError(f"--resolution is of candles, and --dataset is {found.name}.")
+            raise InputError(
+                f"--resolution applies to candles only, and --dataset is {found.name}."
+            )
         return (found,)
 
 
 def require_account(dataset: Dataset, settings: Settings) -> None:
-    """Raise InputError where the dataset is of one's own account, and no account is set."""
+    """Raise InputError if the dataset needs an account and no API key is configured."""
     if dataset.group is Group.ACCOUNT and not settings.client_id:
         raise InputError(
-            f"--dataset {dataset.name} is of your own account: set DERIBIT_CLIENT_ID and "
-            "DERIBIT_CLIENT_SECRET, of a key with the scope account:read trade:read."
+            f"--dataset {dataset.name} needs your own account: set DERIBIT_CLIENT_ID and "
+            "DERIBIT_CLIENT_SECRET of an API key with the scope account:read trade:read."
         )
 
 
 def series_names(text: str) -> tuple[str, ...]:
-    """The currencies or indices that are named."""
+    """The currencies or indices in a comma-separated list."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for name in names:
         if not INSTRUMENT_NAME.fullmatch(name):
@@ -134,7 +138,7 @@ def series_names(text: str) -> tuple[str, ...]:
 
 
 def day(text: str, option: str) -> date:
-    """The UTC day, as 2024-01-31."""
+    """The UTC day, written as 2024-01-31."""
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
             raise ValueError(text)
@@ -144,7 +148,7 @@ def day(text: str, option: str) -> date:
 
 
 def window(start: str | None, end: str | None) -> tuple[date | None, date | None]:
-    """The first and last day; None where the option was not given."""
+    """The first and the last day, both included; None if the option was not given."""
     first = day(start, "--start") if start is not None else None
     last = day(end, "--end") if end is not None else None
     if first and last and last < first:
@@ -157,13 +161,13 @@ def window(start: str | None, end: str | None) -> tuple[date | None, date | None
 
 
 def future(option: str, value: date, today: date) -> InputError:
-    """The error for a day that has not come yet."""
+    """The error for a day in the future."""
     return InputError(f"{option} {value} is in the future: today is {today} (UTC).")
 
 
 def not_future(option: str, value: date | None) -> None:
-    """Raise InputError for a day that has not come on any clock."""
-    # Which day it is, the exchange's clock decides later; no clock is wrong by more than a day.
+    """Raise InputError for a day that is in the future on any plausible clock."""
+    # The exact test uses the exchange's clock later; no clock is wrong by more than a day.
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     if value and value > tomorrow:
         raise future(option, value, tomorrow - timedelta(days=1))

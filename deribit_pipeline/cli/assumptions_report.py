@@ -1,4 +1,4 @@
-"""`check --assumptions`: a table of what the code assumes of the exchange and of what came."""
+"""`check --assumptions`: a table of the code's assumptions and of the exchange's responses."""
 
 import json
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ _BEGINS = f'{{\n  "report": "{_COMMAND}"'.encode()
 
 
 def report_assumptions(file: Path | None) -> int:
-    """Test them, print the table and write it to `file`; returns the exit code."""
+    """Test the assumptions, print the table and write it to `file`; returns the exit code."""
     settings = Settings.load()
     if file:
         _require_place(file)
     messages = stderr()
-    messages.print(f"Making some thirty requests to {settings.source}", markup=False)
+    messages.print(f"Making about thirty requests to {settings.source}", markup=False)
     made = report(settings)
     print_findings(stdout(), made.findings)
     if file:
@@ -47,7 +47,7 @@ def report_assumptions(file: Path | None) -> int:
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """The findings as a table, those that differ last, just above the prompt."""
+    """Print the findings as a table, those that differ last, just above the prompt."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(min_width=9, max_width=19 if console.width > 100 else 9)
     table.add_column(no_wrap=True)
@@ -61,7 +61,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
 
 
 def _detail(finding: Finding) -> str:
-    """What there is to say of a finding: all of it where the exchange differs."""
+    """The text of a finding, with all details if the exchange differs."""
     assumption = finding.assumption
     if finding.verdict is Verdict.HOLDS:
         return f"{assumption.statement} Found: {finding.found}."
@@ -78,18 +78,20 @@ def _counted(verdict: Verdict) -> str:
 
 
 def _require_place(file: Path) -> None:
-    """Raise InputError, before any request, where the report could not be written, and where
-    something else than a former report is there."""
+    """Raise InputError, before any request, if the report could not be written or the file exists
+    and is not a former report."""
     try:
         if not file.parent.is_dir():
-            raise InputError(f"--json {file} cannot be written: {file.parent} is no folder.")
+            raise InputError(f"--json {file} cannot be written: {file.parent} is not a folder.")
         if file.exists() and not file.is_file():
-            raise InputError(f"--json {file} is no regular file: name another.")
+            raise InputError(f"--json {file} is not a regular file: choose another path.")
         if file.exists():
             with file.open("rb") as there:
                 begins = there.read(len(_BEGINS))
             if begins and begins != _BEGINS:
-                raise InputError(f"--json {file} exists and is no such report: name another.")
+                raise InputError(
+                    f"--json {file} exists and is not such a report: choose another path."
+                )
     except OSError as error:
         raise _unwritable(file, error) from error
 
@@ -102,7 +104,7 @@ def _write(file: Path, made: Report) -> None:
             )
     except OSError as error:
         raise _unwritable(file, error) from error
-    stderr().print(f"{file} holds the report.", markup=False, soft_wrap=True)
+    stderr().print(f"The report is in {file}.", markup=False, soft_wrap=True)
 
 
 def _unwritable(file: Path, error: OSError) -> InputError:

@@ -62,17 +62,17 @@ def backfill(
         typer.Option("--plan", help="Print the requests that would be made, without making them."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Request days again that are already proved complete.")
+        bool, typer.Option("--force", help="Fetch days again that are already proved complete.")
     ] = False,
     twice: Annotated[
         bool,
         typer.Option(
             "--twice",
-            help="Store no row that two responses for different windows do not share, whatever one "
-            "wrong response conserves. Candles, funding rates, volatility index and trades: each "
-            "window is requested twice. Settlements, delivery prices and the account are read "
-            "twice, in different pages, without it too. Historical volatility and index prices "
-            "have no window that could differ: two equal responses, as without it. "
+            help="Store only rows that two responses for different windows share, even if a wrong "
+            "response passes the cross-checks. For candles, funding rates, volatility index and "
+            "trades, each window is requested twice. Settlements, delivery prices and the account "
+            "are always read twice, in different pages. Historical volatility and index prices "
+            "have no windows: two equal responses are always required. "
             "Days that are already proved need --force as well.",
         ),
     ] = False,
@@ -110,7 +110,7 @@ def backfill(
 
 @dataclass(slots=True)
 class _Found:
-    """The days that are wanted, what is known of them, and the exchange where it was needed."""
+    """The requested days, what is known about them, and the exchange if it was opened."""
 
     settings: Settings
     warehouse: Warehouse
@@ -122,10 +122,12 @@ class _Found:
     now: datetime | None = None
 
     def find(self, first: date, last: date | None, *, force: bool, are_named: bool) -> None:
-        """Find out which days are settled, and how their instruments are listed. Raises InputError
-        for a day in the future and for a series that the exchange does not have, DeribitError where
-        the exchange is needed and does not answer."""
-        if last is None:  # the exchange has to say which day it is
+        """Find the days that are settled, and the listings of their instruments.
+
+        Raises InputError for a day in the future and for a series that the exchange does not have,
+        and DeribitError if the exchange is needed and does not respond.
+        """
+        if last is None:  # today is taken from the exchange's clock
             exchange = self._opened()
             self.now = exchange.run(exchange_time(exchange.client))
             last = _not_future(first, None, self.now.date())[1]
@@ -136,7 +138,7 @@ class _Found:
         if not unsettled and not self.known.on_listing:
             return
         exchange = self._opened()
-        # Before anything is written: a name that is not listed is a mistake in the command.
+        # Checked before anything is written: a name that is not listed is a mistake in the command.
         if self.dataset.series is SeriesKind.INDEX and are_named:
             _require_indexes(exchange, self.warehouse, self.dataset, unsettled)
         self.known, self.now = _listed(
@@ -145,13 +147,13 @@ class _Found:
         _not_future(first, last, self.now.date())
 
     def require_nothing(self, error: DeribitError, *, plan: bool) -> None:
-        """Raise the error unless every day is proved, and stays so without an exchange."""
+        """Raise the error unless every day is already proved."""
         unsettled = self.known.unsettled(self.days)
         if unsettled and not plan:
             note_outage(self.warehouse, self.dataset, unsettled, error)
         if unsettled or isinstance(error, WRONG_INPUT):
             raise error
-        logger.warning("Whether the listings still stand is unknown: %s", error.summary)
+        logger.warning("The listings cannot be checked for changes: %s", error.summary)
 
     def _opened(self) -> Exchange:
         if self.exchange is None:
@@ -166,8 +168,8 @@ def _all(names: Collection[str], first: date, last: date) -> dict[str, list[date
 def _require_indexes(
     exchange: Exchange, warehouse: Warehouse, dataset: Dataset, names: Collection[str]
 ) -> None:
-    """Raise InputError for a name that is no index. One of which days are held was one, whether or
-    not the exchange still names it."""
+    """Raise InputError for a name that is not an index. A name with stored days is accepted even if
+    the exchange no longer lists it."""
     returned = exchange.run(index_names(exchange.client))
     arguments.require_indexes(names, {*returned, *held_series(warehouse, Selection((dataset,)))})
 
@@ -175,7 +177,7 @@ def _require_indexes(
 def _listed(
     exchange: Exchange, warehouse: Warehouse, dataset: Dataset, known: Known, days: Days
 ) -> tuple[Known, datetime]:
-    """What is known once the exchange has returned the listings that it takes; and its clock."""
+    """What is known, with the listings that are needed; and the exchange's time."""
     listed: Listings = {}
     if dataset.series is SeriesKind.INSTRUMENT and known.unsettled(days):
         listed, now = exchange.run(listings(exchange, warehouse, known.unsettled(days)))

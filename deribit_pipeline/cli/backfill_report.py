@@ -1,4 +1,4 @@
-"""What a backfill ends with: a table on stdout, and what is not proved on stderr."""
+"""The summary of a backfill: a table on stdout, and the days that are not proved on stderr."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,8 +28,8 @@ def counted(count: int, plural: str) -> str:
 
 
 def print_report(total: Outcome, dataset: Dataset, requested: Days, now: datetime | None) -> int:
-    """Print the summary; returns the exit code: 0 where all is proved that can be at `now`, the
-    exchange's time, which is None where nothing had to be fetched."""
+    """Print the summary; returns the exit code, 0 if every day that can be proved at `now` is
+    proved. `now` is the exchange's time, or None if nothing had to be fetched."""
     messages = stderr()
     proved = {
         (name, day): total.proofs[name, day]
@@ -65,18 +65,19 @@ def print_report(total: Outcome, dataset: Dataset, requested: Days, now: datetim
     late = [proof for proof in is_open if proof.day <= last_over]
     if len(is_open) > len(late):
         messages.print(
-            f"Not over yet: {len(is_open) - len(late):,} of the days, of which all that is closed "
-            "is stored; the same command completes them tomorrow."
+            f"Not over yet: {counted(len(is_open) - len(late), 'days')}; every closed row is "
+            "stored, and the same command completes them tomorrow."
         )
     if late:
         messages.print(
-            f"Not proved yet: {len(late):,} of the days are over, and the exchange has not yet "
-            "returned what closes them; repair requests them again."
+            f"Not proved yet: {counted(len(late), 'days')} {'is' if len(late) == 1 else 'are'} "
+            "over, and the exchange has not yet returned what closes "
+            f"{'it' if len(late) == 1 else 'them'}: run deribit-pipeline repair later."
         )
     lost = sum(map(is_no_longer_available, proved.values()))
     if lost:
         messages.print(
-            f"No longer told by the exchange: {counted(lost, 'days')}, which "
+            f"No longer returned by the exchange: {counted(lost, 'days')}, which "
             f"{'was' if lost == 1 else 'were'} not polled in time."
         )
     for name, sentence, days in _verdicts(proved):
@@ -93,7 +94,7 @@ def print_report(total: Outcome, dataset: Dataset, requested: Days, now: datetim
 
 
 def _verdicts(proved: Mapping[Key, Proof]) -> Iterator[tuple[str, str, list[date]]]:
-    """The verdicts that warn of days, each with its series and days; the first of them."""
+    """The first verdicts that are warnings, each with its series and days."""
     found: dict[tuple[str, str], list[date]] = {}
     for (name, day), proof in proved.items():
         verdict = "" if is_no_longer_available(proof) else warning_of(proof)
@@ -111,11 +112,11 @@ def _spans(days: Iterable[date]) -> str:
 
 
 def print_plan(counted: Estimate, dataset: Dataset) -> int:
-    """Print what a backfill would ask for."""
+    """Print the requests that a backfill would make."""
     table = Table(title="Plan", title_justify="left", show_header=False)
-    table.add_row(f"{dataset.series.label}-days asked for", f"{counted.days:,}")
+    table.add_row(f"requested {dataset.series.label}-days", f"{counted.days:,}")
     table.add_row("already proved", f"{counted.proved:,}")
-    # What cannot count its rows before, cannot count all of its requests.
+    # If the number of rows is unknown in advance, so is the exact number of requests.
     about = ", about" if counted.rows is None else ""
     table.add_row(source_of(dataset).requests_label + about, f"{counted.requests:,}")
     if counted.rows is not None:

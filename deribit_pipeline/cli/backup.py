@@ -18,25 +18,27 @@ from deribit_pipeline.settings import Settings
 def backup(
     file: Annotated[
         Path,
-        typer.Argument(help="The copy. A backup that is there is replaced if it holds no more."),
+        typer.Argument(
+            help="Path of the copy. An existing backup is replaced unless it holds more than "
+            "the warehouse."
+        ),
     ],
     replace: Annotated[
         bool,
         typer.Option(
-            "--replace", help="Replace a backup that holds more, and keep it as FILE.former."
+            "--replace", help="Replace a backup even if it holds more, and keep it as FILE.former."
         ),
     ] = False,
 ) -> int:
-    """Copy the warehouse as it is at one moment, while others work with it.
+    """Copy the warehouse as it is at one moment, while other processes use it.
 
-    A backup that holds days which the warehouse does not is never replaced, unless --replace is
-    given."""
+    A backup with days that the warehouse does not hold is replaced only with --replace."""
     settings, began = Settings.load(), time.monotonic()
     try:
         backup = back_up(warehouse_of(settings), file, replace=replace)
     except WouldLose as error:
         raise InputError(
-            f"{error} Or give --replace, which keeps the former one beside it."
+            f"{error} Or use --replace, which keeps the former backup beside the new one."
         ) from error
     stderr().print(
         f"{file} holds {backup.days:,} days with {backup.candles:,} candles in "

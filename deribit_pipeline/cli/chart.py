@@ -1,4 +1,4 @@
-"""`chart`: candles and volume, as a page to zoom into."""
+"""`chart`: candles and volume as an HTML page."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -36,32 +36,37 @@ def chart(
     instruments: Annotated[
         str,
         typer.Option(
-            "--instruments", metavar="A,B", help="Instruments by Deribit's names, all of them held."
+            "--instruments",
+            metavar="A,B",
+            help="Instruments with stored candles, by Deribit's names or by selectors.",
         ),
     ],
     html: Annotated[
         Path,
-        typer.Option("--html", metavar="FILE", help="The page; one that is there is replaced."),
+        typer.Option(
+            "--html", metavar="FILE", help="The HTML page to write; an existing page is replaced."
+        ),
     ],
     start: FirstHeld = None,
     end: LastHeld = None,
     resolution: OneResolution = "1",
 ) -> int:
-    """Draw candles and volume as one page to zoom into, which needs nothing but a browser."""
+    """Draw candles and volume as one self-contained HTML page with zoom."""
     settings = Settings.load()
     length = arguments.resolution(resolution)
     minute = Resolution.MINUTE_1
     names = universe.of_held(instruments, settings, (CANDLES[length], CANDLES[minute]))
     first, last = arguments.window(start, end)
     pages.require_place(html)
-    # The library takes half a second, in which the warehouse need not be held.
+    # Importing the library takes half a second: do it before the warehouse is opened.
     from deribit_pipeline.pages.chart_page import chart_page
 
     warehouse = warehouse_of(settings)
     with warehouse.reading() as connection:
         series = []
         for name in names:
-            # Where none of that length are held they are made of minutes, as by the reader.
+            # Without stored candles of that resolution they are rolled up from minutes, as in the
+            # reader.
             for held in (length, minute):
                 proofs = proofs_of(connection, CANDLES[held], (name,), first, last)
                 if any(proof.received for proof in proofs):
@@ -86,7 +91,7 @@ def _nothing_held(
 
 
 def _window(proofs: Sequence[Proof], first: date | None, last: date | None) -> TimeWindow:
-    """The days asked for; where none were named, from the first one held or to the last."""
+    """The requested days; by default, from the first stored day or to the last."""
     begin = day_window(first or proofs[0].day).start
     return TimeWindow(begin, day_window(last or proofs[-1].day).end)
 
@@ -99,7 +104,7 @@ def _series(
     window: TimeWindow,
     proofs: Sequence[Proof],
 ) -> "Series":
-    """Candles of the length that is wanted, or longer ones, made of those of `resolution`."""
+    """Candles of the wanted length, or longer ones, rolled up from those of `resolution`."""
     from deribit_pipeline.pages.chart_page import Series, fitting_length
 
     received = sum(proof.received for proof in proofs)

@@ -22,7 +22,7 @@ def check(
         bool,
         typer.Option(
             "--assumptions",
-            help="Instead, test what the code assumes of the exchange, with some thirty public "
+            help="Test the code's assumptions about the exchange instead, with about thirty public "
             "requests.",
         ),
     ] = False,
@@ -32,7 +32,7 @@ def check(
             "--json",
             metavar="FILE",
             help="With --assumptions, also write the result as JSON, to attach to a bug report; "
-            "a former one is replaced.",
+            "an existing report is replaced.",
         ),
     ] = None,
 ) -> int:
@@ -40,7 +40,7 @@ def check(
     if assumptions:
         return report_assumptions(report)
     if report:
-        raise InputError("--json is the report of --assumptions: give that option too.")
+        raise InputError("--json writes the report of --assumptions: add that option.")
     console = stdout()
     made = probes(Settings.load())
     for probe in made:

@@ -26,7 +26,7 @@ from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# A glyph each, so that the picture reads without colours too; the second where only ASCII prints.
+# A glyph for each state, so that the calendar is readable without colours; the second is ASCII.
 _STYLES: dict[str, tuple[str, str, str]] = {
     DayState.COMPLETE: ("█", "#", "green"),
     DayState.OPEN: ("▄", "o", "blue"),
@@ -40,7 +40,7 @@ Item = TypeVar("Item")
 _MONTH_WIDTH = len("2024-01 ") + 31 + 2
 
 
-# Of a day's gaps, how many the page names; of a series' failures and verdicts, how many lines.
+# How many gaps of a day the page lists; how many lines of failures and of verdicts per series.
 _GAPS_NAMED, _LINES = 5, 5
 
 _Key = tuple[Dataset, str]
@@ -55,11 +55,13 @@ def coverage(
     html: Annotated[
         Path | None,
         typer.Option(
-            "--html", metavar="FILE", help="Also as a page with the proof of each day; replaced."
+            "--html",
+            metavar="FILE",
+            help="Also write an HTML page with the proof of each day; an existing one is replaced.",
         ),
     ] = None,
 ) -> int:
-    """Show what is held: every series by day, coloured by state."""
+    """Show the stored days of every series, coloured by state."""
     wanted = arguments.RequestedDays(dataset_name, resolution, instruments, series)
     settings = Settings.load()
     selection = wanted.selection(settings)
@@ -79,7 +81,9 @@ def coverage(
                 shown.setdefault((dataset, each.series), ([], []))[1].append(each)
     wanted.require_held(selection, {name for _, name in shown}, settings.warehouse)
     if not shown:
-        stderr().print(f"{settings.warehouse} holds no such day yet: see backfill --help.")
+        stderr().print(
+            f"{settings.warehouse} holds no such day yet: see deribit-pipeline backfill --help."
+        )
         return 0
     console = stdout()
     glyph = int(is_ascii(console))
@@ -140,8 +144,8 @@ def _calendar(
     width: int,
     glyph: int,
 ) -> Iterator[Text]:
-    """The days of one series, as many months a line as fit the width, then what is to be said of
-    some of them."""
+    """The days of one series, with as many months per line as fit the width, followed by the
+    reasons of days that are not proved and the verdicts."""
     counts = Counter(proof.state for proof in days)
     verdicts = {proof.day: verdict for proof in days if (verdict := warning_of(proof))}
     states = [f"{counts[state]:,} {state.replace('_', ' ')}" for state in DayState if counts[state]]
@@ -178,7 +182,7 @@ def _calendar(
 
 
 def _reasons(what: str, days: Mapping[date, str], style: str) -> Iterator[Text]:
-    """A line for each sentence and the spans of days that it is about; the first of them."""
+    """One line for each distinct sentence, with the spans of its days; only the first lines."""
     by_sentence: dict[str, list[date]] = {}
     for day, sentence in days.items():
         by_sentence.setdefault(sentence, []).append(day)
@@ -190,7 +194,7 @@ def _reasons(what: str, days: Mapping[date, str], style: str) -> Iterator[Text]:
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items in lists of `size`; Python has it from 3.12 on."""
+    """The items in lists of `size`, as itertools.batched of Python 3.12."""
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some

@@ -1,4 +1,4 @@
-"""Days made complete under Dagster runs: fetched in the background, recorded meanwhile."""
+"""Backfills recorded as Dagster runs: days are fetched in the background meanwhile."""
 
 import threading
 import time
@@ -23,14 +23,14 @@ from deribit_pipeline.home import prepare_home
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
-# Seconds that an interrupted command still waits for its turn at the warehouse.
+# Seconds that an interrupted command still waits for the lock of the warehouse.
 _GRACE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Days that a command wants complete. `known` is what was found of them; None where that is
-    for the backfill to find. `now` is the exchange's clock, None where it was not requested."""
+    """The days that a command requests. `known` is what the warehouse holds of them; None if the
+    backfill has to find out. `now` is the exchange's time; None if it was not requested."""
 
     dataset: Dataset
     days: Days
@@ -46,9 +46,9 @@ class Wish:
 def make(
     settings: Settings, warehouse: Warehouse, exchange: Exchange | None, wish: Wish
 ) -> Outcome:
-    """Make the days complete, under Dagster runs that are recorded meanwhile.
+    """Backfill the days and record them as Dagster runs meanwhile.
 
-    Days that are settled, and that the UI does not show yet, are recorded too.
+    Settled days that the UI does not show yet are recorded too.
     """
     known = wish.known or Known()
     began, jobs = time.monotonic(), jobs_of(known.unsettled(wish.days))
@@ -65,7 +65,7 @@ def make(
                 on_written=lambda job, proofs: progress.show(),
             )
         )  # fmt: skip
-        # Dagster would take signals for itself, but only does so in the main thread.
+        # Dagster installs signal handlers, but only in the main thread.
         dagster = stack.enter_context(ThreadPoolExecutor(1, "dagster"))
         recording = dagster.submit(_record, settings, wish, jobs, background)
         try:
@@ -87,7 +87,7 @@ def make(
     except WarehouseError:
         if interruption is None:
             raise
-        # Another process has the file: the summary has what this process knows.
+        # Another process has locked the file: the summary shows what this process knows.
     total.seconds = time.monotonic() - began
     if interruption is not None:
         print_report(total, wish.dataset, wish.days, wish.now)
@@ -98,8 +98,8 @@ def make(
 def _record(
     settings: Settings, wish: Wish, jobs: Sequence[Job], background: BackgroundBackfill
 ) -> None:
-    """Run Dagster for each job as the background makes its days, and for settled days that this
-    instance does not show yet."""
+    """Run Dagster for each job while the background fetches its days, and for settled days that
+    this instance does not show yet."""
     # Dagster takes more than a second to import: requests are sent meanwhile.
     from deribit_pipeline.defs import runs
 

@@ -1,4 +1,4 @@
-"""`export`: rows for other programs, with a manifest of what proves them."""
+"""`export`: rows for other programs, with a manifest of their proofs."""
 
 import time
 from pathlib import Path
@@ -32,7 +32,9 @@ def export(
     ],
     to: Annotated[
         Path,
-        typer.Option("--to", metavar="FOLDER", help="The folder; an export in it is replaced."),
+        typer.Option(
+            "--to", metavar="FOLDER", help="Target folder; an existing export is replaced."
+        ),
     ],
     instruments: Instruments = None,
     resolution: ResolutionOfCandles = None,
@@ -40,12 +42,13 @@ def export(
     series: Series = None,
     allow_incomplete: Annotated[
         bool,
-        typer.Option("--allow-incomplete", help="Also what is held of days that are not complete."),
+        typer.Option("--allow-incomplete", help="Also export the stored rows of incomplete days."),
     ] = False,
 ) -> int:
-    """Write rows as files for other programs, with a manifest of what proves them.
+    """Export rows as files for other programs, with a manifest of their proofs.
 
-    Candles are as the exchange told them, or made of minutes where only those are complete.
+    Candles are those returned by the exchange, or rolled up from minutes on days on which only
+    the minutes are complete.
     """
     wanted = arguments.RequestedDays(dataset_name, resolution, instruments, series)
     if format_name not in FORMATS:

@@ -1,4 +1,4 @@
-"""The instruments that were typed or set, by name and by selector, as names."""
+"""The instruments of the command line or of the settings, with selectors resolved to names."""
 
 from collections.abc import Callable, Collection
 
@@ -19,11 +19,10 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
-    """The instruments of `--instruments`, or of DERIBIT_INSTRUMENTS where it was not given.
+    """The instruments of `--instruments`, or of DERIBIT_INSTRUMENTS if it was not given.
 
-    Where selectors are among them, the exchange is asked for the lists that they need and that it
-    was never asked for.
-    Raises InputError where they select nothing.
+    Lists that the selectors need and that were never requested are fetched from the exchange.
+    Raises InputError if they select nothing.
     """
     if text is None:
         which, whose = Choice(settings.instruments, settings.selectors), "DERIBIT_INSTRUMENTS"
@@ -43,17 +42,17 @@ def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
     found = chosen(warehouse, which)
     if not found:
         raise InputError(
-            f"{whose} selects no instrument that trades: is it spelled right, or has it expired? "
-            "The word expired selects those too, and deribit-pipeline instruments lists them."
+            f"{whose} selects no instrument that trades: check the spelling, or add the word "
+            "expired to select expired instruments too; deribit-pipeline instruments lists them."
         )
     return found
 
 
 def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...]) -> tuple[str, ...]:
-    """The instruments of `--instruments`, what selectors add being of those of which any day of
-    the datasets is held; none where it was not given.
+    """The instruments of `--instruments`, none if it was not given. Selectors select among the
+    instruments with a stored day of the datasets.
 
-    Raises InputError where they select nothing that is held.
+    Raises InputError if they select nothing that is stored.
     """
     if text is None:
         return ()
@@ -66,7 +65,7 @@ def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...])
     unknown = unknown_of(never_requested(warehouse, lists))
     if not found:
         raise InputError(
-            f"--instruments selects nothing of which {settings.warehouse} holds days.{unknown}"
+            f"--instruments selects no instrument with days in {settings.warehouse}.{unknown}"
         )
     if unknown:
         stderr().print(unknown.strip())
@@ -74,12 +73,13 @@ def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...])
 
 
 def unknown_of(currencies: Collection[str]) -> str:
-    """The sentence that goes on about currencies that the exchange was never asked for."""
+    """A sentence about currencies whose instruments were never requested; empty if none are
+    given."""
     if not currencies:
         return ""
     return (
-        f" Never asked for instruments of {', '.join(currencies)}: deribit-pipeline instruments "
-        "--refresh does."
+        f" Never requested: instruments of {', '.join(currencies)}; run deribit-pipeline "
+        "instruments --refresh."
     )
 
 
@@ -95,8 +95,9 @@ def refresh_all(
     warehouse: Warehouse,
     lists: Callable[[tuple[str, ...]], tuple[str, ...]],
 ) -> bool:
-    """Ask the exchange for its instruments, and say what is new; whether all of it came. `lists`
-    chooses of the currencies that are known or that the exchange names."""
+    """Fetch the instruments from the exchange and print the number of changes; returns whether
+    everything was received. `lists` selects from the currencies that are known or that the
+    exchange returns."""
     console, is_whole = stderr(), True
     with warnings_on(console), open_exchange(settings) as exchange:
         known = (*known_currencies(warehouse), *exchange_currencies(exchange))

@@ -1,4 +1,4 @@
-"""`instruments`: what the exchange lists, now or on any date."""
+"""`instruments`: the listed instruments, now or as of any day."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ def instruments(
         typer.Option(
             "--as-of",
             metavar="DAY",
-            help="As of a UTC day.  [default: the exchange's latest response]",
+            help="As of this UTC day.  [default: the exchange's latest response]",
             show_default=False,
         ),
     ] = None,
@@ -43,16 +43,16 @@ def instruments(
     ] = None,
     currency: Annotated[
         str | None,
-        typer.Option("--currency", metavar="C", help="Those that settle in it: BTC, ETH, USDC, …"),
+        typer.Option("--currency", metavar="C", help="Settlement currency: BTC, ETH, USDC, …"),
     ] = None,
     expired: Annotated[
-        bool, typer.Option("--expired", help="Also those that had expired by then.")
+        bool, typer.Option("--expired", help="Also instruments that had expired by then.")
     ] = False,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Request the lists from the exchange first.")
     ] = False,
 ) -> int:
-    """List the instruments, as the exchange listed them now or on any day."""
+    """List instruments and their specifications, now or as of any day."""
     day = arguments.day(as_of, "--as-of") if as_of is not None else None
     arguments.not_future("--as-of", day)
     if kind is not None and kind not in KINDS:
@@ -76,7 +76,9 @@ def instruments(
     with warehouse.reading() as connection:
         known, requested = known_at(connection), requested_at(connection)
         if known is None:
-            raise InputError(f"The exchange lists nothing, and neither does {settings.warehouse}.")
+            raise InputError(
+                f"The exchange lists no instrument, and {settings.warehouse} holds none."
+            )
         first = last = known
         if day is not None:
             window = day_window(day)
@@ -107,8 +109,8 @@ def _count(found: list[Specification], requested: dict[str, datetime]) -> None:
     kinds = Counter(each.kind for each in found)
     by_kind = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     stderr().print(
-        f"{counted(len(found), 'instruments')}{f' ({by_kind})' if by_kind else ''}; the exchange "
-        f"was last asked at {min(requested.values()):%Y-%m-%d %H:%M} UTC.",
+        f"{counted(len(found), 'instruments')}{f' ({by_kind})' if by_kind else ''}; the lists "
+        f"were last requested at {min(requested.values()):%Y-%m-%d %H:%M} UTC.",
         markup=False,
         soft_wrap=True,
     )

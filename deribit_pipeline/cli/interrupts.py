@@ -1,22 +1,22 @@
-"""SIGINT and SIGTERM: end soon, in order, and say so."""
+"""SIGINT and SIGTERM: an orderly, prompt exit with a message."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Seconds after which an interruption that nobody has caught is raised again.
+# Seconds after which an interruption that was not caught is raised again.
 _AGAIN = 1.0
 
-# Seconds after which an import is looked at again.
+# Seconds after which a running import is checked again.
 _SOON = 0.05
 
 
 class Interrupted(SystemExit):
-    """The user, or whoever runs this process, wants it to end.
+    """A signal asked this process to end.
 
-    An event loop lets a SystemExit through at once, and would keep any other for the end of a task
-    that may be waiting for an answer.
+    It is a SystemExit because an event loop raises that at once; any other exception would be kept
+    until the end of a task, which may be waiting for a response.
     """
 
     def __init__(self, number: int) -> None:
@@ -26,11 +26,11 @@ class Interrupted(SystemExit):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted in the main thread at the first signal; later ones change nothing.
+    """Raise Interrupted in the main thread at the first signal; later signals are ignored.
 
-    What a signal's handler raises is lost where it comes in a destructor or a callback of the
-    interpreter's own. So it is raised again, until `caught` says that it has arrived. An import is
-    left to its end: a library that is stopped half-way may print what it likes.
+    An exception raised by a signal handler inside a destructor or an interpreter callback is lost.
+    So it is raised again until `caught` is called. An import is not interrupted: a half-imported
+    library may print anything.
     """
     signals = (signal.SIGINT, signal.SIGTERM)
 
@@ -59,12 +59,12 @@ def interruptible() -> Iterator[None]:
 
 
 def caught() -> None:
-    """An interruption has arrived where it is dealt with, and need not be raised again."""
+    """Stop raising the interruption again, because it is being handled."""
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether some module is being made at this moment."""
+    """Whether a module is being imported."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True

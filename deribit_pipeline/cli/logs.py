@@ -1,4 +1,4 @@
-"""`logs`: what the log file holds of a run."""
+"""`logs`: the lines of a run in the log file."""
 
 import json
 from typing import Annotated, Any
@@ -15,11 +15,13 @@ from deribit_pipeline.settings import Settings
 @command("deribit-pipeline logs --run 3f2a91c0")
 def logs(
     run_id: Annotated[
-        str, typer.Option("--run", metavar="RUN_ID", help="The run's id, or how it begins.")
+        str, typer.Option("--run", metavar="RUN_ID", help="The run's id, or its first characters.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="The lines as they are.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the lines as JSON, with all fields.")
+    ] = False,
 ) -> int:
-    """Show the lines of the log file that are of one run, the oldest first."""
+    """Print the log lines of one run, oldest first."""
     home = Settings.load().dagster_home
     console, count = stdout(), 0
     try:
@@ -27,11 +29,11 @@ def logs(
             count += 1
             console.print(_shown(line, as_json=as_json), markup=False, soft_wrap=True)
     except OSError as error:
-        if error.filename is None:  # of the output
+        if error.filename is None:  # an error of the output
             raise
         raise InputError(f"{error.filename} cannot be read ({error.strerror}).") from error
     if not count:
-        raise InputError(f"--run {run_id}: no line in {home / 'logs'} is of such a run.")
+        raise InputError(f"--run {run_id}: no line in {home / 'logs'} belongs to such a run.")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""The console script `deribit-pipeline`: one command line, and what becomes of its errors.
+"""The console script `deribit-pipeline`: runs one command line and turns errors into exit codes.
 
-Data goes to stdout, messages to stderr. Exit codes: 0 everything that can be proved by now is
-proved, days that are not over yet with every closed row stored included; 1 at least one day could
-not be proved; 2 the command line or a setting was wrong; 130 and 143 a signal ended it.
+Data goes to stdout, messages to stderr. Exit codes: 0 every day that can be proved by now is
+proved, and days that are not over have every closed row stored; 1 at least one day could not be
+proved; 2 the command line or a setting was wrong; 130 and 143 a signal ended the command.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ from deribit_pipeline.masking import masked
 
 PROVED, NOT_PROVED, WRONG_INPUT = 0, 1, 2
 
-# What the command line or a setting can mend.
+# Errors that a change of the command line or of a setting fixes.
 _WRONG = (InputError, WarehouseUnusable, UnknownInstrument, WrongCredentials, WrongEnvironment)
 
-# Of the disk that stdout or stderr goes to.
+# Errors of a full disk behind stdout or stderr.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -41,17 +41,17 @@ def main() -> None:
     """Run the command line and exit."""
     print_what_can_be()
     code = exit_code(sys.argv[1:])
-    gc.freeze()  # to look for garbage among all that Dagster loads takes a second, and ends anyway
+    gc.freeze()  # a garbage collection at exit would take a second with all that Dagster loads
     sys.exit(code)
 
 
 def exit_code(arguments: list[str]) -> int:
-    """Run one command line; every error becomes one sentence and a code."""
+    """Run one command line; an error is printed as one sentence and returned as an exit code."""
     try:
         with interruptible():
             arguments = arguments or ["--help"]
             code = app(arguments, prog_name="deribit-pipeline", standalone_mode=False) or PROVED
-            sys.stdout.flush()  # what cannot be written fails here, not at the exit
+            sys.stdout.flush()  # fail here, and not at interpreter exit
             return code
     except _WRONG as error:
         option = getattr(error, "about", "")
@@ -63,7 +63,7 @@ def exit_code(arguments: list[str]) -> int:
         end = "" if sentence.endswith("?") else "."
         return _ended(f"{sentence}{end} See deribit-pipeline --help.", WRONG_INPUT)
     except Interrupted as interruption:
-        kept = "what was proved is kept, and the same command goes on from there"
+        kept = "proved days are kept, and the same command continues from there"
         return _ended(f"{interruption}: {kept}.", interruption.exit_code)
     except OSError as error:
         if error.filename is not None or error.errno not in _NO_ROOM:
@@ -73,8 +73,8 @@ def exit_code(arguments: list[str]) -> int:
 
 
 def _give_up(stream: TextIO) -> None:
-    """Write nothing more to it: what waits to be written would fail again at the exit."""
-    with contextlib.suppress(OSError, ValueError):  # it may have no file, or be closed
+    """Discard the buffered output, which would fail again at interpreter exit."""
+    with contextlib.suppress(OSError, ValueError):  # the stream may have no file, or be closed
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
@@ -84,6 +84,6 @@ def _ended(sentence: object, code: int) -> int:
     try:
         typer.echo(f"Error: {masked(str(sentence))}", err=True)
         sys.stderr.flush()
-    except OSError:  # a full disk of the messages; the code says it all the same
+    except OSError:  # stderr's disk is full; the exit code still reports the error
         _give_up(sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""`maintain`: what keeps a lake fast and small."""
+"""`maintain`: compaction and clean-up of a lake."""
 
 import time
 from datetime import timedelta
@@ -29,10 +29,11 @@ def maintain(
         ),
     ] = 30,
 ) -> int:
-    """Merge the small files of a DuckLake, expire its old snapshots, and remove what none needs.
+    """Merge the small files of a DuckLake, expire its old snapshots, and remove files that no
+    snapshot needs.
 
-    Others may work meanwhile; those who write wait some seconds now and then. A DuckDB file needs
-    none of it."""
+    Other processes may use the lake meanwhile; writers sometimes wait a few seconds. A DuckDB file
+    needs no maintenance."""
     settings, began = Settings.load(), time.monotonic()
     warehouse = warehouse_of(settings)
     if not isinstance(settings.warehouse, Lake):
@@ -48,7 +49,7 @@ def maintain(
     if held:
         stdout().print(_table(held))
     stderr().print(
-        f"{warehouse} is maintained, in {time.monotonic() - began:.1f} s. Snapshots of the last "
+        f"{warehouse} was maintained in {time.monotonic() - began:.1f} s. Snapshots of the last "
         f"{keep_days:,} days are kept.",
         markup=False,
         soft_wrap=True,

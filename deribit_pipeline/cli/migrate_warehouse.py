@@ -1,4 +1,4 @@
-"""`migrate-warehouse`: a warehouse moved to another place, and proved there."""
+"""`migrate-warehouse`: a warehouse copied to another place and verified there."""
 
 import time
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ from deribit_pipeline.settings import Settings, location
 @command(
     "deribit-pipeline migrate-warehouse data/mainnet.duckdb "
     "'ducklake:postgres:host=db dbname=deribit' --to-data s3://bucket/lake",
-    # What is over may be the rest of a connection string, and typer would repeat it.
+    # Extra arguments may be parts of a connection string, which typer would print.
     context_settings={"allow_extra_args": True},
 )
 def migrate_warehouse(
@@ -27,14 +27,14 @@ def migrate_warehouse(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="FROM", help="The warehouse, written as DERIBIT_WAREHOUSE is. It stays."
+            metavar="FROM", help="The warehouse, written as DERIBIT_WAREHOUSE is. It is kept."
         ),
     ],
     target: Annotated[
         str | None,
         typer.Argument(
             metavar="TO",
-            help="Where it is copied to, written likewise.  [default: DERIBIT_WAREHOUSE]",
+            help="The target, written in the same way.  [default: DERIBIT_WAREHOUSE]",
             show_default=False,
         ),
     ] = None,
@@ -43,7 +43,8 @@ def migrate_warehouse(
         typer.Option(
             "--from-data",
             metavar="PLACE",
-            help="The Parquet files of a lake FROM.  [default: DERIBIT_WAREHOUSE_DATA]",
+            help="Location of the Parquet files if FROM is a lake.  ["
+            "default: DERIBIT_WAREHOUSE_DATA]",
             show_default=False,
         ),
     ] = None,
@@ -52,15 +53,16 @@ def migrate_warehouse(
         typer.Option(
             "--to-data",
             metavar="PLACE",
-            help="The Parquet files of a lake TO.  [default: DERIBIT_WAREHOUSE_DATA]",
+            help="Location of the Parquet files if TO is a lake.  ["
+            "default: DERIBIT_WAREHOUSE_DATA]",
             show_default=False,
         ),
     ] = None,
 ) -> int:
-    """Copy all that a warehouse holds to another place, file or lake, and prove it there. The same
-    command goes on where it was ended, and brings what has come since.
+    """Copy a warehouse to another place, a file or a lake, and verify every proof there. Run it
+    again to continue after an interruption, or to copy what was stored since.
 
-    A password belongs in PGPASSWORD, ~/.pgpass or DERIBIT_WAREHOUSE, and not on a command line.
+    Put a password into PGPASSWORD, ~/.pgpass or DERIBIT_WAREHOUSE, never on a command line.
     """
     if context.args:
         raise InputError("FROM and TO are one argument each: put a connection string in quotes.")
@@ -86,7 +88,7 @@ def migrate_warehouse(
 
 
 class _Progress:
-    """First how much is copied, then how much is proved."""
+    """The progress of copying, then of verifying."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

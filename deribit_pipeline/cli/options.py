@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""Options shared by several commands."""
 
 from typing import Annotated
 
@@ -35,16 +35,14 @@ DatasetName = Annotated[
 ]
 DatasetHeld = Annotated[
     str | None,
-    typer.Option(
-        "--dataset", metavar="NAME", help="Only this dataset.  [default: all that are held]"
-    ),
+    typer.Option("--dataset", metavar="NAME", help="Only this dataset.  [default: all stored]"),
 ]
 Series = Annotated[
     str | None,
     typer.Option(
         "--series",
         metavar="A,B",
-        help="Currencies or indices, of datasets that are not by instrument: BTC,ETH or btc_usd.  "
+        help="Currencies or indices, for datasets that are not by instrument: BTC,ETH or btc_usd.  "
         "[default: all currencies of the dataset, the indices of DERIBIT_INSTRUMENTS]",
         show_default=False,
     ),
@@ -54,7 +52,7 @@ SeriesHeld = Annotated[
     typer.Option(
         "--series",
         metavar="A,B",
-        help="Only these currencies or indices.  [default: all that are held]",
+        help="Only these currencies or indices.  [default: all stored]",
     ),
 ]
 InstrumentsHeld = Annotated[
@@ -62,12 +60,12 @@ InstrumentsHeld = Annotated[
     typer.Option(
         "--instruments",
         metavar="A,B",
-        help="Only these instruments.  [default: all that are held]",
+        help="Only these instruments.  [default: all stored]",
     ),
 ]
 FirstHeld = Annotated[
     str | None,
-    typer.Option("--start", metavar="DAY", help="First UTC day.  [default: the first one held]"),
+    typer.Option("--start", metavar="DAY", help="First UTC day.  [default: the first stored day]"),
 ]
 LastDay = Annotated[
     str | None,
@@ -75,14 +73,16 @@ LastDay = Annotated[
 ]
 LastHeld = Annotated[
     str | None,
-    typer.Option("--end", metavar="DAY", help="Last UTC day.  [default: the last one held]"),
+    typer.Option(
+        "--end", metavar="DAY", help="Last UTC day, included.  [default: the last stored day]"
+    ),
 ]
 ResolutionOfCandles = Annotated[
     str | None,
     typer.Option(
         "--resolution",
         metavar="R",
-        help="Of candles: 1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720 (minutes) or 1D.  "
+        help="Candle resolution: 1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720 (minutes) or 1D.  "
         "[default: 1]",
         show_default=False,
     ),
@@ -97,7 +97,5 @@ OneResolution = Annotated[
 ]
 ResolutionHeld = Annotated[
     str | None,
-    typer.Option(
-        "--resolution", metavar="R", help="Only this resolution.  [default: all that are held]"
-    ),
+    typer.Option("--resolution", metavar="R", help="Only this resolution.  [default: all stored]"),
 ]

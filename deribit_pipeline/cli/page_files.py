@@ -1,4 +1,4 @@
-"""Where a page goes that a command makes: a file that is there whole or not at all."""
+"""HTML pages written by commands: a file is complete or absent."""
 
 import os
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ _BEGINS = b"<!doctype html>"
 
 
 def require_place(file: Path) -> None:
-    """Raise InputError, before anything is made, where the page could not be written, and where
-    something else than a page stands there, such as the warehouse."""
+    """Raise InputError, before the page is made, if it could not be written or the file exists and
+    is not an HTML page, such as the warehouse."""
     try:
         if not file.parent.is_dir():
-            raise InputError(f"--html {file} cannot be written: {file.parent} is no folder.")
+            raise InputError(f"--html {file} cannot be written: {file.parent} is not a folder.")
         if file.is_dir():
-            raise InputError(f"--html {file} is a folder: name a file in it.")
+            raise InputError(f"--html {file} is a folder: choose a file in it.")
         if not os.access(file.parent, os.W_OK):
             raise InputError(f"--html {file} cannot be written: {file.parent} is read-only.")
         require_file(file)
@@ -27,17 +27,19 @@ def require_place(file: Path) -> None:
             with file.open("rb") as there:
                 begins = there.read(len(_BEGINS)).lower()
             if begins and begins != _BEGINS:
-                raise InputError(f"--html {file} is there already and is no page: name another.")
+                raise InputError(
+                    f"--html {file} exists and is not an HTML page: choose another path."
+                )
     except OSError as error:
         raise _unwritable(file, error) from error
 
 
 def write(file: Path, text: str) -> None:
-    """Write the page, in the place of one that stands there, and say so. Raises InputError."""
+    """Write the page, replacing an existing one, and print its size. Raises InputError."""
 
     @contextmanager
     def guard() -> Iterator[None]:
-        require_place(file)  # once more: it may have taken a while to make the page
+        require_place(file)  # checked again: making the page may have taken a while
         yield
 
     try:
@@ -46,7 +48,7 @@ def write(file: Path, text: str) -> None:
     except OSError as error:
         raise _unwritable(file, error) from error
     size = len(text.encode()) / 1e6
-    stderr().print(f"{file} holds the page, {size:.1f} MB.", markup=False, soft_wrap=True)
+    stderr().print(f"The page is in {file}, {size:.1f} MB.", markup=False, soft_wrap=True)
 
 
 def _unwritable(file: Path, error: OSError) -> InputError:

@@ -28,7 +28,8 @@ def prune(
         typer.Option("--plan", help="Print how many runs would be deleted, without deleting them."),
     ] = False,
 ) -> int:
-    """Delete old runs from DAGSTER_HOME; what Dagster's UI shows of instrument-days stays."""
+    """Delete old runs from DAGSTER_HOME; the UI still shows the same state of each
+    instrument-day."""
     home = Settings.load().dagster_home
     before = datetime.now(UTC) - timedelta(days=older_than)
     if plan:

@@ -1,10 +1,10 @@
-"""`repair`: request again every day that should be complete and is not."""
+"""`repair`: fetch again every day that should be complete and is not."""
 
 from dataclasses import replace
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
-from deribit_pipeline.cli.backfill_report import print_report
+from deribit_pipeline.cli.backfill_report import counted, print_report
 from deribit_pipeline.cli.dagster_runs import Wish, make
 from deribit_pipeline.cli.options import (
     DatasetHeld,
@@ -34,7 +34,7 @@ def repair(
     dataset_name: DatasetHeld = None,
     series: SeriesHeld = None,
 ) -> int:
-    """Find every day that is not complete and should be, and request it again."""
+    """Find every day that should be complete and is not, and fetch it again."""
     wanted = arguments.RequestedDays(dataset_name, resolution, instruments, series)
     first, last = arguments.window(start, end)
     settings = Settings.load()
@@ -58,16 +58,16 @@ def repair(
         found = incomplete_days(warehouse, now, selection, listed)
         if found.in_back_off:
             stderr().print(
-                f"Resting: {found.in_back_off:,} gapped days, asked again from "
-                f"{found.due_at:%Y-%m-%d %H:%M} UTC on, or now with --start and --end."
+                f"In back-off: {counted(found.in_back_off, 'gapped days')}; the next retry is due "
+                f"at {found.due_at:%Y-%m-%d %H:%M} UTC; use --start and --end to retry now."
             )
         left: list[Dataset] = []
         if out_of_reach:
             left += incomplete_days(warehouse, now, replace(selection, datasets=out_of_reach)).days
         for dataset in left:
             stderr().print(
-                f"Not requested: days of the {dataset.label}, of your own account, which are not "
-                "complete: no API key is set."
+                f"Not requested: incomplete days of the {dataset.label}, which need your own "
+                "account: no API key is set."
             )
         if not (found.in_back_off or found.days or left):
             stderr().print("Nothing to repair: every day that should be complete is.")

@@ -1,4 +1,4 @@
-"""`sandbox`: the sandbox exchange as a server of its own."""
+"""`sandbox`: the sandbox exchange as a separate server."""
 
 import time
 from collections.abc import Callable
@@ -24,10 +24,10 @@ def sandbox(
         int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
     ] = 8787,
     requests_per_second: Annotated[
-        float, typer.Option(help="The rate limit; 0 for none.", min=0)
+        float, typer.Option(help="Rate limit; 0 for none.", min=0)
     ] = 20.0,
-    burst: Annotated[int, typer.Option(help="Calls in a burst.", min=1)] = 100,
-    latency_ms: Annotated[float, typer.Option(help="How long every response takes.", min=0)] = 0.0,
+    burst: Annotated[int, typer.Option(help="Number of calls in a burst.", min=1)] = 100,
+    latency_ms: Annotated[float, typer.Option(help="Latency of every response.", min=0)] = 0.0,
     now: Annotated[
         str | None,
         typer.Option(
@@ -37,22 +37,22 @@ def sandbox(
     ] = None,
     trades_per_minute: Annotated[
         float,
-        typer.Option(help="Trades in a minute that has some; 700 are a million a day.", min=1),
+        typer.Option(help="Trades in a minute that has any; 700 make a million a day.", min=1),
     ] = 2.0,
     faults: Annotated[
         list[str] | None,
         typer.Option(
             "--fault",
             metavar="NAME=SHARE",
-            help="Spoil a share of the responses: a fault by name, or all=0.2.",
+            help="Corrupt a share of the responses with a named fault, or with all=0.2.",
         ),
     ] = None,
 ) -> int:
-    """Serve the sandbox exchange: a made-up market behind a faithful API."""
+    """Serve the sandbox exchange: an invented market behind a faithful API."""
     try:
         rates = rates_from(faults or [])
     except ValueError as error:
-        raise InputError(f"--fault is wrong: {error}.") from error
+        raise InputError(f"--fault is invalid: {error}.") from error
     exchange = SandboxExchange(
         _clock(now),
         per_second=requests_per_second,
@@ -75,7 +75,7 @@ def sandbox(
 
 
 def _clock(now: str | None) -> Callable[[], float]:
-    """The real time, or one that runs on from `now`."""
+    """The real time, or a clock that starts at `now`."""
     if now is None:
         return time.time
     try:

@@ -1,4 +1,4 @@
-"""The terminal: data on stdout, messages on stderr, progress that fits either a person or a log."""
+"""The terminal: data on stdout, messages on stderr, progress as a bar or as log lines."""
 
 import io
 import logging
@@ -13,27 +13,27 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from deribit_pipeline.masking import masked
 
-if TYPE_CHECKING:  # help is printed without what jobs need
+if TYPE_CHECKING:  # keeps --help fast
     from deribit_pipeline.engine.jobs import Job
 
-# Without a terminal, how many seconds pass between two lines of progress.
+# Seconds between two progress lines without a terminal.
 _LINE_EVERY = 5.0
 
 
 def stdout() -> Console:
-    """For data. Not wrapped to a guessed width where it goes to a file or another program."""
+    """The console for data; a fixed width if it goes to a file or to another program."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def stderr() -> Console:
-    """For messages."""
+    """The console for messages."""
     console = Console(stderr=True, highlight=False)
     return console if console.is_terminal else Console(stderr=True, highlight=False, width=1_000)
 
 
 def is_ascii(console: Console) -> bool:
-    """Whether the console takes no other characters, so that pictures need others."""
+    """Whether the console's encoding has no block characters."""
     try:
         "█·".encode(console.encoding)
     except (UnicodeEncodeError, LookupError):
@@ -42,14 +42,14 @@ def is_ascii(console: Console) -> bool:
 
 
 def print_what_can_be() -> None:
-    """Let both streams print a question mark for a character that their encoding does not have."""
+    """Make both streams print a question mark for a character that their encoding does not have."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 class _ToConsole(logging.Handler):
-    """Warnings of the package, above the progress bar and not through it."""
+    """Prints the package's warnings above the progress bar."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.WARNING)
@@ -76,9 +76,9 @@ def warnings_on(console: Console) -> Iterator[None]:
 
 
 class ProgressLine:
-    """How many of all are done, how fast, and the time left: a bar on a terminal, else plain lines.
+    """Progress with rate and remaining time: a bar on a terminal, plain lines otherwise.
 
-    `things` says what is counted; `done` are those that were done before.
+    `things` is the unit, in the plural; `done` is how many were done before.
     """
 
     def __init__(self, console: Console, things: str, total: int, done: int = 0) -> None:
@@ -112,7 +112,7 @@ class ProgressLine:
             self._bar.stop()
 
     def show(self, done: int, rows: int, called: str = "rows", also: str = "") -> None:
-        """Show how far it is now: so many rows have come, which are `called` so."""
+        """Show the progress: `done` items and `rows` rows, which are named `called`."""
         if done == self._shown:
             return
         self._shown = done
@@ -132,8 +132,8 @@ class ProgressLine:
 class BackfillProgress:
     """The progress of a backfill: days done, rows and requests.
 
-    `asked` counts the days; those that are in no job are settled already. `rows` is what rows are
-    called.
+    `requested` is the number of days; days in no job are already settled. `rows` is the name of
+    the rows.
     """
 
     def __init__(self, console: Console, requested: int, jobs: "Sequence[Job]", rows: str) -> None:
@@ -150,7 +150,7 @@ class BackfillProgress:
         self._line.__exit__()
 
     def show(self) -> None:
-        """Show how far the jobs are now."""
+        """Show the progress of the jobs."""
         made = sum(len(outcome.proofs) + len(outcome.failures) for outcome in self._outcomes)
         received = sum(outcome.rows for outcome in self._outcomes)
         requests = sum(outcome.requests for outcome in self._outcomes)

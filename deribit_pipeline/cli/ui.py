@@ -15,7 +15,7 @@ from deribit_pipeline.errors import InputError
 from deribit_pipeline.home import prepare_home
 from deribit_pipeline.settings import Settings
 
-# Seconds between two looks at whether all processes run.
+# Seconds between two checks whether all processes run.
 _PAUSE = 0.5
 
 
@@ -25,22 +25,22 @@ def ui(
         int, typer.Option(help="Port of the UI; 0 takes a free one.", min=0, max=65535)
     ] = 3000,
     host: Annotated[
-        str, typer.Option(help="The address to listen at. The UI has no login.", metavar="ADDRESS")
+        str, typer.Option(help="The address to listen on. The UI has no login.", metavar="ADDRESS")
     ] = "127.0.0.1",
 ) -> int:
-    """Serve Dagster's UI with its daemon, on the DAGSTER_HOME and the settings of this folder,
-    until interrupted. Requests that other web pages make, or that name an unknown host, are
-    refused."""
+    """Serve Dagster's UI and run its daemon until interrupted, with the DAGSTER_HOME and the
+    settings of the current folder. Requests from other web pages, or with an unknown host name,
+    are refused."""
     settings = Settings.load()
     host = _address(host)
     port = _free(host, port)
     home = prepare_home(settings.dagster_home)
-    # Dagster takes more than a second to import: what was typed wrongly is said before.
+    # Importing Dagster takes more than a second: invalid options are reported before.
     from deribit_pipeline.defs.runs import recording
     from deribit_pipeline.defs.services import Services
 
     with recording(home):
-        pass  # runs whose process was killed have failed, and give their places in the queue back
+        pass  # mark runs whose process was killed as failed, which frees their slots in the queue
     at = f"[{host}]" if ":" in host else host
     with Services(home) as services:
         try:
@@ -64,7 +64,7 @@ def _address(host: str) -> str:
 
 
 def _free(host: str, port: int) -> int:
-    """The port; for 0 any that is free. Raises InputError where it is taken."""
+    """The port; a free one for 0. Raises InputError if it is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.create_server((host, port), family=family) as listener:

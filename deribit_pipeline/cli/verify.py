@@ -1,4 +1,4 @@
-"""`verify`: every day whose stored rows no longer match its proof, or another warehouse's."""
+"""`verify`: days whose stored rows no longer match their proof, or another warehouse's proof."""
 
 import time
 from collections.abc import Iterable
@@ -42,21 +42,21 @@ def verify(
         str | None,
         typer.Option(
             metavar="WAREHOUSE",
-            help="Recompute nothing: compare the proofs with those of another warehouse, written "
-            "as DERIBIT_WAREHOUSE is.",
+            help="Compare the proofs with those of another warehouse, written as "
+            "DERIBIT_WAREHOUSE is, instead of recomputing them.",
         ),
     ] = None,
     against_data: Annotated[
         str | None,
         typer.Option(
             metavar="PLACE",
-            help="The Parquet files of a lake that --against names.  "
+            help="Location of the Parquet files of a lake in --against.  "
             "[default: DERIBIT_WAREHOUSE_DATA]",
             show_default=False,
         ),
     ] = None,
 ) -> int:
-    """Recompute every proof from the stored rows, and name each day that no longer matches."""
+    """Recompute every proof from the stored rows, and list each day that no longer matches."""
     wanted = arguments.RequestedDays(dataset_name, resolution, instruments, series)
     first, last = arguments.window(start, end)
     settings = Settings.load()
@@ -64,7 +64,7 @@ def verify(
     if against is not None:
         return _against(wanted, settings, location(against, against_data), selection)
     if against_data is not None:
-        raise InputError("--against-data is for a DuckLake that --against names: name it too.")
+        raise InputError("--against-data is for a DuckLake in --against: add that option.")
     warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
     wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
@@ -96,7 +96,7 @@ def verify(
 def _against(
     wanted: arguments.RequestedDays, settings: Settings, place: Location, selection: Selection
 ) -> int:
-    """Name each day of which the warehouse and the one at `place` do not say the same."""
+    """List each day whose proofs differ between the warehouse and the one at `place`."""
     warehouse = warehouse_of(settings).pinned()
     other = warehouse_at(place, settings.environment, is_foreign=True).pinned()
     warehouse.require_there()
@@ -118,7 +118,7 @@ def _against(
 
 
 def name_each(findings: Iterable[Finding]) -> None:
-    """Name each day and what is found of it, on stdout."""
+    """Print each day with its contradictions, on stdout."""
     console = stdout()
     for finding in findings:
         day = f" {finding.day}" if finding.day else ""

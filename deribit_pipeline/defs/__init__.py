@@ -1,9 +1,9 @@
-"""Dagster: assets, partitions, checks, resources, runs. The only place that knows Dagster."""
+"""Dagster: assets, partitions, checks, resources, runs. No other package imports Dagster."""
 
 import warnings
 
 import dagster as dg
 
-# Single-run backfills and log handlers from dagster.yaml are called beta. They are what this
-# project rests on, and its tests hold them; twelve warnings a start would hide one that matters.
+# Single-run backfills and log handlers from dagster.yaml are in beta. This project depends on them
+# and tests them; twelve warnings at each start would hide one that matters.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)

@@ -18,13 +18,13 @@ from deribit_pipeline.engine.source import Preview
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.pages.run_sparkline import Sparkline, data_url
 
-# How many failed days a message names before it counts the rest.
+# How many failed days a message names; the rest are counted.
 _NAMED = 10
 
 
 class Backfills(Protocol):
-    """What an asset asks of its resource `deribit`: to make a job's days complete, and to show
-    what came of it."""
+    """The interface of the resource `deribit`: backfill the days of a job, and preview the
+    result."""
 
     def backfill(self, dataset: Dataset, job: Job, *, force: bool) -> Outcome: ...
 
@@ -32,7 +32,7 @@ class Backfills(Protocol):
 
 
 class BackfillConfig(dg.Config):
-    """How to ask: `force` asks for days again that are already proved complete."""
+    """Run configuration: `force` requests days again that are already proved complete."""
 
     force: bool = False
 
@@ -40,7 +40,7 @@ class BackfillConfig(dg.Config):
 def dataset_asset(
     dataset: Dataset, partitions_def: dg.MultiPartitionsDefinition
 ) -> dg.AssetsDefinition:
-    """The asset of one dataset, which makes any range of days of its series in a single run."""
+    """The asset of one dataset, which materializes any range of its partitions in a single run."""
 
     resolution = dataset.resolution
     table = dataset.table
@@ -74,13 +74,15 @@ def dataset_asset(
         try:
             picture = _picture(deribit.previews(dataset, job.days, outcome))
         except WarehouseError as error:
-            context.log.warning(f"No picture is drawn, and the days stand without one: {error}")
+            context.log.warning(
+                f"The run has no picture; its days are stored all the same: {error}"
+            )
             picture = {}
         if outcome.failures:
             _record_proved(context, dataset, outcome)
             raise dg.Failure(_failure(outcome), metadata=_metadata(dataset, outcome) | picture)
-        # Dagster repeats the metadata of a result for each of its keys, and the newest key is the
-        # one that the asset's page shows: the picture is kept there alone.
+        # Dagster repeats the metadata of a result for each of its partitions, and the asset's page
+        # shows the newest one: only that one gets the picture.
         newest = max(context.partition_keys, key=lambda key: key.rpartition("|")[2])
         context.add_asset_metadata(picture, partition_key=newest)
         return dg.MaterializeResult(metadata=_metadata(dataset, outcome))
@@ -90,16 +92,16 @@ def dataset_asset(
 
 def _description(dataset: Dataset, table: Table) -> str:
     if not dataset.schedules:
-        kept = "Made when it is asked for: no schedule keeps it."
+        kept = "Materialized on request only: it has no schedule."
     elif dataset.is_scheduled_by_hand:
-        kept = "Its schedule is off until somebody switches it on: a day may have a million trades."
+        kept = "Its schedule is off until you start it: a day may have a million trades."
     else:
-        kept = "Kept up to date by the schedules, where they are switched on."
+        kept = "Kept up to date by its schedules, if they are running."
     if dataset.is_rolling:
-        kept += " The exchange tells the newest rows alone: what is not asked for in time is lost."
-    origin = "as the exchange tells them"
+        kept += " The exchange returns only the newest rows: what is not fetched in time is lost."
+    origin = "as returned by the exchange"
     if dataset.made_of:
-        origin = f"made of the {dataset.made_of} that are held"
+        origin = f"made of the stored {dataset.made_of}"
     proof = dataset.proved_in.days.name
     warnings = "\n".join(f"- {warning}" for warning in table.warnings)
     return (
@@ -114,18 +116,18 @@ def _capital(text: str) -> str:
 
 
 def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
-    """The partition keys that the run must make.
+    """The partition keys that the run must materialize.
 
-    Guards against runs that would lose partitions and report success: a backfill launched from a
-    job carries the tags of its range and yet sees a single key (dagster-io/dagster#28861), and a
-    reversed range sees none.
+    Raises Failure for runs that would skip partitions and report success: a backfill launched from
+    a job has the tags of its range but a single key (dagster-io/dagster#28861), and a reversed
+    range has none.
     """
     tags = context.run.tags
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
     start, end = (tags.get(name) for name in names)
     if not context.partition_keys:
         raise dg.Failure(
-            f"No partition lies between {start} and {end}: is the range reversed?",
+            f"There is no partition between {start} and {end}: the range may be reversed.",
             allow_retries=False,
         )
     seen = context.partition_key_range
@@ -140,8 +142,8 @@ def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
 
 
 def _record_proved(context: dg.AssetExecutionContext, dataset: Dataset, outcome: Outcome) -> None:
-    """Record each day that stands, for the run fails and would record none: what is asked again
-    is then only what failed."""
+    """Record each proved day, because the failed run itself records none: a retry then requests
+    only the days that failed."""
     record(
         context,
         [
@@ -162,7 +164,7 @@ def _failure(outcome: Outcome) -> str:
     reasons = collections.Counter(outcome.failures.values())
     return (
         f"{len(failed)} of {outcome.requested} days are not proved: {names}{more}. "
-        f"The others stand. The reason: {reasons.most_common(1)[0][0]}"
+        f"The others are proved. The most frequent reason: {reasons.most_common(1)[0][0]}"
     )
 
 
@@ -185,13 +187,14 @@ def _metadata(dataset: Dataset, outcome: Outcome) -> dict[str, dg.MetadataValue[
 
 
 def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
-    """Candles, volume and the states of the days, as a picture that the UI shows; of candles."""
+    """Candles, volume and the states of the days as a picture in the UI; empty for other datasets
+    than candles."""
     if not previews:
         return {}
     sparklines = [
         Sparkline(
             f"{preview.series}, {preview.window.start:%Y-%m-%d} to "
-            f"{preview.window.end - ONE_DAY:%Y-%m-%d}, a stroke for {_length(preview.step)}",
+            f"{preview.window.end - ONE_DAY:%Y-%m-%d}, one bar per {_length(preview.step)}",
             preview.window,
             preview.step,
             preview.candles,
@@ -209,7 +212,7 @@ def _length(step: timedelta) -> str:
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """The columns of a table, as Dagster shows them beside an asset."""
+    """The columns of a table, as Dagster shows them for an asset."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(column.name, column.type, description=column.comment)

@@ -1,8 +1,8 @@
-"""The checks of the assets: every rule of the warehouse, shown with the rows that break it.
+"""The asset checks: every rule of the warehouse, with the rows that break it.
 
-They run with each run of their asset, over all that is held of it. All rules together take a third
-of a second for two million one-minute candles, and Dagster as much again to write down what they
-found. Runs of the command line leave them out.
+They run with each run of their asset, over all of its stored rows. For two million one-minute
+candles all rules together take a third of a second, and Dagster as long again to record the
+results. Runs of the command line skip them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 Clock = Callable[[], datetime]
 
-# What an older file, which does not know the dataset, is found to hold.
+# The result for an older file, which does not have the dataset's tables.
 _NOTHING = Breaches((), [], 0)
 
 
@@ -30,13 +30,13 @@ def dataset_checks(
     series: Sequence[str],
     clock: Clock = lambda: datetime.now(UTC),
 ) -> dg.AssetChecksDefinition:
-    """The checks of one asset, in one step; `series` are those that are kept up to date."""
+    """The checks of one asset, in one step; `series` are those that the schedules update."""
     asset = dg.AssetKey(dataset.name)
     rules = {dg.AssetCheckKey(asset, rule.name): rule for rule in rules_of(dataset)}
 
     @dg.multi_asset_check(
         name=f"{dataset.name}_checks",
-        description="Looks for rows, days and gaps that break a rule.",
+        description="Finds rows, days and gaps that break a rule.",
         specs=[
             dg.AssetCheckSpec(
                 rule.name,
@@ -57,8 +57,8 @@ def dataset_checks(
             parameters = rule.parameters(dataset.rule_values(series, today))
             if not unreadable:
                 try:
-                    # One by one, so that who wants to write need not wait for all of them. An
-                    # older file is read as it is: to look is not to change.
+                    # One by one, so that writers do not wait for all of them. An older file is
+                    # read without migrating its schema.
                     warehouse.require_there()
                     with warehouse.reading(as_it_is=True) as connection:
                         held = days_held(connection, dataset)
@@ -68,7 +68,7 @@ def dataset_checks(
                 except WarehouseError as error:
                     unreadable = str(error)
             if unreadable:
-                # An error, whatever the rule: it is no fault of the exchange that nothing is seen.
+                # An error, whatever the rule's severity: the warehouse could not be read.
                 yield dg.AssetCheckResult(
                     passed=False, asset_key=asset, check_name=rule.name, description=unreadable
                 )
@@ -90,9 +90,9 @@ _NOUNS = {"ERROR": "an error", "WARN": "a warning"}
 
 def _summary(found: Breaches, held: int | None, dataset: Dataset) -> str:
     if not held:
-        return f"Nothing is held of {dataset.label}."
+        return f"No days of {dataset.label} are stored."
     if not found.count:
-        return f"Holds for all {held:,} {dataset.series.label}-days that are held."
+        return f"Holds for all {held:,} stored {dataset.series.label}-days."
     name, *values = found.first[0]
     text = "".join(
         f", {column} {value}"

@@ -37,7 +37,7 @@ def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
         group_name="reference",
         kinds={"deribit", "duckdb"},
         owners=["team:market-data"],
-        description="**Instruments**: all that the exchange lists, and expired ones, with "
+        description="**Instruments**: all listed instruments, and expired ones, with "
         f"the history of their specifications.\n\n{INSTRUMENTS.description}\n\n"
         + "\n".join(f"- {warning}" for warning in INSTRUMENTS.warnings),
         metadata={
@@ -72,7 +72,7 @@ def instruments_schedule(
         execution_timezone="UTC",
         target=dg.AssetSelection.assets(asset.key),
         default_status=default_status(is_on=settings.schedules),
-        description="What the exchange lists, of every currency: new instruments, and changed "
+        description="Listed instruments of every currency: new instruments, and changed "
         "specifications.",
     )
     def ticks(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:

@@ -1,4 +1,4 @@
-"""Dagster runs inside this process, on the instance that the UI shows."""
+"""Dagster runs inside this process, in the instance that the UI shows."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,22 +19,21 @@ from deribit_pipeline.errors import RecordingError, first_line
 
 @contextmanager
 def recording(home: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance of the DAGSTER_HOME that `prepare_home` has made ready. Raises RecordingError
-    where its databases refuse, then or while the block lasts."""
+    """The instance of the DAGSTER_HOME prepared by `prepare_home`. Raises RecordingError if its
+    databases fail, at once or inside the block."""
     try:
         with dg.DagsterInstance.get() as instance:
             fail_runs_of_the_dead(instance)
             yield instance
     except _refusals() as error:
         raise RecordingError(
-            f"Dagster cannot record {_what_to_do(error, home)}. What was proved is kept, and the "
-            "same command goes on from there."
+            f"Dagster cannot record runs {_what_to_do(error, home)}. Proved days are kept, and the "
+            "same command continues from there."
         ) from error
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """What Dagster's databases raise: one that cannot be reached raises an error of the extra
-    `postgres`, where that is installed."""
+    """The exceptions of Dagster's databases; those of the extra `postgres` if it is installed."""
     with suppress(ImportError):
         from dagster_postgres.utils import DagsterPostgresException
 
@@ -44,13 +43,13 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 def _what_to_do(error: BaseException, home: Path) -> str:
     while error.__cause__ and not isinstance(error, OSError):
-        error = error.__cause__  # down to what SQLite or PostgreSQL said
+        error = error.__cause__  # the original error of SQLite or PostgreSQL
     if isinstance(error, sqlite3.Error | OSError):
         reason = error.strerror if isinstance(error, OSError) else error
         return f"in DAGSTER_HOME {home} ({reason}): make room there, or make it writable"
-    # Without the address, of which a password that is written wrongly is a part.
+    # Without the address, which may contain a malformed password.
     reason = first_line(error).rpartition(": ")[2]
-    return f"in the database that dagster.yaml in {home} names ({reason}): see that it runs"
+    return f"in the database that dagster.yaml in {home} names ({reason}): check that it is running"
 
 
 def unrecorded(
@@ -76,25 +75,25 @@ def materialize(
     *,
     force: bool,
 ) -> None:
-    """Run the asset of a dataset for one job; the run, or its failure, is in the instance."""
+    """Run the asset of a dataset for one job; the run is recorded, also if it fails."""
     names = list(job.days)
     days = sorted({day for required in job.days.values() for day in required})
     asset = dataset_asset(dataset, series_days(dataset.series, names, days[0], days[-1]))
     location = dg.Definitions(assets=[asset], resources={"deribit": deribit})
-    # The implicit job is the one that the UI's own backfills run, so that it shows them alike.
+    # Backfills from the UI run the implicit job too, so that the UI shows both alike.
     location.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         asset_selection=[asset.key],
         run_id=job.run_id,
         run_config={
             "ops": {asset.op.name: {"config": {"force": force}}},
-            # The command line speaks for itself; the run's log and the log file have it all.
+            # The command line prints its own messages; the run's log and the log file are complete.
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         },
         tags={
             "dagster/asset_partition_range_start": partition_key(names[0], days[0]),
             "dagster/asset_partition_range_end": partition_key(names[-1], days[-1]),
-            # Whoever typed the command sees it fail: the daemon need not run it again.
+            # The user sees the command fail: the daemon must not retry it.
             "dagster/max_retries": "0",
             **tags_of_this_process(job.run_id),
         },

@@ -1,7 +1,7 @@
-"""The schedules that keep the universe up to date, hour by hour, day by day, week by week.
+"""The schedules that keep the universe up to date, every hour, day and week.
 
-A tick asks for exactly the days that need it. Two that overlap do no harm: whoever comes second
-finds the days settled, or is told the same by the exchange.
+A tick requests exactly the days that need it. Overlapping ticks are harmless: the second one finds
+the days settled, or receives the same rows.
 """
 
 import functools
@@ -30,10 +30,11 @@ CRONS = {
     for dataset in DATASETS.values()
     for schedule in dataset.schedules
 }
-"""When each schedule ticks, in UTC. Minutes past the hour at which nobody else begins, and of a day
-that has surely ended."""
+"""The cron of each schedule, in UTC: at minutes at which few other clients send requests, and late
+enough for the previous day to be over."""
 
-# Dagster gives a tick a minute. A file that is busy for longer is read by the next tick.
+# In seconds. Dagster stops a tick after a minute; a file that is locked for longer is read by the
+# next tick.
 _PATIENCE = 20.0
 
 _Ticks = Iterator[dg.RunRequest | dg.SkipReason]
@@ -46,7 +47,7 @@ def dataset_schedules(
     universe: Sequence[str],
     crons: Mapping[str, str] = CRONS,
 ) -> list[dg.ScheduleDefinition]:
-    """The schedules of a dataset's asset, running by themselves where the settings say so."""
+    """The schedules of a dataset's asset; the settings decide whether they run by default."""
     warehouse = warehouse_of(settings, patience=_PATIENCE)
     runs = functools.partial(_runs, universe, asset, settings.partitions_since)
 
@@ -77,9 +78,9 @@ _AGAIN = {
 _DESCRIBED = {
     Due.TODAY: "today so far",
     Due.LAST_WEEK: "the days of the last week that are not complete yet",
-    Due.REPAIR: "every day that should be complete and is not, gaps at growing distances",
-    Again.PROVED_YESTERDAY: "the day that was proved yesterday once more, for the exchange may "
-    "have changed its mind",
+    Due.REPAIR: "every day that should be complete and is not, gaps with growing back-off",
+    Again.PROVED_YESTERDAY: "the day that was proved yesterday once more, because the exchange "
+    "may have revised it",
     Again.PROVED_LAST_WEEK: "the days that were proved a week ago once more",
 }
 
@@ -90,16 +91,16 @@ def _description(dataset: Dataset, schedule: Schedule) -> str:
     text = "; ".join(parts)
     text = f"{text[:1].upper()}{text[1:]}."
     if dataset.is_rolling:
-        text += " The exchange tells the newest rows alone: what is not asked for in time is lost."
+        text += " The exchange returns only the newest rows: what is not fetched in time is lost."
     if dataset.is_scheduled_by_hand:
-        text += " Off until it is switched on in the UI: a day may have a million trades."
+        text += " Off until it is started in the UI: a day may have a million trades."
     return text
 
 
 def _due(
     due: Due, warehouse: Warehouse, universe: Sequence[str], dataset: Dataset, now: datetime
 ) -> Days:
-    """The days that are to be requested where they are not settled, by series."""
+    """The days to request unless they are settled, by series."""
     found = {name: {now.date()} if Due.TODAY in due else set[date]() for name in universe}
     if Due.LAST_WEEK in due:
         unsettled = upkeep.unsettled_of_last_week(warehouse, universe, dataset, now.date())
@@ -112,7 +113,7 @@ def _due(
 
 
 def default_status(*, is_on: bool) -> dg.DefaultScheduleStatus:
-    """What a schedule is until somebody switches it in the UI."""
+    """The status of a schedule until it is started or stopped in the UI."""
     return dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
 
 
@@ -125,12 +126,12 @@ def _schedule(
     *,
     is_on: bool,
 ) -> dg.ScheduleDefinition:
-    # Every hour is too often for checks, which look at all that is held.
+    # Checks read all stored rows: every hour is too often.
     selection: dg.AssetSelection = dg.AssetSelection.assets(asset.key)
     if name.endswith("_hourly"):
         selection = selection.without_checks()
 
-    # A target and no job: jobs over partitions lose some of them (dagster-io/dagster#28861).
+    # A target instead of a job: jobs over partitions skip some (dagster-io/dagster#28861).
     @dg.schedule(
         name=name,
         cron_schedule=cron,
@@ -143,11 +144,9 @@ def _schedule(
         try:
             requested = list(due_ticks(context.scheduled_execution_time.astimezone(UTC)))
         except WarehouseError as error:
-            yield dg.SkipReason(f"The next tick will see to it: {error}")
+            yield dg.SkipReason(f"The next tick tries again: {error}")
             return
-        yield from requested or [
-            dg.SkipReason("Every day that has a partition is as it should be.")
-        ]
+        yield from requested or [dg.SkipReason("Every day that has a partition is up to date.")]
 
     return ticks
 
@@ -161,7 +160,7 @@ def _runs(
     *,
     again: bool = False,
 ) -> Iterator[dg.RunRequest]:
-    """One run for each stretch of series and days; `again` asks for settled days too.
+    """One run for each span of series and days; `again` requests settled days too.
 
     Days before `since` have no partitions: the command line repairs them.
     """
@@ -179,8 +178,8 @@ def _runs(
 
 
 def spans(universe: Sequence[str], days: Days) -> list[tuple[list[str], tuple[date, date]]]:
-    """The days as few rectangles: series that stand side by side in the universe,
-    as the range of a run holds all between its ends, and the same unbroken span of days."""
+    """The days as few rectangles: series that are neighbours in the universe, because the range of
+    a run includes everything between its ends, with the same unbroken span of days."""
     found: list[tuple[list[str], tuple[date, date]]] = []
     alike: dict[tuple[date, date], list[str]] = {}
     for name in universe:

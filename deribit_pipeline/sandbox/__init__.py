@@ -1,5 +1,5 @@
-"""A faithful local exchange over HTTP: what `make demo` and the tests ask.
+"""A faithful local exchange over HTTP, for `make demo` and the tests.
 
-It behaves as Deribit is known to, traps included, and shares no code with the client it tests.
-Its prices are invented.
+It behaves as Deribit is known to behave, traps included, and shares no code with the client that it
+tests. Its prices are invented.
 """

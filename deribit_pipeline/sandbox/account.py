@@ -1,4 +1,4 @@
-"""The sandbox's own account: trades, daily settlements and a log of every change of its balances.
+"""The account in the sandbox: trades, daily settlements and a log of all changes of balance.
 
 Its history is the same in every process.
 """
@@ -26,9 +26,9 @@ Row = dict[str, Any]
 
 
 class Account:
-    """What the account did in each currency, oldest first, built as far as it is asked for.
+    """The account's events in each currency, oldest first, generated on demand.
 
-    `indexed_after` is how many milliseconds pass until a trade is among the historical ones.
+    `indexed_after` is the number of milliseconds until a trade is among the historical ones.
     """
 
     def __init__(self) -> None:
@@ -46,12 +46,12 @@ class Account:
         self.settlements: dict[str, list[Row]] = {currency: [] for currency in CURRENCIES}
 
     def crowd(self, currency: str, at_ms: int, fills: int) -> None:
-        """Let an order have been filled in so many pieces, all in one millisecond."""
+        """Add an order with this number of fills, all in one millisecond."""
         self._crowds.append((currency, at_ms, fills))
         self._begin()
 
     def until(self, now_ms: int) -> "Account":
-        """The account with everything that it did up to the end of this day."""
+        """The account with all events up to the end of this day."""
         while self._built_until <= now_ms // DAY:
             self._live_through(self._built_until)
             self._built_until += 1

@@ -1,4 +1,4 @@
-"""Faults of single candles in a chart; the others stay as they are, those at the edges too."""
+"""Faults of single candles in a chart; the others, and those at the edges, are unchanged."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ Chart = dict[str, Any]
 
 
 def _value(name: str, change: Callable[[float], float]) -> Callable[[Chart], Chart]:
-    """One value of the middle candle."""
+    """A fault of one value of the middle candle."""
 
     def fault(chart: Chart) -> Chart:
         values = chart[name].copy()
@@ -33,7 +33,7 @@ def _cost_without_volume(chart: Chart) -> Chart:
 
 
 def _swapped(chart: Chart) -> Chart:
-    """Two candles an hour and more apart, each at the time of the other."""
+    """Two candles an hour or more apart, with their times exchanged."""
     rows = np.arange(len(chart["ticks"]))
     one = len(rows) // 2
     other = min(one + 75, len(rows) - 2)
@@ -42,7 +42,7 @@ def _swapped(chart: Chart) -> Chart:
 
 
 def _hour_of_another(chart: Chart) -> Chart:
-    """Sixty candles of something that costs a twentieth."""
+    """Sixty candles at a twentieth of the price."""
     middle = len(chart["ticks"]) // 2
     rows = slice(max(middle - 30, 1), min(middle + 30, len(chart["ticks"]) - 1))
     changed = {name: chart[name].copy() for name in chart if name not in ("ticks", "status")}
@@ -92,4 +92,4 @@ CHART_CHANGES: dict[str, Callable[[Chart], Chart]] = {
     "candle_twice": lambda chart: _middle_twice(chart, 1.0),
     "candle_twice_otherwise": lambda chart: _middle_twice(chart, 1.01),
 }
-"""By name, what changes of a chart that has at least three candles."""
+"""The faults by name, for charts with at least three candles."""

@@ -31,15 +31,15 @@ class Charts:
         return {METHOD: lambda params: self._get_chart(params, self._world.remembered(params))}
 
     def history_methods(self) -> dict[str, Method]:
-        """The method of the archive host, which also has instruments that have expired."""
+        """The method of the archive host, which also has expired instruments."""
         return {METHOD: lambda params: self._get_chart(params, self._world.listing(params))}
 
     def omit(self, instrument_name: str, start_ms: int, end_ms: int) -> None:
-        """Lose the one-minute candles that open in [start, end), as exchanges do."""
+        """Omit the one-minute candles that open in [start, end), as exchanges do."""
         self._gaps.append((instrument_name, start_ms, end_ms))
 
     def find(self, instrument_name: str) -> None:
-        """Find the lost candles of an instrument again."""
+        """Return the omitted candles of an instrument again."""
         self._gaps = [gap for gap in self._gaps if gap[0] != instrument_name]
 
     def revise(self, instrument_name: str, tick_ms: int, volume: float) -> None:
@@ -65,8 +65,8 @@ class Charts:
         return chart
 
     def _candles(self, listing: Listing, start: int, end: int, step: int) -> Rows:
-        """The candles that open in [start, end], the start floored to the candle it is in, the
-        last one as far as it has come."""
+        """The candles that open in [start, end], with the start floored to the opening of its
+        candle, and the last one unfinished."""
         anchor = EIGHT_HOURS if step == DAY else self.anchor
         now = self._world.now_ms()
         last = (min(end, now) - anchor) // step * step + anchor
@@ -77,7 +77,7 @@ class Charts:
 
     def _as_returned(self, listing: Listing, minutes: Rows, now: int) -> Rows:
         """The minutes as the exchange returns them now: the running one unfinished, some changed,
-        some lost."""
+        some omitted."""
         name, ticks, values = listing.instrument_name, minutes.ticks, minutes.values.copy()
         if len(ticks) and now < ticks[-1] + MINUTE:
             values[-1] = self._world.market(listing).unfinished(int(ticks[-1]), now)

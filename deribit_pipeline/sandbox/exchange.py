@@ -1,4 +1,4 @@
-"""The sandbox's methods: parameters in, JSON-RPC answers out. No HTTP here."""
+"""The sandbox's methods, from parameters to JSON-RPC responses, without HTTP."""
 
 import secrets
 import time
@@ -35,10 +35,10 @@ class Reply:
 
 
 class SandboxExchange(World):
-    """The exchange. `clock` gives UTC seconds, so that tests decide what time it is.
+    """The exchange. `clock` returns UTC seconds, so that tests decide the time.
 
-    `requests` counts the calls answered, refused ones included, by method; `refused` those for
-    want of credits. `key_scope` is what its one API key may do, and `account` whose key that is.
+    `requests` counts the calls by method, refused ones included; `refused` those over the rate
+    limit. `key_scope` is the scope of its only API key, which belongs to `account`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class SandboxExchange(World):
             **self.prices.methods(),
             **self.settlements.methods(),
         }
-        # The archive host: trades and instruments since ever, and candles of what has expired.
+        # The archive host: all trades and instruments, and candles of expired instruments.
         self._history_methods: dict[str, Method] = {
             **self.charts.history_methods(),
             **instruments.history_methods(self),
@@ -93,11 +93,11 @@ class SandboxExchange(World):
         }
 
     def replay(self, method: str, result: Any) -> None:
-        """Answer a method with this result from now on, such as a recorded one."""
+        """Return this result, such as a recorded one, for a method from now on."""
         self._methods[method] = lambda params: result
 
     def amend(self, method: str, amendment: Callable[[Any], Any]) -> None:
-        """Answer a method from now on with what this makes of its result."""
+        """Apply this function to the results of a method from now on."""
         former = self._methods[method]
         self._methods[method] = lambda params: amendment(former(params))
 
@@ -109,8 +109,8 @@ class SandboxExchange(World):
         *,
         of_history: bool = False,
     ) -> Reply:
-        """Answer one call, on the archive host where it is `of_history`. `params` are texts, as a
-        query string holds them."""
+        """Answer one call, on the archive host if `of_history`. `params` are strings, as in a query
+        string."""
         came_in = self.clock()
         self.requests[method] += 1
         try:
@@ -132,7 +132,7 @@ class SandboxExchange(World):
 
     def _envelope(self, came_in: float, **content: Any) -> dict[str, Any]:
         us_in, us_out = int(came_in * 1e6), int(self.clock() * 1e6)
-        # No two responses have all three times in common, not even while the clock stands still.
+        # No two responses have the same three times, not even while the clock stands still.
         if us_in <= self._latest:
             self._within += 1
             us_out = max(us_out, us_in + self._within)

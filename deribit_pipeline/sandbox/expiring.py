@@ -1,5 +1,5 @@
-"""What the sandbox lists for a while only: dated futures, options and combos around two dates, the
-start of 2024 and the end of 2026."""
+"""Expiring instruments of the sandbox: dated futures, options and combos around two dates,
+the start of 2024 and the end of 2026."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from deribit_pipeline.sandbox.listing import Listing, ms_of
 _AROUND_2024 = {"BTC": 42_500.0, "ETH": 2_330.0}
 _AROUND_2026 = {"BTC": 72_000.0, "ETH": 2_800.0}
 
-# Of an expiry, how far its strikes are from the price, as multiples of it.
+# The strikes of an expiry, as multiples of the price.
 _STRIKES = (0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5)
 
 _FUTURES = (
@@ -35,14 +35,14 @@ _OPTIONS = (
 
 
 def expiring() -> Iterator[Listing]:
-    """Every one of them, in the order of kinds."""
+    """All expiring instruments, ordered by kind."""
     yield from _dated_futures()
     for expiry, created, period, prices in _OPTIONS:
         for currency, price in prices.items():
             yield from _options(currency, expiry, created, period, price)
     yield from _small_options()
     yield from _combos()
-    # Settled in a coin in which nothing settles any more.
+    # Settled in a coin in which no listed instrument settles any more.
     yield Listing(
         "SOL-25MAR22", ms_of("2022-02-10T08:00:00"), 95.0, 0.01, 1.0, 0.3, 2_000.0,
         expires_ms=_expiry_ms("25MAR22"), settlement_period="month",
@@ -99,6 +99,6 @@ def _combos() -> Iterator[Listing]:
 
 
 def _expiry_ms(text: str) -> int:
-    """08:00 UTC on a day that is written as in names: 5JAN24."""
+    """08:00 UTC on a day written as in names: 5JAN24."""
     day = datetime.strptime(text, "%d%b%y").replace(tzinfo=UTC)
     return int((day + timedelta(hours=8)).timestamp() * 1000)

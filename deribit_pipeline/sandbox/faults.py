@@ -1,6 +1,6 @@
-"""Faults on demand: each spoils an answer in a way that was seen, or must be expected.
+"""Faults on demand: each corrupts a response in a way that was observed or must be expected.
 
-A fault turns the reply that the exchange would give into what goes over the wire instead.
+A fault turns the reply of the exchange into what is sent instead.
 """
 
 import gzip
@@ -24,9 +24,9 @@ from deribit_pipeline.sandbox.value_faults import VALUE_CHANGES
 class Wire:
     """What to send: a JSON `reply` or a raw `text`, late by `stall` seconds, or cut short.
 
-    `is_cut` ends the text early under its full length, as a connection does that is reset. `pause`
-    is the seconds before each byte. `packed` is a gzip body, and `is_gzip` packs the reply.
-    `is_endless` goes on until the client leaves.
+    `is_cut` ends the text before its content length, like a connection that is reset. `pause` is
+    the seconds before each byte. `packed` is a gzip body, and `is_gzip` compresses the reply.
+    `is_endless` continues until the client disconnects.
     """
 
     reply: Reply | None = None
@@ -41,7 +41,7 @@ class Wire:
 
 
 STALL = 60.0
-"""Seconds of a stall: beyond any time-out of a client."""
+"""Seconds of a stall: longer than any timeout of a client."""
 
 
 def _error(status: int, code: int, message: str) -> Callable[[Reply], Wire]:
@@ -57,7 +57,7 @@ def _raw(status: int, text: str) -> Callable[[Reply], Wire]:
 
 
 def _chart(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Reply], Wire]:
-    """A fault of the chart's arrays; other answers, and empty charts, stay as they are."""
+    """A fault of the chart's arrays; other responses, and empty charts, are unchanged."""
 
     def fault(reply: Reply) -> Wire:
         result = reply.body.get("result")
@@ -69,7 +69,7 @@ def _chart(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Repl
 
 
 def _rows(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
-    """A fault of rows that are a result or a list in it; other answers stay as they are."""
+    """A fault of rows that are a result or a list in it; other responses are unchanged."""
 
     def fault(reply: Reply) -> Wire:
         result = reply.body.get("result")
@@ -85,7 +85,7 @@ def _rows(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
 
 
 def _trades(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
-    """A fault of trades; other answers stay as they are."""
+    """A fault of trades; other responses are unchanged."""
 
     def fault(reply: Reply) -> Wire:
         result = reply.body.get("result")
@@ -122,7 +122,7 @@ def _off_grid(chart: dict[str, Any]) -> dict[str, Any]:
 
 
 def _another_resolution(chart: dict[str, Any]) -> dict[str, Any]:
-    """The candles five by five, as those of a resolution five times as long."""
+    """Candles merged in groups of five, like those of a resolution five times as long."""
     firsts = np.arange(0, len(chart["ticks"]), 5)
     lasts = np.append(firsts[1:], len(chart["ticks"])) - 1
     return _every(chart, firsts) | {
@@ -135,13 +135,13 @@ def _another_resolution(chart: dict[str, Any]) -> dict[str, Any]:
 
 
 def _another_instrument(chart: dict[str, Any]) -> dict[str, Any]:
-    """The candles of something that costs a twentieth: nothing else in an answer tells."""
+    """Candles at a twentieth of the price; nothing else in the response reveals it."""
     prices = {name: np.round(chart[name] / 20, 2) for name in ("open", "high", "low", "close")}
     return prices | {"volume": chart["volume"] * 7 + 1, "cost": chart["cost"] * 3 + 1}
 
 
 def _other_listing(reply: Reply) -> Wire:
-    """An instrument that is listed twenty days later than it was."""
+    """An instrument with a listing time twenty days too late."""
     result = reply.body.get("result")
     if not isinstance(result, dict) or "creation_timestamp" not in result:
         return Wire(reply)
@@ -150,7 +150,7 @@ def _other_listing(reply: Reply) -> Wire:
 
 
 def _other_terms(reply: Reply) -> Wire:
-    """A list of instruments of which the first trades in steps ten times as large as it does."""
+    """A list of instruments whose first one has a tick size ten times too large."""
     result = reply.body.get("result")
     if not isinstance(result, list) or not result or "tick_size" not in result[0]:
         return Wire(reply)
@@ -167,7 +167,7 @@ def _wrong_testnet(reply: Reply) -> Wire:
 
 
 def _post(change: Callable[[Reply], Wire]) -> Callable[[Reply], Wire]:
-    """A fault of answers to a POST, which alone have an `id`."""
+    """A fault of responses to a POST; only these have an `id`."""
     return lambda reply: change(reply) if "id" in reply.body else Wire(reply)
 
 
@@ -178,7 +178,7 @@ def _other_id(reply: Reply) -> Wire:
 
 
 def _later(microseconds: int) -> Callable[[Reply], Wire]:
-    """Another time of the exchange's clock in the envelope; what is in the result stays."""
+    """Another time of the exchange in the envelope; the result is unchanged."""
 
     def fault(reply: Reply) -> Wire:
         times = {name: reply.body[name] + microseconds for name in ("usIn", "usOut")}
@@ -238,12 +238,12 @@ FAULTS |= {name: _trades(change) for name, change in trade_faults.CHANGES.items(
 
 
 Where = Callable[[str, Reply], bool]
-"""Decides by the method and the reply that would be given."""
+"""Decides by the method and the unmodified reply."""
 
 
 class Faults:
-    """Which answers are spoiled: a share of all, by luck of its own; the next few, by order; or
-    all for which something holds."""
+    """Which responses are corrupted: a random share of all, the next ones in order, or all that
+    match a condition."""
 
     def __init__(self, rates: dict[str, float] | None = None) -> None:
         self._rates = rates or {}
@@ -252,23 +252,23 @@ class Faults:
         self._where: list[tuple[str, Where]] = []
 
     def corrupt_next(self, names: Iterable[str], method: str | None = None) -> None:
-        """Spoil the next answers, or the next of one method, one fault each in this order."""
+        """Corrupt the next responses, or the next of one method, one fault each in this order."""
         self._next.extend((name, method) for name in names)
 
     def corrupt_where(self, name: str, where: Where) -> None:
-        """Spoil every answer for which `where` holds."""
+        """Corrupt every response for which `where` is true."""
         self._where.append((name, where))
 
     def corrupt_shares(self, rates: dict[str, float], seed: int = 0) -> None:
-        """Spoil these shares of all answers."""
+        """Corrupt these shares of all responses."""
         self._rates, self._rng = rates, random.Random(seed)
 
     def mend(self) -> None:
-        """Spoil nothing any more."""
+        """Stop corrupting responses."""
         self._rates, self._next, self._where = {}, [], []
 
     def on(self, method: str, reply: Reply) -> Wire:
-        """The reply as it goes over the wire."""
+        """The reply as it is sent."""
         if self._next and self._next[0][1] in (None, method):
             return FAULTS[self._next.pop(0)[0]](reply)
         for name, where in self._where:
@@ -283,8 +283,8 @@ class Faults:
 
 
 def rates_from(texts: Iterable[str]) -> dict[str, float]:
-    """Shares of all answers as the command line writes them: `ragged=0.2`, or `all=0.2`, which
-    every fault has the same part of. Raises ValueError."""
+    """Shares of all responses, written as on the command line: `ragged=0.2`, or `all=0.2`, which is
+    divided equally among all faults. Raises ValueError."""
     rates: dict[str, float] = {}
     for text in texts:
         name, _, share = text.partition("=")
@@ -293,5 +293,5 @@ def rates_from(texts: Iterable[str]) -> dict[str, float]:
             raise ValueError(f"a fault is NAME=SHARE with a name of {', '.join(FAULTS)} or all")
         rates |= dict.fromkeys(FAULTS, rate / len(FAULTS)) if name == "all" else {name: rate}
     if sum(rates.values()) > 1:
-        raise ValueError(f"the shares add up to {sum(rates.values()):g}, which is more than all")
+        raise ValueError(f"the shares add up to {sum(rates.values()):g}, which is more than 1")
     return rates

@@ -1,4 +1,4 @@
-"""Funding of perpetuals: rates that never were, told with every trap of the real method."""
+"""Funding of perpetuals: invented rates, returned with every trap of the real method."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ HOUR = 60 * MINUTE
 MOST_HOURS = 744
 BEGAN = ms_of("2019-04-30T10:00:00")
 
-# Hours that were never published, of any instrument.
+# Hours that were never published, for any instrument.
 _NEVER_PUBLISHED = frozenset(
     map(ms_of, ("2019-07-16T05:00:00", "2020-03-13T02:00:00", "2020-03-13T03:00:00"))
 )
@@ -25,10 +25,10 @@ Floats = NDArray[np.float64]
 
 
 class Funding:
-    """The history of funding. Which end is kept beyond 744 rows (assumption:funding-kept-end), and
-    whether an instrument without funding is refused, is not known: `keeps_newest` and
-    `refuses_others` say it here. `begins_inclusive` includes a row at the asked start, which the
-    exchange does not (assumption:funding-start).
+    """The history of funding. It is unknown which end is kept beyond 744 rows
+    (assumption:funding-kept-end), and whether an instrument without funding is refused:
+    `keeps_newest` and `refuses_others` decide it here. `begins_inclusive` includes a row at the
+    requested start, which the exchange does not (assumption:funding-start).
     """
 
     keeps_newest = True
@@ -45,11 +45,11 @@ class Funding:
         return {"public/get_funding_rate_history": self._get_history}
 
     def omit(self, instrument_name: str, *ends: int) -> None:
-        """Lose the hours that end then."""
+        """Omit the hours that end then."""
         self._lost |= {(instrument_name, end) for end in ends}
 
     def revise(self, instrument_name: str, end: int, interest_1h: float) -> None:
-        """Say from now on that the hour's funding was another."""
+        """Return another rate for the hour from now on."""
         self._revised[instrument_name, end] = interest_1h
 
     def _get_history(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -83,8 +83,8 @@ class Funding:
         }
 
     def _interest_8h(self, listing: Listing, end: int) -> float:
-        """What the last eight hours cost, as a share of the position at their beginning. An
-        inverse position is worth one over the index: so it is in every recorded row."""
+        """The funding of the last eight hours, as a share of the position at their beginning. An
+        inverse position is worth one over the index, as in every recorded row."""
         hours = range(end - 7 * HOUR, end + 1, HOUR)
         rates = np.array([self._interest_1h(listing, hour) for hour in hours])
         if listing.is_linear:

@@ -1,4 +1,4 @@
-"""What is listed: of what has expired, www tells the last week's, and the archive host the rest."""
+"""Listed instruments. www lists those that expired in the last week, the archive host all."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _CURRENCIES = {
     "EURR": ("StablR Euro", 6),
     "SOL": ("Solana", 6),
 }
-"""The currencies there are: their names, and the decimals of their amounts."""
+"""The currencies: their names, and the decimals of their amounts."""
 
 
 def methods(world: World) -> dict[str, Method]:

@@ -1,4 +1,4 @@
-"""What the sandbox lists: real names, real listing dates, specifications as Deribit's."""
+"""The instruments of the sandbox: real names and listing dates, and Deribit's specifications."""
 
 from collections.abc import Iterator
 

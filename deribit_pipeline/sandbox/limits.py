@@ -1,4 +1,4 @@
-"""The sandbox's own rate limit: credits that refill evenly, refused when there are none."""
+"""The rate limit of the sandbox: a token bucket; calls are refused when it is empty."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ class CreditPool:
         self._counted_at = clock()
 
     def acquire(self) -> bool:
-        """Whether there were credits for one call."""
+        """Take the credits of one call; returns whether there were enough."""
         if not self._per_second:
             return True
         now = self._clock()

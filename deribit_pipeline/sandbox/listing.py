@@ -18,10 +18,10 @@ TERMS_CHANGED_MS = 1_787_040_000_000
 class Listing:
     """An instrument of the sandbox.
 
-    `price` is about what it costs on 2024-01-01, in quote currency; `activity` is the chance that
-    a minute has a trade; `turnover` is the value traded in a usual minute, in quote currency.
-    `tick_size_steps` are prices and the tick sizes above them; `contract_size` is the least amount
-    where it is not said.
+    `price` is its approximate price on 2024-01-01, in quote currency; `activity` is the probability
+    that a minute has a trade; `turnover` is the value traded in a usual minute, in quote currency.
+    `tick_size_steps` are prices and the tick sizes above them; `contract_size` defaults to the
+    minimum amount.
     """
 
     instrument_name: str
@@ -58,7 +58,7 @@ class Listing:
         """The instrument as `public/get_instrument` describes it."""
         is_active = now_ms < self.expires_ms
         counter, settlement = self.counter_currency, self.settlement_currency
-        # What an option of an inverse kind costs is said in the coin itself.
+        # Options of an inverse kind are priced in the coin itself.
         quote = settlement if self.kind.startswith("option") else counter
         terms = self._terms(now_ms)
         common = {
@@ -127,7 +127,7 @@ class _Terms:
 
 
 def ms_of(text: str) -> int:
-    """A moment of UTC, such as 2024-01-31T08:00:00, in milliseconds."""
+    """A UTC time, such as 2024-01-31T08:00:00, in milliseconds."""
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 

@@ -1,7 +1,7 @@
-"""A market that never was: any minute of any instrument, the same in every process.
+"""An invented market: any minute of any instrument, the same in every process.
 
-Volatility clusters from day to day and within a day, and quiet minutes have no trade. Candles
-are made of the trades on the tape. Coarser ones are rolled up from the minutes.
+Volatility clusters from day to day and within a day, and quiet minutes have no trade. One-minute
+candles are made of the trades; coarser ones are rolled up from the minutes.
 """
 
 import functools
@@ -38,13 +38,13 @@ class Rows:
 
 
 class Market:
-    """The history of one instrument; `trades_per_minute` are those of a usual traded minute."""
+    """The history of one instrument; `trades_per_minute` is the usual number in a traded minute."""
 
     def __init__(self, listing: Listing, trades_per_minute: float = 2.0) -> None:
         self.listing = listing
         self._levels, self._volatilities = _daily_path(listing)
-        # How many minutes of a day have trades, and how many trades, is settled first: so a
-        # trade's number tells its day without a look at any day before.
+        # The numbers of traded minutes and of trades per day are decided first: so a trade's
+        # number determines its day without generating earlier days.
         rng = np.random.default_rng(_seed(f"{listing.instrument_name} trades"))
         midnights = np.arange(_FIRST_DAY, _FIRST_DAY + _DAYS, dtype=np.int64) * 1_440
         self._opens = np.clip(listing.created_ms // MINUTE - midnights, 0, 1_440)
@@ -70,12 +70,12 @@ class Market:
         return Rows(ticks, np.concatenate([day.values for day in days]))[first:last]
 
     def level(self, moments: Ticks) -> Floats:
-        """About the price at moments, on the way from one midnight's to the next one's."""
+        """The approximate price at moments, interpolated between midnights."""
         days = (moments / DAY) - _FIRST_DAY
         return np.exp(np.interp(days, np.arange(_DAYS + 1), self._levels))
 
     def unfinished(self, minute: int, now: int) -> Floats:
-        """The candle that opened at `minute`, of the trades up to `now`."""
+        """The candle that opened at `minute`, made of the trades up to `now`."""
         day = minute // DAY
         so_far = self.tape_of_day(day).until(self.published_of_day(day, now))
         plan = self._planned(day)[0]
@@ -86,7 +86,7 @@ class Market:
         return np.array([close] * 4 + [0.0, 0.0])
 
     def published_of_day(self, day: int, now: int) -> int:
-        """How many trades of a day there are at `now`: those before the first that is later."""
+        """The number of trades of a day at `now`: those before the first later one."""
         times = np.maximum.accumulate(self.times_of_day(day))
         return int(np.searchsorted(times, now, side="right"))
 
@@ -123,14 +123,15 @@ class Market:
         return Rows(ticks, values)
 
     def _close_before(self, day: int) -> float:
-        """The price of the last trade before a day; before the first of all, about the first."""
+        """The price of the last trade before a day; before the first trade, approximately its
+        price."""
         traded = np.flatnonzero(self._traded_minutes[: day - _FIRST_DAY])
         if len(traded):
             return float(self.tape_of_day(int(traded[-1]) + _FIRST_DAY).price[-1])
         return self._planned(day)[1]
 
     def _plan_of(self, day: int) -> tuple[Plan, float]:
-        """The minutes of a day that have trades, and about what it opens at."""
+        """The minutes of a day that have trades, and its approximate open."""
         listing = self.listing
         rng = np.random.default_rng(_seed(f"{listing.instrument_name} {day}"))
         number = day - _FIRST_DAY
@@ -141,7 +142,7 @@ class Market:
         volatility /= np.sqrt(np.mean(volatility**2))
         moves = rng.normal(0, self._volatilities[number] / np.sqrt(1_440), 1_440) * volatility
         path = np.cumsum(moves)
-        path += np.linspace(0, end - start - path[-1], 1_440)  # arrives at tomorrow's level
+        path += np.linspace(0, end - start - path[-1], 1_440)  # ends at tomorrow's level
 
         spread = self._volatilities[number] / np.sqrt(1_440) * volatility
         close = np.exp(start + path)
@@ -165,7 +166,7 @@ class Market:
 
     def _busy_minutes(self, day: int, idleness: Floats) -> Ticks:
         """Which minutes of a day have trades: the least idle ones, and the first of the day or
-        of the listing, so that no day's candles hang on another day's."""
+        of the listing, so that no day's candles depend on another day's."""
         number = day - _FIRST_DAY
         idleness[self._opens[number] : self._opens[number] + 1] = -1.0
         idleness[: self._opens[number]] = idleness[self._closes[number] :] = np.inf
@@ -173,7 +174,7 @@ class Market:
 
 
 def _shares(total: int, weights: Floats) -> Ticks:
-    """The total shared out by weight, at least one to each."""
+    """The total distributed by weight, at least one to each."""
     reached = np.floor(np.cumsum(weights) / weights.sum() * (total - len(weights)) + 0.5)
     shares: Ticks = 1 + np.diff(reached, prepend=0.0).astype(np.int64)
     return shares

@@ -1,4 +1,4 @@
-"""Indexes of the sandbox: their prices now and lately, what is delivered at, and volatility."""
+"""Indexes of the sandbox: current and recent prices, delivery prices, and volatility."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,28 +14,31 @@ from deribit_pipeline.sandbox.world import Method, World
 
 HOUR = 60 * MINUTE
 CHARTS = {
-    "1h": (HOUR, 6_000),  # as recorded; how far apart the points of the others are is not known
+    "1h": (
+        HOUR,
+        6_000,
+    ),  # as recorded; the distances between points of the other ranges are unknown
     "1d": (DAY, 144_000),
     "2d": (2 * DAY, 288_000),
     "1m": (30 * DAY, HOUR),
     "1y": (365 * DAY, DAY),
     "all": (3_650 * DAY, DAY),
 }
-"""How far back each range reaches, and how far apart its points are, in milliseconds."""
+"""The length of each range and the distance between its points, in milliseconds."""
 
 _CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
 _VOLATILE = ("BTC", "ETH")
 _DAYS_PUBLISHED = 16
 _DAYS_MEASURED = 15
 
-# How an index moves within a day, beside the market's way from midnight to midnight: periods in
-# minutes, and how far, relative to the price.
+# How an index moves within a day, in addition to the market's path from midnight to midnight:
+# periods in minutes, and amplitudes relative to the price.
 _SWINGS = ((11, 0.0002), (67, 0.0011), (190, 0.0023), (551, 0.004))
 
 
 class Prices:
-    """What is told of indexes. `charts` are the ranges; the delivery prices of the days in `lost`
-    are not told, each an index and a date."""
+    """The index data that the sandbox returns. `charts` are the ranges; `lost` are indexes and
+    dates whose delivery price is omitted."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -65,7 +68,7 @@ class Prices:
         return self._indexes()[f"{base}_{counter}".lower()]
 
     def delivered(self, perpetual: Listing, day: int) -> float:
-        """What is delivered at on a day, counted from 1970: the index at 08:00."""
+        """The delivery price of a day, counted from 1970: the index at 08:00."""
         return float(self.at(perpetual, np.array([day * DAY + EIGHT_HOURS]))[0])
 
     def _indexes(self) -> dict[str, Listing]:
@@ -86,7 +89,7 @@ class Prices:
         return {"index_price": price, "estimated_delivery_price": price}
 
     def _get_delivery_prices(self, params: Mapping[str, str]) -> dict[str, Any]:
-        """The newest first; the days that a page tells follow from its offset."""
+        """Delivery prices, newest first; the offset determines the days of a page."""
         perpetual = self._index(params)
         offset = _number(params, "offset", 0, 0, 10**9)
         count = _number(params, "count", 10, 1, 1_000)
@@ -107,7 +110,7 @@ class Prices:
         }
 
     def _get_historical_volatility(self, params: Mapping[str, str]) -> list[list[float]]:
-        """Hours since a midnight 15 days ago, the first one twice, the running one so far."""
+        """Hours since a midnight 15 days ago, the first one twice, the running one unfinished."""
         currency = required(params, "currency")
         if currency not in _CURRENCIES:
             raise invalid("currency", "invalid currency")
@@ -127,7 +130,7 @@ class Prices:
         return [returned[0], *returned]
 
     def _get_index_chart_data(self, params: Mapping[str, str]) -> list[list[float]]:
-        """Averages of the spans that begin at a multiple of the step, the running one so far."""
+        """Averages of spans that begin at a multiple of the step, the running one unfinished."""
         perpetual = self._index(params)
         reach, step = self.charts.get(required(params, "range"), (0, 0))
         if not step:

@@ -1,7 +1,7 @@
-"""The private methods: what the account's owner may read, and with which scope.
+"""The private methods of the account, and the scope that each one needs.
 
-Which rows of many an answer keeps, how a continuation ends, and what `historical` hides is as
-Deribit documents it, or as others have seen it.
+Limits, the end of a continuation, and the effect of `historical` follow Deribit's documentation, or
+what others have observed.
 """
 
 import bisect
@@ -29,7 +29,7 @@ _ENDS: dict[str, Row] = {"BTC": {}, "ETH": {"continuation": None}, "USDC": {"con
 
 
 def methods(world: World, account: Account) -> dict[str, Method]:
-    """The methods of the account; which scopes they need, the exchange sees to."""
+    """The methods of the account; the exchange checks the scopes."""
 
     def lived(rows: dict[str, list[Row]], params: Mapping[str, str], start: int, end: int) -> Any:
         """The rows of a currency in [start, end] that have happened."""
@@ -55,10 +55,10 @@ def methods(world: World, account: Account) -> dict[str, Method]:
         if params.get("historical") == "true":
             end = min(end, world.now_ms() - account.indexed_after)
         else:
-            # What was traded before is not left out: nothing is told.
+            # A window that begins earlier returns nothing at all.
             end = end if start >= world.now_ms() - DAY else -1
         trades = lived(account.trades, params, start, end)
-        # Between two bounds the newest are kept, and nothing says that there are more.
+        # The newest rows in the window are kept, and nothing indicates that there are more.
         kept = trades[-count:] if trades else []
         return {"trades": kept[:: 1 if params.get("sorting") == "asc" else -1], "has_more": False}
 
@@ -111,8 +111,8 @@ def methods(world: World, account: Account) -> dict[str, Method]:
 
 
 def granted(requested: str | None, of_key: str) -> str:
-    """The scope of a token: what was asked for, as far as the key has it; all where nothing was.
-    The server adds two words of its own."""
+    """The scope of a token: the requested scope as far as the key has it, by default all of it.
+    The server adds its own words."""
     most = dict(part.split(":") for part in of_key.split())
     wanted = dict(part.split(":") for part in requested.split()) if requested else most
     levels = {

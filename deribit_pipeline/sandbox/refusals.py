@@ -1,4 +1,4 @@
-"""Refusals, and parameters that are refused where they are not as they must be."""
+"""Refusals, and parameters that are refused if they are invalid."""
 
 from collections.abc import Mapping
 

@@ -1,5 +1,5 @@
-"""Faults of answers that are rows: objects with a `timestamp` or a `date`, or arrays that begin
-with the former."""
+"""Faults of responses that are rows: objects with a `timestamp` or a `date`, or arrays that begin
+with a timestamp."""
 
 from collections.abc import Callable
 from typing import Any, TypeGuard
@@ -17,7 +17,7 @@ def _stamped(row: Any, later: int) -> Any:
 
 
 def _of_another(rows: Rows) -> Rows:
-    """The rows of another series, which few answers name."""
+    """The rows of another series; few responses name their series."""
     return [
         {name: value if name in _WHEN else _another(value) for name, value in row.items()}
         if isinstance(row, dict)
@@ -40,11 +40,11 @@ CHANGES: dict[str, Callable[[Rows], Rows]] = {
     "rows_empty": lambda rows: [],
     "rows_of_another": _of_another,
 }
-"""By name, what becomes of the rows of an answer that has at least three."""
+"""The faults by name, for responses with at least three rows."""
 
 
 def is_rows(value: Any) -> TypeGuard[Rows]:
-    """Whether a value is rows that a fault can spoil."""
+    """Whether a value is a list of rows that a fault can change."""
     return (
         isinstance(value, list)
         and len(value) > 2

@@ -25,11 +25,11 @@ logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 ROOT = "/api/v2"
 HISTORY_ROOT = "/history" + ROOT
-"""The archive is another host of the real exchange, and another path here."""
+"""The archive is a separate host of the real exchange; here it is another path."""
 
 
 class _CutShort(Response):
-    """Half of a body, under the length of the whole."""
+    """Half of a body, with the content length of the whole."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -44,10 +44,10 @@ def application(
     latency: float = 0.0,
     cache: Cache | None = None,
 ) -> Starlette:
-    """The exchange as a web application; every answer takes `latency` seconds.
+    """The exchange as a web application; every response takes `latency` seconds.
 
-    A POST's answer has the `id` of its request; that of the archive host has null, and a GET's has
-    none. `cache` stands in between.
+    The response to a POST has the `id` of its request, null on the archive host; the response to a
+    GET has none. `cache` is an optional cache in between.
     """
     faults = faults or Faults()
 
@@ -98,7 +98,7 @@ async def _call_of(request: Request) -> tuple[str, dict[str, str], object]:
         params = {name: _text(value) for name, value in body.get("params", {}).items()}
         return method or str(body.get("method", "")), params, body.get("id")
     except (orjson.JSONDecodeError, AttributeError):
-        return "", {}, None  # which is no method: the refusal says so
+        return "", {}, None  # not a method: it is refused
 
 
 def _text(value: object) -> str:
@@ -138,7 +138,7 @@ async def _slowly(content: bytes, pause: float) -> AsyncIterator[bytes]:
 
 async def _endless() -> AsyncIterator[bytes]:
     while True:
-        await asyncio.sleep(0)  # so that whoever leaves ends it
+        await asyncio.sleep(0)  # so that a disconnect of the client ends it
         yield b" " * 65_536
 
 
@@ -150,7 +150,7 @@ def serving(
     port: int = 0,
     cache: Cache | None = None,
 ) -> Iterator[str]:
-    """Serve from a thread while the block lasts; gives the API root, by default on a free port."""
+    """Serve from a thread inside the block; yields the API root, by default on a free port."""
     listener = socket.create_server((HOST, port))
     app = application(exchange or SandboxExchange(), faults, latency, cache)
     server = _PromptServer(_config(app))
@@ -173,15 +173,15 @@ def serve(
     latency: float,
     announce: Callable[[int], None],
 ) -> None:
-    """Serve until interrupted; `announce` is told the port. Raises OSError where it is taken."""
+    """Serve until interrupted; calls `announce` with the port. Raises OSError if it is in use."""
     with socket.create_server((HOST, port)) as listener:
         announce(listener.getsockname()[1])
         uvicorn.Server(_config(application(exchange, faults, latency))).run(sockets=[listener])
 
 
 class _PromptServer(uvicorn.Server):
-    """Ends at once, with whatever it is doing: uvicorn's own takes a fifth of a second, which
-    thousands of tests would wait for."""
+    """A server that stops at once: uvicorn's takes a fifth of a second, too long for thousands of
+    tests."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -200,11 +200,11 @@ class _PromptServer(uvicorn.Server):
             connection.shutdown()
 
     def end(self) -> None:
-        """From another thread."""
+        """Stop, from another thread."""
         self._has_started.wait()
         self._loop.call_soon_threadsafe(self._end.set)
 
 
 def _config(app: Starlette) -> uvicorn.Config:
-    # What goes wrong on purpose is not worth a line of the server's log.
+    # Deliberate faults do not belong in the server's log.
     return uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none")

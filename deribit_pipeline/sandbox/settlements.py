@@ -1,4 +1,4 @@
-"""Settlements of the sandbox: of each instrument once a day, all in the same millisecond."""
+"""Settlements of the sandbox: one per instrument and day, all in the same millisecond."""
 
 import base64
 import enum
@@ -23,24 +23,24 @@ _ENDINGS: tuple[dict[str, str | None], ...] = (
 
 Row = dict[str, Any]
 Place = tuple[int, int]
-"""A day, counted from 1970, and how many of its rows come before."""
+"""A day, counted from 1970, and the number of its rows that come before."""
 
 
 class Cut(enum.Enum):
-    """Where a page goes on that is asked for by its token: assumption:settlements-token is one of
+    """Where the page of a continuation token begins; assumption:settlements-token is one of
     these."""
 
-    AT_THE_ROW = "after the last row told"
-    BELOW_THE_MILLISECOND = "below its millisecond, so that others of it are lost"
-    AT_THE_MILLISECOND = "with its whole millisecond, so that some come again"
+    AT_THE_ROW = "after the last row returned"
+    BELOW_THE_MILLISECOND = "below its millisecond, so that other rows of it are lost"
+    AT_THE_MILLISECOND = "with its whole millisecond, so that some rows are repeated"
 
 
 class Settlements:
-    """What is told of settlements.
+    """The settlements that the sandbox returns.
 
-    `cut` is where tokens lead, `is_inclusive` whether the bound is. Where they end, pages take
-    turns in how they say so, by their count. `lost` are instruments and days of which the
-    settlement is not told.
+    `cut` is where the next page begins, `is_inclusive` whether the bound is. At the end, pages
+    alternate between the forms of an absent continuation, by their count. `lost` are instruments
+    and days whose settlement is omitted.
     """
 
     def __init__(self, world: World, prices: Prices) -> None:
@@ -60,11 +60,11 @@ class Settlements:
         }
 
     def settled_ms(self, day: int) -> int:
-        """When everything settles on a day: a few milliseconds after 08:00."""
+        """The time of all settlements of a day: a few milliseconds after 08:00."""
         return day * DAY + EIGHT_HOURS + 40 + day * 37 % 719
 
     def rows_of(self, listings: Iterable[Listing], day: int) -> list[Row]:
-        """The settlements of a day in the order they are told."""
+        """The settlements of a day in the order in which they are returned."""
         rows = [self._row(listing, day) for listing in listings if self._settles(listing, day)]
         return sorted(rows, key=lambda row: str(row["instrument_name"]))
 
@@ -102,7 +102,7 @@ class Settlements:
     def _returned(
         self, params: Mapping[str, str], listings: list[Listing]
     ) -> Iterator[tuple[Place, Row]]:
-        """The rows that a call asks for, the newest first, and where each stands."""
+        """The rows that a call requests, newest first, and the place of each."""
         now, kind = self._world.now_ms(), params.get("type")
         latest = min(int(params.get("search_start_timestamp", now)) + self.is_inclusive, now + 1)
         day, skipped = latest // DAY, 0

@@ -1,7 +1,7 @@
-"""Every trade of a day, from the plan of its minutes.
+"""Every trade of a day, generated from a plan of its minutes.
 
-What a plan says of a minute are prices that its trades keep to and contracts that they add up to;
-the candle of the minute is made of its trades, and of nothing else.
+The plan of a minute sets the prices of its trades and the sum of their contracts; the candle of the
+minute is made of its trades only.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ _DISORDERED = 0.01
 class Plan:
     """The minutes of a day in which there are trades.
 
-    `minutes` counts them from midnight, shape (n,). `prices` are about open, high, low and close,
-    shape (4, n); `trades` and `contracts` are how many there are, each at least one, and no minute
-    has more trades than contracts.
+    `minutes` counts them from midnight, shape (n,). `prices` are approximate open, high, low and
+    close, shape (4, n); `trades` and `contracts` are their numbers, each at least one, and no
+    minute has more trades than contracts.
     """
 
     minutes: Integers
@@ -54,7 +54,7 @@ class Tape:
         return Tape(self.price[:count], self.contracts[:count], self.firsts[self.firsts < count])
 
     def candles(self, listing: Listing) -> Floats:
-        """What the trades of each minute make: open, high, low, close, volume, cost, shape (n, 6).
+        """The candle of each minute's trades: open, high, low, close, volume, cost, shape (n, 6).
 
         The exchange rounds amounts of base currency to 8 decimals, and of quote currency to 6.
         """
@@ -80,12 +80,12 @@ class Tape:
 
 
 def is_in_base(listing: Listing) -> bool:
-    """Whether amounts are in base currency, and not in USD as those of inverse futures."""
+    """Whether amounts are in base currency, rather than in USD as those of inverse futures."""
     return listing.is_linear or listing.kind.startswith("option")
 
 
 def tape_of(listing: Listing, plan: Plan, rng: np.random.Generator) -> Tape:
-    """The trades that keep to the plan of a day."""
+    """The trades that follow the plan of a day."""
     firsts = np.cumsum(plan.trades) - plan.trades
     total = int(plan.trades.sum())
     of = np.repeat(np.arange(len(plan.trades)), plan.trades)
@@ -108,7 +108,7 @@ def tape_of(listing: Listing, plan: Plan, rng: np.random.Generator) -> Tape:
 def _shared(
     wholes: Integers, counts: Integers, firsts: Integers, of: Integers, rng: np.random.Generator
 ) -> Integers:
-    """Each whole shared out by luck among as many as `counts` says; what each gets."""
+    """Each total split at random into `counts` parts."""
     sums = np.cumsum(rng.random(len(of)) + 0.01)
     before = np.concatenate(([0.0], sums))[firsts]
     shares = (sums - before[of]) / (sums[firsts + counts - 1] - before)[of]
@@ -120,8 +120,8 @@ def _shared(
 
 
 def times_of(listing: Listing, midnight_ms: int, plan: Plan, rng: np.random.Generator) -> Integers:
-    """When each trade of a day was traded, in UTC milliseconds: about half of them in the same one
-    as the trade before, and now and then one later than the next."""
+    """The time of each trade of a day, in UTC milliseconds: about half of them share the
+    millisecond of the previous trade, and a few are later than the next one."""
     firsts = np.cumsum(plan.trades) - plan.trades
     of = np.repeat(np.arange(len(plan.trades)), plan.trades)
     total = len(of)
@@ -132,7 +132,7 @@ def times_of(listing: Listing, midnight_ms: int, plan: Plan, rng: np.random.Gene
     rest = rng.standard_exponential(len(firsts)) + 0.1  # from the last trade to the minute's end
     shares = (sums - before[of]) / (sums[firsts + plan.trades - 1] - before + rest)[of]
     opened = midnight_ms + plan.minutes * MINUTE
-    begins = np.maximum(opened, listing.created_ms)  # nobody trades before the listing
+    begins = np.maximum(opened, listing.created_ms)  # no trade before the listing
     begins = np.where(begins < opened + MINUTE, begins, opened)
     times: Integers = begins[of] + np.floor(shares * (opened + MINUTE - begins)[of]).astype(
         np.int64

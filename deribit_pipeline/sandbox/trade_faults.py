@@ -11,7 +11,7 @@ _VALUES = ("price", "mark_price", "index_price", "amount", "contracts")
 
 
 def is_trades(value: Any) -> bool:
-    """Whether a value is trades that a fault can spoil."""
+    """Whether a value is a list of trades that a fault can change."""
     return isinstance(value, list) and len(value) > 2 and "trade_seq" in value[0]
 
 
@@ -26,7 +26,7 @@ def _middle(change: Callable[[Trade], Trade]) -> Callable[[Trades], Trades]:
 
 
 def _swapped(trades: Trades) -> Trades:
-    """Two trades, far from each other, each with what was traded in the other."""
+    """Two distant trades, with their prices and amounts exchanged."""
     one, other = len(trades) // 4, 3 * len(trades) // 4
     found = list(trades)
     for place, source in ((one, other), (other, one)):
@@ -35,7 +35,7 @@ def _swapped(trades: Trades) -> Trades:
 
 
 def _hour_of_another(trades: Trades) -> Trades:
-    """An hour in the middle with the prices of something that costs a twentieth."""
+    """An hour in the middle at a twentieth of the price."""
     hour = trades[len(trades) // 2]["timestamp"] // _HOUR
     return [
         trade | {"price": round(trade["price"] / 20, 2), "amount": trade["amount"] * 7}
@@ -50,7 +50,7 @@ def _repeated(trades: Trades) -> Trades:
 
 
 def _torn(trades: Trades) -> Trades:
-    """A trade twice, each time with another price."""
+    """A trade repeated with another price."""
     return [*trades, trades[len(trades) // 2] | {"price": trades[0]["price"] + 7}]
 
 
@@ -81,4 +81,4 @@ CHANGES: dict[str, Callable[[Trades], Trades]] = {
         trade | {"timestamp": trade["timestamp"] + _HOUR} for trade in trades
     ],
 }
-"""By name, what becomes of the trades of a response that has at least three."""
+"""The faults by name, for responses with at least three trades."""

@@ -1,5 +1,5 @@
-"""Trades: by their numbers and by time, as www tells the newest and the archive host all of them,
-with all that it does to them."""
+"""Trades by number and by time: www returns the newest, the archive host all of them, with its
+known defects."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,14 +24,14 @@ KEPT = DAY
 LAG = 10 * MINUTE
 """How late the archive gets trades, in milliseconds: a guess, see assumption:trades-archived."""
 
-_LEAKED = 3  # rows at most from either side of the range that was asked for
+_LEAKED = 3  # at most this many rows from either side of the requested range
 _BY_NUMBER = "public/get_last_trades_by_instrument"
 _BY_TIME = _BY_NUMBER + "_and_time"
 
 
 @dataclass(slots=True)
 class _Loss:
-    """Trades that a host does not tell, as many answers long as `times` says."""
+    """Trades that a host omits, for as many responses as `times` yields."""
 
     instrument_name: str
     host: str | None
@@ -42,7 +42,7 @@ class _Loss:
 
 @dataclass(slots=True)
 class Trades:
-    """The trades that both hosts tell, and what they lost of them."""
+    """The trades of both hosts, and those that they omit."""
 
     world: World
     lag: int = LAG
@@ -58,21 +58,21 @@ class Trades:
         host: str | None = None,
         times: int | None = None,
     ) -> None:
-        """Lose the trades from `first` to `last`, on one host or on both: for ever, or in the next
-        `times` answers in which they should be."""
+        """Omit the trades from `first` to `last`, on one host or on both: for ever, or in the next
+        `times` responses that should contain them."""
         left = counting() if times is None else iter(range(times))
         self._losses.append(_Loss(instrument_name, host, first, last, left))
 
     def find(self) -> None:
-        """Find all lost trades again."""
+        """Return all omitted trades again."""
         self._losses.clear()
 
     def move(self, instrument_name: str, number: int, traded_ms: int) -> None:
-        """Say from now on that the trade was traded at another time."""
+        """Return another time for the trade from now on."""
         self._moved.setdefault(instrument_name, {})[number] = traded_ms
 
     def give(self, instrument_name: str, trades: Sequence[dict[str, Any]]) -> None:
-        """Have from now on these trades of an instrument, and no others."""
+        """Return only these trades of an instrument from now on."""
         self._given[instrument_name] = sorted(trades, key=lambda trade: trade["trade_seq"])
 
     def methods(self, host: str) -> dict[str, Method]:
@@ -83,7 +83,7 @@ class Trades:
         }
 
     def numbers(self, listing: Listing, host: str) -> range:
-        """The numbers of the trades that a host tells, lost ones included."""
+        """The numbers of the trades of a host, omitted ones included."""
         market, now = self.world.market(listing), self.world.now_ms()
         if host == HISTORY:
             return range(1, _number_at(market, now - self.lag))
@@ -122,7 +122,7 @@ class Trades:
     def _given_of(
         self, host: str, params: Mapping[str, str], name: str, first: int, last: int
     ) -> list[dict[str, Any]]:
-        """The given trades that a host has, whose field is in [first, last]."""
+        """The given trades of a host whose field is in [first, last]."""
         now = self.world.now_ms()
         oldest, newest = (0, now - self.lag) if host == HISTORY else (now - KEPT, now)
         return [
@@ -169,7 +169,7 @@ class Trades:
         return {"trades": trades, "has_more": has_more}
 
     def _lost(self, instrument_name: str, host: str, wanted: range) -> list[range]:
-        """Numbers, some of them wanted, that this answer lacks."""
+        """Numbers, some of them requested, that this response omits."""
         lost: list[range] = []
         for loss in self._losses:
             is_here = (loss.instrument_name, loss.host or host) == (instrument_name, host)
@@ -201,7 +201,7 @@ def _without(lost: list[range], numbers: Integers) -> Integers:
 
 
 def _leaky(numbers: Integers, returned: range, rng: random.Random) -> Integers:
-    """The numbers, and some on either side of them that nobody asked for."""
+    """The numbers, and some on either side that were not requested."""
     if not len(numbers):
         return numbers
     first, last = int(numbers[0]), int(numbers[-1])
@@ -248,7 +248,7 @@ def _published_of_day(market: Market, day: int, numbers: Integers) -> list[dict[
     listing, tape = market.listing, market.tape_of_day(day)
     rows = numbers - market.number_of(day)
     price = tape.price[rows]
-    rng = numbers * 2_654_435_761 % 2**32 / 2**32  # any stretch of trades has the same luck
+    rng = numbers * 2_654_435_761 % 2**32 / 2**32  # any span of trades gets the same random numbers
     amount = np.round(tape.contracts[rows] * listing.min_trade_amount, 8)
     digits = 2 if listing.price > 100 else 6
     name, prefix = listing.instrument_name, listing.base_currency

@@ -1,7 +1,7 @@
 """Faults of single values among many rows: of the volatility index and of funding.
 
-Other answers stay as they are. The rows that are changed stand in the middle, so that no
-neighbouring answer has them.
+Other responses are unchanged. The changed rows are in the middle, so that no neighbouring response
+has them.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def _set(column: int, value: Any) -> Callable[[Rows], Rows]:
 
 
 def _swapped(apart: int) -> Callable[[Rows], Rows]:
-    """Two rows with each other's values, so many apart where there are."""
+    """Two rows, this far apart if there are enough, with their values exchanged."""
     return lambda rows: _with_swapped(rows, apart) if _is_measured(rows) else rows
 
 
@@ -64,7 +64,7 @@ def _with_swapped(rows: Rows, apart: int) -> Rows:
 
 
 def _hour_of_another(rows: Rows) -> Rows:
-    """One hour of something that is worth a third more."""
+    """One hour at a price a third higher."""
     if not _is_measured(rows):
         return rows
     start = len(rows) // 2
@@ -77,7 +77,7 @@ def _hour_of_another(rows: Rows) -> Rows:
 
 
 def _repeated_within(rows: Rows) -> Rows:
-    """One row twice, with equal values."""
+    """One row repeated, with equal values."""
     return [*rows[: len(rows) // 2 + 1], *rows[len(rows) // 2 :]] if _is_measured(rows) else rows
 
 
@@ -93,5 +93,5 @@ VALUE_CHANGES: dict[str, Callable[[Rows], Rows]] = {
     "values_of_another_hour": _hour_of_another,
     "value_row_twice": _repeated_within,
 }
-"""By name, what becomes of the rows of an answer. The values are, in this order, open, high, low
+"""The faults of rows, by name. The values are, in this order, open, high, low
 and close, or `interest_1h`, `interest_8h`, `index_price` and `prev_index_price`."""

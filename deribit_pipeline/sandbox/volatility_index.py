@@ -1,4 +1,4 @@
-"""The volatility index: minutes that never were, told with every trap of the real method."""
+"""The volatility index: invented minutes, returned with every trap of the real method."""
 
 import functools
 import hashlib
@@ -24,10 +24,10 @@ Floats = NDArray[np.float64]
 
 
 class VolatilityIndex:
-    """The history of the index. Whether a currency without one is refused, and whether the candle
-    at `continuation` was told already (assumption:dvol-continuation), is not known:
-    `refuses_others` and `repeats` say it here. `began` is when the first candle opens. `creeps`
-    returns one candle an answer, which opens where it was asked to end, and continues a millisecond
+    """The history of the index. It is unknown whether a currency without one is refused, and
+    whether the candle at `continuation` is repeated (assumption:dvol-continuation):
+    `refuses_others` and `repeats` decide it here. `began` is when the first candle opens. `creeps`
+    returns one candle per response, which opens at the requested end, and continues a millisecond
     earlier.
     """
 
@@ -44,7 +44,7 @@ class VolatilityIndex:
         return {"public/get_volatility_index_data": self._get_data}
 
     def omit(self, currency: str, start: int, end: int) -> None:
-        """Lose the one-minute candles that open in [start, end), and all coarser ones with them."""
+        """Omit the one-minute candles that open in [start, end), and all coarser ones with them."""
         self._lost.append((currency, start, end))
 
     def _get_data(self, params: Mapping[str, str]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class VolatilityIndex:
         }
 
     def _candle(self, currency: str, tick: int, step: int) -> list[float]:
-        """The candle as far as it has come. What a minute has seen, its first second has."""
+        """The unfinished candle. A minute reaches its extremes in its first second."""
         now = self._world.now_ms()
         if step < MINUTE:
             opened, high, low, close = self._minutes(currency, tick // DAY)[tick % DAY // MINUTE]
@@ -89,7 +89,7 @@ class VolatilityIndex:
         )
         part = minutes[tick % DAY // MINUTE :][: (until - tick) // MINUTE]
         close = part[-1, 3]
-        if now < until:  # the running minute has not come to its close
+        if now < until:  # the running minute has no close yet
             close = np.round((part[-1, 0] + part[-1, 3]) / 2, 2)
         return [tick, float(part[0, 0]), float(part[:, 1].max()), float(part[:, 2].min()), close]
 
@@ -109,7 +109,7 @@ class VolatilityIndex:
 
 
 def _level(currency: str, day: int) -> float:
-    """The index at midnight: swings of weeks and months, and some luck."""
+    """The index at midnight: swings of weeks and months, and noise."""
     rng = np.random.default_rng(_seed(f"{currency} DVOL at {day}")).normal(0, 1.5)
     return float(
         _USUAL[currency] + 12 * np.sin(day / 61) + 6 * np.sin(day / 17 + len(currency)) + rng

@@ -1,4 +1,4 @@
-"""What every method of the sandbox rests on: its clock, the instruments, and their markets."""
+"""The basis of all methods of the sandbox: its clock, the instruments, and their markets."""
 
 import functools
 import time
@@ -11,7 +11,7 @@ from deribit_pipeline.sandbox.market import DAY, Market
 from deribit_pipeline.sandbox.refusals import invalid, required
 
 Method = Callable[[Mapping[str, str]], Any]
-"""Parameters in, a result out; raises Refusal."""
+"""Takes parameters and returns a result; raises Refusal."""
 
 REMEMBERED = 7 * DAY
 """How long after its expiry www still lists an instrument, in milliseconds. The exchange's own
@@ -19,8 +19,8 @@ figure is undocumented."""
 
 
 class World:
-    """The instruments as they are listed at this moment. `clock` gives UTC seconds, so that tests
-    decide what time it is. `trades_per_minute` are those of a minute in which there are some."""
+    """The instruments as they are listed now. `clock` returns UTC seconds, so that tests decide the
+    time. `trades_per_minute` is the usual number in a minute with trades."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class World:
         return int(self.clock() * 1000)
 
     def listing(self, params: Mapping[str, str]) -> Listing:
-        """The instrument that a call names; refused where none is listed."""
+        """The instrument that a call names. Raises Refusal if it is not listed."""
         name = required(params, "instrument_name")
         listing = self._listings.get(name)
         if listing is None or listing.created_ms > self.now_ms():
@@ -50,12 +50,12 @@ class World:
         return (listing for listing in self._listings.values() if listing.created_ms <= now)
 
     def is_remembered(self, listing: Listing) -> bool:
-        """Whether www still lists an instrument: expired ones only for a while, the archive host
-        for good."""
+        """Whether www still lists an instrument: expired ones only for a while. The archive host
+        lists them for ever."""
         return self.now_ms() < listing.expires_ms + REMEMBERED
 
     def remembered(self, params: Mapping[str, str]) -> Listing:
-        """The instrument that a call to www names; refused where www does not list it."""
+        """The instrument that a call to www names. Raises Refusal if www does not list it."""
         listing = self.listing(params)
         if not self.is_remembered(listing):
             raise invalid("instrument_name", "instrument not found")
@@ -66,5 +66,5 @@ class World:
         return _market_of(listing, self._trades_per_minute)
 
 
-# The same in every world, and dear to begin: thousands of tests begin one.
+# Cached: it is the same in every world and slow to create, and thousands of tests need it.
 _market_of = functools.lru_cache(maxsize=512)(Market)

@@ -1,4 +1,4 @@
-"""Code and documents refer to an assumption by its id, and state none of their own."""
+"""Code and documents refer to an assumption by its id, and state none themselves."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_code_and_documents_refer_to_every_assumption_and_to_no_other() -> None:
 
 
 def test_nothing_else_says_that_a_fact_is_open() -> None:
-    """It refers to the assumption instead, which says how well it is known."""
+    """It refers to the assumption instead, which states its evidence."""
     for path in (*(ROOT / "deribit_pipeline").rglob("*.py"), *(ROOT / "docs").rglob("*.md")):
         text = " ".join(path.read_text().split())
         assert not SAID.search(text), path

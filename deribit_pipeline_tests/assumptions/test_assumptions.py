@@ -1,4 +1,4 @@
-"""What the code assumes of the exchange is stated once, and each verdict follows from responses."""
+"""Assumptions about the exchange are stated once, and each verdict follows from responses."""
 
 import copy
 import json
@@ -146,7 +146,7 @@ def test_a_response_of_as_many_trades_as_are_requested_must_come(
 def test_without_a_response_an_assumption_could_not_be_tested(assumption: Assumption) -> None:
     finding = judged(assumption, Responses({}))
     assert finding.verdict is Verdict.NOT_TESTED
-    assert "not requested" in finding.reason or finding.reason == "no response came"
+    assert "not requested" in finding.reason or finding.reason == "there is no response"
 
 
 @of_each
@@ -159,7 +159,7 @@ def test_a_failure_is_the_reason_why_an_assumption_could_not_be_tested(
     }
     finding = judged(assumption, Responses(failed))
     assert finding.verdict is Verdict.NOT_TESTED
-    assert finding.reason in ("no route to host", "no response came")
+    assert finding.reason in ("no route to host", "there is no response")
 
 
 @of_each
@@ -181,7 +181,7 @@ def test_a_fact_of_mainnet_is_not_tested_on_testnet(made: Report) -> None:
 
 
 def test_any_result_at_all_has_a_verdict(made: Report) -> None:
-    """Small results, so that what is spoiled matters."""
+    """Small results, so that a mutation matters."""
     whole = {
         "day": recorded("tradingview_chart"),
         "funding-day": recorded("funding_rate_history"),

@@ -122,11 +122,11 @@ def test_what_an_exchange_no_longer_responds_to_could_not_be_tested(
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [
-        (("check", "--json", "report.json"), "give that option too"),
-        ((*ASSUMED, "--json", "nowhere/report.json"), "is no folder"),
-        ((*ASSUMED, "--json", "."), "is no regular file"),
-        ((*ASSUMED, "--json", "/dev/null"), "is no regular file"),
-        ((*ASSUMED, "--json", "notes.txt"), "is no such report"),
+        (("check", "--json", "report.json"), "add that option"),
+        ((*ASSUMED, "--json", "nowhere/report.json"), "is not a folder"),
+        ((*ASSUMED, "--json", "."), "is not a regular file"),
+        ((*ASSUMED, "--json", "/dev/null"), "is not a regular file"),
+        ((*ASSUMED, "--json", "notes.txt"), "is not such a report"),
         ((*ASSUMED, "--json"), "requires an argument"),
     ],
 )

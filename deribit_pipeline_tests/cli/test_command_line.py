@@ -32,7 +32,7 @@ WEEK = (
 
 
 class Output:
-    """What a command printed and how it exited."""
+    """The output and the exit code of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -126,7 +126,7 @@ def test_a_plan_counts_and_does_nothing(
     assert output.code == 0
     counts = dict(re.findall(r"│ ([a-z, -]+?) +│ ([\d,.]+) +│", output.out))
     assert counts == {
-        "instrument-days asked for": "182",
+        "requested instrument-days": "182",
         "already proved": "0",
         "chart requests": "56",
         "rows, at most": "262,080",
@@ -160,8 +160,8 @@ def test_a_range_without_an_end_ends_today_and_all_that_is_closed_is_proved(
     assert output.code == 0
     assert output.row("BTC-PERPETUAL") == ["1", "1", "0", "0", "0", "2,160", "0", "0"]
     assert (
-        "Not over yet: 2 of the days, of which all that is closed is stored; the same command "
-        "completes them tomorrow" in output.err
+        "Not over yet: 2 days; every closed row is stored, and the same command completes them "
+        "tomorrow" in output.err
     )
     clock.forward(timedelta(days=1))
     output = command("backfill", "--start", str(today - timedelta(days=1)), "--end", str(today))

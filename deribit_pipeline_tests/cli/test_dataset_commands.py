@@ -1,4 +1,4 @@
-"""Every dataset from the command line, as candles are: backfill, coverage, verify, repair."""
+"""Every dataset on the command line, like candles: backfill, coverage, verify, repair."""
 
 from datetime import timedelta
 
@@ -45,7 +45,7 @@ def test_a_dataset_is_backfilled_shown_recorded_and_verified(
     )
     states = dict(held)
     assert sum(states.values()) == 2 * len(series)
-    if not dataset.is_rolling:  # what the exchange no longer tells is gapped
+    if not dataset.is_rolling:  # days that the exchange no longer returns are gapped
         # Nothing has ever settled in some currencies.
         assert set(states) - {"complete"} == ({"not_listed"} if dataset is SETTLEMENTS else set())
     shown = command("coverage", "--dataset", dataset.name)
@@ -74,8 +74,8 @@ def test_a_plan_of_a_dataset_counts_and_does_nothing(command: Command, settings:
     assert output.code == 0
     cells = [line.strip("│ ").split("│") for line in output.out.splitlines() if "│" in line]
     plan = {name.strip(): value.strip() for name, value in cells}
-    assert plan["instrument-days asked for"] == "730"
-    assert 24 <= int(plan["requests, about"]) <= 60  # 744 hours an answer
+    assert plan["requested instrument-days"] == "730"
+    assert 24 <= int(plan["requests, about"]) <= 60  # 744 hours per response
     assert not settings.warehouse.exists()
 
 
@@ -95,23 +95,23 @@ def test_series_are_named_by_what_they_are(command: Command, settings: Settings)
     ("options", "output"),
     [
         (("--dataset", "ticks"), "--dataset must be one of candles, funding_rates, "),
-        (("--dataset", "trades", "--resolution", "60"), "--resolution is of candles"),
-        (("--dataset", "trades", "--series", "BTC"), "trades are by instrument: name them by"),
-        (("--dataset", "settlements", "--instruments", "BTC-PERPETUAL"), "by --series"),
+        (("--dataset", "trades", "--resolution", "60"), "--resolution applies to candles only"),
+        (("--dataset", "trades", "--series", "BTC"), "Trades are by instrument: use --"),
+        (("--dataset", "settlements", "--instruments", "BTC-PERPETUAL"), "use --series"),
         (("--dataset", "volatility_index", "--series", "SOL"), "--series names SOL"),
         (("--dataset", "settlements", "--series", "BTC,SOL,XRP"),
-         "--series names SOL, XRP: --dataset settlements has BTC, ETH, USDC, USDT, EURR."),
+         "--series names SOL, XRP: --dataset settlements has only BTC, ETH, USDC, USDT, EURR."),
         (("--dataset", "delivery_prices", "--series", "btc_usd,nope_usd"),
          "--series names nope_usd: the exchange has no such index."),
         (("--dataset", "index_prices", "--series", "BTC_USD"), "--series names BTC_USD"),
         (("--dataset", "delivery_prices", "--series", "a b"), "--series holds 'a b'"),
         (("--dataset", "settlements", "--series", ","), "--series names nothing"),
         (("--dataset", "funding_rates", "--instruments", "BTC-29MAR24"),
-         "Funding rates are of perpetuals alone, and BTC-29MAR24 is none."),
+         "Funding rates are available for perpetuals only; BTC-29MAR24 is not a perpetual."),
         (("--dataset", "funding_rates", "--instruments", "BTC-PERPETUAL,BTC-29MAR24,SOL_USDC"),
-         "Funding rates are of perpetuals alone, and BTC-29MAR24, SOL_USDC are none."),
+         "available for perpetuals only; BTC-29MAR24, SOL_USDC are not perpetuals."),
         (("--dataset", "trades", "--instruments", "NOPE"), "lists no instrument NOPE"),
-        (("--dataset", "user_trades"), "is of your own account: set DERIBIT_CLIENT_ID"),
+        (("--dataset", "user_trades"), "needs your own account: set DERIBIT_CLIENT_ID"),
     ],
 )  # fmt: skip
 def test_wrong_input_about_a_dataset_is_one_sentence_and_exit_2(
@@ -131,7 +131,7 @@ def test_selectors_may_choose_more_than_perpetuals(command: Command, settings: S
     output = command("backfill", "--dataset", "funding_rates", "--instruments",
                    "kind=option currency=BTC expired", *TWO_DAYS)  # fmt: skip
     assert output.code == 2
-    assert output.err.endswith("of perpetuals alone, and --instruments selects none.\n")
+    assert output.err.endswith("available for perpetuals only, and --instruments selects none.\n")
 
 
 def test_currencies_need_no_instrument(command: Command, settings: Settings) -> None:
@@ -174,7 +174,7 @@ def test_old_days_of_what_the_exchange_forgets_are_reported_as_lost(command: Com
         "backfill", "--dataset", "index_prices", "--start", "2024-01-01", "--end", "2024-01-02"
     )
     assert output.code == 0
-    lost = "No longer told by the exchange: 4 days, which were not polled in time.\n"
+    lost = "No longer returned by the exchange: 4 days, which were not polled in time.\n"
     assert output.err.endswith(lost)
 
 
@@ -198,7 +198,7 @@ def test_repair_requests_running_days_of_every_dataset_once_they_are_over(
     for name in ("funding_rates", "trades"):
         output = command("backfill", "--dataset", name, "--start", "2024-04-09")
         assert output.code == 0
-        assert "Not over yet: 2 of the days" in output.err
+        assert "Not over yet: 2 days; every closed row is stored" in output.err
     clock.forward(timedelta(days=1))
     assert command("repair").code == 0
     assert rows(settings, "select state, count(*) from dataset_days group by all") == [

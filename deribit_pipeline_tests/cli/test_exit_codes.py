@@ -1,4 +1,4 @@
-"""Exit codes: 0 where everything that can be proved by now is proved, 1 where a day is not."""
+"""Exit codes: 0 if everything that can be proved by now is proved, 1 if a day is not."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -71,6 +71,6 @@ def test_a_day_that_is_over_and_stays_open_is_a_failure(
     clock.now = datetime(2024, 4, 10, 0, 0, 0, 500_000, tzinfo=UTC)
     line = ("backfill", "--dataset", "trades", "--instruments", BTC)
     code, _, err = command(*line, "--start", "2024-04-09", "--end", "2024-04-09")
-    assert (code, "Not proved yet: 1 of the days are over" in err) == (1, True)
+    assert (code, "Not proved yet: 1 day is over" in err) == (1, True)
     clock.forward(timedelta(hours=1))
     assert command(*line, "--start", "2024-04-09", "--end", "2024-04-09")[0] == 0

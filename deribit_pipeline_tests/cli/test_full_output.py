@@ -1,4 +1,4 @@
-"""A full disk that the output goes to, and a log that cannot be read, are one sentence each."""
+"""A full disk behind stdout, and an unreadable log, are reported in one sentence each."""
 
 import os
 import subprocess

@@ -1,4 +1,5 @@
-"""Names from outside: refused where they are typed, and data, never SQL or a path, where told."""
+"""Names from outside: refused on the command line if invalid, and in responses data, never SQL
+or a path."""
 
 import ast
 import re
@@ -126,7 +127,7 @@ def test_a_name_stays_within_its_parameter_of_a_url(name: str) -> None:
 
 
 def pasted(source: str) -> list[str]:
-    """What is pasted into SQL, other than constants of a module, which nobody outside decides."""
+    """Values interpolated into SQL, other than constants of a module."""
     tree = ast.parse(source)
     found = []
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""The command line's options are named by the command line alone."""
+"""Only the command line names its options."""
 
 import ast
 import re

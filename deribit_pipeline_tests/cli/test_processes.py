@@ -1,4 +1,4 @@
-"""The console script as a process of its own."""
+"""The console script in a separate process."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The secret and the tokens are nowhere to be seen, whatever goes wrong and whoever looks on."""
+"""The secret and the tokens are never visible, whatever fails and whoever observes the process."""
 
 import base64
 import importlib.resources
@@ -50,7 +50,7 @@ fetch.ChartFetcher.pages = pages
 
 
 class Onlooker:
-    """Runs the program with credentials, and looks for them at everything that it leaves."""
+    """Runs the program with credentials, and searches for them in everything that it leaves."""
 
     def __init__(self, settings: Settings, sandbox: SandboxExchange) -> None:
         self._settings, self._sandbox = settings, sandbox
@@ -125,7 +125,7 @@ def odd_grant(sandbox: SandboxExchange, faults: Faults) -> None:
 
 
 def nothing(sandbox: SandboxExchange, faults: Faults) -> None:
-    """All is well."""
+    """No fault."""
 
 
 Wrong = Callable[[SandboxExchange, Faults], None]

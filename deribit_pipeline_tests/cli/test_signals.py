@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a process soon and in order, wherever they find it."""
+"""SIGINT and SIGTERM end a process soon and in an orderly way, at any point."""
 
 import os
 import signal
@@ -31,15 +31,15 @@ from deribit_pipeline_tests.helpers.processes import (
 
 CHART, LISTING = "public/get_tradingview_chart_data", "public/get_instrument"
 WITHIN = 15.0 if "PYTEST_XDIST_WORKER" in os.environ else 3.0
-"""Seconds in which a process must have ended; more where other tests want the same cores."""
+"""Seconds in which a process must have ended; more if other tests share the cores."""
 
 BOTH = pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 TWO_DAYS = ("backfill", "--start", "2024-01-01", "--end", "2024-01-02")
 
 
 def assert_it_ends(process: subprocess.Popen[str], name: str) -> str:
-    """The process, which was just sent the signal, ends soon, in order, and says so; answers what
-    it printed."""
+    """Check that the process, which was just sent the signal, ends soon, in an orderly way and
+    with a message; returns its output."""
     try:
         out, err = process.communicate(timeout=WITHIN)
     except subprocess.TimeoutExpired:
@@ -47,14 +47,14 @@ def assert_it_ends(process: subprocess.Popen[str], name: str) -> str:
         raise
     assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[name], err
     assert "Traceback" not in err
-    assert err.splitlines()[-1].startswith(f"Error: Interrupted by {name}: what was proved is kept")
+    assert err.splitlines()[-1].startswith(f"Error: Interrupted by {name}: proved days are kept")
     return out
 
 
 def assert_it_ends_where(
     settings: Settings, name: str, moment: str, nth: int, *command: str
 ) -> str:
-    """The same of a process that is sent the signal at a moment of its work."""
+    """As `assert_it_ends`, for a process that is sent the signal at a step of its work."""
     with started(signalled_at(name, moment, nth, *command), settings) as process:
         assert process.stdout
         assert process.stdout.readline() == "now\n", process.communicate()
@@ -68,7 +68,7 @@ def assert_it_ends_where(
 def test_a_signal_ends_a_backfill_with_a_summary_and_keeps_what_was_proved(
     settings: Settings, sandbox: SandboxExchange, faults: Faults, name: str
 ) -> None:
-    # From the eightieth chart on, the exchange does not answer: the backfill is in the middle.
+    # From the eightieth chart on, the exchange does not respond: the backfill is in the middle.
     faults.corrupt_where("stall", lambda method, reply: sandbox.requests[CHART] > 80)
     year = ("--start", "2023-01-01", "--end", "2023-12-31")
     with started([str(SCRIPT), "backfill", *year], settings) as process:
@@ -159,7 +159,7 @@ def test_a_signal_ends_a_backfill_at_any_moment(settings: Settings) -> None:
 
 
 def _catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler of its own for the signal, as Linux tells it."""
+    """Whether a process has installed a handler for the signal, from Linux's /proc."""
     with open(f"/proc/{pid}/status") as status:
         [caught] = [line.split()[1] for line in status if line.startswith("SigCgt:")]
     return bool(int(caught, 16) >> (number - 1) & 1)
@@ -179,7 +179,7 @@ except interrupts.Interrupted as interruption:
 
 
 def printed(settings: Settings, before: str, inside: str) -> str:
-    """What a program prints that sends itself SIGTERM inside, and ends by it."""
+    """The output of a program that sends itself SIGTERM inside, and ends by it."""
     program = INTERRUPTIBLE.format(before=before, inside=indent(inside, " " * 8))
     with started([sys.executable, "-c", program], settings) as process:
         out, err = process.communicate(timeout=WITHIN)
@@ -188,7 +188,7 @@ def printed(settings: Settings, before: str, inside: str) -> str:
 
 
 def test_a_signal_that_comes_in_a_destructor_is_not_lost(settings: Settings) -> None:
-    """Python swallows whatever is raised in one."""
+    """Python ignores exceptions raised in a destructor."""
     before = (
         "class Ends:\n    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.01)"
     )
@@ -199,7 +199,7 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(settings: Settings) -> 
 def test_a_signal_that_comes_in_an_import_lets_it_end_first(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """A library that is stopped while it is made prints a traceback of its own."""
+    """A library that is interrupted during its import prints a traceback."""
     (tmp_path / "made.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.2)\n"
         "print('made', flush=True)\n"

@@ -1,4 +1,5 @@
-"""Links, pipes and numbers that no file or setting should be: one sentence, nothing made."""
+"""Links, pipes and numbers that no file or setting should be: one sentence, and nothing is
+created."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The checks of every dataset but candles: what must hold of the rows, shown in Dagster."""
+"""The rules of every dataset but candles, as asset checks in Dagster."""
 
 import shutil
 from datetime import timedelta
@@ -81,7 +81,7 @@ def test_every_asset_has_every_check_that_fits(settings: Settings) -> None:
 @each_dataset
 def test_where_all_rows_are_sound_every_check_passes(held: Warehouse, dataset: Dataset) -> None:
     for each in evaluations(held, dataset).values():
-        # The exchange has told the oldest part of the chart of two days for the last time.
+        # The oldest part of the two-day chart is no longer returned by the exchange.
         if dataset.name == "index_prices" and each.check_name == "has_no_gaps":
             assert not each.passed
             continue
@@ -95,7 +95,7 @@ def test_a_file_of_an_older_version_holds_nothing(sound: Warehouse, dataset: Dat
         connection.execute("update warehouse_info set schema_version = 1")
     for each in evaluations(sound, dataset).values():
         assert each.passed
-        assert each.description == f"Nothing is held of {dataset.label}."
+        assert each.description == f"No days of {dataset.label} are stored."
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Days of rows: proved, written whole, revised, and recomputed, of every dataset but candles."""
+"""Days of every dataset but candles: proved, written completely, revised, and recomputed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -173,7 +173,7 @@ def test_an_older_answer_does_not_open_a_day_that_is_proved(file: Warehouse) -> 
 
 @given(st.lists(st.lists(st.integers(0, 23), max_size=24), min_size=1, max_size=4))
 def test_answers_in_any_order_make_the_same_day(answers: Sequence[list[int]]) -> None:
-    """Whatever hours each answer has: in the end all that came are held."""
+    """Whatever hours each response has: in the end all returned hours are stored."""
 
     def end(order: Sequence[list[int]]) -> tuple[str, int]:
         rows, former = some_of(hourly(), slice(0, 0)), None

@@ -1,4 +1,5 @@
-"""Death, signals and company while a dataset is made: nothing of it is lost, doubled or torn."""
+"""Kills, signals and concurrent processes during a backfill: no day of any dataset is lost,
+doubled or incomplete."""
 
 import signal
 import time
@@ -46,7 +47,7 @@ DAYS = {name: list(days_between(FIRST, LAST)) for name in NAMES}
 DAYS_REQUESTED = {(name, day) for name, days in DAYS.items() for day in days}
 BY_NUMBER = "public/get_last_trades_by_instrument"
 AROUND = 300
-"""How many trades beside a day may be asked for along with it."""
+"""How many neighbouring trades may be requested with a day."""
 
 HOUR = 3_600_000
 Params = Mapping[str, str]
@@ -62,11 +63,10 @@ def backfill(dataset: Dataset, first: date = FIRST, last: date = LAST) -> list[s
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """A warehouse with a history of both datasets, and backfills that are to be killed.
+    """A warehouse with a history of both datasets, and backfills to be killed.
 
-    Of the eight days of the range one is held as gapped, one as complete, and one as open that has
-    come to its end since, and of which the exchange now says something else. `calls` are all that
-    were made.
+    Of the eight days of the range, one is stored as gapped, one as complete, and one as open, which
+    is over by now and revised by the exchange. `calls` are all calls made.
     """
 
     settings: Settings
@@ -89,8 +89,8 @@ class Interrupted:
         return DAYS_REQUESTED - {(proof.series, proof.day) for proof in settled}
 
     def complete(self, dataset: Dataset) -> None:
-        """Run the same command again: it asks for what is not proved and for nothing else, finds
-        nothing in its way, leaves nothing behind, and completes all."""
+        """Run the same command again: it requests only what is not proved, is not blocked, leaves
+        nothing behind, and completes all days."""
         unproved = self.unproved(dataset)
         self.calls.clear()
         folder = self.settings.dagster_home.parent
@@ -105,7 +105,7 @@ class Interrupted:
         self.assert_all_is_there(dataset)
 
     def reaches(self, params: Params, name: str, day: date) -> bool:
-        """Whether a call asks for rows of this day, and not only for some beside it."""
+        """Whether a call requests rows of this day, and not only neighbouring ones."""
         if params["instrument_name"] != name:
             return False
         began, ended = midnight_ms(day), midnight_ms(day + timedelta(days=1))
@@ -113,14 +113,14 @@ class Interrupted:
             start, end = (int(params[f"{which}_timestamp"]) for which in ("start", "end"))
             return start + HOUR + 1 < ended and end >= began
         if "start_seq" not in params:
-            return True  # the newest trade, which is of no day
+            return True  # the request for the newest trade, for no particular day
         market = self.sandbox.market(self.sandbox._listings[name])
         number = (day - date(1970, 1, 1)).days
         first, end = market.number_of(number), market.number_of(number + 1)
         return int(params["start_seq"]) < end + AROUND and int(params["end_seq"]) > first - AROUND
 
     def assert_all_is_there(self, dataset: Dataset) -> None:
-        """Every day is proved, once, as a backfill in peace proves it, and shown in Dagster."""
+        """Check that every day is proved once, as if undisturbed, and shown in Dagster."""
         assert verify(self.warehouse).findings == []
         true = Warehouse(self.settings.warehouse.parent / "true.duckdb", self.warehouse.environment)
         job = Job("in peace", DAYS)
@@ -149,7 +149,7 @@ def interrupted(
     opened: Callable[..., Exchange],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[Dataset], Interrupted]:
-    """Makes one whose history is of a dataset."""
+    """Makes a warehouse with the history of a dataset."""
 
     def make(dataset: Dataset) -> Interrupted:
         here = replace(settings, warehouse=tmp_path / "data" / "w.duckdb")
@@ -260,7 +260,7 @@ def test_two_backfills_of_the_same_days_at_once_write_each_once(
 def test_a_signal_ends_a_backfill_of_dense_trades_wherever_it_is(
     settings: Settings, clock: Clock, seconds: float
 ) -> None:
-    """A day of a million trades takes longer to fetch, or to write, than there is time to end."""
+    """A day of a million trades takes longer to fetch, or to write, than the time to exit."""
     dense = SandboxExchange(clock, per_second=0, trades_per_minute=700)
     with serving(dense, Faults()) as url:
         settings = replace(settings, base_url=url)

@@ -1,4 +1,4 @@
-"""Faults of the exchange, mixed and one by one: every dataset holds its rows, or no proof."""
+"""Faults of the exchange, mixed and one by one: every dataset stores correct rows, or no proof."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -23,17 +23,17 @@ SHARE = 0.2
 Truth = Callable[[Some, int], Path]
 
 COUNTED = ("funding_rates", "trades", "candles_rebuilt")
-"""Datasets whose answers are held against neighbours and numbers, however often one is wrong."""
+"""Datasets whose responses are compared with neighbours and numbers, however often one is wrong."""
 
 RETURNED_ONCE = ("trades", "candles_rebuilt")
-"""Datasets each of whose numbers one answer tells: a time that may be is held as it is told."""
+"""Datasets whose values are in one response only: a plausible time is stored as returned."""
 
 each_dataset = pytest.mark.parametrize("name", SOME)
 
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
-    """Makes warehouses of what the exchange tells when nothing goes wrong."""
+    """Makes warehouses with the rows of an exchange without faults."""
     made: dict[tuple[str, int], Path] = {}
 
     def make(some: Some, days: int) -> Path:
@@ -61,7 +61,7 @@ def assert_all_is_settled(outcome: Outcome) -> None:
 
 
 def survives(settings: Settings, truth: Truth, faults: Faults, name: str, days: int) -> None:
-    """Backfill under the faults, and once more without them."""
+    """Backfill with the faults, and once more without them."""
     some, backfills = SOME[name], Backfills(settings)
     true = truth(some, days)
     steps = [dataset.name for dataset in some.steps]
@@ -82,9 +82,8 @@ def survives(settings: Settings, truth: Truth, faults: Faults, name: str, days: 
 
 
 def every_fifth_of_a_method() -> Where:
-    """Every fifth response of a method, but no row a second time: two responses that lack the same
-    pass for the truth with whoever requests everything twice, and pages of several series that
-    come in any order may bring that about."""
+    """Every fifth response of a method, but no row a second time: two responses without the same
+    row would confirm each other, which may happen with pages of several series in any order."""
     responses, corrupted = Counter[str](), set[str]()
 
     def where(method: str, reply: Reply) -> bool:
@@ -118,9 +117,9 @@ def test_faults_mixed_leave_no_dataset_wrong_and_nothing_unsaid(
 @pytest.mark.parametrize(
     ("name", "days", "fault", "is_corrupted"),
     [
-        # Its first point may tell only a part of its span, however often it comes.
+        # Its first point may cover only a part of its span, in every response.
         ("index_prices", 3, "rows_repeated", lambda rows: len(rows) > 500),
-        # Of weeks the hours are more than one window, whose neighbours do not agree with it.
+        # The hours of weeks need several windows, which are compared with their neighbours.
         ("volatility_index", 20, "rows_of_another", lambda rows: is_hourly(rows)),
     ],
     ids=["index_prices", "volatility_index"],
@@ -137,11 +136,11 @@ def test_a_fault_that_comes_twice_in_a_row(
     firsts = list[float]()
 
     def twice(_: str, reply: Reply) -> bool:
-        """Two answers to the first window of each of the two series."""
+        """Matches two responses to the first window of each of the two series."""
         rows = rows_of(reply)
         if not rows or not is_corrupted(rows):
             return False
-        stamps = [row[0] for row in rows]  # the second answer is to a wider window
+        stamps = [row[0] for row in rows]  # the second response is for a wider window
         if firsts and firsts[0] not in stamps:
             return False
         firsts.append(stamps[0])
@@ -157,7 +156,7 @@ def is_hourly(rows: list[list[float]]) -> bool:
 
 
 def rows_of(reply: Reply) -> list[list[float]]:
-    """The rows of an answer, if they are arrays."""
+    """The rows of a response, if they are arrays."""
     result = reply.body.get("result")
     rows = result.get("data") if isinstance(result, dict) else result
     return rows if is_rows(rows) and isinstance(rows[0], list) else []

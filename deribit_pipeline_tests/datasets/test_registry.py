@@ -1,4 +1,4 @@
-"""Each dataset declares itself, and no two of them stand in each other's way."""
+"""Each dataset declares itself, without conflicts with the others."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""The assets through Dagster: ranges, failures that keep what they proved, the guard, the check."""
+"""The assets in Dagster: ranges, failures that keep proved days, the range guard, the check."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -54,7 +54,7 @@ def run(
     tags: dict[str, str] | None = None,
     config: dict[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Materialize one asset of the code location, as Dagster's own launchers do."""
+    """Materialize one asset of the code location like Dagster's launchers."""
     definitions = build_definitions(settings)
     job = definitions.resolve_implicit_global_asset_job_def()
     return job.execute_in_process(
@@ -68,7 +68,7 @@ def run(
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> tuple[str, dict[str, Any]]:
-    """What the failed step says: its sentence, and its metadata."""
+    """The message and the metadata of the failed step."""
     failure = result.failure_data_for_node("candles_1m")
     assert failure is not None, "the step did not fail"
     assert failure.user_failure_data is not None, failure.error.to_string()
@@ -109,14 +109,14 @@ def test_an_asset_says_where_its_rows_come_from_and_what_keeps_them(settings: Se
         name: graph.get(dg.AssetKey(name)).description or ""
         for name in ("trades", "candles_rebuilt", "funding_rates", "candles_5m")
     }
-    by_hand = "Its schedule is off until somebody switches it on"
+    by_hand = "Its schedule is off until you start it"
     assert by_hand in output["candles_rebuilt"]
-    assert "made of the trades that are held: one partition" in output.pop("candles_rebuilt")
-    assert all("as the exchange tells them" in text for text in output.values())
+    assert "made of the stored trades: one partition" in output.pop("candles_rebuilt")
+    assert all("as returned by the exchange" in text for text in output.values())
     assert by_hand in output["trades"]
     assert by_hand not in output["funding_rates"]
-    assert "Kept up to date by the schedules" in output["funding_rates"]
-    assert "no schedule keeps it" in output["candles_5m"]
+    assert "Kept up to date by its schedules" in output["funding_rates"]
+    assert "it has no schedule" in output["candles_5m"]
 
 
 def test_no_job_over_these_assets_can_be_launched_by_partition(settings: Settings) -> None:
@@ -177,7 +177,7 @@ def test_the_newest_day_of_a_run_shows_a_picture_and_each_day_the_counts(
 
 
 class WithoutPreviews(ForegroundBackfill):
-    """Cannot read what it has written: somebody keeps the file."""
+    """Cannot read back its rows, because another process has locked the file."""
 
     def previews(self, resolution: Resolution, days: Days, outcome: Outcome) -> list[Preview]:
         raise WarehouseError("the file was held by another process")
@@ -254,7 +254,7 @@ def test_an_unlisted_instrument_fails_with_one_sentence(
 def test_a_run_in_which_dagster_would_lose_partitions_fails(
     settings: Settings, instance: dg.DagsterInstance
 ) -> None:
-    # What a job's backfill sends: the range's tags, and the first key's own beside them.
+    # The tags of a backfill from a job: those of the range, and those of its first key.
     tags = {
         START: "BTC-PERPETUAL|2024-01-01",
         END: "BTC-PERPETUAL|2024-01-05",
@@ -272,7 +272,7 @@ def test_a_reversed_range_fails(settings: Settings, instance: dg.DagsterInstance
     result = run(settings, instance, tags=tags)
     assert not result.success
     assert materialized(instance) == []
-    assert "is the range reversed?" in failure_of(result)[0]
+    assert "the range may be reversed" in failure_of(result)[0]
 
 
 def check(settings: Settings) -> dg.AssetCheckEvaluation:

@@ -1,4 +1,4 @@
-"""Dagster's books that cannot be kept cost no day, and are one sentence."""
+"""Dagster storage that cannot be written costs no day, and is reported in one sentence."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -27,7 +27,7 @@ WEEK = ["backfill", "--start", "2024-01-01", "--end", "2024-01-07"]
 
 @pytest.fixture
 def home(settings: Settings, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A DAGSTER_HOME whose books are in PostgreSQL, for which nobody waits."""
+    """A DAGSTER_HOME with storage in PostgreSQL, without pauses between retries."""
     settings.dagster_home.mkdir()
     (settings.dagster_home / "dagster.yaml").write_text((DEPLOY / "dagster.yaml").read_text())
     for name, value in (environment(settings) | variables_of(postgres.database())).items():
@@ -45,7 +45,7 @@ def test_dagsters_postgres_that_is_unreachable_costs_no_day(
     postgres.kill()
     assert exit_code(WEEK) == 1
     [output] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error: ")]
-    assert "Dagster cannot record in the database that dagster.yaml" in output
+    assert "Dagster cannot record runs in the database that dagster.yaml" in output
     assert "(Connection refused)" in output
     assert "make room" not in output
     assert postgres.PASSWORD not in output
@@ -58,7 +58,7 @@ def test_dagsters_postgres_that_dies_in_a_run_is_one_sentence(
     home: Path, postgres: Postgres
 ) -> None:
     class Deadly:
-        """Makes no day, and ends PostgreSQL."""
+        """Backfills no day, and stops PostgreSQL."""
 
         def backfill(self, dataset: Dataset, job: Job, *, force: bool) -> Outcome:
             postgres.kill()
@@ -70,7 +70,7 @@ def test_dagsters_postgres_that_dies_in_a_run_is_one_sentence(
     job = Job("0f4b7e1c-2f8c-4f36-9b11-000000000001", {"BTC-PERPETUAL": [date(2024, 1, 1)]})
     minutes = CANDLES[Resolution.MINUTE_1]
     with (
-        pytest.raises(RecordingError, match="cannot record in the database") as caught,
+        pytest.raises(RecordingError, match="cannot record runs in the database") as caught,
         runs.recording(home) as instance,
     ):
         runs.materialize(instance, minutes, job, Deadly(), force=False)

@@ -1,4 +1,4 @@
-"""What a person does in a browser: launch, watch, check, and look at the pictures."""
+"""Dagster's UI in a browser: launching, watching, checking, and viewing the pictures."""
 
 import re
 from pathlib import Path

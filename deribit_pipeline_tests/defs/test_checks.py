@@ -1,4 +1,4 @@
-"""The checks that Dagster makes of the warehouse's rules."""
+"""Dagster's asset checks, made of the warehouse's rules."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +50,7 @@ def test_where_all_candles_are_sound_every_check_passes(sound: Warehouse) -> Non
     for resolution in ("1", "1D"):
         for each in evaluations(sound, Resolution(resolution)).values():
             assert each.passed, each
-            assert each.description == "Holds for all 8 instrument-days that are held."
+            assert each.description == "Holds for all 8 stored instrument-days."
             assert each.metadata["rows"].value == 0
 
 
@@ -140,7 +140,7 @@ def test_where_nothing_is_held_the_checks_pass_and_say_so(
         pass
     for each in evaluations(warehouse, Resolution.DAY_1).values():
         assert each.passed
-        assert each.description == "Nothing is held of 1d candles."
+        assert each.description == "No days of 1d candles are stored."
 
 
 def test_a_file_that_cannot_be_read_fails_the_checks_with_one_sentence(settings: Settings) -> None:

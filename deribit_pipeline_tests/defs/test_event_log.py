@@ -1,4 +1,4 @@
-"""The batched event log says to the row what Dagster's own says."""
+"""The batched event log writes the same rows as Dagster's own."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def are_sound() -> dg.AssetCheckResult:
 
 
 def batched(home: Path) -> dict[str, Any]:
-    """What `dagster.yaml` says of the storage, for this home."""
+    """The storage section of `dagster.yaml`, for this home."""
     custom = {
         "module": storage.__name__,
         "class": storage.SharedSqliteStorage.__name__,
@@ -73,7 +73,7 @@ QUERIES = (
 
 
 def written(home: Path, overrides: dict[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
-    """What the files of an instance hold after its runs."""
+    """The contents of an instance's files after its runs."""
     runs = run_all(home, overrides)
     files = {f"run {number}": f"{run_id}.db" for number, run_id in enumerate(runs)}
     return {

@@ -1,4 +1,4 @@
-"""DAGSTER_HOME: made by whoever comes first, whole for everyone else."""
+"""DAGSTER_HOME: created by the first process, and complete for all others."""
 
 import multiprocessing
 from multiprocessing.synchronize import Barrier

@@ -1,4 +1,4 @@
-"""The grid of partitions: Dagster's own, but for what its keys cost and the day it begins on."""
+"""The partition grid: Dagster's own, except for the cost of its keys and its first day."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ FIRST = date(2024, 1, 31)
 
 @pytest.fixture
 def stock() -> dg.MultiPartitionsDefinition:
-    """What the webserver and the daemon make of our grid."""
+    """The webserver's and the daemon's view of the grid."""
     return dg.MultiPartitionsDefinition(
         {
             "instrument": dg.StaticPartitionsDefinition(NAMES),

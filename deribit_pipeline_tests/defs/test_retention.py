@@ -1,4 +1,4 @@
-"""Old runs leave Dagster's books; what the UI shows of instrument-days stays."""
+"""Old runs are deleted from Dagster's storage; what the UI shows of instrument-days stays."""
 
 import re
 import sqlite3
@@ -48,7 +48,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    # As dagster.yaml has it: what captures output outlives the runs, as processes of its own.
+    # As in dagster.yaml: the processes that capture output outlive the runs.
     silent = {
         "module": NoOpComputeLogManager.__module__,
         "class": NoOpComputeLogManager.__name__,
@@ -59,7 +59,7 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def run(instance: dg.DagsterInstance, start: str, end: str, **tags: str) -> str:
-    """Make a range of partitions; answers the run's id."""
+    """Materialize a range of partitions; returns the run's id."""
     ends = {"start": start, "end": end}
     tags |= {f"dagster/asset_partition_range_{name}": key for name, key in ends.items()}
     done = dg.materialize([candles], instance=instance, tags=tags, raise_on_error=False)
@@ -67,7 +67,7 @@ def run(instance: dg.DagsterInstance, start: str, end: str, **tags: str) -> str:
 
 
 def shown(instance: dg.DagsterInstance) -> dict[str, Any]:
-    """What the UI shows of the asset, read anew and not from Dagster's cache."""
+    """The partitions that the UI shows of the asset, read without Dagster's cache."""
     instance.event_log_storage.wipe_asset_cached_status(KEY)
     status = get_and_update_asset_status_cache_value(instance, KEY, GRID)
     assert status is not None
@@ -93,7 +93,7 @@ def shown(instance: dg.DagsterInstance) -> dict[str, Any]:
 
 
 def pruned_later(home: Path) -> retention.Pruned:
-    """Prune as if a day had gone by since whatever was done."""
+    """Prune as if a day had passed since the last run."""
     return retention.prune(home, datetime.now(UTC) + LATER)
 
 

@@ -1,4 +1,4 @@
-"""Schedules ask for the days that need it, each as a function of the time and of what is held."""
+"""Schedules request the days that need it, depending on the time and on the stored days."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ START, END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end")
 
 
 class Ticks:
-    """Evaluates schedules at a moment, and runs what they ask for."""
+    """Evaluates schedules at a moment, and executes the runs that they request."""
 
     def __init__(self, settings: Settings) -> None:
         self._location = build_definitions(settings)
@@ -57,7 +57,7 @@ def ticks(settings: Settings) -> Ticks:
 
 
 def ranges(requests: Sequence[dg.RunRequest]) -> list[tuple[str, str, bool]]:
-    """The first and last key of each run, and whether settled days are asked for again."""
+    """The first and last key of each run, and whether it requests settled days again."""
     found = []
     for request in requests:
         [op] = request.run_config["ops"].values()

@@ -1,4 +1,4 @@
-"""Several processes at once on one warehouse, one DAGSTER_HOME and one rate limit."""
+"""Several processes on one warehouse, one DAGSTER_HOME and one rate limit."""
 
 import threading
 import time
@@ -23,14 +23,14 @@ from deribit_pipeline_tests.helpers.processes import DAGSTER, SCRIPT, assert_all
 
 @pytest.fixture
 def sandbox(clock: Clock) -> SandboxExchange:
-    """An exchange that refuses who calls more than twenty times a second."""
+    """An exchange that refuses more than twenty calls a second."""
     return SandboxExchange(clock, per_second=20, burst=100)
 
 
 @pytest.fixture
 def shared(settings: Settings) -> Settings:
     """The settings of several processes, which keep to the rate limit together."""
-    prepare_home(settings.dagster_home)  # Dagster's own command brings no `dagster.yaml`
+    prepare_home(settings.dagster_home)  # Dagster's command creates no `dagster.yaml`
     return replace(settings, requests_per_second=20.0, burst=100)
 
 
@@ -56,7 +56,7 @@ def run_together(commands: list[list[str]], settings: Settings) -> None:
 def assert_each_day_is_held_once(
     settings: Settings, days: int, resolution: Resolution = Resolution.MINUTE_1
 ) -> None:
-    """So many days of each of the two instruments are complete, proved and shown in Dagster."""
+    """Check that this many days of both instruments are complete, proved and shown in Dagster."""
     warehouse = warehouse_at(settings.warehouse, settings.environment)
     verification = verify(warehouse)
     assert (verification.days, verification.findings) == (2 * days, [])
@@ -121,15 +121,15 @@ def test_five_backfills_and_a_reader_share_the_file_the_home_and_the_rate_limit(
 
 @contextmanager
 def reading_for(seconds: float, path: Path) -> Iterator[list[int]]:
-    """Somebody who holds the file for so long, once there is one; the candles that they count at
-    the beginning and at the end."""
+    """Another reader keeps the file open for this long, once it exists; returns the numbers of
+    candles at the beginning and at the end."""
     counted: list[int] = []
 
     def read() -> None:
         while True:
             try:
                 connection = duckdb.connect(str(path), read_only=True)
-            except duckdb.IOException:  # it is not there yet, or somebody writes
+            except duckdb.IOException:  # it does not exist yet, or a writer has it open
                 time.sleep(0.01)
                 continue
             with connection:

@@ -1,4 +1,5 @@
-"""`deribit-pipeline ui` starts everything, changes nothing for other web pages, and ends whole."""
+"""`deribit-pipeline ui` starts every process, refuses changes by other web pages, and stops
+every process."""
 
 import json
 import os
@@ -55,7 +56,7 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[Ui]:
-    """The UI in a folder whose `.env` says mainnet, where the environment says sandbox; a run has
+    """The UI in a folder whose `.env` sets mainnet, while the environment sets sandbox; a run has
     materialized a day."""
     folder = tmp_path_factory.mktemp("ui")
     (folder / ".env").write_text("DERIBIT_ENV=mainnet\n")
@@ -67,7 +68,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterato
 
 
 def state(ui: Ui) -> Any:
-    """What an attacker would like to change."""
+    """Changes that an attacker could try."""
     return ui.dagster.query(_STATE % _SELECTOR)
 
 
@@ -350,6 +351,6 @@ def test_a_host_that_is_none_is_one_sentence(
     assert "DERIBIT_UI_HOSTS must be names of hosts" in output.stderr
 
 
-# The last, for it ends the UI of all that are above.
+# The last test, because it ends the UI of all tests above.
 def test_a_signal_ends_all_its_processes_and_the_port_is_free(ui: Ui) -> None:
     assert_a_signal_ends_it(ui, "SIGTERM", 143)

@@ -1,4 +1,4 @@
-"""Backfills through the real webserver and daemon, launched as the page of an asset does."""
+"""Backfills through the real webserver and daemon, launched as from an asset's page."""
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -16,7 +16,7 @@ from deribit_pipeline_tests.helpers.dagster_ui import DagsterUI, dagster_dev
 CHART = "public/get_tradingview_chart_data"
 BTC, ETH = "BTC-PERPETUAL", "ETH-PERPETUAL"
 
-# Stretches of different days for each instrument, and days that stand alone.
+# Spans of different days for each instrument, and single days.
 RAGGED = {
     BTC: [*range(1, 6), 12, 25],
     ETH: [*range(3, 10), 20],
@@ -31,7 +31,7 @@ def ui(settings: Settings) -> Iterator[DagsterUI]:
 
 @pytest.fixture
 def materialized(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
-    """Asks Dagster's instance, as a program of the user's would."""
+    """Queries Dagster's instance like a user's program."""
     monkeypatch.setenv("DAGSTER_HOME", str(settings.dagster_home))
 
     def ask() -> set[str]:

@@ -1,4 +1,4 @@
-"""The schedules with the real daemon: switched on in one place, they keep the universe."""
+"""The schedules with the real daemon: started once, they keep the universe up to date."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

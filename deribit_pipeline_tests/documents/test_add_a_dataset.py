@@ -1,4 +1,4 @@
-"""The page that adds a dataset works as it is written: its files, its commands, in this order."""
+"""The guide to adding a dataset works as written: its files and commands, in this order."""
 
 import os
 import re
@@ -21,8 +21,8 @@ INSTALL, USE, LOOK = re.findall(r"^```sh\n(.*?)```$", PAGE, re.DOTALL | re.MULTI
 
 @pytest.fixture
 def folder(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the page's files, where packages are installed beside the project's own, and
-    with a warehouse that was made before."""
+    """A folder with the page's files, installed packages in addition to the project's, and an
+    existing warehouse."""
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -35,7 +35,7 @@ def folder(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "PIP_TARGET": str(tmp_path / "installed"),
         "PYTHONPATH": str(tmp_path / "installed"),
     }
-    # The exchange's own clock: that of the test's sandbox stands in another year.
+    # The exchange's clock: that of the test's sandbox is in another year.
     own = {"DERIBIT_BASE_URL": ""}
     for name, value in (environment(settings) | beside | own).items():
         monkeypatch.setenv(name, value)
@@ -43,7 +43,7 @@ def folder(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def run(commands: str, folder: Path) -> str:
-    """All that the commands print."""
+    """The output of the commands."""
     done = subprocess.run(
         ["bash", "-e", "-c", commands],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""Documents say what is there."""
+"""Documents agree with the code."""
 
 import ast
 import re

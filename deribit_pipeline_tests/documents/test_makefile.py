@@ -1,4 +1,4 @@
-"""What `make` does to the environment of its targets."""
+"""The effect of `make` on the environment of its targets."""
 
 import re
 from pathlib import Path

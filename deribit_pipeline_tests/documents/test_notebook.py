@@ -1,4 +1,4 @@
-"""The notebook runs from its first cell to its last on a warehouse that holds what it reads."""
+"""The notebook runs from the first cell to the last on a warehouse with its data."""
 
 import importlib.util
 from datetime import UTC, date, datetime, timedelta
@@ -34,7 +34,7 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
 
 
 def run() -> tuple[list[Any], dict[str, Any]]:
-    """What the cells show, and what they define."""
+    """The output of the cells, and their definitions."""
     spec = importlib.util.spec_from_file_location("notebook", NOTEBOOK)
     assert spec
     assert spec.loader

@@ -1,4 +1,4 @@
-"""The operating guide works as it is written: each command, each query, each setting."""
+"""The operating guide works as written: each command, query and setting."""
 
 import os
 import re
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/operations.md").read_text()
 BIN = Path(sys.executable).parent
 
-# What stands in the guide for what differs from place to place.
+# Placeholders of the guide, and their values here.
 RUN_ID, BACKUPS = "3f2a91c0", "/mnt/backups"
 
 

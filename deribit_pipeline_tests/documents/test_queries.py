@@ -1,4 +1,4 @@
-"""Every query of the documents runs as it stands, and finds something where there is something."""
+"""Every query of the documents runs unchanged, and finds something if there is something."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -168,7 +168,7 @@ def test_there_are_twenty_questions_and_each_is_one() -> None:
 
 
 def answer(warehouse: Warehouse, start: str) -> list[tuple[object, ...]]:
-    """The answer to the question that starts so."""
+    """The result of the query under the question that starts with this text."""
     [query] = [query for question, query in QUESTIONS.items() if question.startswith(start)]
     with warehouse.reading() as connection:
         return connection.execute(query).fetchall()

@@ -1,4 +1,4 @@
-"""The tutorial works as it is written: every block, in order, with the output that it shows."""
+"""The tutorial works as written: every code block, in order, with the output that it shows."""
 
 import os
 import re
@@ -16,12 +16,12 @@ from deribit_pipeline_tests.helpers.processes import environment
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs/tutorial.md").read_text(), re.DOTALL)
 READY = {". .venv/bin/activate"}
-"""What is the case for whoever runs this test."""
+"""The state of the machine that runs this test."""
 
 
 @pytest.fixture
 def folder(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder, and an environment that names the sandbox's address alone."""
+    """An empty folder, and an environment with only the sandbox's address."""
     for name in [name for name in os.environ if name.startswith(("DERIBIT_", "DAGSTER_"))]:
         monkeypatch.delenv(name)
     for name, value in environment(settings).items():
@@ -50,7 +50,7 @@ def test_the_tutorial_prints_what_it_shows(
 
 
 def pattern(shown: str) -> str:
-    """What output looks like: whole lines, of which `…` leaves the rest open."""
+    """The pattern of an output: whole lines, in which `…` matches any rest."""
     lines = [re.escape(line.rstrip()).replace("…", ".*") + " *" for line in shown.splitlines()]
     return r"(?m)^" + "\n".join(lines) + "$"
 

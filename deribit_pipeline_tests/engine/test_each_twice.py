@@ -1,4 +1,5 @@
-"""`--twice`: whatever one wrong response conserves, none of its rows is stored."""
+"""`--twice`: no row of one wrong response is stored, even if the response passes the cross-
+checks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,7 +122,7 @@ Backfill = Callable[..., Outcome]
 
 @pytest.fixture
 def backfill(settings: Settings, tmp_path: Path) -> Backfill:
-    """Backfills some days into a warehouse of its own, where nothing is held."""
+    """Backfills some days into a separate, empty warehouse."""
     made = 0
 
     def run(some: Some, *, each_twice: bool = False) -> Outcome:

@@ -1,4 +1,4 @@
-"""What a backfill would ask for, counted before it does."""
+"""The number of requests of a backfill, estimated before it runs."""
 
 from datetime import UTC, date, datetime
 

@@ -1,4 +1,4 @@
-"""Days that were requested and failed are remembered, shown, and requested again."""
+"""Failed days are recorded, shown, and requested again."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Jobs: every instrument-day in one Dagster run, none too large, and followed while it goes on."""
+"""Jobs: every instrument-day in one Dagster run of limited size, observable while it runs."""
 
 from collections.abc import Callable, Collection
 from datetime import date, timedelta
@@ -99,7 +99,7 @@ def test_what_ends_the_background_is_raised_where_it_is_awaited(
 
 
 class Full(Warehouse):
-    """A warehouse whose disk is full."""
+    """A warehouse on a full disk."""
 
     def write(self, change: Change[Result], series: Collection[str]) -> Result:
         raise WarehouseError("no space left on device")

@@ -1,4 +1,4 @@
-"""A row that cannot be read costs its own day its proof, and no other, and its time is named."""
+"""A malformed row leaves only its own day unproved, and its time is named."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ Change = Callable[[Row], Row]
 
 @dataclass(frozen=True)
 class Kind:
-    """A dataset's days, one of which has a row that is spoiled; and how its rows are found."""
+    """Days of a dataset, one of which has a malformed row; and how to find its rows."""
 
     dataset: Dataset
     method: str
@@ -97,7 +97,7 @@ def day_of(row: Row) -> date:
 
 
 def corrupt(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequence[Row]]) -> None:
-    """In each answer that tells it, the second row of the day becomes what `change` makes of it."""
+    """Apply `change` to the second row of the day in each response that contains it."""
     found: list[Row] = []
 
     def corrupted(result: Any) -> Any:
@@ -110,7 +110,7 @@ def corrupt(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequen
             found[:] = [rows[n]]
             most = len(rows)
             rows[n : n + 1] = change(rows[n])
-            if kind.dataset is SETTLEMENTS:  # a page holds no more; what it loses, the next tells
+            if kind.dataset is SETTLEMENTS:  # the page limit; the next page has the rest
                 rows = rows[:most]
         return result | {kind.name: rows} if kind.name else rows
 
@@ -118,7 +118,7 @@ def corrupt(sandbox: SandboxExchange, kind: Kind, change: Callable[[Row], Sequen
 
 
 def value_is(value: object) -> Change:
-    """The row's first number is another value."""
+    """Change the first number of the row."""
 
     def change(row: Row) -> Row:
         if isinstance(row, list):
@@ -148,7 +148,7 @@ def test_a_malformed_row_costs_its_own_day_alone_and_is_named(
     assert isinstance(why, str)
     assert "is malformed: " in why
     if kind.dataset is SETTLEMENT_HISTORY and change({"change": 0}) in (None, "row"):
-        # Nothing shows when it was, but that it was between those of the days beside it.
+        # Its time is unknown, except that it was between the trades of the neighbouring days.
         assert {day for day, piece in days.items() if isinstance(piece, str)} == {
             kind.corrupted - timedelta(days=1), kind.corrupted + timedelta(days=1)
         }  # fmt: skip

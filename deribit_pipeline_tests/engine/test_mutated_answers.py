@@ -1,4 +1,4 @@
-"""Whatever comes over the wire is read exactly, or is an error of a type that is expected."""
+"""Any response body is parsed exactly, or raises an expected type of error."""
 
 import asyncio
 import itertools
@@ -53,7 +53,7 @@ def envelope(result: Any) -> dict[str, Any]:
 
 
 class Wire:
-    """A client whose next answers are set, and whose waits pass at once."""
+    """A client with prepared responses, which does not really wait."""
 
     def __init__(self, loop: asyncio.Runner, folder: Path) -> None:
         self._loop = loop
@@ -80,7 +80,7 @@ class Wire:
     def request(
         self, request: Callable[[DeribitClient], Any], credentials: Credentials | None = None
     ) -> Any:
-        """What comes of it: the value, or the error; any other exception is nobody's intention."""
+        """The value, or an expected error; any other exception is raised."""
 
         async def sleep(seconds: float) -> None:
             assert seconds < 100
@@ -183,7 +183,7 @@ def test_no_error_is_not_yet_a_result(wire: Wire) -> None:
 
 
 def number_of(value: Any) -> float | None:
-    """A value as a double; None for what is no finite number."""
+    """A value as a double; None unless it is a finite number."""
     if type(value) not in (int, float) or not abs(value) <= 1.7976931348623157e308:
         return None
     return float(value)
@@ -222,7 +222,7 @@ def rows_in(candles: Candles) -> list[list[float | None]]:
 
 
 def parsed(parser: Callable[[Any], Any], answer: Any) -> Any:
-    """What the parser makes of it; None where it says that it is odd."""
+    """The parsed result; None if the parser rejects it as malformed."""
     try:
         return parser(answer)
     except ValueError:
@@ -269,7 +269,7 @@ def moment_of(value: Any) -> int | None:
 
 
 def instrument_of(fields: Any) -> Instrument | None:
-    """An instrument, read slowly; None where it is odd."""
+    """An instrument, parsed by a simple reference implementation; None if it is malformed."""
     if type(fields) is not dict:
         return None
     created, expires = (moment_of(fields.get(f"{n}_timestamp")) for n in ("creation", "expiration"))
@@ -286,7 +286,7 @@ def instrument_of(fields: Any) -> Instrument | None:
     return Instrument(name, kind, at(created), None if expires >= YEAR_3000 else at(expires))
 
 
-# Only what is read: the other thirty fields would be spoiled instead.
+# Only fields that are read: otherwise most mutations would hit the other thirty.
 READ = {
     name: INSTRUMENT[name]
     for name in ("instrument_name", "kind", "creation_timestamp", "expiration_timestamp")

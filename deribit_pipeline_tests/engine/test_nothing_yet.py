@@ -1,4 +1,4 @@
-"""Where nothing has happened yet, days are settled without rows, as far as that can be proved."""
+"""Days before the first event are settled without rows, if that can be proved."""
 
 from collections.abc import Callable
 from dataclasses import replace

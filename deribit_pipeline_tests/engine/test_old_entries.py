@@ -1,4 +1,4 @@
-"""Entries as the exchange wrote them years ago: fields that were absent or spelled otherwise."""
+"""Entries in the exchange's former format: with fields absent or spelled differently."""
 
 import tempfile
 from collections.abc import Callable
@@ -23,7 +23,7 @@ LIST = "public/get_instruments"
 
 @pytest.fixture(autouse=True)
 def _credits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list of instruments is metered at one call a second after fifty, whatever is set."""
+    """Lists of instruments are limited to one call a second after fifty, whatever the settings."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""The requests that a plan counts are those that a backfill of a healthy exchange then sends."""
+"""The requests that a plan counts are those that a backfill of a healthy exchange sends."""
 
 from datetime import UTC, date, datetime
 

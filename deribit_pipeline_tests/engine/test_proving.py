@@ -1,4 +1,4 @@
-"""What proves a day, of candles as of any other dataset: decision 20."""
+"""How a day is proved, of candles and of every other dataset: decision 20."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,7 +45,7 @@ Hours = Callable[[], Columns]
 
 
 def fetched(rows: Columns, hours: slice, came: datetime = CAME) -> FetchedDay:
-    """What was received of the day's hours, of which all 24 are expected."""
+    """The received rows of a day with 24 expected hours."""
     return FetchedDay(NAME, DAY, some_of(rows, hours), came, HOURS)
 
 

@@ -1,4 +1,4 @@
-"""What the exchange tells of the last days only: polled in time, or said to be lost."""
+"""Retention-limited data: polled in time, or reported as lost."""
 
 import random
 from collections.abc import Callable
@@ -91,7 +91,7 @@ def test_polls_of_index_prices_add_up_to_whole_days(fetch: Fetch, clock: Clock) 
 
 
 def polled(exchange: Exchange, warehouse: Warehouse, day: date) -> Proof:
-    """The proof of a day of index prices after another poll, asked for even where it is settled."""
+    """The proof of a day of index prices after another poll, which is forced if it is settled."""
     backfill = ForegroundBackfill(exchange, warehouse)
     outcome = backfill.backfill(INDEX_PRICES, Job("a run", {"btc_usd": [day]}), force=True)
     (proof,) = outcome.proofs.values()
@@ -126,7 +126,7 @@ def test_a_running_day_is_counted_on_the_newest_grid_and_keeps_its_rows(
     clock.forward(timedelta(hours=17))
     proof = polled(exchange, warehouse, day)
     assert (proof.state, proof.received) == (DayState.COMPLETE, 150 + 300)
-    # What the newest grid lacks, no row of another one makes good.
+    # A row missing in the newest grid is not replaced by rows of another grid.
     sandbox.amend(CHART, lambda points: [[at - 50_000, v] for at, v in points])
     day = clock.now.date()
     assert polled(exchange, warehouse, day).state is DayState.OPEN

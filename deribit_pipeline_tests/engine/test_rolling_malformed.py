@@ -1,4 +1,4 @@
-"""A row of a rolling window that cannot be read in one response costs no day its proof."""
+"""A row of retention-limited data that is malformed in one response leaves no day unproved."""
 
 from collections.abc import Callable
 from datetime import date

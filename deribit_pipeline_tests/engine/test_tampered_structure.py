@@ -1,4 +1,4 @@
-"""Tables of other types, and macros that hide what `verify` would name."""
+"""Tables with other column types, and macros that would hide rows from `verify`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What somebody changes in a warehouse by SQL, `verify` names."""
+"""`verify` names everything that was changed in a warehouse by SQL."""
 
 import shutil
 from collections.abc import Callable, Sequence

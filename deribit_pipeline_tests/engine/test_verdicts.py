@@ -1,4 +1,4 @@
-"""The verdict and the cross-check of a day: kept in its proof and wherever the day goes."""
+"""The verdict and the cross-check of a day are kept in its proof and in every copy of the day."""
 
 from dataclasses import replace
 from datetime import timedelta

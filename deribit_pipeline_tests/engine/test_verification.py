@@ -1,4 +1,4 @@
-"""Proofs are recomputed while others write."""
+"""Proofs are recomputed while other processes write."""
 
 from dataclasses import replace
 from datetime import timedelta

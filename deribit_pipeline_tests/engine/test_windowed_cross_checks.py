@@ -1,4 +1,5 @@
-"""One wrong value among many rows of funding or the volatility index never stands in a day."""
+"""One wrong value among many rows of funding or the volatility index is never stored in a
+complete day."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -175,7 +176,7 @@ def test_a_witness_that_denies_most_rows_is_given_up_with_one_warning(
 def test_a_day_with_rows_that_no_witness_has_is_not_cross_checked(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
-    """Funding's first seven hours, and minutes of an hour of which one is missing."""
+    """Funding's first seven hours, and an hour with a missing minute."""
     began = date(2019, 4, 30)
     brought = fetch(replace(INVERSE, first=began, last=date(2019, 5, 3)))
     assert brought.proof(began).cross_check == CrossCheck.NONE
@@ -228,7 +229,7 @@ def test_minutes_within_an_hour_that_change_places_are_found_where_opens_follow_
 def test_a_minute_that_opens_elsewhere_is_no_disagreement_and_soon_no_reason_to_request(
     fetch: Fetch, sandbox: SandboxExchange
 ) -> None:
-    """Here one opens elsewhere in 2,501: whether the exchange's do, nobody has verified."""
+    """Here 1 of 2,501 opens at another price; not verified against the exchange."""
 
     def elsewhere(row: list[float]) -> list[float]:
         number = row[0] // 60_000
@@ -251,7 +252,7 @@ def test_each_twice_trusts_no_response_that_another_one_does_not_confirm(
     faults: Faults,
     kind: Kind,
 ) -> None:
-    """Not even where it conserves all that a witness compares."""
+    """Not even if it passes every comparison of a witness."""
 
     def conserving(row: Any) -> Any:
         if isinstance(row, dict):

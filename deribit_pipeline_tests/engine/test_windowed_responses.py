@@ -1,4 +1,5 @@
-"""Responses of rows on a grid: one bad row costs its day alone, and none is trusted for another."""
+"""Responses of rows on a grid: one malformed row affects only its day, and no row is trusted for
+another."""
 
 from collections.abc import Callable
 from dataclasses import replace

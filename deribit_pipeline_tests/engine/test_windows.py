@@ -1,4 +1,5 @@
-"""Rows on a grid of time: windows cover and never overflow, answers are counted and compared."""
+"""Rows on a sampling grid: windows cover it without exceeding a limit, and responses are counted
+and compared."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,5 @@
-"""The rate limit's files are this user's alone, and what is in their way is named in a sentence."""
+"""The files of the rate limit are accessible to this user only, and errors about them name the
+file."""
 
 import asyncio
 import fcntl

@@ -1,5 +1,5 @@
-"""The rate limit is one for all who share it, wherever its meter stands: in a file of the machine,
-or in the database of several machines."""
+"""The rate limit is shared by all processes, in a file of the machine or in a database for
+several machines."""
 
 import asyncio
 import multiprocessing
@@ -25,7 +25,7 @@ from deribit_pipeline_tests.helpers.slow_rate_limits import APART, pool_of, wait
 
 
 class InFiles:
-    """Meters in a folder, and the clock that they go by."""
+    """Token buckets in a folder, and their clock."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._now = folder, 1_000.0
@@ -41,7 +41,7 @@ class InFiles:
 
 
 class InADatabase:
-    """Meters in a database, whose rows are put back where time is to pass."""
+    """Token buckets in a database, whose rows are set back to let time pass."""
 
     def __init__(self, database: str, stack: ExitStack) -> None:
         self._buckets = stack.enter_context(shared_buckets(database))
@@ -111,7 +111,7 @@ def test_a_moment_that_cannot_be_does_not_stop_anyone(place: Place, full_at: flo
 
 
 def test_the_exchange_grants_what_the_pool_spends(place: Place) -> None:
-    # Neither knows the other's code: the client's credits must fit into the exchange's.
+    # Separate implementations: the client's credits must fit into the exchange's.
     now = 0.0
     ours = pool_of(place.bucket())
     theirs = CreditPool(1 / APART, 100, clock=lambda: now)
@@ -128,7 +128,7 @@ def test_the_exchange_grants_what_the_pool_spends(place: Place) -> None:
 
 
 class Slow:
-    """A meter that lies a network away: it answers when it is let, or fails."""
+    """A token bucket behind a network: it responds when the test permits, or fails."""
 
     def __init__(self, bucket: TokenBucket) -> None:
         self._bucket = bucket
@@ -145,7 +145,7 @@ class Slow:
 
 
 async def in_flight(pool: RateLimiter, calls: int) -> list[asyncio.Task[float]]:
-    """Calls that all wait for the meter."""
+    """Calls that all wait for the token bucket."""
     tasks = [asyncio.create_task(pool.acquire()) for _ in range(calls)]
     for _ in range(3):
         await asyncio.sleep(0)
@@ -161,7 +161,7 @@ def test_calls_in_flight_share_one_update_of_a_slow_bucket(place: Place) -> None
         taken = await asyncio.gather(*tasks)
         return bucket.questions, [round(wait / APART, 1) for wait in taken]
 
-    # The first asks for itself, and all who come meanwhile with the second question.
+    # The first call has its own request; all later ones share the second request.
     assert asyncio.run(requested()) == (2, [0.0] * 95 + [1.0, 2.0])
 
 
@@ -197,7 +197,7 @@ def test_without_its_state_the_rate_limiter_lets_no_request_pass(place: Place) -
 
 
 def _take_many(where: Path | str, queue: "multiprocessing.SimpleQueue[float]") -> None:
-    """In a process of its own: take fifty credits, and tell the longest wait."""
+    """In a separate process: acquire fifty credits, and report the longest wait."""
     with ExitStack() as stack:
         bucket: TokenBucket = (
             FileBucket(where)

@@ -33,12 +33,12 @@ class Machine:
         self.requested = 0
 
     def response(self, by: float = 0.0, took: float = 0.1) -> Reading:
-        """A response whose time is wrong by so many seconds."""
+        """A response whose time is wrong by this many seconds."""
         sent_at, self.passed = self.passed, self.passed + took
         return Reading(int((NOON + sent_at + took / 2 + by) * 1e6), sent_at, self.passed)
 
     def fit(self, reading: Reading, by: float | None = 0.0, result: float | None = None) -> Fit:
-        """How a response fits where `get_time` is wrong by so many seconds, or cannot be had."""
+        """The verdict on a response if `get_time` is wrong by this many seconds, or fails."""
 
         async def witness() -> Witness | None:
             self.requested += 1
@@ -145,7 +145,7 @@ def test_a_time_that_stays_unconfirmed_leaves_candles_open_and_is_reported_once(
     now: datetime,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Every `usIn` is an hour ahead of this machine's clock and of what get_time says."""
+    """Every `usIn` is an hour ahead of this machine's clock and of get_time."""
     faults.corrupt_where("an_hour_ahead", always)
     outcome = pipeline.backfill(now.date(), now.date())
     assert outcome.days_by_state == {DayState.OPEN: 1}

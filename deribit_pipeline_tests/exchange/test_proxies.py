@@ -1,5 +1,5 @@
-"""Proxies and certificates: never for this machine, named where something fails, and one sentence
-where they are malformed."""
+"""Proxies and certificates: never for this machine, named in errors, and one sentence if
+malformed."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def proxy(status: int) -> Iterator[tuple[str, list[str]]]:
-    """A proxy that answers every request with a page, and what it was asked for."""
+    """A proxy that responds to every request with a page, and records the requests."""
     requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ def proxy(status: int) -> Iterator[tuple[str, list[str]]]:
         do_GET = do_CONNECT = do_POST  # noqa: N815
 
         def log_message(self, *_: object) -> None:
-            """Nothing is said of what goes wrong on purpose."""
+            """Do not log deliberate errors."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as listening:
         Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -191,7 +191,7 @@ def test_certificates_that_cannot_be_loaded_are_one_sentence(
     sentence = f"certificates to trust cannot be loaded .*: correct or leave out {name}="
     with pytest.raises(SettingsError, match=sentence), open_exchange(remote):
         pytest.fail("it cannot be opened")
-    with open_exchange(settings) as exchange:  # which is reached without any
+    with open_exchange(settings) as exchange:  # which is reached without a proxy
         assert exchange.run(exchange.client.test()).result
 
 

@@ -1,5 +1,5 @@
-"""A response is used only for the request it belongs to: over POST by its id, over GET by its
-times. Whatever keeps responses on the way, a day never holds another instrument's candles."""
+"""A response is used only for its own request: identified over POST by the id, over GET by the
+times. Despite any cache in between, a day never holds another instrument's candles."""
 
 import asyncio
 import logging
@@ -89,7 +89,7 @@ def test_every_call_is_a_post_with_an_id_of_its_own(settings: Settings) -> None:
 def test_a_response_with_another_id_or_none_is_requested_again(
     exchange: Exchange, sandbox: SandboxExchange, faults: Faults, fault: str
 ) -> None:
-    assert closes(exchange, ETH)  # this host sends ids back
+    assert closes(exchange, ETH)  # this host returns ids
     sent = requests_of(exchange.client)
     faults.corrupt_next([fault, fault])
     assert closes(exchange, BTC) == true_closes(sandbox, BTC)
@@ -274,7 +274,7 @@ def test_a_cache_that_has_another_instruments_candles_never_gives_them(
 def test_the_exchange_gives_no_two_responses_the_same_times(
     exchange: Exchange, clock: Clock
 ) -> None:
-    """Not even while its clock stands still, as the sandbox's does in tests."""
+    """Not even while its clock stands still, like the sandbox's clock in tests."""
 
     async def many(client: DeribitClient) -> list[tuple[int, int]]:
         answers = await asyncio.gather(*(client.test() for _ in range(50)))

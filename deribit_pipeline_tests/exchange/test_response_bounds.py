@@ -1,5 +1,5 @@
-"""A response comes within its time and its size, or the request ends with a typed error; what an
-error repeats of it is short, on one line and without secrets."""
+"""A response is bounded in time and size, or the request raises a typed error; what an error
+quotes of it is short, on one line and without secrets."""
 
 import asyncio
 import base64
@@ -34,7 +34,7 @@ Respond = Callable[[dict[str, Any]], tuple[int, dict[str, str], bytes]]
 
 @contextmanager
 def server(respond: Respond) -> Iterator[str]:
-    """An HTTP server that answers each POST as the test says."""
+    """An HTTP server that responds to each POST with the test's function."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -47,7 +47,7 @@ def server(respond: Respond) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing is said of what goes wrong on purpose."""
+            """Do not log deliberate errors."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as listening:
         Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -129,7 +129,7 @@ def test_the_list_of_instruments_may_be_larger_and_take_longer(opened: Opened) -
 
 
 def test_a_body_of_one_byte_a_second_ends_with_the_time_out(opened: Opened, faults: Faults) -> None:
-    """Each read comes in time; the whole does not."""
+    """Each read is in time; the whole response is not."""
     exchange = opened(0.1, 1.5)
     faults.corrupt_next(["one_byte_a_second"] * 9)
     with pytest.raises(DeribitUnavailable, match=r"no whole response within 1\.5 s"):

@@ -1,4 +1,4 @@
-"""Calls over real HTTP: what is tried again, what is not, and what an error says."""
+"""Calls over real HTTP: what is retried, what is not, and the error messages."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Exports: what other programs read, whole or not at all, and what proves it."""
+"""Exports: complete or absent, readable by other programs, with a manifest of their proofs."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ Export = Callable[..., tuple[int, str]]
 def export(
     sound: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Export:
-    """Runs `export`; answers its exit code and what it said."""
+    """Runs `export`; returns its exit code and output."""
     name_warehouse(monkeypatch, sound.location, sound.location.parent)
 
     def run(*arguments: str, to: Path | str = "out", name: str = "parquet") -> tuple[int, str]:
@@ -149,7 +149,7 @@ def test_the_same_again_replaces_the_export_with_the_same(export: Export) -> Non
 def test_an_export_that_fails_leaves_the_former_one(export: Export) -> None:
     export("--instruments", BTC, *DAYS)
     before = everything("out")
-    killed = Path(f".out.part-{os.getpid()}@0-1/data")  # a process of this number that is no more
+    killed = Path(f".out.part-{os.getpid()}@0-1/data")  # the number of a process that has ended
     killed.mkdir(parents=True)
     assert export("--instruments", BTC, *DAYS, "--resolution", "1D", name="freqtrade")[0] == 2
     assert everything("out") == before
@@ -209,7 +209,7 @@ def test_what_cannot_be_exported_is_one_sentence(export: Export) -> None:
 
 
 def prove(warehouse: Warehouse, dataset: str, series: str) -> None:
-    """Say that the 1st of January 2024 is complete."""
+    """Mark the 1st of January 2024 as complete."""
     proof = {"dataset": dataset, "series": series, "day": date(2024, 1, 1), "state": "complete"}
     hold(warehouse, DATASET_DAYS, proof)
 

@@ -1,4 +1,4 @@
-"""Exports as common programs open them, numbers that a format cannot hold, and killed exports."""
+"""Exports opened by common programs, numbers that a format cannot represent, and killed exports."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""An account's owner: fetches its history from the sandbox, and looks at what it really did."""
+"""The owner of an account: fetches its history from the sandbox, and reads what really happened."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -23,14 +23,14 @@ from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.pipeline import ms
 
 BUSY = date(2024, 3, 10)
-"""A day on which the sandbox's account trades some 260 times in BTC."""
+"""A day on which the sandbox's account trades about 260 times in BTC."""
 
 Result = dict[str, Any]
 Spoil = Callable[[Result], Result]
 
 
 class Owner:
-    """Fetches days of one's own account."""
+    """Fetches days of the account."""
 
     def __init__(self, settings: Settings, exchange: Exchange, sandbox: SandboxExchange) -> None:
         self.settings, self.exchange, self.sandbox = settings, exchange, sandbox
@@ -39,7 +39,7 @@ class Owner:
     def pieces(
         self, source: AccountSource, first: date, last: date | None = None, currency: str = "BTC"
     ) -> list[FetchedDay | FailedDays]:
-        """All that a source brings."""
+        """All days that a source yields."""
 
         async def brought() -> list[FetchedDay | FailedDays]:
             days = list(days_between(first, last or first))
@@ -51,7 +51,7 @@ class Owner:
     def days(
         self, source: AccountSource, first: date, last: date | None = None, currency: str = "BTC"
     ) -> list[FetchedDay]:
-        """The days, none of which has failed."""
+        """The days. Fails if one of them failed."""
         pieces = self.pieces(source, first, last, currency)
         days = [piece for piece in pieces if isinstance(piece, FetchedDay)]
         assert len(days) == len(pieces), pieces
@@ -66,7 +66,7 @@ class Owner:
     def lived(
         self, source: AccountSource, first: date, last: date | None = None, currency: str = "BTC"
     ) -> list[str]:
-        """What the account did by now, as `told` tells it."""
+        """The account's events up to now, in the form of `told`."""
         now = self.sandbox.now_ms()
         account = self.sandbox.account.until(now)
         history = {
@@ -88,13 +88,13 @@ def owner_of(settings: Settings, sandbox: SandboxExchange) -> Iterator[Owner]:
     settings = replace(settings, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
     with open_exchange(settings, 5.0) as exchange:
         pools = dict(exchange.client.rpc._pools)
-        # The log's own limit is the machine's, and eight calls are all that the tests would have.
+        # The machine's rate limit of the transaction log would allow eight calls for all tests.
         exchange.client.rpc._pools = pools | {methods.LOG: pools[""]}
         yield Owner(settings, exchange, sandbox)
 
 
 def corrupt(sandbox: SandboxExchange, method: str, changes: Sequence[Spoil | None]) -> None:
-    """Spoil the next answers of a method, one change each; afterwards all is well."""
+    """Change the next responses of a method, one change each, and none afterwards."""
     returned, left = sandbox._methods[method], list(changes)
 
     def corrupted(params: Any) -> Any:
@@ -106,7 +106,7 @@ def corrupt(sandbox: SandboxExchange, method: str, changes: Sequence[Spoil | Non
 
 
 def requested(sandbox: SandboxExchange, method: str) -> list[dict[str, str]]:
-    """The parameters of the calls of a method from now on."""
+    """Records the parameters of the calls of a method from now on."""
     returned, found = sandbox._methods[method], list[dict[str, str]]()
 
     def noted(params: Any) -> Any:
@@ -118,7 +118,7 @@ def requested(sandbox: SandboxExchange, method: str) -> list[dict[str, str]]:
 
 
 def later(clock: Clock, by: timedelta) -> Spoil:
-    """Nothing is wrong with the answer, but afterwards it is later."""
+    """The response is unchanged, but the clock moves on afterwards."""
 
     def corrupted(result: Result) -> Result:
         clock.forward(by)
@@ -135,16 +135,16 @@ def without(name: str, which: int) -> Spoil:
 
 
 def returned_in(days: Sequence[FetchedDay]) -> list[str]:
-    """Every row that came, as it was told."""
+    """Every row that was fetched, as returned by the exchange."""
     texts = np.concatenate([day.rows["told"] for day in days]).tolist()
     return [json.dumps(json.loads(text)) for text in texts]
 
 
 def first_row(name: str, **change: Any) -> Spoil:
-    """The first row is another."""
+    """Changes the first row."""
     return lambda result: result | {name: [result[name][0] | change, *result[name][1:]]}
 
 
 def every_row(name: str, **change: Any) -> Spoil:
-    """Every row is another."""
+    """Changes every row."""
     return lambda result: result | {name: [row | change for row in result[name]]}

@@ -1,4 +1,4 @@
-"""For each assumption, responses that break it: what an exchange would send that behaves otherwise.
+"""For each assumption, responses that contradict it, from an exchange that behaves differently.
 
 Each function takes the responses of a faithful exchange, which it may change, by name.
 """
@@ -17,7 +17,7 @@ CANDLES = ("ticks", "open", "high", "low", "close", "volume", "cost")
 
 
 def result(name: str, change: Callable[[Any], Any]) -> Break:
-    """The result of a request becomes what `change` makes of it, in place or as a new value."""
+    """Apply `change` to the result of a request, in place or by a new value."""
 
     def broken(responses: ByName) -> None:
         value = responses[name].result
@@ -37,7 +37,7 @@ def refused(name: str, code: int) -> Break:
 
 
 def rows(name: str, change: Callable[[list[Any]], Any], within: str = "") -> Break:
-    """The rows of a result, or of a list in it, are changed in place or replaced."""
+    """Change the rows of a result, or of a list in it, in place or by new rows."""
 
     def changed(value: Any) -> Any:
         returned = value[within] if within else value
@@ -50,7 +50,7 @@ def rows(name: str, change: Callable[[list[Any]], Any], within: str = "") -> Bre
 
 
 def candles(name: str, chosen: slice) -> Break:
-    """Only some candles come."""
+    """Return only some candles."""
     return result(name, lambda chart: chart | {part: chart[part][chosen] for part in CANDLES})
 
 
@@ -62,7 +62,7 @@ def candle(name: str, array: str, row: int, change: Callable[[Any], Any]) -> Bre
 
 
 def body(name: str, **fields: object) -> Break:
-    """The envelope of a response to a POST has these fields."""
+    """Set these fields in the envelope of a response to a POST."""
     return result(
         name,
         lambda posted: {
@@ -73,7 +73,7 @@ def body(name: str, **fields: object) -> Break:
 
 
 def moved(by: int) -> Callable[[dict[str, Any]], Any]:
-    """Every candle opens so many milliseconds later."""
+    """Every candle opens this many milliseconds later."""
     return lambda chart: chart | {"ticks": [tick + by for tick in chart["ticks"]]}
 
 
@@ -93,7 +93,7 @@ def longer(name: str) -> Break:
 
 
 def quiet_minute(chart: dict[str, Any]) -> None:
-    """A minute without a trade opens elsewhere than at the last close."""
+    """A minute without a trade does not open at the last close."""
     row = next(row for row, volume in enumerate(chart["volume"]) if row and not volume)
     chart["open"][row] += 1
 

@@ -1,4 +1,4 @@
-"""A browser of this machine, and what a person does in Dagster's pages."""
+"""A browser of this machine, and a user's actions in Dagster's pages."""
 
 import re
 import shutil
@@ -9,13 +9,13 @@ from playwright.sync_api import Locator, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-# Two cores and other tests at their side.
+# Two cores, with other tests in parallel.
 _PATIENCE_MS = 60_000
 
 
 @contextmanager
 def browsing(width: int = 1400, height: int = 900) -> Iterator[Page]:
-    """A page of a browser that reads UTC and English."""
+    """A browser page with time zone UTC and language English."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
@@ -29,8 +29,8 @@ def browsing(width: int = 1400, height: int = 900) -> Iterator[Page]:
 
 
 def launch_backfill(page: Page, instrument_name: str, days: str) -> Locator:
-    """On the page of an asset: choose an instrument's days and launch; gives the link to the
-    backfill that was made."""
+    """Choose an instrument's days on the page of an asset and launch; returns the link to the
+    backfill."""
     page.get_by_role("button", name="Materialize…").click()
     dialog = page.get_by_role("dialog").filter(has_text="Launch runs to materialize")
     chosen = dialog.get_by_placeholder("ex: 2018-08-01")
@@ -45,7 +45,7 @@ def launch_backfill(page: Page, instrument_name: str, days: str) -> Locator:
 
 
 def text_under_pointer(page: Page, wanted: re.Pattern[str]) -> str:
-    """Move the pointer over the first picture of a page until the text beside it is the wanted."""
+    """Move the pointer over the first picture of a page until the tooltip is the expected text."""
     picture = page.locator("canvas, svg.marks").first
     picture.wait_for()
     box = picture.bounding_box()
@@ -60,7 +60,7 @@ def text_under_pointer(page: Page, wanted: re.Pattern[str]) -> str:
 
 
 def show_picture(page: Page) -> Locator:
-    """Where an event's metadata stands: open its entry `picture`; gives the image."""
+    """Open the entry `picture` of an event's metadata; returns the image."""
     entry = page.get_by_role("row").filter(has=page.get_by_role("cell", name="picture", exact=True))
     entry.get_by_text("Show Markdown").first.click()
     picture = page.get_by_role("dialog").locator("img[src^='data:image/']").first

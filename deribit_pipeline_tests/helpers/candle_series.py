@@ -1,4 +1,4 @@
-"""Series of candles in plain integers, and the ways in which an answer about them goes wrong."""
+"""Series of candles in plain integers, and the mutations of a response with them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ SOME = (Resolution.MINUTE_1, Resolution.MINUTE_5, Resolution.HOUR_1, Resolution.
 
 @dataclass(frozen=True)
 class Series:
-    """An instrument, its candles' grid in milliseconds, the exchange's clock in microseconds."""
+    """An instrument, its candles' grid in milliseconds, and the exchange's time in microseconds."""
 
     instrument: Instrument
     resolution: Resolution
@@ -34,7 +34,7 @@ class Series:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.now_us)
 
     def openings(self, start: int, end: int, phase: int | None = None) -> list[int]:
-        """When candles open in [start, end) while the instrument is listed."""
+        """Opening times of candles in [start, end) while the instrument is listed."""
         listed, expires = to_ms(self.instrument.listed_at), self.instrument.expires_at
         phase = self.phase if phase is None else phase
         tick, found = (start // self.step - 1) * self.step + phase, []
@@ -49,14 +49,14 @@ class Series:
         return (tick + self.step) * 1_000 <= self.now_us
 
     def returned(self, window: TimeWindow) -> list[int]:
-        """What an exchange that lacks nothing answers: the running candle is in it."""
+        """The response of an exchange without gaps, including the running candle."""
         ticks = self.openings(to_ms(window.start), to_ms(window.end))
         return [tick for tick in ticks if tick * 1_000 <= self.now_us]
 
 
 @st.composite
 def series(draw: st.DrawFn, length: int, resolution: Resolution) -> Series:
-    """A series around BASE of which `length` candles matter."""
+    """A series around BASE with `length` relevant candles."""
     step = resolution.duration // timedelta(milliseconds=1)
     reach = length * step
     listed = draw(st.one_of(st.just(BASE - 400 * DAY), st.integers(BASE - step, BASE + reach)))
@@ -86,7 +86,7 @@ def operations(draw: st.DrawFn) -> list[tuple[str, int, int]]:
 
 
 def mutated(ticks: list[int], changes: list[tuple[str, int, int]], step: int) -> list[int]:
-    """The ticks after each change: what it does, where, and by how much."""
+    """The ticks after each change, given by its kind, place and size."""
     ticks = list(ticks)
     for change, place, amount in changes:
         if not ticks:
@@ -120,7 +120,7 @@ def mutated(ticks: list[int], changes: list[tuple[str, int, int]], step: int) ->
 
 
 def candles_of(ticks: list[int]) -> Candles:
-    """Candles of which each value says in which row and column it came."""
+    """Candles whose values encode their row and column."""
     values = np.arange(1.0, 6 * len(ticks) + 1).reshape(len(ticks), 6)
     return Candles(np.array(ticks, dtype="datetime64[ms]"), values)
 

@@ -34,11 +34,11 @@ Process = subprocess.Popen[bytes]
 
 
 class Cluster:
-    """The services of the compose file; what an image has in its folder is in `folder`."""
+    """The services of the compose file; `folder` holds the contents of an image's folder."""
 
     def __init__(self, folder: Path, postgres: Postgres, store: ObjectStore, exchange: str) -> None:
         self.folder = folder
-        # What is published in the file may be taken here, and nothing may listen to others.
+        # Published ports may be in use here, and nothing may listen to other machines.
         self._moved = {"3000": str(free_port()), "4000": str(free_port()), "0.0.0.0": HOST}
         variables = {
             "POSTGRES_HOST": HOST,
@@ -71,7 +71,7 @@ class Cluster:
 
     @contextmanager
     def service(self, name: str, *command: str) -> Iterator[Process]:
-        """Run a service, with `command` in place of its own; nothing of it is left running."""
+        """Run a service, optionally with another `command`; its processes end with the block."""
         service = self._services[name]
         words = [*service.get("entrypoint", []), *(command or service["command"])]
         with self.log(name).open("ab") as log:
@@ -85,11 +85,11 @@ class Cluster:
             end(process)
 
     def log(self, name: str) -> Path:
-        """What a service has said."""
+        """The output of a service."""
         return self.folder / f"{name}.log"
 
     def until_healthy(self, name: str, process: Process) -> None:
-        """Wait until the service's own health check says so."""
+        """Wait until the service's health check succeeds."""
         kind, *words = self._services[name]["healthcheck"]["test"]
         assert kind == "CMD"
         command, env = self._here(words), self._environment(name)
@@ -104,7 +104,7 @@ class Cluster:
         until(healthy, f"the health of {name}")
 
     def _here(self, words: list[str]) -> list[str]:
-        """A command of the image as one of this environment."""
+        """A command of the image, as a command of this environment."""
         for theirs, here in self._moved.items():
             words = [
                 word.replace(f":{theirs}/", f":{here}/") if word != theirs else here
@@ -121,7 +121,7 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """Code server, webserver and daemon, healthy, with a warehouse that is empty."""
+    """Code server, webserver and daemon, healthy, with an empty warehouse."""
     for name in ("store", "exchange", "cluster"):
         (folder / name).mkdir()
     with ExitStack() as stack:
@@ -139,7 +139,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 
 
 def _make_databases(postgres: Postgres) -> None:
-    """What the image of PostgreSQL makes when it starts first."""
+    """Create what the PostgreSQL image creates at its first start."""
     first = read("compose.yaml")["services"]["postgres"]["environment"]["POSTGRES_DB"]
     further = read("compose.yaml")["configs"]["databases"]["content"]
     with closing(psycopg2.connect(postgres.url("postgres"))) as connection:

@@ -7,11 +7,11 @@ import pytest
 from deribit_pipeline.cli.main import exit_code
 
 Command = Callable[..., tuple[int, str, str]]
-"""Runs a command line: its exit code, stdout and stderr."""
+"""Runs a command line; returns its exit code, stdout and stderr."""
 
 
 def commands(capsys: pytest.CaptureFixture[str]) -> Command:
-    """What runs them, under the environment of this moment."""
+    """The runner of command lines, with the current environment."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         return exit_code([str(argument) for argument in arguments]), *capsys.readouterr()

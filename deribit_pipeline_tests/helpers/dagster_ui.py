@@ -1,4 +1,4 @@
-"""Dagster's UI as a person starts it: webserver, daemon and code location, asked over GraphQL."""
+"""Dagster's UI as a user starts it: webserver, daemon and code location, queried over GraphQL."""
 
 import importlib.resources
 import os
@@ -20,7 +20,7 @@ from deribit_pipeline_tests.test_loopback import free_port, group_of
 
 ROOT = Path(__file__).parents[2]
 
-# Two cores and other tests at their side: each takes a tenth of this where nothing else runs.
+# For two cores with other tests in parallel; on an idle machine a tenth suffices.
 _PATIENCE = 300.0
 
 _ENDED = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
@@ -92,8 +92,8 @@ query ($asset: AssetKeyInput!) {
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page of an asset shows of its partitions: the numbers beside its filters, and by
-    stretch of days which instruments are green and which are red."""
+    """The partitions as the page of an asset shows them: the numbers of its filters, and for each
+    span of days the instruments in green and in red."""
 
     materialized: int
     failed: int
@@ -117,13 +117,13 @@ class Shown:
 
 
 class DagsterUI:
-    """The UI that answers at `url`."""
+    """The UI at `url`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def query(self, query: str, **variables: object) -> Any:
-        """The data that GraphQL answers."""
+        """The data of a GraphQL response."""
         requested = {"query": query, "variables": variables}
         answer = (
             httpx.post(f"{self.url}/graphql", json=requested, timeout=60).raise_for_status().json()
@@ -132,23 +132,23 @@ class DagsterUI:
         return answer["data"]
 
     def is_loaded(self) -> bool:
-        """Whether it answers, and knows the assets of the code location."""
+        """Whether it responds and has loaded the assets of the code location."""
         with suppress(httpx.TransportError):
             return bool(self.query("{ assetNodes { id } }")["assetNodes"])
         return False
 
     def launch(self, asset: str, keys: Iterable[str]) -> str:
-        """Launch a backfill as the page of an asset does; answers its id."""
+        """Launch a backfill like the page of an asset; returns its id."""
         return self.launch_with(
             {"assetSelection": [{"path": [asset]}], "partitionNames": list(keys)}
         )
 
     def launch_with(self, params: Mapping[str, object]) -> str:
-        """Launch a backfill with Dagster's own parameters; answers its id."""
+        """Launch a backfill with Dagster's parameters; returns its id."""
         return self._launched(self.query(_LAUNCH, params=params)["launchPartitionBackfill"])
 
     def reexecute_from_failure(self, backfill: str) -> str:
-        """What the menu of a backfill offers: ask again for what failed."""
+        """Re-execute a backfill from failure, as its menu does."""
         return self._launched(self.query(_AGAIN, id=backfill)["reexecutePartitionBackfill"])
 
     @staticmethod
@@ -157,7 +157,7 @@ class DagsterUI:
         return str(answer["backfillId"])
 
     def end_of(self, backfill: str) -> str:
-        """Wait for the end of a backfill; answers its status."""
+        """Wait for the end of a backfill; returns its status."""
 
         def ended() -> str | None:
             status = self.query(_BACKFILL, id=backfill)["partitionBackfillOrError"]["status"]
@@ -166,12 +166,12 @@ class DagsterUI:
         return until(ended, f"the end of backfill {backfill}")
 
     def errors_of(self, backfill: str) -> list[dict[str, Any]]:
-        """What the runs of a backfill say of their failures."""
+        """The failure messages of the runs of a backfill."""
         runs = self.query(_ERRORS, id=backfill)["runsOrError"]["results"]
         return [event for run in runs for event in run["eventConnection"]["events"] if event]
 
     def partitions(self, asset: str) -> Shown:
-        """What the page of an asset shows."""
+        """The partitions as the page of an asset shows them."""
         node = self.query(_PARTITIONS, asset={"path": [asset]})["assetNodeOrError"]
         statuses, stats = node["assetPartitionStatuses"], node["partitionStats"]
         assert statuses["primaryDimensionName"] == "utc_day"
@@ -185,7 +185,7 @@ _Answer = TypeVar("_Answer")
 
 
 def until(happened: Callable[[], _Answer | None], what: str, pause: float = 0.5) -> _Answer:
-    """What `happened` answers as soon as it answers anything; it is asked every `pause` seconds."""
+    """The first true result of `happened`, which is called every `pause` seconds."""
     deadline = time.monotonic() + _PATIENCE
     while not (answer := happened()):
         assert time.monotonic() < deadline, f"waited {_PATIENCE:.0f} s for {what}"
@@ -197,14 +197,14 @@ def until(happened: Callable[[], _Answer | None], what: str, pause: float = 0.5)
 def dagster_dev(
     settings: Settings, workspace: Path = ROOT / "workspace.yaml", **variables: str
 ) -> Iterator[DagsterUI]:
-    """Run `dagster dev` with these settings, and `variables` of the environment beside them, on a
-    home of its own; nothing of it is left running."""
+    """Run `dagster dev` with these settings and additional environment `variables`, on a separate
+    home; all its processes end with the block."""
     home, port = settings.dagster_home, free_port()
     home.mkdir(parents=True, exist_ok=True)
     template = importlib.resources.files("deribit_pipeline") / "dagster.yaml"
     (home / "dagster.yaml").write_text(template.read_text())
     path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    # Not in the project's folder, where a developer's `.env` may be.
+    # Not in the project's folder, which may have a developer's `.env`.
     log = home.parent / "dagster-dev.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -227,7 +227,7 @@ def dagster_dev(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started: with patience, and then without."""
+    """Terminate a process and all that it started, and kill what remains."""
     for ending, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
         for member in group_of(process.pid):
             with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Backfills of any dataset under faults, and what it comes to without them."""
+"""Backfills of any dataset under faults, and the expected result without them."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -27,16 +27,16 @@ from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET
 from deribit_pipeline.settings import Settings
 
 LAST = date(2024, 4, 9)
-"""The day before the one that the sandbox's clock shows."""
+"""The day before today on the sandbox's clock."""
 
 WAITING = 0.02
-"""How much of each pause after a failure is really waited for."""
+"""The share of each retry pause that is really waited."""
 
 
 @dataclass(frozen=True)
 class Some:
-    """Some days of a dataset's series, which end on the last day that is over: `few` take a
-    handful of requests, `many` dozens. `before` is what they are made of."""
+    """Some days of a dataset's series, up to the last day that is over: `few` need a handful of
+    requests, `many` dozens. `before` is the dataset that they are made of."""
 
     dataset: Dataset
     series: tuple[str, ...]
@@ -91,14 +91,14 @@ class Backfills:
         timeout: float = 30.0,
         each_twice: bool = False,
     ) -> list[Outcome]:
-        """The outcomes of what they are made of, and of themselves."""
+        """The outcomes of the days that they are made of, and of themselves."""
         outcomes = []
         for dataset in some.steps:
             with open_exchange(self._settings, patience, timeout) as exchange:
                 for client in (exchange.client, exchange.history):
                     assert client is not None
                     pools = dict(client.rpc._pools)
-                    # The log's own limit is the machine's, and a test would wait for it.
+                    # The machine's rate limit of the transaction log would make a test wait.
                     client.rpc._pools = pools | {account.LOG: pools[""]}
                     client.rpc._sleep = _hurried
                 exchange.each_twice = each_twice
@@ -112,8 +112,8 @@ async def _hurried(seconds: float) -> None:
 
 
 def contradictions(held: Path, true: Path, *names: str) -> list[tuple[object, ...]]:
-    """Of datasets the settled days of which another warehouse tells something else, and the rows
-    that it does not have."""
+    """The settled days of datasets that differ from another warehouse's, and the rows that it
+    does not have."""
     found: list[tuple[object, ...]] = []
     days = (
         "select series, day, state, expected, received, missing, content_hash "

@@ -1,4 +1,4 @@
-"""Rows of any dataset: made up, written as a run does, and read again."""
+"""Invented rows of any dataset, written as by a run, and read again."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -19,8 +19,8 @@ CAME = datetime(2024, 2, 1, tzinfo=UTC)
 
 
 def any_rows(dataset: Dataset, count: int) -> Columns:
-    """Rows of any table, in the types that its columns have; every third value is null where one
-    may be."""
+    """Rows of any table, in the types of its columns; every third value of a nullable column is
+    null."""
     table = dataset.table
     numbers = np.arange(count)
     made: Columns = {}
@@ -43,7 +43,7 @@ def any_rows(dataset: Dataset, count: int) -> Columns:
 
 
 def write(warehouse: Warehouse, *days: FetchedDay, dataset: Dataset = FUNDING_RATES) -> list[Any]:
-    """Write as a run does; answers what must be confirmed first."""
+    """Write like a run; returns what must be confirmed first."""
 
     def provenance(run_id: str) -> Provenance:
         return Provenance(Environment.SANDBOX, "a test", run_id)
@@ -55,7 +55,7 @@ def write(warehouse: Warehouse, *days: FetchedDay, dataset: Dataset = FUNDING_RA
 
 
 def assert_read_as_written(warehouse: Warehouse, dataset: Dataset) -> None:
-    """A day of made-up rows is written, and read again to the last bit."""
+    """Write a day of invented rows, and check that it is read back to the last bit."""
     returned = any_rows(dataset, 1 if dataset.at == "delivery_date" else 50)
     assert write(warehouse, FetchedDay(NAME, DAY, returned, CAME), dataset=dataset) == []
     with warehouse.reading() as connection:

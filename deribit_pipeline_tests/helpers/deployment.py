@@ -1,4 +1,4 @@
-"""The files of `deploy/`, read as the tools read them that they are for."""
+"""The files of `deploy/`, parsed like their tools do."""
 
 import re
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ def read(name: str) -> Any:
 
 
 def services(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The services of `compose.yaml` with these variables. Raises KeyError for one that must be
-    set and is not."""
+    """The services of `compose.yaml` with these variables. Raises KeyError for a required one that
+    is not set."""
 
     def value(found: re.Match[str]) -> str:
         name, how, text = found.groups()
@@ -49,7 +49,7 @@ def ours(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def variables_of(database: str) -> dict[str, str]:
-    """What `dagster.yaml` reads of the environment to keep its books in the database of this
+    """The environment variables with which `dagster.yaml` stores in the database of this
     connection string, a URL."""
     url = urlsplit(database)
     return {
@@ -62,7 +62,6 @@ def variables_of(database: str) -> dict[str, str]:
 
 
 def storage_in(database: str) -> dict[str, Any]:
-    """What `dagster.yaml` says of where Dagster keeps its books, for the database of this
-    connection string."""
+    """The storage section of a `dagster.yaml` for the database of this connection string."""
     storages = {name: part for name, part in read("dagster.yaml").items() if "_storage" in name}
     return {name: part | {"config": {"postgres_url": database}} for name, part in storages.items()}

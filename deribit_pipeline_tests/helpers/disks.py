@@ -1,4 +1,4 @@
-"""Disks that tests fill, and take the right to write from."""
+"""Disks that tests fill or make read-only."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Disk:
-    """A disk of its own at `path`, in memory."""
+    """A separate disk at `path`, in memory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -14,11 +14,11 @@ class Disk:
         self._mount("-t", "tmpfs", "-o", "size=64m", "tmpfs")
 
     def resize(self, size: int) -> None:
-        """Give it this size in bytes; it cannot be less than what it holds."""
+        """Resize it to this many bytes, at least the size of its contents."""
         self._mount("-o", f"remount,size={size}")
 
     def leave(self, free: int) -> None:
-        """Leave so many bytes free."""
+        """Resize it so that this many bytes are free."""
         at = os.statvfs(self.path)
         self.resize((at.f_blocks - at.f_bfree) * at.f_frsize + free)
 

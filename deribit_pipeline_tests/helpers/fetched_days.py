@@ -1,4 +1,4 @@
-"""A source's days from the sandbox over HTTP, for tests that look at what a source brings."""
+"""A source's days fetched from the sandbox over HTTP, for tests of sources."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 @dataclass(frozen=True, repr=False)
 class Brought:
-    """What a source brought of the days it was asked for."""
+    """The results of a source for the requested days."""
 
     fetched: dict[date, FetchedDay]
     proved: dict[date, ProvedDay]
@@ -29,7 +29,7 @@ class Brought:
 
 
 class Fetching:
-    """Fetches days, each of which must come exactly once."""
+    """Fetches days, each of which must be returned exactly once."""
 
     def __init__(self, exchange: Exchange, warehouse: Warehouse, source: WindowedSource) -> None:
         self._exchange, self._warehouse, self._source = exchange, warehouse, source
@@ -53,7 +53,7 @@ class Fetching:
 
 
 def first_with(moments: Collection[int]) -> Where:
-    """Of the answers with a row of one of these moments, the first of each resolution."""
+    """Matches the first response of each resolution with a row of one of these moments."""
     returned: set[tuple[int, int]] = set()
 
     def where(method: str, reply: Reply) -> bool:

@@ -24,7 +24,7 @@ Fetch = Callable[..., dict[date, FetchedDay]]
 
 @pytest.fixture
 def fetch(opened: Callable[..., Exchange], warehouse: Warehouse) -> Fetch:
-    """Fetches days of a series from a source; where they have failed, raises why."""
+    """Fetches days of a series from a source; raises the reason if they failed."""
 
     def fetch(source: SeriesSource, series: str, days: Sequence[date]) -> dict[date, FetchedDay]:
         exchange = opened()

@@ -1,4 +1,4 @@
-"""Settlements fetched from the sandbox by their source, for tests that look at both."""
+"""Settlements fetched from the sandbox by their source, for tests that compare both."""
 
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -42,7 +42,7 @@ def fetch(opened: Callable[..., Exchange], warehouse: Warehouse) -> Fetch:
 
 
 def returned(sandbox: SandboxExchange, currency: str, day: date) -> list[tuple[str, str, float]]:
-    """Instrument, type and position of every settlement that the exchange has of a day."""
+    """Instrument, type and position of every settlement of a day on the exchange."""
     listings = [
         listing
         for listing in sandbox.listings()
@@ -59,12 +59,12 @@ def held(fetched: FetchedDay | FailedDays) -> list[tuple[str, str, float]]:
 
 
 def ends_early(page: dict[str, Any]) -> dict[str, Any]:
-    """Half of a page, and nothing that leads on."""
+    """Half of a page, without a continuation."""
     return {"settlements": page["settlements"][: len(page["settlements"]) // 2]}
 
 
 def failures(fetched: Sequence[FetchedDay | FailedDays], days: Sequence[date]) -> str:
-    """Why these days have failed, each once, and no other was brought."""
+    """The reasons why these days failed, each once, without any other fetched day."""
     failed = [one for one in fetched if isinstance(one, FailedDays)]
     assert len(failed) == len(fetched), fetched
     assert sorted(day for one in failed for day in one.days) == list(days)

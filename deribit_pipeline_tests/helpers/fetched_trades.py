@@ -1,4 +1,4 @@
-"""The source of trades against the sandbox over HTTP, for tests that look at both ends."""
+"""The source of trades against the sandbox over HTTP, for tests that compare both."""
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import date
@@ -20,7 +20,7 @@ TODAY = date(2024, 4, 10)
 
 
 class TradesFetched:
-    """Fetches trades, and knows what the sandbox has."""
+    """Fetches trades, and reads the sandbox's own."""
 
     def __init__(self, exchange: Exchange, warehouse: Warehouse, sandbox: SandboxExchange) -> None:
         self.exchange, self._warehouse, self.sandbox = exchange, warehouse, sandbox
@@ -40,7 +40,7 @@ class TradesFetched:
     def fetched_each(
         self, first: date, last: date, name: str = NAME
     ) -> dict[date, list[FetchedDay | FailedDays]]:
-        """What came of each day, in order: one that was brought may fail later."""
+        """The results of each day, in order: a fetched day may fail later."""
 
         async def fetch() -> list[FetchedDay | FailedDays]:
             return [piece async for piece in self.fetching(list(days_between(first, last)), name)]
@@ -63,7 +63,7 @@ class TradesFetched:
         return range(market.number_of(number), market.number_of(number + 1))
 
     def returned(self, host: str, name: str = NAME, **requested: object) -> list[dict[str, Any]]:
-        """The trades of an answer, as many as there can be."""
+        """The trades of a response with the maximum count."""
         most = 10_000 if host == "history" else 1_000
         params = {"instrument_name": name, "count": most} | requested
         reply = self.sandbox.answer(
@@ -76,7 +76,7 @@ class TradesFetched:
 
 
 def ms(day: date) -> int:
-    """Midnight, as the exchange writes it."""
+    """Midnight, in UTC milliseconds."""
     return minute_ms(day, 0)
 
 

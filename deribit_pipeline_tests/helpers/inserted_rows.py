@@ -1,4 +1,4 @@
-"""Rows put straight into a warehouse, for tests of what is read from it."""
+"""Rows inserted directly into a warehouse, for tests of reading."""
 
 from datetime import UTC, date, datetime
 
@@ -10,7 +10,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def hold_minutes(warehouse: Warehouse, name: str, first: date, prices: np.ndarray) -> None:
-    """Hold days of one-minute candles, all complete. The prices are open, high, low and close;
+    """Insert days of one-minute candles, all complete. The prices are open, high, low and close;
     each minute trades 1 of base and 100,000 of quote currency."""
     made = pd.DataFrame(prices, columns=["open", "high", "low", "close"])
     with warehouse.writing() as connection:
@@ -48,7 +48,7 @@ def _anything(column: Column) -> object:
 
 
 def hold(warehouse: Warehouse, table: Table, *rows: dict[str, object]) -> None:
-    """Hold rows of any table; what they do not say is null, or anything of its type."""
+    """Insert rows of any table; absent values are null, or any value of the type."""
     with warehouse.writing() as connection:
         for output in rows:
             assert set(output) <= {column.name for column in table.columns}

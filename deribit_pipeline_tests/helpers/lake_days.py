@@ -1,4 +1,4 @@
-"""Days of candles in a lake: told, written as a backfill does, and held once."""
+"""Days of candles in a lake, written as by a backfill and stored once."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,13 +14,13 @@ HELD = "select count(*), count(distinct (instrument_name, opened_at)) from candl
 
 
 def day(number: int, name: str = "BTC-PERPETUAL", price: float = 1 / 3) -> FetchedDay:
-    """A day as it was fetched, on the word of two answers."""
+    """A fetched day, confirmed by two responses."""
     returned = fetched(FIRST + timedelta(days=number), price=price)
     return replace(returned, series=name, is_confirmed=True)
 
 
 def write(connection: Connection, *days: FetchedDay) -> None:
-    """Write days of one instrument as a backfill does."""
+    """Write days of one instrument like a backfill."""
     DayWriter(DATASET, lambda _: FROM).write(connection, "run-1", days[0].series, days)
 
 

@@ -1,5 +1,5 @@
-"""Lakes for tests: filled from a file, changed by hand, looked at by their locks and cut off from
-them."""
+"""Lakes for tests: filled from a file, changed by hand, inspected by their locks and
+disconnected."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,7 +19,7 @@ from deribit_pipeline.warehouse.place import Connection
 
 
 def copy(file: Path, lake: Lake) -> None:
-    """Make a lake that holds what a file does."""
+    """Make a lake with the contents of a file."""
     tables = [table.name for table in schema.TABLES if table is not schema.WAREHOUSE_INFO]
     with (
         duckdb.connect(str(file), read_only=True) as source,
@@ -33,7 +33,7 @@ def copy(file: Path, lake: Lake) -> None:
 
 @contextmanager
 def by_hand(lake: Lake) -> Iterator[Connection]:
-    """The lake as somebody else attaches it, who knows nothing of this project."""
+    """The lake, attached without this project."""
     with attachable(lake) as connection:
         connection.execute(
             f"attach {quoted('ducklake:postgres:' + lake.catalog)} as lake "
@@ -45,7 +45,7 @@ def by_hand(lake: Lake) -> Iterator[Connection]:
 
 
 def requested(catalog: str, statement: str, *values: object) -> list[tuple[object, ...]]:
-    """What the catalog's PostgreSQL answers."""
+    """The result of a query to the catalog's PostgreSQL."""
     with closing(psycopg2.connect(catalog)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         cursor.execute(statement, values)
@@ -59,10 +59,10 @@ _LOCKS = (
 
 
 def locks(catalog: str, *, granted: bool) -> list[int]:
-    """The processes of PostgreSQL, one for each lock that is held, or that is waited for."""
+    """The processes of PostgreSQL, one for each lock that is held or awaited."""
     return [cast(int, pid) for (pid,) in requested(catalog, f"select pid {_LOCKS}", granted)]
 
 
 def cut_locks(catalog: str) -> None:
-    """Cut every connection that holds a lock."""
+    """Terminate every connection that holds a lock."""
     requested(catalog, f"select pg_terminate_backend(pid, 5000) {_LOCKS}", True)

@@ -1,4 +1,4 @@
-"""An object store whose key may list one prefix of the bucket alone."""
+"""An object store whose key may list one prefix of the bucket only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ import httpx
 
 from deribit_pipeline_tests.helpers.servers import HOST, ObjectStore
 
-# As AWS answers where the policy of a key lets it do something else.
+# The response of AWS if the policy of a key does not permit the request.
 _DENIED = (
     b'<?xml version="1.0" encoding="UTF-8"?>'
     b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
@@ -19,7 +19,7 @@ _DENIED = (
 
 @contextmanager
 def listing_alone(store: ObjectStore, prefix: str) -> Iterator[str]:
-    """The endpoint of a store that is `store` but for listings of anything beside `prefix`."""
+    """The endpoint of a proxy of `store` that refuses listings outside of `prefix`."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -30,7 +30,7 @@ def listing_alone(store: ObjectStore, prefix: str) -> Iterator[str]:
             if listed and not listed[0].startswith(prefix):
                 status, headers, output = 403, {"Content-Type": "application/xml"}, _DENIED
             else:
-                # The Host header stays as it was: the request is signed over it.
+                # The Host header is unchanged, because the signature covers it.
                 answer = httpx.request(
                     self.command, store.endpoint + self.path, headers=dict(self.headers),
                     content=body,
@@ -48,7 +48,7 @@ def listing_alone(store: ObjectStore, prefix: str) -> Iterator[str]:
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer((HOST, 0), Handler) as server:
         thread = Thread(target=server.serve_forever)

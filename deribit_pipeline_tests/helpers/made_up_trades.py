@@ -1,4 +1,4 @@
-"""Trades that a test makes up, as both hosts of the sandbox publish them."""
+"""Invented trades, as both hosts of the sandbox publish them."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ NAME = "BTC-PERPETUAL"
 
 
 def trade(number: int, at: str | datetime, name: str = NAME, **values: Any) -> dict[str, Any]:
-    """A trade at a moment of UTC such as 2024-03-02T10:00; None leaves a value out."""
+    """A trade at a UTC time such as 2024-03-02T10:00; a None value is omitted."""
     moment = at if isinstance(at, datetime) else datetime.fromisoformat(at).replace(tzinfo=UTC)
     made = {
         "trade_seq": number, "trade_id": f"T-{number}",

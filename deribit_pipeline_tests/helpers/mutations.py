@@ -1,4 +1,4 @@
-"""Answers that are spoiled in any way, and laws that hold in a few examples or in thousands."""
+"""Randomly corrupted responses, and laws tested with a few examples or with thousands."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 
 def examples(quick: int, tortured: int) -> pytest.MarkDecorator:
-    """Runs a test twice: with a few examples always, with many where torture is asked for."""
+    """Runs a test twice: always with a few examples, and with many under `make torture`."""
     return pytest.mark.parametrize(
         "count",
         [
@@ -22,11 +22,11 @@ def examples(quick: int, tortured: int) -> pytest.MarkDecorator:
 
 
 def hold(law: Callable[..., None], count: int, *drawn: st.SearchStrategy[Any]) -> None:
-    """Try a law on `count` examples of what is drawn."""
+    """Test a law with `count` drawn examples."""
     settings(max_examples=count)(given(*drawn)(law))()
 
 
-# What a double, a parser or a calendar may stumble over, as JSON writes it.
+# JSON values that are difficult for a double, a parser or a calendar.
 NUMBERS = (
     "0", "-0", "-0.0", "1", "-1", "0.5", "1e400", "-1e400", "1e308", "5e-324", "2.2e3", "1.7e12",
     "9007199254740993", "9223372036854775808", "18446744073709551616", "1" + "0" * 400,
@@ -63,14 +63,14 @@ KEYS = ("result", "error", "code", "testnet", "usIn", "usOut", "status", "ticks"
 
 
 def written(value: Any) -> str:
-    """The value as JSON; marked numbers are written as they are, marked keys a second time."""
+    """The value as JSON; marked numbers are written verbatim, marked keys are repeated."""
     text = json.dumps(value).replace("@again", "")
     return re.sub('"@raw:([^"@]*)@"', r"\1", text)
 
 
 @st.composite
 def corrupted(draw: st.DrawFn, whole: Any, most: int = 3) -> str:
-    """A JSON text in which up to `most` things are no longer as they were."""
+    """A JSON text with up to `most` mutations."""
     value = json.loads(json.dumps(whole))
     for _ in range(min(most, draw(st.sampled_from((0, 1, 1, 1, 2, 3))))):
         value = _corrupted_once(draw, value)
@@ -107,7 +107,7 @@ def _corrupted_once(draw: st.DrawFn, value: Any) -> Any:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Where something stands: the object or array, and the key or index in it."""
+    """A place in a document: the object or array, and the key or index in it."""
     if isinstance(value, dict | list):
         for key in value if isinstance(value, dict) else range(len(value)):
             yield value, key
@@ -116,7 +116,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 @st.composite
 def damaged(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> bytes:
-    """A body whose bytes may be cut, changed, taken out or added."""
+    """A body with bytes cut off, changed, removed or added."""
     body = draw(texts).encode("utf-8", "surrogatepass")
     for _ in range(draw(st.sampled_from((0, 0, 0, 1, 2)))):
         at = draw(st.integers(0, len(body)))

@@ -1,4 +1,4 @@
-"""A pipeline from the sandbox over HTTP to a warehouse, for tests that look at both ends."""
+"""A pipeline from the sandbox over HTTP to a warehouse, for tests that compare both."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
@@ -53,7 +53,7 @@ class Pipeline:
     def returned(
         self, name: str, resolution: str, start: datetime, end: datetime
     ) -> list[list[float]]:
-        """Every candle that the exchange tells of [start, end), asked page by page."""
+        """Every candle that the exchange returns in [start, end), page by page."""
         found, at, step = [], int(start.timestamp() * 1000), STEPS[resolution]
         while at < end.timestamp() * 1000:
             until = min(at + (MOST_CANDLES - 1) * step, int(end.timestamp() * 1000)) - 1
@@ -86,5 +86,5 @@ def midnight(day: date) -> datetime:
 
 
 def ms(day: date, minute: int) -> int:
-    """A minute of a day, as the exchange writes it."""
+    """A minute of a day, in UTC milliseconds."""
     return int(midnight(day).timestamp() * 1000) + minute * 60_000

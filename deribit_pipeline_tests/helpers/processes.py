@@ -1,5 +1,5 @@
-"""The program as processes of its own, which a test starts, signals and kills, and the environment
-that it reads."""
+"""The program as separate processes, which a test starts, signals and kills, with their
+environment."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ _PATIENCE = 120.0
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """All that a process needs to know to work with these settings."""
+    """The environment variables for a process with these settings."""
     return {
         "DERIBIT_ENV": str(settings.environment),
         "DERIBIT_BASE_URL": str(settings.base_url),
@@ -36,7 +36,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def variables_of(location: Location) -> dict[str, str]:
-    """What names a warehouse in the environment."""
+    """The environment variables that name a warehouse."""
     if not isinstance(location, Lake):
         return {"DERIBIT_WAREHOUSE": str(location)}
     variables = {
@@ -52,8 +52,8 @@ def variables_of(location: Location) -> dict[str, str]:
 
 
 def name_warehouse(monkeypatch: pytest.MonkeyPatch, location: Location, folder: Path) -> None:
-    """Let this process, from now on in a folder without a `.env`, find the sandbox's warehouse at
-    `location`, and no other setting."""
+    """Configure this process with the sandbox's warehouse at `location` and no other setting, in a
+    folder without `.env`."""
     for name in [name for name in os.environ if name.startswith("DERIBIT_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(folder)
@@ -63,7 +63,7 @@ def name_warehouse(monkeypatch: pytest.MonkeyPatch, location: Location, folder: 
 
 
 def script(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the console script to its end, with nothing else in its environment."""
+    """Run the console script to its end, with only this environment."""
     return subprocess.run(
         [str(SCRIPT), *arguments], env=env, cwd=cwd, capture_output=True, text=True, timeout=120,
         check=False,
@@ -71,12 +71,12 @@ def script(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.Comple
 
 
 def signalled_at(signal: str, moment: str, nth: int, *arguments: str) -> list[str]:
-    """The command line of a process that sends itself a signal at the nth such moment."""
+    """The command line of a process that sends itself a signal at the nth such step."""
     return [sys.executable, str(SIGNAL_AT_STEP), signal, moment, str(nth), *arguments]
 
 
 def started(command: list[str], settings: Settings) -> subprocess.Popen[str]:
-    """Start a process in the folder of the tests, its output in pipes."""
+    """Start a process in the folder of the tests, with its output in pipes."""
     return subprocess.Popen(
         command, env=environment(settings), cwd=settings.dagster_home.parent, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -84,7 +84,7 @@ def started(command: list[str], settings: Settings) -> subprocess.Popen[str]:
 
 
 def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Wait until something has happened, which must be while the process lives."""
+    """Wait until something has happened; fails if the process ends before."""
     deadline = time.monotonic() + _PATIENCE
     while not happened():
         assert process.poll() is None, process.communicate()
@@ -98,7 +98,7 @@ def assert_all_succeed(processes: Sequence[subprocess.Popen[str]]) -> None:
     def read(number: int) -> None:
         errors[number] = processes[number].communicate(timeout=240)[1]
 
-    # All at once, for a pipe that nobody empties would stop whoever writes into it.
+    # All pipes at once: a full pipe would block its writer.
     readers = [threading.Thread(target=read, args=(n,)) for n in range(len(processes))]
     for reader in readers:
         reader.start()

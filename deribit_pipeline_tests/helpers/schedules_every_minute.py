@@ -1,4 +1,4 @@
-"""The code location as it is, but that its schedules tick every minute: for tests with a daemon."""
+"""The code location with schedules that tick every minute, for tests with a daemon."""
 
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.schedules import CRONS

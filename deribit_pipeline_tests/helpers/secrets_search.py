@@ -1,4 +1,4 @@
-"""Looks for secrets wherever a run leaves something: streams, files, databases, processes."""
+"""Searches for secrets in everything that a run leaves: streams, files, databases, processes."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ import duckdb
 
 
 class Search:
-    """Where any of the secrets is to be seen, plainly or in a usual encoding."""
+    """The places of any of the secrets, plainly or in a common encoding."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._needles = {needle for secret in secrets for needle in _spellings(secret)}
@@ -22,7 +22,7 @@ class Search:
         return any(needle in data for needle in self._needles)
 
     def places(self, folder: Path) -> list[str]:
-        """Every file below the folder that holds one, databases table by table too."""
+        """Every file below the folder with a secret, including databases, table by table."""
         return [
             place
             for path in sorted(folder.rglob("*"))
@@ -32,7 +32,7 @@ class Search:
         ]
 
     def processes(self) -> list[str]:
-        """Every process that shows one in its arguments now."""
+        """Every running process with a secret in its arguments."""
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
@@ -52,7 +52,7 @@ def _spellings(secret: str) -> Iterator[bytes]:
         quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1],
     ):  # fmt: skip
         yield spelled.encode()
-    for shift in range(3):  # base64 of a longer text that holds it, wherever it begins
+    for shift in range(3):  # base64 of a longer text that contains it, at any offset
         whole = base64.b64encode(b"\0" * shift + plain)
         yield whole[-(-shift * 8 // 6) + (shift > 0) : len(whole) // 4 * 4 - 4]
 
@@ -87,7 +87,7 @@ def _inflated(value: object) -> bytes:
 
 
 def _of_duckdb(path: Path) -> Iterator[tuple[str, bytes]]:
-    # Values are compressed within the file, so that its bytes alone would show nothing.
+    # Values are compressed in the file, so that a search of its bytes would find nothing.
     with duckdb.connect(str(path), read_only=True) as connection:
         for (table,) in connection.execute("select table_name from duckdb_tables()").fetchall():
             columns = connection.execute(

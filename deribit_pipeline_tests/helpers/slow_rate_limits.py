@@ -1,11 +1,11 @@
-"""Pools so slow that a test may count their calls by the waits, whatever the clock does."""
+"""Rate limits so slow that a test can count calls by their waits, whatever the clock does."""
 
 import asyncio
 
 from deribit_pipeline.exchange.rate_limiter import RateLimiter, TokenBucket
 
-# No test can stop the clock of a database: beside the quarter of an hour from one call to the
-# next, the seconds that a test takes are nothing.
+# A test cannot stop the clock of a database: compared with a quarter of an hour between two
+# calls, the seconds of a test are negligible.
 APART = 1_000.0
 
 
@@ -14,7 +14,7 @@ def pool_of(bucket: TokenBucket) -> RateLimiter:
 
 
 def waits(*pools: RateLimiter, calls: int) -> list[float]:
-    """How long each of so many calls waits, in turn by these pools, in calls; to a tenth."""
+    """The wait of each call, in turn by these pools, in units of calls, rounded to a tenth."""
 
     async def taken() -> list[float]:
         return [await pools[n % len(pools)].acquire() for n in range(calls)]

@@ -13,11 +13,11 @@ _HOUR = 3_600_000
 Row = Any
 Pair = tuple[Row, Row]
 Change = Callable[[Row, Row], Pair | None]
-"""What becomes of two rows; None where nothing can become of these."""
+"""Changes two rows; returns None for rows that it cannot change."""
 
 
 def exchanging(*names: str | int) -> Change:
-    """Each of two rows has the other's values."""
+    """Exchanges the values of two rows."""
 
     def change(one: Row, other: Row) -> Pair | None:
         if all(one[name] == other[name] for name in names):
@@ -34,14 +34,14 @@ def _with(row: Row, values: Mapping[Any, Any]) -> Row:
 
 
 def exchanging_lows(one: Row, other: Row) -> Pair | None:
-    """Two candles of one hour with each other's low, where both stay possible."""
+    """Exchanges the lows of two candles of one hour, if both stay possible."""
     is_of_one_hour = one[0] // _HOUR == other[0] // _HOUR
     is_possible = other[3] <= min(one[1], one[4]) and one[3] <= min(other[1], other[4])
     return exchanging(3)(one, other) if is_of_one_hour and is_possible else None
 
 
 def a_billionth_apart(one: Row, other: Row) -> Pair:
-    """Two rates of which one has a billionth of the other's."""
+    """Moves a billionth of funding from one row to another."""
     return (
         one | {"interest_1h": one["interest_1h"] + 1e-9},
         other | {"interest_1h": other["interest_1h"] - 1e-9},
@@ -50,9 +50,9 @@ def a_billionth_apart(one: Row, other: Row) -> Pair:
 
 @dataclass
 class Corrupter:
-    """Spoils the first response of `method` that has at least `least` rows of `day`, or from then
-    to `until`, `step` apart where that is given: the first two of them from their middle on that
-    the change fits. `spoiled` counts the responses that it spoiled."""
+    """Corrupts the first response of `method` with at least `least` rows of `day`, or of `day` to
+    `until`, optionally `step` apart: the first two rows after the middle that the change accepts.
+    `spoiled` counts the corrupted responses."""
 
     method: str
     change: Change
@@ -64,7 +64,7 @@ class Corrupter:
     _is_on: bool = field(default=False, init=False)
 
     def corrupt_one(self, sandbox: SandboxExchange) -> None:
-        """Spoil the next fitting response of either host."""
+        """Corrupt the next fitting response of either host."""
         self._is_on, self.corrupted = True, 0
         for methods in (sandbox._methods, sandbox._history_methods):
             if self.method in methods:
@@ -108,7 +108,7 @@ def _named(result: Any) -> list[tuple[str, Any]]:
 
 
 def _moment(row: Row) -> int:
-    """When a row is, in UTC milliseconds."""
+    """The time of a row, in UTC milliseconds."""
     if isinstance(row, list):
         return int(row[0])
     if "timestamp" in row:

@@ -1,4 +1,4 @@
-"""`deribit-pipeline ui` as a process of its own, and whatever it starts."""
+"""`deribit-pipeline ui` in a separate process, with all processes that it starts."""
 
 import os
 import signal
@@ -24,12 +24,11 @@ class Ui:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """Its output so far."""
         return (self.folder / "ui.log").read_text()
 
     def members(self) -> set[int]:
-        """The process and all that it started, and those started in turn: all that are in this
-        folder or know of it."""
+        """The process and its descendants: all processes with this folder in their environment."""
         sign = f"_DERIBIT_PIPELINE_FOLDER={self.folder}\0".encode()
         found = {self.process.pid} if self.process.poll() is None else set()
         for path in Path("/proc").glob("[0-9]*"):
@@ -39,7 +38,7 @@ class Ui:
         return found
 
     def kill_all(self) -> None:
-        """Kill every process at once, as a machine that loses its power would."""
+        """Kill every process at once, as in a power failure."""
         for pid in self.members():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -47,7 +46,7 @@ class Ui:
         self.until_gone()
 
     def until_gone(self) -> None:
-        """Wait until nothing of it is left, which the system may take a moment for."""
+        """Wait until none of its processes is left."""
         until(lambda: not self.members() or None, "the end of all processes", 0.05)
 
     def is_loaded(self) -> bool:
@@ -61,9 +60,10 @@ def _state(path: Path) -> bytes:
 
 @contextmanager
 def running_ui(folder: Path, env: dict[str, str]) -> Iterator[Ui]:
-    """Start it in a folder and wait until it knows the assets; nothing of it is left running."""
+    """Start it in a folder and wait until the assets are loaded; all its processes end with the
+    block."""
     port = free_port()
-    # A folder whose name is short enough for a socket's, and that goes with what is left in it.
+    # A temporary folder with a path that is short enough for a socket.
     with tempfile.TemporaryDirectory(prefix="ui-") as temporary:
         with (folder / "ui.log").open("ab") as log:
             process = subprocess.Popen(

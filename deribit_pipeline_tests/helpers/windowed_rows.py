@@ -1,4 +1,4 @@
-"""Ranges of funding and of the volatility index, and how single rows of them go wrong."""
+"""Ranges of funding and of the volatility index, and changes of single rows in them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def rows_of(reply: Reply) -> list[Any]:
 
 
 def one_of(kind: Kind, number: int = 2) -> Callable[[str, Reply], bool]:
-    """The answer of this number among those that hold many of the kind's rows, and no other."""
+    """Matches only the response with this number among those with many rows of the kind."""
     seen = 0
 
     def where(method: str, reply: Reply) -> bool:
@@ -89,7 +89,7 @@ HOUR_AT = to_ms(datetime(2024, 4, 3, 12, tzinfo=UTC))
 
 
 def fetch_repeatedly(sandbox: SandboxExchange, kind: Kind, at: int, change: Change) -> None:
-    """From now on the row of this moment is what the change makes of it."""
+    """Apply the change to the row of this moment from now on."""
 
     def changed(row: Any) -> Any:
         is_it = (row["timestamp"] if isinstance(row, dict) else row[0]) == at
@@ -106,7 +106,7 @@ def fetch_repeatedly(sandbox: SandboxExchange, kind: Kind, at: int, change: Chan
 
 
 def others(brought: Brought, day: date = BROKEN) -> set[tuple[str, str]]:
-    """The states and cross-checks of all days but one, which have no verdict."""
+    """The states and cross-checks of all days but one, none of which has a verdict."""
     assert {brought.fetched[other].verdict for other in brought.fetched if other != day} == {""}
     return {
         (proved.proof.state, proved.proof.cross_check)

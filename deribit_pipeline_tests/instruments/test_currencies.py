@@ -1,4 +1,5 @@
-"""Currencies that are none of today's: named by the exchange, kept once seen, and selected by."""
+"""Currencies that the code does not list: returned by the exchange, kept once seen, and
+selectable."""
 
 import os
 import tempfile
@@ -30,7 +31,7 @@ SOL = "SOL-25MAR22"
 
 @pytest.fixture(autouse=True)
 def _credits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list of instruments is metered at one call a second after fifty, whatever is set."""
+    """Lists of instruments are limited to one call a second after fifty, whatever the settings."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -49,7 +50,7 @@ def run(
 
 
 def refuse(sandbox: SandboxExchange) -> None:
-    """Both hosts know no currency SOL any more, though its futures are told."""
+    """Both hosts no longer list the currency SOL, but still list its futures."""
     for methods in (sandbox._methods, sandbox._history_methods):
         returned = methods[LIST]
 
@@ -86,7 +87,7 @@ def test_what_settled_in_a_currency_of_former_days_is_listed_and_selected(
     code, out, _ = run("instruments", "--currency", "SOL", "--expired")
     assert (code, SOL in out) == (0, True)
     code, out, err = run("instruments", "--expired", "--as-of", "2022-03-01")
-    assert (code, SOL in out, "Never asked" in err) == (0, True, False)
+    assert (code, SOL in out, "Never requested" in err) == (0, True, False)
     window = ("--start", "2022-03-01", "--end", "2022-03-02", "--resolution", "60")
     code, out, _ = run("backfill", "--instruments", "currency=SOL expired", *window)
     assert (code, SOL in out) == (0, True)

@@ -1,4 +1,4 @@
-"""What the exchange lists is held as a history of specifications, and read as of any date."""
+"""Listings are stored as a history of specifications, readable as of any date."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +29,7 @@ CHANGED_AT = datetime(2026, 8, 18, 8, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _credits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list of instruments is metered at one call a second after fifty, whatever is set."""
+    """Lists of instruments are limited to one call a second after fifty, whatever the settings."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""Days that rest on a wrong listing are requested again once the listing is right."""
+"""Days that were settled by a wrong listing are requested again once the listing is right."""
 
 import os
 import tempfile
@@ -43,7 +43,7 @@ Backfill = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def _credits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list of instruments is metered at one call a second after fifty, whatever is set."""
+    """Lists of instruments are limited to one call a second after fifty, whatever the settings."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -77,7 +77,7 @@ def run(
 
 
 def list_wrongly(faults: Faults) -> None:
-    """Every listing of now is of an instrument that is listed twenty days later."""
+    """Every current listing has a listing time twenty days too late."""
     faults.corrupt_where("other_listing", lambda method, reply: method == LISTING)
 
 
@@ -193,6 +193,6 @@ def test_the_command_backfill_again_requests_what_a_wrong_listing_left_out(
     assert run("backfill", *window)[0] == 0
     assert sandbox.requests[CHART] == 0
     assert sandbox.requests[LISTING] <= 2
-    sandbox._methods.clear()  # an exchange that answers nothing more
+    sandbox._methods.clear()  # an exchange that no longer responds
     code, _, err = run("backfill", *window)
-    assert (code, "Whether the listings still stand is unknown" in err) == (0, True)
+    assert (code, "The listings cannot be checked for changes" in err) == (0, True)

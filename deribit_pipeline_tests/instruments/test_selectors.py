@@ -1,4 +1,4 @@
-"""Instruments are wanted by name and by selector; what is chosen is as of the last refresh."""
+"""Instruments are selected by name and by selector, as of the last refresh."""
 
 import os
 import re
@@ -38,20 +38,20 @@ BTC_FUTURES = Selector(kind="future", currency="BTC")
 
 @pytest.fixture(autouse=True)
 def _credits_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list of instruments is metered at one call a second after fifty, whatever is set."""
+    """Lists of instruments are limited to one call a second after fifty, whatever the settings."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
 @pytest.fixture
 def known(opened: Callable[..., Exchange], warehouse: Warehouse, clock: Clock) -> Warehouse:
-    """A warehouse that knows what BTC's instruments were at the start of 2024."""
+    """A warehouse with the listings of BTC at the start of 2024."""
     clock.now = datetime(2024, 1, 2, tzinfo=UTC)
     refresh(opened(), warehouse, "BTC")
     return warehouse
 
 
 class Output(NamedTuple):
-    """What a command printed and how it exited."""
+    """The output and the exit code of a command."""
 
     code: int
     out: str
@@ -298,7 +298,7 @@ def test_what_was_never_requested_is_requested_before_it_is_called_nothing(
 ) -> None:
     output = command("instruments", "--refresh", "--currency", "BTC")
     assert "Instruments of USDC" not in output.err
-    never = "Never asked for instruments of {}: deribit-pipeline instruments --refresh does.\n"
+    never = "Never requested: instruments of {}; run deribit-pipeline instruments --refresh.\n"
     assert output.err.endswith(never.format("ETH, USDC, USDT, EURR"))
     output = command("coverage", "--instruments", "perpetual currency=ETH")
     assert (output.code, output.err.count("\n")) == (2, 1)
@@ -311,7 +311,7 @@ def test_what_was_never_requested_is_requested_before_it_is_called_nothing(
     output = command("backfill", "--instruments", "perpetual currency=ETH", *day)
     assert re.findall("Instruments of ([A-Z]+):", output.err) == ["ETH"]
     assert (output.code, output.out.count("ETH-PERPETUAL")) == (0, 1)
-    # A currency in which nothing is listed was asked for all the same.
+    # A currency without listed instruments was requested all the same.
     for _ in range(2):
         output = command("instruments")
     assert "Instruments of" not in output.err

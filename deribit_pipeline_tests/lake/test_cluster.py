@@ -1,4 +1,4 @@
-"""The deployment of `deploy/` as a whole: its processes fill one warehouse together."""
+"""The whole deployment of `deploy/`: its processes fill one warehouse together."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What `deploy/` holds is understood by the tools that it is for, and says one thing throughout."""
+"""The files of `deploy/` are valid for their tools, and agree with each other."""
 
 import os
 import re
@@ -190,7 +190,7 @@ POLICIES = {"concurrency", "run_retries", "run_monitoring", "nux"}
 def test_the_policies_are_those_of_one_machine() -> None:
     one = yaml.safe_load((ROOT / "deribit_pipeline/dagster.yaml").read_text())
     several = read("dagster.yaml")
-    # Where lines go, and where the books are kept, is their own.
+    # They differ in their log handlers and in their storage.
     assert several.pop("python_logs").keys() == one.pop("python_logs").keys()
     assert one.pop("storage").keys() == {"custom"}
     assert {key: several[key] for key in several.keys() - STORAGES} == one
@@ -238,7 +238,7 @@ def test_the_storages_of_the_chart_give_way_to_ours(home: Path) -> None:
 
 
 # The values that ours set, each looked up by hand in the chart's schema, which is in no package
-# (dagster-io/dagster, helm/dagster/schema). What the chart lacks, it passes over in silence.
+# (dagster-io/dagster, helm/dagster/schema). Helm silently ignores unknown values.
 CHART = {
     "global": {"postgresqlSecretName"},
     "postgresql": {

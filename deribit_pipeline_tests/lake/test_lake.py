@@ -1,4 +1,4 @@
-"""A lake: many write at once and each day is held once, whatever becomes of PostgreSQL."""
+"""A lake with many writers: each day is stored once, whatever happens to PostgreSQL."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +37,7 @@ pytestmark = in_a_lake
 
 @pytest.fixture
 def made(warehouse: Warehouse) -> Warehouse:
-    """A lake that is there, and holds nothing yet."""
+    """An existing, empty lake."""
     with warehouse.writing():
         pass
     return warehouse
@@ -106,7 +106,7 @@ def test_what_was_undone_is_written_again_once(made: Warehouse, lake: Lake) -> N
 def test_whoever_changes_the_lake_by_hand_meanwhile_is_not_overwritten(
     made: Warehouse, lake: Lake
 ) -> None:
-    """Somebody who knows of no lock deletes what is being replaced: theirs goes first."""
+    """A client without locks deletes the rows that are being replaced, and commits first."""
     hold(made, day(0), day(1))
     attempts = []
 
@@ -167,7 +167,7 @@ def test_postgres_that_dies_while_it_is_read_is_one_sentence_and_then_read_again
 def outage(
     sandbox: SandboxExchange, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Event]:
-    """PostgreSQL is killed in the middle of a backfill; once this is set, it starts again."""
+    """Kills PostgreSQL in the middle of a backfill, and restarts it once the event is set."""
     answer, has_come, is_short = sandbox.answer, Event(), Event()
 
     def killing(

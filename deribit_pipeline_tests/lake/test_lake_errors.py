@@ -1,4 +1,4 @@
-"""A lake that cannot serve: one sentence each that says what to do, and never a password."""
+"""Errors of an unusable lake: one sentence with a remedy, and never a password."""
 
 import logging
 import re
@@ -60,7 +60,7 @@ def write(lake: Lake) -> None:
 
 
 def complaint(work: Callable[[], object]) -> str:
-    """The sentence with which something ends; nothing that could be logged of it is secret."""
+    """The error message of a call; checks that nothing in its log is secret."""
     with pytest.raises(DeribitPipelineError) as caught:
         work()
     logged = logging.Formatter().formatException(
@@ -96,7 +96,7 @@ def test_a_catalog_on_a_machine_that_nobody_knows(lake: Lake) -> None:
     wrong = replace(lake, catalog=in_form("postgresql://", lake.catalog, host="nowhere.invalid"))
     sentence = complaint(opened(wrong).check)
     assert sentence.startswith(AWAY.format(wrong))
-    # The first is what a resolver says, the second what a machine without one does.
+    # The first is the error of a resolver, the second that of a machine without one.
     assert re.search("not known|Temporary failure in name resolution", sentence)
 
 
@@ -104,7 +104,7 @@ def test_a_catalog_on_a_machine_that_nobody_knows(lake: Lake) -> None:
 def test_what_duckdb_says_of_a_catalog_shows_no_password(
     lake: Lake, form: str, postgres: Postgres
 ) -> None:
-    """Its own messages repeat the connection string."""
+    """Messages of PostgreSQL repeat the connection string."""
     warehouse = opened(replace(lake, catalog=in_form(form, lake.catalog)))
     with warehouse.writing():
         pass

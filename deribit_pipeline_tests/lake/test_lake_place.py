@@ -1,4 +1,4 @@
-"""Where a lake's files may be: nowhere that the maintenance of another would find them."""
+"""Locations of a lake's files: never where another lake's maintenance would find them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ def at(lake: Lake) -> Warehouse:
 
 @pytest.fixture(params=["folder", "object store"])
 def held(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Lake:
-    """A lake whose files have two folders above them that are nobody else's."""
+    """A lake whose files are below two folders without other contents."""
     if request.param == "folder":
         lake = Lake(database, f"{tmp_path}/ours/lake/")
     else:
@@ -43,7 +43,7 @@ def test_a_place_that_another_lake_would_clean_up_is_refused_however_often_it_is
             with pytest.raises(WarehouseUnusable, match="holds files of another lake"):
                 work()
     assert_each_is_held_once(at(held), 12)
-    # The catalog was bound to no place meanwhile.
+    # The catalog was not bound to a location meanwhile.
     elsewhere = replace(other, data=f"{held.data.removesuffix('lake/')}beside/")
     hold(at(elsewhere), day(0))
     assert_each_is_held_once(at(elsewhere), 1)

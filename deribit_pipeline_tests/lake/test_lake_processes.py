@@ -1,4 +1,4 @@
-"""Several machines at once on one lake, which want the same days, rewrite them, and are killed."""
+"""Several machines on one lake, which request the same days, rewrite them, and are killed."""
 
 import signal
 import time
@@ -29,7 +29,7 @@ pytestmark = in_a_lake
 
 
 def machine(settings: Settings, number: int) -> Settings:
-    """The settings of a machine with a DAGSTER_HOME of its own."""
+    """The settings of a machine with a separate DAGSTER_HOME."""
     return replace(settings, dagster_home=settings.dagster_home / str(number))
 
 
@@ -81,7 +81,7 @@ def test_six_machines_that_add_and_rewrite_the_same_days_lose_nothing_and_hold_n
 def test_a_machine_that_is_killed_leaves_its_days_to_others_at_once(
     settings: Settings, warehouse: Warehouse, lake: Lake, wait: float
 ) -> None:
-    """Killed `wait` seconds after it first held a lock; another then writes the same days."""
+    """Killed `wait` seconds after its first lock; another one then writes the same days."""
     quarter = backfill("2024-03-31", "--force")
     with started(quarter, settings) as process:
         wait_until(lambda: locks(lake.catalog, granted=True) != [], process)
@@ -89,7 +89,7 @@ def test_a_machine_that_is_killed_leaves_its_days_to_others_at_once(
         process.send_signal(signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
-    # Without patience a lock is waited for no longer than until the first look-up.
+    # Without patience, waiting for a lock ends at the first poll.
     with warehouse_at(lake, settings.environment, patience=0).writing():
         pass
     done = script(*quarter[1:], env=environment(settings), cwd=settings.dagster_home.parent)

@@ -1,5 +1,4 @@
-"""A lake whose files are on object storage: days are written, proved, shown, copied and maintained
-there as on a disk."""
+"""A lake on object storage: days are written, proved, shown, copied and maintained as on a disk."""
 
 from datetime import date
 from pathlib import Path
@@ -28,7 +27,7 @@ def location(database: str, store: ObjectStore) -> Location:
 
 
 def objects(store: ObjectStore, location: Lake) -> int:
-    """How many files of candles the store has."""
+    """The number of candle files in the store."""
     prefix = location.data.removeprefix(f"s3://{store.bucket}/")
     return len(list((store.folder / prefix / "main" / "candles").rglob("*.parquet")))
 

@@ -1,4 +1,4 @@
-"""Who may write to a lake: each series by one, a rewrite by nobody else, and no dead worker."""
+"""Locks on a lake: one writer per series, exclusive rewrites, and no lock of a dead worker."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ Lock = AbstractContextManager[Callable[[], None]]
 
 @pytest.fixture(autouse=True)
 def _looks_up_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody who waits take a second to look up."""
+    """Shorten the second between two polls of a waiting process."""
     monkeypatch.setattr(locking, "_OPTIONS", "-c lock_timeout=50ms")
 
 
@@ -38,7 +38,7 @@ def locks(lake: Lake, given_up: threading.Event) -> Locks:
 
 
 class Workers:
-    """Workers in threads, of whom is known who has entered, in order."""
+    """Workers in threads, which record the order in which they get their locks."""
 
     def __init__(self, lake: Lake, pool: ThreadPoolExecutor) -> None:
         self._lake, self._pool = lake, pool
@@ -60,7 +60,7 @@ class Workers:
             self._leave[name].set()
 
     def wait_until(self, entered: int, waiting: int = 0) -> None:
-        """Wait until so many have entered and so many wait for a lock."""
+        """Wait until this many workers hold their lock and this many wait for one."""
         self._until(
             lambda: (
                 (len(self.entered), len(locks_of(self._lake.catalog, granted=False)))
@@ -69,7 +69,7 @@ class Workers:
         )
 
     def wait_until_they_look_up(self, waiting: int) -> None:
-        """Wait until so many wait for a lock who all have looked up after this moment."""
+        """Wait until this many workers wait for a lock and all have polled since the call."""
         catalog = self._lake.catalog
         [(now,)] = requested(catalog, "select clock_timestamp()")
         since = "select count(*) from pg_stat_activity where pid = any(%s) and query_start > %s"
@@ -115,7 +115,7 @@ def test_workers_of_the_same_series_never_wait_for_each_other_in_a_ring(
     futures = [
         workers.start(str(number), locks.beside(order)) for number, order in enumerate(orders)
     ]
-    workers.wait_until(entered=1, waiting=3)  # each in its own order, as far as it comes
+    workers.wait_until(entered=1, waiting=3)  # each in its order, until it has to wait
     workers.leave("first", "0", "1", "2")
     for future in futures:
         future.result(60)
@@ -196,7 +196,7 @@ def test_the_lakes_of_two_databases_have_nothing_to_do_with_each_other(
     elsewhere = Lake(postgres.database(), "/nowhere/")
     other = Locks(elsewhere, 0.0, threading.Event())
     with locks.alone(), other.alone():
-        # Each with two locks of its own: of its lake, and of the gate to it.
+        # Each has two locks: of its lake, and of the gate to it.
         for catalog in (lake.catalog, elsewhere.catalog):
             assert len(locks_of(catalog, granted=True)) == 2
             assert locks_of(catalog, granted=False) == []

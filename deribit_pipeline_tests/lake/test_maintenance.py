@@ -1,4 +1,4 @@
-"""A lake is kept fast and small, and loses nothing by it."""
+"""Maintenance keeps a lake fast and small, and loses nothing."""
 
 import shutil
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def returned_later(returned: FetchedDay, days: int) -> FetchedDay:
 
 
 def revised(returned: FetchedDay) -> FetchedDay:
-    """The same day, told a day later with another close in every second hour."""
+    """The same day, returned a day later with another close in every second hour."""
     close = returned.rows["close"].copy()
     close[::120] += 1
     return returned_later(replace(returned, rows=returned.rows | {"close": close}), days=1)
@@ -63,14 +63,14 @@ def revised(returned: FetchedDay) -> FetchedDay:
 
 @pytest.fixture
 def before(worn: Warehouse, tmp_path: Path) -> Warehouse:
-    """All that the lake holds, as a file."""
+    """A copy of the lake as a file."""
     back_up(worn, tmp_path / "before.duckdb")
     return warehouse_at(tmp_path / "before.duckdb", Environment.SANDBOX)
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody be in the middle of anything."""
+    """Remove the grace period of unneeded files, as if there were no other readers or writers."""
     monkeypatch.setattr(maintenance, "_GRACE", timedelta(0))
 
 
@@ -84,7 +84,7 @@ def parquet(lake: Lake) -> set[Path]:
 
 
 def orphan(lake: Lake) -> Path:
-    """A file that a worker has left who was killed before it committed."""
+    """A file left by a worker that was killed before its commit."""
     left = Path(lake.data) / "main/candles/of-a-worker-that-was-killed.parquet"
     shutil.copy(next(iter(parquet(lake))), left)
     return left
@@ -154,7 +154,7 @@ def test_maintenance_that_ends_in_the_middle_of_each_step_leaves_a_sound_lake(
     at_once: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Of the other tables there is nothing here, and a step for each would take its time.
+    # The other tables are empty here, and a step for each would take long.
     of_candles = [table for table in TABLES if table.name.startswith("candle")]
     monkeypatch.setattr(maintenance, "TABLES", of_candles)
     left = orphan(lake)

@@ -1,4 +1,4 @@
-"""A warehouse is moved from a file to a lake and back: all of it, once, and proved."""
+"""A warehouse is copied from a file to a lake and back: completely, once, and verified."""
 
 import os
 import signal
@@ -76,7 +76,7 @@ sys.exit(exit_code(sys.argv[2:]))
 
 @pytest.fixture(scope="module")
 def whole(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse that holds something of each dataset and in each table."""
+    """A warehouse with rows of each dataset and in each table."""
     path = tmp_path_factory.mktemp("whole") / "w.duckdb"
     path.write_bytes(filled.read_bytes())
     warehouse = warehouse_at(path, Environment.SANDBOX)
@@ -261,7 +261,7 @@ def test_instruments_that_the_other_received_later_are_never_replaced(
     migrate(file, to)
     tell(to, "BTC", 3)
     returned = everything(to)
-    for hour in (2, 3):  # before it, and when it was told too
+    for hour in (2, 3):  # before it, and when it was returned too
         with pytest.raises(InputError, match="something newer of it: the instruments of BTC. Not"):
             migrate(file, to)
         assert everything(to) == returned
@@ -279,7 +279,8 @@ def test_a_copy_whose_commit_fails_keeps_nothing_open(file: Warehouse, lake: War
     assert isinstance(place, Lake)
 
     class Cutting(Warehouse):
-        """Cuts off who writes the lake, and not its locks, between the copy and the commit."""
+        """Terminates the writing connections of the lake, but not those of its locks, between the
+        copy and the commit."""
 
         @contextmanager
         def attached_to(self, connection: Connection) -> Iterator[None]:
@@ -307,7 +308,7 @@ def test_a_place_that_cannot_be_migrated_to_is_one_sentence(
 ) -> None:
     linked = tmp_path / "link.duckdb"
     linked.symlink_to(file.location)
-    with lake.writing():  # its place has no files yet, by which to tell whose it is
+    with lake.writing():  # its location has no files yet that identify the lake
         pass
     place = lake.location
     assert isinstance(place, Lake)

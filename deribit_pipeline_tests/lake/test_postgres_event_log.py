@@ -1,4 +1,4 @@
-"""The batched event log in PostgreSQL says to the row what Dagster's own says."""
+"""The batched event log in PostgreSQL writes the same rows as Dagster's own."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,7 +16,7 @@ from deribit_pipeline_tests.helpers.servers import Postgres
 
 
 def stock(url: str) -> dict[str, Any]:
-    """What a `dagster.yaml` says of Dagster's own storage."""
+    """The section of a `dagster.yaml` for Dagster's stock storage."""
     return {"storage": {"postgres": {"postgres_url": url}}}
 
 

@@ -1,4 +1,4 @@
-"""Dagster's books in PostgreSQL: made by whoever comes first, whole for everyone else."""
+"""Dagster's storage in PostgreSQL: created by the first process, and complete for all others."""
 
 import multiprocessing
 import time

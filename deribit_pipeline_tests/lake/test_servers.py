@@ -1,4 +1,4 @@
-"""The servers that tests stand on are real: they ask for passwords and keep what they confirmed."""
+"""The servers of the tests are real: they require passwords and keep what they confirmed."""
 
 from contextlib import closing
 

@@ -1,4 +1,4 @@
-"""Several machines at once, each with folders of its own, on one lake and one rate limit."""
+"""Several machines, each with its own folders, on one lake and one rate limit."""
 
 import asyncio
 import subprocess
@@ -30,7 +30,7 @@ FULL_AT = f"select full_at from {TABLE} "
 
 @pytest.fixture
 def sandbox(clock: Clock) -> SandboxExchange:
-    """An exchange that refuses who calls more than eight times a second."""
+    """An exchange that refuses more than eight calls a second."""
     return SandboxExchange(clock, per_second=PER_SECOND, burst=BURST)
 
 
@@ -41,7 +41,7 @@ def shared(settings: Settings) -> Settings:
 
 
 def backfilling(name: str, settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
-    """A machine that backfills an instrument: but for the lake, all its folders are its own."""
+    """A machine that backfills an instrument; it shares only the lake."""
     (folder / "tmp").mkdir(parents=True)
     variables = {
         "DAGSTER_HOME": str(folder / "dagster_home"),
@@ -58,7 +58,7 @@ def backfilling(name: str, settings: Settings, folder: Path) -> subprocess.Popen
 
 
 def wait_until_all_request(database: str) -> None:
-    """Wait until each machine waits for the row that keeps the rate limit."""
+    """Wait until each machine waits for the row of the rate limit."""
     asking = (
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
     )

@@ -1,5 +1,5 @@
-"""The rate limit in PostgreSQL: what becomes of it when the server, the network or the people who
-write connection strings do what they do."""
+"""The rate limit in PostgreSQL, when the server or the network fails or a connection string is
+wrong."""
 
 import asyncio
 import threading

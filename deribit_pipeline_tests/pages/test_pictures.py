@@ -1,4 +1,4 @@
-"""Pages to look at: every day with its proof, candles rolled up, nothing from another host."""
+"""HTML pages: every day with its proof, candles rolled up, nothing loaded from another host."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def proof(day: date, state: DayState = DayState.COMPLETE, name: str = "BTC", **m
 
 
 def views(page: str) -> list[dict[str, Any]]:
-    """What the page hands to Vega."""
+    """The specification that the page passes to Vega."""
     found = re.search(r'<script type="application/json" id="pictures">(.*?)</script>', page)
     assert found
     return list(json.loads(found[1])["views"])
@@ -221,8 +221,8 @@ def test_what_cannot_be_drawn_or_written_is_one_sentence(
     )
     hourly = ("--instruments", "ETH_USDC-PERPETUAL", "--resolution", "60", "--html", page)
     assert_wrong(command("chart", *hourly), "holds no 1h or 1m candle of ETH_USDC-PERPETUAL.")
-    assert_wrong(command("coverage", "--html", f"{tmp_path}/none/x.html"), "is no folder")
+    assert_wrong(command("coverage", "--html", f"{tmp_path}/none/x.html"), "is not a folder")
     assert_wrong(command("coverage", "--html", str(tmp_path)), "is a folder")
     before = settings.warehouse.read_bytes()
-    assert_wrong(command("coverage", "--html", str(settings.warehouse)), "is no page")
+    assert_wrong(command("coverage", "--html", str(settings.warehouse)), "is not an HTML page")
     assert settings.warehouse.read_bytes() == before

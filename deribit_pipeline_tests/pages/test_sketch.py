@@ -1,4 +1,4 @@
-"""The small picture of a run: every candle a stroke at its time, every day a colour."""
+"""The sparkline of a run: every candle is drawn at its time, and every day has a colour."""
 
 import base64
 import re

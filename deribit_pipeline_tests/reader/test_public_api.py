@@ -1,4 +1,4 @@
-"""What a program may import: few names, typed, and cheap until they are used."""
+"""The public API: few names, typed, and cheap to import."""
 
 import re
 import subprocess
@@ -47,7 +47,7 @@ deribit_pipeline.nothing
 """
 PANDAS, ARROW, POLARS = "pandas.DataFrame", "pyarrow.Table", "polars.DataFrame"
 
-# To check all that the reader imports would take half a minute.
+# Checking all imports of the reader would take half a minute.
 MYPY = """
 [mypy]
 follow_imports = skip
@@ -59,7 +59,7 @@ follow_imports = silent
 def test_mypy_knows_which_frame_a_program_gets(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(USER_PROGRAM)
     (tmp_path / "mypy.ini").write_text(MYPY)
-    # pandas and pyarrow bring no types; these stand for the stubs that a user installs.
+    # pandas and pyarrow have no types; these replace the stubs that a user installs.
     for module, name in (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")):
         (tmp_path / f"{module}.pyi").write_text(f"class {name}: ...\n")
     ended = subprocess.run(

@@ -32,12 +32,12 @@ Plant = Callable[[str], None]
 
 @pytest.fixture(autouse=True)
 def environment(sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings that name the sound warehouse."""
+    """Settings with the intact warehouse."""
     name_warehouse(monkeypatch, sound.location, tmp_path)
 
 
 def remove(plant: Plant, resolution: str, days: str = "true") -> None:
-    """Make the warehouse one that never requested these candles."""
+    """Remove all traces of these candles from the warehouse."""
     plant(f"delete from candle_days where resolution = '{resolution}' and {days}")
     days = days.replace("day", "cast(timezone('UTC', opened_at) as date)")
     plant(f"delete from candles where resolution = '{resolution}' and {days}")

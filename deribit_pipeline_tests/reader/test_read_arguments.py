@@ -1,4 +1,5 @@
-"""Every wrong argument of the reader is an error of one sentence, before the file is opened."""
+"""Every invalid argument of the reader raises an error of one sentence, before the file is
+opened."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -19,7 +20,7 @@ FIRST, LAST = "2024-04-07", "2024-04-09"  # what `filled` holds complete; the 10
 
 @pytest.fixture(autouse=True)
 def environment(sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings that name the sound warehouse."""
+    """Settings with the intact warehouse."""
     name_warehouse(monkeypatch, sound.location, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Each fault of the sandbox has a name of its own."""
+"""Each fault of the sandbox has a unique name."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ from deribit_pipeline.sandbox.faults import FAULTS
 
 
 def test_no_fault_stands_in_the_place_of_another_of_the_same_name() -> None:
-    """One that did would leave the responses that it is meant for as they are."""
+    """A fault replaced by another one would leave its responses unchanged."""
     groups = (
         chart_faults.CHART_CHANGES,
         row_faults.CHANGES,

@@ -1,4 +1,4 @@
-"""The sandbox is what Deribit is known to be: the recorded answers' shape, and every trap."""
+"""The sandbox behaves as Deribit is known to: the shape of recorded responses, and every trap."""
 
 import math
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""A backup: all of one moment or nothing, and never in the place of something else."""
+"""A backup is a copy of one moment or nothing, and never replaces anything else."""
 
 import subprocess
 import sys
@@ -315,7 +315,7 @@ def test_a_lake_is_compared_like_a_file(
         (["--against", "postgresql://me:geheim@db/lake"], "a DuckLake whose catalog is in"),
         (["--against", "postgres:password=geheim", "--against-data", "x"], "a DuckLake whose"),
         (["--against", "b.duckdb", "--against-data", "s3://x/y"], "b.duckdb is a file and has no"),
-        (["--against-data", "s3://x/y"], "is for a DuckLake that --against names"),
+        (["--against-data", "s3://x/y"], "is for a DuckLake in --against"),
     ],
 )
 def test_what_cannot_be_compared_with_is_one_sentence(

@@ -1,5 +1,5 @@
-"""Disks that are full or read-only, files that are cut short or not ours: one sentence each, and
-the warehouse is as it was."""
+"""Full and read-only disks, truncated and foreign files: one sentence for each, and an unchanged
+warehouse."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,12 +29,12 @@ COMMANDS = [WEEK, ["coverage"], ["verify"], ["check"], ["repair"], ["backup", "b
 
 
 def rare(value: float) -> ParameterSet:
-    """A parameter that is tried with the slow tests only."""
+    """A parameter for the slow tests only."""
     return pytest.param(value, marks=pytest.mark.torture)
 
 
 class Output:
-    """What a command printed and how it exited."""
+    """The output and the exit code of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -42,7 +42,7 @@ class Output:
         assert "Logging error" not in out + err
 
     def complaint(self) -> str:
-        """The one sentence in which it says that it failed."""
+        """The sentence of the error."""
         assert self.code in (1, 2)
         output = [line for line in self.err.splitlines() if line.startswith("Error: ")]
         output += [line for line in self.out.splitlines() if line.startswith("FAIL warehouse ")]
@@ -115,7 +115,7 @@ def test_a_changed_byte_is_never_taken_for_data(
     place = int(at * len(whole)) if at < 1 else int(at)
     warehouse.location.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
     output = run("verify")
-    if output.code:  # it may stand where nothing is
+    if output.code:  # nothing exists at that path
         assert "computed checksum" in output.complaint()
         assert "put a backup in its place" in output.complaint()
     else:
@@ -208,7 +208,9 @@ def test_a_disk_that_fills_on_the_way_keeps_whole_days(
     run: Run, disk: Disk, settings: Settings
 ) -> None:
     file = disk.path / "w.duckdb"
-    disk.resize(6_000_000)  # for more than the 120 days that are written together, and not for all
+    disk.resize(
+        6_000_000
+    )  # enough for more than the 120 days that are written together, but not for all
     output = run(*QUARTER, warehouse=file)
     assert output.code == 1
     assert "its disk is full" in output.err

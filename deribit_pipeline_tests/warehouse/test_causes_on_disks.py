@@ -1,4 +1,4 @@
-"""Errors of disks name the disk and the file that they are of."""
+"""Errors of disks name the disk and the file."""
 
 import shutil
 

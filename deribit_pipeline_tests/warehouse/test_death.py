@@ -1,4 +1,4 @@
-"""Death at any moment: the process is killed, the same command completes what it began."""
+"""Processes killed at any moment: the same command completes the work."""
 
 import signal
 import subprocess
@@ -49,7 +49,7 @@ def ms(day: int, minute: int = 0) -> int:
 
 
 def reaches(chart: dict[str, str], name: str, day: date) -> bool:
-    """Whether a chart was asked for this day, and not only for the candle before it."""
+    """Whether a chart request is for this day, and not only for the candle before it."""
     start, end = (int(chart[f"{which}_timestamp"]) for which in ("start", "end"))
     began = ms(day.day)
     return chart["instrument_name"] == name and start + 60_000 < began + 86_400_000 and end > began
@@ -57,11 +57,11 @@ def reaches(chart: dict[str, str], name: str, day: date) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """A warehouse with a history, the exchange it is of, and a backfill that is to be killed.
+    """A warehouse with a history, its exchange, and a backfill to be killed.
 
-    Of the eight days of the range one is held as gapped, one as complete, and one as open that has
-    come to its end since, and of which the exchange now says something else. `charts` are the
-    parameters of every chart that was asked for.
+    Of the eight days of the range, one is stored as gapped, one as complete, and one as open, which
+    is over by now and revised by the exchange. `charts` are the parameters of every chart
+    request.
     """
 
     settings: Settings
@@ -89,8 +89,8 @@ class Interrupted:
         return DAYS_REQUESTED - {(proof.series, proof.day) for proof in settled}
 
     def complete(self, command: list[str]) -> None:
-        """Run the same command again: it asks for what is not proved and for nothing else, finds
-        nothing in its way, leaves nothing behind, and completes all."""
+        """Run the same command again: it requests only what is not proved, is not blocked, leaves
+        nothing behind, and completes all days."""
         unproved = self.unproved() if command == BACKFILL else DAYS_REQUESTED
         self.charts.clear()
         folder = self.settings.dagster_home.parent
@@ -104,7 +104,7 @@ class Interrupted:
         self.assert_all_is_there()
 
     def assert_all_is_there(self) -> None:
-        """Every day is proved, once, as the exchange has it, and shown in Dagster."""
+        """Check that every day is proved once, matches the exchange, and is shown in Dagster."""
         verification = verify(self.warehouse)
         assert (verification.days, verification.findings) == (16, [])
         for name in NAMES:

@@ -1,4 +1,4 @@
-"""Nothing in a DuckDB file of somebody else is run when it is compared with or copied."""
+"""No code in a foreign DuckDB file runs when it is compared or copied."""
 
 from pathlib import Path
 

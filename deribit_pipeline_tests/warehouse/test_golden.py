@@ -1,4 +1,4 @@
-"""A warehouse that a former version wrote: it opens, verifies, and nothing is fetched again."""
+"""A warehouse of a former version opens and verifies, and nothing is fetched again."""
 
 from collections.abc import Callable
 from datetime import date

@@ -1,4 +1,4 @@
-"""Where a warehouse is, by name: no password is shown, and none is taken for a file."""
+"""Locations of warehouses: no password is shown, and none is mistaken for a file."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Days that a migration copies together: pieces of few rows, each day in one of them."""
+"""Days that a migration copies together: groups with few rows, each day in one of them."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""A warehouse that holds rows of an account, and its copies, are for their owner alone to read."""
+"""A warehouse with rows of an account, and its copies, are readable by their owner only."""
 
 import stat
 from collections.abc import Callable

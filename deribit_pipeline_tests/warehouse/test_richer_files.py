@@ -1,4 +1,5 @@
-"""What takes the place of a file or folder: nothing poorer, nothing in part, no device or pipe."""
+"""Replacing a file or folder: never by something with less in it, never partially, never a
+device or pipe."""
 
 import os
 import socket

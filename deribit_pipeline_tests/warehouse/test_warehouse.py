@@ -1,4 +1,5 @@
-"""A warehouse: whole days or nothing, one environment and version, and never another program's."""
+"""A warehouse: days are stored completely or not at all, in one environment and schema version,
+and never in another program's file."""
 
 import subprocess
 import sys
@@ -35,7 +36,7 @@ FROM = Provenance(Environment.SANDBOX, "sandbox", "run-1")
 
 @pytest.fixture
 def file(location: Location) -> Warehouse:
-    """The warehouse: a file in folders that are not there yet, or a lake."""
+    """The warehouse: a file in folders that do not exist yet, or a lake."""
     if isinstance(location, Path):
         location = location.parent / "deep" / "folder" / "w.duckdb"
     return warehouse_at(location, Environment.SANDBOX, patience=0.3)
@@ -50,7 +51,7 @@ def fetched(day: date = FIRST, absent: tuple[int, ...] = (), price: float = 1 / 
 
 
 def write(file: Warehouse, *days: FetchedDay) -> list[ProvedDay]:
-    """Write as a backfill does: what is held and proved so far is taken into account."""
+    """Write like a backfill, taking stored days and proofs into account."""
     with file.writing() as connection:
         former = {proof.day: proof for proof in proofs_of(connection, DATASET)}
         proved = [
@@ -247,7 +248,7 @@ def test_a_warehouse_of_a_version_that_was_never_released_is_refused(
 
 
 def forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
-    """The file as version 1 had it: candles alone, and not since when they are held."""
+    """The file as of schema version 1: candles only, without the time since when they are held."""
     for view in schema.VIEWS:
         kind = "macro table" if view.parameters else "view"
         connection.execute(f"drop {kind} if exists {view.name}")
@@ -272,7 +273,7 @@ def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) ->
 
 @both_stores
 def test_the_table_is_given_as_it_was_known_at_a_moment(file: Warehouse) -> None:
-    """A gap that is filled, a candle changed twice: each moment has its own table."""
+    """A filled gap, and a candle revised twice: the result depends on the moment."""
     moments = [datetime(2024, 2, number, tzinfo=UTC) for number in range(1, 6)]
     returned: dict[datetime, Candles] = {moments[0]: Candles.none()}
     for number, (moment, absent, volume) in enumerate(

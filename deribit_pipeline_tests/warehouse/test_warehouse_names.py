@@ -1,4 +1,4 @@
-"""A warehouse is the file of exactly that name; advice to remove one is given for damage alone."""
+"""A warehouse is the file of exactly that name; removing one is advised only if it is damaged."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_a_warehouse_is_the_file_of_its_name(
 
 
 def corrupted(path: Path, how: str) -> None:
-    """Make of a warehouse something that DuckDB does not open."""
+    """Corrupt a warehouse so that DuckDB cannot open it."""
     data = path.read_bytes()
     path.unlink()
     if how == "a folder":

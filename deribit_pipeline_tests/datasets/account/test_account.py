@@ -1,4 +1,4 @@
-"""The account's history comes whole, and is believed when it was told twice."""
+"""The account's history is fetched completely, and trusted if two responses agree."""
 
 import json
 from collections.abc import Iterator
@@ -189,7 +189,7 @@ def test_the_balances_of_the_days_around_are_looked_at_whichever_answer_is_the_l
 ) -> None:
     days = owner.days(TRANSACTION_LOG_SOURCE, date(2024, 3, 3), date(2024, 3, 5))
     assert all(count_of(day.rows) for day in days)
-    # The day's first entry says that its balance is another one: only the day before shows it.
+    # The day's first entry has a wrong balance, which only the day before reveals.
     first = json.loads(days[1].rows["told"][0])["id"]
 
     def another(result: Any) -> Any:
@@ -281,7 +281,7 @@ def test_a_running_day_grows(owner: Owner, clock: Clock) -> None:
     fetched = []
     for moment in (
         datetime(2024, 4, 10, 0, 0, 5, tzinfo=UTC),
-        datetime(2024, 4, 11, 0, 0, 30, tzinfo=UTC),  # an entry of its last second may come yet
+        datetime(2024, 4, 11, 0, 0, 30, tzinfo=UTC),  # an entry of its last second may still appear
         datetime(2024, 4, 11, 0, 1, 0, tzinfo=UTC),
     ):
         clock.now = moment

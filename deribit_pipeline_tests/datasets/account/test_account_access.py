@@ -1,4 +1,4 @@
-"""Only its owner sees an account, with a key that can do nothing but read."""
+"""An account is accessible to its owner only, with a key for which read access is enough."""
 
 import asyncio
 import logging
@@ -82,7 +82,7 @@ def test_a_key_without_the_scope_is_shown_which_it_needs(
 def test_a_key_that_can_trade_is_warned_of(owner: Owner, caplog: pytest.LogCaptureFixture) -> None:
     owner.sandbox.key_scope = "account:read trade:read_write wallet:read_write"
     returned = owner.sandbox._methods["public/auth"]
-    # An exchange that grants what the key has, whatever was asked for.
+    # An exchange that grants the whole scope of the key, whatever was requested.
     owner.sandbox._methods["public/auth"] = lambda params: returned(
         {name: value for name, value in params.items() if name != "scope"}
     )

@@ -1,4 +1,4 @@
-"""What is private is read to the last field, or is an error."""
+"""Private responses are parsed to the last field, or are errors."""
 
 import json
 from datetime import date, datetime
@@ -169,12 +169,12 @@ def log_of(*entries: tuple[int, float, float]) -> dict[str, Any]:
             [(1, 5.0, 5.0), (2, -0.1, 4.7), (3, 0.0, 4.6)],
             "balances that do not follow from the one before: 2, from id 20",
         ),
-        # What is not told is no break.
+        # An absent value is not a violation.
         (
             [(1, 5.0, 5.0), (2, np.nan, 5.0), (3, 1.0, np.nan), (4, 1.0, 7.0), (5, 1.0, 8.0)],
             "each balance follows from the one before",
         ),
-        # Two entries of one number are no skip, and hide none.
+        # Two entries with one number are not a missing number, and do not hide one.
         ([(1, 5.0, 5.0), (1, 1.0, 6.0)], "each balance follows from the one before"),
         (
             [(1, 5.0, 5.0), (1, 1.0, 6.0), (4, 1.0, 7.0)],

@@ -1,4 +1,4 @@
-"""What is fetched of the account is held as it was told, and adds up."""
+"""Rows of the account are stored as returned by the exchange, and add up."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Answers are held against each other: what nothing supports is doubted."""
+"""Responses are compared with each other: unconfirmed candles are not trusted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +26,7 @@ def request(hour: int) -> ChartRequest:
 
 
 def answer(hour: int, price: float = TRUE, absent: tuple[int, ...] = ()) -> Page:
-    """The page of one hour, asked for from a minute earlier; `lacking` are minutes of it."""
+    """The page of one hour, requested from a minute earlier; `lacking` are its missing minutes."""
     minutes = np.arange(-1, 60)
     minutes = minutes[~np.isin(minutes, absent)]
     opened_at = moment64(START + hour * HOUR) + minutes * np.timedelta64(60_000, "ms")

@@ -1,5 +1,5 @@
-"""Candles as they were known at a moment: the same from a file and from a lake, whose snapshots are
-read where they say so."""
+"""Candles as of a moment: the same from a file and from a lake, whose snapshots are read where
+documented."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,13 +39,13 @@ def now() -> datetime:
 
 
 def returned_now(number: int, price: float = 1 / 3, absent: int = 0) -> FetchedDay:
-    """A day that the exchange, whose clock is right, tells at this moment."""
+    """A day as returned by the exchange, whose clock is right, at this moment."""
     returned = day(number, price=price)
     return replace(returned, as_of=now(), rows=some_of(returned.rows, slice(absent, None)))
 
 
 def history(warehouse: Warehouse) -> list[datetime]:
-    """Write what is told, filled and revised; the moments between."""
+    """Write a day, its filled gap and its revision; returns the moments between them."""
     moments = []
     for returned in (
         lambda: returned_now(0, absent=2),
@@ -151,7 +151,7 @@ def test_what_was_returned_after_a_moment_is_never_known_then(on_a_lake: Warehou
 
 def test_moments_before_the_first_snapshot_are_known_from_arrivals(on_a_lake: Warehouse) -> None:
     """As in a lake that was copied from a file, or whose snapshots have expired."""
-    hold(on_a_lake, day(0))  # told in 2024
+    hold(on_a_lake, day(0))  # returned in 2024
     moment = day(0).as_of + timedelta(seconds=1)
     assert len(by_macro(on_a_lake, moment)) == 1_440
     assert source(on_a_lake, moment) == "candles_as_of($as_of)"

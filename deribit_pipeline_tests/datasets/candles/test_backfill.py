@@ -1,4 +1,5 @@
-"""Backfills over real HTTP: each candle to the last digit, each gap confirmed, nothing believed."""
+"""Backfills over real HTTP: each candle to the last digit, each gap confirmed, no response
+trusted alone."""
 
 from datetime import UTC, date, datetime, timedelta
 

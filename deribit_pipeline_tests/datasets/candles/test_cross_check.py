@@ -246,7 +246,7 @@ def test_a_response_for_another_window_is_refused(
 def test_a_candle_that_just_closed_and_still_changes_leaves_its_day_open(
     pipeline: Pipeline, sandbox: SandboxExchange, clock: Any, days: int
 ) -> None:
-    """Yesterday is asked for half a minute after midnight, and late trades still come."""
+    """Yesterday is requested half a minute after midnight, while late trades still arrive."""
     clock.now = datetime.combine(LAST, datetime.min.time(), midnight(LAST).tzinfo) + timedelta(
         days=1, seconds=30
     )

@@ -1,4 +1,4 @@
-"""A day's proof: what is counted, what changes it, and what contradicts it."""
+"""A day's proof: what it counts, what changes it, and what contradicts it."""
 
 import hashlib
 import re
@@ -33,7 +33,7 @@ def hourly(count: int = 24, price: float = 100.0) -> Candles:
 
 
 def fetched(candles: Candles, unclosed: Moments = HOURS[:0]) -> FetchedDay:
-    """What came of the 24 hours of the day; what did not, and is closed, is missing."""
+    """The returned candles of the 24 hours; closed ones that were not returned are missing."""
     return FetchedDay("BTC-PERPETUAL", DAY, candles.columns, NOW, HOURS, unclosed)
 
 
@@ -123,7 +123,7 @@ def test_the_hash_changes_with_any_bit() -> None:
 
 
 def test_the_hash_is_fixed_for_all_time() -> None:
-    # A warehouse outlives a release, so the definition is here once more, without numpy.
+    # Warehouses outlive releases, so the definition is repeated here, without numpy.
     ticks = struct.pack("<2q", 1_704_067_200_000, 1_704_070_800_000)
     values = struct.pack("<12d", *[100.0] * 4, 0.0, 100.0, *[100.0] * 4, 1.0, 100.0)
     digest = hashlib.blake2b(ticks + values, digest_size=16).hexdigest()

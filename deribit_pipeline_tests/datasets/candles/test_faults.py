@@ -1,4 +1,4 @@
-"""Faults of the exchange, one by one and mixed: the candles of the exchange, or no proof."""
+"""Faults of the exchange, one by one and mixed: correct candles, or no proof."""
 
 import time
 from collections import Counter
@@ -74,7 +74,7 @@ def test_faults_mixed_leave_nothing_wrong_and_nothing_unsaid(
 def test_an_answer_for_another_instrument_is_never_trusted(
     pipeline: Pipeline, faults: Faults
 ) -> None:
-    """Not even where the day is asked for alone, or held already."""
+    """Not even if only that day is requested, or it is already stored."""
     faults.corrupt_next(["another_instrument"], CHART)
     assert pipeline.backfill(FIRST, FIRST).days_by_state == {DayState.COMPLETE: 1}
     faults.corrupt_next(["another_instrument"], CHART)
@@ -89,7 +89,7 @@ def test_an_answer_for_another_instrument_is_never_trusted(
 def test_rechecks_of_an_empty_answer_are_not_trusted_alone(
     pipeline: Pipeline, faults: Faults
 ) -> None:
-    """Three second looks cover an empty answer, of which the middle one has no neighbour."""
+    """Three second requests cover an empty response; the middle one has no neighbour."""
     faults.corrupt_next(["empty"], CHART)
     charts = Counter[str]()
 
@@ -122,7 +122,7 @@ def test_a_window_that_is_always_returned_wrong_costs_only_its_own_days(
 
 
 def test_an_outage_is_waited_for_once(pipeline: Pipeline, faults: Faults) -> None:
-    """Not once more for each answer that lost its neighbours."""
+    """Not once more for each response without neighbours."""
     requested: list[tuple[float, float]] = []
 
     def after_six(method: str, reply: Reply) -> bool:
@@ -141,7 +141,7 @@ def test_an_outage_is_waited_for_once(pipeline: Pipeline, faults: Faults) -> Non
 def test_a_listing_that_changes_meanwhile_counts_as_it_is_now(
     pipeline: Pipeline, faults: Faults
 ) -> None:
-    """BTC-PERPETUAL was listed on 2018-08-14; the first answer says twenty days later."""
+    """BTC-PERPETUAL was listed on 2018-08-14; in the first response it is twenty days later."""
     faults.corrupt_next(["other_listing"], "public/get_instrument")
     outcome = pipeline.backfill(date(2018, 8, 10), date(2018, 8, 16))
     assert outcome.failures == {}
@@ -176,7 +176,7 @@ def test_a_listing_that_keeps_changing_proves_nothing_of_the_days_it_is_about(
 def test_connections_that_are_refused(
     settings: Settings, sandbox: SandboxExchange, warehouse: Warehouse, is_over_soon: bool
 ) -> None:
-    """For a moment: nobody notices. For good: it is given up, and what was proved is kept."""
+    """A short outage is bridged. After a long one the run gives up, and proved days are kept."""
     with ThreadPoolExecutor() as pool:
         with serving(sandbox, latency=0.1) as url:
             slowly = replace(settings, base_url=url, concurrency=2)

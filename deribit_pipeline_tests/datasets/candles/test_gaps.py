@@ -1,4 +1,5 @@
-"""What the exchange lacks: confirmed, named, asked for again, and closed when it comes."""
+"""Candles that the exchange does not return: confirmed, named, requested again, and closed when
+they are returned."""
 
 from datetime import date, timedelta
 
@@ -59,7 +60,7 @@ def test_a_gap_is_requested_at_growing_distances(
     began = clock.now
     for number, hours in enumerate([1, 2, 4, 8, 16, 32, 64], start=2):
         clock.now = began + timedelta(hours=hours) - timedelta(minutes=1)
-        if hours > 1:  # in the first hour it is asked for each time
+        if hours > 1:  # in the first hour it is requested each time
             found = incomplete_days(pipeline.warehouse, clock.now)
             due_at = began + timedelta(hours=hours)
             assert (found.days, found.in_back_off, found.due_at) == ({}, 1, due_at)
@@ -79,4 +80,9 @@ def test_days_that_should_be_complete_and_are_not(pipeline: Pipeline, clock: Clo
     pipeline.backfill(date(2024, 4, 9), date(2024, 4, 10))
     found = incomplete_days(pipeline.warehouse, clock.now).days
     minutes = found[CANDLES[Resolution.MINUTE_1]]["BTC-PERPETUAL"]
-    assert [day.day for day in minutes] == [4, 5, 7, 8]  # today is not over, so it should not be
+    assert [day.day for day in minutes] == [
+        4,
+        5,
+        7,
+        8,
+    ]  # today is not over, so it cannot be complete

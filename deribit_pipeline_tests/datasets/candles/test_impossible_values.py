@@ -1,4 +1,5 @@
-"""Values that cannot be: requested again, and if the exchange returns them again, kept and said."""
+"""Impossible values: requested again, and if the exchange returns them again, stored with a
+verdict."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ PROVED = Callable[[Dataset, str, date], ProvedDay]
 
 @dataclass(frozen=True)
 class Case:
-    """A value in the rows of a day, where its method tells it, and how else it is called."""
+    """A value in the rows of a day: its place in the method's result, and its column name."""
 
     dataset: Dataset
     method: str
@@ -77,7 +78,7 @@ def proved(settings: Settings, sandbox: SandboxExchange, warehouse: Warehouse) -
 
 
 def corrupt(sandbox: SandboxExchange, case: Case, times: int) -> None:
-    """The first row of the day that a response tells is another, in the next so many responses."""
+    """Change the first row of the day in this many of the next responses."""
     start = int((case.day - date(1970, 1, 1)).days) * 86_400_000
     left, chosen = [times], list[Any]()
 

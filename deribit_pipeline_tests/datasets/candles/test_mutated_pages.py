@@ -1,4 +1,5 @@
-"""Whatever candles come, a page is exactly right or an error; counted again one by one, in ints."""
+"""Any candles in a response make an exact page or an error, compared with a count in plain
+integers."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -42,7 +43,7 @@ Changes = list[tuple[str, int, int]]
 def is_flawed(
     returned: Series, request: ChartRequest, came: list[int], expected: list[int]
 ) -> bool:
-    """Whether what came shows by itself that it cannot be believed."""
+    """Whether the response itself shows that it cannot be trusted."""
     start, end = to_ms(request.window.start), to_ms(request.window.end)
     earliest = to_ms(request.requested.start) - 2 * returned.step
     latest = to_ms(request.requested.end) + 2 * returned.step
@@ -64,7 +65,7 @@ def is_flawed(
 def requested(
     draw: st.DrawFn, lengths: st.SearchStrategy[int] = FEW
 ) -> tuple[Series, ChartRequest]:
-    """A series, and a window that is asked for, not always from where a candle opens."""
+    """A series, and a requested window, which may begin within a candle."""
     length, resolution = draw(lengths), draw(st.sampled_from(SOME))
     returned = draw(series(length, resolution))
     start = BASE + draw(st.sampled_from((0, 0, 1, MINUTE, returned.step // 2)))
@@ -76,7 +77,7 @@ def requested(
 
 
 def page_is_right_or_refused(case: tuple[Series, ChartRequest], changes: Changes) -> None:
-    """Raises nothing but UnexpectedCandles, and that never about an answer that lacks nothing."""
+    """Raises nothing but UnexpectedCandles, and never for a complete response."""
     returned, request = case
     truth = returned.returned(request.requested)
     came = mutated(truth, changes, returned.step)

@@ -1,4 +1,4 @@
-"""An answer is counted: it is whole, or lacks what is named, or is an error."""
+"""A response is counted: it is complete, or has named gaps, or is an error."""
 
 from datetime import UTC, datetime, timedelta
 

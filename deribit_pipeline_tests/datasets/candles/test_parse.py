@@ -1,4 +1,4 @@
-"""Recorded answers are understood to the last digit; odd ones are errors."""
+"""Recorded responses are parsed to the last digit; malformed ones are errors."""
 
 import copy
 from datetime import UTC, datetime

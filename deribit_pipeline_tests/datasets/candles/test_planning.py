@@ -1,4 +1,5 @@
-"""Laws of planning: any set of days is covered exactly, no request is too large, order is free."""
+"""Laws of request planning: any set of days is covered exactly, no request is too large, any
+order is allowed."""
 
 import itertools
 from datetime import UTC, date, datetime, timedelta
@@ -63,7 +64,7 @@ def openings(instrument: Instrument, resolution: Resolution, window: TimeWindow)
 
 
 def returned(instrument: Instrument, resolution: Resolution, window: TimeWindow) -> Candles:
-    """What an exchange that lacks nothing answers: values follow from the opening."""
+    """The response of an exchange without gaps, with values derived from the opening times."""
     opened_at = openings(instrument, resolution, window)
     return Candles(opened_at, np.outer(opened_at.astype(np.int64) % 9_973, np.ones(6)) + 1.0)
 
@@ -88,7 +89,7 @@ def test_no_request_can_be_answered_with_more_than_the_exchange_sends(
     instrument: Instrument, resolution: Resolution, days: set[date]
 ) -> None:
     for request in requests(instrument, resolution, days):
-        # The start may be floored to the candle it is in.
+        # The start may be floored to its candle.
         returned_at_most = TimeWindow(
             request.requested.start - resolution.duration + timedelta(milliseconds=1),
             request.requested.end,
@@ -101,8 +102,8 @@ def test_no_request_can_be_answered_with_more_than_the_exchange_sends(
 def test_no_cover_has_fewer_requests(
     instrument: Instrument, resolution: Resolution, days: set[date]
 ) -> None:
-    # The starts of all requests are wanted, and no one request could reach two of them: but that a
-    # request ends where a coarser candle does, and leaves room for further opinions.
+    # All requests start at a requested day, and no single request could cover two of these starts,
+    # given that a request ends with a coarser candle and leaves room for cross-checks.
     plan = requests(instrument, resolution, days)
     grid = coarse_grid(resolution)
     reach = (MOST_CANDLES - 20) * resolution.duration - (grid.step if grid else timedelta(0))

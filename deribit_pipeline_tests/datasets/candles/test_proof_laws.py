@@ -1,4 +1,4 @@
-"""Laws of proofs: whatever is told of a day, in whatever order, nothing that was held is lost."""
+"""Laws of proofs: no response about a day, in any order, loses a stored candle."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +22,7 @@ HOURS = moment64(START) + np.arange(24) * np.timedelta64(1, "h")
 
 @dataclass(frozen=True)
 class Telling:
-    """What the exchange told at one moment: the price of some hours that were over."""
+    """The exchange's response at one moment: the price of some closed hours."""
 
     half_hour: int
     prices: dict[int, float]

@@ -1,4 +1,4 @@
-"""The rules of the warehouse: each finds what breaks it, and nothing where all is sound."""
+"""The rules of the warehouse: each finds its violations, and nothing in sound data."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -70,7 +70,7 @@ def test_an_open_day_of_the_past_is_found(
         ("60", "2024-04-11 00:00:00", True),
         ("1D", "2024-04-11 08:00:00", True),
         ("1D", "2024-04-11 07:59:59", False),
-        ("180", "2024-04-11 02:59:59", False),  # on which grid is not known
+        ("180", "2024-04-11 02:59:59", False),  # whose grid is unknown
         ("180", "2024-04-11 03:00:00", True),
     ],
 )
@@ -223,7 +223,7 @@ def test_a_coarse_candle_that_differs_from_its_minutes_is_found(
     assert row[:2] == ("BTC-PERPETUAL", "2024-04-08 08:00:00+00")
     assert row[2].startswith(output)
     assert ", in minutes " in row[2]
-    # Where a minute lacks, there is nothing to compare.
+    # An hour with a missing minute is not compared.
     plant("delete from candles where resolution = '1' and opened_at = '2024-04-08 08:07:00+00'")
     assert found(sound, "agrees_with_minutes", resolution).count == 0
 
@@ -231,7 +231,7 @@ def test_a_coarse_candle_that_differs_from_its_minutes_is_found(
 def test_minutes_without_a_trade_may_count_or_not(
     sound: Warehouse, plant: Callable[[str], None]
 ) -> None:
-    # An hour whose first minute nobody traded in and repeats a close far from all other prices.
+    # An hour whose first minute has no trade and repeats a close far from all other prices.
     hour = "opened_at = '2024-04-08 08:00:00+00'"
     plant(f"update candles set volume_base = 0, volume_quote = 0 where resolution = '1' and {hour}")
     plant(f"""

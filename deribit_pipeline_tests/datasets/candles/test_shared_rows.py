@@ -1,4 +1,4 @@
-"""A row that two neighbouring responses have, wrong in one of them: no day is lost by it."""
+"""A row in two neighbouring responses, wrong in one of them: no day is lost."""
 
 from datetime import date, timedelta
 from typing import Any

@@ -1,4 +1,5 @@
-"""Realised volatility: against theory, published figures, another library, and what is stated."""
+"""Realised volatility, compared with theory, published figures, another library, and its
+documentation."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,8 +26,8 @@ def motion(drift: float = 0.0, jumps: float = 0.0, days: int = DAYS) -> np.ndarr
     """Minutes of a geometric Brownian motion of volatility TRUTH: open, high, low and close.
 
     Highs and lows are drawn from the law of the extremes of a Brownian bridge, so they are those
-    of the motion itself and not of some points on it. `drift` is of a year's logarithm; between
-    two minutes the price jumps, in shares `jumps` of what a minute moves.
+    of the motion itself and not of some points on it. `drift` is the drift of the logarithm per
+    year; between two minutes the price jumps, by `jumps` as shares of a minute's move.
     """
     chance = np.random.default_rng(7)
     scale, count = TRUTH / np.sqrt(MINUTES_A_YEAR), days * 1_440

@@ -1,4 +1,4 @@
-"""Realised volatility of a span, which reads no more than it needs, and of fractions: an error."""
+"""Realised volatility of a span reads no more than it needs, and refuses fractional arguments."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,5 @@
-"""Candles are made again of complete trades, and held against those that the exchange tells."""
+"""Candles are rebuilt from complete trades, and compared with the candles that the exchange
+publishes."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -55,13 +56,13 @@ class Rebuilding:
         return proof
 
     def states(self, first: date, last: date, name: str = NAME) -> list[str]:
-        """What is proved of the candles of these days."""
+        """The proofs of the candles of these days."""
         with self.warehouse.reading() as connection:
             proofs = proofs_of(connection, CANDLES_REBUILT, [name], first, last)
         return [str(proof.state) for proof in proofs]
 
     def quiet(self, first: date, *traded: int, number: int = 1_000) -> None:
-        """Holds complete days of an instrument with so many trades a day, by number."""
+        """Stores complete days of an instrument with this many trades a day, by number."""
         for place, count in enumerate(traded):
             day = first + timedelta(days=place)
             numbers = np.arange(number, number + count)
@@ -140,7 +141,7 @@ def test_a_difference_within_the_rounding_is_none(rebuilding: Rebuilding) -> Non
 
 @pytest.mark.parametrize("column", ["block_trade_id", "combo_id"])
 def test_block_trades_and_combos_may_be_counted_or_not(rebuilding: Rebuilding, column: str) -> None:
-    # Whether the exchange counts them in its candles, nobody has shown.
+    # Whether the exchange counts them in its candles is undocumented.
     rebuilding.trades(DAY, DAY)
     rebuilding.candles(DAY, DAY)
     rebuilding.change(
@@ -172,7 +173,7 @@ def test_a_minute_without_a_trade_repeats_the_close_of_the_day_before(
     before = DAY - timedelta(days=1)
     rebuilding.trades(before, DAY)
     rebuilding.candles(before, DAY)
-    # As if no trade had come before 00:05; the candles say so too.
+    # As if there were no trade before 00:05; the candles agree.
     first_five = f"{{}} >= '{DAY} 00:00:00+00' and {{}} < '{DAY} 00:05:00+00'"
     rebuilding.change(f"delete from trades where {first_five.format('traded_at', 'traded_at')}")
     rebuilding.change(

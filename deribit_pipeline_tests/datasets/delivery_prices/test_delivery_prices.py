@@ -1,4 +1,4 @@
-"""Delivery prices: one a day, in pages that shift while they are read."""
+"""Delivery prices: one per day, in pages that shift while they are read."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

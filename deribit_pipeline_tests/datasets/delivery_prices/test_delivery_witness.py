@@ -1,4 +1,4 @@
-"""Settlements, delivery prices and indexes of a day are held against each other."""
+"""Settlements, delivery prices and indexes of a day are compared with each other."""
 
 from collections.abc import Callable
 from datetime import date
@@ -39,7 +39,7 @@ def backfill(opened: Callable[..., Exchange], warehouse: Warehouse) -> Backfill:
 
 
 def corrupt(sandbox: SandboxExchange, method: str, name: str, column: str, by: float) -> None:
-    """Every row of every response says another value."""
+    """Every row of every response has another value."""
 
     def other(row: Any) -> Any:
         if isinstance(row, list):
@@ -80,7 +80,7 @@ def test_settlements_that_contradict_the_delivery_price_are_named(
     proof = backfill(SETTLEMENTS, "BTC")
     assert delivered.cross_check is CrossCheck.NONE
     assert proof.cross_check is CrossCheck.DISAGREES
-    # A perpetual that goes on settles at the index of the moment, which is near.
+    # A perpetual settles at the index of the moment, which is near the delivery price.
     assert "where the delivery price is" in proof.verdict
     assert "(21 of 22 disagree)" in proof.verdict
     rule = SETTLEMENTS.rules[1]

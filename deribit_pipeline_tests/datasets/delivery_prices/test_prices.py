@@ -1,4 +1,5 @@
-"""Delivery prices, volatility and index prices: as they are told, and the rules that they keep."""
+"""Delivery prices, volatility and index prices: stored as returned by the exchange, with their
+rules."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta

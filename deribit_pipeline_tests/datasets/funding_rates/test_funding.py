@@ -1,4 +1,4 @@
-"""Funding: what is told is fetched to the last digit, proved by count, and means what it says."""
+"""Funding: fetched to the last digit, proved by count, and correct in its units."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,7 +46,7 @@ def ms(day: date, hour: int = 0) -> int:
 def returned(
     sandbox: SandboxExchange, start: int, end: int, name: str = NAME
 ) -> list[dict[str, Any]]:
-    """What the exchange tells of the hours that end in [start, end)."""
+    """The exchange's rows of the hours that end in [start, end)."""
     params = {
         "instrument_name": name,
         "start_timestamp": str(start - 1),
@@ -254,7 +254,7 @@ def test_malformed_funding_is_requested_again(
 def test_answers_of_another_instrument_never_make_a_complete_day(
     fetch: Fetching, sandbox: SandboxExchange, faults: Faults, months: list[int]
 ) -> None:
-    # One window a month: those of January to April, and nothing that came first of some is true.
+    # One window a month, January to April; the first responses of some of them are wrong.
     faults.corrupt_where("rows_of_another", first_with([ms(date(2024, n, 4)) for n in months]))
     brought = fetch(NAME, date(2024, 1, 1), LAST)
     assert not brought.failed

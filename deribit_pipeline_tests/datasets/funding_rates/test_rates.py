@@ -1,4 +1,4 @@
-"""What is held of funding and of the volatility index: what views make of it, what rules find."""
+"""Stored funding and volatility index: the views on them, and the rules."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 
 def hours_of(sandbox: SandboxExchange, name: str) -> list[dict[str, Any]]:
-    """The hours of two days of funding, as the exchange tells them."""
+    """The hours of two days of funding, as returned by the exchange."""
     params = {"start_timestamp": str(ms(LAST, -1)), "end_timestamp": str(ms(LAST, 2 * 1_440 - 1))}
     method = "public/get_funding_rate_history"
     result: list[dict[str, Any]] = sandbox.answer(method, params | {"instrument_name": name}).body[
@@ -31,7 +31,7 @@ def hours_of(sandbox: SandboxExchange, name: str) -> list[dict[str, Any]]:
 
 
 def candles_of(sandbox: SandboxExchange, resolution: str) -> list[list[float]]:
-    """The minutes of three hours, or the hours of a day, as the exchange tells them."""
+    """The minutes of three hours, or the hours of a day, as returned by the exchange."""
     end = ms(LAST, 179 if resolution == "60" else 1_439)
     params = {"start_timestamp": str(ms(LAST, 0)), "end_timestamp": str(end)}
     result: dict[str, Any] = sandbox.answer(

@@ -1,4 +1,5 @@
-"""Settlements are told whole: over pages, ties, tokens and bounds that nobody has shown."""
+"""Settlements are fetched completely: over pages, ties, and tokens and bounds that are
+undocumented."""
 
 import copy
 import re
@@ -62,7 +63,7 @@ def test_a_bankruptcy_is_named_by_its_own_values() -> None:
     assert len(set(names)) == 3
     assert rows["funded"].tolist() == [2.5, 2.0, 2.5]
     assert np.isnan(rows["session_profit_loss"]).all()
-    # Whatever else is told, and however a number is written.
+    # With any other fields, and with any notation of numbers.
     again = [{"instrument_name": "", "unheard_of": 1, **BANKRUPTCY}, others[0] | {"funded": 2.0}]
     assert settlements({"settlements": again}).rows["instrument_name"].tolist() == names[:2]
 
@@ -167,7 +168,7 @@ def test_the_running_day_stays_open(fetch: Fetch, sandbox: SandboxExchange, cloc
     assert held(fetched) == returned(sandbox, "BTC", today)
     assert isinstance(fetched, FetchedDay)
     assert prove(SETTLEMENTS, fetched).proof.state is DayState.OPEN
-    # A settlement of the last moment may be told a little later.
+    # A settlement of the last moment may be published a little later.
     midnight = datetime(2024, 4, 11, tzinfo=UTC)
     for seconds, state in ((0, DayState.OPEN), (59, DayState.OPEN), (60, DayState.COMPLETE)):
         clock.now = midnight + timedelta(seconds=seconds)

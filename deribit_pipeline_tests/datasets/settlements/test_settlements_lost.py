@@ -1,4 +1,4 @@
-"""Settlements that answers lose or tell wrongly: found out, or the days fail."""
+"""Settlements that responses omit or change are detected, or the days fail."""
 
 import copy
 import itertools
@@ -45,7 +45,7 @@ def test_an_answer_that_ends_early_is_not_trusted(fetch: Fetch, sandbox: Sandbox
 
 
 def is_page(method: str, reply: Reply) -> bool:
-    """Whether the answer is a page, and no look."""
+    """Whether the response is a page rather than a look-ahead."""
     return method == BY_CURRENCY and len(reply.body["result"]["settlements"]) > 20
 
 

@@ -1,5 +1,5 @@
-"""Answers with trades: recorded ones are understood, odd ones are errors, and the sandbox's are
-what is known of both hosts'."""
+"""Responses with trades: recorded ones are parsed, malformed ones are errors, and the sandbox's
+behave as both hosts are known to."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -17,7 +17,7 @@ from deribit_pipeline_tests.helpers.fetched_trades import NAME, TradesFetched
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 20)
 LONG = 5_000
-"""Responses with so many trades are of a chunk, and not of a few beside the days."""
+"""Responses with at least this many trades belong to a chunk of the days."""
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def trades_of(reply: Reply) -> list[dict[str, Any]]:
 
 
 def one_response(place: int, count: int = 1) -> Callable[[str, Reply], bool]:
-    """The chunk at a place in the order of requests, as often as `count` says."""
+    """Matches the chunk at a place in the order of requests, `count` times."""
     chunks: list[int] = []
 
     def where(method: str, reply: Reply) -> bool:

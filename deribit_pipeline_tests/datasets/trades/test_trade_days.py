@@ -1,4 +1,4 @@
-"""Laws of cutting numbered trades into days: how they come does not matter, only which."""
+"""Laws of splitting numbered trades into days: the result does not depend on their order."""
 
 import random
 from datetime import UTC, date, datetime, timedelta
@@ -35,7 +35,7 @@ ODD = DeribitBadPayload("odd", method="m", params={})
 
 
 def rows_of(numbers: list[int]) -> Columns:
-    """Trades with these numbers, one every minute, as an answer tells them."""
+    """Trades with these numbers, one every minute, as in a response."""
     returned = [
         {
             "instrument_name": "X", "trade_seq": number, "trade_id": f"X-{number}",

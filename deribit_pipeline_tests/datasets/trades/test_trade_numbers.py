@@ -1,4 +1,4 @@
-"""Numbers of trades that contradict each other, and how much one wrong response can cost."""
+"""Contradictory trade numbers, and the bounded cost of one wrong response."""
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
@@ -31,7 +31,7 @@ def source(
 
 
 def reason(source: TradesFetched, first: date, last: date, name: str = NAME) -> str:
-    """Why all days failed."""
+    """The reason why all days failed."""
     pieces = source.fetched(first, last, name).values()
     assert all(isinstance(piece, FailedDays) for piece in pieces)
     [output] = {piece.error.reason for piece in pieces if isinstance(piece, FailedDays)}
@@ -84,7 +84,7 @@ def test_an_inversion_of_a_few_numbers_is_tolerated_beside_the_days(
 def corrupt(
     sandbox: SandboxExchange, method: str, change: Callable[[Mapping[str, str], Any], Any]
 ) -> None:
-    """Answer a method of the archive with what `change` makes of its parameters and its result."""
+    """Apply `change` to the parameters and the result of a method of the archive."""
     former = sandbox._history_methods[method]
     sandbox._history_methods[method] = lambda params: change(params, former(params))
 
@@ -95,7 +95,7 @@ def requests(source: TradesFetched) -> int:
 
 @pytest.fixture
 def busy(source: TradesFetched, monkeypatch: pytest.MonkeyPatch) -> TradesFetched:
-    """The source of an archive that answers with a tenth of what it does, so that days are many
+    """The source with an archive that returns a tenth of its usual rows, so that days need many
     requests."""
     former = TradeHosts.__init__
 
@@ -112,7 +112,7 @@ def busy(source: TradesFetched, monkeypatch: pytest.MonkeyPatch) -> TradesFetche
 def test_a_response_of_another_time_does_not_steer_the_plan(
     busy: TradesFetched, sorting: str, times: int
 ) -> None:
-    """A cache has an answer for other days, once or whenever the same is requested."""
+    """A cache returns a response for other days, once or for every equal request."""
     far_away = 1_000 if sorting == "desc" else busy.numbers(date(2024, 4, 8)).start
     wrong = busy.returned("history", start_seq=far_away, count=50)
     assert len(wrong) == 50
@@ -173,7 +173,7 @@ def test_a_plan_of_few_numbers_takes_no_request_to_confirm_it(source: TradesFetc
 def test_newer_trades_that_never_end_are_not_read_for_ever(
     source: TradesFetched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a quiet instrument, each response by number has one more trade of before midnight."""
+    """For a quiet instrument, each response by number has one more trade before midnight."""
     name, before = "BTC-26JAN24", date(2024, 1, 10)
 
     def by_number(self: Trades, host: str, params: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One malformed trade of a response costs nothing but itself; one that came twice is one."""
+"""A malformed trade of a response costs only itself; a repeated one counts once."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Trades are held against the exchange's hourly candles, and requested again where they differ."""
+"""Trades are compared with the exchange's hourly candles, and requested again if they differ."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -54,7 +54,7 @@ def without_candles(sandbox: SandboxExchange) -> None:
 def amend_hours(
     sandbox: SandboxExchange, change: Callable[[dict[str, Any], int], None], times: int = 10**6
 ) -> None:
-    """Change every hourly candle that www answers with: its values by name, at a place."""
+    """Change every hourly candle that www returns: its values by name, at a place."""
     left = iter(range(times))
 
     def amended(chart: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def proof_of(warehouse: Warehouse, day: date) -> Proof:
 def test_candles_that_are_wrong_once_cost_one_request(source: TradesFetched) -> None:
     amend_hours(source.sandbox, change_five, times=1)
     before = source.sandbox.requests[BY_NUMBER]
-    fetched(source, DAY - timedelta(days=30))  # what it takes where nothing differs
+    fetched(source, DAY - timedelta(days=30))  # the requests needed without a difference
     usual = source.sandbox.requests[BY_NUMBER] - before
     amend_hours(source.sandbox, change_five, times=1)
     piece = fetched(source, DAY)
@@ -215,7 +215,9 @@ def test_neighbouring_responses_share_a_trade_and_both_are_requested_again_where
         ):
             corrupted.append(params)
             for each in result["trades"]:
-                each["price"] *= 2  # a response throughout wrong, as of another instrument
+                each["price"] *= (
+                    2  # a completely wrong response, such as that of another instrument
+                )
         return result
 
     source.sandbox._history_methods[BY_NUMBER] = change

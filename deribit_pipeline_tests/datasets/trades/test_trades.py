@@ -1,4 +1,4 @@
-"""Trades are fetched by their numbers, and a day is complete when these have no hole."""
+"""Trades are fetched by their numbers, and a day is complete if no number is missing."""
 
 import asyncio
 from collections.abc import Callable
@@ -104,7 +104,9 @@ def test_a_trade_whose_time_is_out_of_order_is_on_the_day_of_its_time(
     source.sandbox.trades.move(NAME, early, ms(day) + 5)
     source.sandbox.trades.move(NAME, late, ms(day) + DAY - 5)
     [proved] = source.proved(day, day)
-    if away < 200:  # farther away from midnight, nobody looks: nothing there hints at such trades
+    if (
+        away < 200
+    ):  # farther from midnight, such trades are not searched for: nothing indicates them
         assert held_of(proved) == [early, *numbers, late]
     assert set(held_of(proved)) >= set(numbers)
     assert proved.proof.state == "complete"
@@ -116,7 +118,9 @@ def test_trades_far_out_of_order_beside_the_day_are_looked_for_further(
     day = date(2024, 3, 2)
     numbers = source.numbers(day)
     begin, end = numbers.start, numbers.stop
-    for number in range(begin - 400, begin - 150):  # a burst told before, and traded on the day
+    for number in range(
+        begin - 400, begin - 150
+    ):  # a burst published before, and traded on the day
         source.sandbox.trades.move(NAME, number, ms(day) + 1)
     for number in range(end + 150, end + 400):
         source.sandbox.trades.move(NAME, number, ms(day) + DAY - 1)
@@ -238,7 +242,7 @@ def test_a_span_takes_as_few_requests_as_there_are_chunks(source: TradesFetched)
 def test_the_end_is_not_trusted_of_an_archive_that_has_not_got_there(
     source: TradesFetched, sparse: Callable[[float], str]
 ) -> None:
-    # No later trade shows whether one lacks: as far as others' trades go, the archive goes.
+    # No later trade shows whether one is missing: the trades of others show how far the archive is.
     name = sparse(0.0)
     source.sandbox.trades.lag = 20 * DAY
     proved = source.proved(date(2024, 3, 2), date(2024, 4, 5), name)

@@ -1,4 +1,4 @@
-"""What hosts lose of trades, or tell wrongly, is found out."""
+"""Trades that hosts omit or change are detected."""
 
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ def source(
 def test_what_the_archive_lost_for_good_is_a_gap_with_a_name(
     source: TradesFetched, host: str, is_lost: bool
 ) -> None:
-    day = date(2024, 3, 1)  # too long ago for www to fill in
+    day = date(2024, 3, 1)  # too old for www
     first = source.numbers(day).start + 1_000
     source.sandbox.trades.omit(NAME, first, first + 9, host)
     source.sandbox.trades.omit(NAME, first + 20, first + 20, host)
@@ -79,7 +79,7 @@ def test_what_is_missing_only_once_is_no_gap(source: TradesFetched) -> None:
 
 
 def test_a_gap_across_midnight_is_one_of_both_days(source: TradesFetched) -> None:
-    # Nobody can tell on which of the two days a trade was of which only the number is known.
+    # A trade of which only the number is known may belong to either of the two days.
     first, second = date(2024, 3, 1), date(2024, 3, 2)
     begin = source.numbers(second).start
     source.sandbox.trades.omit(NAME, begin - 300, begin + 299)

@@ -1,4 +1,5 @@
-"""The volatility index: both resolutions of a day, told to the last digit and proved by count."""
+"""The volatility index: both resolutions of a day, fetched to the last digit and proved by
+count."""
 
 import asyncio
 from collections.abc import Callable
@@ -47,7 +48,7 @@ def requested(
 
 
 def returned(sandbox: SandboxExchange, day: date, resolution: str) -> list[list[float]]:
-    """What the exchange tells of a day, asked half by half."""
+    """The exchange's candles of a day, requested in two halves."""
     start, half = ms(day), DAY // 2
     rows = [
         requested(sandbox, at, at + half - 1, resolution)["data"] for at in (start, start + half)
@@ -227,7 +228,7 @@ def test_a_currency_without_an_index_has_no_days(
 def test_an_exchange_that_has_no_rows_at_all_settles_no_day(
     fetch: Fetching, faults: Faults
 ) -> None:
-    """Not even where none are expected: a day that is not listed is never asked for again."""
+    """Not even if none are expected: a day that is not listed is never requested again."""
     faults.corrupt_where("rows_empty", lambda method, reply: method == DATA)
     brought = fetch("BTC", date(2021, 3, 20), date(2021, 3, 26))
     assert not brought.proved
@@ -278,7 +279,7 @@ def test_malformed_index_candles_are_requested_again(
 def test_answers_of_another_currency_never_make_a_complete_day(
     fetch: Fetching, sandbox: SandboxExchange, faults: Faults, days: list[int]
 ) -> None:
-    # The first answer with eight o'clock of these days is wrong, at either resolution.
+    # The first response with 08:00 of these days is wrong, at either resolution.
     wrong = [ms(date(2024, 4, day)) + 8 * HOUR for day in days]
     faults.corrupt_where("rows_of_another", first_with(wrong))
     brought = fetch("BTC", FIRST, LAST)

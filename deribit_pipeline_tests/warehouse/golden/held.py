@@ -1,4 +1,4 @@
-"""The warehouses of former versions, as files that a test may change."""
+"""Warehouses of former versions, as files that a test may change."""
 
 import csv
 import lzma

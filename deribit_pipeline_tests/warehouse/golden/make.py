@@ -134,7 +134,7 @@ def _backfill(
 
 
 def ms_of(day: date) -> int:
-    """When a day begins, as the exchange writes it."""
+    """The beginning of a day, in UTC milliseconds."""
     return (day - date(1970, 1, 1)) // timedelta(milliseconds=1)
 
 
