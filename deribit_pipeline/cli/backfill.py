@@ -153,7 +153,7 @@ class _Found:
             note_outage(self.warehouse, self.dataset, unsettled, error)
         if unsettled or isinstance(error, WRONG_INPUT):
             raise error
-        logger.warning("The listings cannot be checked for changes: %s", error.summary)
+        logger.warning("Could not confirm that the listings are unchanged: %s", error.summary)
 
     def _opened(self) -> Exchange:
         if self.exchange is None:

@@ -195,4 +195,4 @@ def test_the_command_backfill_again_requests_what_a_wrong_listing_left_out(
     assert sandbox.requests[LISTING] <= 2
     sandbox._methods.clear()  # an exchange that no longer responds
     code, _, err = run("backfill", *window)
-    assert (code, "The listings cannot be checked for changes" in err) == (0, True)
+    assert (code, "Could not confirm that the listings are unchanged" in err) == (0, True)
