@@ -164,7 +164,7 @@ def test_an_answer_that_is_not_corrupted_is_an_answer(wire: Wire) -> None:
     [
         ({"usIn": True}, "must be microseconds in this order, were True and"),
         ({"usIn": "now"}, "were str and"),
-        ({"testnet": {"a": "b"}}, "says testnet=dict where False was expected"),
+        ({"testnet": {"a": "b"}}, "has testnet=dict where False was expected"),
         ({"error": {"code": True}}, "`error` had no `code`"),
         ({"error": False}, "`error` had no `code`"),
     ],

@@ -241,7 +241,7 @@ def test_what_the_other_holds_beyond_it_is_never_replaced(file: Warehouse, to: W
     migrate(file, to)
     later = datetime(2024, 5, 1, tzinfo=UTC)
     write(to, replace(fetched(price=0.75), as_of=later))
-    with pytest.raises(InputError, match="something newer of it: BTC-PERPETUAL 1m 2024-01-01. No"):
+    with pytest.raises(InputError, match="has something newer: BTC-PERPETUAL 1m 2024-01-01. No"):
         migrate(file, to)
     write(to, fetched(FIRST + timedelta(days=7)))
     with pytest.raises(InputError, match="BTC-PERPETUAL 1m 2024-01-01 and 1 more. Nothing was"):
@@ -262,12 +262,12 @@ def test_instruments_that_the_other_received_later_are_never_replaced(
     tell(to, "BTC", 3)
     returned = everything(to)
     for hour in (2, 3):  # before it, and when it was returned too
-        with pytest.raises(InputError, match="something newer of it: the instruments of BTC. Not"):
+        with pytest.raises(InputError, match="has something newer: the instruments of BTC. Not"):
             migrate(file, to)
         assert everything(to) == returned
         tell(file, "BTC", hour)
     tell(to, "ETH", 1)
-    with pytest.raises(InputError, match="newer of it: the instruments of ETH. Nothing was"):
+    with pytest.raises(InputError, match="newer: the instruments of ETH. Nothing was"):
         migrate(file, to)
     tell(file, "ETH", 2)
     assert migrate(file, to).is_proved

@@ -218,7 +218,7 @@ def test_an_exchange_that_has_no_rows_at_all_confirms_no_gap(
 ) -> None:
     faults.corrupt_where("rows_empty", lambda method, reply: method == METHOD)
     brought = fetch(NAME, MARCH, MARCH)
-    assert "of the newest ones none either" in str(brought.failed[MARCH])
+    assert "none of the newest ones either" in str(brought.failed[MARCH])
 
 
 def test_an_exchange_that_has_no_rows_at_all_says_nothing_of_the_time_before_history(
@@ -228,7 +228,7 @@ def test_an_exchange_that_has_no_rows_at_all_says_nothing_of_the_time_before_his
     assert fetch(NAME, before).proof(before).state == DayState.NOT_LISTED
     assert sandbox.requests[METHOD] == 2
     faults.corrupt_where("rows_empty", lambda method, reply: method == METHOD)
-    assert "of the newest ones none either" in str(fetch(NAME, before).failed[before])
+    assert "none of the newest ones either" in str(fetch(NAME, before).failed[before])
 
 
 @pytest.mark.parametrize(

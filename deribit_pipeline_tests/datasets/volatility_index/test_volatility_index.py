@@ -222,7 +222,7 @@ def test_a_currency_without_an_index_has_no_days(
             fetch("USDC", LAST)
     else:
         brought = fetch("USDC", LAST)
-        assert "of the newest ones none either" in str(brought.failed[LAST])
+        assert "none of the newest ones either" in str(brought.failed[LAST])
 
 
 def test_an_exchange_that_has_no_rows_at_all_settles_no_day(
@@ -232,7 +232,7 @@ def test_an_exchange_that_has_no_rows_at_all_settles_no_day(
     faults.corrupt_where("rows_empty", lambda method, reply: method == DATA)
     brought = fetch("BTC", date(2021, 3, 20), date(2021, 3, 26))
     assert not brought.proved
-    assert all("the newest ones none either" in str(error) for error in brought.failed.values())
+    assert all("none of the newest ones either" in str(error) for error in brought.failed.values())
 
 
 def test_the_newest_rows_are_requested_once_as_a_control(
