@@ -42,8 +42,8 @@ def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
     found = chosen(warehouse, which)
     if not found:
         raise InputError(
-            f"{whose} selects no instrument that trades: check the spelling, or add the word "
-            "expired to select expired instruments too; deribit-pipeline instruments lists them."
+            f"{whose} matches no instrument that trades: check the spelling, or add the word "
+            "expired to match expired instruments too; deribit-pipeline instruments lists them."
         )
     return found
 
@@ -65,7 +65,7 @@ def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...])
     unknown = unknown_of(never_requested(warehouse, lists))
     if not found:
         raise InputError(
-            f"--instruments selects no instrument with days in {settings.warehouse}.{unknown}"
+            f"--instruments matches no instrument with days in {settings.warehouse}.{unknown}"
         )
     if unknown:
         stderr().print(unknown.strip())

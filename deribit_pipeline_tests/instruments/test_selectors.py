@@ -328,7 +328,7 @@ def test_the_command_line_takes_selectors(command: Command) -> None:
     assert command("verify", "--instruments", "perpetual currency=BTC").code == 0
     nothing = command("backfill", "--instruments", "kind=option currency=BTC", *day)
     assert (nothing.code, nothing.err.count("\n")) == (2, 1)
-    assert "selects no instrument that trades" in nothing.err
+    assert "matches no instrument that trades" in nothing.err
 
 
 @pytest.mark.parametrize(
