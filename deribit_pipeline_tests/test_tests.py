@@ -1,6 +1,8 @@
 """Rules for tests: each has a unique name and is able to fail."""
 
 import ast
+import pkgutil
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,3 +67,23 @@ def test_each_test_asserts_something_or_calls_a_function_that_does(module: str) 
         asserting |= more
     tests = [f for f in functions_of(TREES[module]) if f.name.startswith("test_")]
     assert [f.name for f in tests if not asserts(f) and not calls(f) & asserting] == []
+
+
+IMPORT = re.compile(r"^from (deribit_pipeline[\w.]*) import (\w+)$", re.MULTILINE)
+PROGRAMS = [
+    found
+    for name, tree in TREES.items()
+    if name != "test_layers.py"  # whose imports are invented
+    for node in ast.walk(tree)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    for found in IMPORT.findall(node.value)
+]
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(set(PROGRAMS)))
+def test_programs_in_strings_import_what_exists(module: str, name: str) -> None:
+    """A program that a test starts, and that only has to fail, would fail of a wrong import too."""
+    try:
+        assert pkgutil.resolve_name(f"{module}:{name}") is not None
+    except AttributeError:
+        assert pkgutil.resolve_name(f"{module}.{name}") is not None

@@ -42,7 +42,7 @@ from deribit_pipeline.cli.main import exit_code
 sys.exit(exit_code(sys.argv[1:]))
 """
 CRASH = """
-from deribit_pipeline.operations import fetch
+from deribit_pipeline.datasets.candles import fetch
 async def pages(self, request):
     raise RuntimeError(f"{vars(self._client.rpc)}, {self._client.rpc._http.headers}")
 fetch.ChartFetcher.pages = pages

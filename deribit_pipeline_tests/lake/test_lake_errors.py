@@ -125,7 +125,7 @@ def test_what_duckdb_says_of_a_catalog_shows_no_password(
 )
 def test_a_connection_string_that_is_none(lake: Lake, catalog: str) -> None:
     sentence = complaint(opened(replace(lake, catalog=catalog)).check)
-    assert sentence.startswith("SettingsError: DERIBIT_WAREHOUSE names its PostgreSQL in no")
+    assert sentence.startswith("SettingsError: DERIBIT_WAREHOUSE has a connection string")
 
 
 def test_files_that_are_elsewhere(lake: Lake, tmp_path: Path) -> None:

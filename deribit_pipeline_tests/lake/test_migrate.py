@@ -58,8 +58,8 @@ from deribit_pipeline_tests.warehouse.test_warehouse import (
 _DIES = """
 import os, sys
 from deribit_pipeline.cli.main import exit_code
-from deribit_pipeline.operations import migration
-from deribit_pipeline.warehouse import copies
+from deribit_pipeline.engine import migration
+from deribit_pipeline.engine import copies
 nth, migration._MOST_ROWS, days = int(sys.argv[1]), 3_000, copies._Part.days
 
 def counted(*arguments):
