@@ -33,10 +33,13 @@ def _cost_without_volume(chart: Chart) -> Chart:
 
 
 def _swapped(chart: Chart) -> Chart:
-    """Two candles an hour or more apart, with their times exchanged."""
+    """Two candles an hour or more apart, with their times exchanged; nothing in a shorter chart,
+    where the exchange would conserve the aggregates of an hour."""
     rows = np.arange(len(chart["ticks"]))
     one = len(rows) // 2
     other = min(one + 75, len(rows) - 2)
+    if other - one < 60:
+        return {}
     rows[one], rows[other] = other, one
     return {name: chart[name][rows] for name in chart if name not in ("ticks", "status")}
 
