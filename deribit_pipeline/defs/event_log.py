@@ -9,6 +9,7 @@ relies on private names of dagster 1.13, which pyproject.toml therefore pins.
 import os
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 from dagster._core.events import (
@@ -44,11 +45,11 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         each in one transaction."""
         together, alone = divided(events)
         if together:
-            rows = [self._event_to_row(event) for event in together]
+            rows = rows_of(self, together)
             with self.run_connection(together[0].run_id) as connection:
                 connection.execute(SqlEventLogStorageTable.insert(), rows)
             with self.index_transaction() as connection:
-                store_batch(self, connection, together)
+                store_batch(self, connection, together, rows)
         super().store_event_batch(alone)
 
 
@@ -64,11 +65,20 @@ def divided(
     return together, [event for event in events if event.dagster_event_type not in _BATCHED]
 
 
+def rows_of(storage: SqlEventLogStorage, events: Sequence[EventLogEntry]) -> list[dict[str, Any]]:
+    """The events as rows of the log. Serializing them is most of what recording a day costs."""
+    return [storage._event_to_row(event) for event in events]
+
+
 def store_batch(
-    storage: SqlEventLogStorage, connection: Connection, events: Sequence[EventLogEntry]
+    storage: SqlEventLogStorage,
+    connection: Connection,
+    events: Sequence[EventLogEntry],
+    rows: Sequence[dict[str, Any]],
 ) -> None:
-    """Write a batch to the tables that the UI reads, in the open transaction."""
-    insert, rows = SqlEventLogStorageTable.insert(), [storage._event_to_row(e) for e in events]
+    """Write a batch, of which `rows` are the rows, to the tables that the UI reads, in the open
+    transaction."""
+    insert = SqlEventLogStorageTable.insert()
     returning = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
     ids = [row.id for row in connection.execute(returning, rows)]
     storage._store_asset_event_tags(connection, events, ids)

@@ -23,7 +23,7 @@ from dagster_postgres.utils import (
 from sqlalchemy import text
 from sqlalchemy.pool import NullPool
 
-from deribit_pipeline.defs.event_log import divided, store_batch
+from deribit_pipeline.defs.event_log import divided, rows_of, store_batch
 from deribit_pipeline.defs.liveness import note_process
 
 # One lock for the three storages: they share the table with their version. A transaction lock also
@@ -79,5 +79,5 @@ class SharedPostgresEventLogStorage(_OpenedInTurn, PostgresEventLogStorage):
         together, alone = divided(events)
         if together:
             with self.index_transaction() as connection:
-                store_batch(self, connection, together)
+                store_batch(self, connection, together, rows_of(self, together))
         super().store_event_batch(alone)
