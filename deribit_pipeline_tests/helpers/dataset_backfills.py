@@ -59,12 +59,12 @@ _INDEXES = ("btc_usd", "eth_usd")
 SOME = {
     some.dataset.name: some
     for some in (
-        Some(FUNDING_RATES, _INSTRUMENTS, 62, 300),
-        Some(VOLATILITY_INDEX, _CURRENCIES, 4, 30),
-        Some(TRADES, _INSTRUMENTS, 3, 25),
-        Some(CANDLES_REBUILT, _INSTRUMENTS, 2, 20, before=TRADES),
+        Some(FUNDING_RATES, _INSTRUMENTS, 62, 200),
+        Some(VOLATILITY_INDEX, _CURRENCIES, 4, 12),
+        Some(TRADES, _INSTRUMENTS, 3, 10),
+        Some(CANDLES_REBUILT, _INSTRUMENTS, 2, 10, before=TRADES),
         Some(SETTLEMENTS, _CURRENCIES, 6, 25),
-        Some(DELIVERY_PRICES, _INDEXES, 30, 1_500),
+        Some(DELIVERY_PRICES, _INDEXES, 30, 1_100),
         Some(HISTORICAL_VOLATILITY, _CURRENCIES, 20, 25),
         Some(INDEX_PRICES, _INDEXES, 3, 3),
         Some(TRANSACTION_LOG, _CURRENCIES, 20, 90),

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import wire as parse
@@ -54,25 +55,39 @@ class Pipeline:
         self, name: str, resolution: str, start: datetime, end: datetime
     ) -> list[list[float]]:
         """Every candle that the exchange returns in [start, end), page by page."""
-        found, at, step = [], int(start.timestamp() * 1000), STEPS[resolution]
+        rows: list[list[float]] = self.returned_rows(name, resolution, start, end).tolist()
+        return rows
+
+    def returned_rows(
+        self, name: str, resolution: str, start: datetime, end: datetime
+    ) -> NDArray[np.float64]:
+        """The same candles, shape (n, 7), the first column in UTC milliseconds."""
+        pages, at, step = [], int(start.timestamp() * 1000), STEPS[resolution]
         while at < end.timestamp() * 1000:
             until = min(at + (MOST_CANDLES - 1) * step, int(end.timestamp() * 1000)) - 1
             params = {"instrument_name": name, "resolution": resolution}
             params |= {"start_timestamp": str(at), "end_timestamp": str(until)}
             candles = parse.candles(_lists(self._sandbox.answer(CHART, params).body["result"]))
             ticks = candles.opened_at.astype(np.int64)
-            rows = np.column_stack([ticks, candles.values])[ticks >= at]
-            found += rows.tolist()
+            pages.append(np.column_stack([ticks, candles.values])[ticks >= at])
             at = until + 1
-        return found
+        return np.concatenate(pages)
 
     def held(self, name: str, resolution: str) -> list[list[float]]:
-        rows = self.rows(
-            f"select epoch_ms(opened_at), open, high, low, close, volume_base, volume_quote "
-            f"from candles where instrument_name = '{name}' and resolution = '{resolution}' "
-            "order by opened_at"
-        )
-        return [list(map(float, row)) for row in rows]
+        """Every stored candle."""
+        rows: list[list[float]] = self.held_rows(name, resolution).tolist()
+        return rows
+
+    def held_rows(self, name: str, resolution: str) -> NDArray[np.float64]:
+        """The same candles, shape (n, 7), the first column in UTC milliseconds."""
+        with self.warehouse.reading() as connection:
+            columns = connection.execute(
+                "select epoch_ms(opened_at) as at, open, high, low, close, volume_base, "
+                "volume_quote from candles where instrument_name = $name and "
+                "resolution = $resolution order by opened_at",
+                {"name": name, "resolution": resolution},
+            ).fetchnumpy()
+        return np.column_stack(list(columns.values())).astype(np.float64)
 
 
 def _lists(chart: dict[str, Any]) -> dict[str, Any]:
