@@ -167,7 +167,7 @@ async def _settled(
 ) -> tuple[Page, Moments, int]:
     """The page with those candles in the doubtful windows on which two responses agree, the opening
     times of candles on which no two agree, and the number of responses."""
-    openings = np.union1d(page.candles.opened_at, page.malformed)
+    openings = page.present
     bounds = np.array([[moment64(w.start), moment64(w.end)] for w in unconfirmed])
     nearest = np.searchsorted(bounds[:, 0], openings, side="right") - 1
     openings = openings[(nearest >= 0) & (openings < bounds[nearest, 1])]

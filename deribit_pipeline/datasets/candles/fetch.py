@@ -159,7 +159,7 @@ class ChartFetcher:
         try:
             for _ in range(RECHECKS):
                 before, rechecks = page, await self._rechecks(request, page)
-                if not len(page.candles) and any(len(recheck.candles) for recheck in rechecks):
+                if not len(page.candles) and any(len(recheck.present) for recheck in rechecks):
                     raise unexpected(request, "no candle was returned where there are some")
                 for recheck in rechecks:
                     # A recheck may only add missing candles if it agrees on the others.
@@ -198,5 +198,5 @@ class ChartFetcher:
 
 def _has_new_rows(page: Page, recheck: Page) -> bool:
     """Whether a recheck contradicts the page, or has candles that are missing from it."""
-    found = np.isin(page.missing, recheck.candles.opened_at)
+    found = np.isin(page.missing, recheck.present)
     return page.is_contradicted_by(recheck) or bool(found.any())

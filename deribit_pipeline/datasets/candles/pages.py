@@ -63,6 +63,11 @@ class Page:
         return self.candles.opened_at
 
     @property
+    def present(self) -> Moments:
+        """When the returned closed candles open, the malformed ones included."""
+        return np.union1d(self.candles.opened_at, self.malformed)
+
+    @property
     def returned(self) -> Candles:
         """Every returned closed candle, including those before the window."""
         return self.before.union(self.candles)
@@ -95,13 +100,21 @@ class Page:
         )
 
     def with_found(self, recheck: "Page") -> "Page":
-        """The page, with its missing candles filled in from a recheck that agrees with it."""
+        """The page, with its missing candles filled in from a recheck that agrees with it. Those
+        that are malformed there are malformed here too, and no gap."""
         found = recheck.candles[np.isin(recheck.candles.opened_at, self.missing)]
-        return replace(self, candles=self.candles.union(found), is_supported=True)
+        malformed = np.intersect1d(recheck.malformed, self.missing, assume_unique=True)
+        return replace(
+            self,
+            candles=self.candles.union(found),
+            malformed=np.union1d(self.malformed, malformed),
+            is_supported=True,
+        )
 
     def is_contradicted_by(self, recheck: "Page") -> bool:
         """Whether candles of this page are missing from a recheck or have other values there: it
-        then confirms nothing."""
+        then confirms nothing. A candle that is malformed in the recheck has no value there, which
+        neither contradicts nor confirms it."""
         ours = self.part(recheck.window).candles
         lost = without(ours.opened_at, recheck.candles.opened_at)
         lost = without(without(lost, recheck.malformed), recheck.unclosed)

@@ -2,6 +2,9 @@
 they are returned."""
 
 from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
 
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.registry import Selection
@@ -26,6 +29,35 @@ def test_a_gap_is_confirmed_and_named(pipeline: Pipeline, sandbox: SandboxExchan
     ) == [(100, 1), (101, 1), (102, 1)]
     query = "select received, missing from candle_days where state = 'gapped'"
     assert pipeline.rows(query) == [(1_437, 3)]
+
+
+def test_a_missing_candle_that_is_malformed_in_another_response_is_no_gap(
+    pipeline: Pipeline, sandbox: SandboxExchange
+) -> None:
+    """The exchange returns a candle there, so the day fails until two responses agree on it."""
+    tick, charts = ms(NEW_YEAR, 100), 0
+
+    def amend(chart: dict[str, Any]) -> dict[str, Any]:
+        nonlocal charts
+        ticks = chart["ticks"].tolist()
+        if tick not in ticks or ticks[1] - ticks[0] != 60_000:
+            return chart
+        charts, place = charts + 1, ticks.index(tick)
+        if charts == 1:
+            return {
+                name: values if name == "status" else np.delete(values, place)
+                for name, values in chart.items()
+            }
+        close = chart["close"].tolist()
+        close[place] = None
+        return chart | {"close": close}
+
+    sandbox.amend(CHART, amend)
+    outcome = pipeline.backfill(NEW_YEAR, NEW_YEAR)
+    [(key, reason)] = outcome.failures.items()
+    assert key == ("BTC-PERPETUAL", NEW_YEAR)
+    assert "no two of 5 responses share the candles from 2024-01-01 01:40" in reason
+    assert pipeline.rows("from candle_gaps") == []
 
 
 def test_a_dead_day_is_gapped_and_an_outage_of_days_too(

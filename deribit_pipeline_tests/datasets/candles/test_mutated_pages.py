@@ -17,6 +17,7 @@ from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.domain.windows import TimeWindow, from_ms, to_ms
+from deribit_pipeline.engine.agreement import Claim
 from deribit_pipeline.engine.proving import contradictions, prove
 from deribit_pipeline_tests.helpers.candle_series import (
     BASE,
@@ -201,7 +202,9 @@ def test_days_put_together_from_any_pages_count_what_came_and_name_what_did_not(
 
 
 @examples(quick=30, tortured=500)
-def test_another_look_only_adds_what_was_missing(count: int) -> None:
+def test_another_response_adds_what_is_missing_and_contradicts_other_values(
+    count: int,
+) -> None:
     def law(
         case: tuple[Series, ChartRequest],
         first: Changes,
@@ -221,13 +224,25 @@ def test_another_look_only_adds_what_was_missing(count: int) -> None:
         found = page.with_found(recheck)
         before, after = ticks_of(page.candles.opened_at), ticks_of(found.candles.opened_at)
         seen, missing = ticks_of(recheck.candles.opened_at), ticks_of(page.missing)
+        malformed = {*ticks_of(recheck.malformed)}
         assert after == sorted({*before, *({*seen} & {*missing})})
         rows = dict(zip(after, found.candles.values.tolist(), strict=True))
-        assert [rows[tick] for tick in before] == page.candles.values.tolist()
-        assert ticks_of(found.missing) == [tick for tick in missing if tick not in seen]
+        own, theirs = page.candles.values.tolist(), recheck.candles.values.tolist()
+        assert [rows[tick] for tick in before] == own
+        assert ticks_of(found.missing) == [
+            tick for tick in missing if tick not in seen and tick not in malformed
+        ]
+        assert {*ticks_of(found.malformed)} == {*ticks_of(page.malformed)} | malformed & {*missing}
         assert found.as_of == page.as_of
-        if {*before} - {*seen} - {*ticks_of(recheck.malformed)}:
-            assert page.is_contradicted_by(recheck)
+        other = dict(zip(seen, theirs, strict=True))
+        # A candle that is malformed in the recheck has no value there.
+        assert page.is_contradicted_by(recheck) == any(
+            tick not in malformed and other.get(tick) != values
+            for tick, values in zip(before, own, strict=True)
+        )
+        claim = Claim(page)
+        claim.add_response(recheck)
+        assert not (claim.is_settled and malformed & {*before} & {*ticks_of(claim.page.moments)})
 
     hold(law, count, requested(), operations(), operations())
 
