@@ -12,7 +12,7 @@ import typer
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import print_plan, print_report
-from deribit_pipeline.cli.dagster_runs import Wish, make
+from deribit_pipeline.cli.dagster_runs import RequestedDays, make
 from deribit_pipeline.cli.options import (
     DatasetName,
     Instruments,
@@ -102,9 +102,8 @@ def backfill(
             return print_plan(counted, dataset)
         if found.exchange is not None:
             found.exchange.each_twice = twice
-        total = make(
-            settings, warehouse, found.exchange, Wish(dataset, days, known, found.now, force)
-        )
+        requested = RequestedDays(dataset, days, known, found.now, force)
+        total = make(settings, warehouse, found.exchange, requested)
     return print_report(total, dataset, days, found.now)
 
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -28,7 +28,7 @@ _GRACE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestedDays:
     """The days that a command requests. `known` is what the warehouse holds of them; None if the
     backfill has to find out. `now` is the exchange's time; None if it was not requested."""
 
@@ -44,59 +44,70 @@ class Wish:
 
 
 def make(
-    settings: Settings, warehouse: Warehouse, exchange: Exchange | None, wish: Wish
+    settings: Settings, warehouse: Warehouse, exchange: Exchange | None, requested: RequestedDays
 ) -> Outcome:
     """Backfill the days and record them as Dagster runs meanwhile.
 
     Settled days that the UI does not show yet are recorded too.
     """
-    known = wish.known or Known()
-    began, jobs = time.monotonic(), jobs_of(known.unsettled(wish.days))
+    known = requested.known or Known()
+    began, jobs = time.monotonic(), jobs_of(known.unsettled(requested.days))
     prepare_home(settings.dagster_home)
-    interruption: Interrupted | RecordingError | None = None
     with ExitStack() as stack:
         progress = stack.enter_context(
-            BackfillProgress(stderr(), wish.count, jobs, wish.dataset.rows)
+            BackfillProgress(stderr(), requested.count, jobs, requested.dataset.rows)
         )
         background = stack.enter_context(
             BackgroundBackfill(
-                exchange, warehouse, wish.dataset, jobs,
-                force=wish.force, known=wish.known,
+                exchange, warehouse, requested.dataset, jobs,
+                force=requested.force, known=requested.known,
                 on_written=lambda job, proofs: progress.show(),
             )
         )  # fmt: skip
         # Dagster installs signal handlers, but only in the main thread.
         dagster = stack.enter_context(ThreadPoolExecutor(1, "dagster"))
-        recording = dagster.submit(_record, settings, wish, jobs, background)
-        try:
-            recording.result()
-        except (Interrupted, RecordingError) as reason:
-            interruption = reason
-            if isinstance(reason, Interrupted):
-                caught()
-                grace = threading.Timer(_GRACE, warehouse.give_up)
-                grace.daemon = True
-                grace.start()
-            background.cancel()
+        recording = dagster.submit(_record, settings, requested, jobs, background)
+        interruption = _interruption(recording, background, warehouse)
         progress.show()
     total = added_up([job.outcome for job in jobs])
-    total.requested, total.proofs = wish.count, {**known.settled, **total.proofs}
+    total.requested, total.proofs = requested.count, {**known.settled, **total.proofs}
     try:
         with warehouse.reading() as connection:
-            drop_what_is_gone(connection, wish.dataset, total)
+            drop_what_is_gone(connection, requested.dataset, total)
     except WarehouseError:
         if interruption is None:
             raise
         # Another process has locked the file: the summary shows what this process knows.
     total.seconds = time.monotonic() - began
     if interruption is not None:
-        print_report(total, wish.dataset, wish.days, wish.now)
+        print_report(total, requested.dataset, requested.days, requested.now)
         raise interruption
     return total
 
 
+def _interruption(
+    recording: Future[None], background: BackgroundBackfill, warehouse: Warehouse
+) -> Interrupted | RecordingError | None:
+    """Wait for the recording. The signal or error that ends it early, which cancels the background
+    too; None if it is complete."""
+    try:
+        recording.result()
+    except (Interrupted, RecordingError) as reason:
+        if isinstance(reason, Interrupted):
+            caught()
+            grace = threading.Timer(_GRACE, warehouse.give_up)
+            grace.daemon = True
+            grace.start()
+        background.cancel()
+        return reason
+    return None
+
+
 def _record(
-    settings: Settings, wish: Wish, jobs: Sequence[Job], background: BackgroundBackfill
+    settings: Settings,
+    requested: RequestedDays,
+    jobs: Sequence[Job],
+    background: BackgroundBackfill,
 ) -> None:
     """Run Dagster for each job while the background fetches its days, and for settled days that
     this instance does not show yet."""
@@ -109,12 +120,12 @@ def _record(
         for job in jobs:
             if background.is_cancelled:
                 return
-            runs.materialize(instance, wish.dataset, job, background, force=wish.force)
-        if wish.known is not None:
-            unrecorded = runs.unrecorded(instance, wish.dataset, wish.days)
+            runs.materialize(instance, requested.dataset, job, background, force=requested.force)
+        if requested.known is not None:
+            unrecorded = runs.unrecorded(instance, requested.dataset, requested.days)
             made = {key for job in jobs for key in job.series_days()}
-            for job in _settled_jobs(wish.known, unrecorded - made):
-                runs.materialize(instance, wish.dataset, job, background, force=False)
+            for job in _settled_jobs(requested.known, unrecorded - made):
+                runs.materialize(instance, requested.dataset, job, background, force=False)
 
 
 def _settled_jobs(known: Known, keys: Collection[tuple[str, date]]) -> list[Job]:

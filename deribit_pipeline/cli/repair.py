@@ -5,7 +5,7 @@ from dataclasses import replace
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import counted, print_report
-from deribit_pipeline.cli.dagster_runs import Wish, make
+from deribit_pipeline.cli.dagster_runs import RequestedDays, make
 from deribit_pipeline.cli.options import (
     DatasetHeld,
     FirstHeld,
@@ -72,6 +72,6 @@ def repair(
         if not (found.in_back_off or found.days or left):
             stderr().print("Nothing to repair: every day that should be complete is.")
         for dataset, days in found.days.items():
-            total = make(settings, warehouse, exchange, Wish(dataset, days, now=now))
+            total = make(settings, warehouse, exchange, RequestedDays(dataset, days, now=now))
             code = max(code, print_report(total, dataset, days, now))
     return code
