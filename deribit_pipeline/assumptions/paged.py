@@ -14,9 +14,9 @@ from deribit_pipeline.assumptions.assumption import (
 from deribit_pipeline.assumptions.probe_requests import INDEX
 from deribit_pipeline.datasets.account.wire import MOST_ENTRIES, MOST_TRADES
 from deribit_pipeline.datasets.account.wire import MOST_SETTLEMENTS as MOST_SETTLEMENTS_OF_ACCOUNT
+from deribit_pipeline.datasets.delivery_checks import AT_DELIVERY, NEAR
 from deribit_pipeline.datasets.delivery_prices.wire import MOST_DELIVERY_PRICES, delivery_prices
 from deribit_pipeline.datasets.registry import index_of
-from deribit_pipeline.datasets.settlements.deliveries import AT_DELIVERY, NEAR
 from deribit_pipeline.datasets.settlements.wire import (
     MOST_SETTLEMENTS,
     SettlementsPage,

@@ -24,7 +24,7 @@ from deribit_pipeline.datasets.trades.hours import (
     kind_of,
     unknown_hours,
 )
-from deribit_pipeline.datasets.trades.proof import missing
+from deribit_pipeline.datasets.trades.trade_numbers import missing
 from deribit_pipeline.datasets.trades.wire import Columns, trades
 from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.rows import joined_rows, some_of

@@ -14,7 +14,8 @@ from deribit_pipeline.assumptions.assumption import (
 )
 from deribit_pipeline.assumptions.probe_requests import SERIES
 from deribit_pipeline.datasets.trades.hosts import KEPT, LEAKS, MOST_TRADES, MOST_TRADES_OF_ARCHIVE
-from deribit_pipeline.datasets.trades.proof import MARGIN, missing, within
+from deribit_pipeline.datasets.trades.trade_numbers import missing, within
+from deribit_pipeline.datasets.trades.values import MARGIN
 from deribit_pipeline.datasets.trades.wire import Columns
 from deribit_pipeline.datasets.trades.wire import trades as parsed
 from deribit_pipeline.domain.windows import moment64

@@ -22,7 +22,7 @@ from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
-from deribit_pipeline.datasets.trades.proof import rechecks_of
+from deribit_pipeline.datasets.trades.trade_numbers import rechecks_of
 from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.engine.estimate import Limit, estimate

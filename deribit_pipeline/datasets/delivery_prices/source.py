@@ -9,6 +9,7 @@ from itertools import cycle
 
 import numpy as np
 
+from deribit_pipeline.datasets.delivery_checks import delivery_checked, settled_at
 from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.delivery_prices.calls import get_delivery_prices
 from deribit_pipeline.datasets.delivery_prices.proof import (
@@ -21,8 +22,6 @@ from deribit_pipeline.datasets.delivery_prices.proof import (
     require_total,
 )
 from deribit_pipeline.datasets.delivery_prices.wire import MOST_DELIVERY_PRICES
-from deribit_pipeline.datasets.settlements.delivered import settled_at
-from deribit_pipeline.datasets.settlements.deliveries import delivery_checked
 from deribit_pipeline.domain.malformed import Malformed, malformed_of
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from deribit_pipeline.datasets.delivery_checks import delivery_prices, index_checked
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.index_prices.wire import index_chart
-from deribit_pipeline.datasets.settlements.delivered import delivery_prices
-from deribit_pipeline.datasets.settlements.deliveries import index_checked
 from deribit_pipeline.domain.rows import some_of
 from deribit_pipeline.engine.rolling_source import Check, RollingSource
 from deribit_pipeline.exchange.client import DeribitClient

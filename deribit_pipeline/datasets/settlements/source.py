@@ -11,10 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from deribit_pipeline.datasets.delivery_checks import delivery_prices, settlements_checked
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.settlements.calls import get_last_settlements_by_currency
-from deribit_pipeline.datasets.settlements.delivered import delivery_prices
-from deribit_pipeline.datasets.settlements.deliveries import settlements_checked
 from deribit_pipeline.datasets.settlements.proof import (
     MOST_A_SECOND,
     CompleteSpan,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.datasets.trades.hosts import LEAKS, RECHECKS, Host, TradeHosts
-from deribit_pipeline.datasets.trades.proof import (
+from deribit_pipeline.datasets.trades.trade_numbers import (
     NO_TRADES,
     Chunk,
     Numbers,

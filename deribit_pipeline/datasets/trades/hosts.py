@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.datasets.trades import calls
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
-from deribit_pipeline.datasets.trades.proof import NO_TRADES
+from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES
 from deribit_pipeline.datasets.trades.values import unique_rows
 from deribit_pipeline.datasets.trades.wire import TradesPage
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of

@@ -27,7 +27,8 @@ from deribit_pipeline.datasets.trades.hours import (
     unknown_hours,
 )
 from deribit_pipeline.datasets.trades.plan import Span
-from deribit_pipeline.datasets.trades.proof import CutDay, Refused, refused_error
+from deribit_pipeline.datasets.trades.proof import CutDay, refused_error
+from deribit_pipeline.datasets.trades.trade_numbers import Refused
 from deribit_pipeline.datasets.trades.values import impossible, out_of_order, unique_rows
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from deribit_pipeline.datasets.trades.hosts import HINTS, Newest, TradeHosts
-from deribit_pipeline.datasets.trades.proof import NO_TRADES
+from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES
 from deribit_pipeline.datasets.trades.values import MARGIN, out_of_order, unique_rows
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows

@@ -14,15 +14,10 @@ from deribit_pipeline.datasets.trades.chunks import TradeChunks
 from deribit_pipeline.datasets.trades.hosts import TradeHosts
 from deribit_pipeline.datasets.trades.hourly_candles import Witness, Witnessed, chart_requests
 from deribit_pipeline.datasets.trades.plan import Span, planned
-from deribit_pipeline.datasets.trades.proof import (
-    MARGIN,
-    NO_TRADES,
-    Chunk,
-    CutDay,
-    DayCutter,
-    UnprovedTrades,
-)
-from deribit_pipeline.datasets.trades.proof import chunks as pieces_of
+from deribit_pipeline.datasets.trades.proof import CutDay, DayCutter, UnprovedTrades
+from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES, Chunk
+from deribit_pipeline.datasets.trades.trade_numbers import chunks as pieces_of
+from deribit_pipeline.datasets.trades.values import MARGIN
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import count_of

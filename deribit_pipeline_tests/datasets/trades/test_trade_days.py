@@ -9,18 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deribit_pipeline.datasets.trades import TRADES
-from deribit_pipeline.datasets.trades.proof import (
-    MARGIN,
+from deribit_pipeline.datasets.trades.proof import CutDay, DayCutter
+from deribit_pipeline.datasets.trades.table import TABLE as TABLE
+from deribit_pipeline.datasets.trades.trade_numbers import (
     NO_TRADES,
     Chunk,
-    CutDay,
-    DayCutter,
     chunks,
     missing,
     rechecks_of,
     within,
 )
-from deribit_pipeline.datasets.trades.table import TABLE as TABLE
+from deribit_pipeline.datasets.trades.values import MARGIN
 from deribit_pipeline.datasets.trades.wire import trades
 from deribit_pipeline.domain.rows import Columns
 from deribit_pipeline.domain.windows import days_between

@@ -1,20 +1,26 @@
-"""Compare settlements and index prices with the delivery price of the day.
+"""Compare settlements, delivery prices and index prices with each other.
 
 At 08:00 UTC expiring instruments are delivered at the average of their index over half an hour, and
 their settlements contain that price. All other settlements at that time have an index price close
-to it (assumption:prices-delivered).
+to it (assumption:prices-delivered). The three datasets read from each other's tables what is
+stored of a day, and compare.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 
+from deribit_pipeline.datasets.delivery_prices.table import TABLE as DELIVERY_PRICES
 from deribit_pipeline.datasets.registry import index_of
+from deribit_pipeline.datasets.settlements.table import TABLE as SETTLEMENTS
 from deribit_pipeline.domain.proofs import CrossCheck, FetchedDay
 from deribit_pipeline.domain.rows import some_of
+from deribit_pipeline.domain.specification import INDEX_OF
 from deribit_pipeline.domain.windows import day_window, moment64
+from deribit_pipeline.warehouse.connections import has_table
+from deribit_pipeline.warehouse.place import Connection
 
 AT_DELIVERY = ("delivery", "exercise")
 """The types of settlements that contain the delivery price itself."""
@@ -24,6 +30,42 @@ NEAR = 0.1
 days it was 0.001, and other indexes are further away."""
 
 _AVERAGED = timedelta(hours=7, minutes=30), timedelta(hours=8)
+
+
+def delivery_prices(
+    connection: Connection, first: date, last: date
+) -> dict[date, dict[str, float]]:
+    """The delivery prices of days from first to last (both included), by day and index."""
+    found: dict[date, dict[str, float]] = {}
+    if has_table(connection, DELIVERY_PRICES.name):
+        rows = connection.execute(
+            "select delivery_date, index_name, delivery_price from delivery_prices "
+            "where delivery_date between ? and ?",
+            [first, last],
+        ).fetchall()
+        for day, index, price in rows:
+            found.setdefault(day, {})[index] = price
+    return found
+
+
+def settled_at(
+    connection: Connection, index_name: str, first: date, last: date
+) -> dict[date, list[float]]:
+    """The index prices in settlements of expired instruments, by day, without duplicates."""
+    if not has_table(connection, SETTLEMENTS.name):
+        return {}
+    rows = connection.execute(
+        f"""
+        select cast(timezone('UTC', settled_at) as date) as day, list(distinct index_price)
+        from settlements
+        where type in ('delivery', 'exercise') and index_price is not null
+          and {INDEX_OF} = $index_name
+          and cast(timezone('UTC', settled_at) as date) between $first and $last
+        group by day
+        """,
+        {"index_name": index_name, "first": first, "last": last},
+    ).fetchall()
+    return {day: sorted(prices) for day, prices in rows}
 
 
 def settlements_checked(fetched: FetchedDay, delivered: Mapping[str, float]) -> FetchedDay:
