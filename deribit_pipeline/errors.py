@@ -17,6 +17,7 @@
     + IncompleteTrades      candles cannot be rebuilt, because a day's trades are incomplete
   x RecordingError          Dagster's storage refused; the warehouse has the days nevertheless
   x IncompleteDays          days requested from the reader are not proved complete
+  x SpoolError              a file of the spool cannot be read or written
   x WarehouseError          the database refused
     + LakeAway              the lake's PostgreSQL or object store is unreachable at the moment
     + Conflict              another process wrote to the lake at the same time
@@ -150,6 +151,10 @@ class IncompleteDays(DeribitPipelineError):
         """The same error, whose message ends with what to do."""
         message = f"{str(self).removesuffix('.')}: {advice}."
         return IncompleteDays(message, dataset=self.dataset, series=self.series, days=self.days)
+
+
+class SpoolError(DeribitPipelineError):
+    """A file of the spool cannot be read or written."""
 
 
 class WarehouseError(DeribitPipelineError):
