@@ -15,6 +15,7 @@
       - EndlessPages        more pages than the data can fill
       - WrongEnvironment    a response from another environment than the configured one (exit 2)
     + IncompleteTrades      candles cannot be rebuilt, because a day's trades are incomplete
+    + NotRecorded           the exchange has no history of it, and it was not recorded in time
   x RecordingError          Dagster's storage refused; the warehouse has the days nevertheless
   x IncompleteDays          days requested from the reader are not proved complete
   x SpoolError              a file of the spool cannot be read or written
@@ -127,6 +128,10 @@ class WrongEnvironment(DeribitBadPayload):
 
 class IncompleteTrades(DeribitError):
     """Candles cannot be rebuilt, because the day's trades are not proved complete."""
+
+
+class NotRecorded(DeribitError):
+    """The exchange publishes no history of this, and it was not recorded."""
 
 
 class RecordingError(DeribitPipelineError):

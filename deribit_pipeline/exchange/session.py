@@ -68,6 +68,16 @@ class Exchange:
             self._runner.get_loop().call_soon_threadsafe(self._task.cancel)
 
 
+def spool_of(settings: Settings) -> Spool:
+    """The spool that the settings name."""
+    return Spool(
+        settings.spool,
+        settings.environment,
+        keep_days=settings.spool_keep,
+        every=settings.snapshot_every,
+    )
+
+
 @contextmanager
 def session(
     settings: Settings,
@@ -108,7 +118,7 @@ def session(
                 settings.source,
                 runner,
                 opened(archive, "history") if archive else None,
-                Spool(settings.spool, settings.environment, settings.spool_keep),
+                spool_of(settings),
             )
         finally:
             runner.run(stack.aclose())

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from deribit_pipeline.domain.environment import Environment
@@ -20,13 +20,17 @@ class Spool:
 
     A stream is a dataset and a series, such as `book_summaries/BTC`. A file is written by one
     process: after a restart within an hour another one begins. Days and hours are in UTC. Files of
-    days that are proved in the warehouse are kept for `keep_days`.
+    days that are proved in the warehouse are kept for `keep_days`; `every` is the recording
+    interval of snapshots.
     """
 
-    def __init__(self, root: Path, environment: Environment, keep_days: int = 0) -> None:
+    def __init__(
+        self, root: Path, environment: Environment, *, keep_days: int, every: timedelta
+    ) -> None:
         self.root = root
         self.environment = environment
         self.keep_days = keep_days
+        self.every = every
 
     def __str__(self) -> str:
         return str(self.root.absolute())

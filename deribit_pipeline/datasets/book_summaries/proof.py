@@ -109,7 +109,7 @@ def _required(listings: Sequence[Listing], at_ms: int) -> tuple[set[str], set[st
         for name, life in one.lifetimes.items():
             ends = life.expires_ms
             if life.listed_ms <= at_ms + _RENEWAL_MS and (
-                ends is None or ends > at_ms - _RENEWAL_MS
+                ends is None or ends >= at_ms - _RENEWAL_MS
             ):
                 may.add(name)
                 is_certain = life.listed_ms < at_ms - _RENEWAL_MS and (
