@@ -12,6 +12,7 @@ from deribit_pipeline.defs.connectivity_check import DERIBIT_API, reachability_c
 from deribit_pipeline.defs.instruments_asset import instruments_asset, instruments_schedule
 from deribit_pipeline.defs.lake_maintenance import maintenance_schedule
 from deribit_pipeline.defs.partitions import series_days, warn_where_slow
+from deribit_pipeline.defs.recording_check import recording_check
 from deribit_pipeline.defs.schedules import CRONS, dataset_schedules
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
@@ -50,6 +51,11 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
         asset_checks=[
             reachability_check(settings),
             *(dataset_checks(dataset, warehouse, series) for dataset, series in universe.items()),
+            *(
+                recording_check(settings, asset)
+                for dataset, asset in assets.items()
+                if dataset.is_recorded
+            ),
         ],
         schedules=[
             instruments_schedule(settings, listed, crons),

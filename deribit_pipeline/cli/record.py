@@ -15,7 +15,7 @@ from deribit_pipeline.datasets.book_summaries import BOOK_SUMMARIES
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.recorder.progress import Counts, status
-from deribit_pipeline.recorder.recording import record as run
+from deribit_pipeline.recorder.recorder_loop import record as run
 from deribit_pipeline.settings import Settings
 
 # Seconds between two lines without a terminal.

@@ -21,8 +21,8 @@ from deribit_pipeline.instruments.listings import listing_as_received
 from deribit_pipeline.instruments.wire import INSTRUMENTS, listed
 from deribit_pipeline.recorder.clock import Clock, slot_of
 from deribit_pipeline.recorder.progress import Counts
-from deribit_pipeline.spool.entries import FAILURE, RESPONSE, STARTED, STOPPED, Entry
 from deribit_pipeline.spool.folder import Spool
+from deribit_pipeline.spool.spool_entries import FAILURE, RESPONSE, STARTED, STOPPED, Entry
 from deribit_pipeline.spool.writer import StreamWriter
 
 logger = logging.getLogger(__name__)

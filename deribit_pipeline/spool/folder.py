@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import InputError, SettingsError, SpoolError
-from deribit_pipeline.spool.entries import Damage, Entry, read_entries
+from deribit_pipeline.spool.spool_entries import Damage, Entry, read_entries
 
 _MARK, _LOCK = "spool.json", ".recorder"
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from deribit_pipeline.errors import SpoolError
-from deribit_pipeline.spool.entries import Entry, packed
 from deribit_pipeline.spool.folder import Spool
+from deribit_pipeline.spool.spool_entries import Entry, packed
 
 # A closed file is never written again.
 _CLOSED = 0o444

@@ -1,4 +1,4 @@
-"""The spool's files: what was written is read back to the last byte, whatever happens to the rest."""
+"""The spool's files: what was written is read back, whatever happens to the rest."""
 
 import os
 import subprocess
@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import InputError, SettingsError, SpoolError
-from deribit_pipeline.spool.entries import FAILURE, RESPONSE, Damage, Entry, packed, read_entries
 from deribit_pipeline.spool.folder import Spool
+from deribit_pipeline.spool.spool_entries import (
+    FAILURE,
+    RESPONSE,
+    Damage,
+    Entry,
+    packed,
+    read_entries,
+)
 from deribit_pipeline.spool.writer import StreamWriter
 
 NOON = datetime(2024, 4, 10, 12, tzinfo=UTC)

@@ -24,7 +24,7 @@ from deribit_pipeline.datasets.book_summaries.wire import BY_CURRENCY, Snapshot,
 from deribit_pipeline.domain.rows import Columns, Keys, gaps_of, joined_rows
 from deribit_pipeline.domain.windows import day_window, to_ms
 from deribit_pipeline.instruments.wire import INSTRUMENTS, listed
-from deribit_pipeline.spool.entries import FAILURE, RESPONSE, Entry
+from deribit_pipeline.spool.spool_entries import FAILURE, RESPONSE, Entry
 
 NOT_RECORDED, INCOMPLETE, REFUSED = "not recorded", "incomplete", "refused"
 """Why a slot has no complete snapshot: nothing was requested in it, all responses were incomplete,

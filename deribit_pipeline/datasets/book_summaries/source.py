@@ -29,8 +29,8 @@ from deribit_pipeline.errors import DeribitBadPayload, DeribitError, NotRecorded
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import exchange_time, get_specifications
 from deribit_pipeline.instruments.wire import INSTRUMENTS
-from deribit_pipeline.spool.entries import Damage
 from deribit_pipeline.spool.folder import Spool
+from deribit_pipeline.spool.spool_entries import Damage
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
