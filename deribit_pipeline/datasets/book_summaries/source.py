@@ -184,11 +184,11 @@ def _held(warehouse: Warehouse, series: str, day: date) -> Keys:
 def _held_on(connection: Connection, series: str, day: date) -> Keys:
     window = day_window(day)
     found = connection.execute(
-        "select distinct epoch_ms(snapshot_at) as at from book_summaries "
-        "where currency = $series and snapshot_at >= $start and snapshot_at < $end order by at",
+        "select distinct epoch_ms(snapshot_at) as taken_ms from book_summaries "
+        "where currency = $series and snapshot_at >= $start and snapshot_at < $end order by all",
         {"series": series, "start": window.start, "end": window.end},
     ).fetchall()
-    return np.array([at for (at,) in found], np.int64).astype("datetime64[ms]")
+    return np.array([taken_ms for (taken_ms,) in found], np.int64).astype("datetime64[ms]")
 
 
 def _is_proved(warehouse: Warehouse, series: str, day: date, moments: Collection[int]) -> bool:
