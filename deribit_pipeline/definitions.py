@@ -16,7 +16,7 @@ from deribit_pipeline.defs.recording_check import recording_check
 from deribit_pipeline.defs.schedules import CRONS, dataset_schedules
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
-from deribit_pipeline.engine.reach import within_reach
+from deribit_pipeline.engine.reach import currencies_of, within_reach
 from deribit_pipeline.engine.universe import with_universe
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
@@ -29,7 +29,8 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
     settings = with_universe(settings, warehouse)
     listed = instruments_asset(settings)
     universe = {
-        dataset: series_of(dataset, settings.instruments) for dataset in within_reach(settings)
+        dataset: currencies_of(dataset, settings) or series_of(dataset, settings.instruments)
+        for dataset in within_reach(settings)
     }
     grids = {
         dataset: series_days(dataset.series, series, settings.partitions_since)
