@@ -17,7 +17,7 @@ COMMANDS = {
     "backfill": "Fetch, verify and store days of a dataset.",
     "backup": "Copy the warehouse while it is in use.",
     "chart": "Draw candles and volume as an HTML page.",
-    "check": "Check exchange, clock, credentials and warehouse.",
+    "check": "Check exchange, clock, warehouse and recorder.",
     "coverage": "Show the stored days of each series, by state.",
     "export": "Export rows as files for other programs.",
     "instruments": "List instruments, now or as of any day.",

@@ -1,4 +1,5 @@
-"""What makes a snapshot complete: its names are exactly the instruments listed at its instant.
+"""What makes a snapshot complete: its names are exactly the instruments listed at its instant
+(assumption:summaries-names).
 
 Pure. The recorder uses it to request a snapshot again in time, and the proof of a day to decide
 which snapshots are stored.
