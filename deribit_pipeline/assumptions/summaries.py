@@ -11,8 +11,7 @@ from deribit_pipeline.datasets.book_summaries.proof import RENEWAL, listing, wro
 from deribit_pipeline.datasets.book_summaries.wire import snapshot
 from deribit_pipeline.domain.specification import settlement_currency
 from deribit_pipeline.domain.windows import from_ms, to_ms
-from deribit_pipeline.exchange.shapes import array, mapping
-from deribit_pipeline.instruments.wire import listed
+from deribit_pipeline.exchange.shapes import array, mapping, text
 
 CURRENCY = "BTC"
 """The currency whose summaries are requested."""
@@ -27,8 +26,12 @@ def _instant(responses: Responses) -> Comparison:
 
 def _names(responses: Responses) -> Comparison:
     found = responses.read("summaries", snapshot)
-    specifications = responses.read("instruments", listed).specifications
-    own = [each for each in specifications if settlement_currency(each.instrument_name) == CURRENCY]
+    entries = [mapping(entry) for entry in responses.read("instruments", array)]
+    own = [
+        entry
+        for entry in entries
+        if settlement_currency(text("instrument_name", entry.get("instrument_name"))) == CURRENCY
+    ]
     known = listing(to_ms(responses.as_of("instruments")), CURRENCY, own)
     wrong = wrong_with(found, CURRENCY, [known])
     rows = f"{len(found.names)} rows"

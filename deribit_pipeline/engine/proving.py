@@ -171,9 +171,10 @@ def _joined(
 ) -> tuple[Columns, Keys, Columns]:
     """The rows of both, sorted by key; the keys of those that were not stored before; and the
     former values of those that the newer response changes."""
-    theirs, none = keys_of(dataset, fetched), slice(0, 0)
+    none = slice(0, 0)
     if held is None or not count_of(held):
-        return fetched, theirs, some_of(fetched, none)
+        return fetched, counted_keys(dataset, fetched), some_of(fetched, none)
+    theirs = keys_of(dataset, fetched)
     ours = keys_of(dataset, held)
     if np.array_equal(ours, theirs):
         if is_older:

@@ -18,7 +18,7 @@ from deribit_pipeline.errors import DeribitError, SpoolError
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.rpc import Answer
 from deribit_pipeline.instruments.listings import listing_as_received
-from deribit_pipeline.instruments.wire import INSTRUMENTS, listed
+from deribit_pipeline.instruments.wire import INSTRUMENTS
 from deribit_pipeline.recorder.clock import Clock, slot_of
 from deribit_pipeline.recorder.progress import Counts
 from deribit_pipeline.spool.folder import Spool
@@ -112,8 +112,7 @@ class SnapshotRecorder:
                 raise
             return  # the snapshot is worth having: a later listing may prove it
         self._received(facts, answer)
-        specifications = listed(answer.result).specifications
-        found = listing(to_ms(answer.as_of), self._currency, specifications)
+        found = listing(to_ms(answer.as_of), self._currency, answer.result)
         self._listings = [*self._listings[-1:], found]
         self._is_outdated, self._listed_in = False, hour
 

@@ -6,13 +6,12 @@ which snapshots are stored.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from deribit_pipeline.datasets.book_summaries.wire import Snapshot
-from deribit_pipeline.domain.specification import COMBO, Specification, settlement_currency
-from deribit_pipeline.domain.windows import to_ms
+from deribit_pipeline.datasets.book_summaries.wire import Lifetime, Snapshot, lifetimes
+from deribit_pipeline.domain.specification import COMBO, settlement_currency
 
 RENEWAL = timedelta(seconds=2)
 """The exchange renews its summaries about this often: an instrument that is created or expires
@@ -29,15 +28,6 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetime:
-    """When an instrument is listed, in UTC milliseconds; `expires_ms` is None for never."""
-
-    kind: str
-    listed_ms: int
-    expires_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Listing:
     """The instruments of a currency that the exchange listed at `as_of_ms`."""
 
@@ -45,27 +35,15 @@ class Listing:
     lifetimes: Mapping[str, Lifetime] = field(repr=False)
 
 
-def listing(as_of_ms: int, currency: str, specifications: Iterable[Specification]) -> Listing:
-    """The listing in a response of `public/get_instruments`. Raises ValueError if it contains an
-    instrument of another currency, or none at all."""
-    specifications = list(specifications)
-    foreign = [each.instrument_name for each in specifications]
-    foreign = sorted(name for name in foreign if not _is_of(currency, name))
-    if foreign:
+def listing(as_of_ms: int, currency: str, answer: object) -> Listing:
+    """The listing in a response of `public/get_instruments`. Raises ValueError if it is malformed,
+    or contains an instrument of another currency, or none at all."""
+    found = lifetimes(answer)
+    if foreign := sorted(name for name in found if not _is_of(currency, name)):
         raise ValueError(f"it contains instruments of another currency ({_some(foreign)})")
-    if not specifications:
+    if not found:
         raise ValueError("it contains no instrument")
-    return Listing(
-        as_of_ms,
-        {
-            each.instrument_name: Lifetime(
-                each.kind,
-                to_ms(each.listed_at),
-                None if each.expires_at is None else to_ms(each.expires_at),
-            )
-            for each in specifications
-        },
-    )
+    return Listing(as_of_ms, found)
 
 
 def around(listings: Sequence[Listing], at_ms: int) -> list[Listing]:

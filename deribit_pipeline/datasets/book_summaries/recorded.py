@@ -21,9 +21,9 @@ from deribit_pipeline.datasets.book_summaries.proof import (
     wrong_with,
 )
 from deribit_pipeline.datasets.book_summaries.wire import BY_CURRENCY, Snapshot, snapshot
-from deribit_pipeline.domain.rows import Columns, Keys, gaps_of, joined_rows
+from deribit_pipeline.domain.rows import Columns, Keys, gaps_of
 from deribit_pipeline.domain.windows import day_window, to_ms
-from deribit_pipeline.instruments.wire import INSTRUMENTS, listed
+from deribit_pipeline.instruments.wire import INSTRUMENTS
 from deribit_pipeline.spool.spool_entries import FAILURE, RESPONSE, Entry
 
 NOT_RECORDED, INCOMPLETE, REFUSED = "not recorded", "incomplete", "refused"
@@ -77,7 +77,7 @@ class Recording:
 
     def _add_listing(self, as_of_ms: int, result: object) -> None:
         try:
-            found = listing(as_of_ms, self.currency, listed(result).specifications)
+            found = listing(as_of_ms, self.currency, result)
         except ValueError:
             return  # it proves nothing: another one follows
         self.listings.append(found)
@@ -121,19 +121,20 @@ def recorded(currency: str, entries: Iterable[Entry]) -> Recording:
 
 
 def rows_of(complete: Sequence[tuple[Attempt, Sequence[Listing]]]) -> Columns:
-    """The rows of complete snapshots, by the columns of the table, sorted by instant and name."""
+    """The rows of complete snapshots, by the columns of the table, sorted by instant and name. They
+    are moved out of the snapshots: a day takes too much memory to be there twice."""
     parts = []
     for attempt, listings in complete:
         found, count = attempt.snapshot, len(attempt.snapshot.names)
         kinds = np.empty(count, object)
         kinds[:] = kinds_of(found, listings)
         received = np.full(count, np.datetime64(attempt.received_ms, "ms"))
-        parts.append(found.rows | {"kind": kinds, "received_at": received})
+        found.rows.update(kind=kinds, received_at=received)
+        parts.append(found.rows)
     names = [column.name for column in BOOK_SUMMARIES.table.columns if column.name != "currency"]
     if not parts:
         return {name: _EMPTY[name] for name in names}
-    rows = joined_rows(parts)
-    return {name: rows[name] for name in names}
+    return {name: np.concatenate([part.pop(name) for part in parts]) for name in names}
 
 
 def slots_of(day: date, every_ms: int) -> Keys:

@@ -27,7 +27,7 @@ from deribit_pipeline.engine.settling import is_settled
 from deribit_pipeline.engine.source import Context, FailedDays, SeriesSession, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, NotRecorded
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.instruments.listings import exchange_time, get_specifications
+from deribit_pipeline.instruments.listings import exchange_time, listing_as_received
 from deribit_pipeline.instruments.wire import INSTRUMENTS
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.spool.spool_entries import Damage
@@ -73,7 +73,10 @@ class BookSummariesSource(SeriesSource):
                 continue
             now = as_of or _newest(recording, day)
             held = await asyncio.to_thread(_held, warehouse, series, day)
-            yield await asyncio.to_thread(_day_of, recording, day, now, held, spool.every)
+            fetched = await asyncio.to_thread(_day_of, recording, day, now, held, spool.every)
+            del recording  # its snapshots are in the day: a day of a currency takes 50 MB
+            yield fetched
+            del fetched
 
 
 SOURCE = BookSummariesSource()
@@ -120,12 +123,12 @@ async def _current_listing(
     try:
         if not spool.days(_stream(series)):
             return [], await exchange_time(exchange.client), None
-        returned = await get_specifications(exchange.client, series)
+        returned = await listing_as_received(exchange.client, series)
     except DeribitError as error:
         logger.warning("Only what recorded listings prove is taken in: %s", error)
         return [], None, error
     try:
-        found = listing(to_ms(returned.as_of), series, returned.value.specifications)
+        found = listing(to_ms(returned.as_of), series, returned.result)
     except ValueError as error:
         wrong = DeribitBadPayload(str(error), method=INSTRUMENTS, params={"currency": series})
         return [], returned.as_of, wrong

@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from deribit_pipeline.datasets.book_summaries.proof import (
-    Lifetime,
     Listing,
     around,
     kinds_of,
     wrong_with,
 )
-from deribit_pipeline.datasets.book_summaries.wire import Snapshot, snapshot
+from deribit_pipeline.datasets.book_summaries.wire import Lifetime, Snapshot, snapshot
 
 NOON = int(datetime(2024, 4, 10, 12, tzinfo=UTC).timestamp() * 1000)
 EXPIRY = NOON + 3_600_000
