@@ -1,15 +1,17 @@
-"""Checks that the exchange, clock, credentials and warehouse are usable for a backfill."""
+"""Checks that the exchange, clock, credentials, warehouse and recorder are in order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from deribit_pipeline.datasets.book_summaries.proof import RENEWAL
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import DeribitPipelineError, SettingsError, WrongEnvironment
-from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.exchange.session import Exchange, spool_of
 from deribit_pipeline.instruments.listings import CLOCK_TOLERANCE
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.spool.folder import Spool
 
 # A probe reports the current state, so it does not wait for recovery.
 _PATIENCE = 3.0
@@ -43,7 +45,25 @@ def probes(settings: Settings) -> list[Probe]:
     except DeribitPipelineError as error:
         made.append(Probe("reachable", False, f"{error}. {_remedy(settings)}"))
     made.append(_tried("warehouse", lambda: _of_warehouse(settings)))
-    return made
+    return made + _of_recorder(spool_of(settings))
+
+
+def recording(spool: Spool) -> str:
+    """The recorder of a spool and its newest record. Raises DeribitPipelineError if the newest
+    record of a stream is older than two slots, or there is none."""
+    newest = {stream: spool.newest(stream) for stream in spool.streams()}
+    process = spool.recorder()
+    who = f"process {process} records" if process else "no process records"
+    oldest = min((at for at in newest.values() if at is not None), default=None)
+    if oldest is None or None in newest.values():
+        raise DeribitPipelineError(f"{who} into {spool}, and nothing was received yet")
+    age = datetime.now(UTC) - oldest
+    last = f"{who} into {spool}, the newest record is of {oldest:%Y-%m-%d %H:%M:%S} UTC"
+    if age > 2 * spool.every + RENEWAL:
+        raise DeribitPipelineError(
+            f"{last}, more than two slots ago: let `deribit-pipeline record` run"
+        )
+    return last
 
 
 def _tried(name: str, probe: Callable[[], str]) -> Probe:
@@ -108,6 +128,14 @@ def _of_credentials(exchange: Exchange) -> str:
     if token.writes:
         advice = f": it can do more than read ({', '.join(token.writes)}); use one that only reads"
     return f"accepted for {token.expires_in:.0f} s, and a private read succeeded{advice}"
+
+
+def _of_recorder(spool: Spool) -> list[Probe]:
+    """The recorder, where one was ever started."""
+    try:
+        return [Probe("recorder", True, recording(spool))] if spool.exists() else []
+    except DeribitPipelineError as error:
+        return [Probe("recorder", False, str(error))]
 
 
 def _of_warehouse(settings: Settings) -> str:

@@ -12,10 +12,11 @@ from deribit_pipeline.defs.connectivity_check import DERIBIT_API, reachability_c
 from deribit_pipeline.defs.instruments_asset import instruments_asset, instruments_schedule
 from deribit_pipeline.defs.lake_maintenance import maintenance_schedule
 from deribit_pipeline.defs.partitions import series_days, warn_where_slow
+from deribit_pipeline.defs.recording_check import recording_check
 from deribit_pipeline.defs.schedules import CRONS, dataset_schedules
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
-from deribit_pipeline.engine.reach import within_reach
+from deribit_pipeline.engine.reach import currencies_of, within_reach
 from deribit_pipeline.engine.universe import with_universe
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
@@ -28,7 +29,8 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
     settings = with_universe(settings, warehouse)
     listed = instruments_asset(settings)
     universe = {
-        dataset: series_of(dataset, settings.instruments) for dataset in within_reach(settings)
+        dataset: currencies_of(dataset, settings) or series_of(dataset, settings.instruments)
+        for dataset in within_reach(settings)
     }
     grids = {
         dataset: series_days(dataset.series, series, settings.partitions_since)
@@ -50,6 +52,11 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
         asset_checks=[
             reachability_check(settings),
             *(dataset_checks(dataset, warehouse, series) for dataset, series in universe.items()),
+            *(
+                recording_check(settings, asset)
+                for dataset, asset in assets.items()
+                if dataset.is_recorded
+            ),
         ],
         schedules=[
             instruments_schedule(settings, listed, crons),

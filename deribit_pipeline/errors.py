@@ -15,8 +15,10 @@
       - EndlessPages        more pages than the data can fill
       - WrongEnvironment    a response from another environment than the configured one (exit 2)
     + IncompleteTrades      candles cannot be rebuilt, because a day's trades are incomplete
+    + NotRecorded           the exchange has no history of it, and it was not recorded in time
   x RecordingError          Dagster's storage refused; the warehouse has the days nevertheless
   x IncompleteDays          days requested from the reader are not proved complete
+  x SpoolError              a file of the spool cannot be read or written
   x WarehouseError          the database refused
     + LakeAway              the lake's PostgreSQL or object store is unreachable at the moment
     + Conflict              another process wrote to the lake at the same time
@@ -128,6 +130,10 @@ class IncompleteTrades(DeribitError):
     """Candles cannot be rebuilt, because the day's trades are not proved complete."""
 
 
+class NotRecorded(DeribitError):
+    """The exchange publishes no history of this, and it was not recorded."""
+
+
 class RecordingError(DeribitPipelineError):
     """Dagster could not record what was done: its disk is full or read-only, or its database is
     unreachable."""
@@ -150,6 +156,10 @@ class IncompleteDays(DeribitPipelineError):
         """The same error, whose message ends with what to do."""
         message = f"{str(self).removesuffix('.')}: {advice}."
         return IncompleteDays(message, dataset=self.dataset, series=self.series, days=self.days)
+
+
+class SpoolError(DeribitPipelineError):
+    """A file of the spool cannot be read or written."""
 
 
 class WarehouseError(DeribitPipelineError):

@@ -7,12 +7,13 @@ pydantic-settings was tried and made it neither shorter nor stricter: docs/decis
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from deribit_pipeline.addresses import is_loopback
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location, location_of
+from deribit_pipeline.domain.specification import CURRENCIES
 from deribit_pipeline.errors import InputError, SettingsError
 from deribit_pipeline.masking import learn, passwords_of
 from deribit_pipeline.selection import Choice, Selector, choice
@@ -49,6 +50,8 @@ class Settings:
     warehouse: see `engine.universe`. `partitions_since` is the first day of Dagster's partitions,
     `ui_hosts` are the host names at which Dagster's UI is reached, in lower case.
     `requests_per_second` and `burst` are the exchange's rate limit (assumption:limits-calls).
+    `spool` is where the recorder writes, `spool_keep` how many days proved recordings are kept;
+    `snapshot_every` is the distance of snapshots, which divides a day, of `record_currencies`.
     """
 
     environment: Environment = Environment.MAINNET
@@ -66,6 +69,10 @@ class Settings:
     selectors: tuple[Selector, ...] = ()
     partitions_since: date = FIRST_DAY
     ui_hosts: tuple[str, ...] = ()
+    spool: Path = Path("data/mainnet-spool")
+    spool_keep: int = 0
+    snapshot_every: timedelta = timedelta(minutes=5)
+    record_currencies: tuple[str, ...] = ("BTC", "ETH", "USDC")
 
     def __post_init__(self) -> None:
         url = self.base_url or ""
@@ -120,6 +127,12 @@ class Settings:
             schedules=_is_on(env, "DERIBIT_SCHEDULES"),
             partitions_since=_day(env, "DERIBIT_PARTITIONS_SINCE", default.partitions_since),
             ui_hosts=_hosts(env, "DERIBIT_UI_HOSTS"),
+            spool=Path(env.get("DERIBIT_SPOOL") or f"data/{environment}-spool"),
+            spool_keep=_whole(env, "DERIBIT_SPOOL_KEEP", default.spool_keep, least=0, most=36_500),
+            snapshot_every=_every(env, "DERIBIT_SNAPSHOT_EVERY", default.snapshot_every),
+            record_currencies=_currencies(
+                env, "DERIBIT_RECORD_CURRENCIES", default.record_currencies
+            ),
         )
         require_known(env, env.read)
         return settings
@@ -236,10 +249,49 @@ def _hosts(env: Mapping[str, str | None], name: str) -> tuple[str, ...]:
     return tuple(filter(None, hosts))
 
 
-def _whole(env: Mapping[str, str | None], name: str, default: int, most: int = 1_000_000) -> int:
+def _whole(
+    env: Mapping[str, str | None],
+    name: str,
+    default: int,
+    least: int = 1,
+    most: int = 1_000_000,
+) -> int:
     text = env.get(name)
     if not text:
         return default
-    if not re.fullmatch("[0-9]{1,20}", text) or not 1 <= int(text) <= most:
-        raise SettingsError(f"{name} must be a whole number from 1 to {most}, was {text[:80]!r}.")
+    if not re.fullmatch("[0-9]{1,20}", text) or not least <= int(text) <= most:
+        raise SettingsError(
+            f"{name} must be a whole number from {least} to {most}, was {text[:80]!r}."
+        )
     return int(text)
+
+
+def _every(env: Mapping[str, str | None], name: str, default: timedelta) -> timedelta:
+    """A duration that divides a day, such as `5m`."""
+    text = env.get(name)
+    if not text:
+        return default
+    found = re.fullmatch("([1-9][0-9]{0,3})([smh])", text)
+    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3_600}[found[2]] if found else 0
+    if not 10 <= seconds <= 3_600 or 86_400 % seconds:
+        raise SettingsError(
+            f"{name} must divide a day and be from 10s to 1h, such as 10s, 1m or 5m, was "
+            f"{text[:80]!r}."
+        )
+    return timedelta(seconds=seconds)
+
+
+def _currencies(
+    env: Mapping[str, str | None], name: str, default: tuple[str, ...]
+) -> tuple[str, ...]:
+    text = env.get(name)
+    if not text:
+        return default
+    found = tuple(dict.fromkeys(each.strip().upper() for each in text.split(",") if each.strip()))
+    unknown = [each for each in found if each not in CURRENCIES]
+    if unknown or not found:
+        raise SettingsError(
+            f"{name} must be currencies in which instruments settle ({', '.join(CURRENCIES)}), "
+            f"was {text[:80]!r}."
+        )
+    return found

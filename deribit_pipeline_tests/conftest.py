@@ -189,6 +189,7 @@ def settings(
             base_url=url,
             warehouse=location,
             dagster_home=tmp_path / "dagster_home",
+            spool=tmp_path / "spool",
             requests_per_second=1_000_000.0,
         )
 

@@ -6,6 +6,7 @@ from deribit_pipeline.assumptions.chart_responses import CHARTS
 from deribit_pipeline.assumptions.listed import LISTINGS
 from deribit_pipeline.assumptions.paged import PAGES
 from deribit_pipeline.assumptions.protocol import PROTOCOL
+from deribit_pipeline.assumptions.summaries import SUMMARIES
 from deribit_pipeline.assumptions.trade_candles import TRADE_CANDLES
 from deribit_pipeline.assumptions.trade_responses import TRADES
 from deribit_pipeline.assumptions.windowed_rows import WINDOWED
@@ -16,6 +17,7 @@ TOPICS = {
     "Candles": CHARTS + CANDLES,
     "Funding and the volatility index": WINDOWED,
     "Trades": TRADES + TRADE_CANDLES,
+    "Book summaries": SUMMARIES,
     "Settlements, delivery prices, historical volatility": PAGES,
 }
 

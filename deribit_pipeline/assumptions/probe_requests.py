@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from deribit_pipeline.assumptions.assumption import NotTested, Parsed, Responses
 from deribit_pipeline.assumptions.probing import ARCHIVE, MAIN, Prober
+from deribit_pipeline.datasets.book_summaries.wire import BY_CURRENCY as SUMMARIES
 from deribit_pipeline.datasets.candles.calls import CHART
 from deribit_pipeline.datasets.candles.requests import MOST_CANDLES
 from deribit_pipeline.datasets.delivery_prices.wire import MOST_DELIVERY_PRICES, delivery_prices
@@ -67,6 +68,7 @@ async def _protocol(prober: Prober) -> None:
     await prober.post("post-archive", BY_NUMBER, host=ARCHIVE, instrument_name=SERIES, count=1)
     await prober.request("currencies", "public/get_currencies")
     await prober.request("instruments", INSTRUMENTS, currency="any", expired=False)
+    await prober.request("summaries", SUMMARIES, currency=CURRENCY)
     await prober.request("no-instrument", "public/get_instrument", instrument_name=NO_INSTRUMENT)
 
 

@@ -12,6 +12,7 @@ from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
 from deribit_pipeline.domain.location import Location
 from deribit_pipeline.domain.specification import INSTRUMENT_NAME
+from deribit_pipeline.engine.reach import currencies_of
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.selection import choice
 from deribit_pipeline.settings import Settings
@@ -51,7 +52,8 @@ class RequestedDays:
                 f"{_capital(dataset.label)} are by {dataset.series.label}: use --series."
             )
         if self.series is None:
-            return dataset.currencies or series_of(dataset, universe.wanted(None, settings))
+            by_currency = currencies_of(dataset, settings)
+            return by_currency or series_of(dataset, universe.wanted(None, settings))
         chosen = series_names(self.series)
         others = [name for name in chosen if name not in dataset.currencies]
         if dataset.currencies and others:

@@ -27,6 +27,7 @@ _OWN = (
     "deribit_pipeline.datasets.delivery_prices:DELIVERY_PRICES",
     "deribit_pipeline.datasets.historical_volatility:HISTORICAL_VOLATILITY",
     "deribit_pipeline.datasets.index_prices:INDEX_PRICES",
+    "deribit_pipeline.datasets.book_summaries:BOOK_SUMMARIES",
     "deribit_pipeline.datasets.account:TRANSACTION_LOG",
     "deribit_pipeline.datasets.account:USER_TRADES",
     "deribit_pipeline.datasets.account:SETTLEMENT_HISTORY",

@@ -18,8 +18,10 @@ from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine import upkeep
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 CRONS = {
@@ -51,8 +53,13 @@ def dataset_schedules(
     warehouse = warehouse_of(settings, patience=_PATIENCE)
     runs = functools.partial(_runs, universe, asset, settings.partitions_since)
 
+    spool = spool_of(settings)
+
     def requested(schedule: Schedule, now: datetime) -> _Ticks:
-        yield from runs(_due(schedule.due, warehouse, universe, dataset, now), now)
+        due = _due(schedule.due, warehouse, universe, dataset, now)
+        if Due.RECORDED in schedule.due:
+            due = _with_recorded(due, spool, universe, dataset)
+        yield from runs(due, now)
         if schedule.again is not None:
             proved = _AGAIN[schedule.again](warehouse, universe, dataset, now.date())
             yield from runs(proved, now, again=True)
@@ -79,6 +86,7 @@ _DESCRIBED = {
     Due.TODAY: "today so far",
     Due.LAST_WEEK: "the days of the last week that are not complete yet",
     Due.REPAIR: "every day that should be complete and is not, gaps with growing back-off",
+    Due.RECORDED: "the days of which the spool has recordings",
     Again.PROVED_YESTERDAY: "the day that was proved yesterday once more, because the exchange "
     "may have revised it",
     Again.PROVED_LAST_WEEK: "the days that were proved a week ago once more",
@@ -110,6 +118,15 @@ def _due(
         for name, days in upkeep.due_for_repair(warehouse, universe, dataset, now).items():
             found[name].update(days)
     return {name: sorted(days) for name, days in found.items() if days}
+
+
+def _with_recorded(days: Days, spool: Spool, universe: Sequence[str], dataset: Dataset) -> Days:
+    """The days, and those of which the spool has recordings."""
+    if not spool.exists():
+        return days
+    recorded = {name: spool.days(f"{dataset.name}/{name}") for name in universe}
+    found = {name: sorted({*days.get(name, ()), *recorded[name]}) for name in universe}
+    return {name: some for name, some in found.items() if some}
 
 
 def default_status(*, is_on: bool) -> dg.DefaultScheduleStatus:

@@ -37,8 +37,8 @@ class Bounds:
     ) -> NDArray[np.bool_]:
         """Which values are impossible; nulls are not checked."""
         is_low = values < self.least if self.is_least else values <= self.least
-        if not self.is_of_combos_too:
-            is_low &= ~_of_combos(rows)
+        if not self.is_of_combos_too and is_low.any():
+            is_low[is_low] = ~_of_combos(rows["instrument_name"][is_low])
         return is_low | (np.abs(values) >= self.most)
 
 
@@ -47,8 +47,8 @@ MARK = Bounds(0.0, MOST_PRICE, is_least=True)  # an option that expires worthles
 AMOUNT = Bounds(-math.inf, MOST_AMOUNT)
 
 
-def _of_combos(rows: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Which rows belong to combos, whose names contain their kind in place of an expiry:
+def _of_combos(names: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which names are those of combos, which contain their kind in place of an expiry:
     BTC-FS-25DEC26_PERP."""
-    parts = [str(name).split("-") for name in rows["instrument_name"].tolist()]
+    parts = [str(name).split("-") for name in names.tolist()]
     return np.array([len(part) > 2 and part[1].isalpha() for part in parts], bool)

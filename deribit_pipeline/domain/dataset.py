@@ -49,8 +49,8 @@ class Dataset:
     """The definition of the data stored for many series, by day. Two with the same name are equal.
 
     `name` is the name of the asset, and of the table, except for candles, whose one table holds all
-    resolutions. `rows` is the plural noun for its rows. `at` is the column with the instant or day
-    of a row: a timestamptz or a date. `key` identifies a row within a series.
+    resolutions. `rows` is the plural noun for what its proofs count. `at` is the column with the
+    instant or day of a row: a timestamptz or a date. `key` identifies a row within a series.
 
     `table` holds its rows; the table's first key column is the series. `more_tables` are its other
     tables; `views` are defined on these tables; `rules` are the rules for its rows in addition to
@@ -71,6 +71,10 @@ class Dataset:
     `constants` are columns with one value in all of its rows and proofs, for datasets that share
     tables. Its last row of a day is closed `overhang` after midnight, and a day should be settled
     `settled_after`.
+
+    The counts of its proofs are of the distinct values of the columns `counted`, such as snapshots
+    of many rows each; of rows if there are none. With `is_recorded`, its rows come from the spool:
+    what was not recorded is a gap that can never be filled, and its day is settled all the same.
 
     `is_rolling` is true if the exchange keeps only the newest rows: a day that was not fetched in
     time is lost. `is_bulky` is true if a day may have a million rows. A dataset of instruments may
@@ -98,6 +102,8 @@ class Dataset:
     made_of: str = ""
     has_verdicts: bool = False
     is_rolling: bool = False
+    is_recorded: bool = False
+    counted: tuple[str, ...] = ()
     is_bulky: bool = False
     is_of_perpetuals: bool = False
     currencies: tuple[str, ...] = ()

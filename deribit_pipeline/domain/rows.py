@@ -21,10 +21,14 @@ that of the series."""
 
 
 class Keyed(Protocol):
-    """An object that defines which columns identify a row within its series."""
+    """An object that defines which columns identify a row within its series, and which of them are
+    counted: those of each row if none are named."""
 
     @property
     def key(self) -> tuple[str, ...]: ...
+
+    @property
+    def counted(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,21 @@ def joined_rows(parts: Sequence[Columns]) -> Columns:
 
 def keys_of(dataset: Keyed, rows: Columns) -> Keys:
     """The keys of the rows; for several columns, their texts joined by spaces."""
-    if len(dataset.key) == 1:
-        return rows[dataset.key[0]]
-    parts = [texts_of(rows[name]) for name in dataset.key]
+    return _joined_keys(dataset.key, rows)
+
+
+def counted_keys(dataset: Keyed, rows: Columns) -> Keys:
+    """What the proof of a day counts, sorted and unique: the keys of rows sorted by key, or of the
+    groups of rows that the dataset counts, such as snapshots."""
+    if not dataset.counted:
+        return keys_of(dataset, rows)
+    return np.unique(_joined_keys(dataset.counted, rows))
+
+
+def _joined_keys(names: tuple[str, ...], rows: Columns) -> Keys:
+    if len(names) == 1:
+        return rows[names[0]]
+    parts = [texts_of(rows[name]) for name in names]
     keys = parts[0]
     for part in parts[1:]:
         keys = np.strings.add(np.strings.add(keys, " "), part)

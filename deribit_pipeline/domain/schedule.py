@@ -13,6 +13,8 @@ class Due(enum.Flag):
     """The days of the last week that are not complete yet."""
     REPAIR = enum.auto()
     """Every day that should be complete and is not; gaps at growing intervals."""
+    RECORDED = enum.auto()
+    """The days of which the spool has recordings."""
 
 
 class Again(enum.Enum):

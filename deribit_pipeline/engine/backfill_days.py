@@ -150,11 +150,13 @@ class _Backfill:
         if self._dataset.group is Group.ACCOUNT:
             self._warehouse.keep_private()
         session = await self._source.open(self._context, days)
+        requested = days
         try:
             for _ in range(_MOST_LISTINGS):
                 await self._fetch_all(session, days)
                 days = await session.relisted(days)
                 if not days:
+                    await session.end(requested)
                     return
                 reason = "the exchange's listing of the instrument changed meanwhile"
                 changed = [(name, list(some), reason) for name, some in days.items()]

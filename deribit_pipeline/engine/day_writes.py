@@ -5,13 +5,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 
-import numpy as np
-
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proof_tables import Row
 from deribit_pipeline.domain.proofs import Proof, ProvedDay, Provenance
-from deribit_pipeline.domain.rows import Columns, count_of
+from deribit_pipeline.domain.rows import Columns, count_of, joined_rows
 from deribit_pipeline.domain.tables import Column
 from deribit_pipeline.engine.proof_hashes import as_hashed, proof_hash, stored, sum_of
 from deribit_pipeline.engine.row_reads import (
@@ -147,7 +145,7 @@ def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay])
     filled = [day.rows for day in days if day.proof.received]
     if not filled:
         return
-    rows = {name: np.concatenate([some[name] for some in filled]) for name in filled[0]}
+    rows = filled[0] if len(filled) == 1 else joined_rows(filled)  # one may have a million rows
     columns = columns_of(dataset)
     same = dict(dataset.constants)
     names = ", ".join([series_of(dataset), *same, *(column.name for column in columns)])
@@ -281,7 +279,8 @@ def registered(connection: Connection, name: str, rows: Columns) -> Iterator[Non
                     dtype=object if values.dtype.kind == "O" else None,
                 )
                 for column, values in rows.items()
-            }
+            },
+            copy=False,
         )
     connection.register(name, relation)
     try:

@@ -61,6 +61,7 @@ def incomplete_days(
         failed = failed_days(connection, anytime)
         known = {
             dataset: _Known(
+                dataset,
                 some,
                 gaps_last_confirmed(connection, dataset, selection.series),
                 unsupported(connection, some, listed),
@@ -92,6 +93,7 @@ class _Known:
     """The stored proofs of a dataset, when gaps of its days were last requested without success,
     and the days that rest on an outdated listing."""
 
+    dataset: Dataset
     proofs: Sequence[Proof]
     confirmed: Mapping[tuple[str, date], datetime]
     relisted: Collection[tuple[str, date]]
@@ -110,9 +112,13 @@ class _Known:
             key = (proof.series, proof.day)
             if key in self.relisted:
                 continue
-            is_done = proof.is_settled
-            if proof.state is DayState.GAPPED and not (
-                selection.first or selection.last or proof.day in due.get(proof.series, ())
+            is_done = is_final(self.dataset, proof)
+            if (
+                not is_done
+                and proof.state is DayState.GAPPED
+                and not (
+                    selection.first or selection.last or proof.day in due.get(proof.series, ())
+                )
             ):
                 due_at = gap_due_at(proof.fetched_at, self.confirmed.get(key, proof.fetched_at))
                 is_done = due_at > now
@@ -139,6 +145,12 @@ def _is_within(day: date, selection: Selection) -> bool:
     return (first is None or day >= first) and (last is None or day <= last)
 
 
+def is_final(dataset: Dataset, proof: Proof) -> bool:
+    """Whether a day need not be requested again, unless that is forced: it is settled, or it was
+    recorded, with gaps that can never be filled."""
+    return proof.is_settled or (dataset.is_recorded and proof.state is DayState.GAPPED)
+
+
 def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
     """When to request gaps again that were first noticed, and last confirmed, at these times."""
     known_for = confirmed_at - noticed_at
@@ -159,7 +171,9 @@ def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[P
     first, last = min(day for _, day in required), max(day for _, day in required)
     found = proofs_of(connection, dataset, list(days), first, last)
     settled = [
-        proof for proof in found if proof.is_settled and (proof.series, proof.day) in required
+        proof
+        for proof in found
+        if is_final(dataset, proof) and (proof.series, proof.day) in required
     ]
     relisted = unsupported(connection, settled, NOTHING_LISTED)
     return [proof for proof in settled if (proof.series, proof.day) not in relisted]

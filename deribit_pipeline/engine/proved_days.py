@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FetchedDay, Proof, ProvedDay, Provenance
-from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.domain.rows import count_of, counted_keys
 from deribit_pipeline.engine.day_writes import invalidate_what_is_made_of, write_days
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.proof_reads import proofs_of
@@ -88,7 +88,7 @@ class DayWriter:
             written.proofs.append(proved.proof)
             if known is not None and proved.proof is known and day.as_of < known.fetched_at:
                 continue  # an older response with nothing new, not even about its gaps
-            written.rows += count_of(day.rows)
+            written.rows += len(counted_keys(self._dataset, day.rows))
             written.revised += count_of(proved.replaced)
             to_write.append(proved)
         return to_write

@@ -15,6 +15,7 @@ from deribit_pipeline.domain.rows import (
     Columns,
     Keys,
     count_of,
+    counted_keys,
     differences,
     joined_rows,
     keys_of,
@@ -42,7 +43,7 @@ def prove(
     """
     is_older = former is not None and fetched.as_of < former.fetched_at
     rows, arrived, replaced = _joined(dataset, held, fetched.rows, is_older=is_older)
-    keys = keys_of(dataset, rows)
+    keys = counted_keys(dataset, rows)
     expected = _expected(dataset, fetched, keys, is_older=is_older)
     absent = without(expected, keys)
     missing = without(absent, _unclosed(dataset, fetched, former if is_older else None))
@@ -58,8 +59,9 @@ def contradictions(dataset: Dataset, proof: Proof, rows: Columns, named_gaps: in
     """How a day's stored rows, sorted by key, differ from its proof. Empty if the proof holds: the
     same rows to the last bit, each once and on the day, and as many gaps named as are counted."""
     rules, found = dataset.proof_rules, []
+    counted = counted_keys(dataset, rows)
     recomputed = {
-        "received": count_of(rows),
+        "received": len(counted),
         "without_trades": rules.without_trades(rows),
         "content_hash": rules.content_hash(rows),
         "missing": named_gaps,
@@ -70,7 +72,7 @@ def contradictions(dataset: Dataset, proof: Proof, rows: Columns, named_gaps: in
     keys = keys_of(dataset, rows)
     if np.any(keys[1:] == keys[:-1]):
         found.append(f"{dataset.rows} are repeated")
-    if not _is_counted(dataset, proof, proof.expected - count_of(rows) - named_gaps, named_gaps):
+    if not _is_counted(dataset, proof, proof.expected - len(counted) - named_gaps, named_gaps):
         found.append(f"{proof.expected} expected do not make it {proof.state}")
     if np.any(rows[dataset.at].astype("datetime64[D]") != np.datetime64(proof.day, "D")):
         found.append(f"{dataset.rows} are from another day")
@@ -142,7 +144,7 @@ def _expected(dataset: Dataset, fetched: FetchedDay, keys: Keys, *, is_older: bo
     stored one, if a newer response than this one had it, or more rows may follow."""
     if fetched.expected is None or np.array_equal(fetched.expected, keys):
         return keys
-    supported = np.union1d(fetched.expected, keys_of(dataset, fetched.rows))
+    supported = np.union1d(fetched.expected, counted_keys(dataset, fetched.rows))
     if not len(without(keys, supported)):
         return supported
     if not is_older and fetched.is_over:
@@ -169,9 +171,10 @@ def _joined(
 ) -> tuple[Columns, Keys, Columns]:
     """The rows of both, sorted by key; the keys of those that were not stored before; and the
     former values of those that the newer response changes."""
-    theirs, none = keys_of(dataset, fetched), slice(0, 0)
+    none = slice(0, 0)
     if held is None or not count_of(held):
-        return fetched, theirs, some_of(fetched, none)
+        return fetched, counted_keys(dataset, fetched), some_of(fetched, none)
+    theirs = keys_of(dataset, fetched)
     ours = keys_of(dataset, held)
     if np.array_equal(ours, theirs):
         if is_older:

@@ -1,4 +1,4 @@
-"""Which datasets can be requested with the given settings."""
+"""Which datasets and currencies are requested with the given settings."""
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset, Group
@@ -12,3 +12,9 @@ def within_reach(settings: Settings) -> tuple[Dataset, ...]:
         for dataset in DATASETS.values()
         if dataset.group is not Group.ACCOUNT or settings.client_id
     )
+
+
+def currencies_of(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
+    """The currencies of a dataset that are requested by default: what is recorded of one that is
+    recorded; empty if its series are no currencies."""
+    return settings.record_currencies if dataset.is_recorded else dataset.currencies

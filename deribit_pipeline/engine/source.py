@@ -145,6 +145,10 @@ class Session(ABC):
         that the days come from: the first of several may be from before their last rows."""
         return None
 
+    async def end(self, days: Days) -> None:
+        """Called once the days of the backfill are written."""
+        return
+
     async def relisted(self, days: Days) -> Days:
         """The days that now expect other rows, because the listing of their instruments has changed
         since they were planned: they must be planned again."""

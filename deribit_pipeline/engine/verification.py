@@ -96,7 +96,7 @@ def _recompute(
         ]
         result.findings += _of_series(connection, selection)
     for dataset, some in held.items():
-        for piece in _read_together(some):
+        for piece in _read_together(dataset, some):
             _verify(warehouse, dataset, piece, result)
             on_verified(result)
     for dataset, series, day, count in without_proof:
@@ -151,15 +151,16 @@ def _of_series(connection: Connection, selection: Selection) -> Iterator[Finding
             yield Finding(dataset, series, day, [f"{table} has rows of it, and it has no proof"])
 
 
-def _read_together(proofs: Sequence[Proof]) -> Iterator[list[Proof]]:
+def _read_together(dataset: Dataset, proofs: Sequence[Proof]) -> Iterator[list[Proof]]:
     """The proofs, of one dataset and by series and day, in pieces of one series whose rows fit into
-    memory; one of each day."""
+    memory; one of each day. Days whose proofs do not count rows are read one by one."""
+    most_days = 1 if dataset.counted else _MOST_DAYS
     piece: list[Proof] = []
     rows = 0
     for _, (proof, *_) in itertools.groupby(proofs, lambda proof: (proof.series, proof.day)):
         if piece and (
             proof.series != piece[0].series
-            or len(piece) == _MOST_DAYS
+            or len(piece) == most_days
             or rows + proof.received > _MOST_ROWS
         ):
             yield piece

@@ -50,15 +50,21 @@ class DeribitClient:
     ) -> ParsedResponse[Parsed]:
         """Call a method and parse its result; parameters that are None are omitted, as the exchange
         requires."""
+        answer = await self.answer(method, **params)
+        name = method.name if isinstance(method, LimitedMethod) else method
+        given = {key: value for key, value in params.items() if value is not None}
+        return ParsedResponse(
+            parsed(answer.result, parser, name, **given), answer.as_of, answer.stamp
+        )
+
+    async def answer(self, method: str | LimitedMethod, /, **params: object) -> Answer:
+        """As `call`, with the response as it was received."""
         if isinstance(method, LimitedMethod):
             if self._limits is not None:
                 self.rpc.limit(method.name, functools.partial(self._limits, method))
             method = method.name
         given = {name: value for name, value in params.items() if value is not None}
-        answer = await self.rpc.call(method, **given)
-        return ParsedResponse(
-            parsed(answer.result, parser, method, **given), answer.as_of, answer.stamp
-        )
+        return await self.rpc.call(method, **given)
 
     async def test(self) -> Answer:
         """`public/test`: `{version}`. Does not count against the rate limit; its latency is that of

@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,7 +49,7 @@ class Answer:
     The response was built between `usIn` and `usOut`: only rows that were over at `usIn` are
     certainly complete in it. `as_of` is `usIn` to the microsecond, or earlier if that is in doubt
     (see `exchange_clock`). `stamp` is `usIn` and `usOut` as received, in microseconds: two
-    responses of a host with equal stamps are the same response.
+    responses of a host with equal stamps are the same response. `body` is the response as received.
     """
 
     result: Any
@@ -57,6 +57,7 @@ class Answer:
     latency: float
     http_status: int
     stamp: Stamp
+    body: bytes = field(repr=False)
 
 
 class Rpc:
@@ -159,7 +160,7 @@ class Rpc:
         as_of = _moment(us_in, attempts.call)
         self._retries.has_answered, self.as_of = True, as_of
         latency = response.came_at - response.sent_at
-        return Answer(result, as_of, latency, response.status, stamp)
+        return Answer(result, as_of, latency, response.status, stamp, response.content)
 
     async def _sent(self, request: httpx.Request, call: Call) -> Received:
         """Send a request once the rate limit allows it, and wait for its whole response."""

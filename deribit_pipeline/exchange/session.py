@@ -12,6 +12,7 @@ from deribit_pipeline.exchange.client import TIMEOUT, DeribitClient, deribit_cli
 from deribit_pipeline.exchange.rate_limiter import TokenBuckets, file_bucket
 from deribit_pipeline.exchange.retries import PATIENCE
 from deribit_pipeline.settings import HISTORY_URLS, Settings
+from deribit_pipeline.spool.folder import Spool
 
 Result = TypeVar("Result")
 
@@ -21,7 +22,8 @@ class Exchange:
 
     `history` is a client of the archive host, which has the trades that are older than a day and
     needs no account; None if the environment has no such host. `each_twice` requires that two
-    responses for different windows have the same rows before either is trusted.
+    responses for different windows have the same rows before either is trusted. `spool` holds what
+    was recorded of this exchange.
     """
 
     def __init__(
@@ -30,10 +32,12 @@ class Exchange:
         source: str,
         runner: asyncio.Runner,
         history: DeribitClient | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self.client = client
         self.history = history
         self.source = source
+        self.spool = spool
         self.each_twice = False
         self._runner = runner
         self._task: asyncio.Task[Any] | None = None
@@ -62,6 +66,16 @@ class Exchange:
         self._is_cancelled = True
         if self._task is not None:
             self._runner.get_loop().call_soon_threadsafe(self._task.cancel)
+
+
+def spool_of(settings: Settings) -> Spool:
+    """The spool that the settings name."""
+    return Spool(
+        settings.spool,
+        settings.environment,
+        keep_days=settings.spool_keep,
+        every=settings.snapshot_every,
+    )
 
 
 @contextmanager
@@ -104,6 +118,7 @@ def session(
                 settings.source,
                 runner,
                 opened(archive, "history") if archive else None,
+                spool_of(settings),
             )
         finally:
             runner.run(stack.aclose())

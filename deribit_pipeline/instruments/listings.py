@@ -13,6 +13,7 @@ from deribit_pipeline.errors import DeribitBadPayload, DeribitError, UnknownInst
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import LimitedMethod, ParsedResponse
 from deribit_pipeline.exchange.repeats import until_two_agree, until_valid
+from deribit_pipeline.exchange.rpc import Answer
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.exchange.transport import MEBIBYTE
 from deribit_pipeline.instruments.history import listings as held_listings
@@ -59,6 +60,11 @@ async def get_specifications(
         {"kind": kind} if kind else {}
     )
     return await client.call(listed, _LISTS, **params)
+
+
+async def listing_as_received(client: DeribitClient, currency: str) -> Answer:
+    """`public/get_instruments` for the current instruments of a currency, as it was received."""
+    return await client.answer(_LISTS, currency=currency, expired=False)
 
 
 async def get_currencies(client: DeribitClient) -> ParsedResponse[list[str]]:

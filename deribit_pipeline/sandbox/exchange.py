@@ -10,9 +10,9 @@ from typing import Any
 from deribit_pipeline.sandbox import instrument_lists as instruments
 from deribit_pipeline.sandbox import private
 from deribit_pipeline.sandbox.account import Account
+from deribit_pipeline.sandbox.book_summaries import BookSummaries
 from deribit_pipeline.sandbox.charts import Charts
 from deribit_pipeline.sandbox.funding import Funding
-from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.limits import CreditPool
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.prices import Prices
@@ -47,7 +47,7 @@ class SandboxExchange(World):
         *,
         per_second: float = 20.0,
         burst: int = 100,
-        listings: tuple[Listing, ...] = LISTINGS,
+        listings: tuple[Listing, ...] | None = None,
         trades_per_minute: float = 2.0,
     ) -> None:
         super().__init__(clock, listings, trades_per_minute)
@@ -70,6 +70,7 @@ class SandboxExchange(World):
         self.prices = Prices(self)
         self.settlements = Settlements(self, self.prices)
         self.funding = Funding(self)
+        self.book_summaries = BookSummaries(self, self.funding)
         self.volatility_index = VolatilityIndex(self)
         self._methods: dict[str, Method] = {
             "public/test": lambda params: {"version": "1.2.26"},
@@ -84,6 +85,7 @@ class SandboxExchange(World):
             **self.volatility_index.methods(),
             **self.prices.methods(),
             **self.settlements.methods(),
+            **self.book_summaries.methods(),
         }
         # The archive host: all trades and instruments, and candles of expired instruments.
         self._history_methods: dict[str, Method] = {

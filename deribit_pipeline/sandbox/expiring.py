@@ -1,13 +1,13 @@
-"""Expiring instruments of the sandbox: dated futures, options and combos around two dates,
-the start of 2024 and the end of 2026."""
+"""Expiring instruments of the sandbox: dated futures and combos around two dates, the start of 2024
+and the end of 2026, and options around the first. Later options are listed day by day."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 from deribit_pipeline.sandbox.listing import Listing, ms_of
+from deribit_pipeline.sandbox.option_listings import expiry_ms, options_of
 
-_AROUND_2024 = {"BTC": 42_500.0, "ETH": 2_330.0}
-_AROUND_2026 = {"BTC": 72_000.0, "ETH": 2_800.0}
+# The price about which options are listed, and the distance of strikes.
+_PRICES = {"BTC": (42_500.0, 1_000), "ETH": (2_330.0, 50)}
 
 # The strikes of an expiry, as multiples of the price.
 _STRIKES = (0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5)
@@ -24,28 +24,26 @@ _FUTURES = (
     ("BTC-25JUN27", "2026-06-26T08:00:23", "month"),
 )
 _OPTIONS = (
-    ("5JAN24", "2023-12-21T08:00:30", "week", _AROUND_2024),
-    ("26JAN24", "2023-11-30T08:01:00", "month", _AROUND_2024),
-    ("29MAR24", "2023-03-30T08:02:00", "month", _AROUND_2024),
-    ("27NOV26", "2026-08-27T08:01:00", "month", _AROUND_2026),
-    ("4DEC26", "2026-11-12T08:01:00", "week", _AROUND_2026),
-    ("25DEC26", "2025-12-25T08:02:00", "month", _AROUND_2026),
-    ("26MAR27", "2026-03-26T08:02:00", "month", _AROUND_2026),
+    ("5JAN24", "2023-12-21T08:00:30", "week"),
+    ("26JAN24", "2023-11-30T08:01:00", "month"),
+    ("29MAR24", "2023-03-30T08:02:00", "month"),
 )
+_ACTIVITY = 0.15
 
 
 def expiring() -> Iterator[Listing]:
     """All expiring instruments, ordered by kind."""
     yield from _dated_futures()
-    for expiry, created, period, prices in _OPTIONS:
-        for currency, price in prices.items():
-            yield from _options(currency, expiry, created, period, price)
+    for expiry, created, period in _OPTIONS:
+        for currency, (price, step) in _PRICES.items():
+            strikes = [(float(round(price * part / step) * step), _ACTIVITY) for part in _STRIKES]
+            yield from options_of(currency, expiry_ms(expiry), ms_of(created), period, strikes)
     yield from _small_options()
     yield from _combos()
     # Settled in a coin in which no listed instrument settles any more.
     yield Listing(
         "SOL-25MAR22", ms_of("2022-02-10T08:00:00"), 95.0, 0.01, 1.0, 0.3, 2_000.0,
-        expires_ms=_expiry_ms("25MAR22"), settlement_period="month",
+        expires_ms=expiry_ms("25MAR22"), settlement_period="month",
     )  # fmt: skip
 
 
@@ -54,36 +52,15 @@ def _dated_futures() -> Iterator[Listing]:
         tick, least, price = (2.5, 10.0, 42_500.0) if name[0] == "B" else (0.25, 1.0, 2_330.0)
         yield Listing(
             name, ms_of(created), price, tick, least, 0.5, 20_000.0,
-            expires_ms=_expiry_ms(name.split("-")[1]), settlement_period=period,
+            expires_ms=expiry_ms(name.split("-")[1]), settlement_period=period,
         )  # fmt: skip
-
-
-def _options(
-    currency: str, expiry: str, created: str, period: str, price: float
-) -> Iterator[Listing]:
-    step, least = (1_000, 0.1) if currency == "BTC" else (50, 1.0)
-    for factor in _STRIKES:
-        strike = round(price * factor / step) * step
-        for letter, moneyness in (("C", price / strike), ("P", strike / price)):
-            yield Listing(
-                f"{currency}-{expiry}-{strike}-{letter}", ms_of(created),
-                max(0.002, 0.04 * moneyness**6), 0.0001, least, 0.15, 1.0,
-                kind="option", expires_ms=_expiry_ms(expiry), settlement_period=period,
-                strike=float(strike), tick_size_steps=((0.005, 0.0005),), contract_size=1.0,
-            )  # fmt: skip
 
 
 def _small_options() -> Iterator[Listing]:
     """Options of a coin that costs less than a dollar: the strike's decimal point is a `d`."""
-    for expiry, created in (("30JUN23", "2023-06-15T08:01:00"), ("25DEC26", "2026-09-24T08:03:00")):
-        for strike in (0.5, 0.625):
-            for letter in "CP":
-                name = f"XRP_USDC-{expiry}-{str(strike).replace('.', 'd')}-{letter}"
-                yield Listing(
-                    name, ms_of(created), 0.03, 0.0001, 1_000.0, 0.1, 500.0,
-                    kind="option", expires_ms=_expiry_ms(expiry), settlement_period="month",
-                    strike=strike, contract_size=1_000.0,
-                )  # fmt: skip
+    created = ms_of("2023-06-15T08:01:00")
+    strikes = [(strike, 0.1) for strike in (0.5, 0.625)]
+    yield from options_of("XRP_USDC", expiry_ms("30JUN23"), created, "month", strikes)
 
 
 def _combos() -> Iterator[Listing]:
@@ -94,11 +71,5 @@ def _combos() -> Iterator[Listing]:
     ):
         yield Listing(
             name, ms_of(created), 250.0, 0.5, least, 0.05, 5_000.0,
-            kind=kind, expires_ms=_expiry_ms(expiry), settlement_period="month",
+            kind=kind, expires_ms=expiry_ms(expiry), settlement_period="month",
         )  # fmt: skip
-
-
-def _expiry_ms(text: str) -> int:
-    """08:00 UTC on a day written as in names: 5JAN24."""
-    day = datetime.strptime(text, "%d%b%y").replace(tzinfo=UTC)
-    return int((day + timedelta(hours=8)).timestamp() * 1000)

@@ -6,95 +6,21 @@ A fault turns the reply of the exchange into what is sent instead.
 import gzip
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from deribit_pipeline.sandbox import trade_faults
+from deribit_pipeline.sandbox import corruptions, summary_faults, trade_faults
 from deribit_pipeline.sandbox.chart_faults import CHART_CHANGES
+from deribit_pipeline.sandbox.corruptions import Wire, with_result
 from deribit_pipeline.sandbox.exchange import Reply
 from deribit_pipeline.sandbox.market import DAY
-from deribit_pipeline.sandbox.row_faults import CHANGES, Rows, is_rows
+from deribit_pipeline.sandbox.row_faults import CHANGES
 from deribit_pipeline.sandbox.value_faults import VALUE_CHANGES
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """What to send: a JSON `reply` or a raw `text`, late by `stall` seconds, or cut short.
-
-    `is_cut` ends the text before its content length, like a connection that is reset. `pause` is
-    the seconds before each byte. `packed` is a gzip body, and `is_gzip` compresses the reply.
-    `is_endless` continues until the client disconnects.
-    """
-
-    reply: Reply | None = None
-    status: int = 200
-    text: str = ""
-    stall: float = 0.0
-    is_cut: bool = False
-    pause: float = 0.0
-    packed: bytes = b""
-    is_gzip: bool = False
-    is_endless: bool = False
-
 
 STALL = 60.0
 """Seconds of a stall: longer than any timeout of a client."""
-
-
-def _error(status: int, code: int, message: str) -> Callable[[Reply], Wire]:
-    def fault(reply: Reply) -> Wire:
-        body = {name: value for name, value in reply.body.items() if name != "result"}
-        return Wire(Reply(status, body | {"error": {"code": code, "message": message}}))
-
-    return fault
-
-
-def _raw(status: int, text: str) -> Callable[[Reply], Wire]:
-    return lambda reply: Wire(status=status, text=text)
-
-
-def _chart(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Reply], Wire]:
-    """A fault of the chart's arrays; other responses, and empty charts, are unchanged."""
-
-    def fault(reply: Reply) -> Wire:
-        result = reply.body.get("result")
-        if not isinstance(result, dict) or len(result.get("ticks", ())) < 3:
-            return Wire(reply)
-        return Wire(Reply(reply.status, reply.body | {"result": result | change(result)}))
-
-    return fault
-
-
-def _rows(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
-    """A fault of rows that are a result or a list in it; other responses are unchanged."""
-
-    def fault(reply: Reply) -> Wire:
-        result = reply.body.get("result")
-        if is_rows(result):
-            return Wire(Reply(reply.status, reply.body | {"result": change(result)}))
-        for name in ("data", "trades", "settlements", "logs"):
-            if isinstance(result, dict) and is_rows(result.get(name)):
-                corrupted = result | {name: change(result[name])}
-                return Wire(Reply(reply.status, reply.body | {"result": corrupted}))
-        return Wire(reply)
-
-    return fault
-
-
-def _trades(change: Callable[[Rows], Rows]) -> Callable[[Reply], Wire]:
-    """A fault of trades; other responses are unchanged."""
-
-    def fault(reply: Reply) -> Wire:
-        result = reply.body.get("result")
-        if not isinstance(result, dict) or not trade_faults.is_trades(result.get("trades")):
-            return Wire(reply)
-        corrupted = result | {"trades": change(result["trades"])}
-        return Wire(Reply(reply.status, reply.body | {"result": corrupted}))
-
-    return fault
 
 
 def _every(chart: dict[str, Any], rows: Any) -> dict[str, Any]:
@@ -146,7 +72,7 @@ def _other_listing(reply: Reply) -> Wire:
     if not isinstance(result, dict) or "creation_timestamp" not in result:
         return Wire(reply)
     later = {"creation_timestamp": result["creation_timestamp"] + 20 * DAY}
-    return Wire(Reply(reply.status, reply.body | {"result": result | later}))
+    return with_result(reply, result | later)
 
 
 def _other_terms(reply: Reply) -> Wire:
@@ -155,7 +81,7 @@ def _other_terms(reply: Reply) -> Wire:
     if not isinstance(result, list) or not result or "tick_size" not in result[0]:
         return Wire(reply)
     first = result[0] | {"tick_size": 10 * result[0]["tick_size"]}
-    return Wire(Reply(reply.status, reply.body | {"result": [first, *result[1:]]}))
+    return with_result(reply, [first, *result[1:]])
 
 
 def _empty(chart: dict[str, Any]) -> dict[str, Any]:
@@ -197,34 +123,38 @@ _PAGE = "<html><body>{}</body></html>"
 _HOUR = 3_600_000_000
 
 FAULTS: dict[str, Callable[[Reply], Wire]] = {
-    "429": _raw(429, ""),
-    "10028_under_200": _error(200, 10028, "too_many_requests"),
-    "10028_under_400": _error(400, 10028, "too_many_requests"),
-    "10028_under_429": _error(429, 10028, "too_many_requests"),
-    "503_html": _raw(503, "<html><body>Service Unavailable</body></html>"),
-    "502": _raw(502, ""),
-    "11051": _error(400, 11051, "system_maintenance"),
-    "10041": _error(400, 10041, "settlement_in_progress"),
+    "429": corruptions.raw(429, ""),
+    "10028_under_200": corruptions.error(200, 10028, "too_many_requests"),
+    "10028_under_400": corruptions.error(400, 10028, "too_many_requests"),
+    "10028_under_429": corruptions.error(429, 10028, "too_many_requests"),
+    "503_html": corruptions.raw(503, "<html><body>Service Unavailable</body></html>"),
+    "502": corruptions.raw(502, ""),
+    "11051": corruptions.error(400, 11051, "system_maintenance"),
+    "10041": corruptions.error(400, 10041, "settlement_in_progress"),
     "reset": lambda reply: Wire(reply, is_cut=True),
     "stall": lambda reply: Wire(reply, stall=STALL),
-    "truncated": _raw(200, '{"jsonrpc":"2.0","result":{"ticks":[17040672'),
-    "ragged": _chart(_ragged),
-    "repeated": _chart(_repeated),
-    "unordered": _chart(_shuffled),
-    "off_grid": _chart(_off_grid),
-    "lacks_first": _chart(lambda chart: _every(chart, slice(len(chart["ticks"]) // 3, None))),
-    "lacks_last": _chart(lambda chart: _every(chart, slice(0, -(len(chart["ticks"]) // 3)))),
-    "empty": _chart(_empty),
-    "another_resolution": _chart(_another_resolution),
-    "another_instrument": _chart(_another_instrument),
+    "truncated": corruptions.raw(200, '{"jsonrpc":"2.0","result":{"ticks":[17040672'),
+    "ragged": corruptions.chart(_ragged),
+    "repeated": corruptions.chart(_repeated),
+    "unordered": corruptions.chart(_shuffled),
+    "off_grid": corruptions.chart(_off_grid),
+    "lacks_first": corruptions.chart(
+        lambda chart: _every(chart, slice(len(chart["ticks"]) // 3, None))
+    ),
+    "lacks_last": corruptions.chart(
+        lambda chart: _every(chart, slice(0, -(len(chart["ticks"]) // 3)))
+    ),
+    "empty": corruptions.chart(_empty),
+    "another_resolution": corruptions.chart(_another_resolution),
+    "another_instrument": corruptions.chart(_another_instrument),
     "other_listing": _other_listing,
     "other_terms": _other_terms,
     "testnet": _wrong_testnet,
-    "post_refused": _post(_raw(405, _PAGE.format("Method Not Allowed"))),
+    "post_refused": _post(corruptions.raw(405, _PAGE.format("Method Not Allowed"))),
     "id_null": _post(lambda reply: Wire(Reply(reply.status, reply.body | {"id": None}))),
     "another_id": _post(_other_id),
-    "403_html": _raw(403, _PAGE.format("Access denied")),
-    "451_html": _raw(451, _PAGE.format("Unavailable For Legal Reasons")),
+    "403_html": corruptions.raw(403, _PAGE.format("Access denied")),
+    "451_html": corruptions.raw(451, _PAGE.format("Unavailable For Legal Reasons")),
     "one_byte_a_second": lambda reply: Wire(reply, pause=1.0),
     "gzip": lambda reply: Wire(reply, is_gzip=True),
     "gzip_bomb": lambda reply: Wire(packed=_bomb()),
@@ -232,9 +162,10 @@ FAULTS: dict[str, Callable[[Reply], Wire]] = {
     "an_hour_ahead": _later(_HOUR),
     "an_hour_behind": _later(-_HOUR),
 }
-FAULTS |= {name: _chart(change) for name, change in CHART_CHANGES.items()}
-FAULTS |= {name: _rows(change) for name, change in (CHANGES | VALUE_CHANGES).items()}
-FAULTS |= {name: _trades(change) for name, change in trade_faults.CHANGES.items()}
+FAULTS |= {name: corruptions.chart(change) for name, change in CHART_CHANGES.items()}
+FAULTS |= {name: corruptions.rows(change) for name, change in (CHANGES | VALUE_CHANGES).items()}
+FAULTS |= {name: corruptions.trades(change) for name, change in trade_faults.CHANGES.items()}
+FAULTS |= {name: corruptions.summaries(change) for name, change in summary_faults.CHANGES.items()}
 
 
 Where = Callable[[str, Reply], bool]

@@ -52,6 +52,12 @@ class Funding:
         """Return another rate for the hour from now on."""
         self._revised[instrument_name, end] = interest_1h
 
+    def running(self, listing: Listing, moment: int) -> tuple[float, float]:
+        """The funding of the hour that contains a moment, and of the eight whole hours before."""
+        ended = moment // HOUR * HOUR
+        current = self._interest_1h(listing, ended + HOUR)
+        return round(current, 8), round(self._interest_8h(listing, ended), 8)
+
     def _get_history(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
         listing = self._world.listing(params)
         start, end = (milliseconds(params, name) for name in ("start_timestamp", "end_timestamp"))

@@ -7,7 +7,7 @@ from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.refusals import invalid, required
 from deribit_pipeline.sandbox.world import Method, World
 
-_CURRENCIES = {
+CURRENCIES = {
     "BTC": ("Bitcoin", 8),
     "ETH": ("Ethereum", 6),
     "USDC": ("USD Coin", 6),
@@ -17,13 +17,15 @@ _CURRENCIES = {
 }
 """The currencies: their names, and the decimals of their amounts."""
 
+KINDS = ("future", "option", "spot", "future_combo", "option_combo")
+
 
 def methods(world: World) -> dict[str, Method]:
     """The methods of www."""
     return {
         "public/get_instrument": lambda params: world.remembered(params).result(world.now_ms()),
         "public/get_instruments": lambda params: _instruments(world, params, world.is_remembered),
-        "public/get_currencies": lambda params: [_currency(name) for name in _CURRENCIES],
+        "public/get_currencies": lambda params: [_currency(name) for name in CURRENCIES],
     }
 
 
@@ -36,7 +38,7 @@ def history_methods(world: World) -> dict[str, Method]:
 
 
 def _currency(name: str) -> dict[str, Any]:
-    title, decimals = _CURRENCIES[name]
+    title, decimals = CURRENCIES[name]
     return {
         "currency": name,
         "currency_long": title,
@@ -59,7 +61,7 @@ def _instruments(
     world: World, params: Mapping[str, str], is_returned: Callable[[Listing], bool]
 ) -> list[dict[str, Any]]:
     currency = required(params, "currency")
-    if currency not in (*_CURRENCIES, "any"):
+    if currency not in (*CURRENCIES, "any"):
         raise invalid("currency", "invalid currency")
     now, kind = world.now_ms(), params.get("kind")
     is_expired = params.get("expired", "false") == "true"

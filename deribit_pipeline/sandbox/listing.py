@@ -54,12 +54,32 @@ class Listing:
     def settlement_currency(self) -> str:
         return self.counter_currency if self.is_linear else self.base_currency
 
+    @property
+    def is_option(self) -> bool:
+        return self.kind == "option"
+
+    @property
+    def is_combo(self) -> bool:
+        return self.kind.endswith("combo")
+
+    @property
+    def is_call(self) -> bool:
+        return self.is_option and self.instrument_name.endswith("-C")
+
+    @property
+    def quote_currency(self) -> str:
+        """Options of an inverse kind are priced in the coin itself."""
+        return self.settlement_currency if self.kind.startswith("option") else self.counter_currency
+
+    def contract_size_at(self, now_ms: int) -> float:
+        """The size of a contract, which the exchange changed once for linear perpetuals."""
+        return self._terms(now_ms).contract_size
+
     def result(self, now_ms: int) -> dict[str, Any]:
         """The instrument as `public/get_instrument` describes it."""
         is_active = now_ms < self.expires_ms
         counter, settlement = self.counter_currency, self.settlement_currency
-        # Options of an inverse kind are priced in the coin itself.
-        quote = settlement if self.kind.startswith("option") else counter
+        quote = self.quote_currency
         terms = self._terms(now_ms)
         common = {
             "instrument_name": self.instrument_name,
@@ -97,7 +117,7 @@ class Listing:
             return common
         common["settlement_period"] = self.settlement_period
         if self.strike is not None:
-            option_type = "call" if self.instrument_name.endswith("-C") else "put"
+            option_type = "call" if self.is_call else "put"
             return common | {"strike": self.strike, "option_type": option_type, "index_id": 1}
         return common | {
             "future_type": common["instrument_type"],

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.sandbox.drivers import driver_of
 from deribit_pipeline.sandbox.listing import NEVER, Listing
 from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS, MINUTE
 from deribit_pipeline.sandbox.refusals import invalid, required
+from deribit_pipeline.sandbox.surface import digits_of
 from deribit_pipeline.sandbox.world import Method, World
 
 HOUR = 60 * MINUTE
@@ -30,10 +32,6 @@ _CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
 _VOLATILE = ("BTC", "ETH")
 _DAYS_PUBLISHED = 16
 _DAYS_MEASURED = 15
-
-# How an index moves within a day, in addition to the market's path from midnight to midnight:
-# periods in minutes, and amplitudes relative to the price.
-_SWINGS = ((11, 0.0002), (67, 0.0011), (190, 0.0023), (551, 0.004))
 
 
 class Prices:
@@ -57,11 +55,8 @@ class Prices:
 
     def at(self, perpetual: Listing, moments: NDArray[np.int64]) -> NDArray[np.float64]:
         """The index that a perpetual follows, at moments in UTC milliseconds."""
-        swings = sum(
-            part * np.sin(moments / (period * MINUTE) * 2 * np.pi) for period, part in _SWINGS
-        )
-        prices: NDArray[np.float64] = self._world.market(perpetual).level(moments) * (1 + swings)
-        return np.round(prices, 6)
+        prices = driver_of(perpetual.base_currency).prices(moments)
+        return np.round(prices, digits_of(perpetual.base_currency))
 
     def perpetual(self, base: str, counter: str) -> Listing:
         """The perpetual that follows the index of two currencies."""

@@ -17,8 +17,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from deribit_pipeline.sandbox.cache import Cache
+from deribit_pipeline.sandbox.corruptions import Wire
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.sandbox.faults import Faults, Wire
+from deribit_pipeline.sandbox.faults import Faults
 
 logger = logging.getLogger(__name__)
 

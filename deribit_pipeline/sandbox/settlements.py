@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS
+from deribit_pipeline.sandbox.positions import settled
 from deribit_pipeline.sandbox.prices import Prices
 from deribit_pipeline.sandbox.refusals import invalid, required
 from deribit_pipeline.sandbox.world import Method, World
@@ -128,11 +131,12 @@ class Settlements:
         index = prices.delivered(prices.perpetual(base, counter), day)
         is_last = day * DAY + EIGHT_HOURS == listing.expires_ms
         is_option = listing.kind == "option"
-        mark = round(listing.price * rng.random(), 4) if is_option else round(index * 1.0003, 2)
+        level = self._world.market(listing).level(np.array([day * DAY + EIGHT_HOURS]))
+        mark = round(float(level[0]), 8 if is_option else 2)
         if is_last:
             mark = 0.0 if is_option else index
         return {
-            "position": rng.randrange(1, 10**6) * (0.1 if is_option else 10),
+            "position": settled(listing, day),
             "timestamp": self.settled_ms(day),
             "type": ("exercise" if is_option else "delivery") if is_last else "settlement",
             "index_price": index,

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.sandbox.drivers import MINUTE
 from deribit_pipeline.sandbox.listing import Listing
-
-MINUTE = 60_000
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -79,6 +78,21 @@ class Tape:
         )
 
 
+def on_ticks(listing: Listing, prices: Floats) -> Floats:
+    """Prices rounded to the ticks of an instrument, at least one tick."""
+    sizes = tick_sizes(listing, prices)
+    rounded: Floats = np.maximum(np.round(prices / sizes), 1) * sizes
+    return rounded
+
+
+def tick_sizes(listing: Listing, prices: Floats) -> Floats:
+    """The tick size at each price."""
+    sizes = np.full(np.shape(prices), listing.tick_size)
+    for above, size in listing.tick_size_steps:
+        sizes[prices > above] = size
+    return sizes
+
+
 def is_in_base(listing: Listing) -> bool:
     """Whether amounts are in base currency, rather than in USD as those of inverse futures."""
     return listing.is_linear or listing.kind.startswith("option")
@@ -97,8 +111,7 @@ def tape_of(listing: Listing, plan: Plan, rng: np.random.Generator) -> Tape:
     prices = np.where(number == 1, most, np.where(number == 2, least, prices))
     prices[firsts] = plan.prices[0]
     prices[firsts + plan.trades - 1] = plan.prices[3]
-    prices = np.maximum(np.round(prices / listing.tick_size), 1) * listing.tick_size
-    prices = np.round(prices, 8)
+    prices = np.round(on_ticks(listing, prices), 8)
 
     return Tape(
         prices, 1 + _shared(plan.contracts - plan.trades, plan.trades, firsts, of, rng), firsts

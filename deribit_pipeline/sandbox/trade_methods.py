@@ -11,6 +11,7 @@ import numpy as np
 
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, MINUTE, Market
+from deribit_pipeline.sandbox.published_trades import published_trades
 from deribit_pipeline.sandbox.refusals import Refusal, invalid, milliseconds
 from deribit_pipeline.sandbox.tape import Integers
 from deribit_pipeline.sandbox.world import Method, World
@@ -159,7 +160,7 @@ class Trades:
             leaky = _leaky(numbers, self.numbers(listing, host), rng)
             numbers = _without(lost, leaky)[:most]
             has_more = rng.random() < 0.5
-        trades = _returned(market, numbers, self._moved.get(name, {}))
+        trades = published_trades(market, numbers, self._moved.get(name, {}))
         if is_newest_first:
             trades.reverse()
         if host == HISTORY:
@@ -226,67 +227,3 @@ def _number(params: Mapping[str, str], name: str, default: int) -> int:
 
 def _is_newest_first(params: Mapping[str, str]) -> bool:
     return params.get("sorting", "default") != "asc"
-
-
-def _returned(market: Market, numbers: Integers, moved: Mapping[int, int]) -> list[dict[str, Any]]:
-    """The trades as both hosts write them."""
-    if not len(numbers):
-        return []
-    trades: list[dict[str, Any]] = []
-    for day in range(market.day_of(int(numbers[0])), market.day_of(int(numbers[-1])) + 1):
-        first, end = market.number_of(day), market.number_of(day + 1)
-        if first < end:
-            trades += _published_of_day(market, day, numbers[(numbers >= first) & (numbers < end)])
-    for trade in trades if moved else ():
-        trade["timestamp"] = moved.get(trade["trade_seq"], trade["timestamp"])
-    return trades
-
-
-def _published_of_day(market: Market, day: int, numbers: Integers) -> list[dict[str, Any]]:
-    if not len(numbers):
-        return []
-    listing, tape = market.listing, market.tape_of_day(day)
-    rows = numbers - market.number_of(day)
-    price = tape.price[rows]
-    rng = numbers * 2_654_435_761 % 2**32 / 2**32  # any span of trades gets the same random numbers
-    amount = np.round(tape.contracts[rows] * listing.min_trade_amount, 8)
-    digits = 2 if listing.price > 100 else 6
-    name, prefix = listing.instrument_name, listing.base_currency
-    trades = [
-        {
-            "trade_seq": number,
-            "trade_id": f"{prefix}-{number}",
-            "timestamp": traded_ms,
-            "tick_direction": tick_direction,
-            "price": trade_price,
-            "mark_price": mark_price,
-            "instrument_name": name,
-            "index_price": index_price,
-            "direction": "buy" if is_buy else "sell",
-            "amount": trade_amount,
-            "contracts": contracts,
-        }
-        for (
-            number, traded_ms, tick_direction, trade_price, mark_price, index_price, is_buy,
-            trade_amount, contracts,
-        ) in zip(
-            numbers.tolist(),
-            market.times_of_day(day)[rows].tolist(),
-            market.directions_of_day(day)[rows].tolist(),
-            price.tolist(),
-            np.round(price * (1 + (rng - 0.5) * 1e-4), digits).tolist(),
-            np.round(price * (1 + (rng - 0.5) * 1e-3), digits).tolist(),
-            (rng * 97 % 1 < 0.5).tolist(),
-            amount.tolist(),
-            tape.contracts[rows].astype(float).tolist(),
-            strict=True,
-        )
-    ]  # fmt: skip
-    for row in np.flatnonzero(rng < 0.002).tolist():
-        trades[row]["liquidation"] = ("T", "M", "MT")[int(numbers[row]) % 3]
-    for row in np.flatnonzero(rng > 0.999).tolist():
-        trades[row]["block_trade_id"] = f"BLOCK-{numbers[row]}"
-    if listing.kind == "option":
-        for trade, chance in zip(trades, rng.tolist(), strict=True):
-            trade["iv"] = round(40 + 20 * chance, 2)
-    return trades

@@ -1,16 +1,16 @@
 """The volatility index: invented minutes, returned with every trap of the real method."""
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.sandbox.drivers import DAY, MINUTE, seed_of
 from deribit_pipeline.sandbox.listing import ms_of
-from deribit_pipeline.sandbox.market import DAY, MINUTE
 from deribit_pipeline.sandbox.refusals import invalid, milliseconds, required
+from deribit_pipeline.sandbox.surface import level_of_day
 from deribit_pipeline.sandbox.world import Method, World
 
 MOST_CANDLES = 1_000
@@ -18,7 +18,7 @@ BEGAN = ms_of("2021-03-24T00:00:00")
 STEPS = {"1": 1_000, "60": MINUTE, "3600": 60 * MINUTE, "43200": 720 * MINUTE, "1D": DAY}
 
 _CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR")
-_USUAL = {"BTC": 55.0, "ETH": 70.0}
+_VOLATILE = ("BTC", "ETH")
 
 Floats = NDArray[np.float64]
 
@@ -53,9 +53,9 @@ class VolatilityIndex:
         step = STEPS.get(required(params, "resolution"))
         if step is None:
             raise invalid("resolution", "unsupported resolution")
-        if currency not in _CURRENCIES or (currency not in _USUAL and self.refuses_others):
+        if currency not in _CURRENCIES or (currency not in _VOLATILE and self.refuses_others):
             raise invalid("currency", "invalid currency")
-        if currency not in _USUAL:
+        if currency not in _VOLATILE:
             return {"data": [], "continuation": None}
         if self.creeps:
             candle = self._candle(currency, end // step * step, step)
@@ -96,8 +96,8 @@ class VolatilityIndex:
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a sandbox lives as long as its process
     def _minutes(self, currency: str, day: int) -> Floats:
         """Open, high, low and close of each minute of a day; each opens at the last one's close."""
-        start, end = _level(currency, day), _level(currency, day + 1)
-        rng = np.random.default_rng(_seed(f"{currency} DVOL {day}"))
+        start, end = level_of_day(currency, day), level_of_day(currency, day + 1)
+        rng = np.random.default_rng(seed_of(f"{currency} DVOL {day}"))
         walk = np.cumsum(rng.normal(0, 0.03, 1_440))
         path = start + walk + np.linspace(0, end - start - walk[-1], 1_440)
         close = np.round(np.maximum(path, 5.0), 2)
@@ -106,15 +106,3 @@ class VolatilityIndex:
         high = np.round(np.maximum(opened, close) + reach[0], 2)
         low = np.round(np.minimum(opened, close) - reach[1], 2)
         return np.column_stack([opened, high, low, close])
-
-
-def _level(currency: str, day: int) -> float:
-    """The index at midnight: swings of weeks and months, and noise."""
-    rng = np.random.default_rng(_seed(f"{currency} DVOL at {day}")).normal(0, 1.5)
-    return float(
-        _USUAL[currency] + 12 * np.sin(day / 61) + 6 * np.sin(day / 17 + len(currency)) + rng
-    )
-
-
-def _seed(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from deribit_pipeline.sandbox.daily_listings import FIRST_LISTING, listed_on
 from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, Market
@@ -20,16 +21,19 @@ figure is undocumented."""
 
 class World:
     """The instruments as they are listed now. `clock` returns UTC seconds, so that tests decide the
-    time. `trades_per_minute` is the usual number in a minute with trades."""
+    time. `listings` are the only instruments; by default all, among them options that are listed
+    day by day. `trades_per_minute` is the usual number in a minute with trades."""
 
     def __init__(
         self,
         clock: Callable[[], float] = time.time,
-        listings: tuple[Listing, ...] = LISTINGS,
+        listings: tuple[Listing, ...] | None = None,
         trades_per_minute: float = 2.0,
     ) -> None:
         self.clock = clock
-        self._listings = {listing.instrument_name: listing for listing in listings}
+        self._listings = {each.instrument_name: each for each in listings or LISTINGS}
+        self._has_daily_listings = listings is None
+        self._listed_before = FIRST_LISTING
         self._trades_per_minute = trades_per_minute
 
     def now_ms(self) -> int:
@@ -39,7 +43,7 @@ class World:
     def listing(self, params: Mapping[str, str]) -> Listing:
         """The instrument that a call names. Raises Refusal if it is not listed."""
         name = required(params, "instrument_name")
-        listing = self._listings.get(name)
+        listing = self._listings.get(name) or self._listed().get(name)
         if listing is None or listing.created_ms > self.now_ms():
             raise invalid("instrument_name", "instrument not found")
         return listing
@@ -47,7 +51,19 @@ class World:
     def listings(self) -> Iterator[Listing]:
         """Every instrument that was listed by now."""
         now = self.now_ms()
-        return (listing for listing in self._listings.values() if listing.created_ms <= now)
+        return (each for each in self._listed().values() if each.created_ms <= now)
+
+    def _listed(self) -> dict[str, Listing]:
+        """Every instrument, with those that are listed day by day until today."""
+        tomorrow = self.now_ms() // DAY + 1
+        if self._has_daily_listings and self._listed_before < tomorrow:
+            new = {
+                listing.instrument_name: listing
+                for day in range(self._listed_before, tomorrow)
+                for listing in listed_on(day)
+            }
+            self._listings, self._listed_before = self._listings | new, tomorrow
+        return self._listings
 
     def is_remembered(self, listing: Listing) -> bool:
         """Whether www still lists an instrument: expired ones only for a while. The archive host
@@ -67,4 +83,4 @@ class World:
 
 
 # Cached: it is the same in every world and slow to create, and thousands of tests need it.
-_market_of = functools.lru_cache(maxsize=512)(Market)
+_market_of = functools.lru_cache(maxsize=2_048)(Market)

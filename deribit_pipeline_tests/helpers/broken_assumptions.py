@@ -169,6 +169,16 @@ BREAKS: dict[str, Break] = {
     "candles-start": candles("day", slice(1, None)),
     "candles-end": candles("day", slice(0, -1)),
     "candles-unaligned": candles("hours", slice(1, None)),
+    "summaries-instant": rows(
+        "summaries", lambda some: [*some, some[0] | {"creation_timestamp": 1}]
+    ),
+    "summaries-names": rows("summaries", lambda some: some[1:]),
+    "summaries-renewed": rows(
+        "summaries",
+        lambda some: [
+            row | {"creation_timestamp": row["creation_timestamp"] - 60_000} for row in some
+        ],
+    ),
     "candles-anchor-120": result("anchor-120", moved(HOUR)),
     "candles-anchor-180": result("anchor-180", moved(2 * HOUR)),
     "candles-anchor-360": result("anchor-360", moved(2 * HOUR)),

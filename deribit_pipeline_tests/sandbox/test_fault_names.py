@@ -2,7 +2,13 @@
 
 from collections import Counter
 
-from deribit_pipeline.sandbox import chart_faults, row_faults, trade_faults, value_faults
+from deribit_pipeline.sandbox import (
+    chart_faults,
+    row_faults,
+    summary_faults,
+    trade_faults,
+    value_faults,
+)
 from deribit_pipeline.sandbox.faults import FAULTS
 
 
@@ -11,6 +17,7 @@ def test_no_fault_stands_in_the_place_of_another_of_the_same_name() -> None:
     groups = (
         chart_faults.CHART_CHANGES,
         row_faults.CHANGES,
+        summary_faults.CHANGES,
         trade_faults.CHANGES,
         value_faults.VALUE_CHANGES,
     )

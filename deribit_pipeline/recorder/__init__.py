@@ -1,0 +1,1 @@
+"""The recorder: writes into the spool what the exchange never publishes again."""

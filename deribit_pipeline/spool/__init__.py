@@ -1,0 +1,1 @@
+"""The spool: append-only files of what was recorded, until it is proved in the warehouse."""

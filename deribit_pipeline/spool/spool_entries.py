@@ -1,0 +1,141 @@
+"""The format of the spool's files: a sequence of gzip members, each with one or more entries.
+
+`zcat` prints such a file. A member ends with a CRC-32 of its content, so that a torn or damaged one
+is recognized; reading continues with the next member. An entry is a line of JSON, followed by a
+body of the stated size, exactly as it was received, and a line feed.
+"""
+
+import json
+import mmap
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from deribit_pipeline.domain.windows import from_ms
+
+RESPONSE, FAILURE, STARTED, STOPPED = "response", "failure", "started", "stopped"
+"""What an entry records: a response; a request without one; the begin or end of a recording."""
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+# Fast: a snapshot of a thousand instruments is compressed to a quarter in 10 ms.
+_LEVEL = 1
+
+_READ_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recorded event.
+
+    `recorded_at` is this machine's clock, `as_of` the exchange's in the response; None without one.
+    `facts` say what was requested: JSON values by name. `body` is the response as received; empty
+    for other events.
+    """
+
+    event: str
+    recorded_at: datetime
+    as_of: datetime | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+
+
+def packed(entries: Iterable[Entry]) -> bytes:
+    """The entries as one member of a file."""
+    packing = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    parts = []
+    for entry in entries:
+        head = {
+            "event": entry.event,
+            "recorded_us": _us(entry.recorded_at),
+            "as_of_us": None if entry.as_of is None else _us(entry.as_of),
+            **entry.facts,
+            "size": len(entry.body),
+        }
+        parts.append(packing.compress(json.dumps(head).encode() + b"\n" + entry.body + b"\n"))
+    return b"".join([*parts, packing.flush()])
+
+
+# The first bytes of every member, by which the next one is found after a damaged one.
+_HEAD = packed([])[:10]
+
+
+@dataclass(slots=True)
+class Damage:
+    """How many bytes of files could not be read, in how many places."""
+
+    places: int = 0
+    skipped: int = 0
+
+
+def read_entries(file: Path, damage: Damage | None = None) -> Iterator[Entry]:
+    """The entries of a file in their order; damaged members are skipped and counted in `damage`.
+
+    A file that is still being written ends with the last whole member.
+    """
+    damage = Damage() if damage is None else damage
+    with file.open("rb") as opened:
+        size = file.stat().st_size
+        if not size:
+            return
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            at = 0
+            while at < len(content):
+                try:
+                    member, end = _member(content, at)
+                    entries = list(_unpacked(member))
+                except (zlib.error, ValueError, KeyError, TypeError):
+                    after = content.find(_HEAD, at + 1)
+                    after = len(content) if after < 0 else after
+                    damage.places += 1
+                    damage.skipped += after - at
+                    at = after
+                    continue
+                yield from entries
+                at = end
+
+
+def _member(content: mmap.mmap, at: int) -> tuple[bytes, int]:
+    """The content of the member at an offset, and the offset of its end. Raises zlib.error or
+    ValueError if it is torn or damaged."""
+    unpacking = zlib.decompressobj(_GZIP)
+    parts = []
+    while not unpacking.eof:
+        read = content[at : at + _READ_AT_ONCE]
+        if not read:
+            raise ValueError("the last member is torn")
+        parts.append(unpacking.decompress(read))
+        at += len(read)
+    return b"".join(parts), at - len(unpacking.unused_data)
+
+
+def _unpacked(member: bytes) -> Iterator[Entry]:
+    at = 0
+    while at < len(member):
+        end = member.index(b"\n", at)
+        head = json.loads(member[at:end])
+        size = head.pop("size")
+        body = member[end + 1 : end + 1 + size]
+        at = end + 1 + size
+        if len(body) < size or member[at : at + 1] != b"\n":
+            raise ValueError("an entry does not have the size that it states")
+        at += 1
+        as_of = head.pop("as_of_us")
+        yield Entry(
+            head.pop("event"),
+            _moment(head.pop("recorded_us")),
+            None if as_of is None else _moment(as_of),
+            head,
+            body,
+        )
+
+
+def _us(moment: datetime) -> int:
+    return (moment - from_ms(0)) // timedelta(microseconds=1)
+
+
+def _moment(us: int) -> datetime:
+    return from_ms(0) + timedelta(microseconds=us)
