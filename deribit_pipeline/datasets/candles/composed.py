@@ -62,8 +62,8 @@ def candles_of_length(
     covered = grid.covered(window)
     if covered is None:
         raise InputError(
-            f"No candle opens in {window}: those of this length open at {_next_of(grid, window)} "
-            f"and every {length} from there."
+            f"No candle opens in {window}: the next one opens at "
+            f"{grid.floored(window.end) + grid.step:%Y-%m-%d %H:%M}."
         )
     found = _parts(connection, instrument_name, grid, covered, known)
     minutes = timedelta(minutes=1)
@@ -77,6 +77,7 @@ def candles_of_length(
             "composed_is_whole": not found.incomplete and known.is_everything,
             "composed_parts": length // _resolution_of(found).duration,
         },
+        proved_until=covered.end,
         incomplete={
             day: state
             if day < window.end.date()
@@ -138,7 +139,3 @@ def _divisors(connection: Connection, instrument_name: str, grid: Grid) -> Itera
 def _resolution_of(found: SelectedRows) -> Resolution:
     assert found.dataset.resolution is not None
     return found.dataset.resolution
-
-
-def _next_of(grid: Grid, window: TimeWindow) -> str:
-    return f"{grid.floored(window.end) + grid.step:%Y-%m-%d %H:%M}"
