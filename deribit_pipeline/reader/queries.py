@@ -11,6 +11,7 @@ from deribit_pipeline.reader.frame_kinds import Arrow, Frame, FrameKind, Pandas,
 from deribit_pipeline.reader.frames import fetched, require_extra
 from deribit_pipeline.reader.reading import attributed, opened, place_of
 from deribit_pipeline.warehouse.connections import query_errors
+from deribit_pipeline.warehouse.place import Connection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,14 +73,20 @@ def sql(
     ...          {"until": "2024-01-02"}).columns
     Index(['highest'], dtype='str')
     """
-    if not isinstance(query, str) or not query.strip():
-        raise InputError(f"query must be a query in SQL, was {query!r}.")
     require_extra(frame)
     with opened(warehouse) as (connection, held), query_errors():
-        if (count := len(connection.extract_statements(query))) != 1:
-            raise InputError(f"query must be one query, and has {count} statements.")
+        require_query(connection, query)
         found = fetched(connection, frame, query, parameters or {})
     return attributed(found, frame, place_of(held))
+
+
+def require_query(connection: Connection, query: object) -> None:
+    """Raise InputError unless the text is one query."""
+    if not isinstance(query, str) or not query.strip():
+        raise InputError(f"query must be a query in SQL, was {query!r}.")
+    kinds = [statement.type.name for statement in connection.extract_statements(query)]
+    if kinds.count("SELECT") > 1:  # DuckDB divides a pivot into several statements
+        raise InputError(f"query must be one query, and has {len(kinds)} statements.")
 
 
 @contextmanager
