@@ -154,7 +154,10 @@ class IncompleteDays(DeribitPipelineError):
 
     def advising(self, advice: str) -> "IncompleteDays":
         """The same error, whose message ends with what to do."""
-        message = f"{str(self).removesuffix('.')}: {advice}."
+        return self.with_message(f"{str(self).removesuffix('.')}: {advice}.")
+
+    def with_message(self, message: str) -> "IncompleteDays":
+        """The same error with another message."""
         return IncompleteDays(message, dataset=self.dataset, series=self.series, days=self.days)
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "record": "Record quotes and open interest as they happen.",
     "repair": "Fetch days again that are not complete.",
     "sandbox": "Serve the sandbox exchange.",
+    "sql": "Print the rows of a query on the warehouse.",
     "ui": "Serve Dagster's UI and run its schedules.",
     "verify": "Recompute every proof from the stored rows.",
 }

@@ -8,13 +8,13 @@ import typer
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.backfill_command import with_command
 from deribit_pipeline.cli.options import DatasetName, Instruments, ResolutionOfCandles, Series
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.export import export_folder
 from deribit_pipeline.export.export_folder import FORMATS
 from deribit_pipeline.opening import warehouse_of
-from deribit_pipeline.reader.backfill_command import with_command
 from deribit_pipeline.settings import Settings
 
 

@@ -33,6 +33,13 @@ class Grid:
         end = self.floored(window.end)
         return TimeWindow(self.floored(window.start), end if end == window.end else end + self.step)
 
+    def covered(self, window: TimeWindow) -> TimeWindow | None:
+        """The steps that begin in the window, from the first one's beginning to the last one's end;
+        None if none does."""
+        first = window.start + (_EPOCH + self.anchor - window.start) % self.step
+        last = self.floored(window.end - timedelta.resolution)
+        return TimeWindow(first, last + self.step) if first <= last else None
+
     def has(self, opened_at: Moments) -> bool:
         """Whether all these timestamps are on the grid."""
         anchor = np.datetime64(0, "ms") + np.timedelta64(self.anchor, "ms")

@@ -77,6 +77,18 @@ def proofs_of(
     return proofs(connection, selection).get(dataset, ())
 
 
+def series_held(connection: Connection, dataset: Dataset) -> list[str]:
+    """The series of a dataset of which any day was ever requested."""
+    tables = dataset.proved_in
+    if not is_there(connection, tables):
+        return []
+    rows = connection.execute(
+        f"select distinct {tables.series} from {tables.days.name} where {tables.group} = $name",
+        {"name": dataset.proved_as},
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
 def days_held(connection: Connection, dataset: Dataset) -> int | None:
     """How many days of a dataset were ever requested; None if the file, of an older version, has no
     table for it."""

@@ -53,7 +53,7 @@ class Part:
     def frame(self) -> Any:
         """The rows as a pandas frame, sorted and indexed by their instants."""
         with self._read() as (connection, selected):
-            found = frames.frame(connection, "pandas", selected)
+            found = frames.frame(connection, "pandas", frames.rows_of(selected))
         self.count = len(found)
         return found
 

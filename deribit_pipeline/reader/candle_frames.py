@@ -1,21 +1,32 @@
-"""Candles as frames: of any resolution, and the newest hourly prices."""
+"""Candles as frames: of any length, and the newest hourly prices."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, overload
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import series as candle_series
-from deribit_pipeline.datasets.candles.known import EVERYTHING, known_at
+from deribit_pipeline.datasets.candles.composed import candles_of_length
+from deribit_pipeline.datasets.candles.known import EVERYTHING, first_stored, known_at
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 from deribit_pipeline.engine.selected_series import SelectedRows
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.reader import reader_arguments as arguments
-from deribit_pipeline.reader.frames import Frame, FrameKind, Place, read_frame
-from deribit_pipeline.reader.reader_arguments import Moment
+from deribit_pipeline.reader.advice import STORED_SINCE
+from deribit_pipeline.reader.frame_kinds import (
+    ArrowOfDays,
+    Frame,
+    FrameKind,
+    PandasOfDays,
+    Place,
+    PolarsOfDays,
+)
+from deribit_pipeline.reader.reader_arguments import Label, Length, Moment
+from deribit_pipeline.reader.reading import How, read_series
+from deribit_pipeline.reader.series_names import Names, wanted
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -27,85 +38,71 @@ if TYPE_CHECKING:
 
 @overload
 def candles(
-    instrument: str,
-    start: Moment,
-    end: Moment,
-    resolution: str = ...,
-    *,
-    as_of: Moment | None = ...,
-    complete_only: bool = ...,
-    frame: Literal["pandas"] = ...,
-    warehouse: Place | None = ...,
-) -> pd.DataFrame: ...
-
-
+    instruments: Names, start: Moment, end: Moment | None = ..., resolution: Length = ..., *,
+    label: Label = ..., as_of: Moment | None = ..., **how: Unpack[PandasOfDays],
+) -> pd.DataFrame: ...  # fmt: skip
 @overload
 def candles(
-    instrument: str,
-    start: Moment,
-    end: Moment,
-    resolution: str = ...,
-    *,
-    as_of: Moment | None = ...,
-    complete_only: bool = ...,
-    frame: Literal["arrow"],
-    warehouse: Place | None = ...,
-) -> pa.Table: ...
-
-
+    instruments: Names, start: Moment, end: Moment | None = ..., resolution: Length = ..., *,
+    label: Label = ..., as_of: Moment | None = ..., **how: Unpack[ArrowOfDays],
+) -> pa.Table: ...  # fmt: skip
 @overload
 def candles(
-    instrument: str,
-    start: Moment,
-    end: Moment,
-    resolution: str = ...,
-    *,
-    as_of: Moment | None = ...,
-    complete_only: bool = ...,
-    frame: Literal["polars"],
-    warehouse: Place | None = ...,
-) -> pl.DataFrame: ...
-
-
+    instruments: Names, start: Moment, end: Moment | None = ..., resolution: Length = ..., *,
+    label: Label = ..., as_of: Moment | None = ..., **how: Unpack[PolarsOfDays],
+) -> pl.DataFrame: ...  # fmt: skip
 def candles(
-    instrument: str,
+    instruments: Names,
     start: Moment,
-    end: Moment,
-    resolution: str = "1",
+    end: Moment | None = None,
+    resolution: Length = "1",
     *,
+    label: Label = "open",
     as_of: Moment | None = None,
     complete_only: bool = True,
     frame: FrameKind = "pandas",
     warehouse: Place | None = None,
 ) -> Frame:
-    """Candles of an instrument that open in the window, sorted by `opened_at`.
+    """Candles of instruments that open in the window, sorted by `opened_at`.
 
     On each UTC day whose candles of this resolution are stored and complete, the exchange's candles
     are returned; on any other day they are aggregated from its one-minute candles, if those are
-    complete. Candles of 1D open at 08:00. Those of 180, 360 and 720 open at the same times as
-    stored ones of the instrument; if none are stored, they are counted from 00:00, which is
-    undocumented (assumption:candles-anchor-180, assumption:candles-anchor-360,
-    assumption:candles-anchor-720). A candle aggregated from minutes includes minutes without a
-    trade, which repeat the last close.
+    complete. A day that is not over is complete up to its last closed candle.
+
+    Candles of 1d open at 08:00 UTC, those of 1w on Mondays at 08:00 UTC, so that a week is seven of
+    the exchange's days. Those of 180, 360 and 720 minutes open at the same times as stored ones of
+    the instrument; if none are stored, they are counted from 00:00, which is undocumented
+    (assumption:candles-anchor-180, assumption:candles-anchor-360, assumption:candles-anchor-720).
+    All others are counted from 00:00 UTC. A length that the exchange does not publish, such as 4h
+    or 1w, is aggregated from its coarsest stored resolution that is complete. A candle aggregated
+    from minutes includes minutes without a trade, which repeat the last close.
 
     Parameters
     ----------
-    instrument : str
-        Such as BTC-PERPETUAL.
+    instruments : str, or several
+        A name such as BTC-PERPETUAL; a list of names; or a selector such as `kind=option
+        currency=BTC expiry=2024-03-29`, for each instrument in the part of the window in which it
+        was listed.
     start, end : str, date or datetime
         The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
-        (`2024-01-31T08:00`) is included as `start` and excluded as `end`.
-    resolution : str
-        As Deribit spells it: 1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720 (minutes) or 1D.
+        (`2024-01-31T08:00`) is included as `start` and excluded as `end`. Without `end` it ends
+        with the last closed candle that is stored, of each instrument.
+    resolution : str, int or timedelta
+        As Deribit spells it (`1` to `720` minutes, `1D`), in minutes (`240`), or as 1m, 5m, 1h, 4h,
+        1d, 1w. Each length that divides a day is possible.
+    label : {"open", "close"}
+        Whether a candle is dated by its opening, or as `closed_at` by its end. Funding and
+        volatility are dated by their end: a join with them on `closed_at` does not look ahead.
     as_of : str, date or datetime, optional
         Return the candles as they were known at this instant of the exchange's clock (a day: at its
         end): what was published later is left out, what was revised since has its former values.
-        Which days are complete is judged by today.
+        Days that were stored later are not complete: point-in-time history begins with the first
+        backfill. Which other days are complete is judged by today.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
         return the stored rows.
     frame : {"pandas", "arrow", "polars"}
-        The library of the frame. A pandas frame is indexed by `opened_at`, in UTC.
+        The library of the frame. A pandas frame is indexed by `opened_at`, or `closed_at`, in UTC.
     warehouse : path or str, optional
         Spelled like DERIBIT_WAREHOUSE, which is the default.
 
@@ -113,8 +110,10 @@ def candles(
     -------
     frame, shape (n, 6)
         open, high, low, close (quote currency), volume_base, volume_quote: float64; n is 0 where
-        nothing is stored and `complete_only` is False. The `attrs` of a pandas frame name, as spans
-        of days, those `rolled_up` from minutes and those `incomplete`, and `verdicts` by day.
+        nothing is stored and `complete_only` is False. Of a list or a selector, `instrument_name`
+        comes first, and rows of one instant are sorted as the names are. The `attrs` of a pandas
+        frame name the `environment`, until when the rows are `proved_until`, and, as spans of days,
+        those `rolled_up` from minutes and those `incomplete`, and `verdicts` by day.
 
     Raises
     ------
@@ -129,59 +128,87 @@ def candles(
     -----
     VerdictWarning
         A day has a verdict, such as one that disagrees with the exchange's coarser candles.
-    """
-    length = arguments.resolution(resolution)
-    arguments.require_series(CANDLES[length], instrument)
-    window = arguments.window(start, end)
-    moment = None if as_of is None else arguments.instant(as_of, "as_of")
 
-    def select(connection: Connection, held: Warehouse) -> SelectedRows:
+    Examples
+    --------
+    >>> hours = read.candles(["BTC-PERPETUAL", "ETH-PERPETUAL"], "2024-01-01", "2024-01-07", "1h")
+    >>> closes = hours.pivot(columns="instrument_name", values="close")
+    >>> closes.shape
+    (168, 2)
+    """
+    length = arguments.length(resolution)
+    arguments.one_of(label, "label", ("open", "close"))
+    window = arguments.window(start, end)
+    moment = None if as_of is None else arguments.known_at(as_of, window)
+
+    def select(
+        connection: Connection, held: Warehouse, name: str, part: TimeWindow
+    ) -> SelectedRows:
         known = EVERYTHING
         if moment is not None:
-            snapshot = held.snapshot_at(connection, moment)
-            known = known_at(connection, instrument, moment, snapshot)
-        return candle_series.candles(connection, instrument, length, window, known)
+            known = known_at(connection, name, moment, held.snapshot_at(connection, moment))
+        found = candles_of_length(connection, name, length, part, known)
+        found = found if moment is None else _stored_by(connection, found, moment)
+        return labelled(found, label, length)
 
-    return read_frame(select, complete_only, frame, warehouse)
+    minutes = CANDLES[Resolution.MINUTE_1]
+    how = How(frame, warehouse, complete_only)
+    return read_series(wanted(instruments, minutes), window, select, how)
+
+
+def labelled(selected: SelectedRows, label: Label, length: timedelta) -> SelectedRows:
+    """The candles, dated by their opening or by their end."""
+    if label == "open":
+        return selected
+    return replace(
+        selected,
+        query="select opened_at + to_seconds($labelled) as closed_at, * exclude (opened_at) "
+        f"from ({selected.query})",
+        parameters={**selected.parameters, "labelled": length // timedelta(seconds=1)},
+        at="closed_at",
+        order="closed_at",
+    )
+
+
+def _stored_by(connection: Connection, found: SelectedRows, moment: datetime) -> SelectedRows:
+    """The same rows, incomplete on days of which nothing was stored yet at the moment."""
+    late: dict[Any, str] = {}
+    days = sorted(proof.day for proof in found.proofs if proof.received)
+    for dataset in {proof.dataset for proof in found.proofs}:
+        [resolution] = (each for each, of in CANDLES.items() if of.name == dataset)
+        since = (
+            first_stored(connection, found.series, resolution, days[0], days[-1]) if days else {}
+        )
+        late |= {
+            proof.day: f"{STORED_SINCE} {since[proof.day]:%Y-%m-%d %H:%M} UTC"
+            for proof in found.proofs
+            if proof.dataset == dataset
+            and day_window(proof.day).start < moment < since.get(proof.day, moment)
+        }
+    return replace(
+        found,
+        incomplete={**found.incomplete, **dict(sorted(late.items()))},
+        proved_until=min(found.proved_until, moment),
+    )
 
 
 @overload
 def historical_prices(
-    instrument: str,
-    days: int = ...,
-    *,
-    complete_only: bool = ...,
-    frame: Literal["pandas"] = ...,
-    warehouse: Place | None = ...,
+    instruments: Names, days: int = ..., *, label: Label = ..., **how: Unpack[PandasOfDays]
 ) -> pd.DataFrame: ...
-
-
 @overload
 def historical_prices(
-    instrument: str,
-    days: int = ...,
-    *,
-    complete_only: bool = ...,
-    frame: Literal["arrow"],
-    warehouse: Place | None = ...,
+    instruments: Names, days: int = ..., *, label: Label = ..., **how: Unpack[ArrowOfDays]
 ) -> pa.Table: ...
-
-
 @overload
 def historical_prices(
-    instrument: str,
-    days: int = ...,
-    *,
-    complete_only: bool = ...,
-    frame: Literal["polars"],
-    warehouse: Place | None = ...,
+    instruments: Names, days: int = ..., *, label: Label = ..., **how: Unpack[PolarsOfDays]
 ) -> pl.DataFrame: ...
-
-
 def historical_prices(
-    instrument: str,
+    instruments: Names,
     days: int = 7,
     *,
+    label: Label = "open",
     complete_only: bool = True,
     frame: FrameKind = "pandas",
     warehouse: Place | None = None,
@@ -190,15 +217,17 @@ def historical_prices(
 
     Parameters
     ----------
-    instrument : str
-        Such as BTC-PERPETUAL.
+    instruments : str, or several
+        As in `candles`.
     days : int
         How many UTC days, 1 or more; the newest complete one is included.
+    label : {"open", "close"}
+        Whether an hour is dated by its opening, or as `closed_at` by its end.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
         return the stored rows.
     frame : {"pandas", "arrow", "polars"}
-        The library of the frame. A pandas frame is indexed by `opened_at`, in UTC.
+        The library of the frame. A pandas frame is indexed by `opened_at`, or `closed_at`, in UTC.
     warehouse : path or str, optional
         Spelled like DERIBIT_WAREHOUSE, which is the default.
 
@@ -215,18 +244,26 @@ def historical_prices(
         A day is not proved complete.
     WarehouseError
         The warehouse cannot be read.
-    """
-    arguments.require_series(CANDLES[Resolution.HOUR_1], instrument)
-    before = ONE_DAY // timedelta(minutes=1) * (arguments.whole(days, "days") - 1)
 
-    def select(connection: Connection, _: Warehouse) -> SelectedRows:
-        newest = candle_series.newest_complete_day(connection, instrument, Resolution.HOUR_1)
+    Examples
+    --------
+    >>> read.historical_prices("BTC-PERPETUAL", 2).shape
+    (48, 5)
+    """
+    before = ONE_DAY // timedelta(minutes=1) * (arguments.whole(days, "days") - 1)
+    arguments.one_of(label, "label", ("open", "close"))
+    hour = Resolution.HOUR_1
+
+    def select(connection: Connection, _: Warehouse, name: str, __: TimeWindow) -> SelectedRows:
+        newest = candle_series.newest_complete_day(connection, name, hour)
         if newest is None:
-            raise InputError(f"The warehouse holds no complete day of {instrument}.")
+            raise InputError(f"The warehouse holds no complete day of {name}.")
         first, end = day_window(newest).start, day_window(newest).end
         window = TimeWindow(arguments.earlier(first, before, f"{days} days"), end)
-        found = candle_series.candles(connection, instrument, Resolution.HOUR_1, window)
+        found = candle_series.candles(connection, name, hour, window)
         columns = "opened_at, open, high, low, close, volume_base as volume"
-        return replace(found, query=f"select {columns} from ({found.query})")
+        found = replace(found, query=f"select {columns} from ({found.query})")
+        return labelled(found, label, hour.duration)
 
-    return read_frame(select, complete_only, frame, warehouse)
+    how = How(frame, warehouse, complete_only)
+    return read_series(wanted(instruments, CANDLES[hour]), arguments.EVER, select, how)

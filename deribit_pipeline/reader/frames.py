@@ -3,95 +3,90 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from deribit_pipeline.datasets.registry import warning_of
-from deribit_pipeline.domain.windows import spans_of
-from deribit_pipeline.engine.selected_series import SelectedRows, span
-from deribit_pipeline.errors import IncompleteDays, InputError
-from deribit_pipeline.opening import warehouse_of
-from deribit_pipeline.reader.backfill_command import with_command
+from deribit_pipeline.engine.selected_series import SelectedRows
+from deribit_pipeline.errors import InputError
 from deribit_pipeline.reader.reader_arguments import one_of
-from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.warehouse import Warehouse
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
-    import pyarrow as pa
-
-FrameKind: TypeAlias = Literal["pandas", "arrow", "polars"]
-Place: TypeAlias = Path | str
-"""A warehouse, spelled as DERIBIT_WAREHOUSE is."""
-
-Frame: TypeAlias = "pd.DataFrame | pa.Table | pl.DataFrame"
 
 # What pip installs with an extra of this project.
 _EXTRAS = {"pandas": (), "arrow": ("pyarrow",), "polars": ("pyarrow", "polars")}
 
 
-class VerdictWarning(UserWarning):
-    """Rows of a day with a verdict were read, such as one on which the candles disagree with the
-    exchange's coarser ones."""
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a frame is made of: `query`, with its parameters, is sorted by `order`, which may name
+    the column `hidden`; a pandas frame is indexed by the columns `index`."""
+
+    query: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    index: Sequence[str] = ()
+    order: str = ""
+    hidden: str = ""
 
 
-def read_frame(
-    select: Callable[[Connection, Warehouse], SelectedRows],
-    complete_only: bool,
-    kind: FrameKind,
-    place: Place | None,
-) -> Any:
-    """The selected rows of a warehouse; the file is open only while they are selected.
+def rows_of(selected: SelectedRows) -> Rows:
+    """The rows of one series."""
+    return Rows(selected.query, selected.parameters, (selected.at,), selected.order)
 
-    Raises IncompleteDays where a day is not proved complete and `complete_only` is set, InputError
-    for a wrong kind or place, WarehouseError where the warehouse cannot be read. Warns with
-    VerdictWarning, at the caller of the public function, where a day has a verdict.
-    """
-    require_extra(kind)
-    if place is not None and not isinstance(place, str | os.PathLike):
-        raise InputError(
-            f"warehouse must be the path of a file, or ducklake:postgres:…, was {place!r}."
+
+def rows_of_several(found: Mapping[str, SelectedRows], column: str) -> Rows:
+    """The rows of several series, sorted by time and then as the series are; the first column has
+    the name of the series."""
+    parts = []
+    parameters: dict[str, object] = {}
+    for number, (name, selected) in enumerate(found.items()):
+        query = re.sub(r"\$(\w+)", rf"$\1_{number}", selected.query)
+        parts.append(
+            f"select $series_name_{number}::varchar as {column}, {number} as series_number, * "
+            f"from ({query})"
         )
-    settings = Settings.load(None if place is None else os.fspath(place))
-    warehouse = warehouse_of(settings)
-    if not warehouse.exists():
-        raise InputError(f"{warehouse} does not exist: nothing was backfilled into it yet.")
-    with warehouse.reading() as connection:
-        selected = select(connection, warehouse)
-        if complete_only:
-            _require_complete(selected)
-        found = frame(connection, kind, selected)
-    verdicts = {str(proof.day): text for proof in selected.proofs if (text := warning_of(proof))}
-    if verdicts:
-        warnings.warn(_verdict(selected.series, verdicts), VerdictWarning, stacklevel=3)
-    if kind == "pandas":
-        found.attrs = {
-            "series": selected.series,
-            "rolled_up": _spans(selected.rolled_up),
-            "incomplete": _spans(selected.incomplete),
-        } | ({"verdicts": verdicts} if verdicts else {})
-    return found
-
-
-def frame(connection: Connection, kind: FrameKind, selected: SelectedRows) -> Any:
-    """Selected rows, sorted; of pandas, indexed by their instants."""
-    at, columns = selected.at, "*"
-    if kind == "pandas":
-        # Without a time zone: DuckDB attaches it to pandas in a way that pandas warns of.
-        columns = f"* replace (make_timestamp(epoch_us({at})) as {at})"
-    result = connection.execute(
-        f"select {columns} from ({selected.query}) order by {selected.order}",
-        selected.parameters,
+        parameters |= {f"{key}_{number}": value for key, value in selected.parameters.items()}
+        parameters[f"series_name_{number}"] = name
+    first = next(iter(found.values()))
+    return Rows(
+        " union all ".join(parts),
+        parameters,
+        (first.at,),
+        f"{first.at}, series_number, {first.order}",
+        "series_number",
     )
-    if kind == "pandas":
-        return result.df().set_index(at).tz_localize("UTC")
-    return result.pl() if kind == "polars" else result.to_arrow_table()
+
+
+def frame(connection: Connection, kind: str, rows: Rows) -> Any:
+    """The rows, sorted; of pandas, indexed."""
+    columns = f"* exclude ({rows.hidden})" if rows.hidden else "*"
+    order = f" order by {rows.order}" if rows.order else ""
+    query = f"select {columns} from ({rows.query}){order}"
+    return fetched(connection, kind, query, rows.parameters, rows.index)
+
+
+def fetched(
+    connection: Connection,
+    kind: str,
+    query: str,
+    parameters: Mapping[str, object],
+    index: Sequence[str] = (),
+) -> Any:
+    """The rows of a query; a pandas frame is indexed by the columns `index`, days at 00:00 UTC."""
+    result = connection.execute(query, dict(parameters))
+    if kind == "polars":
+        return result.pl()
+    if kind == "arrow":
+        return result.to_arrow_table()
+    with warnings.catch_warnings():
+        # DuckDB attaches time zones in a way that pandas deprecates.
+        warnings.filterwarnings("ignore", "The inplace keyword")
+        made = result.df()
+    for name in index:
+        if made[name].dtype.kind == "M" and getattr(made[name].dtype, "tz", None) is None:
+            made[name] = made[name].dt.tz_localize("UTC")
+    return made.set_index(list(index)) if index else made
 
 
 def require_extra(kind: str) -> None:
@@ -101,21 +96,3 @@ def require_extra(kind: str) -> None:
             raise InputError(
                 f"{module} is not installed: pip install 'deribit-pipeline[{kind}]' brings it."
             )
-
-
-def _require_complete(selected: SelectedRows) -> None:
-    try:
-        selected.require_complete()
-    except IncompleteDays as error:
-        otherwise = "read the stored rows with complete_only=False"
-        raise with_command(error, otherwise) from None
-
-
-def _verdict(series: str, verdicts: Mapping[str, str]) -> str:
-    first = next(iter(verdicts))
-    more = f" and {len(verdicts) - 1:,} more days" if len(verdicts) > 1 else ""
-    return f"{series} has a verdict on {first}: {verdicts[first]}{more}"
-
-
-def _spans(days: Iterable[date]) -> list[str]:
-    return [span(first, last) for first, last in spans_of(days)]

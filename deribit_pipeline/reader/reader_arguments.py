@@ -1,61 +1,93 @@
 """The reader's arguments, each checked once; a wrong one is an InputError of one sentence."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import index
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from deribit_pipeline.datasets.registry import series_of
-from deribit_pipeline.domain.candles import Resolution
-from deribit_pipeline.domain.dataset import Dataset, SeriesKind
-from deribit_pipeline.domain.specification import INSTRUMENT_NAME
-from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
+from deribit_pipeline.datasets.candles.composed import is_readable
+from deribit_pipeline.domain.windows import END_OF_TIME, ONE_DAY, TimeWindow, day_window
 from deribit_pipeline.errors import InputError
 
 Moment: TypeAlias = str | date | datetime
+Length: TypeAlias = str | int | timedelta
+"""The length of a candle: in Deribit's spelling, in minutes, or as in 4h."""
+
+Label: TypeAlias = Literal["open", "close"]
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_EXAMPLES = {
-    SeriesKind.INSTRUMENT: "BTC-PERPETUAL",
-    SeriesKind.CURRENCY: "BTC",
-    SeriesKind.INDEX: "btc_usd",
+
+_LENGTH = re.compile(r"([0-9]{1,5}) ?([a-zA-Z]*)")
+# A capital M is no unit: it means a month elsewhere.
+_UNITS = {
+    "": timedelta(minutes=1),
+    "m": timedelta(minutes=1),
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": ONE_DAY,
+    "w": 7 * ONE_DAY,
 }
 
 
-def window(start: Moment, end: Moment) -> TimeWindow:
-    """The window between two days, both whole, or two instants, of which the end is excluded."""
-    first, last = _moment(start, "start"), _moment(end, "end")
+def window(start: Moment, end: Moment | None) -> TimeWindow:
+    """The window between two days, both whole, or two instants, of which the end is excluded; it
+    ends at END_OF_TIME if there is no end."""
+    first = moment(start, "start")
     begins = first if isinstance(first, datetime) else day_window(first).start
+    if end is None:
+        return TimeWindow(begins, END_OF_TIME)
+    last = moment(end, "end")
     ends = last if isinstance(last, datetime) else day_window(last).end
     if begins >= ends:
         raise InputError(f"end {end} is not after start {start}.")
     return TimeWindow(begins, ends)
 
 
+EVER = TimeWindow(_EPOCH, END_OF_TIME)
+
+
+def known_at(as_of: Moment, window: TimeWindow) -> datetime:
+    """The instant `as_of`; of a day, its end. InputError if the window begins later."""
+    known = instant(as_of, "as_of")
+    if known <= window.start:
+        raise InputError(
+            f"as_of {as_of} is not after start: no candle of the window had opened by then."
+        )
+    return known
+
+
 def instant(value: object, name: str) -> datetime:
     """An instant; of a day, its end."""
-    found = _moment(value, name)
+    found = moment(value, name)
     return found if isinstance(found, datetime) else day_window(found).end
 
 
-def require_series(dataset: Dataset, name: object) -> None:
-    """Raise InputError unless the dataset is available for the series of this name."""
-    kind = dataset.series
-    if not isinstance(name, str) or not INSTRUMENT_NAME.fullmatch(name):
-        raise InputError(f"{kind.label} must be one name such as {_EXAMPLES[kind]}, was {name!r}.")
-    if dataset.currencies and name not in dataset.currencies:
+def length(value: object) -> timedelta:
+    """The length of a candle: 60, "60", "1h" and "1D" are in Deribit's spelling or as usual."""
+    found = value if isinstance(value, timedelta) else _length(value)
+    if found is None or found <= timedelta(0) or not is_readable(found):
         raise InputError(
-            f"{dataset.name} is available for {', '.join(dataset.currencies)}, not for {name}."
+            "resolution must be minutes, or a length such as 1m, 4h, 1d or 1w, that divides a day "
+            f"or is a week, was {value!r}."
         )
-    if dataset.is_of_perpetuals and not series_of(dataset, (name,)):
-        raise InputError(
-            f"{dataset.name} is available for perpetuals only; {name} is not a perpetual."
-        )
+    return found
 
 
-def resolution(text: object) -> Resolution:
-    """The resolution of candles, in Deribit's spelling."""
-    return Resolution(one_of(text, "resolution", [item.value for item in Resolution]))
+def _length(value: object) -> timedelta | None:
+    text = value if isinstance(value, str) else str(_as_int(value))
+    parts = _LENGTH.fullmatch(text.strip())
+    if parts is None or parts[2] == "M":
+        return None
+    unit = _UNITS.get(parts[2].lower())
+    return None if unit is None else int(parts[1]) * unit
+
+
+def _as_int(value: object) -> int | None:
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def one_of(value: object, name: str, choices: Sequence[str]) -> str:
@@ -67,23 +99,20 @@ def one_of(value: object, name: str, choices: Sequence[str]) -> str:
 
 def whole(value: object, name: str) -> int:
     """The value as a positive whole number: a fraction is refused and never rounded."""
-    try:
-        number = index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1:
+    number = _as_int(value)
+    if number is None or number < 1:
         raise InputError(f"{name} must be a whole number, 1 or more, was {value!r}.")
     return number
 
 
-def earlier(moment: datetime, minutes: int, what: str) -> datetime:
+def earlier(since: datetime, minutes: int, what: str) -> datetime:
     """The instant this many minutes earlier; `what` names the argument in an error."""
-    if minutes > (moment - _EPOCH) // timedelta(minutes=1):
+    if minutes > (since - _EPOCH) // timedelta(minutes=1):
         raise InputError(f"{what} reach back beyond 1970, where the exchange's time begins.")
-    return moment - timedelta(minutes=minutes)
+    return since - timedelta(minutes=minutes)
 
 
-def _moment(value: object, name: str) -> date | datetime:
+def moment(value: object, name: str) -> date | datetime:
     """An instant with its time zone, or a day; text without a time is a day."""
     found = _parsed(value) if isinstance(value, str) else value
     if not isinstance(found, date) or found != found:  # true for pandas' NaT only
@@ -95,16 +124,21 @@ def _moment(value: object, name: str) -> date | datetime:
     # day it is; a tolerance of a day covers a wrong local clock.
     if found.year < _EPOCH.year:
         raise InputError(f"{name} {value} is before 1970, where the exchange's time begins.")
-    today = datetime.now(UTC).date()
-    is_later = found.year > today.year + 1
+    now = today()
+    is_later = found.year > now.year + 1
     if isinstance(found, datetime) and not is_later:
         found = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
-        is_later = found > day_window(today + ONE_DAY).end
+        is_later = found > day_window(now + ONE_DAY).end
     elif not is_later:
-        is_later = found > today + ONE_DAY
+        is_later = found > now + ONE_DAY
     if is_later:
-        raise InputError(f"{name} {value} is in the future: today is {today} (UTC).")
+        raise InputError(f"{name} {value} is in the future: today is {now} (UTC).")
     return found
+
+
+def today() -> date:
+    """The UTC day that it is."""
+    return datetime.now(UTC).date()
 
 
 def _parsed(text: str) -> date | datetime | None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, overload
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Unpack, overload
 
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import series as candle_series
 from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain.candles import Resolution
-from deribit_pipeline.domain.windows import TimeWindow
-from deribit_pipeline.engine import selected_series as series
-from deribit_pipeline.engine.selected_series import SelectedRows
+from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow
+from deribit_pipeline.engine.selected_series import SelectedRows, rows
 from deribit_pipeline.reader import reader_arguments as arguments
-from deribit_pipeline.reader.frames import Frame, FrameKind, Place, read_frame
-from deribit_pipeline.reader.reader_arguments import Moment
+from deribit_pipeline.reader.candle_frames import labelled
+from deribit_pipeline.reader.frame_kinds import (
+    ArrowOfDays,
+    Frame,
+    FrameKind,
+    PandasOfDays,
+    Place,
+    PolarsOfDays,
+)
+from deribit_pipeline.reader.reader_arguments import Label, Moment
+from deribit_pipeline.reader.reading import How, read_series
+from deribit_pipeline.reader.series_names import Names, wanted
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -23,53 +33,43 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+_MINUTE = Resolution.MINUTE_1
+
+# DVOL is published in seconds.
+_SECONDS = {"60": "60", "3600": "3600", "1m": "60", "1h": "3600"}
+
 
 @overload
 def realised_volatility(
-    instrument: str,
+    instruments: Names,
     start: Moment,
-    end: Moment,
+    end: Moment | None = ...,
     sampling: int = ...,
     samples: int = ...,
-    *,
-    complete_only: bool = ...,
-    frame: Literal["pandas"] = ...,
-    warehouse: Place | None = ...,
+    **how: Unpack[PandasOfDays],
 ) -> pd.DataFrame: ...
-
-
 @overload
 def realised_volatility(
-    instrument: str,
+    instruments: Names,
     start: Moment,
-    end: Moment,
+    end: Moment | None = ...,
     sampling: int = ...,
     samples: int = ...,
-    *,
-    complete_only: bool = ...,
-    frame: Literal["arrow"],
-    warehouse: Place | None = ...,
+    **how: Unpack[ArrowOfDays],
 ) -> pa.Table: ...
-
-
 @overload
 def realised_volatility(
-    instrument: str,
+    instruments: Names,
     start: Moment,
-    end: Moment,
+    end: Moment | None = ...,
     sampling: int = ...,
     samples: int = ...,
-    *,
-    complete_only: bool = ...,
-    frame: Literal["polars"],
-    warehouse: Place | None = ...,
+    **how: Unpack[PolarsOfDays],
 ) -> pl.DataFrame: ...
-
-
 def realised_volatility(
-    instrument: str,
+    instruments: Names,
     start: Moment,
-    end: Moment,
+    end: Moment | None = None,
     sampling: int = 60,
     samples: int = 24 * 30,
     *,
@@ -85,11 +85,12 @@ def realised_volatility(
 
     Parameters
     ----------
-    instrument : str
-        Such as BTC-PERPETUAL.
+    instruments : str, or several
+        A name such as BTC-PERPETUAL, a list of names, or a selector.
     start, end : str, date or datetime
         The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
-        (`2024-01-31T08:00`) is included as `start` and excluded as `end`.
+        (`2024-01-31T08:00`) is included as `start` and excluded as `end`. Without `end` it ends
+        with the last closed candle that is stored.
     sampling : int
         Minutes of a sampled candle, 1 or more.
     samples : int
@@ -106,7 +107,8 @@ def realised_volatility(
     -------
     frame, shape (n, 5)
         close_to_close, parkinson, garman_klass, rogers_satchell, yang_zhang: annualised fractions
-        (0.65 is 65 %), float64. A run with a missing minute has no row.
+        (0.65 is 65 %), float64; for several, `instrument_name` comes first. A run with a missing
+        minute has no row.
 
     Raises
     ------
@@ -116,16 +118,20 @@ def realised_volatility(
         A day is not proved complete.
     WarehouseError
         The warehouse cannot be read.
+
+    Examples
+    --------
+    >>> daily = read.realised_volatility("BTC-PERPETUAL", "2024-01-03", "2024-01-07", 60, 24)
+    >>> daily["yang_zhang"].resample("1D").last().size
+    5
     """
-    arguments.require_series(CANDLES[Resolution.MINUTE_1], instrument)
     sampling, samples = arguments.whole(sampling, "sampling"), arguments.whole(samples, "samples")
     window = arguments.window(start, end)
     what = f"{samples} samples of {sampling} minutes"
-    begins = arguments.earlier(window.start, sampling * (samples + 1), what)
+    arguments.earlier(window.start, sampling * (samples + 1), what)
 
-    def select(connection: Connection, _: Warehouse) -> SelectedRows:
-        of_minutes = TimeWindow(begins, window.end)
-        found = candle_series.candles(connection, instrument, Resolution.MINUTE_1, of_minutes)
+    def select(connection: Connection, _: Warehouse, name: str, part: TimeWindow) -> SelectedRows:
+        found = minutes_since(connection, name, part, sampling * (samples + 1))
         return replace(
             found,
             at="ended_at",
@@ -133,62 +139,71 @@ def realised_volatility(
             query="select * exclude (samples) from realised_volatility("
             "$name, $sampling, $samples, since := $start, until := $end)",
             parameters={
-                "name": instrument,
+                "name": name,
                 "sampling": sampling,
                 "samples": samples,
-                "start": window.start,
-                "end": window.end,
+                "start": part.start,
+                "end": until_of(found, part),
             },
         )
 
-    return read_frame(select, complete_only, frame, warehouse)
+    how = How(frame, warehouse, complete_only)
+    return read_series(wanted(instruments, CANDLES[_MINUTE]), window, select, how)
+
+
+def minutes_since(
+    connection: Connection, name: str, window: TimeWindow, minutes: int
+) -> SelectedRows:
+    """The one-minute candles of the window, and of so many minutes before it."""
+    begins = window.start - timedelta(minutes=minutes)
+    return candle_series.candles(connection, name, _MINUTE, TimeWindow(begins, window.end))
+
+
+def until_of(found: SelectedRows, window: TimeWindow) -> datetime:
+    """Until when, exclusive, runs of candles end in the window: a run that ends with the last
+    closed candle is included."""
+    if window.end < END_OF_TIME:
+        return window.end
+    return found.proved_until + timedelta.resolution
 
 
 @overload
 def volatility_index(
-    currency: str,
+    currencies: Names,
     start: Moment,
-    end: Moment,
-    resolution: str = ...,
+    end: Moment | None = ...,
+    resolution: str | int = ...,
     *,
-    complete_only: bool = ...,
-    frame: Literal["pandas"] = ...,
-    warehouse: Place | None = ...,
+    label: Label = ...,
+    **how: Unpack[PandasOfDays],
 ) -> pd.DataFrame: ...
-
-
 @overload
 def volatility_index(
-    currency: str,
+    currencies: Names,
     start: Moment,
-    end: Moment,
-    resolution: str = ...,
+    end: Moment | None = ...,
+    resolution: str | int = ...,
     *,
-    complete_only: bool = ...,
-    frame: Literal["arrow"],
-    warehouse: Place | None = ...,
+    label: Label = ...,
+    **how: Unpack[ArrowOfDays],
 ) -> pa.Table: ...
-
-
 @overload
 def volatility_index(
-    currency: str,
+    currencies: Names,
     start: Moment,
-    end: Moment,
-    resolution: str = ...,
+    end: Moment | None = ...,
+    resolution: str | int = ...,
     *,
-    complete_only: bool = ...,
-    frame: Literal["polars"],
-    warehouse: Place | None = ...,
+    label: Label = ...,
+    **how: Unpack[PolarsOfDays],
 ) -> pl.DataFrame: ...
-
-
 def volatility_index(
-    currency: str,
+    currencies: Names,
     start: Moment,
-    end: Moment,
-    resolution: str = "3600",
+    end: Moment | None = None,
+    resolution: str | int = "3600",
     *,
+    label: Label = "open",
     complete_only: bool = True,
     frame: FrameKind = "pandas",
     warehouse: Place | None = None,
@@ -197,25 +212,29 @@ def volatility_index(
 
     Parameters
     ----------
-    currency : str
-        BTC or ETH.
+    currencies : str, or several
+        BTC or ETH, or a list of them.
     start, end : str, date or datetime
         The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
-        (`2024-01-31T08:00`) is included as `start` and excluded as `end`.
-    resolution : str
-        In seconds: 60 or 3600.
+        (`2024-01-31T08:00`) is included as `start` and excluded as `end`. Without `end` it ends
+        with the last closed candle that is stored.
+    resolution : str or int
+        In seconds: 60 or 3600; or as 1m and 1h.
+    label : {"open", "close"}
+        Whether a candle is dated by its opening, or as `closed_at` by its end, for joins without
+        look-ahead.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
         return the stored rows.
     frame : {"pandas", "arrow", "polars"}
-        The library of the frame. A pandas frame is indexed by `opened_at`, in UTC.
+        The library of the frame. A pandas frame is indexed by `opened_at`, or `closed_at`, in UTC.
     warehouse : path or str, optional
         Spelled like DERIBIT_WAREHOUSE, which is the default.
 
     Returns
     -------
     frame, shape (n, 4)
-        open, high, low, close in percent a year: float64.
+        open, high, low, close in percent a year: float64; for several, `currency` comes first.
 
     Raises
     ------
@@ -225,13 +244,22 @@ def volatility_index(
         A day is not proved complete.
     WarehouseError
         The warehouse cannot be read.
+
+    Examples
+    --------
+    >>> dvol = read.volatility_index("BTC", "2024-01-01", "2024-01-07", label="close")
+    >>> dvol["close"].size
+    168
     """
-    arguments.require_series(VOLATILITY_INDEX, currency)
-    only = {"resolution": arguments.one_of(resolution, "resolution (seconds)", ("60", "3600"))}
+    arguments.one_of(label, "label", ("open", "close"))
+    given = str(resolution) if isinstance(resolution, int) else resolution
+    seconds = _SECONDS[arguments.one_of(given, "resolution (seconds)", list(_SECONDS))]
+    length = timedelta(seconds=int(seconds))
+
+    def select(connection: Connection, _: Warehouse, name: str, part: TimeWindow) -> SelectedRows:
+        only = {"resolution": seconds}
+        return labelled(rows(connection, VOLATILITY_INDEX, name, part, only), label, length)
+
+    how = How(frame, warehouse, complete_only)
     window = arguments.window(start, end)
-    return read_frame(
-        lambda connection, _: series.rows(connection, VOLATILITY_INDEX, currency, window, only),
-        complete_only,
-        frame,
-        warehouse,
-    )
+    return read_series(wanted(currencies, VOLATILITY_INDEX), window, select, how)

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from deribit_pipeline.domain.tables import Table
+from deribit_pipeline.errors import InputError
 from deribit_pipeline.warehouse.place import Connection
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,15 @@ def interruptible() -> Iterator[None]:
         if error.__cause__ is None or isinstance(error.__cause__, Exception):
             raise
         raise error.__cause__ from None
+
+
+@contextmanager
+def query_errors() -> Iterator[None]:
+    """Raise InputError for an error in a query that a user wrote, with all of DuckDB's hints."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise InputError(f"The query cannot be run: {error}") from error
 
 
 def has_table(connection: Connection, name: str) -> bool:

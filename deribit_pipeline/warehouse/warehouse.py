@@ -20,6 +20,7 @@ from deribit_pipeline.warehouse.migrations import (
     MIGRATIONS,
     READABLE,
 )
+from deribit_pipeline.warehouse.nothing_there import nothing_at
 from deribit_pipeline.warehouse.place import Change, Connection, Result, Store
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Warehouse:
         self.location = self._store.location
         self.environment = environment
         self._hash_proofs = hash_proofs
+        self._is_of_any = False
 
     def __str__(self) -> str:
         return str(self.location)
@@ -66,21 +68,21 @@ class Warehouse:
         made._store = self._store.pinned()
         return made
 
+    def of_any_environment(self) -> "Warehouse":
+        """The same warehouse, to be read whatever its environment is: once it is read,
+        `environment` is that."""
+        made = copy(self)
+        made._is_of_any = True
+        return made
+
     def in_file(self, path: Path) -> "Warehouse":
         """Another warehouse of the same environment, in a file."""
         return Warehouse(path, self.environment, hash_proofs=self._hash_proofs)
 
     def require_there(self) -> None:
         """Raise WarehouseError if nothing is there."""
-        if self.exists():
-            return
-        at = ""
-        if isinstance(self.location, Path) and self.location.is_symlink():
-            at = f" (it is a link to {self.location.readlink()})"
-        raise WarehouseError(
-            f"{self} does not exist{at}: nothing was backfilled into it yet, or its disk is not "
-            "mounted. Check that DERIBIT_WAREHOUSE names it."
-        )
+        if not self.exists():
+            raise WarehouseError(nothing_at(self.location))
 
     def exists(self) -> bool:
         """Whether anything is there. Raises WarehouseError if that cannot be determined."""
@@ -241,6 +243,8 @@ class Warehouse:
         if len(info) != 1:
             raise WarehouseUnusable(f"{self} does not state what it is: {REMEDY}.")
         [(environment, version)] = info
+        if self._is_of_any:
+            self.environment = Environment(environment)
         if environment != self.environment:
             raise WarehouseUnusable(
                 f"{self} is the warehouse of {environment}, and DERIBIT_ENV is "

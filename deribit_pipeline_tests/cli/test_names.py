@@ -163,12 +163,14 @@ def is_own_message(piece: ast.expr) -> bool:
 
 
 # These write DDL, copy whole tables, and read and write any of them: by the names that the tables
-# say, column by column. And what is attached is attached under a name of ours.
+# say, column by column. The reader nests such queries. And what is attached is attached under a
+# name of ours.
 OF_THE_SCHEMA = {
     "defs/retention.py", "domain/tables.py", "engine/copies.py", "engine/day_writes.py",
     "engine/proof_hashes.py", "engine/proof_reads.py", "engine/row_reads.py", "engine/rules.py",
     "engine/selected_series.py", "engine/series_proofs.py", "engine/unproved.py", "export/part.py",
-    "lake/attached.py", "reader/candle_frames.py", "reader/frames.py", "warehouse/file_copy.py",
+    "lake/attached.py", "reader/candle_frames.py", "reader/cone_frames.py", "reader/day_frames.py",
+    "reader/frames.py", "reader/funding_frames.py", "warehouse/file_copy.py",
 }  # fmt: skip
 WITHOUT_SQL = ("exchange", "sandbox")
 PATHS = [

@@ -11,9 +11,8 @@ import typer.main
 from deribit_pipeline.cli.app import COMMANDS, Commands, app
 
 PACKAGE = Path(__file__).parents[2] / "deribit_pipeline"
-FACES = PACKAGE / "cli", PACKAGE / "reader"
-"""What a user reads: the reader's errors name the command that completes the days."""
-BELOW = sorted(path for path in PACKAGE.rglob("*.py") if not {*FACES} & {*path.parents})
+COMMANDS_OWN = PACKAGE / "cli"
+BELOW = sorted(path for path in PACKAGE.rglob("*.py") if COMMANDS_OWN not in path.parents)
 
 
 def options() -> set[str]:

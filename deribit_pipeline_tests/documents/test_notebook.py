@@ -66,6 +66,4 @@ def test_the_notebook_draws_price_cone_and_funding(held: Warehouse) -> None:
 
 def test_where_funding_is_missing_the_notebook_shows_how_to_fetch_it(held: Warehouse) -> None:
     shown, _ = run()
-    assert any(
-        "backfill --dataset funding_rates" in str(getattr(each, "text", "")) for each in shown
-    )
+    assert any("backfill (funding_rates of" in str(getattr(each, "text", "")) for each in shown)

@@ -56,7 +56,14 @@ def test_candles_come_indexed_by_their_opening(sound: Warehouse) -> None:
             "and resolution = '1' and opened_at < '2024-04-10' order by opened_at"
         ).fetchall()
     assert frame.to_numpy().tolist() == [list(row) for row in held]
-    assert frame.attrs == {"series": BTC, "rolled_up": [], "incomplete": []}
+    assert frame.attrs == {
+        "environment": "sandbox",
+        "warehouse": str(sound.location),
+        "series": BTC,
+        "proved_until": "2024-04-10 00:00:00+00:00",
+        "rolled_up": [],
+        "incomplete": [],
+    }
 
 
 @both_stores
@@ -124,9 +131,14 @@ def test_any_resolution_is_made_of_minutes(resolution: str) -> None:
 def test_a_days_candle_needs_the_minutes_of_the_next_morning(plant: Plant) -> None:
     remove(plant, "1D")
     assert list(read.candles(BTC, FIRST, "2024-04-08", "1D").index.hour) == [8, 8]
+    # The 10th is not over, and its first eight hours are.
+    assert list(read.candles(BTC, FIRST, LAST, "1D").index.day) == [7, 8, 9]
+    remove(plant, "1", "day = '2024-04-10'")
     with pytest.raises(IncompleteDays) as error:
         read.candles(BTC, FIRST, LAST, "1D")
-    assert error.value.days == {date(2024, 4, 9): "open"}
+    needed = "its candle needs the first 8 hours of 2024-04-10, never requested"
+    assert error.value.days == {date(2024, 4, 9): needed}
+    assert "leave out end to read until the last closed one" in str(error.value)
 
 
 def test_without_any_held_candle_three_hours_are_counted_from_midnight(plant: Plant) -> None:
@@ -153,9 +165,10 @@ def test_incomplete_days_are_named_with_what_completes_them(plant: Plant) -> Non
         read.candles(BTC, "2024-04-05", "2024-04-10", "60")
     assert str(error.value) == (
         "BTC-PERPETUAL has no complete 1h candles of 2024-04-05 to 2024-04-06 (never requested), "
-        "2024-04-08 (gapped, 3 missing), 2024-04-10 (open): run deribit-pipeline backfill "
-        "--resolution 60 --instruments BTC-PERPETUAL --start 2024-04-05 --end 2024-04-10, or read "
-        "the stored rows with complete_only=False."
+        "2024-04-08 (gapped, 3 missing), 2024-04-10 (open): fetch them with deribit-pipeline "
+        "backfill (candles of resolution 60 of BTC-PERPETUAL from 2024-04-05 to 2024-04-10), leave "
+        "out end to read until the last closed one, or read the stored rows with "
+        "complete_only=False."
     )
     assert error.value.series == BTC
     found = read.candles(BTC, "2024-04-05", "2024-04-10", "60", complete_only=False)
@@ -172,14 +185,25 @@ def test_days_before_the_listing_need_no_rows_unless_there_are_no_others(plant: 
     assert read.candles(BTC, FIRST, FIRST, complete_only=False).empty
 
 
-def test_a_warehouse_that_is_not_there_or_of_another_environment_is_an_error(
+def test_a_missing_warehouse_is_an_error_that_names_the_one_beside_it(sound: Warehouse) -> None:
+    assert isinstance(sound.location, Path)
+    with pytest.raises(InputError) as error:
+        read.candles(BTC, FIRST, LAST, warehouse="elsewhere.duckdb")
+    missing = sound.location.parent / "elsewhere.duckdb"
+    assert str(error.value).startswith(f"{missing} does not exist: nothing was backfilled")
+    assert f"Beside it: {sound.location};" in str(error.value)
+
+
+def test_a_warehouse_that_is_named_is_read_whatever_the_environment_is(
     sound: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match=r"elsewhere.duckdb does not exist"):
-        read.candles(BTC, FIRST, LAST, warehouse="elsewhere.duckdb")
     monkeypatch.setenv("DERIBIT_ENV", Environment.MAINNET)
     with pytest.raises(read.WarehouseError, match="is the warehouse of sandbox"):
-        read.candles(BTC, FIRST, LAST, warehouse=sound.location)
+        read.candles(BTC, FIRST, LAST)
+    frame = read.candles(BTC, FIRST, LAST, warehouse=str(sound.location))
+    assert frame.attrs["environment"] == "sandbox"
+    table = read.sql("from warehouse_info", warehouse=str(sound.location), frame="arrow")
+    assert table.schema.metadata[b"environment"] == b"sandbox"
 
 
 @both_stores
@@ -211,7 +235,7 @@ def test_funding_is_read_by_the_end_of_its_hour(sound: Warehouse) -> None:
     assert frame.index.name == "funded_at"
     assert frame["interest_1h"].tolist() == list(range(24))
     assert list(frame.columns) == ["interest_1h", "interest_8h", "index_price", "prev_index_price"]
-    with pytest.raises(IncompleteDays, match="--dataset funding_rates --instruments BTC-PERPETUAL"):
+    with pytest.raises(IncompleteDays, match=r"\(funding_rates of BTC-PERPETUAL from"):
         read.funding(BTC, "2024-01-01", "2024-01-02")
 
 
@@ -240,9 +264,9 @@ def test_the_volatility_index_is_read_by_resolution(sound: Warehouse) -> None:
     assert read.volatility_index("BTC", "2024-01-01", "2024-01-01")["close"].tolist() == [3600]
     minutes = read.volatility_index("BTC", "2024-01-01", "2024-01-01", "60")
     assert (minutes["close"].tolist(), list(minutes.columns)) == ([60], PRICES)
-    with pytest.raises(InputError, match="must be one of 60, 3600, was '1'"):
+    with pytest.raises(InputError, match="must be one of 60, 3600, 1m, 1h, was '1'"):
         read.volatility_index("BTC", "2024-01-01", "2024-01-01", "1")
-    with pytest.raises(IncompleteDays, match="--dataset volatility_index --series ETH"):
+    with pytest.raises(IncompleteDays, match=r"\(volatility_index of ETH from"):
         read.volatility_index("ETH", "2024-01-01", "2024-01-01")
 
 

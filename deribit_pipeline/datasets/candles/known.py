@@ -1,8 +1,10 @@
 """Candles as they were known at an instant: the table or macro to read them from."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.warehouse.place import Connection
 
 # Whether a snapshot of a lake has exactly the rows of an instrument that arrived until an instant.
@@ -57,3 +59,20 @@ def known_at(
         if is_the_same:
             return Known("candles at (version => $snapshot)", {"snapshot": snapshot})
     return Known("candles_as_of($as_of)", {"as_of": moment})
+
+
+def first_stored(
+    connection: Connection, instrument_name: str, resolution: Resolution, first: date, last: date
+) -> dict[date, datetime]:
+    """Since when any candles of each of these days are stored; days without candles are omitted."""
+    rows = connection.execute(
+        """
+        select day, epoch_us(min(arrived_at))
+        from candle_arrivals
+        where instrument_name = $name and resolution = $resolution
+          and day between $first and $last
+        group by day
+        """,
+        {"name": instrument_name, "resolution": resolution.value, "first": first, "last": last},
+    ).fetchall()
+    return {day: from_ms(0) + timedelta(microseconds=arrived_us) for day, arrived_us in rows}

@@ -1,7 +1,7 @@
 """Candles of any resolution over a window: published ones, or aggregated from minutes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from deribit_pipeline.datasets.candles import CANDLES
@@ -9,13 +9,24 @@ from deribit_pipeline.datasets.candles.known import EVERYTHING, Known
 from deribit_pipeline.datasets.candles.reads import SERIES, VALUES, series_parameters
 from deribit_pipeline.datasets.candles.rollup import ROLLED
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.grid import Grid
 from deribit_pipeline.domain.proofs import DayState, Proof
-from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow
+from deribit_pipeline.domain.windows import (
+    END_OF_TIME,
+    ONE_DAY,
+    TimeWindow,
+    day_window,
+    days_between,
+)
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.selected_series import (
     SelectedRows,
     days_of,
-    incomplete_days,
+    ending,
+    is_open_without_gaps,
+    newest_row,
+    proofs_within,
+    state_as_text,
 )
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse.place import Connection
@@ -56,6 +67,9 @@ def candles(
     """The candles that open in the window. On each UTC day they are the published ones if these
     are complete, else aggregated from one-minute candles if those are complete.
 
+    A day that is not over is complete if every candle of it that opens in the window is closed and
+    stored. A window that ends at END_OF_TIME ends with the last closed candle.
+
     On a day on which neither are complete, they are the stored candles, or, if none were ever
     requested, those of which every minute is stored. Candles of 1D open at 08:00; those of 180, 360
     and 720 minutes on the grid of stored ones, else counted from 00:00 UTC. An aggregated candle
@@ -64,20 +78,20 @@ def candles(
     If `known` is an earlier state than today's, only candles of which every minute is stored are
     aggregated.
     """
-    days = days_of(window)
-    own = _proofs(connection, instrument_name, resolution, days)
-    minutes = _minutes(connection, instrument_name, resolution, days, own)
-    rolled_up = [day for day in days if minutes.replace(own.get(day), day)]
-    as_published = [day for day in days if day not in rolled_up]
+    days = _days(connection, instrument_name, resolution, window)
+    window = days.window
+    rolled_up = [day for day in days.needs if days.are_aggregated(day)]
+    as_published = [day for day in days.needs if day not in rolled_up]
     query, parameters = _OWN, series_parameters(instrument_name, resolution) | known.parameters
     if rolled_up:
+        proved = list(filter(days.minutes_prove, days.needs)) if known.is_everything else []
         query = f"{_OWN} and {_DAY} in (select unnest($as_published)) union all {_MADE_OF_MINUTES}"
         parameters |= {
             "as_published": as_published,
             "rolled_up": rolled_up,
-            "proved": list(filter(minutes.prove, days)) if known.is_everything else [],
+            "proved": proved,
             "minutes": resolution.duration // timedelta(minutes=1),
-            "origin": _EPOCH + minutes.anchor,
+            "origin": _EPOCH + days.grid.anchor,
         }
     return SelectedRows(
         CANDLES[resolution],
@@ -86,54 +100,138 @@ def candles(
         parameters | {"start": window.start, "end": window.end},
         "opened_at",
         "opened_at",
-        [*(own[day] for day in as_published if day in own), *minutes.used_by(rolled_up)],
-        incomplete_days({d: minutes.weakest(d) if d in rolled_up else own.get(d) for d in days}),
+        days.proofs_used(as_published, rolled_up),
+        {day: state for day in days.needs if (state := days.incomplete_state(day))},
+        max(days.needs.values(), default=window.end),
         rolled_up,
     )
 
 
+@dataclass(slots=True)
+class _Proofs:
+    """The proofs of an instrument's candles of one resolution, by day."""
+
+    connection: Connection
+    instrument_name: str
+    resolution: Resolution
+    by_day: Mapping[date, Proof]
+    _closed_until: dict[date, datetime] = field(default_factory=dict)
+
+    def prove(self, day: date, until: datetime) -> bool:
+        """Whether every candle that opens on the day and closes by `until` is stored."""
+        proof = self.by_day.get(day)
+        if proof is None or proof.is_settled:
+            return proof is not None
+        return is_open_without_gaps(proof) and until <= self.closed_until(day)
+
+    def closed_until(self, day: date) -> datetime:
+        """When the last stored candle of an open day closes."""
+        if day not in self._closed_until:
+            dataset = CANDLES[self.resolution]
+            newest = newest_row(self.connection, dataset, self.instrument_name, day)
+            has_rows = self.by_day[day].received > 0
+            self._closed_until[day] = newest + self.resolution.duration * has_rows
+        return self._closed_until[day]
+
+    def newest_close(self) -> datetime | None:
+        """Until when candles are stored, if a day with a gap counts as whole; None if there are
+        none."""
+        if not self.by_day:
+            return None
+        last = max(self.by_day)
+        if is_open_without_gaps(self.by_day[last]):
+            return self.closed_until(last)
+        return day_window(last).end
+
+
 @dataclass(frozen=True, slots=True)
-class _Minutes:
-    """The proofs of one-minute candles, for longer candles that open `anchor` after midnight."""
+class _Days:
+    """The days on which candles open in a window, and what is proved of them.
 
-    proofs: Mapping[date, Proof]
-    anchor: timedelta
+    `needs` has each such day, with the time at which its last candle in the window closes. `own`
+    are the proofs of the candles themselves, `minutes` those of one-minute candles.
+    """
 
-    def days_of(self, day: date) -> tuple[date, ...]:
-        """The days whose minutes are part of candles that open on a day."""
-        return (day, day + ONE_DAY) if self.anchor else (day,)
+    window: TimeWindow
+    grid: Grid
+    needs: Mapping[date, datetime]
+    own: _Proofs
+    minutes: _Proofs
 
-    def prove(self, day: date) -> bool:
-        return all(_settles(self.proofs.get(each)) for each in self.days_of(day))
+    def minutes_prove(self, day: date) -> bool:
+        return all(self.minutes.prove(each, until) for each, until in self._minutes_of(day).items())
 
-    def replace(self, own: Proof | None, day: date) -> bool:
-        """Whether candles of a day are aggregated, given the proof of its published ones."""
-        were_requested = any(each in self.proofs for each in self.days_of(day))
-        return not _settles(own) and (self.prove(day) or (own is None and were_requested))
+    def are_aggregated(self, day: date) -> bool:
+        """Whether the candles of a day are made of minutes."""
+        if self.own.prove(day, self.needs[day]):
+            return False
+        were_requested = any(each in self.minutes.by_day for each in self._minutes_of(day))
+        return self.minutes_prove(day) or (day not in self.own.by_day and were_requested)
 
-    def weakest(self, day: date) -> Proof | None:
-        """A proof that is not settled, if there is one; None if a proof is missing."""
-        return min((self.proofs.get(each) for each in self.days_of(day)), key=_settles)
+    def incomplete_state(self, day: date) -> str:
+        """Why candles of a day are not proved, as text; empty if they are."""
+        if not self.are_aggregated(day):
+            is_proved = self.own.prove(day, self.needs[day])
+            return "" if is_proved else state_as_text(self.own.by_day.get(day))
+        for each, until in self._minutes_of(day).items():
+            if not self.minutes.prove(each, until):
+                state = state_as_text(self.minutes.by_day.get(each))
+                if each == day:
+                    return state
+                hours = (until - day_window(each).start) // timedelta(hours=1)
+                return f"its candle needs the first {hours} hours of {each}, {state}"
+        return ""
 
-    def used_by(self, days: Sequence[date]) -> list[Proof]:
-        """The proofs on which the candles of these days depend, without duplicates."""
-        needed = dict.fromkeys(each for day in days for each in self.days_of(day))
-        return [self.proofs[day] for day in needed if day in self.proofs]
+    def proofs_used(self, as_published: list[date], rolled_up: list[date]) -> list[Proof]:
+        """The proofs on which the candles depend, without duplicates."""
+        own = [self.own.by_day[day] for day in as_published if day in self.own.by_day]
+        needed = dict.fromkeys(each for day in rolled_up for each in self._minutes_of(day))
+        return own + [self.minutes.by_day[day] for day in needed if day in self.minutes.by_day]
+
+    def _minutes_of(self, day: date) -> dict[date, datetime]:
+        """The days whose minutes are part of candles that open on a day, and until when."""
+        until = self.needs[day]
+        last = (until - timedelta.resolution).date()
+        return {each: min(until, day_window(each).end) for each in days_between(day, last)}
 
 
-def _minutes(
-    connection: Connection,
-    instrument_name: str,
-    resolution: Resolution,
-    days: Sequence[date],
-    own: Mapping[date, Proof],
-) -> _Minutes:
-    """The proofs of minutes; empty if the resolution's candles are complete on all days."""
-    if resolution is _MINUTE or all(_settles(own.get(day)) for day in days):
-        return _Minutes({}, timedelta(0))
-    anchor = _anchor(connection, instrument_name, resolution)
-    proofs = _proofs(connection, instrument_name, _MINUTE, [*days, days[-1] + ONE_DAY])
-    return _Minutes(proofs, anchor)
+def _days(
+    connection: Connection, instrument_name: str, resolution: Resolution, window: TimeWindow
+) -> _Days:
+    """The days of the window; proofs of minutes are read only if they are needed."""
+    nothing = _Proofs(connection, instrument_name, _MINUTE, {})
+    own = _proofs(connection, instrument_name, resolution, window)
+    if window.end < END_OF_TIME:
+        days = days_of(window)
+        if all(own.by_day[day].is_settled if day in own.by_day else False for day in days):
+            needs = {day: day_window(day).end for day in days}
+            return _Days(window, Grid(resolution.duration, timedelta(0)), needs, own, nothing)
+    grid = Grid(resolution.duration, _anchor(connection, instrument_name, resolution))
+    minutes = nothing
+    if resolution is not _MINUTE:
+        longer = TimeWindow(window.start, min(window.end + ONE_DAY, END_OF_TIME))
+        minutes = _proofs(connection, instrument_name, _MINUTE, longer)
+    window = _ending(window, own, minutes, grid)
+    needs = {
+        day: covered.end
+        for day in days_of(window)
+        if (part := day_window(day).intersection(window)) and (covered := grid.covered(part))
+    }
+    if not needs:  # no candle opens in the window: its days are required nevertheless
+        needs = {day: day_window(day).end for day in days_of(window)}
+    return _Days(window, grid, needs, own, minutes)
+
+
+def _ending(window: TimeWindow, own: _Proofs, minutes: _Proofs, grid: Grid) -> TimeWindow:
+    """The window; one that ends at END_OF_TIME ends with the last closed candle instead, or with
+    its first day if there is none."""
+    if window.end < END_OF_TIME:
+        return window
+    closed, made_until = own.newest_close(), minutes.newest_close()
+    ends = [closed] if closed else []
+    ends += [grid.floored(made_until)] if made_until else []
+    end = max(ends, default=window.start)
+    return TimeWindow(window.start, end) if end > window.start else ending(window, ())
 
 
 def newest_complete_day(
@@ -152,14 +250,10 @@ def newest_complete_day(
 
 
 def _proofs(
-    connection: Connection, instrument_name: str, resolution: Resolution, days: Sequence[date]
-) -> dict[date, Proof]:
-    found = proofs_of(connection, CANDLES[resolution], (instrument_name,), days[0], days[-1])
-    return {proof.day: proof for proof in found}
-
-
-def _settles(proof: Proof | None) -> bool:
-    return proof is not None and proof.is_settled
+    connection: Connection, instrument_name: str, resolution: Resolution, window: TimeWindow
+) -> _Proofs:
+    found = proofs_within(connection, CANDLES[resolution], instrument_name, window)
+    return _Proofs(connection, instrument_name, resolution, found)
 
 
 def _anchor(connection: Connection, instrument_name: str, resolution: Resolution) -> timedelta:

@@ -118,26 +118,50 @@ REALISED_VOLATILITY = View(
 from realised_volatilities(instrument, sampling, [samples], since := since, until := until)""",
 )
 
-VOLATILITY_CONE = View(
-    name="volatility_cone",
-    parameters=("instrument", "sampling", "windows"),
-    description="One row for each window length and estimator: the distribution of realised "
-    "volatility over all windows of that length, and the latest value: "
-    "from volatility_cone('BTC-PERPETUAL', 60, [24, 168, 720]).",
-    query="""
+CONE = """
 select samples, estimator, count(*) as windows, min(volatility) as lowest,
        quantile_cont(volatility, 0.1) as p10, quantile_cont(volatility, 0.25) as p25,
        quantile_cont(volatility, 0.5) as p50, quantile_cont(volatility, 0.75) as p75,
        quantile_cont(volatility, 0.9) as p90, max(volatility) as highest,
        max_by(volatility, ended_at) as latest, max(ended_at) as latest_ended_at
 from (
-    unpivot (from realised_volatilities(instrument, sampling, windows))
+    unpivot ({realised})
     on close_to_close, parkinson, garman_klass, rogers_satchell, yang_zhang
     into name estimator value volatility
 )
 group by samples, estimator
-order by samples, estimator""",
+order by samples, estimator"""
+"""The distribution of the rows of `realised_volatilities` that `realised` selects, in SQL."""
+
+VOLATILITY_CONE = View(
+    name="volatility_cone",
+    parameters=("instrument", "sampling", "windows"),
+    description="One row for each window length and estimator: the distribution of realised "
+    "volatility over all windows of that length, and the latest value: "
+    "from volatility_cone('BTC-PERPETUAL', 60, [24, 168, 720]).",
+    query=CONE.format(realised="from realised_volatilities(instrument, sampling, windows)"),
 )
+
+AGAINST_DVOL = """
+with realised as (
+    select ended_at, close_to_close
+    from {realised}
+), dvol as (
+    select opened_at + to_seconds(cast(resolution as bigint)) as measured_at,
+           min_by(close, cast(resolution as bigint)) / 100 as implied
+    from volatility_index
+    where volatility_index.currency = {currency} and resolution in ('60', '3600')
+    group by measured_at
+)
+select measured_at, implied, earlier.close_to_close as realised_before,
+       later.close_to_close as realised_after, implied - later.close_to_close as premium
+from dvol
+left join realised as earlier on earlier.ended_at = measured_at
+left join realised as later
+    on later.ended_at = measured_at + to_minutes(cast({days} as bigint) * 1440)
+where earlier.ended_at is not null or later.ended_at is not null
+order by measured_at"""
+"""Closes of a currency's DVOL beside the volatility that `realised` has, in SQL."""
 
 REALISED_AGAINST_DVOL = View(
     name="realised_against_dvol",
@@ -147,27 +171,13 @@ REALISED_AGAINST_DVOL = View(
     "fractions: from realised_against_dvol('BTC-PERPETUAL', 'BTC', 30). A realised volatility is "
     "null if a candle of its window is missing, and an instant without either has no row. "
     "`sampling`, in minutes, must divide a day.",
-    query=f"""
-with realised as (
-    select ended_at, close_to_close
-    from realised_volatility(
+    query=AGAINST_DVOL.format(
+        realised=f"""realised_volatility(
         instrument, sampling, {_whole("days")} * 1440 // cast(sampling as bigint)
-    )
-), dvol as (
-    select opened_at + to_seconds(cast(resolution as bigint)) as measured_at,
-           min_by(close, cast(resolution as bigint)) / 100 as implied
-    from volatility_index
-    where volatility_index.currency = currency and resolution in ('60', '3600')
-    group by measured_at
-)
-select measured_at, implied, earlier.close_to_close as realised_before,
-       later.close_to_close as realised_after, implied - later.close_to_close as premium
-from dvol
-left join realised as earlier on earlier.ended_at = measured_at
-left join realised as later
-    on later.ended_at = measured_at + to_minutes(cast(days as bigint) * 1440)
-where earlier.ended_at is not null or later.ended_at is not null
-order by measured_at""",
+    )""",
+        currency="currency",
+        days="days",
+    ),
 )
 
 VIEWS = (

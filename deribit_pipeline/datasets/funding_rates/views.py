@@ -26,6 +26,12 @@ where dataset_days.dataset = 'funding_rates'
   and dataset_days.state = 'complete'""",
 )
 
+PAID = """cast({amount} as double) * interest_1h
+           * if(contains({instrument}, '_'), prev_index_price, 1 / prev_index_price)"""
+"""The funding that a position of an amount pays for an hour, in SQL."""
+
+_PAID = PAID.format(amount="amount", instrument="instrument_name")
+
 CUMULATIVE_FUNDING = View(
     name="cumulative_funding",
     parameters=("instrument", "since", "until", "amount"),
@@ -37,7 +43,7 @@ CUMULATIVE_FUNDING = View(
     "`hours_lacking` counts those so far, whose funding is not included in any sum: "
     "from cumulative_funding('BTC-PERPETUAL', "
     "'2024-01-01 00:00:00+00', '2024-02-01 00:00:00+00', 10000).",
-    query="""
+    query=f"""
 with hours as (
     select to_timestamp(hour * 3600) as funded_at
     from (
@@ -48,8 +54,7 @@ with hours as (
     )
 ), rates as (
     select funded_at, interest_1h,
-           cast(amount as double) * interest_1h
-           * if(contains(instrument_name, '_'), prev_index_price, 1 / prev_index_price) as paid
+           {_PAID} as paid
     from funding_rates
     where instrument_name = instrument
       and funded_at > cast(since as timestamptz)

@@ -1,9 +1,10 @@
 """Candles as of a moment: the same from a file and from a lake, whose snapshots are read where
 documented."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
 from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import some_of
-from deribit_pipeline.errors import InputError
+from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -75,7 +76,9 @@ def selected(warehouse: Warehouse, query: str, moment: datetime) -> Rows:
 
 
 def by_reader(moment: datetime) -> Rows:
-    frame = read.candles(NAME, "2024-01-01", "2024-01-03", as_of=moment, frame="arrow")
+    frame = read.candles(
+        NAME, "2024-01-01", "2024-01-03", as_of=moment, frame="arrow", complete_only=False
+    )
     return [tuple(row.values()) for row in frame.to_pylist()]
 
 
@@ -112,6 +115,30 @@ def test_a_candle_is_made_of_minutes_only_where_all_were_known(warehouse: Wareho
     ]
     assert opened[0] == opened[1] == list(range(1, 24))
     assert opened[2] == opened[3] == list(range(24))
+
+
+@both_stores
+def test_a_moment_before_a_days_first_backfill_is_an_error(warehouse: Warehouse) -> None:
+    before = now()
+    moments = history(warehouse)
+    for moment, first_missing in ((before, 1), (moments[0], 2), (moments[3], 3)):
+        with pytest.raises(IncompleteDays) as error:
+            read.candles(NAME, "2024-01-01", "2024-01-03", as_of=moment)
+        assert min(error.value.days) == date(2024, 1, first_missing)
+        assert re.search(r"\(stored since \d{4}-\d\d-\d\d \d\d:\d\d UTC\)", str(error.value))
+        assert "point-in-time history begins with the first backfill" in str(error.value)
+    assert len(read.candles(NAME, "2024-01-01", "2024-01-03", as_of=moments[4])) == 4_320
+
+
+@both_stores
+def test_days_after_the_moment_need_not_be_known_then(warehouse: Warehouse) -> None:
+    midnight = datetime(2024, 1, 2, tzinfo=UTC)
+    hold(warehouse, replace(day(0), as_of=midnight))
+    for number in (1, 2):
+        hold(warehouse, returned_now(number))
+    assert len(read.candles(NAME, "2024-01-01", "2024-01-03", as_of=midnight)) == 1_440
+    with pytest.raises(InputError, match="as_of .* is not after start"):
+        read.candles(NAME, "2024-01-03", "2024-01-03", as_of=midnight)
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+"""What to do about days that are not complete, in words: the reader names no option of a
+command."""
+
+from datetime import date
+
+from deribit_pipeline.datasets.registry import DATASETS
+from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.errors import IncompleteDays
+
+STORED_SINCE = "stored since"
+"""How the state of a day begins that was not stored yet at the moment of `as_of`."""
+
+_NOT_LISTED = DayState.NOT_LISTED.replace("_", " ")
+
+
+def advised(error: IncompleteDays) -> IncompleteDays:
+    """The error, with what to do; unchanged if the series was not listed on any of its days."""
+    days = {day: state for day, state in error.days.items() if state != _NOT_LISTED}
+    if not days:
+        return error
+    steps = [_completed(error, list(days))]
+    if all(state.startswith(STORED_SINCE) for state in days.values()):
+        steps = ["point-in-time history begins with the first backfill, so name a later as_of"]
+    elif _may_end_earlier(days[max(days)]):
+        steps.append("leave out end to read until the last closed one")
+    return error.advising(f"{', '.join(steps)}, or read the stored rows with complete_only=False")
+
+
+def _completed(error: IncompleteDays, days: list[date]) -> str:
+    dataset = DATASETS[error.dataset]
+    what = dataset.name
+    if dataset.resolution:
+        what = f"candles of resolution {dataset.resolution.value}"
+    return (
+        f"fetch them with deribit-pipeline backfill ({what} of {error.series} from {min(days)} to "
+        f"{max(days)})"
+    )
+
+
+def _may_end_earlier(state: str) -> bool:
+    return state == DayState.OPEN or "need" in state
