@@ -191,7 +191,11 @@ def or_near(name: str, names: Iterable[str]) -> str:
 
 
 def _is_selector(part: str) -> bool:
-    return "=" in part or part.split()[0].lower() in _WORDS
+    return re.match(r"[A-Za-z]+ ?=|\w+ +\w+ *=", part) is not None or _first(part) in _WORDS
+
+
+def _first(part: str) -> str:
+    return part.split()[0].lower()
 
 
 def _name(part: str, whose: str, selectors: Sequence[Selector]) -> str:
@@ -205,7 +209,7 @@ def _name(part: str, whose: str, selectors: Sequence[Selector]) -> str:
     if selectors and term:
         last = f"{term}={getattr(selectors[-1], term) or '…'}"
         raise InputError(
-            f"{whose} holds {part!r}, which is not an instrument: to select another {term}, repeat "
+            f"{whose} holds {part!r}, which is not an instrument: for another {term}, repeat "
             f"its name, as in {last},{term}={part}."
         )
     return instrument_name(part)
@@ -217,8 +221,8 @@ def _require_alternatives(text: str, whose: str, selectors: Sequence[Selector]) 
         if one != other and one.terms.isdisjoint(other.terms):
             raise InputError(
                 f"{whose} holds {text!r}, where a comma separates the terms {one} and {other}: "
-                f"write '{one} {other}', with a space, for instruments that meet both. To select "
-                "what meets either, begin each selector with kind=, as in kind=option "
+                f"write '{one} {other}', with a space, for instruments that meet both. For "
+                "those that meet either, begin each selector with kind=, as in kind=option "
                 "currency=BTC,kind=future."
             )
 
