@@ -15,6 +15,7 @@
       - EndlessPages        more pages than the data can fill
       - WrongEnvironment    a response from another environment than the configured one (exit 2)
     + IncompleteTrades      candles cannot be rebuilt, because a day's trades are incomplete
+  x NoLongerAvailable       the exchange no longer has the requested days; nothing was written
   x RecordingError          Dagster's storage refused; the warehouse has the days nevertheless
   x IncompleteDays          days requested from the reader are not proved complete
   x WarehouseError          the database refused
@@ -126,6 +127,14 @@ class WrongEnvironment(DeribitBadPayload):
 
 class IncompleteTrades(DeribitError):
     """Candles cannot be rebuilt, because the day's trades are not proved complete."""
+
+
+class NoLongerAvailable(DeribitPipelineError):
+    """The exchange no longer has the requested days: `first` is the first day that it has."""
+
+    def __init__(self, message: str, *, first: date) -> None:
+        super().__init__(message)
+        self.first = first
 
 
 class RecordingError(DeribitPipelineError):

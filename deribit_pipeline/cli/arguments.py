@@ -189,6 +189,11 @@ def require_indexes(names: Iterable[str], returned: Collection[str]) -> None:
         )
 
 
+def nothing_held(where: Location) -> str:
+    """The sentence for a selection without any day."""
+    return f"{where} holds no such day: see deribit-pipeline backfill --help."
+
+
 def _nothing_of(datasets: Collection[Dataset]) -> str:
     labels = {dataset.label for dataset in datasets}
     if len(labels) == 1:

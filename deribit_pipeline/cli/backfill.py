@@ -28,6 +28,7 @@ from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.availability import require_available
 from deribit_pipeline.engine.estimate import Limit, estimate
 from deribit_pipeline.engine.failures import WRONG_INPUT, note_outage
 from deribit_pipeline.engine.incomplete import (
@@ -129,7 +130,8 @@ class _Found:
         """Find the days that are settled, and the listings of their instruments.
 
         Raises InputError for a day in the future and for a series that the exchange does not have,
-        and DeribitError if the exchange is needed and does not respond.
+        NoLongerAvailable for days that it no longer has, and DeribitError if it is needed and does
+        not respond.
         """
         if last is None:  # today is taken from the exchange's clock
             exchange = self._opened()
@@ -149,6 +151,8 @@ class _Found:
             exchange, self.warehouse, self.dataset, self.known, self.days
         )
         _not_future(first, last, self.now.date())
+        left = self.known.unsettled(self.days)
+        require_available(exchange, self.warehouse, self.dataset, left, self.now.date())
 
     def require_nothing(self, error: DeribitError, *, plan: bool) -> None:
         """Raise the error unless every day is already proved."""

@@ -72,9 +72,10 @@ class Dataset:
     tables. Its last row of a day is closed `overhang` after midnight, and a day should be settled
     `settled_after`.
 
-    `is_rolling` is true if the exchange keeps only the newest rows: a day that was not fetched in
-    time is lost. `is_bulky` is true if a day may have a million rows. A dataset of instruments may
-    be available for perpetuals only; `currencies` are those for which it is available.
+    `kept` is how long the exchange keeps rows, if it keeps the newest only: a day that was not
+    fetched in time is lost. `is_bulky` is true if a day may have a million rows. A dataset of
+    instruments may be available for perpetuals only; `currencies` are those for which it is
+    available.
     """
 
     name: str
@@ -97,7 +98,7 @@ class Dataset:
     is_scheduled_by_hand: bool = False
     made_of: str = ""
     has_verdicts: bool = False
-    is_rolling: bool = False
+    kept: timedelta | None = None
     is_bulky: bool = False
     is_of_perpetuals: bool = False
     currencies: tuple[str, ...] = ()
@@ -113,6 +114,15 @@ class Dataset:
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether the exchange keeps the newest rows only."""
+        return self.kept is not None
+
+    def may_have(self, day: date, today: date) -> bool:
+        """Whether the exchange may still have rows of a day."""
+        return self.kept is None or day >= today - self.kept
 
     @property
     def short_label(self) -> str:

@@ -49,6 +49,11 @@ def is_no_longer_available(proof: Proof) -> bool:
     return proof.verdict.startswith(NOT_AVAILABLE)
 
 
+def is_lost(proof: Proof) -> bool:
+    """Whether the day stays as it is: it is over, and what is missing is no longer available."""
+    return proof.state is DayState.GAPPED and is_no_longer_available(proof)
+
+
 def added_up(outcomes: Sequence[Outcome]) -> Outcome:
     """Several outcomes as one; `seconds` is the longest."""
     total = Outcome(requested=sum(outcome.requested for outcome in outcomes))
