@@ -16,6 +16,7 @@
       - WrongEnvironment    a response from another environment than the configured one (exit 2)
     + IncompleteTrades      candles cannot be rebuilt, because a day's trades are incomplete
     + NotRecorded           the exchange has no history of it, and it was not recorded in time
+  x NoLongerAvailable       the exchange no longer has the requested days; nothing was written
   x RecordingError          Dagster's storage refused; the warehouse has the days nevertheless
   x IncompleteDays          days requested from the reader are not proved complete
   x SpoolError              a file of the spool cannot be read or written
@@ -132,6 +133,14 @@ class IncompleteTrades(DeribitError):
 
 class NotRecorded(DeribitError):
     """The exchange publishes no history of this, and it was not recorded."""
+
+
+class NoLongerAvailable(DeribitPipelineError):
+    """The exchange no longer has the requested days: `first` is the first day that it has."""
+
+    def __init__(self, message: str, *, first: date) -> None:
+        super().__init__(message)
+        self.first = first
 
 
 class RecordingError(DeribitPipelineError):

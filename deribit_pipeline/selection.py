@@ -1,20 +1,29 @@
-"""Instruments from text: names and selectors, as in the command line and the settings."""
+"""Instruments and days from text: the one parser for command line, settings and reader."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
+from difflib import get_close_matches
+from itertools import pairwise
 
 from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY, INSTRUMENT_NAME, KINDS
 from deribit_pipeline.errors import InputError
 
+_TERMS = ("kind", "currency", "base", "expiry")
+_WORDS = ("perpetual", "expired")
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_PLURALS = {kind: f"{kind.replace('_', ' ')}s" for kind in KINDS} | {"spot": "spot pairs"}
+
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Selects instruments, written as `kind=option currency=BTC expiry=2024-03-29 expired`.
+    """Selects instruments, written as `kind=option currency=BTC expiry=2024-03-29`.
 
     All terms must match. `currency` is the settlement currency of an instrument, for a spot pair
-    the quote currency. Expired instruments are selected only if `is_with_expired` is true.
+    the quote currency. In a window of days, instruments that were listed at any time in it are
+    selected, whether they have expired since or not. As of one moment, expired instruments are
+    selected only if `is_with_expired` is true, written as the word `expired`.
     """
 
     kind: str | None = None
@@ -42,16 +51,25 @@ class Selector:
         """The same selector, including expired instruments."""
         return replace(self, is_with_expired=True)
 
+    @property
+    def described(self) -> str:
+        """What it selects, in words and in the plural, such as `BTC options`."""
+        words = [self.currency or "", "perpetual" if self.is_perpetual else ""]
+        words.append(_PLURALS[self.kind] if self.kind else "instruments")
+        words.append(f"of {self.base}" if self.base else "")
+        words.append(f"that expire on {self.expiry}" if self.expiry else "")
+        return " ".join(filter(None, words))
+
+    @property
+    def terms(self) -> frozenset[str]:
+        """The names of its terms and words, without `expired`, which goes with any of them."""
+        return frozenset(re.split("=[^ ]*|  *", str(self))) - {"", "expired"}
+
     def __str__(self) -> str:
         given = {name: getattr(self, name) for name in _TERMS}
         terms = [f"{name}={value}" for name, value in given.items() if value is not None]
         words = zip(_WORDS, (self.is_perpetual, self.is_with_expired), strict=True)
         return " ".join([*terms, *(word for word, is_given in words if is_given)])
-
-
-_TERMS = ("kind", "currency", "base", "expiry")
-
-_WORDS = ("perpetual", "expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +101,30 @@ def choice(text: str, whose: str) -> Choice:
     if not parts:
         raise InputError(f"{whose} names no instrument: write it like BTC-PERPETUAL,ETH-PERPETUAL.")
     selectors = [selector(part, whose) for part in parts if _is_selector(part)]
-    names = [part for part in parts if not _is_selector(part)]
-    for name in names:
-        if not INSTRUMENT_NAME.fullmatch(name):
-            raise InputError(
-                f"{whose} holds {name!r}, which cannot be an instrument: Deribit's names are "
-                "letters, digits, '-' and '_', such as BTC-PERPETUAL, and a selector is like "
-                "kind=option currency=BTC."
-            )
-    return Choice(tuple(names), tuple(dict.fromkeys(selectors)))
+    _require_alternatives(text, whose, selectors)
+    names = [_name(part, whose, selectors) for part in parts if not _is_selector(part)]
+    return Choice(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(selectors)))
+
+
+def choice_of(texts: Iterable[str], whose: str) -> Choice:
+    """Several lists of names and selectors as one choice. Raises InputError."""
+    choices = [choice(text, whose) for text in texts]
+    return Choice(
+        tuple(dict.fromkeys(name for each in choices for name in each.names)),
+        tuple(dict.fromkeys(found for each in choices for found in each.selectors)),
+    )
 
 
 def selector(text: str, whose: str) -> Selector:
-    """Parse a selector from terms such as `kind=future` and the words `perpetual` and `expired`."""
+    """Parse a selector from terms such as `kind=future` and the words `perpetual` and `expired`, in
+    capitals or not."""
     given: dict[str, str] = {}
     words: set[str] = set()
-    for term in text.split():
+    for term in re.sub(r"\s*=\s*", "=", text).split():
         name, has_value, value = term.partition("=")
-        if not has_value and term in _WORDS:
-            words.add(term)
+        name = name.lower()
+        if not has_value and name in _WORDS:
+            words.add(name)
         elif has_value and value and name in _TERMS and name not in given:
             given[name] = value
         else:
@@ -110,39 +133,121 @@ def selector(text: str, whose: str) -> Selector:
                 f"consists of {', '.join(f'{each}=…' for each in _TERMS)}, each once, and the words"
                 f" {' and '.join(_WORDS)}."
             )
-    _require(text, whose, "kind", given.get("kind"), KINDS)
-    if "currency" in given and not CURRENCY.fullmatch(given["currency"]):
+    currency, base = (given.get(name, "").upper() or None for name in ("currency", "base"))
+    if currency is not None and not CURRENCY.fullmatch(currency):
         raise InputError(
             f"{whose} holds the selector {text!r}: currency must be one of {', '.join(CURRENCIES)},"
-            " or another that the exchange lists, in capitals."
+            " or another that the exchange lists."
         )
     return Selector(
-        kind=given.get("kind"),
-        currency=given.get("currency"),
-        base=given.get("base"),
-        expiry=_day(text, whose, given["expiry"]) if "expiry" in given else None,
+        kind=_kind(text, whose, given["kind"]) if "kind" in given else None,
+        currency=currency,
+        base=base,
+        expiry=_expiry(text, whose, given["expiry"]) if "expiry" in given else None,
         is_perpetual="perpetual" in words,
         is_with_expired="expired" in words,
     )
 
 
-def _is_selector(part: str) -> bool:
-    return re.match(r"[a-z]+=", part) is not None or part.split()[0] in _WORDS
+def instrument_name(text: str) -> str:
+    """The name in Deribit's spelling: capitals, with a `d` for the decimal point of a strike."""
+    return re.sub(r"(?<=\d)D(?=\d)", "d", text.upper())
 
 
-def _require(text: str, whose: str, name: str, value: str | None, choices: Sequence[str]) -> None:
-    if value is not None and value not in choices:
-        raise InputError(
-            f"{whose} holds the selector {text!r}: {name} must be one of {', '.join(choices)}."
-        )
+def series_name(text: str) -> str:
+    """A currency or an index in Deribit's spelling: BTC, btc_usd."""
+    return text.lower() if "_" in text else text.upper()
 
 
-def _day(text: str, whose: str, value: str) -> date:
+def day(text: str, what: str, today: date) -> date:
+    """A UTC day: 2024-01-31, today, yesterday, or -7d for seven days before today.
+
+    `what` names the text in errors. Raises InputError.
+    """
+    before = re.fullmatch(r"-(\d{1,5})d", text.lower())
+    before_today = {"today": 0, "yesterday": 1}.get(text.lower(), int(before[1]) if before else -1)
     try:
+        if before_today >= 0:
+            return today - timedelta(days=before_today)
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError(text)
+        return date.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{what} must be a day such as 2024-01-31, today, yesterday or -7d (seven days ago), "
+            f"was {text!r}."
+        ) from error
+
+
+def nearest(name: str, names: Iterable[str], most: int = 3) -> list[str]:
+    """The names that resemble `name` most, the nearest first."""
+    return get_close_matches(name, list(names), most, 0.6)
+
+
+def or_near(name: str, names: Iterable[str]) -> str:
+    """A question for the end of a message about an unknown name; empty if no name resembles it."""
+    found = nearest(name, names)
+    return f" Did you mean {' or '.join(found)}?" if found else ""
+
+
+def _is_selector(part: str) -> bool:
+    return re.match(r"[A-Za-z]+ ?=|\w+ +\w+ *=", part) is not None or _first(part) in _WORDS
+
+
+def _first(part: str) -> str:
+    return part.split()[0].lower()
+
+
+def _name(part: str, whose: str, selectors: Sequence[Selector]) -> str:
+    if not INSTRUMENT_NAME.fullmatch(part):
+        raise InputError(
+            f"{whose} holds {part!r}, which cannot be an instrument: Deribit's names are letters, "
+            "digits, '-' and '_', such as BTC-PERPETUAL, and a selector is like kind=option "
+            "currency=BTC. Names and selectors are separated by commas."
+        )
+    term = "kind" if part.lower() in KINDS else "currency" if part.upper() in CURRENCIES else ""
+    if selectors and term:
+        last = f"{term}={getattr(selectors[-1], term) or '…'}"
+        raise InputError(
+            f"{whose} holds {part!r}, which is not an instrument: for another {term}, repeat "
+            f"its name, as in {last},{term}={part}."
+        )
+    return instrument_name(part)
+
+
+def _require_alternatives(text: str, whose: str, selectors: Sequence[Selector]) -> None:
+    """Raise InputError where a comma separates what looks like the terms of one selector."""
+    for one, other in pairwise(selectors):
+        if one != other and one.terms.isdisjoint(other.terms):
+            raise InputError(
+                f"{whose} holds {text!r}, where a comma separates the terms {one} and {other}: "
+                f"write '{one} {other}', with a space, for instruments that meet both. For "
+                "those that meet either, begin each selector with kind=, as in kind=option "
+                "currency=BTC,kind=future."
+            )
+
+
+def _kind(text: str, whose: str, value: str) -> str:
+    kind = value.lower()
+    if kind in KINDS:
+        return kind
+    hint = " Perpetuals are selected by the word perpetual." if kind.startswith("perp") else ""
+    raise InputError(
+        f"{whose} holds the selector {text!r}: kind must be one of {', '.join(KINDS)}."
+        f"{hint or or_near(kind, KINDS)}"
+    )
+
+
+def _expiry(text: str, whose: str, value: str) -> date:
+    """A day, as 2024-03-29 or as in Deribit's names: 29MAR24."""
+    try:
+        if named := re.fullmatch(r"(\d{1,2})([A-Z]{3})(\d{2})", value.upper()):
+            return date(2000 + int(named[3]), _MONTHS.index(named[2]) + 1, int(named[1]))
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
             raise ValueError(value)
         return date.fromisoformat(value)
     except ValueError as error:
         raise InputError(
-            f"{whose} holds the selector {text!r}: expiry must be a day such as 2024-03-29."
+            f"{whose} holds the selector {text!r}: expiry must be a day such as 2024-03-29 or "
+            "29MAR24."
         ) from error

@@ -1,10 +1,10 @@
 """Command-line values, parsed and validated; an invalid one raises InputError."""
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from deribit_pipeline import selection
 from deribit_pipeline.cli import instrument_choice as universe
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.registry import DATASETS, ROW_DATASETS, Selection, series_of
@@ -12,10 +12,12 @@ from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, Group, SeriesKind
 from deribit_pipeline.domain.location import Location
 from deribit_pipeline.domain.specification import INSTRUMENT_NAME
+from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.reach import currencies_of
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.selection import choice
+from deribit_pipeline.selection import choice_of, or_near, series_name
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def resolution(text: str) -> Resolution:
@@ -33,27 +35,32 @@ class RequestedDays:
 
     dataset_name: str | None
     resolution: str | None
-    instruments: str | None
-    series: str | None
+    instruments: Sequence[str] | None
+    series: Sequence[str] | None
 
     def dataset(self) -> Dataset:
         """The selected dataset; one-minute candles by default."""
         found = self._datasets()
         return found[0] if found else CANDLES[Resolution.MINUTE_1]
 
-    def names(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
-        """The series named in the options; by default, those of the configured universe."""
+    def names(
+        self, dataset: Dataset, settings: Settings, warehouse: Warehouse, window: TimeWindow
+    ) -> tuple[str, ...]:
+        """The series named in the options; by default, those of the configured universe. Selectors
+        select what was listed in the window; the warehouse has the listings."""
         if dataset.series is SeriesKind.INSTRUMENT:
             if self.series is not None:
                 raise InputError(f"{_capital(dataset.label)} are by instrument: use --instruments.")
-            return self._instruments(dataset, settings)
+            return self._instruments(dataset, settings, warehouse, window)
         if self.instruments is not None:
             raise InputError(
                 f"{_capital(dataset.label)} are by {dataset.series.label}: use --series."
             )
         if self.series is None:
             by_currency = currencies_of(dataset, settings)
-            return by_currency or series_of(dataset, universe.wanted(None, settings))
+            return by_currency or series_of(
+                dataset, universe.wanted(None, settings, warehouse, window)
+            )
         chosen = series_names(self.series)
         others = [name for name in chosen if name not in dataset.currencies]
         if dataset.currencies and others:
@@ -63,20 +70,22 @@ class RequestedDays:
             )
         return chosen
 
-    def _instruments(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
+    def _instruments(
+        self, dataset: Dataset, settings: Settings, warehouse: Warehouse, window: TimeWindow
+    ) -> tuple[str, ...]:
         """The instruments of the names and selectors. Raises InputError for a name that the dataset
         does not have, and if there are none."""
-        text = self.instruments
-        typed = choice(text, "--instruments").names if text is not None else ()
+        texts = self.instruments
+        typed = choice_of(texts, "--instruments").names if texts is not None else ()
         others = [name for name in typed if not series_of(dataset, [name])]
         if others:
             raise InputError(
                 f"{_capital(dataset.label)} are available for perpetuals only; {', '.join(others)} "
                 f"{'is not a perpetual' if len(others) == 1 else 'are not perpetuals'}."
             )
-        found = series_of(dataset, universe.wanted(text, settings))
+        found = series_of(dataset, universe.wanted(texts, settings, warehouse, window))
         if not found:
-            whose = "DERIBIT_INSTRUMENTS" if text is None else "--instruments"
+            whose = "DERIBIT_INSTRUMENTS" if texts is None else "--instruments"
             raise InputError(
                 f"{_capital(dataset.label)} are available for perpetuals only, and {whose} "
                 "selects none."
@@ -87,7 +96,8 @@ class RequestedDays:
         self, settings: Settings, first: date | None = None, last: date | None = None
     ) -> Selection:
         """The stored days that the options select; all by default."""
-        named = universe.of_held(self.instruments, settings, self._datasets())
+        days = universe.window_of(first, last)
+        named = universe.of_held(self.instruments, settings, self._datasets(), days)
         if self.series is not None:
             named += series_names(self.series)
         return Selection(self._datasets(), named, first, last)
@@ -100,6 +110,7 @@ class RequestedDays:
                 option = "--series" if name in of_series else "--instruments"
                 raise InputError(
                     f"{option} names {name}: {where} holds {_nothing_of(self._datasets())} {name}."
+                    f"{or_near(name, held)}"
                 )
 
     def _datasets(self) -> tuple[Dataset, ...]:
@@ -128,25 +139,20 @@ def require_account(dataset: Dataset, settings: Settings) -> None:
         )
 
 
-def series_names(text: str) -> tuple[str, ...]:
-    """The currencies or indices in a comma-separated list."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    for name in names:
-        if not INSTRUMENT_NAME.fullmatch(name):
-            raise InputError(f"--series holds {name!r}: write it like BTC,ETH or btc_usd.")
-    if not names:
+def series_names(texts: Iterable[str]) -> tuple[str, ...]:
+    """The currencies or indices in comma-separated lists."""
+    parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    for part in parts:
+        if not INSTRUMENT_NAME.fullmatch(part):
+            raise InputError(f"--series holds {part!r}: write it like BTC,ETH or btc_usd.")
+    if not parts:
         raise InputError("--series names nothing: write it like BTC,ETH or btc_usd.")
-    return names
+    return tuple(dict.fromkeys(map(series_name, parts)))
 
 
 def day(text: str, option: str) -> date:
-    """The UTC day, written as 2024-01-31."""
-    try:
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            raise ValueError(text)
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"{option} must be a day such as 2024-01-31, was {text!r}.") from error
+    """The UTC day, as `selection.day` reads it."""
+    return selection.day(text, option, datetime.now(UTC).date())
 
 
 def window(start: str | None, end: str | None) -> tuple[date | None, date | None]:
@@ -183,6 +189,11 @@ def require_indexes(names: Iterable[str], returned: Collection[str]) -> None:
             f"--series names {', '.join(unknown)}: the exchange has no such index. They are "
             "written like btc_usd."
         )
+
+
+def nothing_held(where: Location) -> str:
+    """The sentence for a selection without any day."""
+    return f"{where} holds no such day: see deribit-pipeline backfill --help."
 
 
 def _nothing_of(datasets: Collection[Dataset]) -> str:

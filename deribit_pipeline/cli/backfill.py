@@ -1,10 +1,12 @@
 """`backfill`: which days of a dataset are requested, and with what result."""
 
 import logging
-from collections.abc import Collection
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -13,8 +15,10 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import print_plan, print_report
 from deribit_pipeline.cli.dagster_runs import RequestedDays, make
+from deribit_pipeline.cli.instrument_choice import window_of
 from deribit_pipeline.cli.options import (
     DatasetName,
+    FirstDay,
     Instruments,
     LastDay,
     ResolutionOfCandles,
@@ -24,6 +28,7 @@ from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.windows import days_between
+from deribit_pipeline.engine.availability import require_available
 from deribit_pipeline.engine.estimate import Limit, estimate
 from deribit_pipeline.engine.failures import WRONG_INPUT, note_outage
 from deribit_pipeline.engine.incomplete import (
@@ -49,9 +54,7 @@ logger = logging.getLogger(__name__)
     "--dataset funding_rates --start 2024-01-01 --end 2024-12-31",
 )
 def backfill(
-    start: Annotated[
-        str, typer.Option("--start", metavar="DAY", help="First UTC day, such as 2024-01-31.")
-    ],
+    start: FirstDay,
     instruments: Instruments = None,
     end: LastDay = None,
     resolution: ResolutionOfCandles = None,
@@ -83,11 +86,12 @@ def backfill(
     first, last = arguments.window(start, end)
     settings = Settings.load()
     arguments.require_account(dataset, settings)
-    names = wanted.names(dataset, settings)
     warehouse = warehouse_of(settings).pinned()
     warehouse.check()
     assert first is not None
     with ExitStack() as stack:
+        listings_in = stack.enter_context(_without_making(warehouse)) if plan else warehouse
+        names = wanted.names(dataset, settings, listings_in, window_of(first, last))
         stack.enter_context(warnings_on(stderr()))
         found = _Found(settings, warehouse, dataset, stack, _all(names, first, last or first))
         try:
@@ -102,9 +106,14 @@ def backfill(
             return print_plan(counted, dataset)
         if found.exchange is not None:
             found.exchange.each_twice = twice
-        requested = RequestedDays(dataset, days, known, found.now, force)
-        total = make(settings, warehouse, found.exchange, requested)
-    return print_report(total, dataset, days, found.now)
+        total = make(
+            settings,
+            warehouse,
+            found.exchange,
+            RequestedDays(dataset, days, known, found.now, force),
+        )
+    is_done = not force and not known.unsettled(days)
+    return print_report(total, dataset, days, found.now, is_done=is_done)
 
 
 @dataclass(slots=True)
@@ -124,7 +133,8 @@ class _Found:
         """Find the days that are settled, and the listings of their instruments.
 
         Raises InputError for a day in the future and for a series that the exchange does not have,
-        and DeribitError if the exchange is needed and does not respond.
+        NoLongerAvailable for days that it no longer has, and DeribitError if it is needed and does
+        not respond.
         """
         if last is None:  # today is taken from the exchange's clock
             exchange = self._opened()
@@ -144,6 +154,8 @@ class _Found:
             exchange, self.warehouse, self.dataset, self.known, self.days
         )
         _not_future(first, last, self.now.date())
+        left = self.known.unsettled(self.days)
+        require_available(exchange, self.warehouse, self.dataset, left, self.now.date())
 
     def require_nothing(self, error: DeribitError, *, plan: bool) -> None:
         """Raise the error unless every day is already proved."""
@@ -158,6 +170,17 @@ class _Found:
         if self.exchange is None:
             self.exchange = self.stack.enter_context(open_exchange(self.settings))
         return self.exchange
+
+
+@contextmanager
+def _without_making(warehouse: Warehouse) -> Iterator[Warehouse]:
+    """The warehouse; if there is none, a temporary one, so that the listings that selectors need
+    create none."""
+    if warehouse.exists():
+        yield warehouse
+        return
+    with TemporaryDirectory(prefix="deribit-plan-") as folder:
+        yield warehouse.in_file(Path(folder) / "listings.duckdb")
 
 
 def _all(names: Collection[str], first: date, last: date) -> dict[str, list[date]]:

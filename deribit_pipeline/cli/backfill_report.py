@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from rich.table import Table
 
+from deribit_pipeline.cli.backfill_table import all_done, print_days
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.datasets.registry import warning_of
 from deribit_pipeline.domain.dataset import Dataset
@@ -27,9 +28,17 @@ def counted(count: int, plural: str) -> str:
     return f"{count:,} {singular if count == 1 else plural}"
 
 
-def print_report(total: Outcome, dataset: Dataset, requested: Days, now: datetime | None) -> int:
+def print_report(
+    total: Outcome,
+    dataset: Dataset,
+    requested: Days,
+    now: datetime | None,
+    *,
+    is_done: bool = False,
+) -> int:
     """Print the summary; returns the exit code, 0 if every day that can be proved at `now` is
-    proved. `now` is the exchange's time, or None if nothing had to be fetched."""
+    proved. `now` is the exchange's time, or None if nothing had to be fetched. With `is_done`,
+    every day was proved before the command began, which is one line instead of a table."""
     messages = stderr()
     proved = {
         (name, day): total.proofs[name, day]
@@ -37,24 +46,10 @@ def print_report(total: Outcome, dataset: Dataset, requested: Days, now: datetim
         for day in days
         if (name, day) in total.proofs and (name, day) not in total.failures
     }
-    series = dataset.series.label
-    table = Table(title=f"{dataset.label} by {series}-day", title_justify="left")
-    table.add_column(series, no_wrap=True)
-    for heading in (*(str(state).replace("_", " ") for state in DayState), "not proved"):
-        table.add_column(heading, justify="right")
-    for heading in (dataset.rows, "missing", "revised"):
-        table.add_column(heading, justify="right")
-    for name, days in requested.items():
-        proofs = [proved[name, day] for day in days if (name, day) in proved]
-        by_state = [sum(proof.state == state for proof in proofs) for state in DayState]
-        table.add_row(
-            name,
-            *(f"{count:,}" for count in (*by_state, len(days) - len(proofs))),
-            f"{sum(proof.received for proof in proofs):,}",
-            f"{sum(proof.missing for proof in proofs):,}",
-            f"{sum(proof.revised for proof in proofs):,}",
-        )
-    stdout().print(table)
+    if is_done:
+        stdout().print(all_done(proved.values()))
+    else:
+        print_days(dataset, requested, proved)
 
     requests = counted(total.requests, source_of(dataset).requests_label)
     messages.print(
@@ -83,8 +78,8 @@ def print_report(total: Outcome, dataset: Dataset, requested: Days, now: datetim
     for name, sentence, days in _verdicts(proved):
         messages.print(f"Verdict: {name} {_spans(days)}: {sentence}", markup=False, soft_wrap=True)
     unproved: dict[tuple[str, str], list[date]] = {}
-    for name, days in requested.items():
-        for day in days:
+    for name, required in requested.items():
+        for day in required:
             if (name, day) not in proved:
                 reason = total.failures.get((name, day), "its run failed: see Dagster's UI")
                 unproved.setdefault((name, reason), []).append(day)

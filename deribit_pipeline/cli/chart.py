@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 def chart(
     instruments: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--instruments",
             metavar="A,B",
@@ -55,8 +55,9 @@ def chart(
     settings = Settings.load()
     length = arguments.resolution(resolution)
     minute = Resolution.MINUTE_1
-    names = universe.of_held(instruments, settings, (CANDLES[length], CANDLES[minute]))
     first, last = arguments.window(start, end)
+    datasets, window = (CANDLES[length], CANDLES[minute]), universe.window_of(first, last)
+    names = universe.of_held(instruments, settings, datasets, window)
     pages.require_place(html)
     # Importing the library takes half a second: do it before the warehouse is opened.
     from deribit_pipeline.pages.chart_page import chart_page

@@ -81,10 +81,8 @@ def coverage(
                 shown.setdefault((dataset, each.series), ([], []))[1].append(each)
     wanted.require_held(selection, {name for _, name in shown}, settings.warehouse)
     if not shown:
-        stderr().print(
-            f"{settings.warehouse} holds no such day yet: see deribit-pipeline backfill --help."
-        )
-        return 0
+        stderr().print(arguments.nothing_held(settings.warehouse), soft_wrap=True)
+        return 1
     console = stdout()
     glyph = int(is_ascii(console))
     lines = [_legend(glyph)]

@@ -9,7 +9,14 @@ import typer
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_command import with_command
-from deribit_pipeline.cli.options import DatasetName, Instruments, ResolutionOfCandles, Series
+from deribit_pipeline.cli.instrument_choice import window_of
+from deribit_pipeline.cli.options import (
+    DatasetName,
+    FirstDay,
+    Instruments,
+    ResolutionOfCandles,
+    Series,
+)
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.export import export_folder
@@ -23,9 +30,7 @@ from deribit_pipeline.settings import Settings
     "--end 2024-03-31 --resolution 5 --format parquet --to research",
 )
 def export(
-    start: Annotated[
-        str, typer.Option("--start", metavar="DAY", help="First UTC day, such as 2024-01-31.")
-    ],
+    start: FirstDay,
     end: Annotated[str, typer.Option("--end", metavar="DAY", help="Last UTC day, included.")],
     format_name: Annotated[
         str, typer.Option("--format", metavar="NAME", help="parquet, csv, freqtrade or nautilus.")
@@ -60,7 +65,7 @@ def export(
     dataset = wanted.dataset()
     warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
-    names = wanted.names(dataset, settings)
+    names = wanted.names(dataset, settings, warehouse, window_of(first, last))
     contents = export_folder.Contents(warehouse, dataset, names, first, last, allow_incomplete)
     try:
         made = export_folder.export(contents, format_name, to)

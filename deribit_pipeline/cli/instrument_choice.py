@@ -1,66 +1,94 @@
 """The instruments of the command line or of the settings, with selectors resolved to names."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, date, datetime
 
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow, day_window, from_ms
 from deribit_pipeline.engine.universe import (
     chosen,
     chosen_of_held,
     known_currencies,
+    matched,
     never_requested,
+    outdated,
 )
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments.refresh import exchange_currencies, refresh
 from deribit_pipeline.opening import open_exchange, warehouse_of
-from deribit_pipeline.selection import Choice, choice
+from deribit_pipeline.selection import Choice, choice_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
-def wanted(text: str | None, settings: Settings) -> tuple[str, ...]:
+def window_of(first: date | None, last: date | None) -> TimeWindow:
+    """The days as a window; without a first or last day it is unbounded there."""
+    return TimeWindow(
+        day_window(first).start if first else from_ms(0),
+        day_window(last).end if last else END_OF_TIME,
+    )
+
+
+def wanted(
+    texts: Sequence[str] | None, settings: Settings, warehouse: Warehouse, window: TimeWindow
+) -> tuple[str, ...]:
     """The instruments of `--instruments`, or of DERIBIT_INSTRUMENTS if it was not given.
 
-    Lists that the selectors need and that were never requested are fetched from the exchange.
-    Raises InputError if they select nothing.
+    Selectors select what was listed at any time in the window, and how many is printed. Lists that
+    they need are fetched from the exchange, and stored in the warehouse, if they were requested
+    before the window's end. Raises InputError if nothing is selected.
     """
-    if text is None:
+    if texts is None:
         which, whose = Choice(settings.instruments, settings.selectors), "DERIBIT_INSTRUMENTS"
     else:
-        which, whose = choice(text, "--instruments"), "--instruments"
+        which, whose = choice_of(texts, "--instruments"), "--instruments"
     if not which.selectors:
         return which.names
-    warehouse = warehouse_of(settings)
-    if never_requested(warehouse, which.lists_among(known_currencies(warehouse))):
+    now = datetime.now(UTC)
+    if outdated(warehouse, which.lists_among(known_currencies(warehouse)), window, now):
 
         def lists(known: tuple[str, ...]) -> tuple[str, ...]:
             named = [each.currency for each in which.selectors if each.currency]
             require_currencies(f"{whose} holds a selector whose currency", named, known)
-            return never_requested(warehouse, which.lists_among(known))
+            return outdated(warehouse, which.lists_among(known), window, now)
 
         refresh_all(settings, warehouse, lists)
-    found = chosen(warehouse, which)
+    found = chosen(warehouse, which, window)
+    matches = matched(warehouse, which, window)
+    for each in matches:
+        as_of = f", according to the listings of {each.as_of:%Y-%m-%d %H:%M} UTC"
+        stderr().print(
+            f"{each.listed:,} of {each.known:,} {each.selector.described} were listed in the "
+            f"window{as_of if each.as_of else ''}.",
+            soft_wrap=True,
+        )
     if not found:
         raise InputError(
-            f"{whose} matches no instrument that trades: check the spelling, or add the word "
-            "expired to match expired instruments too; deribit-pipeline instruments lists them."
+            f"{whose} matches no instrument that was listed in the window: check the spelling and "
+            "the days; deribit-pipeline instruments lists what there is."
         )
     return found
 
 
-def of_held(text: str | None, settings: Settings, datasets: tuple[Dataset, ...]) -> tuple[str, ...]:
+def of_held(
+    texts: Sequence[str] | None,
+    settings: Settings,
+    datasets: tuple[Dataset, ...],
+    window: TimeWindow,
+) -> tuple[str, ...]:
     """The instruments of `--instruments`, none if it was not given. Selectors select among the
-    instruments with a stored day of the datasets.
+    instruments with a stored day of the datasets those that were listed at any time in the window.
 
     Raises InputError if they select nothing that is stored.
     """
-    if text is None:
+    if texts is None:
         return ()
-    which = choice(text, "--instruments")
+    which = choice_of(texts, "--instruments")
     if not which.selectors:
         return which.names
     warehouse = warehouse_of(settings)
-    found = chosen_of_held(warehouse, which, datasets)
+    found = chosen_of_held(warehouse, which, datasets, window)
     lists = which.lists_among(known_currencies(warehouse))
     unknown = unknown_of(never_requested(warehouse, lists))
     if not found:

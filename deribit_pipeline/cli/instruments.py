@@ -55,6 +55,7 @@ def instruments(
     """List instruments and their specifications, now or as of any day."""
     day = arguments.day(as_of, "--as-of") if as_of is not None else None
     arguments.not_future("--as-of", day)
+    kind, currency = kind and kind.lower(), currency and currency.upper()
     if kind is not None and kind not in KINDS:
         raise InputError(f"--kind must be one of {', '.join(KINDS)}, was {kind!r}.")
     if currency is not None and not CURRENCY.fullmatch(currency):

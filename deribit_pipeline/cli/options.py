@@ -15,12 +15,13 @@ def _dataset_names() -> str:
 
 
 Instruments = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--instruments",
         metavar="A,B",
-        help="Instruments by Deribit's names or by selectors such as 'kind=future currency=BTC', "
-        "separated by commas.  [default: DERIBIT_INSTRUMENTS]",
+        help="Instruments by Deribit's names, or by selectors such as 'kind=option currency=BTC' "
+        "that select what was listed at any time in the window. Separated by commas; may be "
+        "repeated.  [default: DERIBIT_INSTRUMENTS]",
         show_default=False,
     ),
 ]
@@ -38,7 +39,7 @@ DatasetHeld = Annotated[
     typer.Option("--dataset", metavar="NAME", help="Only this dataset.  [default: all stored]"),
 ]
 Series = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--series",
         metavar="A,B",
@@ -48,7 +49,7 @@ Series = Annotated[
     ),
 ]
 SeriesHeld = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--series",
         metavar="A,B",
@@ -56,16 +57,26 @@ SeriesHeld = Annotated[
     ),
 ]
 InstrumentsHeld = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--instruments",
         metavar="A,B",
         help="Only these instruments.  [default: all stored]",
     ),
 ]
+FirstDay = Annotated[
+    str,
+    typer.Option(
+        "--start", metavar="DAY", help="First UTC day: 2024-01-31, yesterday or -7d (days ago)."
+    ),
+]
 FirstHeld = Annotated[
     str | None,
-    typer.Option("--start", metavar="DAY", help="First UTC day.  [default: the first stored day]"),
+    typer.Option(
+        "--start",
+        metavar="DAY",
+        help="First UTC day: 2024-01-31, yesterday or -7d.  [default: the first stored day]",
+    ),
 ]
 LastDay = Annotated[
     str | None,

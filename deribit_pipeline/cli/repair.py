@@ -17,7 +17,12 @@ from deribit_pipeline.cli.options import (
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.incomplete import held_names_on_listing, held_series, incomplete_days
+from deribit_pipeline.engine.incomplete import (
+    held_names_on_listing,
+    held_series,
+    holds_nothing,
+    incomplete_days,
+)
 from deribit_pipeline.engine.reach import within_reach
 from deribit_pipeline.engine.relisted import listed_now
 from deribit_pipeline.instruments.listings import exchange_time
@@ -70,6 +75,9 @@ def repair(
                 "account: no API key is set."
             )
         if not (found.in_back_off or found.days or left):
+            if holds_nothing(warehouse, selection):
+                stderr().print(arguments.nothing_held(settings.warehouse), soft_wrap=True)
+                return 1
             stderr().print("Nothing to repair: every day that should be complete is.")
         for dataset, days in found.days.items():
             total = make(settings, warehouse, exchange, RequestedDays(dataset, days, now=now))

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,13 @@ _LINE_EVERY = 5.0
 
 
 def stdout() -> Console:
-    """The console for data; a fixed width if it goes to a file or to another program."""
+    """The console for data; of the width in COLUMNS, or else a fixed one, if it goes to a file or
+    to another program."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
+    if console.is_terminal:
+        return console
+    columns = os.environ.get("COLUMNS", "")
+    return Console(highlight=False, width=int(columns) if columns.isdigit() else 120)
 
 
 def stderr() -> Console:
@@ -90,7 +95,7 @@ class ProgressLine:
         self._shown = -1
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        if console.is_terminal:
+        if console.is_terminal and done < total:
             self._bar = Progress(
                 TextColumn("{task.completed:,}/{task.total:,} " + things),
                 BarColumn(),
@@ -113,7 +118,7 @@ class ProgressLine:
 
     def show(self, done: int, rows: int, called: str = "rows", also: str = "") -> None:
         """Show the progress: `done` items and `rows` rows, which are named `called`."""
-        if done == self._shown:
+        if done == self._shown or self._before == self._total:  # nothing to do
             return
         self._shown = done
         seconds = time.monotonic() - self._began

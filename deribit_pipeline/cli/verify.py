@@ -86,6 +86,9 @@ def verify(
             markup=False,
             soft_wrap=True,
         )
+    if not (result.days or result.found or failed):
+        stderr().print(arguments.nothing_held(settings.warehouse), soft_wrap=True)
+        return 1
     if failed:
         stderr().print(
             f"{counted(len(failed), 'days')} requested and not proved: repair requests them again."
@@ -114,6 +117,9 @@ def _against(
         markup=False,
         soft_wrap=True,
     )
+    if not (result.days or result.differences):
+        stderr().print(arguments.nothing_held(settings.warehouse), soft_wrap=True)
+        return 1
     return 1 if result.differences else 0
 
 

@@ -76,9 +76,10 @@ class Dataset:
     of many rows each; of rows if there are none. With `is_recorded`, its rows come from the spool:
     what was not recorded is a gap that can never be filled, and its day is settled all the same.
 
-    `is_rolling` is true if the exchange keeps only the newest rows: a day that was not fetched in
-    time is lost. `is_bulky` is true if a day may have a million rows. A dataset of instruments may
-    be available for perpetuals only; `currencies` are those for which it is available.
+    `kept` is how long the exchange keeps rows, if it keeps the newest only: a day that was not
+    fetched in time is lost. `is_bulky` is true if a day may have a million rows. A dataset of
+    instruments may be available for perpetuals only; `currencies` are those for which it is
+    available.
     """
 
     name: str
@@ -101,9 +102,9 @@ class Dataset:
     is_scheduled_by_hand: bool = False
     made_of: str = ""
     has_verdicts: bool = False
-    is_rolling: bool = False
     is_recorded: bool = False
     counted: tuple[str, ...] = ()
+    kept: timedelta | None = None
     is_bulky: bool = False
     is_of_perpetuals: bool = False
     currencies: tuple[str, ...] = ()
@@ -119,6 +120,15 @@ class Dataset:
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether the exchange keeps the newest rows only."""
+        return self.kept is not None
+
+    def may_have(self, day: date, today: date) -> bool:
+        """Whether the exchange may still have rows of a day."""
+        return self.kept is None or day >= today - self.kept
 
     @property
     def short_label(self) -> str:

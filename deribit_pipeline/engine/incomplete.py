@@ -10,7 +10,7 @@ from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import days_between, spans_of
 from deribit_pipeline.engine.failed_days import failed_days
 from deribit_pipeline.engine.jobs import Days
-from deribit_pipeline.engine.outcome import Key
+from deribit_pipeline.engine.outcome import Key, is_lost
 from deribit_pipeline.engine.proof_reads import gaps_last_confirmed, proofs, proofs_of
 from deribit_pipeline.engine.relisted import is_supported, unknown_to, unsupported
 from deribit_pipeline.instruments.listings import Listings
@@ -52,8 +52,9 @@ def incomplete_days(
     requested and failed are due at once, including the current day. A gapped day is in back-off for
     as long as its gaps had been known when they were last requested, so that the intervals between
     requests grow. A day that rests on a listing is requested again once the listing has changed,
-    according to `listed` or the table `instruments`. With a first or last day, every day from or to
-    it is due now.
+    according to `listed` or the table `instruments`. A first and a last day select among these
+    days, and gapped ones are due now. A day of which the exchange no longer has what is missing is
+    never due.
     """
     anytime = replace(selection, first=None, last=None)
     with warehouse.reading() as connection:
@@ -61,7 +62,6 @@ def incomplete_days(
         failed = failed_days(connection, anytime)
         known = {
             dataset: _Known(
-                dataset,
                 some,
                 gaps_last_confirmed(connection, dataset, selection.series),
                 unsupported(connection, some, listed),
@@ -81,7 +81,7 @@ def incomplete_days(
         done = known[dataset].done(now, selection, due, found) if dataset in known else {}
         newest = newest_over(dataset, now)
         for name, days in requested.items():
-            required = _wanted(days, newest, selection) - done.get(name, set())
+            required = _wanted(dataset, days, newest, selection) - done.get(name, set())
             required |= {day for day in due.get(name, ()) if _is_within(day, selection)}
             if required:
                 found.days.setdefault(dataset, {})[name] = sorted(required)
@@ -93,7 +93,6 @@ class _Known:
     """The stored proofs of a dataset, when gaps of its days were last requested without success,
     and the days that rest on an outdated listing."""
 
-    dataset: Dataset
     proofs: Sequence[Proof]
     confirmed: Mapping[tuple[str, date], datetime]
     relisted: Collection[tuple[str, date]]
@@ -112,7 +111,7 @@ class _Known:
             key = (proof.series, proof.day)
             if key in self.relisted:
                 continue
-            is_done = is_final(self.dataset, proof)
+            is_done = proof.is_settled or is_lost(proof)
             if (
                 not is_done
                 and proof.state is DayState.GAPPED
@@ -130,25 +129,23 @@ class _Known:
         return done
 
 
-def _wanted(days: Collection[date], newest: date, selection: Selection) -> set[date]:
-    """The days that should be settled, as far as they are over, for series of which these days were
-    requested."""
-    first, last = selection.first, selection.last
+def _wanted(
+    dataset: Dataset, days: Collection[date], newest: date, selection: Selection
+) -> set[date]:
+    """The days that should be settled, as far as they are over and selected, for series of which
+    these days were requested: these, and those of a short break as far as they are available."""
     spans = spans_of(days, bridging=_BRIDGED_DAYS)
-    if first or last:
-        spans = [(first or min(days), min(last or newest, newest))]
-    return {day for begin, end in spans for day in days_between(begin, min(end, newest))}
+    return {
+        day
+        for begin, end in spans
+        for day in days_between(begin, min(end, newest))
+        if _is_within(day, selection) and (day in days or dataset.may_have(day, newest))
+    }
 
 
 def _is_within(day: date, selection: Selection) -> bool:
     first, last = selection.first, selection.last
     return (first is None or day >= first) and (last is None or day <= last)
-
-
-def is_final(dataset: Dataset, proof: Proof) -> bool:
-    """Whether a day need not be requested again, unless that is forced: it is settled, or it was
-    recorded, with gaps that can never be filled."""
-    return proof.is_settled or (dataset.is_recorded and proof.state is DayState.GAPPED)
 
 
 def gap_due_at(noticed_at: datetime, confirmed_at: datetime) -> datetime:
@@ -173,7 +170,7 @@ def settled_days(connection: Connection, dataset: Dataset, days: Days) -> list[P
     settled = [
         proof
         for proof in found
-        if is_final(dataset, proof) and (proof.series, proof.day) in required
+        if (proof.is_settled or is_lost(proof)) and (proof.series, proof.day) in required
     ]
     relisted = unsupported(connection, settled, NOTHING_LISTED)
     return [proof for proof in settled if (proof.series, proof.day) not in relisted]
@@ -216,6 +213,13 @@ def known_of(warehouse: Warehouse, dataset: Dataset, days: Days) -> Known:
         settled = settled_days(connection, dataset, days)
         on_listing = unknown_to(connection, settled)
     return Known({(proof.series, proof.day): proof for proof in settled}, on_listing)
+
+
+def holds_nothing(warehouse: Warehouse, selection: Selection) -> bool:
+    """Whether none of the selected days was ever requested."""
+    with warehouse.reading() as connection:
+        held = any(proofs(connection, selection).values())
+        return not held and not failed_days(connection, selection)
 
 
 def held_names_on_listing(warehouse: Warehouse, selection: Selection) -> list[str]:

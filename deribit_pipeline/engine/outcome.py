@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from deribit_pipeline.datasets.registry import dataset_of
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.verdicts import NOT_AVAILABLE
@@ -47,6 +48,12 @@ class Outcome:
 def is_no_longer_available(proof: Proof) -> bool:
     """Whether rows of the day are lost: they were not requested while they were available."""
     return proof.verdict.startswith(NOT_AVAILABLE)
+
+
+def is_lost(proof: Proof) -> bool:
+    """Whether the day stays as it is: it is over, and what is missing is no longer available."""
+    is_over = is_no_longer_available(proof) or dataset_of(proof).is_recorded
+    return proof.state is DayState.GAPPED and is_over
 
 
 def added_up(outcomes: Sequence[Outcome]) -> Outcome:

@@ -10,6 +10,7 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.malformed import malformed_of
 from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.rows import Keys, count_of
+from deribit_pipeline.domain.windows import from_moment64
 from deribit_pipeline.engine.expectations import expectations, once
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.rolling_window import RollingWindow, read_window
@@ -58,7 +59,25 @@ class RollingSource(SeriesSource):
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """All days follow from the same responses, or have failed."""
+        try:
+            window = await self._window(exchange, series)
+        except DeribitBadPayload as error:
+            yield FailedDays(days, error)
+            return
+        held, checked = await asyncio.to_thread(self._held, warehouse, series, days)
+        for day in days:
+            if (why := malformed_of(window.malformed, day)) is not None:
+                yield FailedDays([day], self._bad_payload(series, why))
+                continue
+            moments, state = held.get(day, (None, DayState.OPEN))
+            is_complete = state is DayState.COMPLETE
+            yield checked(window.day(series, day, moments, is_complete=is_complete))
 
+    async def first_available(self, exchange: Exchange, series: str) -> date:
+        """The first day of which rows are returned."""
+        return from_moment64((await self._window(exchange, series)).since).date()
+
+    async def _window(self, exchange: Exchange, series: str) -> RollingWindow:
         at = self.dataset.at
 
         async def request() -> RollingWindow:
@@ -73,24 +92,11 @@ class RollingSource(SeriesSource):
                     reach=self.reach, step=self.step, malformed=malformed + conflicting,
                 )  # fmt: skip
 
-        def bad_payload(reason: str) -> DeribitBadPayload:
-            return DeribitBadPayload(reason, method=self.method, params={"series": series})
+        contradiction = self._bad_payload(series, "responses contradict each other")
+        return await until_two_agree(request, RollingWindow.is_alike, contradiction)
 
-        try:
-            window = await until_two_agree(
-                request, RollingWindow.is_alike, bad_payload("responses contradict each other")
-            )
-        except DeribitBadPayload as error:
-            yield FailedDays(days, error)
-            return
-        held, checked = await asyncio.to_thread(self._held, warehouse, series, days)
-        for day in days:
-            if (why := malformed_of(window.malformed, day)) is not None:
-                yield FailedDays([day], bad_payload(why))
-                continue
-            moments, state = held.get(day, (None, DayState.OPEN))
-            is_complete = state is DayState.COMPLETE
-            yield checked(window.day(series, day, moments, is_complete=is_complete))
+    def _bad_payload(self, series: str, reason: str) -> DeribitBadPayload:
+        return DeribitBadPayload(reason, method=self.method, params={"series": series})
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """Two responses, for any number of days."""

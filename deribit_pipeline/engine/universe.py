@@ -3,19 +3,27 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY
+from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow, from_ms
 from deribit_pipeline.engine.incomplete import held_series
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.instruments.history import listed_names, requested_at, seen_currencies
-from deribit_pipeline.selection import Choice
+from deribit_pipeline.selection import Choice, Selector
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
+
+_EVER = TimeWindow(from_ms(0), END_OF_TIME)
+
+# A listing is current for this long: new instruments are listed once a day.
+_CURRENT = timedelta(hours=12)
 
 
 def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
@@ -65,27 +73,73 @@ def never_requested(warehouse: Warehouse, currencies: Iterable[str]) -> tuple[st
     return tuple(currency for currency in currencies if currency not in requested)
 
 
-def chosen(warehouse: Warehouse, choice: Choice) -> tuple[str, ...]:
-    """The named instruments, followed by those that the selectors add, as of the last response."""
-    # An older warehouse is read without migrating it: reading must not change it.
+def outdated(
+    warehouse: Warehouse, currencies: Iterable[str], window: TimeWindow, now: datetime
+) -> tuple[str, ...]:
+    """The currencies whose listing may be missing instruments of the window: it was requested
+    before the window's end, and not within hours of `now`, or never."""
     with warehouse.reading(as_it_is=True) as connection:
-        found = [
-            name for selector in choice.selectors for name in listed_names(connection, selector)
-        ]
+        requested = requested_at(connection)
+    due = min(window.end, now - _CURRENT)
+    return tuple(name for name in currencies if name not in requested or requested[name] < due)
+
+
+def chosen_names(
+    connection: Connection, choice: Choice, window: TimeWindow | None = None
+) -> tuple[str, ...]:
+    """The named instruments, followed by those that the selectors add: what was listed at any time
+    in the window, or as of the last response without one."""
+    found = [
+        name for selector in choice.selectors for name in listed_names(connection, selector, window)
+    ]
     return tuple(dict.fromkeys((*choice.names, *found)))
 
 
+def chosen(
+    warehouse: Warehouse, choice: Choice, window: TimeWindow | None = None
+) -> tuple[str, ...]:
+    """As `chosen_names`, of a warehouse."""
+    # An older warehouse is read without migrating it: reading must not change it.
+    with warehouse.reading(as_it_is=True) as connection:
+        return chosen_names(connection, choice, window)
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """How many instruments of a selector were listed in a window, of how many that it matches at
+    any time, according to listings requested at `as_of`."""
+
+    selector: Selector
+    listed: int
+    known: int
+    as_of: datetime | None
+
+
+def matched(warehouse: Warehouse, choice: Choice, window: TimeWindow) -> list[Matched]:
+    """What each selector of the choice matches."""
+    with warehouse.reading(as_it_is=True) as connection:
+        requested = requested_at(connection)
+        return [
+            Matched(
+                each,
+                len(listed_names(connection, each, window)),
+                len(listed_names(connection, each, _EVER)),
+                min((requested[c] for c in each.lists if c in requested), default=None),
+            )
+            for each in choice.selectors
+        ]
+
+
 def chosen_of_held(
-    warehouse: Warehouse, choice: Choice, datasets: tuple[Dataset, ...] = ()
+    warehouse: Warehouse,
+    choice: Choice,
+    datasets: tuple[Dataset, ...] = (),
+    window: TimeWindow | None = None,
 ) -> tuple[str, ...]:
     """The named instruments, followed by those that the selectors add and that have stored days of
-    the datasets (of any dataset if none is given); includes expired instruments, whose days stay
-    stored."""
+    the datasets (of any dataset if none is given): what was listed at any time in the window, by
+    default at any time."""
     with warehouse.reading() as connection:
-        found = [
-            name
-            for selector in choice.selectors
-            for name in listed_names(connection, selector.with_expired())
-        ]
+        found = chosen_names(connection, choice, window or _EVER)
     held = held_series(warehouse, Selection(datasets))
-    return tuple(dict.fromkeys((*choice.names, *(name for name in found if name in held))))
+    return tuple(name for name in found if name in choice.names or name in held)

@@ -19,12 +19,22 @@ _WEEK = 7
 def unsettled_of_last_week(
     warehouse: Warehouse, series: Sequence[str], dataset: Dataset, today: date
 ) -> dict[str, list[date]]:
-    """The days of the week before `today` that are not settled, by series."""
+    """The days of the week before `today` that are not settled, by series; of those never fetched,
+    the available ones."""
     days = list(days_between(today - timedelta(days=_WEEK), today - timedelta(days=1)))
     with warehouse.reading() as connection:
         proofs = settled_days(connection, dataset, dict.fromkeys(series, days))
+        known = proofs_of(connection, dataset, series, days[0], days[-1]) if series else []
     settled = {(proof.series, proof.day) for proof in proofs}
-    found = {name: [day for day in days if (name, day) not in settled] for name in series}
+    held = {(proof.series, proof.day) for proof in known}
+    found = {
+        name: [
+            day
+            for day in days
+            if (name, day) not in settled and (dataset.may_have(day, today) or (name, day) in held)
+        ]
+        for name in series
+    }
     return _some(found)
 
 

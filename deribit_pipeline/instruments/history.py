@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.specification import SETTLES_IN, Specification
-from deribit_pipeline.domain.windows import from_ms, moment64
+from deribit_pipeline.domain.windows import TimeWindow, from_ms, moment64
 from deribit_pipeline.selection import Selector
 from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENT_LISTS, INSTRUMENTS
@@ -213,14 +213,19 @@ def chosen(selector: Selector, first: datetime, last: datetime) -> tuple[str, di
     return f"select * {_CHOSEN}", _parameters(selector, first, last)
 
 
-def listed_names(connection: Connection, selector: Selector) -> list[str]:
-    """The selected instruments, as of the last response of the exchange."""
+def listed_names(
+    connection: Connection, selector: Selector, window: TimeWindow | None = None
+) -> list[str]:
+    """The selected instruments that were listed at any time in the window, expired since or not;
+    without a window, those selected as of the last response of the exchange."""
     moment = known_at(connection)
     if moment is None:
         return []
-    rows = connection.execute(
-        f"select instrument_name {_CHOSEN}", _parameters(selector, moment, moment)
-    ).fetchall()
+    period = _parameters(selector, moment, moment)
+    if window is not None:
+        last = window.end - timedelta(milliseconds=1)
+        period = _parameters(selector, window.start, last) | {"is_with_expired": False}
+    rows = connection.execute(f"select instrument_name {_CHOSEN}", period).fetchall()
     return [name for (name,) in rows]
 
 

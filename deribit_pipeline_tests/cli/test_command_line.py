@@ -38,9 +38,16 @@ class Output:
         self.code, self.out, self.err = code, out, err
 
     def row(self, instrument: str) -> list[str]:
-        """The cells of the summary's row."""
+        """The cells of a row of the plan."""
         line = next(line for line in self.out.splitlines() if instrument in line)
         return [cell.strip() for cell in line.strip("│ ").split("│")][1:]
+
+    def summary(self, instrument: str) -> dict[str, str]:
+        """The cells of the summary's row that are not zero, by heading."""
+        heading = next(line for line in self.out.splitlines() if line.startswith("┃"))
+        headings = [cell.strip() for cell in heading.strip("┃ ").split("┃")][1:]
+        cells = zip(headings, self.row(instrument), strict=True)
+        return {name: cell for name, cell in cells if cell != "0"}
 
 
 Command = Callable[..., Output]
@@ -88,7 +95,7 @@ def test_a_backfill_is_proved_summed_up_and_shown_in_dagster(
     output = command("backfill", *WEEK)
     assert output.code == 0
     for name in ("BTC-PERPETUAL", "ETH-PERPETUAL"):
-        assert output.row(name) == ["7", "0", "0", "0", "0", "10,080", "0", "0"]
+        assert output.summary(name) == {"complete": "7", "candles": "10,080"}
     assert "14 of 14 days" in output.err
     assert re.search(r"8 chart requests, 20,160 candles received in \d", output.err)
     assert rows(settings, "select count(*) from complete_candles") == [(20_160,)]
@@ -104,7 +111,7 @@ def test_the_same_again_requests_nothing(command: Command, sandbox: SandboxExcha
     before = sandbox.requests.copy()
     output = command("backfill", *WEEK)
     assert (output.code, sandbox.requests) == (0, before)
-    assert output.row("BTC-PERPETUAL")[0] == "7"
+    assert output.out == "All 14 days are already complete.\n"
 
 
 def test_days_unknown_to_dagster_are_recorded_without_requests(
@@ -158,7 +165,7 @@ def test_a_range_without_an_end_ends_today_and_all_that_is_closed_is_proved(
     today = clock.now.date()
     output = command("backfill", "--start", str(today - timedelta(days=1)))
     assert output.code == 0
-    assert output.row("BTC-PERPETUAL") == ["1", "1", "0", "0", "0", "2,160", "0", "0"]
+    assert output.summary("BTC-PERPETUAL") == {"complete": "1", "open": "1", "candles": "2,160"}
     assert (
         "Not over yet: 2 days; every closed row is stored, and the same command completes them "
         "tomorrow" in output.err
@@ -166,7 +173,7 @@ def test_a_range_without_an_end_ends_today_and_all_that_is_closed_is_proved(
     clock.forward(timedelta(days=1))
     output = command("backfill", "--start", str(today - timedelta(days=1)), "--end", str(today))
     assert output.code == 0
-    assert output.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
+    assert output.summary("BTC-PERPETUAL") == {"complete": "2", "candles": "2,880"}
 
 
 def test_an_instrument_outside_the_universe_works_by_name(command: Command) -> None:
@@ -175,12 +182,16 @@ def test_an_instrument_outside_the_universe_works_by_name(command: Command) -> N
         "--end", "2022-03-16", "--resolution", "60",
     )  # fmt: skip
     assert output.code == 0
-    assert output.row("SOL_USDC-PERPETUAL") == ["2", "0", "0", "1", "0", "35", "0", "0"]
+    assert output.summary("SOL_USDC-PERPETUAL") == {
+        "complete": "2",
+        "not listed": "1",
+        "candles": "35",
+    }
 
 
 def test_a_range_before_the_grid_of_the_ui_works(command: Command) -> None:
     output = command("backfill", "--start", "2017-12-30", "--end", "2018-01-02")
-    assert (output.code, output.row("BTC-PERPETUAL")[3]) == (0, "4")
+    assert (output.code, output.summary("BTC-PERPETUAL")["not listed"]) == (0, "4")
 
 
 def test_a_gapped_day_is_proved(
@@ -189,14 +200,19 @@ def test_a_gapped_day_is_proved(
     sandbox.charts.omit("BTC-PERPETUAL", 1_704_067_200_000, 1_704_067_260_000)
     output = command("backfill", *WEEK)
     assert output.code == 0
-    assert output.row("BTC-PERPETUAL") == ["6", "0", "1", "0", "0", "10,079", "1", "0"]
+    assert output.summary("BTC-PERPETUAL") == {
+        "complete": "6",
+        "gapped": "1",
+        "candles": "10,079",
+        "missing": "1",
+    }
 
 
 def test_what_is_not_proved_is_named_with_the_reason(command: Command, faults: Faults) -> None:
     faults.corrupt_where("off_grid", lambda method, reply: method == CHART)
     output = command("backfill", *WEEK)
     assert output.code == 1
-    assert output.row("BTC-PERPETUAL")[4] == "7"
+    assert output.summary("BTC-PERPETUAL")["not proved"] == "7"
     assert re.search(
         r"Not proved: BTC-PERPETUAL 2024-01-01 to .*did not open every 0:01:00", output.err
     )
@@ -213,8 +229,8 @@ def test_repair_finds_what_is_not_complete_and_requests_again(
     sandbox.charts.find("BTC-PERPETUAL")
     output = command("repair")
     assert output.code == 0
-    assert output.row("BTC-PERPETUAL") == ["2", "0", "0", "0", "0", "2,880", "0", "0"]
-    assert output.row("ETH-PERPETUAL") == ["1", "0", "0", "0", "0", "1,440", "0", "0"]
+    assert output.summary("BTC-PERPETUAL") == {"complete": "2", "candles": "2,880"}
+    assert output.summary("ETH-PERPETUAL") == {"complete": "1", "candles": "1,440"}
     output = command("repair")
     assert (output.code, output.err) == (
         0,
@@ -279,10 +295,10 @@ def test_check_says_what_to_do(command: Command) -> None:
     [
         ("--start 2024-01-01 --resolution 7", "--resolution must be one of 1, .*, 1D, was '7'"),
         ("--start 2024-01-02 --end 2024-01-01", "--end 2024-01-01 is before --start 2024-01-02"),
-        ("--start 2024-02-30", "--start must be a day such as 2024-01-31, was '2024-02-30'"),
+        ("--start 2024-02-30", "--start must be a day such as 2024-01-31, .*, was '2024-02-30'"),
         ("--start 0001-01-01 --end 0001-01-02", "--start 0001-01-01 is before 1970"),
-        ("--start yesterday", "--start must be a day such as 2024-01-31, was 'yesterday'"),
-        ("--start 20240101", "--start must be a day such as 2024-01-31, was '20240101'"),
+        ("--start -7", "--start must be a day such as .*, today, yesterday or -7d .*, was '-7'"),
+        ("--start 20240101", "--start must be a day such as 2024-01-31, .*, was '20240101'"),
         ("--start 2024-01-01 --end 2999-01-01", "--end 2999-01-01 is in the future: today is"),
         ("--start 2024-04-11", "--start 2024-04-11 is in the future: today is 2024-04-10"),
         ("--start 2024-04-10 --end 2024-04-11", "--end 2024-04-11 is in the future"),
@@ -386,7 +402,7 @@ def test_the_recorded_chart_ends_in_the_warehouse(
     output = command("backfill", "--instruments", "BTC-PERPETUAL", "--start", "2026-09-13",
                    "--end", "2026-09-20", "--resolution", "1D")  # fmt: skip
     assert output.code == 0  # today is not over
-    assert output.row("BTC-PERPETUAL") == ["7", "1", "0", "0", "0", "7", "0", "0"]
+    assert output.summary("BTC-PERPETUAL") == {"complete": "7", "open": "1", "candles": "7"}
     chart = recorded("tradingview_chart")
     names = ("ticks", "open", "high", "low", "close", "volume", "cost")
     query = (

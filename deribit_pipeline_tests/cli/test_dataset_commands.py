@@ -1,6 +1,6 @@
 """Every dataset on the command line, like candles: backfill, coverage, verify, repair."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 import pytest
@@ -17,7 +17,7 @@ from deribit_pipeline_tests.conftest import Clock
 __all__ = ["command"]
 
 KEY = {"DERIBIT_CLIENT_ID": CLIENT_ID, "DERIBIT_CLIENT_SECRET": CLIENT_SECRET}
-TWO_DAYS = ("--start", "2024-04-07", "--end", "2024-04-08")
+TWO_DAYS = ("--start", "2024-04-08", "--end", "2024-04-09")
 
 
 def requested(dataset: Dataset) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def test_a_dataset_is_backfilled_shown_recorded_and_verified(
     assert (verified.code, verified.out) == (0, "")
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         recorded = instance.get_materialized_partitions(dg.AssetKey(dataset.name))
-    assert recorded == {f"{name}|2024-04-0{day}" for name in series for day in (7, 8)}
+    assert recorded == {f"{name}|2024-04-0{day}" for name in series for day in (8, 9)}
 
 
 def test_the_same_dataset_again_requests_nothing(command: Command) -> None:
@@ -63,7 +63,7 @@ def test_the_same_dataset_again_requests_nothing(command: Command) -> None:
     again = command("backfill", "--dataset", "funding_rates", *TWO_DAYS)
     assert (first.code, again.code) == (0, 0)
     assert again.err.splitlines()[-1].startswith("0 requests, 0 hours received in")
-    assert first.row("BTC-PERPETUAL") == again.row("BTC-PERPETUAL")
+    assert again.out == "All 4 days are already complete.\n"
 
 
 def test_a_plan_of_a_dataset_counts_and_does_nothing(command: Command, settings: Settings) -> None:
@@ -81,11 +81,11 @@ def test_a_plan_of_a_dataset_counts_and_does_nothing(command: Command, settings:
 
 def test_series_are_named_by_what_they_are(command: Command, settings: Settings) -> None:
     assert (
-        command("backfill", "--dataset", "volatility_index", "--series", "ETH", *TWO_DAYS).code == 0
+        command("backfill", "--dataset", "volatility_index", "--series", "eth", *TWO_DAYS).code == 0
     )
     assert rows(settings, "select distinct currency from volatility_index") == [("ETH",)]
     assert (
-        command("backfill", "--dataset", "delivery_prices", "--series", "sol_usdc", *TWO_DAYS).code
+        command("backfill", "--dataset", "delivery_prices", "--series", "SOL_usdc", *TWO_DAYS).code
         == 0
     )
     assert rows(settings, "select distinct index_name from delivery_prices") == [("sol_usdc",)]
@@ -103,7 +103,7 @@ def test_series_are_named_by_what_they_are(command: Command, settings: Settings)
          "--series names SOL, XRP: --dataset settlements has only BTC, ETH, USDC, USDT, EURR."),
         (("--dataset", "delivery_prices", "--series", "btc_usd,nope_usd"),
          "--series names nope_usd: the exchange has no such index."),
-        (("--dataset", "index_prices", "--series", "BTC_USD"), "--series names BTC_USD"),
+        (("--dataset", "index_prices", "--series", "BTC_USDX"), "--series names btc_usdx"),
         (("--dataset", "delivery_prices", "--series", "a b"), "--series holds 'a b'"),
         (("--dataset", "settlements", "--series", ","), "--series names nothing"),
         (("--dataset", "funding_rates", "--instruments", "BTC-29MAR24"),
@@ -125,11 +125,11 @@ def test_wrong_input_about_a_dataset_is_one_sentence_and_exit_2(
 
 
 def test_selectors_may_choose_more_than_perpetuals(command: Command, settings: Settings) -> None:
-    futures = ("--instruments", "kind=future currency=BTC expired")
+    futures = ("--instruments", "kind=future currency=BTC")
     assert command("backfill", "--dataset", "funding_rates", *futures, *TWO_DAYS).code == 0
     assert rows(settings, "select distinct series from dataset_days") == [("BTC-PERPETUAL",)]
-    output = command("backfill", "--dataset", "funding_rates", "--instruments",
-                   "kind=option currency=BTC expired", *TWO_DAYS)  # fmt: skip
+    options = ("--instruments", "kind=option currency=BTC", "--start", "2024-03-01")
+    output = command("backfill", "--dataset", "funding_rates", *options, "--end", "2024-03-01")
     assert output.code == 2
     assert output.err.endswith("available for perpetuals only, and --instruments selects none.\n")
 
@@ -169,13 +169,24 @@ def test_what_is_not_held_is_reported_of_what_was_named(
         assert (output.code, output.err) == (2, sentence)
 
 
-def test_old_days_of_what_the_exchange_forgets_are_reported_as_lost(command: Command) -> None:
-    output = command(
-        "backfill", "--dataset", "index_prices", "--start", "2024-01-01", "--end", "2024-01-02"
-    )
-    assert output.code == 0
-    lost = "No longer returned by the exchange: 4 days, which were not polled in time.\n"
-    assert output.err.endswith(lost)
+@pytest.mark.parametrize(
+    ("name", "series", "first"),
+    [("index_prices", "btc_usd", "2024-04-08"), ("historical_volatility", "BTC", "2024-03-25")],
+)
+@pytest.mark.parametrize("end", ["2023-01-31", "2024-04-10"])
+@pytest.mark.parametrize("plan", [(), ("--plan",)], ids=["run", "plan"])
+def test_days_that_the_exchange_no_longer_has_are_refused_before_anything_is_written(
+    command: Command, settings: Settings, name: str, series: str, first: str, end: str,
+    plan: tuple[str, ...],
+) -> None:  # fmt: skip
+    output = command("backfill", "--dataset", name, "--start", "2023-01-01", "--end", end, *plan)
+    assert output.code == 1
+    assert output.err.startswith(f"Error: The {name.replace('_', ' ')} of {series} from 2023-01-01")
+    assert f"the first day that is available is {first}, and nothing was written" in output.err
+    assert not settings.warehouse.exists()
+    if not plan:
+        days = ("--start", first, "--end", "2024-04-09")
+        assert command("backfill", "--dataset", name, *days).code == 0
 
 
 def test_counts_agree_with_what_they_count() -> None:
@@ -188,7 +199,7 @@ def test_counts_agree_with_what_they_count() -> None:
 def test_a_day_without_its_trades_cannot_be_rebuilt(command: Command) -> None:
     output = command("backfill", "--dataset", "candles_rebuilt", *TWO_DAYS)
     assert output.code == 1
-    assert "Not proved: BTC-PERPETUAL 2024-04-07 to 2024-04-08" in output.err
+    assert "Not proved: BTC-PERPETUAL 2024-04-08 to 2024-04-09" in output.err
     assert "trades" in output.err.splitlines()[-1]
 
 
@@ -222,3 +233,51 @@ def test_what_the_exchange_no_longer_tells_is_gapped_and_polled_rows_stay(
     )
     assert kept == ("complete", 24, 0, "")
     assert lost == ("gapped", 12, 12, "no longer told")
+    before = command("backfill", *days)
+    assert before.out == "All 4 days are already proved: 2 complete, 2 gapped.\n"
+    for options in ((), ("--start", "2024-04-01")):
+        output = command("repair", *options)
+        assert (output.code, output.err) == (
+            0,
+            "Nothing to repair: every day that should be complete is.\n",
+        )
+
+
+def test_repair_requests_no_day_that_is_no_longer_available(
+    command: Command, settings: Settings, clock: Clock
+) -> None:
+    """The days between two polls are lost; as gaps they would be requested for ever."""
+    poll = ("backfill", "--dataset", "historical_volatility", "--start")
+    assert command(*poll, "2024-04-09", "--end", "2024-04-09").code == 0
+    clock.forward(timedelta(days=20))
+    assert command(*poll, "2024-04-29", "--end", "2024-04-29").code == 0
+    assert command("repair").code == 0
+    found = rows(settings, "select min(day), max(day), count(*) from dataset_days where series = "
+                 "'BTC' and day > date '2024-04-10'")  # fmt: skip
+    assert found == [(date(2024, 4, 14), date(2024, 4, 29), 16)]
+
+
+@pytest.mark.parametrize("looking", ["coverage", "verify", "repair"])
+def test_a_look_at_nothing_says_so_and_is_a_failure(
+    command: Command, settings: Settings, looking: str
+) -> None:
+    day = ("--start", "2024-04-08", "--end", "2024-04-08")
+    assert command("backfill", "--dataset", "settlements", "--series", "BTC", *day).code == 0
+    output = command(looking, "--dataset", "trades")
+    nothing = f"{settings.warehouse} holds no such day: see deribit-pipeline backfill --help.\n"
+    assert (output.code, output.err.endswith(nothing)) == (1, True)
+    assert command(looking, "--dataset", "settlements").code == 0
+
+
+def test_repair_of_a_window_requests_only_days_that_were_requested_before(
+    command: Command, settings: Settings
+) -> None:
+    """A window does not extend what is held: it selects within it."""
+    hours = ("backfill", "--resolution", "60", "--instruments", "BTC-PERPETUAL")
+    for day in ("2022-01-01", "2024-01-03", "2024-01-06"):
+        assert command(*hours, "--start", day, "--end", day).code == 0
+    assert command("repair", "--start", "2024-01-01", "--end", "2024-01-31").code == 0
+    held = rows(settings, "select day from candle_days where day > date '2023-01-01' order by day")
+    assert [day.day for (day,) in held] == [3, 4, 5, 6]
+    output = command("repair", "--start", "2023-01-01", "--end", "2023-01-31")
+    assert (output.code, "holds no such day" in output.err) == (1, True)

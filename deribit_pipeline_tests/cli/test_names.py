@@ -25,7 +25,7 @@ from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.row_reads import days_without_proof
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.exchange import responses
-from deribit_pipeline.selection import choice
+from deribit_pipeline.selection import choice, instrument_name
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
@@ -58,8 +58,8 @@ def test_any_text_is_names_of_safe_letters_or_refused(count: int) -> None:
             assert set(name) <= safe
             assert len(name) <= 64
             assert name[0] not in "-_"
-        assert list(names) == list(dict.fromkeys(part.strip() for part in text.split(",")
-                                                 if part.strip()))  # fmt: skip
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        assert list(names) == list(dict.fromkeys(map(instrument_name, parts)))
 
     hold(law, count, texts)
 

@@ -94,9 +94,15 @@ def command(
         ("BTC-PERPETUAL, SOL_USDC", Choice(("BTC-PERPETUAL", "SOL_USDC"))),
         ("perpetual", Choice((), (Selector(is_perpetual=True),))),
         (
-            "BTC-PERPETUAL, kind=future  currency=BTC, perpetual,BTC-PERPETUAL",
-            Choice(("BTC-PERPETUAL",), (BTC_FUTURES, Selector(is_perpetual=True))),
+            "BTC-PERPETUAL, kind=future  currency=BTC, kind=spot,BTC-PERPETUAL",
+            Choice(("BTC-PERPETUAL",), (BTC_FUTURES, Selector("spot"))),
         ),
+        ("btc-perpetual, Btc-29mar24", Choice(("BTC-PERPETUAL", "BTC-29MAR24"))),
+        ("xrp_usdc-30jun23-0D625-c", Choice(("XRP_USDC-30JUN23-0d625-C",))),
+        ("KIND=Future currency = btc", Choice((), (BTC_FUTURES,))),
+        ("Perpetual base=sol", Choice((), (Selector(base="SOL", is_perpetual=True),))),
+        ("expiry=29MAR24", Choice((), (Selector(expiry=date(2024, 3, 29)),))),
+        ("expiry=5jan24", Choice((), (Selector(expiry=date(2024, 1, 5)),))),
         (
             "kind=option currency=ETH expiry=2024-03-29 expired",
             Choice((), (Selector("option", "ETH", None, date(2024, 3, 29), False, True),)),
@@ -113,8 +119,17 @@ def test_names_and_selectors_are_distinguished(text: str, found: Choice) -> None
     ("text", "sentence"),
     [
         ("kind=swap", "'kind=swap': kind must be one of future, option, spot"),
-        ("currency=btc", "currency must be one of BTC, ETH, USDC"),
-        ("expiry=29MAR24", "expiry must be a day such as 2024-03-29"),
+        ("kind=options", r"option_combo\. Did you mean option"),
+        ("kind=perpetual", r"option_combo\. Perpetuals are selected by the word perpetual"),
+        ("currency=B-C", "currency must be one of BTC, ETH, USDC"),
+        ("expiry=31FEB24", "expiry must be a day such as 2024-03-29 or 29MAR24"),
+        ("expiry=29XXX24", "expiry must be a day such as 2024-03-29 or 29MAR24"),
+        ("option currency=BTC", "in which 'option' is not understood"),
+        ("kind=option,currency=BTC", "write 'kind=option currency=BTC', with a space"),
+        ("kind=option currency=BTC,expired", "write 'kind=option currency=BTC expired', with a sp"),
+        ("perpetual,currency=BTC", "write 'perpetual currency=BTC', with a space"),
+        ("currency=BTC,ETH", "repeat its name, as in currency=BTC,currency=ETH"),
+        ("kind=option,Future", "repeat its name, as in kind=option,kind=Future"),
         ("kind=future old", "in which 'old' is not understood"),
         ("strike=7", "in which 'strike=7' is not understood"),
         ("kind=", "in which 'kind=' is not understood"),
@@ -317,26 +332,86 @@ def test_what_was_never_requested_is_requested_before_it_is_called_nothing(
     assert "Instruments of" not in output.err
 
 
-def test_the_command_line_takes_selectors(command: Command) -> None:
-    day = ("--start", "2024-01-02", "--end", "2024-01-02", "--resolution", "60")
-    output = command("backfill", "--instruments", "kind=future currency=BTC expired", *day)
+def days(first: str, last: str) -> tuple[str, ...]:
+    return ("--start", first, "--end", last, "--resolution", "1D")
+
+
+def test_a_selector_takes_what_was_listed_in_the_window(command: Command) -> None:
+    """Expired since or not, and not what was listed later: no survivorship bias."""
+    output = command(
+        "backfill", "--instruments", "kind=future currency=BTC", *days("2024-01-02", "2024-01-02")
+    )
     assert output.code == 0
-    assert "BTC-5JAN24" in output.out
-    covered = command("coverage", "--instruments", "kind=future expiry=2024-01-05")
-    assert "BTC-5JAN24 1h" in covered.out
+    assert output.names == ["BTC-PERPETUAL", "BTC-29MAR24", "BTC-26JAN24", "BTC-5JAN24"]
+    sentence = "4 of 4 BTC futures were listed in the window, according to the listings of 2024-04-"
+    assert sentence in output.err
+    covered = command("coverage", "--instruments", "kind=future expiry=5JAN24")
+    assert "BTC-5JAN24 1d" in covered.out
     assert "BTC-26JAN24" not in covered.out
-    assert command("verify", "--instruments", "perpetual currency=BTC").code == 0
-    nothing = command("backfill", "--instruments", "kind=option currency=BTC", *day)
-    assert (nothing.code, nothing.err.count("\n")) == (2, 1)
-    assert "matches no instrument that trades" in nothing.err
+    assert command("verify", "--instruments", "perpetual currency=btc").code == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "listed"),
+    [
+        ("2023-11-29", "2023-11-29", ["BTC-PERPETUAL", "BTC-29MAR24"]),
+        ("2023-11-29", "2023-11-30", ["BTC-PERPETUAL", "BTC-29MAR24", "BTC-26JAN24"]),
+        ("2024-03-29", "2024-03-29", ["BTC-PERPETUAL", "BTC-29MAR24"]),
+        ("2024-03-30", "2024-04-09", ["BTC-PERPETUAL"]),
+    ],
+)
+@pytest.mark.parametrize("word", ["", " expired"])
+def test_a_window_bounds_what_a_selector_takes(
+    command: Command, first: str, last: str, listed: list[str], word: str
+) -> None:
+    chosen = f"kind=future currency=BTC{word}"
+    output = command("backfill", "--plan", "--instruments", chosen, *days(first, last))
+    assert f"{len(listed)} of 4 BTC futures were listed in the window" in output.err
+    count = len(listed) * ((date.fromisoformat(last) - date.fromisoformat(first)).days + 1)
+    assert re.search(rf"requested instrument-days *│ *{count} ", output.out)
+
+
+def test_a_window_without_any_listed_instrument_is_a_wrong_command(command: Command) -> None:
+    options = ("--instruments", "kind=option currency=BTC", *days("2023-01-02", "2023-01-02"))
+    output = command("backfill", *options)
+    assert output.code == 2
+    assert "0 of 60 BTC options were listed in the window" in output.err
+    assert "Error: --instruments matches no instrument that was listed in the window" in output.err
+
+
+def test_listings_from_before_the_end_of_the_window_are_requested_again(
+    known: Warehouse, settings: Settings, command: Command, clock: Clock
+) -> None:
+    """The file has the listings of 2024-01-02: what was listed later is not in them."""
+    clock.now = datetime(2024, 4, 10, tzinfo=UTC)
+    chosen = ("--instruments", "kind=future currency=BTC")
+    before = command("backfill", "--plan", *chosen, *days("2024-01-01", "2024-01-01"))
+    assert "according to the listings of 2024-01-02 00:00 UTC" in before.err
+    after = command("backfill", "--plan", *chosen, *days("2024-01-01", "2024-01-02"))
+    assert "according to the listings of 2024-04-10 00:00 UTC" in after.err
+
+
+def test_a_plan_makes_no_warehouse(command: Command, settings: Settings) -> None:
+    output = command(
+        "backfill", "--plan", "--instruments", "perpetual", *days("2024-01-01", "2024-01-02")
+    )
+    assert (output.code, settings.warehouse.exists()) == (0, False)
+
+
+def test_a_repeated_option_adds_instruments(command: Command) -> None:
+    output = command(
+        "backfill", "--plan", "--instruments", "BTC-PERPETUAL", "--instruments",
+        "eth-perpetual, perpetual currency=BTC", *days("2024-01-01", "2024-01-01"),
+    )  # fmt: skip
+    assert re.search(r"requested instrument-days *│ *2 ", output.out)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("--kind", "swap"), "--kind must be one of future, option"),
-        (("--currency", "btc"), "--currency must be one of BTC, ETH"),
-        (("--as-of", "yesterday"), "--as-of must be a day such as 2024-01-31"),
+        (("--currency", "b-c"), "--currency must be one of BTC, ETH"),
+        (("--as-of", "last week"), "--as-of must be a day such as 2024-01-31"),
         (("--as-of", "2999-01-01"), "--as-of 2999-01-01 is in the future: today is"),
     ],
 )

@@ -37,7 +37,6 @@ BOOK_SUMMARIES = Dataset(
         "in time"
     ),
     schedules=(hourly(41, Due.RECORDED | Due.REPAIR),),
-    has_verdicts=True,
     is_recorded=True,
     is_bulky=True,
 )

@@ -1,5 +1,7 @@
 """Hourly realised volatility of a currency, as published by the exchange."""
 
+from datetime import timedelta
+
 from deribit_pipeline.datasets.historical_volatility.rules import RULES
 from deribit_pipeline.datasets.historical_volatility.table import TABLE
 from deribit_pipeline.domain.bounds import MOST_VOLATILITY, Bounds
@@ -20,5 +22,5 @@ HISTORICAL_VOLATILITY = Dataset(
     source=f"{__name__}.source:SOURCE",
     proves=("its 24 hours, if they were fetched within 16 days"),
     schedules=(hourly(30),),
-    is_rolling=True,
+    kept=timedelta(days=16),
 )

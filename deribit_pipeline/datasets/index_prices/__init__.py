@@ -1,5 +1,7 @@
 """The points of the exchange's chart of an index."""
 
+from datetime import timedelta
+
 from deribit_pipeline.datasets.index_prices.rules import RULES
 from deribit_pipeline.datasets.index_prices.table import TABLE
 from deribit_pipeline.domain.bounds import PRICE
@@ -19,5 +21,5 @@ INDEX_PRICES = Dataset(
     source=f"{__name__}.source:SOURCE",
     proves=("every point of the exchange's two-day chart, if it was fetched in time"),
     schedules=(hourly(33),),
-    is_rolling=True,
+    kept=timedelta(days=2),
 )
