@@ -26,8 +26,9 @@ RECEIVED_AFTER = timedelta(seconds=3)
 
 @dataclass(frozen=True)
 class Market:
-    """Options of an index on several expiries: `volatility` is that at the forward, which is
-    `price` grown at `carry`; `prefix` is how the names of instruments begin."""
+    """Options of an index on several expiries. `volatility` is that at the forward, which is
+    `price` grown at `carry`, and with `is_flat` that at all strikes. `strikes` are shares of the
+    price; `prefix` is how the names of instruments begin."""
 
     prefix: str = "BTC"
     currency: str = "BTC"
@@ -35,6 +36,7 @@ class Market:
     carry: float = 0.05
     volatility: float = 0.6
     strikes: Sequence[float] = STRIKES
+    is_flat: bool = False
 
     @property
     def is_inverse(self) -> bool:
@@ -46,6 +48,8 @@ class Market:
     def variance(self, strike: float, years: float) -> float:
         """Total variance at a strike."""
         theta = self.volatility**2 * years
+        if self.is_flat:
+            return theta
         k = log(strike / self.forward(years)) / sqrt(theta)
         return theta / 2 * (1 + RHO * k + sqrt((k + RHO) ** 2 + 1 - RHO**2))
 
@@ -86,7 +90,7 @@ def options_of(
     for expiry in expiries:
         years = years_between(snapshot_at, expiry)
         forward = market.forward(years)
-        for strike in (round(market.price * each, 6) for each in market.strikes):
+        for strike in (float(f"{market.price * each:.5g}") for each in market.strikes):
             deviation = sqrt(market.variance(strike, years))
             for option_type in ("call", "put"):
                 mark = price_of(option_type, forward, strike, deviation)

@@ -138,32 +138,39 @@ list_transform([{{
     then list_transform([{{
         'distance': ln(o.forward / o.strike), 'deviation': o.volatility * sqrt(o.years)
     }}], lambda m: list_transform([{{
-        'd1': if(m.deviation > 0, m.distance / m.deviation + m.deviation / 2,
-                 if(m.distance = 0, 0, m.distance * 'infinity'::double)),
-        'd2': if(m.deviation > 0, m.distance / m.deviation - m.deviation / 2,
-                 if(m.distance = 0, 0, m.distance * 'infinity'::double)),
-        'deviation': m.deviation
+        'deviation': m.deviation,
+        'd': if(m.deviation > 0,
+                [m.distance / m.deviation + m.deviation / 2,
+                 m.distance / m.deviation - m.deviation / 2],
+                list_transform([1, 2], lambda _:
+                    if(m.distance = 0, 0, m.distance * cast('infinity' as double))))
     }}], lambda m: list_transform([{{
-        'd1': m.d1, 'd2': m.d2, 'deviation': m.deviation,
-        'density': o.forward * normal_density(m.d1),
-        'ratio1': mills_ratio(abs(m.d1)), 'ratio2': mills_ratio(abs(m.d2))
+        'deviation': m.deviation, 'd': m.d, 'density': o.forward * normal_density(m.d[1]),
+        'ratios': list_transform(m.d, lambda d: mills_ratio(abs(d)))
     }}], lambda m: list_transform([{{
-        'price': greatest(o.sign * (o.forward - o.strike), 0) + case
+        'time_value': case
             when m.deviation = 0 then 0
-            when m.d1 * m.d2 > 0 then m.density * abs(m.ratio1 - m.ratio2)
-            else least(o.forward, o.strike) - m.density * (m.ratio1 + m.ratio2)
+            when m.d[1] * m.d[2] > 0 then m.density * abs(m.ratios[1] - m.ratios[2])
+            else least(o.forward, o.strike) - m.density * (m.ratios[1] + m.ratios[2])
         end,
-        'tail1': m.density * m.ratio1 / o.forward, 'tail2': m.density * m.ratio2 / o.strike,
-        'vega': if(m.deviation = 0, 0, m.density * sqrt(o.years) / 100)
-    }}], lambda n: {{
-        'price': n.price,
-        'price_in_coin': n.price / o.forward,
-        'delta': o.sign * if(o.sign * m.d1 > 0, 1 - n.tail1, n.tail1),
-        'gamma': if(m.deviation = 0, 0, m.density / (o.forward * o.forward * m.deviation)),
-        'vega': n.vega,
-        'theta': if(m.deviation = 0, 0, -50 * n.vega * o.volatility / o.years / 365),
-        'rho': o.sign * o.strike * o.years / 100
-               * if(o.sign * m.d2 > 0, 1 - n.tail2, n.tail2)
-    }})[1])[1])[1])[1]
+        'in_money': [
+            if(o.sign * m.d[1] > 0, 1 - m.density * m.ratios[1] / o.forward,
+               m.density * m.ratios[1] / o.forward),
+            if(o.sign * m.d[2] > 0, 1 - m.density * m.ratios[2] / o.strike,
+               m.density * m.ratios[2] / o.strike)
+        ],
+        'slope': if(m.deviation = 0, 0, m.density)
+    }}], lambda n: list_transform(
+        [greatest(o.sign * (o.forward - o.strike), 0) + n.time_value],
+        lambda price: {{
+            'price': price,
+            'price_in_coin': price / o.forward,
+            'delta': o.sign * n.in_money[1],
+            'gamma': if(m.deviation = 0, 0, n.slope / (o.forward ** 2 * m.deviation)),
+            'vega': n.slope * sqrt(o.years) / 100,
+            'theta': -if(m.deviation = 0, 0, n.slope * o.volatility / (sqrt(o.years) * 730)),
+            'rho': o.sign * o.strike * o.years / 100 * n.in_money[2]
+        }}
+    )[1])[1])[1])[1])[1]
 end)[1]""",
 )

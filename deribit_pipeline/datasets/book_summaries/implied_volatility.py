@@ -46,21 +46,22 @@ _START = f"""list_transform([{{
         'start': sqrt(2 * o.a) + greatest(o.price - o.price_there, 0) / o.density
     }})[1]"""
 
-# d1 and d2 are h + t and h - t. The slope of the price is the density, so that the slope of its
-# logarithm needs Mills' ratios alone; `bend` is the second derivative divided by the first.
+# d1 and d2 are h + t and h - t. The price is the density times the difference or sum of two of
+# Mills' ratios, and its slope is the density, so that 1 / r is the slope of the logarithm. `bend` is
+# the second derivative divided by the first.
 _STEP = f"""list_transform([{{'h': p.a / s, 't': s / 2}}], lambda d: list_transform([{{
-        'slope': 1 / (mills_ratio(abs(d.h - d.t))
-                      + if(p.is_below, -1, 1) * mills_ratio(d.h + d.t)),
+        'ratios': list_transform([abs(d.h - d.t), d.h + d.t], lambda x: mills_ratio(x)),
         'exponent': -(d.h * d.h + d.t * d.t) / 2 - {_LOG_ROOT_2_PI},
         'bend': (d.h * d.h - d.t * d.t) / s
-    }}], lambda q: list_transform([q.exponent - ln(q.slope)], lambda logarithm: list_transform(
-        [case when p.is_below then list_transform(
-            [{{'now': logarithm - p.shift, 'target': p.target - p.shift}}],
-            lambda l: {{'newton': l.now * (1 - l.now / l.target) / q.slope,
-                       'bend': q.bend - q.slope * (1 + 2 / l.now)}})[1]
-        else {{'newton': (logarithm - p.target) / q.slope, 'bend': q.bend + q.slope}} end],
-        lambda n: n.newton / greatest(1 + n.bend * n.newton / 2, 0.2)
-    )[1])[1])[1])[1]"""
+    }}], lambda q: list_transform(
+        [q.ratios[1] + if(p.is_below, -q.ratios[2], q.ratios[2])],
+        lambda r: list_transform([q.exponent + ln(r)], lambda logarithm: list_transform(
+            [if(p.is_below, list_transform([logarithm - p.shift], lambda now: {{
+                'newton': now * (1 - now / (p.target - p.shift)) * r,
+                'bend': q.bend - (1 + 2 / now) / r
+            }})[1], {{'newton': (logarithm - p.target) * r, 'bend': q.bend + 1 / r}})],
+            lambda n: n.newton / greatest(1 + n.bend * n.newton / 2, 0.2)
+        )[1])[1])[1])[1])[1]"""
 
 IMPLIED_VOLATILITY = View(
     name="implied_volatility",
