@@ -10,14 +10,16 @@ from deribit_pipeline.domain.tables import View
 _YEARS = "(epoch_us(expiry) - epoch_us(snapshot_at)) / (365 * 86400e6)"
 
 NEWEST = """newest as (
-    select max(snapshot_at) as newest_at
+    select snapshot_at as newest_at
     from book_summaries
     where book_summaries.currency = currency
       and snapshot_at <= cast(moment as timestamptz) and received_at <= cast(moment as timestamptz)
+    order by newest_at desc
+    limit 1
 )"""
 IS_NEWEST = "snapshot_at = (select newest_at from newest)"
 """The newest snapshot that was received by `moment`, as a common table expression, and the
-condition of its rows."""
+condition of its rows. DuckDB skips what is older for `limit`, and would not for `max`."""
 
 OPTION_QUOTES = View(
     name="option_quotes",
@@ -66,8 +68,8 @@ with {NEWEST}, quotes as (
 )
 select instrument_name, index_name, expiry, strike, option_type, forward, bid, ask, mark,
        bid_usd, ask_usd, mark_usd, mark_iv, quoted_iv[1] as bid_iv, quoted_iv[2] as ask_iv,
-       greeks.delta as delta, greeks.gamma as gamma, greeks.vega as vega, greeks.theta as theta, greeks.rho as rho,
-       open_interest, volume, snapshot_at, received_at
+       greeks.delta as delta, greeks.gamma as gamma, greeks.vega as vega, greeks.theta as theta,
+       greeks.rho as rho, open_interest, volume, snapshot_at, received_at
 from valued
 order by index_name, expiry, strike, option_type""",
 )

@@ -47,8 +47,8 @@ _START = f"""list_transform([{{
     }})[1]"""
 
 # d1 and d2 are h + t and h - t. The price is the density times the difference or sum of two of
-# Mills' ratios, and its slope is the density, so that 1 / r is the slope of the logarithm. `bend` is
-# the second derivative divided by the first.
+# Mills' ratios, and its slope is the density, so that 1 / r is the slope of the logarithm. `bend`
+# is the second derivative divided by the first.
 _STEP = f"""list_transform([{{'h': p.a / s, 't': s / 2}}], lambda d: list_transform([{{
         'ratios': list_transform([abs(d.h - d.t), d.h + d.t], lambda x: mills_ratio(x)),
         'exponent': -(d.h * d.h + d.t * d.t) / 2 - {_LOG_ROOT_2_PI},
