@@ -64,25 +64,39 @@ class Table:
 @dataclass(frozen=True, slots=True)
 class View:
     """A view, or with `parameters` a table macro; its columns are described in their source tables.
-    A parameter `name := value` is optional."""
+    With `is_scalar` it is a macro of one value, and its query an expression. A parameter
+    `name := value` is optional."""
 
     name: str
     description: str
     query: str
     parameters: tuple[str, ...] = ()
+    is_scalar: bool = False
 
     @property
     def signature(self) -> str:
         return f"{self.name}({', '.join(self.parameters)})" if self.parameters else self.name
 
+    @property
+    def label(self) -> str:
+        """What it is, in the data dictionary."""
+        if self.is_scalar:
+            return "macro of one value"
+        return "macro" if self.parameters else "view"
+
+    @property
+    def kind(self) -> str:
+        """What it is, as `comment on` and `drop` name it."""
+        if self.is_scalar:
+            return "macro"
+        return "macro table" if self.parameters else "view"
+
     def ddl(self) -> list[str]:
         """The statements that create or replace the view, and its comment."""
-        kind, table, of_table = (
-            ("macro", " table", "macro table") if self.parameters else ("view", "", "view")
-        )
+        kind, _, table = self.kind.partition(" ")
         return [
-            f"create or replace {kind} {self.signature} as{table} {self.query}",
-            f"comment on {of_table} {self.name} is {quoted(self.description)}",
+            f"create or replace {kind} {self.signature} as {table} {self.query}",
+            f"comment on {self.kind} {self.name} is {quoted(self.description)}",
         ]
 
 

@@ -79,8 +79,7 @@ def markdown() -> str:
             for column in table.columns
         ]
     for view in VIEWS:
-        kind = "macro" if view.parameters else "view"
-        lines += ["", f"## `{view.signature}` ({kind})", "", view.description, "", "```sql"]
+        lines += ["", f"## `{view.signature}` ({view.label})", "", view.description, "", "```sql"]
         lines += [view.query.strip(), "```"]
     return "\n".join(lines) + "\n"
 

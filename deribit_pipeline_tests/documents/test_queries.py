@@ -12,6 +12,7 @@ from deribit_pipeline.datasets.delivery_prices import DELIVERY_PRICES
 from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
 from deribit_pipeline.datasets.historical_volatility import HISTORICAL_VOLATILITY
 from deribit_pipeline.datasets.index_prices import INDEX_PRICES
+from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.volatility_index import VOLATILITY_INDEX
 from deribit_pipeline.domain import proof_tables as dataset_tables
@@ -21,6 +22,12 @@ from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
+from deribit_pipeline_tests.helpers.option_chains import (
+    Market,
+    expiry_after,
+    insert_rows,
+    options_of,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -36,8 +43,9 @@ def requested(name: str) -> dict[str, str]:
 
 
 QUESTIONS = requested("queries.md")
-EXAMPLES = requested("volatility.md")
+EXAMPLES = requested("volatility.md") | requested("options.md")
 NOON = datetime(2024, 4, 20, 12, tzinfo=UTC)
+SNAPSHOT_AT = datetime(2026, 9, 1, 12, tzinfo=UTC)
 HOUR, A_MINUTE = timedelta(hours=1), 0.75 / (365 * 1_440) ** 0.5
 FIRST, DAYS, BTC = date(2024, 3, 1), 70, "BTC-PERPETUAL"
 LIQUIDATIONS = (
@@ -109,6 +117,9 @@ def warehouse(
         (DELIVERY_PRICES.table,
          {"index_name": "btc_usd", "delivery_date": date(2024, 4, 26), "delivery_price": 64_000}),
         (HISTORICAL_VOLATILITY.table, {"currency": "BTC", "measured_at": NOON}),
+        (SETTLEMENTS.table,
+         {"currency": "BTC", "instrument_name": BTC, "settled_at": NOON, "type": "settlement",
+          "position": 1e8}),
         (INDEX_PRICES.table, *(
             {"index_name": "btc_usd", "priced_at": NOON + n * timedelta(seconds=288),
              "price": 60_000}
@@ -132,6 +143,10 @@ def warehouse(
             """,
             {"noon": NOON},
         )
+        snapshots = [SNAPSHOT_AT, SNAPSHOT_AT + timedelta(minutes=5)]
+        expiries = [expiry_after(SNAPSHOT_AT, days) for days in (7, 25, 60)]
+        for at in snapshots:
+            insert_rows(connection, options_of(Market(), at, expiries))
     return made
 
 

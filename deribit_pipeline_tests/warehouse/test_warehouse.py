@@ -250,8 +250,7 @@ def test_a_warehouse_of_a_version_that_was_never_released_is_refused(
 def forget_datasets(connection: duckdb.DuckDBPyConnection) -> None:
     """The file as of schema version 1: candles only, without the time since when they are held."""
     for view in schema.VIEWS:
-        kind = "macro table" if view.parameters else "view"
-        connection.execute(f"drop {kind} if exists {view.name}")
+        connection.execute(f"drop {view.kind} if exists {view.name}")
     for table in schema.TABLES:
         is_kept = table in (*CANDLES[Resolution.MINUTE_1].tables, schema.WAREHOUSE_INFO)
         if not is_kept or table.name == "candle_arrivals":

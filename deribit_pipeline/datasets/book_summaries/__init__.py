@@ -6,6 +6,7 @@ contains what was recorded.
 
 from deribit_pipeline.datasets.book_summaries.rules import RULES
 from deribit_pipeline.datasets.book_summaries.table import TABLE
+from deribit_pipeline.datasets.book_summaries.views import VIEWS
 from deribit_pipeline.domain.bounds import AMOUNT, MOST_VOLATILITY, PRICE, Bounds
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.schedule import Due, hourly
@@ -24,6 +25,7 @@ BOOK_SUMMARIES = Dataset(
     key=("snapshot_at", "instrument_name"),
     counted=("snapshot_at",),
     table=TABLE,
+    views=VIEWS,
     rules=RULES,
     bounds=dict.fromkeys(_PRICES, _QUOTED)
     | {
