@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from deribit_pipeline.defs.event_log import record
+from deribit_pipeline.defs.day_events import named, no_longer_complete, record_days, run_totals
+from deribit_pipeline.defs.event_log import already_recorded
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
+from deribit_pipeline.defs.run_tags import run_tags
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
@@ -17,9 +19,6 @@ from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.source import Preview
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.pages.run_sparkline import Sparkline, data_url
-
-# How many failed days a message names; the rest are counted.
-_NAMED = 10
 
 
 class Backfills(Protocol):
@@ -67,6 +66,7 @@ def dataset_asset(
         deribit: dg.ResourceParam[Backfills],
     ) -> dg.MaterializeResult[None]:
         job = Job(context.run.run_id, days_by_series(requested_keys(context)))
+        context.instance.add_run_tags(job.run_id, run_tags(dataset, job.days))
         try:
             outcome = deribit.backfill(dataset, job, force=config.force)
         except DeribitPipelineError as error:
@@ -78,14 +78,18 @@ def dataset_asset(
                 f"The run has no picture; its days are stored all the same: {error}"
             )
             picture = {}
+        regressed = no_longer_complete(context, outcome)
+        record_days(context, dataset, outcome, picture)
         if outcome.failures:
-            _record_proved(context, dataset, outcome)
-            raise dg.Failure(_failure(outcome), metadata=_metadata(dataset, outcome) | picture)
-        # Dagster repeats the metadata of a result for each of its partitions, and the asset's page
-        # shows the newest one: only that one gets the picture.
-        newest = max(context.partition_keys, key=lambda key: key.rpartition("|")[2])
-        context.add_asset_metadata(picture, partition_key=newest)
-        return dg.MaterializeResult(metadata=_metadata(dataset, outcome))
+            raise dg.Failure(_failure(outcome), metadata=run_totals(outcome) | picture)
+        if regressed:
+            raise dg.Failure(
+                f"{len(regressed)} days are gapped that an earlier run recorded as complete: "
+                f"{named(sorted(regressed))}. Their gaps are in the table "
+                f"{dataset.proved_in.gaps.table.name}.",
+                allow_retries=False,
+            )
+        return already_recorded()
 
     return days
 
@@ -141,49 +145,13 @@ def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     return list(context.partition_keys)
 
 
-def _record_proved(context: dg.AssetExecutionContext, dataset: Dataset, outcome: Outcome) -> None:
-    """Record each proved day, because the failed run itself records none: a retry then requests
-    only the days that failed."""
-    record(
-        context,
-        [
-            dg.AssetMaterialization(
-                context.asset_key,
-                partition=partition_key(name, day),
-                metadata={"state": str(proof.state), dataset.rows: proof.received},
-            )
-            for (name, day), proof in outcome.proofs.items()
-        ],
-    )
-
-
 def _failure(outcome: Outcome) -> str:
-    failed = sorted(outcome.failures.items())
-    names = ", ".join(partition_key(*key) for key, _ in failed[:_NAMED])
-    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    failed = [partition_key(*key) for key in sorted(outcome.failures)]
     reasons = collections.Counter(outcome.failures.values())
     return (
-        f"{len(failed)} of {outcome.requested} days are not proved: {names}{more}. "
+        f"{len(failed)} of {outcome.requested} days are not proved: {named(failed)}. "
         f"The others are proved. The most frequent reason: {reasons.most_common(1)[0][0]}"
     )
-
-
-def _metadata(dataset: Dataset, outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
-    by_state = {str(state): count for state, count in sorted(outcome.days_by_state.items())}
-    if outcome.failures:
-        by_state["not proved"] = len(outcome.failures)
-    return {
-        "days": dg.MetadataValue.int(len(outcome.proofs)),
-        "days_by_state": dg.MetadataValue.json(by_state),
-        dataset.rows: dg.MetadataValue.int(outcome.rows),
-        "missing": dg.MetadataValue.int(outcome.missing),
-        "revised": dg.MetadataValue.int(outcome.revised),
-        "requests": dg.MetadataValue.int(outcome.requests),
-        "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
-        f"{dataset.rows}_per_second": dg.MetadataValue.float(
-            round(outcome.rows / outcome.seconds, 1) if outcome.seconds else 0.0
-        ),
-    }
 
 
 def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
