@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import dagster as dg
 
 from deribit_pipeline.defs.day_events import named, no_longer_complete, record_days, run_totals
+from deribit_pipeline.defs.descriptions import column_schema, description, group_name
 from deribit_pipeline.defs.event_log import already_recorded
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
 from deribit_pipeline.defs.run_tags import run_tags
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
@@ -49,12 +49,12 @@ def dataset_asset(
         partitions_def=partitions_def,
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=[dataset.made_of or "deribit_api"],
-        group_name=dataset.group.value,
+        group_name=group_name(dataset),
         kinds={"deribit", "duckdb"},
         owners=["team:market-data"],
         tags={"dataset": dataset.table.name}
         | ({"resolution": resolution.value} if resolution else {}),
-        description=_description(dataset, table),
+        description=description(dataset),
         metadata={
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": table.name,
@@ -92,31 +92,6 @@ def dataset_asset(
         return already_recorded()
 
     return days
-
-
-def _description(dataset: Dataset, table: Table) -> str:
-    if not dataset.schedules:
-        kept = "Materialized on request only: it has no schedule."
-    elif dataset.is_scheduled_by_hand:
-        kept = "Its schedule is off until you start it: a day may have a million trades."
-    else:
-        kept = "Kept up to date by its schedules, if they are running."
-    if dataset.is_rolling:
-        kept += " The exchange returns only the newest rows: what is not fetched in time is lost."
-    origin = "as returned by the exchange"
-    if dataset.made_of:
-        origin = f"made of the stored {dataset.made_of}"
-    proof = dataset.proved_in.days.name
-    warnings = "\n".join(f"- {warning}" for warning in table.warnings)
-    return (
-        f"**{_capital(dataset.label)}**, {origin}: one partition for each "
-        f"{dataset.series.label} and UTC day, which is complete only with a proof in `{proof}`."
-        f"\n\n{table.description}\n\n{warnings}\n\n{kept}"
-    )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
@@ -177,13 +152,3 @@ def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
 def _length(step: timedelta) -> str:
     minutes = step / timedelta(minutes=1)
     return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:.3g} h"
-
-
-def column_schema(table: Table) -> dg.TableSchema:
-    """The columns of a table, as Dagster shows them for an asset."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(column.name, column.type, description=column.comment)
-            for column in table.columns
-        ]
-    )

@@ -14,7 +14,7 @@ from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import partition_key
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DayState, Proof
-from deribit_pipeline.engine.outcome import Key, Outcome
+from deribit_pipeline.engine.outcome import Outcome
 
 Metadata = Mapping[str, dg.MetadataValue[Any]]
 
@@ -27,23 +27,29 @@ def record_days(
 ) -> None:
     """Record each proved day, at once: a failed run records them too, so that a retry requests only
     the days that failed. The newest day has the totals of the run and its picture."""
-    proofs, brief = outcome.proofs, _brief_totals(outcome)
-    of_newest = {**run_totals(outcome), **picture}
-    newest = max(proofs, key=lambda key: (proofs[key].is_settled, key[1]), default=None)
-
-    def metadata(key: Key) -> dict[str, dg.MetadataValue[Any]]:
-        return {**_of_day(proofs[key]), **(of_newest if key == newest else brief)}
-
-    # Materializations last: the event log keeps the newest event of a batch as the asset's state.
-    for event, is_settled in ((dg.AssetObservation, False), (dg.AssetMaterialization, True)):
+    brief, of_newest = _brief_totals(outcome), {**run_totals(outcome), **picture}
+    # Open and gapped days first, and the newest day last: the asset's page shows the last event.
+    proofs = sorted(outcome.proofs.values(), key=lambda each: (each.is_settled, each.day))
+    for kind, is_settled in ((dg.AssetObservation, False), (dg.AssetMaterialization, True)):
         record(
             context,
             [
-                event(context.asset_key, partition=partition_key(*key), metadata=metadata(key))
-                for key, proof in proofs.items()
+                kind(
+                    context.asset_key,
+                    partition=partition_key(proof.series, proof.day),
+                    description=_sentence(proof, dataset),
+                    metadata=_of_day(proof) | (of_newest if proof is proofs[-1] else brief),
+                )
+                for proof in proofs
                 if proof.is_settled is is_settled
             ],
         )
+
+
+def _sentence(proof: Proof, dataset: Dataset) -> str:
+    rows, state = f"{proof.received:,} {dataset.rows}", str(proof.state).replace("_", " ")
+    missing = f", {proof.missing:,} missing" if proof.missing else ""
+    return f"{state[:1].upper()}{state[1:]}: {rows}{missing}."
 
 
 def no_longer_complete(context: dg.AssetExecutionContext, outcome: Outcome) -> set[str]:

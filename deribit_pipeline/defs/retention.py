@@ -2,8 +2,8 @@
 
 Dagster itself deletes a run with all its events, so that the days it materialized count as never
 materialized. Here the newest materialization and the newest observation of each day stay in the
-index that the UI reads, and so does each run that was the last attempt at a day and failed, because the UI shows the day as
-failed by it.
+index that the UI reads, and so does each run that was the last attempt at a day and failed, because
+the UI shows the day as failed by it.
 
 The statements name tables of dagster 1.13, which pyproject.toml therefore pins, and a test compares
 the result with Dagster's answers. Other processes may run meanwhile: the files are in SQLite's WAL
