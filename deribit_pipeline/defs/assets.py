@@ -18,7 +18,7 @@ from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.source import Preview
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
-from deribit_pipeline.pages.run_sparkline import Sparkline, data_url
+from deribit_pipeline.pages.run_picture import Picture, data_url
 
 
 class Backfills(Protocol):
@@ -134,10 +134,10 @@ def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
     than candles."""
     if not previews:
         return {}
-    sparklines = [
-        Sparkline(
+    pictures = [
+        Picture(
             f"{preview.series}, {preview.window.start:%Y-%m-%d} to "
-            f"{preview.window.end - ONE_DAY:%Y-%m-%d}, one bar per {_length(preview.step)}",
+            f"{preview.window.end - ONE_DAY:%Y-%m-%d} UTC, 1 candle = {_length(preview.step)}",
             preview.window,
             preview.step,
             preview.candles,
@@ -145,10 +145,11 @@ def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
         )
         for preview in previews
     ]
-    titles = "; ".join(sparkline.title for sparkline in sparklines)
-    return {"picture": dg.MetadataValue.md(f"![{titles}]({data_url(sparklines)})")}
+    titles = "; ".join(picture.title for picture in pictures)
+    return {"picture": dg.MetadataValue.md(f"![{titles}]({data_url(pictures)})")}
 
 
 def _length(step: timedelta) -> str:
-    minutes = step / timedelta(minutes=1)
-    return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:.3g} h"
+    if step < timedelta(hours=1):
+        return f"{step / timedelta(minutes=1):g} min"
+    return f"{step / timedelta(hours=1):g} h" if step < ONE_DAY else f"{step / ONE_DAY:g} d"
