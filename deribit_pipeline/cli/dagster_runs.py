@@ -67,7 +67,7 @@ def make(
         )  # fmt: skip
         # Dagster installs signal handlers, but only in the main thread.
         dagster = stack.enter_context(ThreadPoolExecutor(1, "dagster"))
-        recording = dagster.submit(_record, settings, wish, jobs, background)
+        recording = dagster.submit(_record, settings, warehouse, wish, jobs, background)
         try:
             recording.result()
         except (Interrupted, RecordingError) as reason:
@@ -96,16 +96,22 @@ def make(
 
 
 def _record(
-    settings: Settings, wish: Wish, jobs: Sequence[Job], background: BackgroundBackfill
+    settings: Settings,
+    warehouse: Warehouse,
+    wish: Wish,
+    jobs: Sequence[Job],
+    background: BackgroundBackfill,
 ) -> None:
     """Run Dagster for each job while the background fetches its days, and for settled days that
     this instance does not show yet."""
     # Dagster takes more than a second to import: requests are sent meanwhile.
     from deribit_pipeline.defs import runs
+    from deribit_pipeline.defs.recorded_lists import record_lists
 
     if background.is_cancelled:
         return
     with runs.recording(settings.dagster_home) as instance:
+        record_lists(instance, warehouse)
         for job in jobs:
             if background.is_cancelled:
                 return
