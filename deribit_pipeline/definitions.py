@@ -13,7 +13,7 @@ from deribit_pipeline.defs.instruments_asset import instruments_asset, instrumen
 from deribit_pipeline.defs.lake_maintenance import maintenance_schedule
 from deribit_pipeline.defs.partitions import series_days, warn_where_slow
 from deribit_pipeline.defs.recording_check import recording_check
-from deribit_pipeline.defs.schedules import CRONS, dataset_schedules
+from deribit_pipeline.defs.schedules import CRONS, dataset_schedules, is_on_by_default
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.reach import currencies_of, within_reach
@@ -51,7 +51,12 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
         assets=[DERIBIT_API, listed, *assets.values()],
         asset_checks=[
             reachability_check(settings),
-            *(dataset_checks(dataset, warehouse, series) for dataset, series in universe.items()),
+            *(
+                dataset_checks(
+                    dataset, warehouse, series, is_on=is_on_by_default(settings, dataset)
+                )
+                for dataset, series in universe.items()
+            ),
             *(
                 recording_check(settings, asset)
                 for dataset, asset in assets.items()

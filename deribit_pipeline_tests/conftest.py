@@ -209,6 +209,15 @@ def opened(settings: Settings) -> Iterator[Callable[..., Exchange]]:
 
 
 @pytest.fixture
+def instance() -> Iterator[Any]:
+    """A DagsterInstance in memory."""
+    from dagster import DagsterInstance  # takes more than a second, and most tests do without
+
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
 def pipeline(
     opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange
 ) -> Pipeline:

@@ -208,7 +208,7 @@ WINDOWED = (
         Known.RECORDED,
         "17 recorded hours of BTC-PERPETUAL",
         "The cross-check is given up with one warning, and the verdict of each day notes it; the "
-        "check `eight_hours_add_up` warns.",
+        "check `eight_hour_funding_adds_up` warns.",
         _funding_sums,
     ),
     Assumption(

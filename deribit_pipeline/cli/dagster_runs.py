@@ -66,7 +66,7 @@ def make(
         )  # fmt: skip
         # Dagster installs signal handlers, but only in the main thread.
         dagster = stack.enter_context(ThreadPoolExecutor(1, "dagster"))
-        recording = dagster.submit(_record, settings, requested, jobs, background)
+        recording = dagster.submit(_record, settings, warehouse, requested, jobs, background)
         interruption = _interruption(recording, background, warehouse)
         progress.show()
     total = added_up([job.outcome for job in jobs])
@@ -105,6 +105,7 @@ def _interruption(
 
 def _record(
     settings: Settings,
+    warehouse: Warehouse,
     requested: RequestedDays,
     jobs: Sequence[Job],
     background: BackgroundBackfill,
@@ -113,10 +114,12 @@ def _record(
     this instance does not show yet."""
     # Dagster takes more than a second to import: requests are sent meanwhile.
     from deribit_pipeline.defs import runs
+    from deribit_pipeline.defs.recorded_lists import record_lists
 
     if background.is_cancelled:
         return
     with runs.recording(settings.dagster_home) as instance:
+        record_lists(instance, warehouse)
         for job in jobs:
             if background.is_cancelled:
                 return

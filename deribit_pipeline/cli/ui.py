@@ -13,6 +13,7 @@ from deribit_pipeline.cli.interrupts import Interrupted, caught
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.home import prepare_home
+from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 
 # Seconds between two checks whether all processes run.
@@ -36,11 +37,13 @@ def ui(
     port = _free(host, port)
     home = prepare_home(settings.dagster_home)
     # Importing Dagster takes more than a second: invalid options are reported before.
+    from deribit_pipeline.defs.recorded_lists import record_lists
     from deribit_pipeline.defs.runs import recording
     from deribit_pipeline.defs.services import Services
 
-    with recording(home):
-        pass  # mark runs whose process was killed as failed, which frees their slots in the queue
+    # This marks runs whose process was killed as failed, which frees their slots in the queue.
+    with recording(home) as instance:
+        record_lists(instance, warehouse_of(settings))
     at = f"[{host}]" if ":" in host else host
     with Services(home) as services:
         try:

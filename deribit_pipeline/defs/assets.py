@@ -7,19 +7,18 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from deribit_pipeline.defs.event_log import record
+from deribit_pipeline.defs.day_events import named, no_longer_complete, record_days, run_totals
+from deribit_pipeline.defs.descriptions import column_schema, description, group_name
+from deribit_pipeline.defs.event_log import already_recorded
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
+from deribit_pipeline.defs.run_tags import run_tags
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.source import Preview
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
-from deribit_pipeline.pages.run_sparkline import Sparkline, data_url
-
-# How many failed days a message names; the rest are counted.
-_NAMED = 10
+from deribit_pipeline.pages.run_picture import Picture, data_url
 
 
 class Backfills(Protocol):
@@ -50,12 +49,12 @@ def dataset_asset(
         partitions_def=partitions_def,
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=[dataset.made_of or "deribit_api"],
-        group_name=dataset.group.value,
+        group_name=group_name(dataset),
         kinds={"deribit", "duckdb"},
         owners=["team:market-data"],
         tags={"dataset": dataset.table.name}
         | ({"resolution": resolution.value} if resolution else {}),
-        description=_description(dataset, table),
+        description=description(dataset),
         metadata={
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": table.name,
@@ -67,6 +66,7 @@ def dataset_asset(
         deribit: dg.ResourceParam[Backfills],
     ) -> dg.MaterializeResult[None]:
         job = Job(context.run.run_id, days_by_series(requested_keys(context)))
+        context.instance.add_run_tags(job.run_id, run_tags(dataset, job.days))
         try:
             outcome = deribit.backfill(dataset, job, force=config.force)
         except DeribitPipelineError as error:
@@ -78,41 +78,20 @@ def dataset_asset(
                 f"The run has no picture; its days are stored all the same: {error}"
             )
             picture = {}
+        regressed = no_longer_complete(context, outcome)
+        record_days(context, dataset, outcome, picture)
         if outcome.failures:
-            _record_proved(context, dataset, outcome)
-            raise dg.Failure(_failure(outcome), metadata=_metadata(dataset, outcome) | picture)
-        # Dagster repeats the metadata of a result for each of its partitions, and the asset's page
-        # shows the newest one: only that one gets the picture.
-        newest = max(context.partition_keys, key=lambda key: key.rpartition("|")[2])
-        context.add_asset_metadata(picture, partition_key=newest)
-        return dg.MaterializeResult(metadata=_metadata(dataset, outcome))
+            raise dg.Failure(_failure(outcome), metadata=run_totals(outcome) | picture)
+        if regressed:
+            raise dg.Failure(
+                f"{len(regressed)} days are gapped that an earlier run recorded as complete: "
+                f"{named(sorted(regressed))}. Their gaps are in the table "
+                f"{dataset.proved_in.gaps.table.name}.",
+                allow_retries=False,
+            )
+        return already_recorded()
 
     return days
-
-
-def _description(dataset: Dataset, table: Table) -> str:
-    if not dataset.schedules:
-        kept = "Materialized on request only: it has no schedule."
-    elif dataset.is_scheduled_by_hand:
-        kept = "Its schedule is off until you start it: a day may have a million trades."
-    else:
-        kept = "Kept up to date by its schedules, if they are running."
-    if dataset.is_rolling:
-        kept += " The exchange returns only the newest rows: what is not fetched in time is lost."
-    origin = "as returned by the exchange"
-    if dataset.made_of:
-        origin = f"made of the stored {dataset.made_of}"
-    proof = dataset.proved_in.days.name
-    warnings = "\n".join(f"- {warning}" for warning in table.warnings)
-    return (
-        f"**{_capital(dataset.label)}**, {origin}: one partition for each "
-        f"{dataset.series.label} and UTC day, which is complete only with a proof in `{proof}`."
-        f"\n\n{table.description}\n\n{warnings}\n\n{kept}"
-    )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
@@ -141,49 +120,13 @@ def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     return list(context.partition_keys)
 
 
-def _record_proved(context: dg.AssetExecutionContext, dataset: Dataset, outcome: Outcome) -> None:
-    """Record each proved day, because the failed run itself records none: a retry then requests
-    only the days that failed."""
-    record(
-        context,
-        [
-            dg.AssetMaterialization(
-                context.asset_key,
-                partition=partition_key(name, day),
-                metadata={"state": str(proof.state), dataset.rows: proof.received},
-            )
-            for (name, day), proof in outcome.proofs.items()
-        ],
-    )
-
-
 def _failure(outcome: Outcome) -> str:
-    failed = sorted(outcome.failures.items())
-    names = ", ".join(partition_key(*key) for key, _ in failed[:_NAMED])
-    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    failed = [partition_key(*key) for key in sorted(outcome.failures)]
     reasons = collections.Counter(outcome.failures.values())
     return (
-        f"{len(failed)} of {outcome.requested} days are not proved: {names}{more}. "
+        f"{len(failed)} of {outcome.requested} days are not proved: {named(failed)}. "
         f"The others are proved. The most frequent reason: {reasons.most_common(1)[0][0]}"
     )
-
-
-def _metadata(dataset: Dataset, outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
-    by_state = {str(state): count for state, count in sorted(outcome.days_by_state.items())}
-    if outcome.failures:
-        by_state["not proved"] = len(outcome.failures)
-    return {
-        "days": dg.MetadataValue.int(len(outcome.proofs)),
-        "days_by_state": dg.MetadataValue.json(by_state),
-        dataset.rows: dg.MetadataValue.int(outcome.rows),
-        "missing": dg.MetadataValue.int(outcome.missing),
-        "revised": dg.MetadataValue.int(outcome.revised),
-        "requests": dg.MetadataValue.int(outcome.requests),
-        "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
-        f"{dataset.rows}_per_second": dg.MetadataValue.float(
-            round(outcome.rows / outcome.seconds, 1) if outcome.seconds else 0.0
-        ),
-    }
 
 
 def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
@@ -191,10 +134,10 @@ def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
     than candles."""
     if not previews:
         return {}
-    sparklines = [
-        Sparkline(
+    pictures = [
+        Picture(
             f"{preview.series}, {preview.window.start:%Y-%m-%d} to "
-            f"{preview.window.end - ONE_DAY:%Y-%m-%d}, one bar per {_length(preview.step)}",
+            f"{preview.window.end - ONE_DAY:%Y-%m-%d} UTC, 1 candle = {_length(preview.step)}",
             preview.window,
             preview.step,
             preview.candles,
@@ -202,20 +145,11 @@ def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
         )
         for preview in previews
     ]
-    titles = "; ".join(sparkline.title for sparkline in sparklines)
-    return {"picture": dg.MetadataValue.md(f"![{titles}]({data_url(sparklines)})")}
+    titles = "; ".join(picture.title for picture in pictures)
+    return {"picture": dg.MetadataValue.md(f"![{titles}]({data_url(pictures)})")}
 
 
 def _length(step: timedelta) -> str:
-    minutes = step / timedelta(minutes=1)
-    return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:.3g} h"
-
-
-def column_schema(table: Table) -> dg.TableSchema:
-    """The columns of a table, as Dagster shows them for an asset."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(column.name, column.type, description=column.comment)
-            for column in table.columns
-        ]
-    )
+    if step < timedelta(hours=1):
+        return f"{step / timedelta(minutes=1):g} min"
+    return f"{step / timedelta(hours=1):g} h" if step < ONE_DAY else f"{step / ONE_DAY:g} d"

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from deribit_pipeline.datasets.rules import rules_of
+from deribit_pipeline.defs.descriptions import plain
+from deribit_pipeline.defs.schedules import is_kept
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.rule import Rule
 from deribit_pipeline.engine.breaches import Breaches, breaches
@@ -29,8 +31,11 @@ def dataset_checks(
     warehouse: Warehouse,
     series: Sequence[str],
     clock: Clock = lambda: datetime.now(UTC),
+    *,
+    is_on: bool = False,
 ) -> dg.AssetChecksDefinition:
-    """The checks of one asset, in one step; `series` are those that the schedules update."""
+    """The checks of one asset, in one step; `series` are those that its schedules keep up to date
+    while one of them is running, which they are by default if `is_on`."""
     asset = dg.AssetKey(dataset.name)
     rules = {dg.AssetCheckKey(asset, rule.name): rule for rule in rules_of(dataset)}
 
@@ -41,20 +46,22 @@ def dataset_checks(
             dg.AssetCheckSpec(
                 rule.name,
                 asset=asset,
-                description=f"{rule.description} A breach is {_NOUNS[rule.severity]}: "
-                f"{rule.because}.",
+                description=plain(
+                    f"{rule.description} A breach is {_NOUNS[rule.severity]}: {rule.because}."
+                ),
             )
             for rule in rules.values()
         ],
         can_subset=True,
     )
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        kept = series if is_kept(context.instance, dataset, is_on=is_on) else ()
         today = clock().date()
         unreadable = ""
         for key, rule in rules.items():
             if key not in context.selected_asset_check_keys:
                 continue
-            parameters = rule.parameters(dataset.rule_values(series, today))
+            parameters = rule.parameters(dataset.rule_values(kept, today))
             if not unreadable:
                 try:
                     # One by one, so that writers do not wait for all of them. An older file is

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.events import (
     ASSET_EVENTS,
     BATCH_WRITABLE_EVENTS,
@@ -92,11 +93,21 @@ def store_batch(
 
 
 def record(
-    context: dg.AssetExecutionContext, materializations: Sequence[dg.AssetMaterialization]
+    context: dg.AssetExecutionContext,
+    events: Sequence[dg.AssetMaterialization | dg.AssetObservation],
 ) -> None:
-    """Record materializations immediately and in batches; `context.log_event` writes each
-    separately."""
+    """Record events immediately and in batches; `context.log_event` writes each separately."""
     step, batch = context.get_step_execution_context(), str(uuid.uuid4())
-    for number, materialization in enumerate(materializations, 1):
-        metadata = DagsterEventBatchMetadata(batch, is_end=number == len(materializations))
-        DagsterEvent.asset_materialization(step, materialization, batch_metadata=metadata)
+    for number, event in enumerate(events, 1):
+        metadata = DagsterEventBatchMetadata(batch, is_end=number == len(events))
+        if isinstance(event, dg.AssetMaterialization):
+            DagsterEvent.asset_materialization(step, event, batch_metadata=metadata)
+        else:
+            DagsterEvent.asset_observation(step, event, batch_metadata=metadata)
+
+
+def already_recorded() -> dg.MaterializeResult[None]:
+    """The result of an asset that has recorded each of its partitions itself. Dagster would
+    materialize every partition of the run, with the same metadata. Steps of other assets that
+    follow in the run find this one done."""
+    return dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from deribit_pipeline.defs.assets import column_schema
+from deribit_pipeline.defs.descriptions import column_schema, table_description
 from deribit_pipeline.defs.schedules import CRONS, default_status
 from deribit_pipeline.domain.specification import CURRENCIES
 from deribit_pipeline.engine.universe import known_currencies
@@ -37,9 +37,11 @@ def instruments_asset(settings: Settings) -> dg.AssetsDefinition:
         group_name="reference",
         kinds={"deribit", "duckdb"},
         owners=["team:market-data"],
-        description="**Instruments**: all listed instruments, and expired ones, with "
-        f"the history of their specifications.\n\n{INSTRUMENTS.description}\n\n"
-        + "\n".join(f"- {warning}" for warning in INSTRUMENTS.warnings),
+        description=table_description(
+            "Instruments, listed and expired, with the history of their specifications: one "
+            "partition for each currency.",
+            INSTRUMENTS,
+        ),
         metadata={
             "dagster/column_schema": column_schema(INSTRUMENTS),
             "dagster/table_name": INSTRUMENTS.name,

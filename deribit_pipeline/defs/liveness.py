@@ -12,7 +12,9 @@ from dagster._core.events.log import EventLogEntry
 
 from deribit_pipeline.processes import is_alive, name_of
 
-_HOST, _PROCESS = "deribit_pipeline/host", "deribit_pipeline/process"
+# The UI does not show tags that begin with a dot. Former versions left it out.
+_TAGS = (".dagster/deribit_pipeline/host", ".dagster/deribit_pipeline/process")
+_FORMER_TAGS = ("deribit_pipeline/host", "deribit_pipeline/process")
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -25,7 +27,8 @@ _UNFINISHED = [
 def tags_of_this_process(run_id: str) -> dict[str, str]:
     """The tags of a run in this process. They include the run's id, because Dagster copies the tags
     of a run to a run that repeats it."""
-    return {_HOST: socket.gethostname(), _PROCESS: f"{run_id[:8]}:{name_of(os.getpid())}"}
+    host, process = _TAGS
+    return {host: socket.gethostname(), process: f"{run_id[:8]}:{name_of(os.getpid())}"}
 
 
 def note_process(instance: dg.DagsterInstance, event: EventLogEntry) -> None:
@@ -38,8 +41,9 @@ def note_process(instance: dg.DagsterInstance, event: EventLogEntry) -> None:
 def fail_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
     """Mark this machine's runs whose process is gone as failed; Dagster restarts those that it
     launched."""
-    filters = dg.RunsFilter(statuses=_UNFINISHED, tags={_HOST: socket.gethostname()})
-    for run in instance.get_runs(filters):
-        of, _, process = run.tags[_PROCESS].rpartition(":")
-        if of in ("", run.run_id[:8]) and not is_alive(process):  # former versions omit the run
-            instance.report_run_failed(run, "The process of the run is gone: was it killed?")
+    for host, tag in (_TAGS, _FORMER_TAGS):
+        filters = dg.RunsFilter(statuses=_UNFINISHED, tags={host: socket.gethostname()})
+        for run in instance.get_runs(filters):
+            of, _, process = run.tags[tag].rpartition(":")
+            if of in ("", run.run_id[:8]) and not is_alive(process):  # once without the run
+                instance.report_run_failed(run, "The process of the run is gone: was it killed?")

@@ -1,9 +1,9 @@
 """Delete old runs from Dagster's storage, without changing what the UI shows of instrument-days.
 
 Dagster itself deletes a run with all its events, so that the days it materialized count as never
-materialized. Here the newest materialization of each day stays in the index that the UI reads, and
-so does each run that was the last attempt at a day and failed, because the UI shows the day as
-failed by it.
+materialized. Here the newest materialization and the newest observation of each day stay in the
+index that the UI reads, and so does each run that was the last attempt at a day and failed, because
+the UI shows the day as failed by it.
 
 The statements name tables of dagster 1.13, which pyproject.toml therefore pins, and a test compares
 the result with Dagster's answers. Other processes may run meanwhile: the files are in SQLite's WAL
@@ -48,7 +48,7 @@ where status in ('SUCCESS', 'FAILURE', 'CANCELED')
   and coalesce(backfill_id, '') not in (
       select key from run_storage.bulk_actions where status in ('REQUESTED', 'CANCELING', 'FAILING')
   )
-  and run_id not in (
+  and (status = 'SUCCESS' or run_id not in (
       select run_id
       from event_logs as attempt
       where dagster_event_type = 'ASSET_MATERIALIZATION_PLANNED'
@@ -62,7 +62,7 @@ where status in ('SUCCESS', 'FAILURE', 'CANCELED')
                   'ASSET_MATERIALIZATION', 'ASSET_MATERIALIZATION_PLANNED'
               )
         )
-  )
+  ))
 """
 
 # The newest event stays too: its id would be reused, and daemons remember the last id that they

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorStatus
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.defs.partitions import partition_key
@@ -71,7 +73,7 @@ def dataset_schedules(
             functools.partial(requested, schedule),
             _description(dataset, schedule),
             asset,
-            is_on=settings.schedules and not dataset.is_scheduled_by_hand,
+            is_on=is_on_by_default(settings, dataset),
         )
         for schedule in dataset.schedules
     ]
@@ -127,6 +129,23 @@ def _with_recorded(days: Days, spool: Spool, universe: Sequence[str], dataset: D
     recorded = {name: spool.days(f"{dataset.name}/{name}") for name in universe}
     found = {name: sorted({*days.get(name, ()), *recorded[name]}) for name in universe}
     return {name: some for name, some in found.items() if some}
+
+
+def is_on_by_default(settings: Settings, dataset: Dataset) -> bool:
+    """Whether the schedules of a dataset run until they are started or stopped in the UI."""
+    return settings.schedules and not dataset.is_scheduled_by_hand
+
+
+def is_kept(instance: dg.DagsterInstance, dataset: Dataset, *, is_on: bool) -> bool:
+    """Whether a schedule of the dataset is running: by default if `is_on`, or since it was started
+    in the UI."""
+    status = {}
+    if instance.schedule_storage is not None:  # an instance in memory has none
+        states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+        status = {state.instigator_name: state.status for state in states}
+    declared = InstigatorStatus.DECLARED_IN_CODE
+    found = [status.get(dataset.schedule_name(each), declared) for each in dataset.schedules]
+    return InstigatorStatus.RUNNING in found or (is_on and declared in found)
 
 
 def default_status(*, is_on: bool) -> dg.DefaultScheduleStatus:

@@ -30,7 +30,7 @@ _Given = tuple[tuple[str, object], ...]
 def _settled(dataset: Dataset, given: _Given) -> Rule:
     tables = dataset.proved_in
     return Rule(
-        name="past_days_are_settled",
+        name="no_past_day_is_open",
         description="No day is open that was over when the exchange last responded.",
         severity="ERROR",
         because=f"the exchange has its {dataset.rows}, and they were not requested again: "
@@ -82,11 +82,11 @@ def _fresh(dataset: Dataset, given: _Given) -> Rule:
     tables = dataset.proved_in
     return Rule(
         name="is_fresh",
-        description=f"Of each {dataset.series.label} that is kept up to date, the newest complete "
-        "day is the day before yesterday's or newer. A day on which it is no longer listed counts "
-        "as complete.",
+        description=f"Of each {dataset.series.label} that a running schedule keeps up to date, the "
+        "newest complete day is the day before yesterday's or newer. A day on which it is no "
+        "longer listed counts as complete. Without a running schedule nothing is kept up to date.",
         severity="WARN",
-        because="the exchange may have been unavailable, or only history may have been requested",
+        because="the exchange or this machine may have been unavailable",
         given=given,
         query=f"""
 with kept as (
@@ -134,7 +134,7 @@ order by all""",
 def _has_no_verdicts(dataset: Dataset, given: _Given) -> Rule:
     tables = dataset.proved_in
     return Rule(
-        name="has_no_verdicts",
+        name="no_day_has_a_warning",
         description="No day has a verdict that warns of its rows, such as that its candles "
         "disagree with coarser ones. Rows that are no longer returned are gaps; of what is "
         "compared on every day, only a comparison that disagrees counts.",

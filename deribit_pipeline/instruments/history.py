@@ -184,6 +184,12 @@ def requested_at(connection: Connection) -> dict[str, datetime]:
     }
 
 
+def list_sizes(connection: Connection) -> dict[str, int]:
+    """How many instruments, listed or expired, are held of each currency."""
+    query = f"select {SETTLES_IN}, count(distinct instrument_name) from instruments group by all"
+    return dict(connection.execute(query).fetchall())
+
+
 def known_at(connection: Connection) -> datetime | None:
     """When the exchange last returned any instrument; None if it never has."""
     if not has_table(connection, INSTRUMENTS.name):

@@ -24,7 +24,11 @@ def requested(dataset: Dataset) -> tuple[str, ...]:
     return ("backfill", "--dataset", dataset.name, *TWO_DAYS)
 
 
-@pytest.mark.parametrize("dataset", ROW_DATASETS, ids=lambda dataset: dataset.name)
+@pytest.mark.parametrize(
+    "dataset",
+    [dataset for dataset in ROW_DATASETS if not dataset.is_recorded],
+    ids=lambda dataset: dataset.name,
+)
 def test_a_dataset_is_backfilled_shown_recorded_and_verified(
     command: Command, settings: Settings, dataset: Dataset
 ) -> None:
@@ -55,7 +59,12 @@ def test_a_dataset_is_backfilled_shown_recorded_and_verified(
     assert (verified.code, verified.out) == (0, "")
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         recorded = instance.get_materialized_partitions(dg.AssetKey(dataset.name))
-    assert recorded == {f"{name}|2024-04-0{day}" for name in series for day in (8, 9)}
+    settled = rows(
+        settings,
+        f"select series || '|' || day from dataset_days where dataset = '{dataset.name}' "
+        "and state in ('complete', 'not_listed')",
+    )
+    assert recorded == {key for (key,) in settled}
 
 
 def test_the_same_dataset_again_requests_nothing(command: Command) -> None:

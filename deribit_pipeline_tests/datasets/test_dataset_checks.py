@@ -58,7 +58,7 @@ def held(everything: Path, tmp_path: Path) -> Warehouse:
 
 
 def evaluations(warehouse: Warehouse, dataset: Dataset) -> dict[str, dg.AssetCheckEvaluation]:
-    checks = dataset_checks(dataset, warehouse, series_of(dataset, NAMES), lambda: NOW)
+    checks = dataset_checks(dataset, warehouse, series_of(dataset, NAMES), lambda: NOW, is_on=True)
     job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
     location = dg.Definitions(
         assets=[dg.AssetSpec(dataset.name)], asset_checks=[checks], jobs=[job]
@@ -101,22 +101,23 @@ def test_a_file_of_an_older_version_holds_nothing(sound: Warehouse, dataset: Dat
 @pytest.mark.parametrize(
     ("name", "rule", "change"),
     [
-        ("funding_rates", "hours_stand_once", "insert into funding_rates from funding_rates"),
-        ("funding_rates", "eight_hours_add_up", "update funding_rates set interest_8h = 1"),
-        ("volatility_index", "agrees_with_minutes",
+        ("funding_rates", "hours_are_unique_and_full",
+         "insert into funding_rates from funding_rates"),
+        ("funding_rates", "eight_hour_funding_adds_up", "update funding_rates set interest_8h = 1"),
+        ("volatility_index", "agrees_with_one_minute_candles",
          "update volatility_index set high = high + 1 where resolution = '3600'"),
         ("candles_rebuilt", "agrees_with_exchange",
          "insert into candles select * exclude trades replace (open + 1 as open) from "
          "(select instrument_name, '1' as resolution, * exclude instrument_name "
          "from candles_rebuilt)"),
-        ("historical_volatility", "is_positive_at_full_hours",
+        ("historical_volatility", "hours_are_unique_and_positive",
          "update historical_volatility set volatility = -1"),
         ("index_prices", "prices_are_positive", "update index_prices set price = 0"),
-        ("delivery_prices", "is_delivered_daily",
+        ("delivery_prices", "has_a_price_every_day",
          "update delivery_prices set delivery_date = delivery_date - 7 "
          f"where delivery_date = '{FIRST}'"),
         ("trades", "has_no_gaps", "update dataset_days set missing = 3, state = 'gapped'"),
-        ("trades", "past_days_are_settled",
+        ("trades", "no_past_day_is_open",
          "update dataset_days set state = 'open', fetched_at = fetched_at + interval 3 day"),
         ("settlements", "is_fresh",
          "update dataset_days set day = day - 30 where dataset = 'settlements'"),

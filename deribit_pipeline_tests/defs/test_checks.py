@@ -1,16 +1,32 @@
 """Dagster's asset checks, made of the warehouse's rules."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import duckdb
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+)
 
 from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.checks import dataset_checks
+from deribit_pipeline.defs.schedules import is_kept
 from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
@@ -25,7 +41,7 @@ NAMES_OF_RULES = {rule.name for rule in rules_of(CANDLES[Resolution.HOUR_1])}
 
 
 def evaluations(warehouse: Warehouse, resolution: Resolution) -> dict[str, dg.AssetCheckEvaluation]:
-    checks = dataset_checks(CANDLES[resolution], warehouse, NAMES, lambda: NOW)
+    checks = dataset_checks(CANDLES[resolution], warehouse, NAMES, lambda: NOW, is_on=True)
     asset = dg.AssetSpec(CANDLES[resolution].name)
     job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
     location = dg.Definitions(assets=[asset], asset_checks=[checks], jobs=[job])
@@ -41,8 +57,8 @@ def test_every_candles_asset_has_every_check_that_fits(settings: Settings) -> No
     for resolution in Resolution:
         asset = dg.AssetKey(CANDLES[resolution].name)
         names = {key.name for key in graph.get_check_keys_for_assets({asset})}
-        coarse = {"agrees_with_minutes"} if resolution.label in ("1h", "1d") else set()
-        assert names == NAMES_OF_RULES - {"agrees_with_minutes"} | coarse
+        coarse = {"agrees_with_one_minute_candles"} if resolution.label in ("1h", "1d") else set()
+        assert names == NAMES_OF_RULES - {"agrees_with_one_minute_candles"} | coarse
 
 
 @both_stores
@@ -73,10 +89,10 @@ def test_a_failed_check_says_how_many_which_and_how_it_was_found(
     plant("update candle_days set state = 'open' where resolution = '60' and day = '2024-04-08'")
     made = evaluations(sound, Resolution.HOUR_1)
     assert {name for name, each in made.items() if not each.passed} == {
-        "past_days_are_settled", "prices_are_in_range", "volumes_are_possible",
-        "agrees_with_minutes",
+        "no_past_day_is_open", "prices_are_in_range", "volumes_match_prices",
+        "agrees_with_one_minute_candles",
     }  # fmt: skip
-    prices, days = made["prices_are_in_range"], made["past_days_are_settled"]
+    prices, days = made["prices_are_in_range"], made["no_past_day_is_open"]
     assert prices.severity is dg.AssetCheckSeverity.WARN
     assert days.severity is dg.AssetCheckSeverity.ERROR
     assert days.description is not None
@@ -96,21 +112,57 @@ def test_a_failed_check_says_how_many_which_and_how_it_was_found(
     ]  # fmt: skip
 
 
-def test_a_run_that_materializes_an_asset_checks_it(settings: Settings) -> None:
+def failed_checks(settings: Settings, instance: dg.DagsterInstance) -> set[str]:
+    """Materialize three days of 2024, which check their asset; returns the checks that fail."""
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     tags = {
         "dagster/asset_partition_range_start": "BTC-PERPETUAL|2024-01-01",
         "dagster/asset_partition_range_end": "BTC-PERPETUAL|2024-01-03",
     }
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = job.execute_in_process(
-            instance=instance, asset_selection=[dg.AssetKey("candles_1h")], tags=tags,
-            run_config=QUIET,
-        )  # fmt: skip
+    result = job.execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey("candles_1m")], tags=tags,
+        run_config=QUIET,
+    )  # fmt: skip
     made = {each.check_name: each for each in result.get_asset_check_evaluations()}
-    assert set(made) == NAMES_OF_RULES
+    assert set(made) == NAMES_OF_RULES - {"agrees_with_one_minute_candles"}
+    return {name for name, each in made.items() if not each.passed}
+
+
+def test_a_backfill_of_history_passes_all_checks_while_no_schedule_is_running(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    assert failed_checks(settings, instance) == set()
+
+
+def test_what_a_running_schedule_keeps_must_be_fresh(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
     # By this machine's clock, January 2024 is long ago.
-    assert {name for name, each in made.items() if not each.passed} == {"is_fresh"}
+    assert failed_checks(replace(settings, schedules=True), instance) == {"is_fresh"}
+
+
+def test_a_dataset_is_kept_by_the_schedules_that_run_in_the_ui(tmp_path: Path) -> None:
+    candles, by_hand = CANDLES[Resolution.MINUTE_1], DATASETS["trades"]
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        assert is_kept(instance, candles, is_on=True)
+        assert not is_kept(instance, candles, is_on=False)
+        assert not is_kept(instance, CANDLES[Resolution.MINUTE_3], is_on=True)  # has no schedule
+        switch(instance, by_hand, InstigatorStatus.RUNNING)
+        assert is_kept(instance, by_hand, is_on=False)
+        switch(instance, candles, InstigatorStatus.STOPPED)
+        assert not is_kept(instance, candles, is_on=True)
+
+
+def switch(instance: dg.DagsterInstance, dataset: Dataset, status: InstigatorStatus) -> None:
+    """Start or stop all schedules of a dataset, as its page does."""
+    location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
+    for schedule in dataset.schedules:
+        origin = RemoteInstigatorOrigin(location, dataset.schedule_name(schedule))
+        instance.add_instigator_state(
+            InstigatorState(
+                origin, InstigatorType.SCHEDULE, status, ScheduleInstigatorData("0 0 * * *")
+            )
+        )
 
 
 def test_one_check_can_run_alone(settings: Settings, warehouse: Warehouse) -> None:

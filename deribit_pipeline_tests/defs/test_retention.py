@@ -18,6 +18,7 @@ from dagster._core.storage.partition_status_cache import (
 
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.defs import retention
+from deribit_pipeline.defs.event_log import already_recorded, record
 from deribit_pipeline.defs.partitions import series_days
 from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline.errors import RecordingError
@@ -140,6 +141,22 @@ def test_the_last_attempt_at_a_day_is_kept_where_it_failed(
     run(instance, "A|2024-01-01", "A|2024-01-04")
     assert pruned_later(home).runs == 3
     assert shown(instance)["failed"] == set()
+
+
+def test_a_run_that_only_observed_a_day_is_deleted_and_its_newest_observation_stays(
+    home: Path, instance: dg.DagsterInstance
+) -> None:
+    @dg.asset(name="candles", partitions_def=GRID)
+    def gapped(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        record(context, [dg.AssetObservation(KEY, partition=context.partition_key)])
+        return already_recorded()
+
+    for _ in range(2):
+        dg.materialize([gapped], instance=instance, partition_key="A|2024-01-01")
+    newest = instance.fetch_observations(KEY, limit=1).records
+    assert pruned_later(home).runs == 2
+    assert instance.fetch_observations(KEY, limit=2).records == newest
+    assert instance.get_materialized_partitions(KEY) == set()
 
 
 def test_unfinished_and_young_runs_are_left_alone(home: Path, instance: dg.DagsterInstance) -> None:

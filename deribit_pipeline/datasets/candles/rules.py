@@ -24,7 +24,7 @@ _MINUTE = timedelta(minutes=1)
 # Days are filtered first, by a bit for each minute that has a candle: grouping by candle would take
 # several times as long, and memory for all candles.
 _GRID = Rule(
-    name="opens_on_the_grid_once",
+    name="candle_times_are_unique_and_regular",
     description="Each candle is stored once and opens at a multiple of its length, counted from "
     "midnight UTC; for 1D, from 08:00. The grid of 180, 360 and 720 is the one on which most of an "
     "instrument's candles open.",
@@ -76,7 +76,7 @@ order by instrument_name, opened_at""",
 )
 
 _VOLUMES = Rule(
-    name="volumes_are_possible",
+    name="volumes_match_prices",
     description="A candle with volume has one in both currencies, and their quotient, the average "
     f"price, lies between `low` and `high` with a tolerance of {PRICE_TOLERANCE:.1%}, because the "
     "exchange rounds amounts. In a candle without volume all prices are equal.",
@@ -101,7 +101,7 @@ order by instrument_name, opened_at""",
 # Whether the exchange includes minutes without a trade, which repeat the last close, is
 # undocumented: a price may be that of all minutes or that of those with a trade.
 _MINUTES = Rule(
-    name="agrees_with_minutes",
+    name="agrees_with_one_minute_candles",
     description="If every minute of a candle is stored, they aggregate to the same open, high, low "
     f"and close, and to its volumes within {BASE_ROUNDING:.0e} of base and {QUOTE_ROUNDING:.0e} of "
     "quote currency a minute, because the exchange rounds both.",

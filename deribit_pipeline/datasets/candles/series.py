@@ -268,6 +268,6 @@ def _anchor(connection: Connection, instrument_name: str, resolution: Resolution
     if len(phases) > 1:
         raise WarehouseError(
             f"The stored {resolution.label} candles of {instrument_name} open on several grids, "
-            "so none can be made of minutes: see the check opens_on_the_grid_once."
+            "so none can be made of minutes: see the check candle_times_are_unique_and_regular."
         )
     return timedelta(milliseconds=phases[0][0]) if phases else timedelta(0)

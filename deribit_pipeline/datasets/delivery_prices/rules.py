@@ -3,7 +3,7 @@
 from deribit_pipeline.domain.rule import Rule
 
 _DELIVERED_DAILY = Rule(
-    name="is_delivered_daily",
+    name="has_a_price_every_day",
     description="There is a delivery price for every day between the first and the last one.",
     severity="WARN",
     because="the exchange has no price, or the days between were not requested: see dataset_gaps",

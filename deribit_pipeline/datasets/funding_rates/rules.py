@@ -7,7 +7,7 @@ FUNDING_TOLERANCE = 1e-7
 BTC-PERPETUAL, with rates around 1e-4, the farthest is 1.4e-8 off (assumption:funding-sums)."""
 
 _HOURS_ONCE = Rule(
-    name="hours_stand_once",
+    name="hours_are_unique_and_full",
     description="Each hour is stored once, and ends at a full hour.",
     severity="ERROR",
     because="a response off the grid or with conflicting hours is rejected",
@@ -20,7 +20,7 @@ order by all""",
 )
 
 _PRICES_CHAIN = Rule(
-    name="index_prices_chain",
+    name="index_prices_continue_hour_by_hour",
     description="An hour begins at the index at which the hour before it ended.",
     severity="WARN",
     because="prices are stored as the exchange publishes them",
@@ -43,7 +43,7 @@ order by instrument_name, funded_at""",
 # position at the beginning, times the index then. For linear ones nothing is recorded: the same,
 # its mirror image and the plain sum are all accepted.
 _EIGHT_HOURS = Rule(
-    name="eight_hours_add_up",
+    name="eight_hour_funding_adds_up",
     description="If all eight hours are stored, `interest_8h` is the sum of their funding as a "
     f"share of the position at their beginning, within {FUNDING_TOLERANCE:.0e}.",
     severity="WARN",

@@ -3,7 +3,7 @@
 from deribit_pipeline.domain.rule import Rule
 
 _VOLATILITY = Rule(
-    name="is_positive_at_full_hours",
+    name="hours_are_unique_and_positive",
     description="Each hour is stored once, at a full hour, and its volatility is above zero.",
     severity="WARN",
     because="values are stored as the exchange publishes them",

@@ -15,7 +15,7 @@ order by index_name, priced_at""",
 )
 
 _ONE_STEP = Rule(
-    name="points_stand_on_one_grid",
+    name="points_are_evenly_spaced",
     description="The distance between points of an index is a multiple of the smallest distance.",
     severity="WARN",
     because="the exchange decides the distance and the alignment of points",

@@ -3,7 +3,7 @@
 from deribit_pipeline.domain.rule import Rule
 
 _CANDLES_ONCE = Rule(
-    name="opens_on_the_grid_once",
+    name="candle_times_are_unique_and_regular",
     description="Each candle is stored once, and opens at a multiple of its length after midnight "
     "UTC.",
     severity="ERROR",
@@ -29,7 +29,7 @@ order by currency, resolution, opened_at""",
 )
 
 _MINUTES = Rule(
-    name="agrees_with_minutes",
+    name="agrees_with_one_minute_candles",
     description="If every minute of an hour is stored, they aggregate to the same open, high, low "
     "and close.",
     severity="WARN",

@@ -57,7 +57,7 @@ def test_an_open_day_of_the_past_is_found(
         "update candle_days set state = 'open' "
         "where day = '2024-04-08' and instrument_name like 'SOL%'"
     )
-    broken = found(sound, "past_days_are_settled", resolution)
+    broken = found(sound, "no_past_day_is_open", resolution)
     assert broken.columns[:3] == ("instrument_name", "day", "state")
     assert [row[:3] for row in broken.first] == [("SOL_USDC-PERPETUAL", "2024-04-08", "open")]
 
@@ -78,7 +78,7 @@ def test_a_day_is_over_when_its_last_candle_closes(
     sound: Warehouse, plant: Callable[[str], None], resolution: str, heard_at: str, is_over: bool
 ) -> None:
     plant(f"update candle_days set fetched_at = '{heard_at}+00' where day < '2024-04-09'")
-    days = {row[1] for row in found(sound, "past_days_are_settled", resolution).first}
+    days = {row[1] for row in found(sound, "no_past_day_is_open", resolution).first}
     assert days == ({"2024-04-10"} if is_over else set())
 
 
@@ -106,7 +106,7 @@ def test_a_repeated_candle_is_found(
 ) -> None:
     one = f"resolution = '{resolution}' and instrument_name = 'BTC-PERPETUAL'"
     plant(f"insert into candles select * from candles where {one} order by opened_at limit 1")
-    broken = found(sound, "opens_on_the_grid_once", resolution)
+    broken = found(sound, "candle_times_are_unique_and_regular", resolution)
     assert [row[2:] for row in broken.first] == [("2", "false")]
 
 
@@ -126,7 +126,7 @@ def test_a_candle_off_the_grid_is_found(
                 and opened_at < '2024-04-10'
           )
     """)
-    broken = found(sound, "opens_on_the_grid_once", resolution)
+    broken = found(sound, "candle_times_are_unique_and_regular", resolution)
     assert [row[2:] for row in broken.first] == [("1", "true")]
 
 
@@ -138,9 +138,9 @@ def test_a_grid_that_nobody_has_shown_is_the_one_of_the_other_candles(
 ) -> None:
     for resolution in ("180", "720"):
         plant(f"{LATER} where resolution = '{resolution}'")
-        assert found(sound, "opens_on_the_grid_once", resolution).count == 0
+        assert found(sound, "candle_times_are_unique_and_regular", resolution).count == 0
     plant(f"{LATER} where resolution = '1D'")
-    assert found(sound, "opens_on_the_grid_once", "1D").count > 0
+    assert found(sound, "candle_times_are_unique_and_regular", "1D").count > 0
 
 
 ONE = (
@@ -155,14 +155,14 @@ ONE = (
         ("prices_are_in_range", "high = close - 1"),
         ("prices_are_in_range", "low = open + 1"),
         ("prices_are_in_range", "high = 'nan', close = 'nan', low = 'nan', open = 1"),
-        ("volumes_are_possible", "volume_base = volume_base * 10"),
-        ("volumes_are_possible", "volume_quote = volume_base"),
-        ("volumes_are_possible", "volume_quote = volume_base * high * 1.002"),
-        ("volumes_are_possible", "volume_quote = volume_base * low * 0.998"),
-        ("volumes_are_possible", "volume_base = 0"),
-        ("volumes_are_possible", "volume_quote = 0"),
-        ("volumes_are_possible", "volume_base = -volume_base, volume_quote = -volume_quote"),
-        ("volumes_are_possible", "volume_base = 0, volume_quote = 0, high = low + 1"),
+        ("volumes_match_prices", "volume_base = volume_base * 10"),
+        ("volumes_match_prices", "volume_quote = volume_base"),
+        ("volumes_match_prices", "volume_quote = volume_base * high * 1.002"),
+        ("volumes_match_prices", "volume_quote = volume_base * low * 0.998"),
+        ("volumes_match_prices", "volume_base = 0"),
+        ("volumes_match_prices", "volume_quote = 0"),
+        ("volumes_match_prices", "volume_base = -volume_base, volume_quote = -volume_quote"),
+        ("volumes_match_prices", "volume_base = 0, volume_quote = 0, high = low + 1"),
     ],
 )
 def test_impossible_values_are_found(
@@ -177,7 +177,7 @@ def test_the_rounding_of_the_exchange_is_no_offence(
     sound: Warehouse, plant: Callable[[str], None]
 ) -> None:
     plant(f"update candles set volume_quote = volume_base * high * 1.0005 where {ONE}")
-    assert found(sound, "volumes_are_possible").count == 0
+    assert found(sound, "volumes_match_prices").count == 0
 
 
 @pytest.mark.parametrize("resolution", EACH_KIND)
@@ -219,13 +219,13 @@ def test_a_coarse_candle_that_differs_from_its_minutes_is_found(
         where resolution = '{resolution}' and instrument_name = 'BTC-PERPETUAL'
           and opened_at = '2024-04-08 08:00:00+00'
     """)
-    [row] = found(sound, "agrees_with_minutes", resolution).first
+    [row] = found(sound, "agrees_with_one_minute_candles", resolution).first
     assert row[:2] == ("BTC-PERPETUAL", "2024-04-08 08:00:00+00")
     assert row[2].startswith(output)
     assert ", in minutes " in row[2]
     # An hour with a missing minute is not compared.
     plant("delete from candles where resolution = '1' and opened_at = '2024-04-08 08:07:00+00'")
-    assert found(sound, "agrees_with_minutes", resolution).count == 0
+    assert found(sound, "agrees_with_one_minute_candles", resolution).count == 0
 
 
 def test_minutes_without_a_trade_may_count_or_not(
@@ -253,11 +253,11 @@ def test_minutes_without_a_trade_may_count_or_not(
             f"update candles set open = {far}, high = {far}, low = {far}, close = {far} "
             f"where resolution = '1' and {hour}"
         )
-        assert found(sound, "agrees_with_minutes", "60").count == 0
+        assert found(sound, "agrees_with_one_minute_candles", "60").count == 0
     plant(f"update candles set open = 1, low = 1 where resolution = '60' and {hour}")
-    assert found(sound, "agrees_with_minutes", "60").count == 0  # as if that minute counted
+    assert found(sound, "agrees_with_one_minute_candles", "60").count == 0  # that minute counts
     plant(f"update candles set open = 2, low = 2 where resolution = '60' and {hour}")
-    assert found(sound, "agrees_with_minutes", "60").count == 2
+    assert found(sound, "agrees_with_one_minute_candles", "60").count == 2
 
 
 def test_the_first_ten_rows_come_with_the_number_of_all(
@@ -280,6 +280,6 @@ def test_the_sql_that_is_shown_can_be_run_as_it_stands(sound: Warehouse, rule: R
 
 def test_only_what_this_side_alone_can_break_is_an_error() -> None:
     errors = {rule.name for rule in RULES if rule.severity == "ERROR"}
-    assert errors == {"past_days_are_settled", "opens_on_the_grid_once"}
+    assert errors == {"no_past_day_is_open", "candle_times_are_unique_and_regular"}
     for rule in RULES:
         assert rule.because

@@ -158,21 +158,21 @@ def test_hours_at_either_end_that_are_not_held_are_counted_too(
         (
             "insert into funding_rates from funding_rates "
             "where funded_at = '2024-04-08 00:00:00+00'",
-            ["hours_stand_once", "eight_hours_add_up"],
+            ["hours_are_unique_and_full", "eight_hour_funding_adds_up"],
         ),
         (
             "update funding_rates set funded_at = funded_at + interval 1 second "
             "where funded_at = '2024-04-08 05:00:00+00'",
-            ["hours_stand_once"],
+            ["hours_are_unique_and_full"],
         ),
         (
             "update funding_rates set index_price = 1 where funded_at = '2024-04-08 05:00:00+00'",
-            ["index_prices_chain"],
+            ["index_prices_continue_hour_by_hour"],
         ),
         (
             "update funding_rates set interest_8h = interest_8h + 1e-6 "
             "where funded_at = '2024-04-08 12:00:00+00'",
-            ["eight_hours_add_up"],
+            ["eight_hour_funding_adds_up"],
         ),
         ("delete from funding_rates where hour(timezone('UTC', funded_at)) = 2", []),
     ],
@@ -217,12 +217,12 @@ def index(sandbox: SandboxExchange) -> Iterator[duckdb.DuckDBPyConnection]:
         ("select 1", []),
         (
             "insert into volatility_index from volatility_index where resolution = '60' limit 1",
-            ["opens_on_the_grid_once"],
+            ["candle_times_are_unique_and_regular"],
         ),
         (
             "update volatility_index set opened_at = opened_at + interval 1 minute "
             "where opened_at = '2024-04-08 05:00:00+00'",
-            ["opens_on_the_grid_once"],
+            ["candle_times_are_unique_and_regular"],
         ),
         (
             "update volatility_index set low = high + 1 "
@@ -232,7 +232,7 @@ def index(sandbox: SandboxExchange) -> Iterator[duckdb.DuckDBPyConnection]:
         (
             "update volatility_index set high = high + 1 "
             "where resolution = '3600' and opened_at = '2024-04-08 02:00:00+00'",
-            ["agrees_with_minutes"],
+            ["agrees_with_one_minute_candles"],
         ),
         (
             "update volatility_index set high = high + 1 "

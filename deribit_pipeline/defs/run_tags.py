@@ -1,0 +1,26 @@
+"""The tags by which Dagster's UI lists and finds a run: dataset, series and days."""
+
+from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.engine.jobs import Days
+
+_PLURALS = {
+    SeriesKind.INSTRUMENT: "instruments",
+    SeriesKind.CURRENCY: "currencies",
+    SeriesKind.INDEX: "indices",
+}
+
+# How many series a tag names; the rest are counted.
+_NAMED = 5
+
+
+def run_tags(dataset: Dataset, days: Days) -> dict[str, str]:
+    """The tags of a run for these days: `dataset`, `days`, and `instruments`, `currencies` or
+    `indices`."""
+    names, every = list(days), [day for some in days.values() for day in some]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    first, last = min(every), max(every)
+    return {
+        "dataset": dataset.name,
+        _PLURALS[dataset.series]: ", ".join(names[:_NAMED]) + more,
+        "days": str(first) if first == last else f"{first} to {last}",
+    }
