@@ -24,7 +24,7 @@ PRICES = {
     "DOT": 8.2, "LTC": 73.0, "UNI": 7.3, "LINK": 15.0, "NEAR": 3.6, "TRX": 0.107, "DOGE": 0.091,
     "BCH": 260.0, "BNB": 310.0, "TRUMP": 30.0, "HYPE": 25.0, "PAXG": 2_060.0,
 }  # fmt: skip
-"""The price of each base currency on 2024-01-01, in dollars."""
+"""The price of each base currency on 2024-01-01, in dollars; of any other, it is 10."""
 
 _CORRELATION = 0.78
 """Of the returns of Bitcoin and of another currency, by the day and by the minute."""
@@ -97,7 +97,12 @@ def driver_of(base: str) -> Driver:
     """The driver of a base currency: what its indexes, perpetuals and options have in common."""
     settled = "" if base in ("BTC", "ETH") else "_USDC"
     leader = None if base == "BTC" else driver_of("BTC")
-    return Driver(f"{base}{settled}-PERPETUAL", PRICES[base], leader)
+    return Driver(f"{base}{settled}-PERPETUAL", price_of(base), leader)
+
+
+def price_of(base: str) -> float:
+    """The price of a base currency on 2024-01-01, in dollars."""
+    return PRICES.get(base, 10.0)
 
 
 def _daily_path(shocks: Floats, price: float) -> tuple[Floats, Floats]:

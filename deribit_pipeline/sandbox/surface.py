@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deribit_pipeline.sandbox import option_prices
-from deribit_pipeline.sandbox.drivers import DAY, PRICES, Floats, Ticks, driver_of, seed_of
+from deribit_pipeline.sandbox.drivers import DAY, Floats, Ticks, driver_of, price_of, seed_of
 from deribit_pipeline.sandbox.listing import Listing
 
 YEAR = 365 * DAY
@@ -44,7 +44,7 @@ def level_of_day(currency: str, day: int) -> float:
 
 def digits_of(base: str) -> int:
     """The decimals of an index and of forwards."""
-    return 2 if PRICES[base] > 100 else 6
+    return 2 if price_of(base) > 100 else 6
 
 
 def carry(moments: Ticks, expires_ms: int | Ticks) -> Floats:
