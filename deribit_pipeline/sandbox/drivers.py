@@ -53,12 +53,13 @@ class Driver:
     """The path of one price, from `price` on 2024-01-01; it follows `leader` in part."""
 
     def __init__(self, name: str, price: float, leader: "Driver | None" = None) -> None:
-        self._name, self._leader = name, leader
+        self.name, self._leader = name, leader
         rng = np.random.default_rng(seed_of(name))
         own = rng.standard_normal(DAYS)
         self._shocks: Floats = own if leader is None else _led(own, leader._shocks)
         self.levels, self._volatilities = _daily_path(self._shocks, price)
-        self.day = functools.lru_cache(maxsize=64)(self._day)
+        # Every other driver needs the leader's days.
+        self.day = functools.lru_cache(maxsize=64 if leader else 512)(self._day)
 
     def prices(self, moments: Ticks) -> Floats:
         """The price at moments in UTC milliseconds."""
@@ -72,7 +73,7 @@ class Driver:
         return prices
 
     def _day(self, day: int) -> DayPath:
-        rng = np.random.default_rng(seed_of(f"{self._name} {day}"))
+        rng = np.random.default_rng(seed_of(f"{self.name} {day}"))
         number = day - FIRST_DAY
         shape = np.exp(np.cumsum(rng.normal(0, 0.04, 1_440)))
         shape *= 1 + 0.5 * np.sin(np.linspace(0, 2 * np.pi, 1_440) - 2.2)  # busy afternoons

@@ -39,7 +39,8 @@ def plan_of(listing: Listing, driver: Driver, day: int, busy: "Busy", trades: in
     rng = np.random.default_rng(seed_of(f"{listing.instrument_name} {day}"))
     if listing.is_option:
         return _plan_of_option(listing, day, busy, trades, rng)
-    rng.standard_normal(2 * 1_440)  # a perpetual's driver begins with these
+    if listing.instrument_name == driver.name:
+        rng.standard_normal(2 * 1_440)  # the driver's own
     path = driver.day(day)
     prices = _prices(listing, day, path, rng)
     minutes = busy.minutes(rng.random(1_440) ** np.clip(path.shape, 0.3, 3))
