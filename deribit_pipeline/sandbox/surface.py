@@ -21,8 +21,10 @@ _CARRY = 0.05
 
 _USUAL = {"BTC": 55.0, "ETH": 70.0}
 _USUAL_OF_OTHERS = 80.0
-_INDEX_IS_ABOVE = 1.05
-"""The volatility index, over that at the money: the smile's wings count in it."""
+_INDEX_IS_ABOVE = 1.113
+"""The volatility index over the volatility at the money in 30 days: the smile's wings count in a
+strip of options, whose price the index is."""
+
 _REVERSION = 6.0
 """A year: how fast the volatility returns to its usual level."""
 

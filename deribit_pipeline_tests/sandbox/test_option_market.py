@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.sandbox import option_prices
+from deribit_pipeline.sandbox import option_prices, surface
 from deribit_pipeline.sandbox.drivers import driver_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline_tests.conftest import Clock
@@ -131,6 +131,24 @@ def test_candles_of_an_option_stay_about_the_surface(sandbox: SandboxExchange) -
         closes(sandbox, f"BTC-29MAR24-{strike}-C", "1D", 20) for strike in (40_000, 45_000)
     )
     assert np.all(lower > higher)
+
+
+@pytest.mark.parametrize("currency", ["BTC", "ETH"])
+def test_a_strip_of_options_of_thirty_days_costs_the_volatility_index(
+    sandbox: SandboxExchange, currency: str
+) -> None:
+    params = {"currency": currency, "resolution": "60", "start_timestamp": str(NEW_YEAR),
+              "end_timestamp": str(NEW_YEAR)}  # fmt: skip
+    reply = sandbox.answer("public/get_volatility_index_data", params)
+    years, strikes = 30 / 365, np.exp(np.linspace(-1.5, 1.5, 1_001))
+    of_all = np.ones(len(strikes))
+    volatilities = surface.volatility(
+        currency, np.full(len(strikes), NEW_YEAR), of_all * years, np.log(strikes)
+    )
+    given = (strikes > 1, of_all, strikes, of_all * years)
+    worth = option_prices.price(*given, volatilities)
+    strip = 100 * math.sqrt(2 / years * np.trapezoid(worth / strikes**2, strikes))
+    assert strip == pytest.approx(reply.body["result"]["data"][0][1], rel=0.01)
 
 
 def test_the_implied_volatility_of_a_price_is_the_one_it_is_made_of() -> None:
