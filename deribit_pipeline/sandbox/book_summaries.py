@@ -16,6 +16,7 @@ from deribit_pipeline.sandbox.funding import Funding
 from deribit_pipeline.sandbox.instrument_lists import CURRENCIES, KINDS
 from deribit_pipeline.sandbox.listing import NEVER, Listing
 from deribit_pipeline.sandbox.option_prices import delta_of
+from deribit_pipeline.sandbox.plans import level_of
 from deribit_pipeline.sandbox.positions import open_interest
 from deribit_pipeline.sandbox.refusals import invalid, required
 from deribit_pipeline.sandbox.surface import digits_of, marks_of
@@ -115,7 +116,7 @@ class BookSummaries:
 
     def _of_other(self, listing: Listing, moment: int) -> Row:
         """The mark of what is no option, and the funding of perpetuals."""
-        level = float(self._world.market(listing).level(np.array([moment]))[0])
+        level = float(level_of(listing, np.array([moment]))[0])
         digits = digits_of(listing.base_currency)
         fields: Row = {"mark_price": round(level, digits), "half_spread": level * HALF_SPREAD}
         if listing.kind == "future" and listing.expires_ms == NEVER:

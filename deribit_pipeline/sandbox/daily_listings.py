@@ -3,6 +3,7 @@
 As on the exchange: days, weeks, months and quarters, each listed when the next of its kind is due.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -28,8 +29,13 @@ _BASES = {"BTC": "BTC", "ETH": "ETH", "XRP_USDC": "XRP"}
 _LISTED_AFTER = 17_000  # milliseconds after 08:00
 
 
-def listed_on(day: int) -> Iterator[Listing]:
+@functools.cache
+def listed_on(day: int) -> tuple[Listing, ...]:
     """The options that are listed on a day, counted from 1970."""
+    return tuple(_listed_on(day))
+
+
+def _listed_on(day: int) -> Iterator[Listing]:
     created = day * DAY + EIGHT_HOURS + _LISTED_AFTER
     for kind, life in _LIVES.items():
         if day + life < FIRST_EXPIRY or _kind_of(day + life) != kind:

@@ -24,7 +24,7 @@ PRICES = {
     "DOT": 8.2, "LTC": 73.0, "UNI": 7.3, "LINK": 15.0, "NEAR": 3.6, "TRX": 0.107, "DOGE": 0.091,
     "BCH": 260.0, "BNB": 310.0, "TRUMP": 30.0, "HYPE": 25.0, "PAXG": 2_060.0,
 }  # fmt: skip
-"""The price of each base currency on 2024-01-01, in dollars."""
+"""The price of each base currency on 2024-01-01, in dollars; of any other, it is 10."""
 
 _CORRELATION = 0.78
 """Of the returns of Bitcoin and of another currency, by the day and by the minute."""
@@ -53,12 +53,13 @@ class Driver:
     """The path of one price, from `price` on 2024-01-01; it follows `leader` in part."""
 
     def __init__(self, name: str, price: float, leader: "Driver | None" = None) -> None:
-        self._name, self._leader = name, leader
+        self.name, self._leader = name, leader
         rng = np.random.default_rng(seed_of(name))
         own = rng.standard_normal(DAYS)
         self._shocks: Floats = own if leader is None else _led(own, leader._shocks)
         self.levels, self._volatilities = _daily_path(self._shocks, price)
-        self.day = functools.lru_cache(maxsize=64)(self._day)
+        # Every other driver needs the leader's days.
+        self.day = functools.lru_cache(maxsize=64 if leader else 512)(self._day)
 
     def prices(self, moments: Ticks) -> Floats:
         """The price at moments in UTC milliseconds."""
@@ -72,7 +73,7 @@ class Driver:
         return prices
 
     def _day(self, day: int) -> DayPath:
-        rng = np.random.default_rng(seed_of(f"{self._name} {day}"))
+        rng = np.random.default_rng(seed_of(f"{self.name} {day}"))
         number = day - FIRST_DAY
         shape = np.exp(np.cumsum(rng.normal(0, 0.04, 1_440)))
         shape *= 1 + 0.5 * np.sin(np.linspace(0, 2 * np.pi, 1_440) - 2.2)  # busy afternoons
@@ -97,7 +98,12 @@ def driver_of(base: str) -> Driver:
     """The driver of a base currency: what its indexes, perpetuals and options have in common."""
     settled = "" if base in ("BTC", "ETH") else "_USDC"
     leader = None if base == "BTC" else driver_of("BTC")
-    return Driver(f"{base}{settled}-PERPETUAL", PRICES[base], leader)
+    return Driver(f"{base}{settled}-PERPETUAL", price_of(base), leader)
+
+
+def price_of(base: str) -> float:
+    """The price of a base currency on 2024-01-01, in dollars."""
+    return PRICES.get(base, 10.0)
 
 
 def _daily_path(shocks: Floats, price: float) -> tuple[Floats, Floats]:

@@ -18,8 +18,9 @@ TERMS_CHANGED_MS = 1_787_040_000_000
 class Listing:
     """An instrument of the sandbox.
 
-    `price` is its approximate price on 2024-01-01, in quote currency; `activity` is the probability
-    that a minute has a trade; `turnover` is the value traded in a usual minute, in quote currency.
+    `price` is a combo's approximate price on 2024-01-01; what moves others is the driver of their
+    base currency. `activity` is the probability that a minute has a trade; `turnover` is the value
+    traded in a usual minute, in quote currency, and of no meaning for options.
     `tick_size_steps` are prices and the tick sizes above them; `contract_size` defaults to the
     minimum amount.
     """

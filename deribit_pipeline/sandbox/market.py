@@ -15,8 +15,7 @@ from deribit_pipeline.sandbox.drivers import DAYS, FIRST_DAY, Floats, Ticks, see
 from deribit_pipeline.sandbox.drivers import EIGHT_HOURS as EIGHT_HOURS
 from deribit_pipeline.sandbox.drivers import MINUTE as MINUTE
 from deribit_pipeline.sandbox.listing import Listing
-from deribit_pipeline.sandbox.plans import Busy, path_of, plan_of, premium
-from deribit_pipeline.sandbox.surface import marks
+from deribit_pipeline.sandbox.plans import Busy, level_of, plan_of
 from deribit_pipeline.sandbox.tape import Plan, Tape, on_ticks, tape_of, tick_directions, times_of
 
 
@@ -36,7 +35,6 @@ class Market:
 
     def __init__(self, listing: Listing, trades_per_minute: float = 2.0) -> None:
         self.listing = listing
-        self._driver = path_of(listing)
         self._first = max(listing.created_ms // DAY, FIRST_DAY)
         days = min(listing.expires_ms // DAY + 1, FIRST_DAY + DAYS) - self._first
         # The numbers of traded minutes and of trades per day are decided first: so a trade's
@@ -64,15 +62,6 @@ class Market:
         ticks = np.concatenate([day.ticks for day in days])
         first, last = np.searchsorted(ticks, [start, end])
         return Rows(ticks, np.concatenate([day.values for day in days]))[first:last]
-
-    def level(self, moments: Ticks) -> Floats:
-        """The price that trades are made about, at moments in UTC milliseconds: of an option its
-        mark, of a perpetual the index."""
-        if self.listing.is_option:
-            return marks(self.listing, moments).price
-        premiums = np.exp(premium(self.listing, moments))
-        prices: Floats = self._driver.prices(moments) * premiums
-        return prices
 
     def unfinished(self, minute: int, now: int) -> Floats:
         """The candle that opened at `minute`, made of the trades up to `now`."""
@@ -136,7 +125,7 @@ class Market:
         if last is not None:
             return last
         begin = np.array([max(day * DAY, self.listing.created_ms)])
-        return float(np.round(on_ticks(self.listing, self.level(begin)), 8)[0])
+        return float(np.round(on_ticks(self.listing, level_of(self.listing, begin)), 8)[0])
 
     def _plan_of(self, day: int) -> Plan:
         number, busy, trades = day - self._first, Busy(0, 1_440, 1_440), 0
@@ -144,7 +133,7 @@ class Market:
             columns = (self._traded_minutes, self._opens, self._closes)
             busy = Busy(*(int(column[number]) for column in columns))
             trades = int(self._trades[number])
-        return plan_of(self.listing, self._driver, day, busy, trades)
+        return plan_of(self.listing, day, busy, trades)
 
 
 def rolled_up(minutes: Rows, step: int, anchor: int) -> Rows:

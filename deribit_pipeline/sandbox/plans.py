@@ -1,5 +1,7 @@
 """What a day of an instrument is generated from: minutes with trades, their prices and sizes."""
 
+import functools
+
 import numpy as np
 
 from deribit_pipeline.sandbox.drivers import (
@@ -20,6 +22,7 @@ _LOTS = 12.0
 """The usual number of minimum amounts that a minute's option trades add up to."""
 
 
+@functools.lru_cache(maxsize=1_024)
 def path_of(listing: Listing) -> Driver:
     """What moves the price of an instrument; a combo has a path of its own."""
     if listing.is_combo:
@@ -27,19 +30,30 @@ def path_of(listing: Listing) -> Driver:
     return driver_of(listing.base_currency)
 
 
-def premium(listing: Listing, moments: Ticks) -> Floats:
+def level_of(listing: Listing, moments: Ticks) -> Floats:
+    """The price that trades are made about, at moments in UTC milliseconds: of an option its mark,
+    of a perpetual the index."""
+    if listing.is_option:
+        return marks(listing, moments).price
+    prices: Floats = path_of(listing).prices(moments) * np.exp(_premium(listing, moments))
+    return prices
+
+
+def _premium(listing: Listing, moments: Ticks) -> Floats:
     """The logarithm of the price over the driver's: that of a dated future."""
     if listing.is_combo or listing.expires_ms == NEVER:
         return np.zeros(len(moments))
     return carry(moments, listing.expires_ms)
 
 
-def plan_of(listing: Listing, driver: Driver, day: int, busy: "Busy", trades: int) -> Plan:
+def plan_of(listing: Listing, day: int, busy: "Busy", trades: int) -> Plan:
     """The plan of a day with this number of trades."""
     rng = np.random.default_rng(seed_of(f"{listing.instrument_name} {day}"))
     if listing.is_option:
         return _plan_of_option(listing, day, busy, trades, rng)
-    rng.standard_normal(2 * 1_440)  # a perpetual's driver begins with these
+    driver = path_of(listing)
+    if listing.instrument_name == driver.name:
+        rng.standard_normal(2 * 1_440)  # the driver's own
     path = driver.day(day)
     prices = _prices(listing, day, path, rng)
     minutes = busy.minutes(rng.random(1_440) ** np.clip(path.shape, 0.3, 3))
@@ -68,7 +82,7 @@ class Busy:
 def _prices(listing: Listing, day: int, path: DayPath, rng: np.random.Generator) -> Floats:
     """Approximate open, high, low and close of each minute."""
     ends = day * DAY + np.arange(1_441, dtype=np.int64) * MINUTE
-    levels = np.exp(path.path + premium(listing, ends))
+    levels = np.exp(path.path + _premium(listing, ends))
     close = levels[1:]
     opened = levels[:-1] * (1 + rng.normal(0, 0.1, 1_440) * path.spread)
     reach = np.abs(rng.normal(0, 0.6, (2, 1_440))) * path.spread

@@ -11,6 +11,7 @@ import numpy as np
 
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS
+from deribit_pipeline.sandbox.plans import level_of
 from deribit_pipeline.sandbox.positions import settled
 from deribit_pipeline.sandbox.prices import Prices
 from deribit_pipeline.sandbox.refusals import invalid, required
@@ -131,7 +132,7 @@ class Settlements:
         index = prices.delivered(prices.perpetual(base, counter), day)
         is_last = day * DAY + EIGHT_HOURS == listing.expires_ms
         is_option = listing.kind == "option"
-        level = self._world.market(listing).level(np.array([day * DAY + EIGHT_HOURS]))
+        level = level_of(listing, np.array([day * DAY + EIGHT_HOURS]))
         mark = round(float(level[0]), 8 if is_option else 2)
         if is_last:
             mark = 0.0 if is_option else index

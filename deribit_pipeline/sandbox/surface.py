@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deribit_pipeline.sandbox import option_prices
-from deribit_pipeline.sandbox.drivers import DAY, PRICES, Floats, Ticks, driver_of, seed_of
+from deribit_pipeline.sandbox.drivers import DAY, Floats, Ticks, driver_of, price_of, seed_of
 from deribit_pipeline.sandbox.listing import Listing
 
 YEAR = 365 * DAY
@@ -21,8 +21,10 @@ _CARRY = 0.05
 
 _USUAL = {"BTC": 55.0, "ETH": 70.0}
 _USUAL_OF_OTHERS = 80.0
-_INDEX_IS_ABOVE = 1.05
-"""The volatility index, over that at the money: the smile's wings count in it."""
+_INDEX_IS_ABOVE = 1.113
+"""The volatility index over the volatility at the money in 30 days: the smile's wings count in a
+strip of options, whose price the index is."""
+
 _REVERSION = 6.0
 """A year: how fast the volatility returns to its usual level."""
 
@@ -44,7 +46,7 @@ def level_of_day(currency: str, day: int) -> float:
 
 def digits_of(base: str) -> int:
     """The decimals of an index and of forwards."""
-    return 2 if PRICES[base] > 100 else 6
+    return 2 if price_of(base) > 100 else 6
 
 
 def carry(moments: Ticks, expires_ms: int | Ticks) -> Floats:
