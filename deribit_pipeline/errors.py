@@ -8,6 +8,7 @@
     + DeribitUnavailable    may succeed if retried: network, HTTP 5xx or 429, a transient RPC code
       - DeribitRateLimited  the same, and every process must slow down
       - RateLimiterUnavailable  the rate limiter's state is unreachable, so nothing was sent
+      - DeribitUnreachable  no connection could be made: the network or the address
     + DeribitRejected       fails again if retried: bad parameters, no permission
       - UnknownInstrument   the exchange does not list the instrument (exit 2)
       - WrongCredentials    the exchange does not accept the API key (exit 2)
@@ -85,6 +86,10 @@ class DeribitRateLimited(DeribitUnavailable):
 
 class RateLimiterUnavailable(DeribitUnavailable):
     """The shared rate limiter's state is unreachable, so nothing was sent."""
+
+
+class DeribitUnreachable(DeribitUnavailable):
+    """No connection to the exchange could be made, so nothing was sent."""
 
 
 class DeribitRejected(DeribitError):
