@@ -33,7 +33,9 @@ def export(
     to: Annotated[
         Path,
         typer.Option(
-            "--to", metavar="FOLDER", help="Target folder; an existing export is replaced."
+            "--to",
+            metavar="FOLDER",
+            help="Target folder; other series and datasets that were exported to it are kept.",
         ),
     ],
     instruments: Instruments = None,
@@ -73,9 +75,13 @@ def export(
         incomplete = f"; {days} not complete"
     files = "1 file" if made.files == 1 else f"{made.files:,} files"
     size = f"{made.size / 1e6:,.1f} MB" if made.size >= 1e6 else f"{made.size / 1e3:.0f} kB"
+    kept = ""
+    if made.kept:
+        more = "1 file" if made.kept == 1 else f"{made.kept:,} files"
+        kept = f"; {more} of earlier exports kept"
     stderr().print(
         f"{to} holds {made.rows:,} {dataset.rows} in {files} of {format_name}, {size}, "
-        f"written in {time.monotonic() - began:.1f} s{incomplete}.",
+        f"written in {time.monotonic() - began:.1f} s{incomplete}{kept}.",
         markup=False,
         soft_wrap=True,
     )

@@ -37,7 +37,7 @@ _PRICES = ("open", "high", "low", "close")
 _ROWS_PER_GROUP = 5_000
 
 
-def write_nautilus(part: Part, folder: Path) -> None:
+def write_nautilus(part: Part, folder: Path) -> list[Path]:
     """Write candles as bars, stamped with their end, with the volume in base currency.
 
     Raises InputError for numbers that nautilus_trader cannot represent.
@@ -49,7 +49,7 @@ def write_nautilus(part: Part, folder: Path) -> None:
     assert resolution is not None  # require_fit has checked it
     frame = part.frame()
     if frame.empty:
-        return
+        return []
     require_finite(frame, [*_PRICES, "volume_base"], part, "nautilus_trader")
     _require_within(frame, part)
     prices = frame[list(_PRICES)].to_numpy()
@@ -72,6 +72,7 @@ def write_nautilus(part: Part, folder: Path) -> None:
     file = folder / "data" / "bar" / bar_type / f"{_named(ended[0])}_{_named(ended[-1])}.parquet"
     file.parent.mkdir(parents=True)
     pq.write_table(pa.table(columns, schema=schema), file, row_group_size=_ROWS_PER_GROUP)
+    return [file]
 
 
 def require_fit(dataset: Dataset, series: str) -> None:
