@@ -3,6 +3,7 @@
 * DeribitPipelineError
   x InputError              an argument or a setting is wrong; nothing was attempted (exit 2)
     + SettingsError         an environment variable is wrong
+    + UnknownSpecification  the warehouse has no specification of an instrument
     + WouldLose             the target holds more than what would replace it
   x DeribitError            a request to the exchange failed
     + DeribitUnavailable    may succeed if retried: network, HTTP 5xx or 429, a transient RPC code
@@ -46,6 +47,17 @@ class InputError(DeribitPipelineError):
     def __init__(self, message: str, *, about: str = "") -> None:
         super().__init__(message)
         self.about = about
+
+
+class UnknownSpecification(InputError):
+    """The warehouse has no specification of an instrument: its list was never requested."""
+
+    def __init__(self, instrument_name: str) -> None:
+        super().__init__(
+            f"No specification of {shown(instrument_name)} is stored: request the list of "
+            "instruments first."
+        )
+        self.instrument_name = instrument_name
 
 
 class WouldLose(InputError):

@@ -8,11 +8,13 @@ import typer
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.instrument_choice import refresh_all
 from deribit_pipeline.cli.options import DatasetName, Instruments, ResolutionOfCandles, Series
 from deribit_pipeline.cli.terminal import stderr
-from deribit_pipeline.errors import IncompleteDays, InputError
+from deribit_pipeline.domain.specification import settlement_currency
+from deribit_pipeline.errors import IncompleteDays, InputError, UnknownSpecification
 from deribit_pipeline.export import export_folder
-from deribit_pipeline.export.export_folder import FORMATS
+from deribit_pipeline.export.export_folder import FORMATS, Contents, Exported
 from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.reader.backfill_command import with_command
 from deribit_pipeline.settings import Settings
@@ -63,9 +65,9 @@ def export(
     warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
     names = wanted.names(dataset, settings)
-    contents = export_folder.Contents(warehouse, dataset, names, first, last, allow_incomplete)
+    contents = Contents(warehouse, dataset, names, first, last, allow_incomplete)
     try:
-        made = export_folder.export(contents, format_name, to)
+        made = _exported(contents, format_name, to, settings)
     except IncompleteDays as error:
         otherwise = "export what is held with --allow-incomplete"
         raise with_command(error, otherwise) from None
@@ -86,3 +88,13 @@ def export(
         soft_wrap=True,
     )
     return 0
+
+
+def _exported(contents: Contents, format_name: str, to: Path, settings: Settings) -> Exported:
+    """Export; if instruments were never requested, request the lists that have them first."""
+    try:
+        return export_folder.export(contents, format_name, to)
+    except UnknownSpecification:
+        lists = tuple(dict.fromkeys(map(settlement_currency, contents.names)))
+        refresh_all(settings, warehouse_of(settings), lambda known: lists)
+        return export_folder.export(contents, format_name, to)

@@ -53,6 +53,7 @@ FORMATS = {
         is_one_table=False,
         extra="arrow",
         require_fit=nautilus.require_fit,
+        require_whole=nautilus.require_whole,
     ),
 }
 

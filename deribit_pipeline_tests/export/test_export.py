@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.proof_tables import DATASET_DAYS
+from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 from deribit_pipeline_tests.helpers.processes import name_warehouse
@@ -36,6 +37,7 @@ def export(
 ) -> Export:
     """Runs `export`; returns its exit code and output."""
     name_warehouse(monkeypatch, sound.location, sound.location.parent)
+    hold(sound, INSTRUMENTS, *map(specification, (BTC, SOL, "BTC-27DEC24")))
 
     def run(*arguments: str, to: Path | str = "out", name: str = "parquet") -> tuple[int, str]:
         capsys.readouterr()
@@ -43,6 +45,18 @@ def export(
         return code, capsys.readouterr().err
 
     return run
+
+
+def specification(name: str, **other: object) -> dict[str, object]:
+    """A specification of a future, for the table `instruments`."""
+    base = name.partition("-")[0].partition("_")[0]
+    return {
+        "instrument_name": name, "kind": "future", "base_currency": base, "quote_currency": "USD",
+        "settlement_currency": base, "listed_at": datetime(2018, 8, 14, tzinfo=UTC),
+        "valid_from": datetime(2018, 8, 14, tzinfo=UTC), "contract_size": 10.0, "tick_size": 0.5,
+        "tick_size_steps": "[]", "min_trade_amount": 10.0, "maker_commission": 0.0,
+        "taker_commission": 0.0005, "max_leverage": 50.0, **other,
+    }  # fmt: skip
 
 
 def manifest() -> Any:

@@ -5,13 +5,11 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 import pytest
 
 from deribit_pipeline import read
@@ -153,19 +151,6 @@ def test_funding_without_a_rate_is_none_for_freqtrade(export: Export, sound: War
     code, err = export(*requested, name="freqtrade")
     assert (code, "interest_1h of BTC-PERPETUAL at 2024-01-01 07:00 is missing" in err) == (2, True)
     assert not Path("out").exists()
-
-
-def test_nautilus_is_given_large_volumes_as_they_are(export: Export, sound: Warehouse) -> None:
-    prices = np.full((1_440, 4), 2_000.0)
-    hold_minutes(sound, "BTC-27DEC24", date(2024, 1, 1), prices)
-    with sound.writing() as connection:
-        connection.execute(
-            "update candles set volume_base = 123456789012.5 where instrument_name = 'BTC-27DEC24'"
-        )
-    assert export("--instruments", "BTC-27DEC24", *NEW_YEAR, name="nautilus")[0] == 0
-    [file] = Path("out/data").rglob("*.parquet")
-    raw: Any = pq.read_table(file)["volume"].to_pylist()[0]
-    assert int.from_bytes(raw, "little", signed=True) == 1234567890125 * 10**15
 
 
 def test_a_manifest_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
