@@ -12,7 +12,7 @@ from typing import Any
 from deribit_pipeline.domain.specification import Specification, is_inverse
 from deribit_pipeline.errors import UnknownSpecification
 from deribit_pipeline.export.part import Part
-from deribit_pipeline.instruments.history import specifications_of
+from deribit_pipeline.instruments.specification_reads import specifications_of
 
 SIZE_DECIMALS = 8
 """Of amounts and volumes. Volumes are sums of amounts and are rounded to as many."""

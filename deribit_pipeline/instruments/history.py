@@ -208,23 +208,6 @@ def universe(
     return [_specification(dict(zip(_FIELDS, row, strict=True))) for row in rows]
 
 
-def specifications_of(
-    connection: Connection, name: str, until: datetime
-) -> tuple[Specification | None, list[Specification]]:
-    """The specification of an instrument that applied just before an instant, or the first one that
-    is known; and every one that it has had. None if it is not stored."""
-    if not has_table(connection, INSTRUMENTS.name):
-        return None, []
-    rows = connection.execute(
-        f"select valid_from < $until, {_READ} from instruments where instrument_name = $name "
-        "order by valid_from",
-        {"name": name, "until": until},
-    ).fetchall()
-    every = [_specification(dict(zip(_FIELDS, row[1:], strict=True))) for row in rows]
-    applied = [each for (is_before, *_), each in zip(rows, every, strict=True) if is_before]
-    return next(iter([*applied[-1:], *every[:1]]), None), every
-
-
 def listed_names(connection: Connection, selector: Selector) -> list[str]:
     """The selected instruments, as of the last response of the exchange."""
     moment = known_at(connection)
