@@ -34,7 +34,7 @@ demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show 
 	@echo
 	@echo "The candles are in data/sandbox.duckdb. See them in Dagster's UI with: DERIBIT_ENV=sandbox make dev"
 
-test: setup ## Run the tests (8 minutes)
+test: setup ## Run the tests (about 4 minutes)
 	$(BIN)/python -m pytest
 
 test-lake: setup ## Run the tests of lakes, on a PostgreSQL and an object store of their own (4 minutes)

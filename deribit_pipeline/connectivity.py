@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 
 from deribit_pipeline.datasets.book_summaries.proof import RENEWAL
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.errors import DeribitPipelineError, SettingsError, WrongEnvironment
+from deribit_pipeline.errors import (
+    DeribitPipelineError,
+    DeribitUnreachable,
+    SettingsError,
+    WrongEnvironment,
+)
 from deribit_pipeline.exchange.session import Exchange, spool_of
 from deribit_pipeline.instruments.listings import CLOCK_TOLERANCE
 from deribit_pipeline.opening import open_exchange, warehouse_of
@@ -43,7 +48,7 @@ def probes(settings: Settings) -> list[Probe]:
     except SettingsError:
         raise
     except DeribitPipelineError as error:
-        made.append(Probe("reachable", False, f"{error}. {_remedy(settings)}"))
+        made.append(Probe("reachable", False, f"{error}{_remedy(error, settings)}"))
     made.append(_tried("warehouse", lambda: _of_warehouse(settings)))
     return made + _of_recorder(spool_of(settings))
 
@@ -146,6 +151,8 @@ def _of_warehouse(settings: Settings) -> str:
     return f"{warehouse} opens, {warehouse.size / 1e6:,.1f} MB"
 
 
-def _remedy(settings: Settings) -> str:
+def _remedy(error: DeribitPipelineError, settings: Settings) -> str:
+    if isinstance(error, DeribitUnreachable):
+        return ""  # the error ends with its own
     where = "DERIBIT_BASE_URL" if settings.base_url else "the network, or DERIBIT_ENV=sandbox"
-    return f"Check {where}"
+    return f". Check {where}"

@@ -3,11 +3,13 @@
 * DeribitPipelineError
   x InputError              an argument or a setting is wrong; nothing was attempted (exit 2)
     + SettingsError         an environment variable is wrong
+    + UnknownSpecification  the warehouse has no specification of an instrument
     + WouldLose             the target holds more than what would replace it
   x DeribitError            a request to the exchange failed
     + DeribitUnavailable    may succeed if retried: network, HTTP 5xx or 429, a transient RPC code
       - DeribitRateLimited  the same, and every process must slow down
       - RateLimiterUnavailable  the rate limiter's state is unreachable, so nothing was sent
+      - DeribitUnreachable  no connection could be made: the network or the address
     + DeribitRejected       fails again if retried: bad parameters, no permission
       - UnknownInstrument   the exchange does not list the instrument (exit 2)
       - WrongCredentials    the exchange does not accept the API key (exit 2)
@@ -50,6 +52,17 @@ class InputError(DeribitPipelineError):
         self.about = about
 
 
+class UnknownSpecification(InputError):
+    """The warehouse has no specification of an instrument: its list was never requested."""
+
+    def __init__(self, instrument_name: str) -> None:
+        super().__init__(
+            f"No specification of {shown(instrument_name)} is stored: request the list of "
+            "instruments first."
+        )
+        self.instrument_name = instrument_name
+
+
 class WouldLose(InputError):
     """The target holds more than what would replace it."""
 
@@ -88,6 +101,10 @@ class DeribitRateLimited(DeribitUnavailable):
 
 class RateLimiterUnavailable(DeribitUnavailable):
     """The shared rate limiter's state is unreachable, so nothing was sent."""
+
+
+class DeribitUnreachable(DeribitUnavailable):
+    """No connection to the exchange could be made, so nothing was sent."""
 
 
 class DeribitRejected(DeribitError):

@@ -9,7 +9,7 @@ import typer
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_command import with_command
-from deribit_pipeline.cli.instrument_choice import window_of
+from deribit_pipeline.cli.instrument_choice import refresh_all, window_of
 from deribit_pipeline.cli.options import (
     DatasetName,
     FirstDay,
@@ -18,9 +18,10 @@ from deribit_pipeline.cli.options import (
     Series,
 )
 from deribit_pipeline.cli.terminal import stderr
-from deribit_pipeline.errors import IncompleteDays, InputError
+from deribit_pipeline.domain.specification import settlement_currency
+from deribit_pipeline.errors import IncompleteDays, InputError, UnknownSpecification
 from deribit_pipeline.export import export_folder
-from deribit_pipeline.export.export_folder import FORMATS
+from deribit_pipeline.export.export_folder import FORMATS, Contents, Exported
 from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
 
@@ -38,7 +39,9 @@ def export(
     to: Annotated[
         Path,
         typer.Option(
-            "--to", metavar="FOLDER", help="Target folder; an existing export is replaced."
+            "--to",
+            metavar="FOLDER",
+            help="Target folder; other series and datasets that were exported to it are kept.",
         ),
     ],
     instruments: Instruments = None,
@@ -66,9 +69,9 @@ def export(
     warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
     names = wanted.names(dataset, settings, warehouse, window_of(first, last))
-    contents = export_folder.Contents(warehouse, dataset, names, first, last, allow_incomplete)
+    contents = Contents(warehouse, dataset, names, first, last, allow_incomplete)
     try:
-        made = export_folder.export(contents, format_name, to)
+        made = _exported(contents, format_name, to, settings)
     except IncompleteDays as error:
         otherwise = "export what is held with --allow-incomplete"
         raise with_command(error, otherwise) from None
@@ -78,10 +81,24 @@ def export(
         incomplete = f"; {days} not complete"
     files = "1 file" if made.files == 1 else f"{made.files:,} files"
     size = f"{made.size / 1e6:,.1f} MB" if made.size >= 1e6 else f"{made.size / 1e3:.0f} kB"
+    kept = ""
+    if made.kept:
+        more = "1 file" if made.kept == 1 else f"{made.kept:,} files"
+        kept = f"; {more} of earlier exports kept"
     stderr().print(
         f"{to} holds {made.rows:,} {dataset.rows} in {files} of {format_name}, {size}, "
-        f"written in {time.monotonic() - began:.1f} s{incomplete}.",
+        f"written in {time.monotonic() - began:.1f} s{incomplete}{kept}.",
         markup=False,
         soft_wrap=True,
     )
     return 0
+
+
+def _exported(contents: Contents, format_name: str, to: Path, settings: Settings) -> Exported:
+    """Export; if instruments were never requested, request the lists that have them first."""
+    try:
+        return export_folder.export(contents, format_name, to)
+    except UnknownSpecification:
+        lists = tuple(dict.fromkeys(map(settlement_currency, contents.names)))
+        refresh_all(settings, warehouse_of(settings), lambda known: lists)
+        return export_folder.export(contents, format_name, to)

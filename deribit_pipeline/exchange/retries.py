@@ -8,15 +8,12 @@ from typing import TypeVar
 import tenacity
 
 from deribit_pipeline.errors import DeribitUnavailable
-from deribit_pipeline.exchange.transport import Call
+from deribit_pipeline.exchange.first_contact import FirstContact
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0
 """Seconds after which a request that keeps failing is given up."""
-
-FIRST_PATIENCE = 15.0
-"""The same before the exchange has returned any response."""
 
 Result = TypeVar("Result")
 
@@ -24,23 +21,21 @@ Result = TypeVar("Result")
 class Retries:
     """Retries the calls of one client, with growing pauses.
 
-    `sleep` waits in the pauses. The client sets `has_answered`: an exchange that has never answered
-    may be at a wrong address, and is given up after FIRST_PATIENCE seconds.
+    `first_contact` shortens the patience with an exchange that has never answered.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, first_contact: FirstContact) -> None:
         self._patience = patience
+        self._first_contact = first_contact
         self._warned_at = -1.0
-        self.has_answered = False
 
     async def run(
         self,
-        call: Call,
         attempt: Callable[[], Awaitable[Result]],
         sleep: Callable[[float], Awaitable[None]],
     ) -> Result:
-        """The result of `attempt`, retried while it raises DeribitUnavailable. Raises the last
-        error."""
+        """The result of `attempt`, retried while it raises DeribitUnavailable; `sleep` waits in the
+        pauses. Raises the last error."""
         failing_since: float | None = None
 
         def is_hopeless(state: tenacity.RetryCallState) -> bool:
@@ -48,9 +43,7 @@ class Retries:
             nonlocal failing_since
             now = time.monotonic()
             failing_since = failing_since if failing_since is not None else now
-            patience = self._patience
-            if not self.has_answered:
-                patience = min(patience, FIRST_PATIENCE)
+            patience = self._first_contact.patience(_error_of(state), self._patience)
             return now + state.upcoming_sleep > failing_since + patience
 
         retrying = tenacity.AsyncRetrying(
@@ -65,22 +58,22 @@ class Retries:
             return await retrying(_awaited, attempt)
         except DeribitUnavailable as error:
             tries = retrying.statistics["attempt_number"]
-            raise type(error)(
-                f"{error.reason} (given up after {tries} tries)",
-                method=call.method,
-                params=call.params,
-            ) from error
+            raise self._first_contact.given_up(error, tries) from error
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         """Log a warning, at most once a second: when one request in flight fails, the others do
         too."""
-        error = state.outcome.exception() if state.outcome else None
+        error = _error_of(state)
         wait = state.next_action.sleep if state.next_action else 0.0
         now = time.monotonic()
         level = logging.WARNING if now - self._warned_at >= 1.0 else logging.DEBUG
         if level == logging.WARNING:
             self._warned_at = now
         logger.log(level, "%s; trying again in %.1f s", error, wait)
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 async def _awaited(attempt: Callable[[], Awaitable[Result]]) -> Result:

@@ -28,6 +28,7 @@ from deribit_pipeline.exchange import codes, envelope, responses
 from deribit_pipeline.exchange.auth import SCOPE, Credentials, Token, TokenKeeper, warn_of_writes
 from deribit_pipeline.exchange.envelope import Body, Stamp
 from deribit_pipeline.exchange.exchange_clock import ExchangeClock, Fit, Reading, Witness
+from deribit_pipeline.exchange.first_contact import FirstContact
 from deribit_pipeline.exchange.http_requests import Attempts, Requests, UnusablePost
 from deribit_pipeline.exchange.rate_limiter import RateLimiter, RateLimitUnreachable
 from deribit_pipeline.exchange.retries import PATIENCE, Retries
@@ -95,7 +96,8 @@ class Rpc:
         self._credentials = credentials
         self._tokens = TokenKeeper(self.authenticate) if credentials else None
         self._sleep = sleep
-        self._retries = Retries(patience)
+        self._first_contact = FirstContact(self._root)
+        self._retries = Retries(patience, self._first_contact)
         self._requests = Requests(http, self._root, self._sent, ids)
         self._clock = clock or ExchangeClock()
         self.requests: Counter[str] = Counter()
@@ -106,9 +108,7 @@ class Rpc:
         """Call `method`, with retries of transient failures. Raises a DeribitError, the last one
         met."""
         attempts = Attempts(Call(method, params))
-        return await self._retries.run(
-            attempts.call, lambda: self._authorized(attempts), self._sleep
-        )
+        return await self._retries.run(lambda: self._authorized(attempts), self._sleep)
 
     def limit(self, method: str, made: Callable[[], tuple[RateLimiter, Bounds]]) -> None:
         """Set the pool and the bounds of a method to those of `made`, if it has none yet."""
@@ -158,7 +158,7 @@ class Rpc:
         _moment(stamp[0], attempts.call)
         us_in = await self._trusted_time(stamp[0], response, attempts)
         as_of = _moment(us_in, attempts.call)
-        self._retries.has_answered, self.as_of = True, as_of
+        self._first_contact.has_answered, self.as_of = True, as_of
         latency = response.came_at - response.sent_at
         return Answer(result, as_of, latency, response.status, stamp, response.content)
 
@@ -172,7 +172,8 @@ class Rpc:
                 if wait > 0:
                     await self._sleep(wait)
                 self.requests[call.method] += 1
-                return await received(self._http, request, call, self._root, bounds)
+                with self._first_contact.waiting():
+                    return await received(self._http, request, call, self._root, bounds)
         except RateLimitUnreachable as error:
             raise RateLimiterUnavailable(
                 f"nothing was sent: {error}", method=call.method, params=call.params

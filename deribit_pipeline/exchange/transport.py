@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from deribit_pipeline.errors import DeribitBadPayload, DeribitUnavailable
+from deribit_pipeline.errors import DeribitBadPayload, DeribitUnavailable, DeribitUnreachable
 from deribit_pipeline.exchange.proxies import Proxy
 from deribit_pipeline.masking import masked
 from deribit_pipeline.outside_text import MOST_READ, MOST_SHOWN, shown
@@ -23,6 +23,9 @@ MEBIBYTE = 1 << 20
 _PACKED_PART = 4
 
 _GZIP = 16 + zlib.MAX_WBITS
+
+# A ProxyError is a proxy's refusal to connect.
+_NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ async def received(
 ) -> Received:
     """Send the request and read its whole response.
 
-    Raises DeribitUnavailable if no response comes in time, and DeribitBadPayload if it exceeds
-    `bounds`.
+    Raises DeribitUnreachable if there is no connection, DeribitUnavailable if no response comes in
+    time, and DeribitBadPayload if it exceeds `bounds`.
     """
     sent_at = time.monotonic()
     try:
@@ -107,7 +110,8 @@ async def received(
         reason = f"{root} cannot be reached: {_reason(error, call, bounds)}"
         if isinstance(error, _Damaged):
             reason = str(error)
-        raise DeribitUnavailable(reason, method=call.method, params=call.params) from error
+        kind = DeribitUnreachable if isinstance(error, _NO_CONNECTION) else DeribitUnavailable
+        raise kind(reason, method=call.method, params=call.params) from error
     return Received(response.status_code, content, sent_at, time.monotonic())
 
 

@@ -2,6 +2,7 @@
 freqtrade 2026.9 expects them. Pass the folder to `freqtrade --datadir`."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,28 +22,42 @@ _CANDLES = {
     "volume_base": "volume",
 }
 _FUNDING = {"funded_at": "date", "interest_1h": "funding_rate"}
+_MARK = {
+    "funded_at": "date",
+    **{name: name for name in ("open", "high", "low", "close", "volume")},
+}
 
 _FUTURE = re.compile(r"([A-Z0-9]+)(?:_([A-Z0-9]+))?-(?:PERPETUAL|(\d{1,2}[A-Z]{3}\d{2}))")
 _SPOT = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)")
 
 
-def write_freqtrade(part: Part, folder: Path) -> None:
-    """Write candles, with the volume in base currency, or hourly funding rates.
+def write_freqtrade(part: Part, folder: Path) -> list[Path]:
+    """Write candles, with the volume in base currency; or hourly funding rates, and the mark prices
+    that freqtrade multiplies them by.
 
-    Raises InputError for candles that freqtrade would shift in time, and for numbers it cannot
-    represent.
+    The exchange publishes no history of mark prices: each mark candle has one price, the index at
+    the instant of the funding. Raises InputError for candles that freqtrade would shift in time,
+    and for numbers it cannot represent.
     """
-    file = folder / _file_name(part.dataset, part.series)
     frame = part.frame()
     if resolution := part.dataset.resolution:
         _require_its_grid(frame, part.series, resolution)
-    columns = _CANDLES if resolution else _FUNDING
+        return [_write(part, frame, _CANDLES, folder / _file_name(part.series, resolution.label))]
+    rates = _write(part, frame, _FUNDING, folder / _file_name(part.series, "1h", "funding_rate"))
+    prices = dict.fromkeys(("open", "high", "low", "close"), frame["index_price"])
+    frame = frame.assign(**prices, volume=0.0)
+    return [rates, _write(part, frame, _MARK, folder / _file_name(part.series, "1h", "mark"))]
+
+
+def _write(part: Part, frame: Any, columns: Mapping[str, str], file: Path) -> Path:
+    """Write these columns, under freqtrade's names."""
     require_finite(frame, list(columns)[1:], part, "freqtrade")
-    frame = frame.reset_index().rename(columns=columns)[list(columns.values())]
+    frame = frame.reset_index()[list(columns)].rename(columns=columns)
     file.parent.mkdir(exist_ok=True)
     frame.assign(date=frame["date"].dt.as_unit("ms")).to_feather(
         file, compression="lz4", compression_level=9
     )
+    return file
 
 
 def require_fit(dataset: Dataset, series: str) -> None:
@@ -52,17 +67,19 @@ def require_fit(dataset: Dataset, series: str) -> None:
             "freqtrade is for candles and funding rates: export other datasets as parquet.",
             about="format",
         )
-    _file_name(dataset, series)
+    if dataset.resolution:
+        _file_name(series, dataset.resolution.label)
+    else:
+        _file_name(series, "1h", "funding_rate")
 
 
-def _file_name(dataset: Dataset, series: str) -> str:
+def _file_name(series: str, timeframe: str, kind: str = "futures") -> str:
     """The file name that freqtrade gives a pair; pairs are named as in ccxt, such as
     BTC/USD:BTC."""
-    resolution = dataset.resolution
     if spot := _SPOT.fullmatch(series):
-        if not resolution:
+        if kind != "futures":
             raise InputError(f"{series} is a spot pair, which has no funding.")
-        return f"{spot[1]}_{spot[2]}-{resolution.label}.feather"
+        return f"{spot[1]}_{spot[2]}-{timeframe}.feather"
     future = _FUTURE.fullmatch(series)
     if not future:
         raise InputError(
@@ -73,8 +90,7 @@ def _file_name(dataset: Dataset, series: str) -> str:
     pair = f"{base}_{quote}_{quote}" if quote else f"{base}_USD_{base}"
     if expiry:
         pair += f"-{datetime.strptime(expiry, '%d%b%y'):%y%m%d}"
-    kind = f"{resolution.label}-futures" if resolution else "1h-funding_rate"
-    return f"futures/{pair}-{kind}.feather"
+    return f"futures/{pair}-{timeframe}-{kind}.feather"
 
 
 def _require_its_grid(frame: Any, instrument_name: str, resolution: Resolution) -> None:

@@ -1,10 +1,12 @@
-"""A Parquet data catalog of bars for nautilus_trader, tested with nautilus_trader 1.221.
+"""A Parquet data catalog for nautilus_trader, of bars and their instruments, as its BacktestNode
+reads it; tested with nautilus_trader 1.221.
 
 Written without nautilus_trader: its own wrangler truncates prices instead of rounding (42000.5
 becomes 42000.49) and needs an older pandas. Numbers take 16 bytes, as in its high-precision builds,
 which are the ones for Linux and macOS.
 """
 
+import re
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -15,15 +17,23 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.specification import COMBO, is_inverse
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.export.nautilus_instruments import (
+    SIZE_DECIMALS,
+    folder_of,
+    instrument_id,
+    instrument_of,
+    write_instrument,
+)
 from deribit_pipeline.export.part import Part, refuse, require_finite
 
-_VENUE = "DERIBIT"
+_PRECISION = "price_precision"
 _BYTES, _DECIMALS = 16, 16
 
-# The number of decimals of prices is derived from the prices, and rounded to at most this many;
-# volumes, which are sums, keep this many.
-_MOST_PRICE_DECIMALS, _VOLUME_DECIMALS = 9, 8
+# Prices have the decimals of the instrument's price increment, or as many as they need if these are
+# more, but at most this many.
+_MOST_PRICE_DECIMALS = 9
 
 # The largest price and quantity of nautilus_trader 1.221 in high precision: PRICE_MAX, whose bound
 # also holds for negative prices, and QUANTITY_MAX.
@@ -37,49 +47,89 @@ _PRICES = ("open", "high", "low", "close")
 _ROWS_PER_GROUP = 5_000
 
 
-def write_nautilus(part: Part, folder: Path) -> None:
-    """Write candles as bars, stamped with their end, with the volume in base currency.
+def write_nautilus(part: Part, folder: Path) -> list[Path]:
+    """Write the instrument, and candles as bars, stamped with their end. The volume is in the
+    currency of the instrument's amounts: USD for inverse futures, else the base currency.
 
-    Raises InputError for numbers that nautilus_trader cannot represent.
+    Raises InputError for numbers that nautilus_trader cannot represent, and UnknownSpecification.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     resolution = part.dataset.resolution
     assert resolution is not None  # require_fit has checked it
     frame = part.frame()
     if frame.empty:
-        return
-    require_finite(frame, [*_PRICES, "volume_base"], part, "nautilus_trader")
-    _require_within(frame, part)
+        return []
+    volume = "volume_quote" if is_inverse(part.series) else "volume_base"
+    require_finite(frame, [*_PRICES, volume], part, "nautilus_trader")
+    _require_within(frame, volume, part)
+    instrument = instrument_of(part)
     prices = frame[list(_PRICES)].to_numpy()
-    decimals = _decimals(prices)
-    ended = (frame.index + resolution.duration).as_unit("ns").asi8
-    instrument_id = f"{part.series}.{_VENUE}"
-    bar_type = f"{instrument_id}-{_specification(resolution)}-LAST-EXTERNAL"
+    decimals = max(instrument.price_decimals, _decimals(prices))
     columns = {name: _fixed(prices[:, number], decimals) for number, name in enumerate(_PRICES)}
-    columns["volume"] = _fixed(frame["volume_base"].to_numpy(), _VOLUME_DECIMALS)
-    columns |= {name: pa.array(ended.astype(np.uint64)) for name in ("ts_event", "ts_init")}
+    columns["volume"] = _fixed(frame[volume].to_numpy(), SIZE_DECIMALS)
+    ended_ns = (frame.index + resolution.duration).as_unit("ns").asi8
+    bars = _write_bars(part.series, resolution, columns, ended_ns, decimals, folder)
+    return [bars, write_instrument(instrument, decimals, folder)]
+
+
+def _write_bars(
+    series: str,
+    resolution: Resolution,
+    columns: dict[str, Any],
+    ended_ns: NDArray[np.int64],
+    decimals: int,
+    folder: Path,
+) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    bar_type = f"{instrument_id(series)}-{_specification(resolution)}-LAST-EXTERNAL"
+    columns |= {name: pa.array(ended_ns.astype(np.uint64)) for name in ("ts_event", "ts_init")}
     schema = pa.schema(
         [pa.field(name, values.type, nullable=False) for name, values in columns.items()],
         metadata={
             "bar_type": bar_type,
-            "instrument_id": instrument_id,
-            "price_precision": str(decimals),
-            "size_precision": str(_VOLUME_DECIMALS),
+            "instrument_id": instrument_id(series),
+            _PRECISION: str(decimals),
+            "size_precision": str(SIZE_DECIMALS),
         },
     )
-    file = folder / "data" / "bar" / bar_type / f"{_named(ended[0])}_{_named(ended[-1])}.parquet"
+    ends = f"{_named(ended_ns[0])}_{_named(ended_ns[-1])}"
+    file = folder / folder_of("bar", bar_type) / f"{ends}.parquet"
     file.parent.mkdir(parents=True)
     pq.write_table(pa.table(columns, schema=schema), file, row_group_size=_ROWS_PER_GROUP)
+    return file
 
 
 def require_fit(dataset: Dataset, series: str) -> None:
-    """Raise InputError for anything but candles."""
+    """Raise InputError for anything but candles of single instruments."""
     if not dataset.resolution:
         raise InputError(
             "nautilus is for candles: export other datasets as parquet.", about="format"
         )
+    if re.match(COMBO, series):
+        raise InputError(
+            f"{series} is a combo, of which nautilus_trader has no instrument: export it as "
+            "parquet or csv."
+        )
+
+
+def require_whole(folder: Path) -> None:
+    """Raise InputError for a catalog in which bars of an instrument have prices of different
+    precision: nautilus_trader refuses those that differ from the instrument's."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, set[int]] = {}
+    for file in folder.glob("data/bar/*/*.parquet"):
+        metadata = pq.read_schema(file).metadata
+        name = metadata[b"instrument_id"].decode()
+        found.setdefault(name, set()).add(int(metadata[_PRECISION.encode()]))
+    for name, decimals in found.items():
+        if len(decimals) > 1:
+            raise InputError(
+                f"Bars of {name} in the folder and in this export have prices of "
+                f"{min(decimals)} and {max(decimals)} decimals, which nautilus_trader refuses in "
+                "one catalog: export them to another folder."
+            )
 
 
 def _specification(resolution: Resolution) -> str:
@@ -101,10 +151,10 @@ def _decimals(prices: NDArray[np.float64]) -> int:
     )
 
 
-def _require_within(frame: Any, part: Part) -> None:
+def _require_within(frame: Any, volume: str, part: Part) -> None:
     """Raise InputError for a number outside nautilus_trader's range."""
-    for column in (*_PRICES, "volume_base"):
-        is_volume = column == "volume_base"
+    for column in (*_PRICES, volume):
+        is_volume = column == volume
         most = _MOST_VOLUME if is_volume else _MOST_PRICE
         values = frame[column].to_numpy()
         beyond = (values > most) | (values < (0.0 if is_volume else -most))

@@ -17,16 +17,17 @@ _COLUMNS = {
 _INSTANTS = "%Y-%m-%dT%H:%M:%S.%gZ"
 
 
-def write_parquet(part: Part, folder: Path) -> None:
+def write_parquet(part: Part, folder: Path) -> list[Path]:
     """Write the part as Parquet, compressed with zstd; instants are UTC."""
-    _copy(part, folder, "parquet", "format parquet, compression zstd")
+    return _copy(part, folder, "parquet", "format parquet, compression zstd")
 
 
-def write_csv(part: Part, folder: Path) -> None:
+def write_csv(part: Part, folder: Path) -> list[Path]:
     """Write the part as CSV with a header; instants are like 2024-01-31T08:00:00.000Z."""
-    _copy(part, folder, "csv", f"format csv, header, timestampformat '{_INSTANTS}'")
+    return _copy(part, folder, "csv", f"format csv, header, timestampformat '{_INSTANTS}'")
 
 
-def _copy(part: Part, folder: Path, ending: str, options: str) -> None:
+def _copy(part: Part, folder: Path, ending: str, options: str) -> list[Path]:
     file = folder / part.series / f"{part.dataset.name}-{part.window.start:%Y-%m}.{ending}"
     part.copy(file, _COLUMNS[part.dataset.series], options)
+    return [file]

@@ -129,6 +129,17 @@ def _link(file: Path, to: Path) -> None:
         file.rename(to)
 
 
+def link_or_copy(file: Path, to: Path) -> None:
+    """Add the name `to` to the file, or copy it if the file system has no hard links. Raises
+    OSError."""
+    try:
+        to.hardlink_to(file)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copy2(file, to)
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Lock the folder against other processes of this project that replace something in it. Without

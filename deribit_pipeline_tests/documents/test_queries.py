@@ -44,10 +44,10 @@ def requested(name: str) -> dict[str, str]:
 
 QUESTIONS = requested("queries.md")
 EXAMPLES = requested("volatility.md") | requested("options.md")
-NOON = datetime(2024, 4, 20, 12, tzinfo=UTC)
 SNAPSHOT_AT = datetime(2026, 9, 1, 12, tzinfo=UTC)
+NOON = datetime(2024, 1, 5, 12, tzinfo=UTC)
 HOUR, A_MINUTE = timedelta(hours=1), 0.75 / (365 * 1_440) ** 0.5
-FIRST, DAYS, BTC = date(2024, 3, 1), 70, "BTC-PERPETUAL"
+FIRST, DAYS, BTC = date(2023, 12, 1), 70, "BTC-PERPETUAL"
 LIQUIDATIONS = (
     ("T", "sell"),
     ("T", "buy"),
@@ -62,7 +62,7 @@ LIQUIDATIONS = (
 def warehouse(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Warehouse:
-    """A little of each table, made up: seventy days to 10 May 2024."""
+    """A little of each table, made up: seventy days to 8 February 2024."""
     folder = tmp_path_factory.mktemp("q")
     location: Location = folder / "w.duckdb"
     if request.param == "lake":
@@ -71,8 +71,8 @@ def warehouse(
     chance = np.random.default_rng(1)
     for name, first, days, price in (
         ("BTC-PERPETUAL", FIRST, DAYS, 60_000), ("ETH-PERPETUAL", FIRST, 3, 3_000),
-        ("BTC-28JUN24", date(2024, 5, 7), 2, 61_000), ("BTC-27DEC24", date(2024, 5, 7), 2, 65_000),
-        ("BTC-26APR24", date(2024, 4, 26), 1, 60_500),
+        ("BTC-26JAN24", date(2024, 1, 7), 2, 61_000), ("BTC-29MAR24", date(2024, 1, 7), 2, 65_000),
+        ("BTC-5JAN24", date(2024, 1, 5), 1, 60_500),
     ):  # fmt: skip
         closes = price * np.exp(np.cumsum(A_MINUTE * chance.standard_normal(days * 1_440)))
         opens = np.roll(closes, 1)
@@ -85,9 +85,9 @@ def warehouse(
             {"instrument_name": name, "kind": "future", "price_index": "btc_usd",
              "expires_at": expires, "taker_commission": 0.0005}
             for name, expires in (
-                ("BTC-PERPETUAL", None), ("BTC-26APR24", datetime(2024, 4, 26, 8, tzinfo=UTC)),
-                ("BTC-28JUN24", datetime(2024, 6, 28, 8, tzinfo=UTC)),
-                ("BTC-27DEC24", datetime(2024, 12, 27, 8, tzinfo=UTC)),
+                ("BTC-PERPETUAL", None), ("BTC-5JAN24", datetime(2024, 1, 5, 8, tzinfo=UTC)),
+                ("BTC-26JAN24", datetime(2024, 1, 26, 8, tzinfo=UTC)),
+                ("BTC-29MAR24", datetime(2024, 3, 29, 8, tzinfo=UTC)),
             )
         )),
         (candle_tables.CANDLE_DAYS,
@@ -106,7 +106,7 @@ def warehouse(
         )),
         (VOLATILITY_INDEX.table, *(
             {"currency": "BTC", "resolution": "3600", "opened_at": NOON - n * 24 * HOUR + 19 * HOUR,
-             "close": 55 + n}
+             "close": 71 + n}
             for n in range(40)
         )),
         (TRADES.table, *(
@@ -115,7 +115,7 @@ def warehouse(
             for n, (liquidation, direction) in enumerate(LIQUIDATIONS)
         )),
         (DELIVERY_PRICES.table,
-         {"index_name": "btc_usd", "delivery_date": date(2024, 4, 26), "delivery_price": 64_000}),
+         {"index_name": "btc_usd", "delivery_date": date(2024, 1, 5), "delivery_price": 64_000}),
         (HISTORICAL_VOLATILITY.table, {"currency": "BTC", "measured_at": NOON}),
         (SETTLEMENTS.table,
          {"currency": "BTC", "instrument_name": BTC, "settled_at": NOON, "type": "settlement",
@@ -203,7 +203,7 @@ def test_each_value_of_the_index_meets_the_minute_that_was_just_over(
     with warehouse.reading() as connection:
         [(close,)] = connection.execute(
             f"select close from candles where instrument_name = '{BTC}' "
-            "and opened_at = '2024-04-20 13:59:00+00'"
+            "and opened_at = '2024-01-05 13:59:00+00'"
         ).fetchall()
     assert found[0][1] == pytest.approx(10_000 * (close / 60_000 - 1))
 
@@ -219,7 +219,7 @@ def test_a_hedge_costs_what_the_option_brought_where_volatility_is_as_implied(
     with warehouse.reading() as connection:
         [(price,)] = connection.execute(
             f"select close from candles where instrument_name = '{BTC}' "
-            "and opened_at = '2024-04-01 07:59:00+00'"
+            "and opened_at = '2024-01-02 07:59:00+00'"
         ).fetchall()
     # Brenner and Subrahmanyam's rule for options at the money.
     assert premium == pytest.approx(0.4 * price * 0.75 * (30 / 365) ** 0.5, rel=0.01)

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.proof_tables import DATASET_DAYS
+from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
 from deribit_pipeline_tests.helpers.processes import name_warehouse
@@ -36,6 +37,7 @@ def export(
 ) -> Export:
     """Runs `export`; returns its exit code and output."""
     name_warehouse(monkeypatch, sound.location, sound.location.parent)
+    hold(sound, INSTRUMENTS, *map(specification, (BTC, SOL, "BTC-27DEC24")))
 
     def run(*arguments: str, to: Path | str = "out", name: str = "parquet") -> tuple[int, str]:
         capsys.readouterr()
@@ -45,8 +47,24 @@ def export(
     return run
 
 
+def specification(name: str, **other: object) -> dict[str, object]:
+    """A specification of a future, for the table `instruments`."""
+    base = name.partition("-")[0].partition("_")[0]
+    return {
+        "instrument_name": name, "kind": "future", "base_currency": base, "quote_currency": "USD",
+        "settlement_currency": base, "listed_at": datetime(2018, 8, 14, tzinfo=UTC),
+        "valid_from": datetime(2018, 8, 14, tzinfo=UTC), "contract_size": 10.0, "tick_size": 0.5,
+        "tick_size_steps": "[]", "min_trade_amount": 10.0, "maker_commission": 0.0,
+        "taker_commission": 0.0005, "max_leverage": 50.0, **other,
+    }  # fmt: skip
+
+
 def manifest() -> Any:
     return json.loads(Path("out.manifest.json").read_text())
+
+
+def part(number: int = 0) -> Any:
+    return manifest()["parts"][number]
 
 
 def everything(folder: str) -> dict[str, bytes]:
@@ -87,9 +105,9 @@ def test_a_month_is_a_file(export: Export, sound: Warehouse) -> None:
         "candles_12h-2023-12.parquet": 4,
         "candles_12h-2024-01.parquet": 4,
     }
-    assert manifest()["rolled_up"] == [
-        {"series": "ETH-PERPETUAL", "first": "2023-12-30", "last": "2023-12-31"},
-        {"series": "ETH-PERPETUAL", "first": "2024-01-01", "last": "2024-01-02"},
+    assert [each["rolled_up"] for each in manifest()["parts"]] == [
+        [{"first": "2023-12-30", "last": "2023-12-31"}],
+        [{"first": "2024-01-01", "last": "2024-01-02"}],
     ]
 
 
@@ -117,37 +135,35 @@ def test_the_manifest_says_what_proves_each_day_and_each_file(
             f"where instrument_name = '{BTC}' and resolution = '1' and state = 'complete' "
             "order by day"
         ).fetchall()
-    assert [(each["content_hash"],) for each in output["proofs"]] == proved
-    assert output["proofs"][0].items() >= {
+    assert [(each["content_hash"],) for each in part()["proofs"]] == proved
+    assert part()["proofs"][0].items() >= {
         "dataset": "candles_1m", "series": BTC, "day": "2024-04-07", "state": "complete",
         "rows": 1_440, "missing": 0,
     }.items()  # fmt: skip
-    assert output["rolled_up"] == [{"series": BTC, "first": "2024-04-07", "last": "2024-04-09"}]
-    assert (output["environment"], output["dataset"], output["rows"]) == (
-        "sandbox",
-        "candles_5m",
-        864,
-    )
-    assert output["incomplete"] == []
+    assert part()["rolled_up"] == [{"first": "2024-04-07", "last": "2024-04-09"}]
+    assert (output["environment"], part()["dataset"], part()["rows"]) == (
+        "sandbox", "candles_5m", 864,
+    )  # fmt: skip
+    assert part()["incomplete"] == {}
+    assert (part()["start"], part()["end"]) == ("2024-04-07T00:00:00Z", "2024-04-10T00:00:00Z")
     assert set(output["versions"]) == {"deribit-pipeline", "duckdb", "schema"}
     [file] = output["files"]
+    assert part()["files"] == [file["path"]]
     content = Path("out", file["path"]).read_bytes()
     assert file["bytes"] == len(content)
     assert file["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_the_same_again_replaces_the_export_with_the_same(export: Export) -> None:
-    export("--instruments", f"{BTC},{SOL}", *DAYS)
     export("--instruments", BTC, *DAYS)
-    before = everything("out")
-    assert not any("SOL" in name for name in before)
+    before, proofs = everything("out"), manifest()
     assert export("--instruments", BTC, *DAYS)[0] == 0
-    assert everything("out") == before
+    assert (everything("out"), manifest()) == (before, proofs)
     assert not list(Path().glob(".out*"))
 
 
 def test_an_export_that_fails_leaves_the_former_one(export: Export) -> None:
-    export("--instruments", BTC, *DAYS)
+    export("--instruments", BTC, *DAYS, "--resolution", "60", name="freqtrade")
     before = everything("out")
     killed = Path(f".out.part-{os.getpid()}@0-1/data")  # the number of a process that has ended
     killed.mkdir(parents=True)
@@ -177,11 +193,8 @@ def test_incomplete_days_that_are_allowed_are_named_in_the_manifest(export: Expo
     assert re.search(
         r" in 1 file of parquet, \d+ kB, written in \d\.\d s; 2 days are not c", output
     )
-    assert manifest()["incomplete"] == [
-        {"series": BTC, "day": "2024-04-06", "known": "never requested"},
-        {"series": BTC, "day": "2024-04-10", "known": "open"},
-    ]
-    assert manifest()["rows"] == 3 * 1_440 + 720
+    assert part()["incomplete"] == {"2024-04-06": "never requested", "2024-04-10": "open"}
+    assert part()["rows"] == 3 * 1_440 + 720
 
 
 def test_a_folder_with_anything_else_in_it_is_left_alone(export: Export, sound: Warehouse) -> None:
@@ -233,8 +246,8 @@ def test_any_dataset_is_exported_by_its_series(
     assert export(*requested)[0] == 0
     file = pq.ParquetFile(f"out/{series}/{dataset.name}-2024-01.parquet")
     assert file.schema.names == [column, *(each.name for each in table.columns_but(column))]
-    assert file.metadata.num_rows == manifest()["rows"] == 1
-    code, output = export(*requested, name="nautilus")
+    assert file.metadata.num_rows == part()["rows"] == 1
+    code, output = export(*requested, name="nautilus", to="other")
     assert (code, "--format nautilus is for candles: export other" in output) == (2, True)
     if dataset.name != "funding_rates":
         code, output = export(*requested, name="freqtrade")

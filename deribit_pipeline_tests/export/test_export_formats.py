@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from deribit_pipeline import read
@@ -90,37 +89,6 @@ def test_freqtrade_is_given_hourly_funding(export: Export, sound: Warehouse) -> 
     found = pd.read_feather("out/futures/BTC_USD_BTC-1h-funding_rate.feather")
     assert found["funding_rate"].tolist() == [0.0, 1e-6, 2e-6]
     assert found["date"].tolist() == hours
-
-
-def test_nautilus_is_given_bars_stamped_with_their_end(export: Export) -> None:
-    assert export("--instruments", BTC, *DAYS, "--resolution", "60", name="nautilus")[0] == 0
-    bar_type = "BTC-PERPETUAL.DERIBIT-1-HOUR-LAST-EXTERNAL"
-    [file] = Path(f"out/data/bar/{bar_type}").iterdir()
-    assert file.name == "2024-04-07T01-00-00-000000000Z_2024-04-10T00-00-00-000000000Z.parquet"
-    table = pq.read_table(file)
-    returned = read.candles(BTC, "2024-04-07", "2024-04-09", "60")
-    output = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-    assert output == {
-        "bar_type": bar_type, "instrument_id": "BTC-PERPETUAL.DERIBIT", "price_precision": "1",
-        "size_precision": "8",
-    }  # fmt: skip
-    for name, values in (("open", returned["open"]), ("volume", returned["volume_base"].round(8))):
-        raw = [int.from_bytes(each, "little", signed=True) for each in table[name].to_pylist()]
-        assert raw == [round(value * 1e8) * 10**8 for value in values]
-    ended_ns = (returned.index + pd.Timedelta(hours=1)).as_unit("ns").asi8.tolist()
-    assert table["ts_event"].to_pylist() == table["ts_init"].to_pylist() == ended_ns
-    assert [str(each.type) for each in table.schema][:5] == ["fixed_size_binary[16]"] * 5
-    assert not any(each.nullable for each in table.schema)
-
-
-@pytest.mark.skipif(not importlib.util.find_spec("nautilus_trader"), reason="is not installed")
-def test_nautilus_reads_its_catalog(export: Export) -> None:
-    from nautilus_trader.persistence.catalog import ParquetDataCatalog
-
-    export("--instruments", BTC, *DAYS, "--resolution", "60", name="nautilus")
-    bars = ParquetDataCatalog("out").bars()
-    returned = read.candles(BTC, "2024-04-07", "2024-04-09", "60")
-    assert [float(bar.close) for bar in bars] == returned["close"].tolist()
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("freqtrade"), reason="is not installed")

@@ -5,13 +5,11 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 import pytest
 
 from deribit_pipeline import read
@@ -56,13 +54,6 @@ def test_common_readers_open_a_folder_of_csv(export: Export) -> None:
     assert ds.dataset("out", format="csv").to_table().num_rows == 2 * 3 * 1_440
 
 
-def test_an_export_of_before_with_its_manifest_inside_is_replaced(export: Export) -> None:
-    export("--instruments", BTC, *DAYS)
-    Path("out.manifest.json").rename("out/manifest.json")
-    assert export("--instruments", SOL, *DAYS)[0] == 0
-    assert set(everything("out")) == {f"{SOL}/candles_1m-2024-04.parquet"}
-
-
 def test_what_is_no_manifest_is_not_replaced_by_one(export: Export) -> None:
     Path("out.manifest.json").write_text("[1, 2]")
     code, output = export("--instruments", BTC, *DAYS)
@@ -87,8 +78,8 @@ main()
 """
 
 
-def kill(at: str, *line: str) -> None:
-    killed = [sys.executable, "-c", KILLED, *line, "--format", "parquet", "--to", "out", at]
+def kill(at: str, *line: str, name: str = "parquet") -> None:
+    killed = [sys.executable, "-c", KILLED, *line, "--format", name, "--to", "out", at]
     assert subprocess.run(killed, check=False).returncode == 9
 
 
@@ -101,13 +92,13 @@ def proved_files() -> list[str]:
 
 
 def test_a_killed_export_keeps_the_former_one_and_its_manifest(export: Export) -> None:
-    export("--instruments", BTC, *DAYS)
-    before = everything("out")
-    kill("before", "export", "--instruments", SOL, *DAYS)
+    hours = ("--resolution", "60")
+    export("--instruments", BTC, *DAYS, *hours, name="freqtrade")
+    before, files = everything("out"), proved_files()
+    kill("before", "export", "--instruments", SOL, *DAYS, *hours, name="freqtrade")
     assert not Path("out").exists()
     assert export("--instruments", BTC, *DAYS, "--resolution", "1D", name="freqtrade")[0] == 2
-    assert everything("out") == before
-    assert proved_files() == [f"{BTC}/candles_1m-2024-04.parquet"]
+    assert (everything("out"), proved_files()) == (before, files)
 
 
 @pytest.mark.parametrize("at", ["before", "after"])
@@ -115,7 +106,7 @@ def test_after_a_killed_export_the_same_command_completes_it(export: Export, at:
     export("--instruments", BTC, *DAYS)
     kill(at, "export", "--instruments", SOL, *DAYS)
     assert export("--instruments", SOL, *DAYS)[0] == 0
-    assert proved_files() == [f"{SOL}/candles_1m-2024-04.parquet"]
+    assert proved_files() == [f"{name}/candles_1m-2024-04.parquet" for name in (BTC, SOL)]
     assert "replaced_by" not in manifest()
     assert not list(Path().glob(".out*"))
 
@@ -160,19 +151,6 @@ def test_funding_without_a_rate_is_none_for_freqtrade(export: Export, sound: War
     code, err = export(*requested, name="freqtrade")
     assert (code, "interest_1h of BTC-PERPETUAL at 2024-01-01 07:00 is missing" in err) == (2, True)
     assert not Path("out").exists()
-
-
-def test_nautilus_is_given_large_volumes_as_they_are(export: Export, sound: Warehouse) -> None:
-    prices = np.full((1_440, 4), 2_000.0)
-    hold_minutes(sound, "BTC-27DEC24", date(2024, 1, 1), prices)
-    with sound.writing() as connection:
-        connection.execute(
-            "update candles set volume_base = 123456789012.5 where instrument_name = 'BTC-27DEC24'"
-        )
-    assert export("--instruments", "BTC-27DEC24", *NEW_YEAR, name="nautilus")[0] == 0
-    [file] = Path("out/data").rglob("*.parquet")
-    raw: Any = pq.read_table(file)["volume"].to_pylist()[0]
-    assert int.from_bytes(raw, "little", signed=True) == 1234567890125 * 10**15
 
 
 def test_a_manifest_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
