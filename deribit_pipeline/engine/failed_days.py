@@ -54,21 +54,26 @@ def failed_days(connection: Connection, selection: Selection) -> list[FailedDay]
     ]
     if not found:
         return []
-    settled = {
+    settled = _settled(connection, found)
+    return [each for each in found if (each.dataset, each.series, each.day) not in settled]
+
+
+def _settled(
+    connection: Connection, failed: Collection[FailedDay]
+) -> set[tuple[Dataset, str, date]]:
+    """The settled days of these series, from the first of the failed days to the last."""
+    selection = Selection(
+        tuple({each.dataset for each in failed}),
+        tuple({each.series for each in failed}),
+        min(each.day for each in failed),
+        max(each.day for each in failed),
+    )
+    return {
         (dataset, proof.series, proof.day)
-        for dataset, some in proofs(
-            connection,
-            Selection(
-                tuple({each.dataset for each in found}),
-                tuple({each.series for each in found}),
-                min(each.day for each in found),
-                max(each.day for each in found),
-            ),
-        ).items()
+        for dataset, some in proofs(connection, selection).items()
         for proof in some
         if proof.is_settled
     }
-    return [each for each in found if (each.dataset, each.series, each.day) not in settled]
 
 
 def remembered(connection: Connection, dataset: Dataset) -> set[tuple[str, date]]:

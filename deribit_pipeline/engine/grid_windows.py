@@ -220,57 +220,62 @@ def read_page(
     it may have been truncated.
     """
     sampling_grid, moments = series_grid.sampling_grid, rows[series_grid.sampling_grid.at]
-    step, lasts = (
-        np.timedelta64(sampling_grid.step, "ms"),
-        np.timedelta64(sampling_grid.lasts, "ms"),
-    )
-    start, end = moment64(window.start), moment64(window.end)
-    apart = np.diff(moments)
-    if len(moments) >= sampling_grid.most:
-        raise series_grid.bad_payload(
-            window, f"{len(moments)} rows were returned, a sign that others were dropped"
-        )
-    if np.any(apart <= np.timedelta64(0)):
-        raise series_grid.bad_payload(window, "rows were repeated or are not sorted by time")
-    is_sparser = len(apart) > 1 and apart[0] > step and bool(np.all(apart == apart[0]))
-    if is_sparser or not Grid(sampling_grid.step, timedelta(0)).has(moments):
-        raise series_grid.bad_payload(window, f"rows are not spaced {sampling_grid.step} apart")
-    if len(moments) and (moments[0] < start - sampling_grid.before * step or moments[-1] >= end):
-        raise series_grid.bad_payload(
-            window, f"rows of {moments[0]} to {moments[-1]} were returned"
-        )
-    if len(moments) and moments[-1] > moment64(as_of) + LATENCY:
-        raise series_grid.bad_payload(
-            window, f"a row of {moments[-1]} was returned, and it was {as_of}"
-        )
-
-    # Compared in microseconds, the clock's unit.
-    now = moment64(as_of, "us")
+    flaw = _flaw(sampling_grid, window, moments, as_of)
+    if flaw is not None:
+        raise series_grid.bad_payload(window, flaw)
+    lasts = np.timedelta64(sampling_grid.lasts, "ms")
+    now = moment64(as_of, "us")  # compared in microseconds, the clock's unit
     is_over = (moments + lasts).astype("datetime64[us]") <= now
-    is_inside = moments >= start
+    is_inside = moments >= moment64(window.start)
     came, expected = some_of(rows, is_inside & is_over), series_grid.expected(window)
     absent = np.setdiff1d(expected, came[sampling_grid.at], assume_unique=True)
     is_late = (absent + lasts + _PUBLISHED_WITHIN).astype("datetime64[us]") > now
-    before = some_of(rows, ~is_inside & is_over)
     page = Page(
         sampling_grid.at,
         window,
         expected,
         absent[is_late],
         came,
-        before,
+        some_of(rows, ~is_inside & is_over),
         as_of,
         malformed=malformed,
     )
-    if count_of(came):
-        missing = page.missing
-        at_start = np.count_nonzero(missing < page.moments[0])
-        at_end = np.count_nonzero(missing > page.moments[-1])
-        if max(at_start, at_end) >= _CUT_IS_UNLIKELY:
-            raise series_grid.bad_payload(
-                window, f"{max(at_start, at_end)} rows are missing at an end of the response"
-            )
+    cut = _missing_at_an_end(page)
+    if cut >= _CUT_IS_UNLIKELY:
+        raise series_grid.bad_payload(window, f"{cut} rows are missing at an end of the response")
     return page
+
+
+def _flaw(
+    sampling_grid: SamplingGrid, window: TimeWindow, moments: Moments, as_of: datetime
+) -> str | None:
+    """Which expectation the timestamps of a response break; None if they break none."""
+    if len(moments) >= sampling_grid.most:
+        return f"{len(moments)} rows were returned, a sign that others were dropped"
+    step, apart = np.timedelta64(sampling_grid.step, "ms"), np.diff(moments)
+    if np.any(apart <= np.timedelta64(0)):
+        return "rows were repeated or are not sorted by time"
+    is_sparser = len(apart) > 1 and apart[0] > step and bool(np.all(apart == apart[0]))
+    if is_sparser or not Grid(sampling_grid.step, timedelta(0)).has(moments):
+        return f"rows are not spaced {sampling_grid.step} apart"
+    if not len(moments):
+        return None
+    first, last = moments[0], moments[-1]
+    earliest = moment64(window.start) - sampling_grid.before * step
+    if first < earliest or last >= moment64(window.end):
+        return f"rows of {first} to {last} were returned"
+    if last > moment64(as_of) + LATENCY:
+        return f"a row of {last} was returned, and it was {as_of}"
+    return None
+
+
+def _missing_at_an_end(page: Page) -> int:
+    """How many rows are missing before the first returned one, or after the last."""
+    missing, moments = page.missing, page.moments
+    if not len(moments):
+        return 0
+    at_start, at_end = missing < moments[0], missing > moments[-1]
+    return int(max(np.count_nonzero(at_start), np.count_nonzero(at_end)))
 
 
 def agreement(at: str, one: Columns, other: Columns) -> bool | None:
