@@ -18,7 +18,7 @@ from deribit_pipeline.engine.row_reads import days_without_proof, rows_by_day
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse import structure
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.warehouse import Warehouse, empty_warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # How many rows are read at once, of at most some 100 bytes; 200 days of one-minute candles are 16
 # MB.
@@ -66,8 +66,8 @@ def verify(
     """Recompute the proofs of every selected day. Reads all of their rows. What cannot be read,
     because tables are not those of this version, is among the problems."""
     result = Verification()
-    with warehouse.reading() as connection, empty_warehouse() as made:
-        result.problems += structure.deviations(connection, made)
+    with warehouse.reading() as connection:
+        result.problems += structure.deviations(connection)
     try:
         _recompute(warehouse, selection, result, on_verified)
     except WarehouseError as error:
@@ -80,14 +80,13 @@ def verify(
 def _recompute(
     warehouse: Warehouse, selection: Selection, result: Verification, on_verified: OnVerified
 ) -> None:
+    # Piece by piece: a file cannot be written while a connection is open. Writers change rows and
+    # proofs in one transaction, so each piece reads both in one consistent state.
     with warehouse.reading() as connection:
         unknown = unproved.unknown_words(connection)
         if unknown:  # such proofs cannot be read
             result.problems += unknown
             return
-    # Piece by piece: a file cannot be written while a connection is open. Writers change rows and
-    # proofs in one transaction, so each piece reads both in one consistent state.
-    with warehouse.reading() as connection:
         held = proofs(connection, selection)
         without_proof = [
             (dataset, *found)
