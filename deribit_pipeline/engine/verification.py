@@ -23,7 +23,6 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 # How many rows are read at once, of at most some 100 bytes; 200 days of one-minute candles are 16
 # MB.
 _MOST_ROWS, _MOST_DAYS = 300_000, 200
-_MOST_PIECES = 50
 
 _EVERYTHING = Selection()
 
@@ -102,7 +101,7 @@ def _recompute(
         with warehouse.reading() as connection:
             for dataset, piece in part:
                 _verify(connection, warehouse.environment, dataset, piece, result)
-                on_verified(result)
+        on_verified(result)
     for dataset, series, day, count in without_proof:
         result.findings.append(
             Finding(dataset, series, day, [f"{count} {dataset.rows} have no proof"])
@@ -162,15 +161,15 @@ def _read_together(held: Mapping[Dataset, Sequence[Proof]]) -> Iterator[list[_Pi
     """All proofs, in parts whose rows are read while the file is open once: many small pieces, or a
     large one."""
     part: list[_Piece] = []
-    rows = 0
+    days = rows = 0
     for dataset, some in held.items():
         for piece in _pieces(some):
             received = sum(proof.received for proof in piece)
-            if part and (len(part) == _MOST_PIECES or rows + received > _MOST_ROWS):
+            if part and (days + len(piece) > _MOST_DAYS or rows + received > _MOST_ROWS):
                 yield part
-                part, rows = [], 0
+                part, days, rows = [], 0, 0
             part.append((dataset, piece))
-            rows += received
+            days, rows = days + len(piece), rows + received
     if part:
         yield part
 
