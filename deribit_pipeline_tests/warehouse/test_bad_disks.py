@@ -21,7 +21,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.disks import Disk
 from deribit_pipeline_tests.helpers.mutations import each_of_both
 from deribit_pipeline_tests.helpers.processes import environment, script
-from deribit_pipeline_tests.warehouse.test_warehouse import fetched, write
+from deribit_pipeline_tests.helpers.written_warehouse import fetched, write
 
 WEEK = ["backfill", "--start", "2024-01-01", "--end", "2024-01-07"]
 QUARTER = ["backfill", "--start", "2024-01-01", "--end", "2024-03-31"]
