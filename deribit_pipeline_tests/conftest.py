@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from hypothesis import settings as laws
 
 from deribit_pipeline import masking
 from deribit_pipeline.datasets.candles import CANDLES
+from deribit_pipeline.defs import storage
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location
@@ -133,6 +136,31 @@ def _warehouses_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FileStore, "make", made)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _dagster_databases_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Create Dagster's databases once, and copy them from then on, except to a test's `disk`. Read
+    the revisions of their schema once, too: each run has a database of its own."""
+    databases, create = tmp_path_factory.mktemp("dagster") / "databases", storage.create_databases
+    scripts, read = dict[str | None, ScriptDirectory](), ScriptDirectory.from_config
+
+    def copied(folder: Path) -> None:
+        if _device(folder) != _device(databases):
+            return create(folder)
+        if not databases.exists():
+            create(databases)
+        shutil.copytree(databases, folder)
+        return None
+
+    def read_once(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        return scripts.get(folder) or scripts.setdefault(folder, read(config))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "create_databases", copied)
+        patch.setattr(ScriptDirectory, "from_config", read_once)
         yield
 
 

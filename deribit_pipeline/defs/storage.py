@@ -43,8 +43,13 @@ class SharedSqliteStorage(DagsterSqliteStorage):
 def _make_databases(home: Path) -> None:
     made = home / ".new"
     shutil.rmtree(made, ignore_errors=True)  # left by a crash
-    DagsterSqliteStorage.from_local(str(made)).dispose()
+    create_databases(made)
     for folder in _FOLDERS:
         if not (home / folder).exists():
             (made / folder).rename(home / folder)
     shutil.rmtree(made)
+
+
+def create_databases(folder: Path) -> None:
+    """Create Dagster's databases in a new folder."""
+    DagsterSqliteStorage.from_local(str(folder)).dispose()

@@ -1,7 +1,7 @@
 """Verify every proof: recomputed from the rows that are stored now."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -18,13 +18,16 @@ from deribit_pipeline.engine.row_reads import days_without_proof, rows_by_day
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse import structure
 from deribit_pipeline.warehouse.place import Connection
-from deribit_pipeline.warehouse.warehouse import Warehouse, empty_warehouse
+from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # How many rows are read at once, of at most some 100 bytes; 200 days of one-minute candles are 16
 # MB.
 _MOST_ROWS, _MOST_DAYS = 300_000, 200
 
 _EVERYTHING = Selection()
+
+_Piece = tuple[Dataset, list[Proof]]
+"""Days of one series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,8 @@ def verify(
     """Recompute the proofs of every selected day. Reads all of their rows. What cannot be read,
     because tables are not those of this version, is among the problems."""
     result = Verification()
-    with warehouse.reading() as connection, empty_warehouse() as made:
-        result.problems += structure.deviations(connection, made)
+    with warehouse.reading() as connection:
+        result.problems += structure.deviations(connection)
     try:
         _recompute(warehouse, selection, result, on_verified)
     except WarehouseError as error:
@@ -85,9 +88,6 @@ def _recompute(
         if unknown:  # such proofs cannot be read
             result.problems += unknown
             return
-    # Piece by piece: a file cannot be written while a connection is open. Writers change rows and
-    # proofs in one transaction, so each piece reads both in one consistent state.
-    with warehouse.reading() as connection:
         held = proofs(connection, selection)
         without_proof = [
             (dataset, *found)
@@ -95,10 +95,13 @@ def _recompute(
             for found in days_without_proof(connection, dataset, selection)
         ]
         result.findings += _of_series(connection, selection)
-    for dataset, some in held.items():
-        for piece in _read_together(dataset, some):
-            _verify(warehouse, dataset, piece, result)
-            on_verified(result)
+    # Part by part: a file cannot be written while a connection is open. Writers change rows and
+    # proofs in one transaction, so each part reads both in one consistent state.
+    for part in _read_together(held):
+        with warehouse.reading() as connection:
+            for dataset, piece in part:
+                _verify(connection, warehouse.environment, dataset, piece, result)
+        on_verified(result)
     for dataset, series, day, count in without_proof:
         result.findings.append(
             Finding(dataset, series, day, [f"{count} {dataset.rows} have no proof"])
@@ -106,22 +109,25 @@ def _recompute(
 
 
 def _verify(
-    warehouse: Warehouse, dataset: Dataset, piece: Sequence[Proof], result: Verification
+    connection: Connection,
+    environment: Environment,
+    dataset: Dataset,
+    piece: Sequence[Proof],
+    result: Verification,
 ) -> None:
     """Recompute the proofs of these days, of one series, in their current state."""
     series, days = piece[0].series, {proof.day for proof in piece}
     first, last = piece[0].day, piece[-1].day
-    with warehouse.reading() as connection:
-        proved = [p for p in proofs_of(connection, dataset, [series], first, last) if p.day in days]
-        facts = read_facts(connection, dataset, [series], days)
-        held = rows_by_day(connection, dataset, series, days)
+    proved = [p for p in proofs_of(connection, dataset, [series], first, last) if p.day in days]
+    facts = read_facts(connection, dataset, [series], days)
+    held = rows_by_day(connection, dataset, series, days)
     before = None
     for proof in proved:
         rows, of_day = held[proof.day], facts[series, proof.day]
         result.days += 1
         result.rows += count_of(rows)
         found = contradictions(dataset, proof, rows, of_day.named_gaps)
-        found += _unbound(of_day, warehouse.environment)
+        found += _unbound(of_day, environment)
         if proof.day == before:
             found.append("the day has two proofs")
         before = proof.day
@@ -151,7 +157,24 @@ def _of_series(connection: Connection, selection: Selection) -> Iterator[Finding
             yield Finding(dataset, series, day, [f"{table} has rows of it, and it has no proof"])
 
 
-def _read_together(dataset: Dataset, proofs: Sequence[Proof]) -> Iterator[list[Proof]]:
+def _read_together(held: Mapping[Dataset, Sequence[Proof]]) -> Iterator[list[_Piece]]:
+    """All proofs, in parts whose rows are read while the file is open once: many small pieces, or a
+    large one."""
+    part: list[_Piece] = []
+    days = rows = 0
+    for dataset, some in held.items():
+        for piece in _pieces(dataset, some):
+            received = sum(proof.received for proof in piece)
+            if part and (days + len(piece) > _MOST_DAYS or rows + received > _MOST_ROWS):
+                yield part
+                part, days, rows = [], 0, 0
+            part.append((dataset, piece))
+            days, rows = days + len(piece), rows + received
+    if part:
+        yield part
+
+
+def _pieces(dataset: Dataset, proofs: Sequence[Proof]) -> Iterator[list[Proof]]:
     """The proofs, of one dataset and by series and day, in pieces of one series whose rows fit into
     memory; one of each day. Days whose proofs do not count rows are read one by one."""
     most_days = 1 if dataset.counted else _MOST_DAYS

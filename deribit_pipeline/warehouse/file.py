@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import tenacity
 
 from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
+from deribit_pipeline.warehouse.attached_file import attached_file
 from deribit_pipeline.warehouse.connections import DISK_FULL, committed, interruptible
 from deribit_pipeline.warehouse.foreign import foreign_file
 from deribit_pipeline.warehouse.place import SOURCE, Change, Connection, Result
@@ -197,13 +198,13 @@ class FileStore:
             reraise=True,
         )
         try:
-            connection = retrying(self._connection, path, read_only)
+            opened = retrying(self._opened, path, read_only)
         except _Busy as error:
             raise WarehouseError(
                 f"{self.path} was held by another process for {self._patience:.0f} s: {error}"
             ) from error
         try:
-            with interruptible(), connection:
+            with interruptible(), opened as connection:
                 connection.execute("set TimeZone = 'UTC'")
                 yield connection
         except duckdb.Error as error:
@@ -211,7 +212,7 @@ class FileStore:
         if path == self.path:
             self._require_same()  # as at the beginning: committed data must stay
 
-    def _connection(self, path: Path, read_only: bool) -> Connection:
+    def _opened(self, path: Path, read_only: bool) -> AbstractContextManager[Connection]:
         if path == self.path:
             self._require_same()
         try:
@@ -227,7 +228,7 @@ class FileStore:
         try:
             if self._is_foreign:
                 return foreign_file(_as_path(path))
-            return duckdb.connect(_as_path(path), read_only=read_only)
+            return attached_file(_as_path(path), read_only=read_only)
         except duckdb.Error as error:
             message = first_line(error)
             if DISK_FULL in message:

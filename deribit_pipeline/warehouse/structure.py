@@ -1,5 +1,10 @@
 """Compares a warehouse's tables, views and macros with those of this version."""
 
+import functools
+from collections.abc import Mapping
+
+from deribit_pipeline.warehouse import schema
+from deribit_pipeline.warehouse.empty_warehouse import empty_warehouse
 from deribit_pipeline.warehouse.place import Connection
 
 _TABLES = """
@@ -31,7 +36,13 @@ _SHADOWING = """
 """
 
 
-def deviations(connection: Connection, made: Connection) -> list[str]:
+_KINDS = {"table": _TABLES, "view": _VIEWS, "macro": _MACROS}
+
+_Definitions = Mapping[str, Mapping[str, str]]
+"""Definitions by kind and name."""
+
+
+def deviations(connection: Connection) -> list[str]:
     """How the tables, views and macros of a warehouse differ from those of a new one, as sentences.
     Additional views and macros are ignored, unless DuckDB would use them in place of its own
     functions."""
@@ -39,16 +50,28 @@ def deviations(connection: Connection, made: Connection) -> list[str]:
         f"the macro {name} takes the place of DuckDB's own function"
         for (name,) in connection.execute(_SHADOWING).fetchall()
     ]
-    for kind, query in (("table", _TABLES), ("view", _VIEWS), ("macro", _MACROS)):
-        ours, theirs = (_defined(each, query) for each in (made, connection))
-        for name, definition in sorted(ours.items()):
-            if name not in theirs:
+    held = _definitions(connection)
+    for kind, made in _made(tuple(schema.without_comments())).items():
+        for name, definition in sorted(made.items()):
+            if name not in held[kind]:
                 found.append(f"the {kind} {name} is missing")
-            elif theirs[name] != definition:
+            elif held[kind][name] != definition:
                 found.append(f"the {kind} {name} is not the one that this version makes")
     return found
 
 
-def _defined(connection: Connection, query: str) -> dict[str, str]:
-    found = connection.execute(query).fetchall()
-    return {name: str(definition).translate(_QUOTES) for name, definition in found}
+@functools.lru_cache(maxsize=1)
+def _made(statements: tuple[str, ...]) -> _Definitions:
+    """The definitions that these statements, those of this version, make."""
+    with empty_warehouse() as connection:
+        return _definitions(connection)
+
+
+def _definitions(connection: Connection) -> _Definitions:
+    return {
+        kind: {
+            name: str(definition).translate(_QUOTES)
+            for name, definition in connection.execute(query).fetchall()
+        }
+        for kind, query in _KINDS.items()
+    }

@@ -11,8 +11,9 @@ import duckdb
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.tables import Table
-from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_line
+from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.warehouse import schema
+from deribit_pipeline.warehouse.empty_warehouse import empty_warehouse
 from deribit_pipeline.warehouse.file import REMEDY, FileStore
 from deribit_pipeline.warehouse.migrations import (
     HASHED_SINCE,
@@ -279,16 +280,3 @@ def migrate(
         connection.execute(
             "update warehouse_info set schema_version = $version", {"version": newer}
         )
-
-
-@contextmanager
-def empty_warehouse() -> Iterator[Connection]:
-    """An empty warehouse in memory."""
-    try:
-        with duckdb.connect() as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            for statement in schema.without_comments():  # created for each reader
-                connection.execute(statement)
-            yield connection
-    except duckdb.Error as error:
-        raise WarehouseError(first_line(error)) from error

@@ -10,7 +10,7 @@ from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.processes import SCRIPT, name_warehouse
-from deribit_pipeline_tests.warehouse.test_warehouse import fetched, write
+from deribit_pipeline_tests.helpers.written_warehouse import fetched, write
 
 FULL = Path("/dev/full")
 

@@ -105,7 +105,7 @@ def test_a_signal_ends_a_process_that_waits_for_the_warehouse(
     settings: Settings, command: tuple[str, ...]
 ) -> None:
     with warehouse_at(settings.warehouse, settings.environment).writing():
-        assert_it_ends_where(settings, "SIGINT", "before connect", 3, *command)
+        assert_it_ends_where(settings, "SIGINT", "before attach", 3, *command)
 
 
 def test_a_signal_ends_a_backfill_whose_writer_waits_for_the_warehouse(
@@ -125,7 +125,7 @@ def test_a_signal_ends_a_backfill_whose_writer_waits_for_the_warehouse(
     held: list[duckdb.DuckDBPyConnection] = []
     monkeypatch.setattr(sandbox, "answer", holding)
     try:
-        assert_it_ends_where(settings, "SIGINT", "before connect", 8, *TWO_DAYS)
+        assert_it_ends_where(settings, "SIGINT", "before attach", 8, *TWO_DAYS)
     finally:
         held.pop().close()
 

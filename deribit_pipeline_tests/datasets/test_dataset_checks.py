@@ -25,7 +25,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.defs.test_assets import QUIET
-from deribit_pipeline_tests.warehouse.test_warehouse import forget_datasets
+from deribit_pipeline_tests.helpers.written_warehouse import forget_datasets
 
 NAMES = ("BTC-PERPETUAL", "SOL_USDC-PERPETUAL")
 LAST = NOW.date() - timedelta(days=1)

@@ -211,7 +211,7 @@ def test_a_dataset_whose_backfill_is_killed_twice_is_completed_by_the_same_comma
         (TRADES, "before commit", 2),
         (TRADES, "after commit", 1),
         (TRADES, "after commit", 5),
-        (TRADES, "after close", 4),
+        (TRADES, "after detach", 4),
         (TRADES, "before INSERT INTO runs", 1),
     ],
     ids=lambda value: value.name if isinstance(value, Dataset) else None,

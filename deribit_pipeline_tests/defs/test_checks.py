@@ -35,7 +35,7 @@ from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.defs.test_assets import QUIET
-from deribit_pipeline_tests.warehouse.test_warehouse import forget_datasets
+from deribit_pipeline_tests.helpers.written_warehouse import forget_datasets
 
 NAMES_OF_RULES = {rule.name for rule in rules_of(CANDLES[Resolution.HOUR_1])}
 

@@ -20,7 +20,8 @@ def _open(home: str, start: Barrier) -> None:
 
 
 def test_processes_that_open_a_fresh_home_at_once_all_start(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # so that Dagster is imported once
     start = context.Barrier(TOGETHER)
     openers = [
         context.Process(target=_open, args=(str(tmp_path / "home"), start)) for _ in range(TOGETHER)

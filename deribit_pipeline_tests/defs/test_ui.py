@@ -298,6 +298,7 @@ def test_a_process_of_it_that_ends_ends_all_and_is_named(
         assert "Error: Dagster's daemon ended by itself with exit code -9" in running.output
 
 
+@pytest.mark.torture
 def test_runs_of_a_ui_that_was_killed_have_failed_at_the_next_start(
     settings: Settings, sandbox: SandboxExchange, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:

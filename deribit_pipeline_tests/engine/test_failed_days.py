@@ -35,6 +35,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, both_stores
 from deribit_pipeline_tests.helpers.command_line import Command, commands
+from deribit_pipeline_tests.helpers.mutations import each_of_both
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline
 from deribit_pipeline_tests.helpers.processes import environment
 
@@ -186,9 +187,8 @@ def unmounted(path: Path) -> None:
     os.environ["DERIBIT_WAREHOUSE"] = str(path.parent / "nowhere" / path.name)
 
 
-@pytest.mark.parametrize("lose", [gone, dangling, unmounted])
-@pytest.mark.parametrize(
-    "line",
+@each_of_both(
+    "line, lose",
     [
         ["verify"],
         ["repair"],
@@ -196,7 +196,8 @@ def unmounted(path: Path) -> None:
         [*EXPORT, "--allow-incomplete"],
         ["verify", "--against"],
     ],
-    ids=lambda line: "-".join(line[:1] + line[-1:]),
+    [gone, dangling, unmounted],
+    ids=lambda value: value.__name__ if callable(value) else "-".join(value[:1] + value[-1:]),
 )
 def test_a_warehouse_that_is_gone_is_no_success(
     command: Command,

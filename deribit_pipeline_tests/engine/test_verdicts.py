@@ -21,7 +21,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers import dataset_rows
 from deribit_pipeline_tests.helpers.dataset_rows import CAME, DAY, NAME, any_rows
-from deribit_pipeline_tests.warehouse.test_warehouse import DATASET, fetched, file, write
+from deribit_pipeline_tests.helpers.written_warehouse import DATASET, fetched, file, write
 
 __all__ = ["file"]
 

@@ -19,12 +19,14 @@ from deribit_pipeline.sandbox.value_faults import VALUE_CHANGES
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import recorded
 from deribit_pipeline_tests.helpers.fetched_days import Fetching
+from deribit_pipeline_tests.helpers.mutations import each_of_both
 from deribit_pipeline_tests.helpers.windowed_rows import (
     AT,
     BROKEN,
     HOUR_AT,
     HOURS,
     INVERSE,
+    KINDS,
     MINUTES,
     Change,
     Fetch,
@@ -42,8 +44,11 @@ __all__ = ["fetch"]  # a fixture
 WRONG = sorted(VALUE_CHANGES.keys() - {"value_row_twice", "value_null"})
 
 
-@each_kind
-@pytest.mark.parametrize("fault", WRONG)
+def named(value: object) -> str:
+    return next((name for name, kind in KINDS.items() if kind is value), str(value))
+
+
+@each_of_both("kind, fault", list(KINDS.values()), WRONG, ids=named)
 def test_one_wrong_response_of_many_leaves_no_wrong_row_in_a_complete_day(
     fetch: Fetch, sandbox: SandboxExchange, faults: Faults, kind: Kind, fault: str
 ) -> None:

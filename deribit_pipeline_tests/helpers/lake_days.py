@@ -8,7 +8,7 @@ from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.warehouse.test_warehouse import DATASET, FIRST, FROM, fetched, rows
+from deribit_pipeline_tests.helpers.written_warehouse import DATASET, FIRST, FROM, fetched, rows
 
 HELD = "select count(*), count(distinct (instrument_name, opened_at)) from candles"
 

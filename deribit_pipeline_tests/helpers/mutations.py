@@ -1,8 +1,9 @@
 """Randomly corrupted responses, and laws tested with a few examples or with thousands."""
 
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -19,6 +20,22 @@ def examples(quick: int, tortured: int) -> pytest.MarkDecorator:
             pytest.param(tortured, id="tortured", marks=pytest.mark.torture),
         ],
     )
+
+
+def each_of_both(
+    names: str,
+    ones: Sequence[object],
+    others: Sequence[object],
+    ids: Callable[[Any], str | None] | None = None,
+) -> pytest.MarkDecorator:
+    """Runs a test with each value of both at least once, and with every pair of them under
+    `make torture`."""
+    always = {(n % len(ones), n % len(others)) for n in range(max(len(ones), len(others)))}
+    pairs = [
+        pytest.param(one, other, marks=() if (i, j) in always else pytest.mark.torture)
+        for (i, one), (j, other) in itertools.product(enumerate(ones), enumerate(others))
+    ]
+    return pytest.mark.parametrize(names, pairs, ids=ids)
 
 
 def hold(law: Callable[..., None], count: int, *drawn: st.SearchStrategy[Any]) -> None:

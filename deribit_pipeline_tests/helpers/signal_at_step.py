@@ -2,10 +2,10 @@
 
     python signal_at_step.py SIGKILL "after commit" 2 backfill --start 2024-01-01
 
-A step is `before` or `after` an operation on the warehouse's file (`connect`, `begin`, `commit`,
-`close`, or the first words of a statement), on Dagster's databases (the first words of a statement,
-in capitals), or `get` and a requested method of the exchange. The nth step counts. `now` is printed
-right before the signal.
+A step is `before` or `after` an operation on the warehouse's file (`begin`, `commit`, or the first
+words of a statement, such as `attach` and `detach`), on Dagster's databases (the first words of a
+statement, in capitals), or `get` and a requested method of the exchange. The nth step counts. `now`
+is printed right before the signal.
 """
 
 import collections
@@ -44,6 +44,8 @@ class Connection:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._connection, name)
+        if name == "cursor":
+            return lambda: Connection(found())
         if name not in ("begin", "execute", "executemany", "commit", "rollback", "close"):
             return found
 
@@ -63,11 +65,8 @@ class Connection:
         self.close()
 
 
-def connected(path: str = "", *, read_only: bool = False) -> Any:
-    if not path:
-        return connect()
-    passed("before connect")
-    return Connection(connect(path, read_only=read_only))
+def connected(**options: Any) -> Any:
+    return Connection(connect(**options))
 
 
 async def sent(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:

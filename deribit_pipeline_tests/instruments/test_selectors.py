@@ -31,7 +31,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.pipeline import Pipeline
 from deribit_pipeline_tests.helpers.processes import environment
-from deribit_pipeline_tests.warehouse.test_warehouse import forget_datasets
+from deribit_pipeline_tests.helpers.written_warehouse import forget_datasets
 
 BTC_FUTURES = Selector(kind="future", currency="BTC")
 

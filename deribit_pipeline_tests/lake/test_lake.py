@@ -29,7 +29,7 @@ from deribit_pipeline_tests.helpers.lake_days import (
 from deribit_pipeline_tests.helpers.lakes import by_hand, cut_locks, requested
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline
 from deribit_pipeline_tests.helpers.servers import Postgres
-from deribit_pipeline_tests.warehouse.test_warehouse import NAME, rows
+from deribit_pipeline_tests.helpers.written_warehouse import NAME, rows
 
 DAYS = date(2024, 1, 1), date(2024, 2, 29)
 pytestmark = in_a_lake

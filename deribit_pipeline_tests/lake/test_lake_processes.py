@@ -22,7 +22,7 @@ from deribit_pipeline_tests.helpers.processes import (
     started,
     wait_until,
 )
-from deribit_pipeline_tests.warehouse.test_warehouse import rows
+from deribit_pipeline_tests.helpers.written_warehouse import rows
 
 FIRST = "2024-01-01"
 pytestmark = in_a_lake

@@ -15,7 +15,7 @@ from deribit_pipeline_tests.helpers.lake_days import assert_each_is_held_once, d
 from deribit_pipeline_tests.helpers.pipeline import Pipeline
 from deribit_pipeline_tests.helpers.processes import environment, script
 from deribit_pipeline_tests.helpers.servers import ObjectStore
-from deribit_pipeline_tests.warehouse.test_warehouse import NAME
+from deribit_pipeline_tests.helpers.written_warehouse import NAME
 
 WEEK = date(2024, 1, 1), date(2024, 1, 7)
 

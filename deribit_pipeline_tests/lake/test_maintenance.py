@@ -33,7 +33,7 @@ from deribit_pipeline_tests.helpers.lake_days import assert_each_is_held_once, d
 from deribit_pipeline_tests.helpers.lakes import by_hand
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 from deribit_pipeline_tests.helpers.servers import Postgres
-from deribit_pipeline_tests.warehouse.test_warehouse import rows
+from deribit_pipeline_tests.helpers.written_warehouse import rows
 
 CLOSE = CANDLE_VALUES.index("close")
 NOTHING_KEPT = timedelta(0)

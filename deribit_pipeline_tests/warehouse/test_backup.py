@@ -21,7 +21,7 @@ from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 from deribit_pipeline_tests.helpers.servers import Postgres
-from deribit_pipeline_tests.warehouse.test_warehouse import (
+from deribit_pipeline_tests.helpers.written_warehouse import (
     FIRST,
     NAME,
     everything,

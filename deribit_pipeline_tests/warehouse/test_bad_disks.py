@@ -19,18 +19,25 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.disks import Disk
+from deribit_pipeline_tests.helpers.mutations import each_of_both
 from deribit_pipeline_tests.helpers.processes import environment, script
-from deribit_pipeline_tests.warehouse.test_warehouse import fetched, write
+from deribit_pipeline_tests.helpers.written_warehouse import fetched, write
 
 WEEK = ["backfill", "--start", "2024-01-01", "--end", "2024-01-07"]
 QUARTER = ["backfill", "--start", "2024-01-01", "--end", "2024-03-31"]
 MONTH = ["backfill", "--start", "2024-01-01", "--end", "2024-01-31"]
 COMMANDS = [WEEK, ["coverage"], ["verify"], ["check"], ["repair"], ["backup", "b.duckdb"]]
+KINDS = ["folder", "text", "newer", "theirs", "no info", "odd info"]
 
 
 def rare(value: float) -> ParameterSet:
     """A parameter for the slow tests only."""
     return pytest.param(value, marks=pytest.mark.torture)
+
+
+def named(value: object) -> str | None:
+    """The id of a command; pytest names the other parameters."""
+    return str(value[0]) if isinstance(value, list) else None
 
 
 class Output:
@@ -87,8 +94,7 @@ def whole(warehouse: Warehouse) -> bytes:
     return warehouse.location.read_bytes()
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-@pytest.mark.parametrize("kept", [0, 10, rare(4_096), rare(12_288), 0.5, -262_144, rare(-1)])
+@each_of_both("command, kept", COMMANDS, [0, 10, 4_096, 12_288, 0.5, -262_144, -1], named)
 def test_a_warehouse_cut_short_is_one_sentence_and_left_as_it_is(
     run: Run, warehouse: Warehouse, whole: bytes, command: list[str], kept: float
 ) -> None:
@@ -122,8 +128,7 @@ def test_a_changed_byte_is_never_taken_for_data(
         assert "1 days with 1,440 rows recomputed" in output.err
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-@pytest.mark.parametrize("kind", ["folder", "text", "newer", "theirs", "no info", "odd info"])
+@each_of_both("command, kind", COMMANDS, KINDS, named)
 def test_what_is_no_warehouse_of_ours_is_one_sentence(
     run: Run, warehouse: Warehouse, command: list[str], kind: str
 ) -> None:

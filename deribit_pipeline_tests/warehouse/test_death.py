@@ -187,7 +187,7 @@ def test_a_backfill_that_is_killed_again_and_again_is_completed_by_the_same_comm
         ("before commit", 1),
         ("after commit", 1),
         ("after commit", 3),
-        ("after close", 3),
+        ("after detach", 3),
         ("before CREATE TABLE", 1),
         ("after CREATE TABLE", 9),
         ("after INSERT INTO secondary_indexes", 9),

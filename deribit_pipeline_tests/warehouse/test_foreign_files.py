@@ -10,7 +10,7 @@ from deribit_pipeline.engine import migration
 from deribit_pipeline.engine.comparison import compare
 from deribit_pipeline.errors import WarehouseUnusable
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.warehouse.test_warehouse import fetched, write
+from deribit_pipeline_tests.helpers.written_warehouse import fetched, write
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine import migration
 from deribit_pipeline.engine.migration import pieces
-from deribit_pipeline_tests.warehouse.test_warehouse import FIRST
+from deribit_pipeline_tests.helpers.written_warehouse import FIRST
 
 
 def test_pieces_hold_each_day_once_in_order_and_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline.warehouse.whole_files import whole_file, whole_folder
 from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.processes import name_warehouse
-from deribit_pipeline_tests.warehouse.test_warehouse import FIRST, NAME, fetched, write
+from deribit_pipeline_tests.helpers.written_warehouse import FIRST, NAME, fetched, write
 
 
 def day(number: int) -> date:

@@ -9,7 +9,7 @@ from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import WarehouseUnusable
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.warehouse.test_warehouse import fetched, write
+from deribit_pipeline_tests.helpers.written_warehouse import fetched, write
 
 NAMES = ("~w.duckdb", "a:b.duckdb", ":memory:", "md:w", "w?x=1", "sqlite:w", "duckdb:w", "it's")
 

@@ -22,7 +22,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import both_stores
 from deribit_pipeline_tests.helpers.lake_days import day, hold, write
 from deribit_pipeline_tests.helpers.processes import name_warehouse
-from deribit_pipeline_tests.warehouse.test_warehouse import NAME
+from deribit_pipeline_tests.helpers.written_warehouse import NAME
 
 Rows = list[tuple[object, ...]]
 COLUMNS = "opened_at, open, high, low, close, volume_base, volume_quote"

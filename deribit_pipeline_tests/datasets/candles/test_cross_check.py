@@ -9,6 +9,7 @@ from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.sandbox.chart_faults import CHART_CHANGES
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline_tests.helpers.mutations import each_of_both
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline, midnight, ms
 
 FIRST, LAST = date(2024, 1, 1), date(2024, 1, 30)
@@ -142,8 +143,7 @@ def test_an_impossible_candle_that_two_responses_confirm_is_kept_and_named(
     assert sentence in found[1][2]
 
 
-@pytest.mark.parametrize("value", [None, "1", True, {}, [1.0]])
-@pytest.mark.parametrize("resolution", ["1", "60"])
+@each_of_both("value, resolution", [None, "1", True, {}, [1.0]], ["1", "60"])
 def test_a_malformed_value_costs_its_own_day_alone(
     pipeline: Pipeline, sandbox: SandboxExchange, value: object, resolution: str
 ) -> None:

@@ -14,6 +14,7 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.trade_faults import CHANGES
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.fetched_trades import NAME, TradesFetched
+from deribit_pipeline_tests.helpers.mutations import each_of_both
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 20)
 LONG = 5_000
@@ -61,8 +62,7 @@ def true_hashes(source: TradesFetched, cache: dict[str, dict[date, str]]) -> dic
     return cache[NAME]
 
 
-@pytest.mark.parametrize("place", [0, 2])
-@pytest.mark.parametrize("fault", CHANGES)
+@each_of_both("fault, place", list(CHANGES), [0, 2])
 def test_one_corrupted_response_leaves_no_wrong_trade(
     source: TradesFetched,
     faults: Faults,
