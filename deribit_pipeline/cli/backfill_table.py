@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from deribit_pipeline.cli.tables import Column, print_table
+from deribit_pipeline.cli.printed_tables import Column, print_table
 from deribit_pipeline.cli.terminal import stdout
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, Proof

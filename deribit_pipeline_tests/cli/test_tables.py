@@ -9,7 +9,7 @@ from rich.console import Console
 
 from deribit_pipeline.cli import backfill_table
 from deribit_pipeline.cli.backfill_table import all_done, print_days
-from deribit_pipeline.cli.tables import Column, print_table
+from deribit_pipeline.cli.printed_tables import Column, print_table
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState, Proof
