@@ -1,4 +1,4 @@
-"""`chart`: candles and volume as an HTML page."""
+"""`chart`: candles and volume, or the smiles of options, as an HTML page."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,6 +12,7 @@ from deribit_pipeline.cli import instrument_choice as universe
 from deribit_pipeline.cli import page_files as pages
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.options import FirstHeld, LastHeld, OneResolution
+from deribit_pipeline.cli.smile_chart import smile_page_of
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles.rollup import origin_of, rolled_up
 from deribit_pipeline.domain.candles import Resolution
@@ -33,26 +34,54 @@ if TYPE_CHECKING:
     "--start 2024-01-01 --end 2024-01-14 --html candles.html",
 )
 def chart(
-    instruments: Annotated[
-        list[str],
-        typer.Option(
-            "--instruments",
-            metavar="A,B",
-            help="Instruments with stored candles, by Deribit's names or by selectors.",
-        ),
-    ],
     html: Annotated[
         Path,
         typer.Option(
             "--html", metavar="FILE", help="The HTML page to write; an existing page is replaced."
         ),
     ],
+    instruments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--instruments",
+            metavar="A,B",
+            help="Instruments with stored candles, by Deribit's names or by selectors.",
+        ),
+    ] = None,
     start: FirstHeld = None,
     end: LastHeld = None,
     resolution: OneResolution = "1",
+    smile: Annotated[
+        str | None,
+        typer.Option(
+            "--smile",
+            metavar="CURRENCY",
+            help="Draw the smiles of this currency's options instead, from a recorded snapshot.",
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="MOMENT",
+            help="With --smile: the newest snapshot received by then, such as 2024-01-31T08:00.  "
+            "[default: now]",
+        ),
+    ] = None,
 ) -> int:
-    """Draw candles and volume as one self-contained HTML page with zoom."""
+    """Draw candles and volume as one self-contained HTML page with zoom; with --smile BTC instead,
+    the smiles, term structure and open interest of options."""
     settings = Settings.load()
+    if smile is not None:
+        if instruments is not None or start is not None or end is not None:
+            raise InputError("--smile has no --instruments, --start or --end: use --at.")
+        pages.require_place(html)
+        pages.write(html, smile_page_of(smile, at, settings))
+        return 0
+    if at is not None:
+        raise InputError("--at belongs to --smile.")
+    if instruments is None:
+        raise InputError("Name what to draw: --instruments for candles, or --smile for options.")
     length = arguments.resolution(resolution)
     minute = Resolution.MINUTE_1
     first, last = arguments.window(start, end)
