@@ -129,7 +129,7 @@ def condition(
     which = wanted(series, held)
     if which.selectors:
         raise InputError(f"series must be names, was {series!r}.")
-    window = arguments.window(start, end or arguments.today())
+    window = arguments.window(start, end or arguments.current_day())
     days = days_of(window)
     column = "" if which.is_one else "series, "
 

@@ -124,7 +124,7 @@ def moment(value: object, name: str) -> date | datetime:
     # day it is; a tolerance of a day covers a wrong local clock.
     if found.year < _EPOCH.year:
         raise InputError(f"{name} {value} is before 1970, where the exchange's time begins.")
-    now = today()
+    now = current_day()
     is_later = found.year > now.year + 1
     if isinstance(found, datetime) and not is_later:
         found = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
@@ -136,7 +136,7 @@ def moment(value: object, name: str) -> date | datetime:
     return found
 
 
-def today() -> date:
+def current_day() -> date:
     """The UTC day that it is."""
     return datetime.now(UTC).date()
 

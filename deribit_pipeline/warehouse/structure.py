@@ -1,6 +1,7 @@
 """Compares a warehouse's tables, views and macros with those of this version."""
 
 import functools
+import re
 from collections.abc import Mapping
 
 from deribit_pipeline.warehouse import schema
@@ -17,6 +18,9 @@ _TABLES = """
 
 # Until DuckDB has read a view from its file, it quotes types, but not the names of a pivot.
 _QUOTES = str.maketrans("", "", "\"'")
+
+# Once it has read a macro from its file, it spells `lambda x:` as `x ->`, and `lambda x, y:` as `row(x, y) ->`.
+_LAMBDA = re.compile(r"lambda (\w+(?:, \w+)*): ")
 
 _VIEWS = """
     select view_name, sql from system.main.duckdb_views()
@@ -70,8 +74,13 @@ def _made(statements: tuple[str, ...]) -> _Definitions:
 def _definitions(connection: Connection) -> _Definitions:
     return {
         kind: {
-            name: str(definition).translate(_QUOTES)
+            name: _LAMBDA.sub(_arrow, str(definition).translate(_QUOTES))
             for name, definition in connection.execute(query).fetchall()
         }
         for kind, query in _KINDS.items()
     }
+
+
+def _arrow(found: re.Match[str]) -> str:
+    names = found[1]
+    return f"row({names}) -> " if "," in names else f"{names} -> "

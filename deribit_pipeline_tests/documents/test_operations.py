@@ -76,7 +76,7 @@ def test_each_command_and_query_of_the_guide_works(
 
 def test_the_guide_uses_every_command_that_keeps_a_warehouse() -> None:
     used = set(re.findall(r"^deribit-pipeline ([a-z-]+)", "".join(blocks("sh")), re.MULTILINE))
-    assert set(COMMANDS) - used == {"chart", "sandbox", "ui"}
+    assert set(COMMANDS) - used == {"chart", "record", "sandbox", "sql", "ui"}
 
 
 def test_each_setting_of_the_guide_is_one(folder: Path) -> None:
@@ -95,11 +95,12 @@ def test_the_guide_names_the_schedules_as_they_are() -> None:
 
 
 def test_the_service_starts_a_program_that_is_there_on_the_loopback_interface() -> None:
-    services = [block for block in blocks("ini") if block.startswith("[")]
-    [start] = re.findall(
+    services = [block for block in blocks("ini") if block.startswith(("[", "#"))]
+    starts = re.findall(
         r"^ExecStart=/srv/deribit-pipeline/\.venv/bin/(.*)$", "".join(services), re.M
     )
-    program, command, *arguments = start.split()
-    assert (BIN / program).exists()
-    assert command == "ui"
-    assert arguments == ["--host", "127.0.0.1", "--port", "3000"]
+    assert all((BIN / start.split()[0]).exists() for start in starts)
+    assert [start.partition(" ")[2] for start in starts] == [
+        "record",
+        "ui --host 127.0.0.1 --port 3000",
+    ]
