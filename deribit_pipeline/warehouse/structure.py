@@ -19,7 +19,8 @@ _TABLES = """
 # Until DuckDB has read a view from its file, it quotes types, but not the names of a pivot.
 _QUOTES = str.maketrans("", "", "\"'")
 
-# Once it has read a macro from its file, it spells `lambda x:` as `x ->`, and `lambda x, y:` as `row(x, y) ->`.
+# Once it has read a macro from its file, it spells `lambda x:` as `x ->`, and `lambda x, y:` as
+# `row(x, y) ->`.
 _LAMBDA = re.compile(r"lambda (\w+(?:, \w+)*): ")
 
 _VIEWS = """
