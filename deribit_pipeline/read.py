@@ -15,9 +15,9 @@ a time zone is UTC.
 `frame` is "pandas" (indexed by instant), "arrow" or "polars"; type checkers know which frame is
 returned. `warehouse` is spelled like DERIBIT_WAREHOUSE: a file, or `ducklake:postgres:…`, whose
 Parquet files are at DERIBIT_WAREHOUSE_DATA; the default is the value of DERIBIT_WAREHOUSE. One that
-is named is read whatever its environment is: the attributes of the frame say which. A file is
-opened for reading, after the arguments are checked, and closed before the frame is returned:
-writers wait only briefly.
+is named, there or here, is read whatever its environment is: the attributes of the frame say which.
+A file is opened for reading, after the arguments are checked, and closed before the frame is
+returned: writers wait only briefly.
 
 Every function with `complete_only` raises IncompleteDays, which names the days, if a day that the
 window touches is not proved complete; a day that is not over is complete up to its last closed row.

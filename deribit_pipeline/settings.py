@@ -141,7 +141,7 @@ class Settings:
     def load(cls, warehouse: str | None = None) -> "Settings":
         """Read the process's environment and, for absent variables, `.env` in the working folder.
 
-        `warehouse` replaces DERIBIT_WAREHOUSE: see `location`.
+        `warehouse` replaces DERIBIT_WAREHOUSE: see `location`. It is read whatever DERIBIT_ENV is.
         """
         env = variables()
         learn([env.get("DERIBIT_CLIENT_SECRET")])
@@ -149,7 +149,7 @@ class Settings:
             settings = cls.from_env(env)
             learn(_secrets_of(settings.warehouse))
             return settings
-        elsewhere = {"DERIBIT_WAREHOUSE": None, "DERIBIT_WAREHOUSE_DATA": None}
+        elsewhere = dict.fromkeys(("DERIBIT_ENV", "DERIBIT_WAREHOUSE", "DERIBIT_WAREHOUSE_DATA"))
         return replace(cls.from_env({**env, **elsewhere}), warehouse=location(warehouse))
 
     @property

@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 _EVER = TimeWindow(from_ms(0), END_OF_TIME)
 
-# A listing is current for this long: new instruments are listed once a day.
-_CURRENT = timedelta(hours=12)
+CURRENT = timedelta(hours=12)
+"""How long a listing is current: new instruments are listed once a day."""
 
 
 def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
@@ -80,7 +80,7 @@ def outdated(
     before the window's end, and not within hours of `now`, or never."""
     with warehouse.reading(as_it_is=True) as connection:
         requested = requested_at(connection)
-    due = min(window.end, now - _CURRENT)
+    due = min(window.end, now - CURRENT)
     return tuple(name for name in currencies if name not in requested or requested[name] < due)
 
 

@@ -214,11 +214,6 @@ def universe(
     return [_specification(dict(zip(_FIELDS, row, strict=True))) for row in rows]
 
 
-def chosen(selector: Selector, first: datetime, last: datetime) -> tuple[str, dict[str, object]]:
-    """The same, with all columns of the table: as a query, and its parameters."""
-    return f"select * {_CHOSEN}", _parameters(selector, first, last)
-
-
 def listed_names(
     connection: Connection, selector: Selector, window: TimeWindow | None = None
 ) -> list[str]:

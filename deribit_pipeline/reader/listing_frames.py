@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Unpack, overload
 
 from deribit_pipeline.domain.windows import TimeWindow, day_window
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.instruments.history import chosen, known_at, requested_at
+from deribit_pipeline.instruments.history import known_at, universe
 from deribit_pipeline.reader import reader_arguments as arguments
 from deribit_pipeline.reader.frame_kinds import Arrow, Frame, FrameKind, Pandas, Place, Polars
 from deribit_pipeline.reader.frames import Rows
 from deribit_pipeline.reader.reader_arguments import Moment
 from deribit_pipeline.reader.reading import How, read_rows
+from deribit_pipeline.reader.series_names import require_lists
 from deribit_pipeline.selection import Selector, selector
 from deribit_pipeline.warehouse.place import Connection
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+
+_SPECIFIED = """
+    from instruments
+    where instrument_name in $names
+      and valid_from <= $last and (valid_to is null or valid_to > $last)
+"""
 
 
 @overload
@@ -80,15 +88,16 @@ def instruments(
     window = None if as_of is None else _window(as_of)
 
     def found(connection: Connection) -> Rows:
+        require_lists(connection, which, window or arguments.EVER)
         newest = known_at(connection)
-        _require_requested(connection, which, window)
-        if window is None:
-            assert newest is not None  # a list was requested
-            first = last = newest
-        else:
+        if newest is None:
+            raise InputError("The exchange lists no instrument, and the warehouse holds none.")
+        first = last = newest
+        if window is not None:
             first, last = window.start, window.end - timedelta(milliseconds=1)
-        query, parameters = chosen(which, first, last)
-        return Rows(query, parameters, ("instrument_name",), "listed_at, instrument_name")
+        names = [each.instrument_name for each in universe(connection, which, first, last)]
+        parameters = {"names": names, "last": last}
+        return Rows(_SPECIFIED, parameters, ("instrument_name",), "listed_at, instrument_name")
 
     return read_rows(found, How(frame, warehouse))
 
@@ -98,18 +107,3 @@ def _window(as_of: Moment) -> TimeWindow:
     if isinstance(found, datetime):
         return TimeWindow(found, found + timedelta(milliseconds=1))
     return day_window(found)
-
-
-def _require_requested(connection: Connection, which: Selector, window: TimeWindow | None) -> None:
-    """Raise InputError unless all lists that the selector needs are as new as the window."""
-    requested = requested_at(connection)
-    never = [currency for currency in which.lists if currency not in requested]
-    fetch = "fetch them with deribit-pipeline instruments, or materialize the asset instruments"
-    if never:
-        raise InputError(f"The instruments of {', '.join(never)} were never fetched: {fetch}.")
-    oldest = min(requested[currency] for currency in which.lists)
-    if window is not None and oldest < window.start:
-        raise InputError(
-            f"The lists of instruments are of {oldest:%Y-%m-%d %H:%M} UTC, older than as_of "
-            f"{window.start:%Y-%m-%d %H:%M}: {fetch}."
-        )

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from operator import index
 from typing import Literal, TypeAlias
 
+from deribit_pipeline import selection
 from deribit_pipeline.datasets.candles.composed import is_readable
 from deribit_pipeline.domain.windows import END_OF_TIME, ONE_DAY, TimeWindow, day_window
 from deribit_pipeline.errors import InputError
@@ -18,6 +19,7 @@ Label: TypeAlias = Literal["open", "close"]
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
+_RELATIVE = re.compile(r"today|yesterday|-\d{1,5}d")
 _LENGTH = re.compile(r"([0-9]{1,5}) ?([a-zA-Z]*)")
 # A capital M is no unit: it means a month elsewhere.
 _UNITS = {
@@ -114,11 +116,11 @@ def earlier(since: datetime, minutes: int, what: str) -> datetime:
 
 def moment(value: object, name: str) -> date | datetime:
     """An instant with its time zone, or a day; text without a time is a day."""
-    found = _parsed(value) if isinstance(value, str) else value
+    found = _parsed(value, name) if isinstance(value, str) else value
     if not isinstance(found, date) or found != found:  # true for pandas' NaT only
         raise InputError(
-            f"{name} must be a day such as 2024-01-31 or an instant such as 2024-01-31T08:00, "
-            f"was {value!r}."
+            f"{name} must be a day such as 2024-01-31, today or -7d, or an instant such as "
+            f"2024-01-31T08:00, was {value!r}."
         )
     # A year far off is refused before any arithmetic overflows. The exchange's clock decides which
     # day it is; a tolerance of a day covers a wrong local clock.
@@ -141,7 +143,9 @@ def current_day() -> date:
     return datetime.now(UTC).date()
 
 
-def _parsed(text: str) -> date | datetime | None:
+def _parsed(text: str, name: str) -> date | datetime | None:
+    if _RELATIVE.fullmatch(text.lower()):
+        return selection.day(text, name, today())
     for parse in (date.fromisoformat, datetime.fromisoformat):
         try:
             return parse(text)

@@ -30,6 +30,7 @@ from deribit_pipeline.reader.frames import (
 )
 from deribit_pipeline.reader.series_names import Wanted, or_near
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.variables import variables
 from deribit_pipeline.warehouse.nothing_there import nothing_at
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -58,18 +59,19 @@ class How:
 def opened(place: Place | None) -> Iterator[tuple[Connection, Warehouse]]:
     """The warehouse at a place, by default the configured one, open for reading.
 
-    One that is named explicitly is read whatever its environment is. Raises InputError if it does
-    not exist, WarehouseError if it cannot be read.
+    One that is named, also by DERIBIT_WAREHOUSE, is read whatever its environment is. Raises
+    InputError if it does not exist, WarehouseError if it cannot be read.
     """
     if place is not None and not isinstance(place, str | os.PathLike):
         raise InputError(
             f"warehouse must be the path of a file, or ducklake:postgres:…, was {place!r}."
         )
+    is_named = place is not None or bool(variables().get("DERIBIT_WAREHOUSE"))
     settings = Settings.load(None if place is None else os.fspath(place))
     if isinstance(settings.warehouse, Path):
         settings = replace(settings, warehouse=settings.warehouse.absolute())
     warehouse = warehouse_of(settings)
-    if place is not None:
+    if is_named:
         warehouse = warehouse.of_any_environment()
     if not warehouse.exists():
         raise InputError(nothing_at(warehouse.location))

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import TypeAlias
 
+from deribit_pipeline import selection
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.registry import series_of
 from deribit_pipeline.domain.candles import Resolution
@@ -17,6 +17,7 @@ from deribit_pipeline.domain.specification import (
 )
 from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow, day_window
 from deribit_pipeline.engine.proof_reads import series_held
+from deribit_pipeline.engine.universe import CURRENT
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments.history import requested_at, universe
 from deribit_pipeline.selection import Selector, choice
@@ -49,10 +50,11 @@ class Wanted:
         """
         found = dict.fromkeys(self.names, window)
         for selector in self.selectors:
+            require_lists(connection, selector, window)
             selected = _selected(connection, selector, window)
             of_dataset = series_of(self.dataset, [each.instrument_name for each in selected])
             if not of_dataset:
-                raise InputError(_nothing_of(connection, selector, window))
+                raise InputError(_nothing_of(selector, window))
             for each in selected:
                 if each.instrument_name in of_dataset:
                     found.setdefault(each.instrument_name, _listed_in(each, window))
@@ -76,7 +78,7 @@ def wanted(series: Names, dataset: Dataset) -> Wanted:
             names += chosen.names
             selectors += chosen.selectors
         else:
-            names += [part.strip() for part in text.split(",")]
+            names += [selection.series_name(part.strip()) for part in text.split(",")]
     if not names and not selectors:
         raise InputError(f"{plural} names nothing: name one such as {example}.")
     for name in names:
@@ -94,8 +96,7 @@ def or_near(connection: Connection, dataset: Dataset, name: str) -> str:
     known = {*series_held(connection, dataset), *_listed_names(connection)}
     if name in known:
         return ""
-    near = get_close_matches(name, known, 3, 0.8)
-    question = f" Did you mean {' or '.join(near)}?" if near else ""
+    question = selection.or_near(name, known)
     currency = settlement_currency(name)
     if dataset.series is SeriesKind.INSTRUMENT and currency in requested_at(connection):
         raise InputError(f"{name} is not in the list of {currency}'s instruments.{question}")
@@ -152,17 +153,27 @@ def _listed_in(listed: Specification, window: TimeWindow) -> TimeWindow:
     return TimeWindow(begins, ends)
 
 
-def _nothing_of(connection: Connection, selector: Selector, window: TimeWindow) -> str:
+def require_lists(connection: Connection, selector: Selector, window: TimeWindow) -> None:
+    """Raise InputError if instruments of the window may be missing from the lists of instruments: a
+    list was never requested, or not since the window ended."""
     requested = requested_at(connection)
-    never = [currency for currency in selector.lists if currency not in requested]
-    hint = (
-        f" The warehouse has no list of instruments of {', '.join(never)}: deribit-pipeline "
-        "instruments fetches it."
-        if never
-        else ""
+    fetch = (
+        "fetch the lists with deribit-pipeline instruments, or materialize the asset instruments"
     )
+    if never := [currency for currency in selector.lists if currency not in requested]:
+        raise InputError(f"The instruments of {', '.join(never)} were never listed: {fetch}.")
+    oldest = min(requested[currency] for currency in selector.lists)
+    until = window.end if window.end < END_OF_TIME else window.start
+    if oldest < min(until, datetime.now(UTC) - CURRENT):
+        raise InputError(
+            f"The lists of instruments are of {oldest:%Y-%m-%d %H:%M} UTC and may be missing some "
+            f"that {selector} selects until {until:%Y-%m-%d %H:%M}: {fetch}."
+        )
+
+
+def _nothing_of(selector: Selector, window: TimeWindow) -> str:
     until = "" if window.end == END_OF_TIME else f" and before {window.end:%Y-%m-%d %H:%M}"
     return (
         f"{selector} selects no instrument that was listed from {window.start:%Y-%m-%d %H:%M} "
-        f"on{until}.{hint}"
+        f"on{until}."
     )

@@ -1,5 +1,6 @@
 """The reader returns frames of complete days, or raises an error that names the others."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -194,16 +195,30 @@ def test_a_missing_warehouse_is_an_error_that_names_the_one_beside_it(sound: War
     assert f"Beside it: {sound.location};" in str(error.value)
 
 
+@pytest.mark.parametrize("environment_name", ["mainnet", "production", None])
 def test_a_warehouse_that_is_named_is_read_whatever_the_environment_is(
-    sound: Warehouse, monkeypatch: pytest.MonkeyPatch
+    sound: Warehouse, monkeypatch: pytest.MonkeyPatch, environment_name: str | None
 ) -> None:
-    monkeypatch.setenv("DERIBIT_ENV", Environment.MAINNET)
-    with pytest.raises(read.WarehouseError, match="is the warehouse of sandbox"):
-        read.candles(BTC, FIRST, LAST)
+    monkeypatch.delenv("DERIBIT_ENV")
+    if environment_name:
+        monkeypatch.setenv("DERIBIT_ENV", environment_name)
     frame = read.candles(BTC, FIRST, LAST, warehouse=str(sound.location))
     assert frame.attrs["environment"] == "sandbox"
     table = read.sql("from warehouse_info", warehouse=str(sound.location), frame="arrow")
     assert table.schema.metadata[b"environment"] == b"sandbox"
+    if environment_name != "production":  # in DERIBIT_WAREHOUSE
+        assert read.sql("from warehouse_info").attrs["environment"] == "sandbox"
+
+
+def test_the_file_that_the_environment_selects_must_be_of_it(
+    sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    shutil.copy(str(sound.location), tmp_path / "data/mainnet.duckdb")
+    monkeypatch.delenv("DERIBIT_WAREHOUSE")
+    monkeypatch.setenv("DERIBIT_ENV", Environment.MAINNET)
+    with pytest.raises(read.WarehouseError, match="is the warehouse of sandbox"):
+        read.candles(BTC, FIRST, LAST)
 
 
 @both_stores

@@ -27,7 +27,7 @@ def environment(sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("start", "end", "message"),
     [
-        ("soon", LAST, "start must be a day such as 2024-01-31 or an instant .* was 'soon'"),
+        ("soon", LAST, "start must be a day such as 2024-01-31, .* or an instant .* was 'soon'"),
         (LAST, FIRST, "end 2024-04-07 is not after start 2024-04-09"),
         ("2024-04-09T08:00", "2024-04-09T08:00", "is not after"),
         (None, LAST, "start must be a day .* was None"),
@@ -45,6 +45,16 @@ def environment(sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_window_that_is_none_is_an_error(start: Any, end: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read.candles(BTC, start, end)
+
+
+def test_days_may_be_counted_from_today() -> None:
+    today = datetime.now(UTC).date()
+    found = read.condition("candles", BTC, "-2d", "yesterday")
+    days = [moment.date() for moment in found.index]
+    assert days[1] - days[0] == timedelta(days=1)
+    assert today - timedelta(days=1) <= days[1] <= today  # midnight may have passed
+    with pytest.raises(InputError, match="end yesterday is not after start today"):
+        read.candles(BTC, "today", "yesterday")
 
 
 def test_tomorrow_is_accepted_whatever_the_clock_says() -> None:

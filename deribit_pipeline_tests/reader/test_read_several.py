@@ -96,7 +96,7 @@ def test_an_unknown_name_gets_the_nearest_known_ones() -> None:
         with pytest.raises(InputError, match=unknown):
             function("BTC-PERPETUEL", *DAYS)
     # No list of SOL was ever fetched: it may exist.
-    with pytest.raises(IncompleteDays, match=r"complete_only=False\.$"):
+    with pytest.raises(IncompleteDays, match="or read the stored rows"):
         read.candles("SOL-PERPETUAL", *DAYS)
 
 
@@ -109,8 +109,16 @@ def test_instruments_are_those_of_a_moment() -> None:
     assert names["2024-01-02"] == names["2024-01-05"] == everything
     assert names["2024-01-01"] == names["2024-01-05T08:00"] == names[None] == {BTC}
     assert set(read.instruments("currency=BTC expired").index) == everything
-    with pytest.raises(InputError, match=r"lists .* are of 2024-02-01 00:00 UTC, older than as_of"):
-        read.instruments(as_of="2024-02-02")
+
+
+def test_a_selector_needs_a_list_that_is_not_older_than_the_window() -> None:
+    stale = r"lists of instruments are of 2024-02-01 00:00 UTC and may be missing some that kind="
+    with pytest.raises(InputError, match=stale):
+        read.instruments("kind=option", as_of="2024-02-02")
+    with pytest.raises(InputError, match=stale):
+        read.candles("kind=future currency=BTC", "2024-01-01", "2024-02-02")
+    with pytest.raises(InputError, match=r"^The instruments of SOL were never listed: fetch"):
+        read.candles("kind=future currency=SOL", "2024-01-01", "2024-01-02")
 
 
 def test_what_is_known_of_each_day_is_its_condition() -> None:
