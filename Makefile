@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Compiled modules are kept: otherwise each worker of the tests would compile them anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-lake torture cluster browser check format dev bench bench-grid bench-scale screenshots docs clean
 
