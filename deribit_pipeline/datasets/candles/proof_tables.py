@@ -30,10 +30,11 @@ def _arrival_rows(day: ProvedDay) -> list[Row]:
     """A row for each contiguous run of candles that arrived."""
     if not len(day.arrived):
         return []
-    step = _STEPS[day.proof.dataset]
-    runs = np.split(day.arrived, np.flatnonzero(np.diff(day.arrived) > step) + 1)
+    breaks = np.flatnonzero(np.diff(day.arrived) > _STEPS[day.proof.dataset])
+    firsts, lasts = day.arrived[np.append(0, breaks + 1)], day.arrived[np.append(breaks, -1)]
     return [
-        (day.proof.day, from_moment64(run[0]), from_moment64(run[-1]), day.as_of) for run in runs
+        (day.proof.day, from_moment64(first), from_moment64(last), day.as_of)
+        for first, last in zip(firsts, lasts, strict=True)
     ]
 
 
