@@ -35,7 +35,7 @@ def _published_of_day(market: Market, day: int, numbers: Ticks) -> list[Trade]:
     price, times = tape.price[rows], market.times_of_day(day)[rows]
     rng = numbers * 2_654_435_761 % 2**32 / 2**32  # any span of trades gets the same random numbers
     amount = np.round(tape.contracts[rows] * listing.min_trade_amount, 8)
-    contracts = np.round(amount / _contract_sizes(listing, times), 8)
+    mark, index, iv = _marked(listing, times, price, rng)
     name, prefix = listing.instrument_name, listing.base_currency
     trades = [
         {
@@ -44,27 +44,25 @@ def _published_of_day(market: Market, day: int, numbers: Ticks) -> list[Trade]:
             "timestamp": traded_ms,
             "tick_direction": tick_direction,
             "price": trade_price,
+            "mark_price": mark_price,
             "instrument_name": name,
+            "index_price": index_price,
             "direction": "buy" if is_buy else "sell",
             "amount": trade_amount,
-            "contracts": trade_contracts,
+            "contracts": contracts,
         }
         for (
-            number, traded_ms, tick_direction, trade_price, is_buy, trade_amount, trade_contracts,
+            number, traded_ms, tick_direction, trade_price, mark_price, index_price, is_buy,
+            trade_amount, contracts,
         ) in zip(
-            numbers.tolist(),
-            times.tolist(),
-            market.directions_of_day(day)[rows].tolist(),
-            price.tolist(),
-            (rng * 97 % 1 < 0.5).tolist(),
-            amount.tolist(),
-            contracts.tolist(),
+            numbers.tolist(), times.tolist(), market.directions_of_day(day)[rows].tolist(),
+            price.tolist(), mark.tolist(), index.tolist(), (rng * 97 % 1 < 0.5).tolist(),
+            amount.tolist(), np.round(amount / _contract_sizes(listing, times), 8).tolist(),
             strict=True,
         )
     ]  # fmt: skip
-    for column, values in _marked(listing, times, price, rng).items():
-        for trade, value in zip(trades, values.tolist(), strict=True):
-            trade[column] = value
+    for trade, volatility in zip(trades, iv.tolist(), strict=False):
+        trade["iv"] = volatility
     for row in np.flatnonzero(rng < 0.002).tolist():
         trades[row]["liquidation"] = ("T", "M", "MT")[int(numbers[row]) % 3]
     for row in np.flatnonzero(rng > 0.999).tolist():
@@ -72,22 +70,23 @@ def _published_of_day(market: Market, day: int, numbers: Ticks) -> list[Trade]:
     return trades
 
 
-def _marked(listing: Listing, times: Ticks, price: Floats, rng: Floats) -> dict[str, Floats]:
-    """Mark and index when each trade was made; of an option also the volatility that it implies."""
+def _marked(
+    listing: Listing, times: Ticks, price: Floats, rng: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Mark and index when each trade was made, and the volatility that its price implies: none for
+    what is no option."""
     if listing.is_option:
         mark = marks(listing, times)
         paid = price if listing.is_linear else price * mark.forward
         strikes, is_call = np.full(len(paid), listing.strike), np.full(len(paid), listing.is_call)
-        iv = 100 * option_prices.implied(
-            is_call, mark.forward, strikes, mark.years, paid, mark.iv / 100
+        iv = option_prices.implied(
+            is_call, mark.forward, strikes, mark.years, paid, near=mark.iv / 100
         )
-        return {"mark_price": mark.price, "index_price": mark.index, "iv": np.round(iv, 2)}
+        return mark.price, mark.index, np.round(100 * iv, 2)
     digits = digits_of(listing.base_currency)
+    near = price * (1 + (rng - 0.5) * 1e-4)
     index = driver_of(listing.base_currency).prices(times)
-    return {
-        "mark_price": np.round(price * (1 + (rng - 0.5) * 1e-4), digits),
-        "index_price": np.round(index, digits),
-    }
+    return np.round(near, digits), np.round(index, digits), np.empty(0)
 
 
 def _contract_sizes(listing: Listing, times: Ticks) -> Floats:
