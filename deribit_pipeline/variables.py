@@ -75,6 +75,15 @@ def variables() -> dict[str, str | None]:
     return {**file, **environment}
 
 
+def choose_defaults_of(environment: str) -> None:
+    """Set DERIBIT_ENV for this process, and every other setting to its default, except
+    DERIBIT_HOME and DAGSTER_HOME."""
+    for name in variables():
+        if name.startswith("DERIBIT_") and name != "DERIBIT_HOME":
+            os.environ[name] = ""
+    os.environ["DERIBIT_ENV"] = environment
+
+
 def require_known(variables: Collection[str], known: Collection[str]) -> None:
     """Raise SettingsError for a variable that resembles a setting but is not one."""
     settings = [name for name in known if name.startswith("DERIBIT_")]
