@@ -13,6 +13,7 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import print_plan, print_report
 from deribit_pipeline.cli.dagster_runs import Wish, make
+from deribit_pipeline.cli.new_places import say_where_new
 from deribit_pipeline.cli.options import (
     DatasetName,
     Instruments,
@@ -84,6 +85,8 @@ def backfill(
     settings = Settings.load()
     arguments.require_account(dataset, settings)
     names = wanted.names(dataset, settings)
+    if not plan:
+        say_where_new(settings.warehouse)
     warehouse = warehouse_of(settings).pinned()
     warehouse.check()
     assert first is not None
