@@ -23,19 +23,10 @@ help: ## List the targets
 
 setup: .venv/.installed ## Install the project and its development tools into .venv
 
-demo: export DERIBIT_ENV = sandbox
-demo: export DERIBIT_BASE_URL =
-demo: export DERIBIT_WAREHOUSE =
-demo: export DERIBIT_WAREHOUSE_DATA =
-demo: export DERIBIT_CLIENT_ID =
-demo: export DERIBIT_CLIENT_SECRET =
-demo: export DAGSTER_HOME = $(CURDIR)/dagster_home
+demo dev: export DERIBIT_HOME = $(CURDIR)
+demo dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show it
-	$(BIN)/deribit-pipeline backfill --instruments BTC-PERPETUAL,ETH-PERPETUAL \
-	  --start 2024-01-01 --end 2024-01-14 --resolution 1
-	$(BIN)/deribit-pipeline coverage
-	@echo
-	@echo "The candles are in data/sandbox.duckdb. See them in Dagster's UI with: DERIBIT_ENV=sandbox make dev"
+	$(BIN)/deribit-pipeline demo
 
 test: setup ## Run the tests (about 4 minutes)
 	$(BIN)/python -m pytest
@@ -63,7 +54,6 @@ format: setup ## Let ruff mend and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
 	$(BIN)/deribit-pipeline ui
 

@@ -85,10 +85,12 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
-        """Read the variables of `env`; an empty one counts as absent. Raises SettingsError, also
-        for a variable that is named like a setting but is not one."""
+        """Read the variables of `env`; an empty one counts as absent. Paths are relative to
+        DERIBIT_HOME. Raises SettingsError, also for a variable that is named like a setting but is
+        not one."""
         env, default = Noted(env), cls()
         environment = _environment(env.get("DERIBIT_ENV"))
+        folder = Path(env.get("DERIBIT_HOME") or "")
         client_id, client_secret = env.get("DERIBIT_CLIENT_ID"), env.get("DERIBIT_CLIENT_SECRET")
         if bool(client_id) != bool(client_secret):
             raise SettingsError(
@@ -115,6 +117,7 @@ class Settings:
                 env.get("DERIBIT_WAREHOUSE") or f"data/{environment}.duckdb",
                 env.get("DERIBIT_WAREHOUSE_DATA"),
                 env,
+                folder,
             ),
             instruments=chosen.names,
             selectors=chosen.selectors,
@@ -123,7 +126,7 @@ class Settings:
             ),
             burst=_whole(env, "DERIBIT_BURST", default.burst),
             concurrency=_whole(env, "DERIBIT_CONCURRENCY", default.concurrency, most=32),
-            dagster_home=Path(env.get("DAGSTER_HOME") or default.dagster_home),
+            dagster_home=folder / (env.get("DAGSTER_HOME") or default.dagster_home),
             schedules=_is_on(env, "DERIBIT_SCHEDULES"),
             partitions_since=_day(env, "DERIBIT_PARTITIONS_SINCE", default.partitions_since),
             ui_hosts=_hosts(env, "DERIBIT_UI_HOSTS"),
@@ -139,7 +142,8 @@ class Settings:
 
     @classmethod
     def load(cls, warehouse: str | None = None) -> "Settings":
-        """Read the process's environment and, for absent variables, `.env` in the working folder.
+        """Read the process's environment and, for absent variables, `.env` in DERIBIT_HOME or else
+        in the working folder.
 
         `warehouse` replaces DERIBIT_WAREHOUSE: see `location`. It is read whatever DERIBIT_ENV is.
         """
@@ -163,7 +167,8 @@ def location(text: str, data: str | None = None) -> Location:
     DERIBIT_WAREHOUSE_DATA, unless `data` is given. Raises InputError."""
     env = variables()
     if text.startswith("ducklake:"):
-        lake = location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env)
+        folder = Path() if data else Path(env.get("DERIBIT_HOME") or "")
+        lake = location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env, folder)
         learn(_secrets_of(lake))
         return lake
     file = location_of(text, None, env)

@@ -1,5 +1,5 @@
 """The variables of the settings: from the process's environment, and for absent ones from `.env` in
-the working folder.
+the folder DERIBIT_HOME, or else in the working folder.
 
 `.env` is read literally, or not at all: an ambiguous line is an error, because the value used
 instead may be mainnet's.
@@ -55,9 +55,16 @@ class Noted(Mapping[str, str | None]):
 
 def variables() -> dict[str, str | None]:
     """All variables. Raises SettingsError, which repeats no value."""
-    text = _text(Path(".env"))
-    file = _values(text)
     environment = dict(os.environ)
+    folder = Path(environment.get("DERIBIT_HOME") or "")
+    if not folder.is_dir():
+        raise SettingsError(f"DERIBIT_HOME {folder} is not a folder: create it, or unset it.")
+    text = _text(folder / ".env")
+    file = _values(text)
+    if file.get("DERIBIT_HOME"):
+        raise SettingsError(
+            "DERIBIT_HOME names the folder that .env is in: set it in the environment instead."
+        )
     environment.pop(FOLDER, None)
     # Dagster's commands have set the environment to python-dotenv's interpretation of `${name}`.
     altered = {name for name, value in file.items() if "${" in value}
@@ -66,6 +73,15 @@ def variables() -> dict[str, str | None]:
         if environment.get(name) == replaced[name]:
             del environment[name]
     return {**file, **environment}
+
+
+def choose_defaults_of(environment: str) -> None:
+    """Set DERIBIT_ENV for this process, and every other setting to its default, except
+    DERIBIT_HOME and DAGSTER_HOME."""
+    for name in variables():
+        if name.startswith("DERIBIT_") and name != "DERIBIT_HOME":
+            os.environ[name] = ""
+    os.environ["DERIBIT_ENV"] = environment
 
 
 def require_known(variables: Collection[str], known: Collection[str]) -> None:

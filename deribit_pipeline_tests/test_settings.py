@@ -29,10 +29,10 @@ class Watching(dict[str, str | None]):
 
 
 def example() -> Iterator[tuple[str, str | None]]:
-    """What `.env.example` sets, the line it cannot set uncommented."""
+    """What `.env.example` sets, and the lines that it cannot set uncommented."""
     text = (ROOT / ".env.example").read_text()
     yield from dotenv_values(ROOT / ".env.example").items()
-    yield from re.findall(r"^# (DAGSTER_HOME)=(\S+)$", text, re.MULTILINE)
+    yield from re.findall(r"^# (DAGSTER_HOME|DERIBIT_HOME)=(\S+)$", text, re.MULTILINE)
 
 
 def test_env_example_names_every_variable_with_its_default() -> None:
@@ -67,6 +67,44 @@ def test_another_warehouse_stands_in_for_that_of_the_environment(
     lake = Settings.load(f"{LAKE}host=other").warehouse
     assert isinstance(lake, Lake)
     assert (lake.catalog, lake.data) == ("host=other", "/lake/")
+
+
+def test_deribit_home_is_where_env_and_all_relative_paths_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    (home / ".env").write_text("DERIBIT_ENV=testnet\n")
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("DERIBIT_HOME", str(home))
+    settings = Settings.load()
+    assert settings.environment is Environment.TESTNET
+    assert settings.warehouse == home / "data" / "testnet.duckdb"
+    assert settings.dagster_home == home / "dagster_home"
+    # What a command line names is relative to the working folder.
+    assert Settings.load("w.duckdb").warehouse == location("w.duckdb") == Path("w.duckdb")
+    monkeypatch.setenv("DAGSTER_HOME", "/var/dagster")
+    monkeypatch.setenv("DERIBIT_WAREHOUSE", f"{LAKE}host=db")
+    monkeypatch.setenv("DERIBIT_WAREHOUSE_DATA", "lake")
+    settings = Settings.load()
+    assert settings.dagster_home == Path("/var/dagster")
+    assert isinstance(settings.warehouse, Lake)
+    assert settings.warehouse.data == f"{home}/lake/"
+    assert Settings.load(f"{LAKE}host=other").warehouse.data == f"{home}/lake/"
+
+
+def test_a_deribit_home_that_cannot_be_one_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERIBIT_HOME", "nowhere")
+    with pytest.raises(SettingsError, match="DERIBIT_HOME nowhere is not a folder"):
+        Settings.load()
+    monkeypatch.delenv("DERIBIT_HOME")
+    (tmp_path / ".env").write_text("DERIBIT_HOME=/data\n")
+    with pytest.raises(SettingsError, match="set it in the environment instead"):
+        Settings.load()
 
 
 def test_the_universe_is_split_and_each_name_kept_once() -> None:

@@ -19,6 +19,8 @@ COMMANDS = {
     "chart": "Draw candles and volume as an HTML page.",
     "check": "Check exchange, clock, warehouse and recorder.",
     "coverage": "Show the stored days of each series, by state.",
+    "demo": "Backfill two weeks from the sandbox exchange.",
+    "docs": "Print the documents of this version.",
     "export": "Export rows as files for other programs.",
     "instruments": "List instruments, now or as of any day.",
     "logs": "Print the log lines of one run.",

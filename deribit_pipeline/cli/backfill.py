@@ -16,6 +16,7 @@ from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import print_plan, print_report
 from deribit_pipeline.cli.dagster_runs import RequestedDays, make
 from deribit_pipeline.cli.instrument_choice import window_of
+from deribit_pipeline.cli.new_places import say_where_new
 from deribit_pipeline.cli.options import (
     DatasetName,
     FirstDay,
@@ -86,6 +87,8 @@ def backfill(
     first, last = arguments.window(start, end)
     settings = Settings.load()
     arguments.require_account(dataset, settings)
+    if not plan:
+        say_where_new(settings.warehouse)
     warehouse = warehouse_of(settings).pinned()
     warehouse.check()
     assert first is not None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 
+from deribit_pipeline.cli.new_places import say_where_new
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow, day_window, from_ms
@@ -126,6 +127,7 @@ def refresh_all(
     """Fetch the instruments from the exchange and print the number of changes; returns whether
     everything was received. `lists` selects from the currencies that are known or that the
     exchange returns."""
+    say_where_new(settings.warehouse)
     console, is_whole = stderr(), True
     with warnings_on(console), open_exchange(settings) as exchange:
         known = (*known_currencies(warehouse), *exchange_currencies(exchange))

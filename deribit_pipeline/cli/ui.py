@@ -4,6 +4,7 @@ import ipaddress
 import os
 import socket
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,11 +31,12 @@ def ui(
     ] = "127.0.0.1",
 ) -> int:
     """Serve Dagster's UI and run its daemon until interrupted, with the DAGSTER_HOME and the
-    settings of the current folder. Requests from other web pages, or with an unknown host name,
-    are refused."""
+    settings of DERIBIT_HOME, or else of the current folder. Requests from other web pages, or with
+    an unknown host name, are refused."""
     settings = Settings.load()
     host = _address(host)
     port = _free(host, port)
+    _say(_where(settings))
     home = prepare_home(settings.dagster_home)
     # Importing Dagster takes more than a second: invalid options are reported before.
     from deribit_pipeline.defs.recorded_lists import record_lists
@@ -48,13 +50,27 @@ def ui(
     with Services(home) as services:
         try:
             services.start(host, port)
-            stderr().print(f"Dagster's UI listens at http://{at}:{port} until interrupted.")
+            _say(f"Dagster's UI listens at http://{at}:{port} until interrupted.")
             while True:
                 services.require_running()
                 time.sleep(_PAUSE)
         except Interrupted:
             caught()
             raise
+
+
+def _where(settings: Settings) -> str:
+    home, warehouse = settings.dagster_home.absolute(), settings.warehouse
+    place = warehouse.absolute() if isinstance(warehouse, Path) else warehouse
+    is_new = "" if (home / "history").exists() else " (new: it has no runs yet)"
+    return (
+        f"DAGSTER_HOME is {home}{is_new}; the warehouse is {place}. DERIBIT_HOME names the folder "
+        "of others."
+    )
+
+
+def _say(text: str) -> None:
+    stderr().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _address(host: str) -> str:

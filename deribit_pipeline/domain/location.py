@@ -88,16 +88,19 @@ class Lake:
 Location = Path | Lake
 
 
-def location_of(text: str, data: str | None, env: Mapping[str, str | None]) -> Location:
-    """The location that DERIBIT_WAREHOUSE and DERIBIT_WAREHOUSE_DATA name. Raises SettingsError,
-    which repeats neither: even a malformed connection string contains a password."""
+def location_of(
+    text: str, data: str | None, env: Mapping[str, str | None], folder: Path = Path()
+) -> Location:
+    """The location that DERIBIT_WAREHOUSE and DERIBIT_WAREHOUSE_DATA name, relative to `folder`.
+    Raises SettingsError, which repeats neither: even a malformed connection string contains a
+    password."""
     if not (text.startswith("ducklake:") or _CONNECTION.search(text)):
         if data:
             raise SettingsError(
                 "DERIBIT_WAREHOUSE_DATA is for a DuckLake, and DERIBIT_WAREHOUSE names a file: "
                 "unset it, or set DERIBIT_WAREHOUSE=ducklake:postgres:…"
             )
-        return Path(text)
+        return folder / text
     if not text.startswith(LAKE):
         raise SettingsError(
             "DERIBIT_WAREHOUSE, or what is named in its place, must be a file, or a DuckLake whose "
@@ -116,5 +119,5 @@ def location_of(text: str, data: str | None, env: Mapping[str, str | None]) -> L
             "A DuckLake needs a driver of PostgreSQL, which is missing: "
             "pip install 'deribit-pipeline[ducklake]' brings it."
         )
-    folder = data if is_on_object_storage else str(Path(data).absolute())
-    return Lake(text.removeprefix(LAKE), f"{folder.rstrip('/')}/", ObjectStorage.from_env(env))
+    place = data if is_on_object_storage else str((folder / data).absolute())
+    return Lake(text.removeprefix(LAKE), f"{place.rstrip('/')}/", ObjectStorage.from_env(env))

@@ -55,15 +55,22 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[Ui]:
-    """The UI in a folder whose `.env` sets mainnet, while the environment sets sandbox; a run has
+def home(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Path:
+    """A folder whose `.env` sets mainnet, while the environment sets sandbox; a run has
     materialized a day."""
-    folder = tmp_path_factory.mktemp("ui")
+    folder = tmp_path_factory.mktemp("home")
     (folder / ".env").write_text("DERIBIT_ENV=mainnet\n")
     day = ("--start", "2024-01-01", "--end", "2024-01-01", "--resolution", "60")
     output = script("backfill", "--instruments", "BTC-PERPETUAL", *day, env=env, cwd=folder)
     assert output.returncode == 0, output.stderr
-    with running_ui(folder, env) as running:
+    assert f"Creating the warehouse {folder}/data/sandbox.duckdb;" in output.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str], home: Path) -> Iterator[Ui]:
+    """The UI of this home, started in another folder."""
+    with running_ui(tmp_path_factory.mktemp("ui"), env | {"DERIBIT_HOME": str(home)}) as running:
         yield running
 
 
@@ -162,6 +169,14 @@ def send_by_web_socket(ui: Ui, mutation: str) -> None:
         assert json.loads(web_socket.recv(60))["type"] == "error"
 
 
+def test_from_any_folder_it_shows_the_runs_of_its_home_and_says_which_that_is(
+    ui: Ui, home: Path
+) -> None:
+    assert len(state(ui)["runsOrError"]["results"]) == 1
+    assert f"DAGSTER_HOME is {home}/dagster_home; the warehouse is {home}/data/" in ui.output
+    assert [path.name for path in ui.folder.iterdir()] == ["ui.log"]
+
+
 def test_mutations_from_elsewhere_change_nothing_and_those_of_the_ui_do(ui: Ui) -> None:
     before, dangerous = state(ui), mutations(ui)
     assert before["scheduleOrError"]["scheduleState"]["status"] == "STOPPED"
@@ -234,11 +249,13 @@ mutation {
 """
 
 
-def test_a_wrong_setting_is_one_sentence_of_the_code_location_until_it_is_mended(ui: Ui) -> None:
+def test_a_wrong_setting_is_one_sentence_of_the_code_location_until_it_is_mended(
+    ui: Ui, home: Path
+) -> None:
     def reloaded() -> Any:
         return ui.dagster.query(_RELOAD)["reloadRepositoryLocation"]["locationOrLoadError"]
 
-    dotenv = ui.folder / ".env"
+    dotenv = home / ".env"
     former = dotenv.read_bytes()
     try:
         for content, sentence in (

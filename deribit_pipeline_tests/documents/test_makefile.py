@@ -3,29 +3,19 @@
 import re
 from pathlib import Path
 
-from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.settings import Settings
-
-ROOT = Path(__file__).parents[2]
+MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()
 
 
-def test_the_demo_fills_a_file_of_its_own_whatever_the_environment_sets() -> None:
-    theirs = {
-        "DERIBIT_ENV": "mainnet",
-        "DERIBIT_BASE_URL": "https://www.deribit.com/api/v2",
-        "DERIBIT_WAREHOUSE": "ducklake:postgres:host=db.example dbname=mainnet",
-        "DERIBIT_WAREHOUSE_DATA": "s3://bucket/mainnet",
-        "DERIBIT_CLIENT_ID": "id",
-        "DERIBIT_CLIENT_SECRET": "secret",
+def test_make_demo_is_the_demo_of_the_command_line_in_this_folder() -> None:
+    recipe = re.findall(r"^demo: setup .*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert recipe == ["\t$(BIN)/deribit-pipeline demo\n"]
+    exported = dict(re.findall(r"^demo dev: export (\w+) = (.*)$", MAKEFILE, re.MULTILINE))
+    assert exported == {
+        "DERIBIT_HOME": "$(CURDIR)",
+        "DAGSTER_HOME": "$(CURDIR)/dagster_home",
     }
-    exported = re.findall(
-        r"^demo: export (\w+) = *(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE
-    )
-    settings = Settings.from_env(theirs | dict(exported))
-    assert (settings.environment, settings.base_url) == (Environment.SANDBOX, None)
-    assert (settings.warehouse, settings.client_id) == (Path("data/sandbox.duckdb"), None)
 
 
 def test_the_ui_that_make_starts_is_the_guarded_one() -> None:
-    recipe = re.findall(r"^dev: setup .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    recipe = re.findall(r"^dev: setup .*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
     assert recipe == ["\t$(BIN)/deribit-pipeline ui\n"]
