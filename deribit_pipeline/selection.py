@@ -58,8 +58,10 @@ class Selector:
     @property
     def described(self) -> str:
         """What it selects, in words and in the plural, such as `BTC options`."""
-        words = [self.currency or "", "perpetual" if self.is_perpetual else ""]
-        words.append(_PLURALS[self.kind] if self.kind else "instruments")
+        kinds = _PLURALS[self.kind] if self.kind else "instruments"
+        if self.is_perpetual:
+            kinds = f"perpetual {kinds}" if self.kind else "perpetuals"
+        words = [self.currency or "", kinds]
         words.append(f"of {self.base}" if self.base else "")
         words.append(f"that expire on {self.expiry}" if self.expiry else "")
         return " ".join(filter(None, words))
