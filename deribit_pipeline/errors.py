@@ -28,7 +28,7 @@
     + WarehouseUnusable     it cannot be used as this warehouse at all (exit 2)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from deribit_pipeline.outside_text import shown
@@ -118,13 +118,16 @@ class DeribitRejected(DeribitError):
 
 
 class UnknownInstrument(DeribitRejected):
-    """The exchange does not list the instrument."""
+    """The exchange does not list the instrument; `near` are listed ones with a similar name."""
+
+    near: Sequence[str] = ()
 
     def __str__(self) -> str:
         name = shown(self.params.get("instrument_name"), _MOST_OF_A_PARAMETER)
+        near = " or ".join(shown(each, _MOST_OF_A_PARAMETER) for each in self.near)
         return (
             f"The exchange lists no instrument {name}: its names are written like BTC-PERPETUAL "
-            f"({self.reason})."
+            f"({self.reason}).{f' Did you mean {near}?' if near else ''}"
         )
 
 

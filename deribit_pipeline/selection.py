@@ -4,11 +4,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from itertools import pairwise
 
 from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY, INSTRUMENT_NAME, KINDS
 from deribit_pipeline.errors import InputError
+
+# The least likeness of two names of which one may be meant for the other, from 0 to 1; and how much
+# less alike a second one may be.
+_ALIKE, _LESS_ALIKE = 0.6, 0.05
 
 _TERMS = ("kind", "currency", "base", "expiry")
 _WORDS = ("perpetual", "expired")
@@ -54,8 +58,10 @@ class Selector:
     @property
     def described(self) -> str:
         """What it selects, in words and in the plural, such as `BTC options`."""
-        words = [self.currency or "", "perpetual" if self.is_perpetual else ""]
-        words.append(_PLURALS[self.kind] if self.kind else "instruments")
+        kinds = _PLURALS[self.kind] if self.kind else "instruments"
+        if self.is_perpetual:
+            kinds = f"perpetual {kinds}" if self.kind else "perpetuals"
+        words = [self.currency or "", kinds]
         words.append(f"of {self.base}" if self.base else "")
         words.append(f"that expire on {self.expiry}" if self.expiry else "")
         return " ".join(filter(None, words))
@@ -179,9 +185,15 @@ def day(text: str, what: str, today: date) -> date:
         ) from error
 
 
-def nearest(name: str, names: Iterable[str], most: int = 3) -> list[str]:
-    """The names that resemble `name` most, the nearest first."""
-    return get_close_matches(name, list(names), most, 0.6)
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """The names that resemble `name` most, in capitals or not, the nearest first; at most three,
+    and none that is much less alike than the first."""
+    spelled = {each.upper(): each for each in names}
+    found = get_close_matches(name.upper(), list(spelled), 3, _ALIKE)
+    if found:
+        likeness = SequenceMatcher(None, found[0], name.upper()).ratio()
+        found = get_close_matches(name.upper(), found, 3, likeness - _LESS_ALIKE)
+    return [spelled[each] for each in found]
 
 
 def or_near(name: str, names: Iterable[str]) -> str:

@@ -4,6 +4,7 @@
 printed, so that these files can have top-level imports and `--help` stays fast.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
@@ -38,13 +39,31 @@ COMMANDS = {
 the function `migrate_warehouse` in `cli/migrate_warehouse.py`, decorated with `@command`."""
 
 
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class Single(TyperCommand):
+    """A command that refuses an option with one value that is given twice: the last value would
+    silently win."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = Counter(self.make_parser(ctx).parse_args(args=list(args))[2])
+        for option, times in given.items():
+            is_single = not getattr(option, "is_flag", False) and not option.multiple
+            if times > 1 and option.param_type_name == "option" and is_single:
+                ctx.fail(f"{option.opts[-1]} takes one value and was given {times} times")
+        return super().parse_args(ctx, args)
+
+
 def command(example: str, **options: Any) -> Callable[[Callable[..., int]], TyperCommand]:
     """Turn a function into a command: its parameters are the options, its docstring is the help,
     and its return value is the exit code. The help ends with `example`; `options` go to typer."""
 
     def made(function: Callable[..., int]) -> TyperCommand:
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(epilog=f"Example: {example}", **options)(function)
+        settings = _HELP | options.pop("context_settings", {})
+        epilog = f"Example: {example}"
+        alone.command(cls=Single, context_settings=settings, epilog=epilog, **options)(function)
         single = typer.main.get_command(alone)
         assert isinstance(single, TyperCommand)
         return single
@@ -58,14 +77,22 @@ class Commands(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands: Any = dict.fromkeys(COMMANDS)  # typer suggests a similar name
+        self._only_named = False
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         if cmd_name not in COMMANDS:
             return None
+        if self._only_named:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
         name = cmd_name.replace("-", "_")
         found = getattr(import_module(f"deribit_pipeline.cli.{name}"), name)
         assert isinstance(found, TyperCommand)
         return found
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """The names of commands and options for a shell, without importing any command."""
+        self._only_named = True
+        return super().shell_complete(ctx, incomplete)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
@@ -75,7 +102,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     help="Keep a complete, provable, local warehouse of the Deribit exchange's market history.",
-    add_completion=False,
+    context_settings=_HELP,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

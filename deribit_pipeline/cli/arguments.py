@@ -62,6 +62,8 @@ class RequestedDays:
                 dataset, universe.wanted(None, settings, warehouse, window)
             )
         chosen = series_names(self.series)
+        if dataset.series is SeriesKind.INDEX:
+            chosen = tuple(name.lower() for name in chosen)
         others = [name for name in chosen if name not in dataset.currencies]
         if dataset.currencies and others:
             raise InputError(
@@ -187,7 +189,7 @@ def require_indexes(names: Iterable[str], returned: Collection[str]) -> None:
     if unknown:
         raise InputError(
             f"--series names {', '.join(unknown)}: the exchange has no such index. They are "
-            "written like btc_usd."
+            f"written like btc_usd.{or_near(unknown[0], returned)}"
         )
 
 

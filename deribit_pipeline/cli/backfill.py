@@ -39,9 +39,15 @@ from deribit_pipeline.engine.incomplete import (
 )
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.relisted import listed_now
-from deribit_pipeline.errors import DeribitError
+from deribit_pipeline.errors import DeribitError, UnknownInstrument
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.instruments.listings import Listings, exchange_time, index_names, listings
+from deribit_pipeline.instruments.listings import (
+    Listings,
+    exchange_time,
+    index_names,
+    listings,
+    near_names,
+)
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -205,7 +211,12 @@ def _listed(
     """What is known, with the listings that are needed; and the exchange's time."""
     listed: Listings = {}
     if dataset.series is SeriesKind.INSTRUMENT and known.unsettled(days):
-        listed, now = exchange.run(listings(exchange, warehouse, known.unsettled(days)))
+        try:
+            listed, now = exchange.run(listings(exchange, warehouse, known.unsettled(days)))
+        except UnknownInstrument as unknown:
+            name = str(unknown.params["instrument_name"])
+            unknown.near = exchange.run(near_names(exchange, warehouse, name))
+            raise
     else:
         now = exchange.run(exchange_time(exchange.client))
     others = [name for name in known.on_listing if name not in listed]

@@ -117,5 +117,6 @@ def print_plan(counted: Estimate, dataset: Dataset) -> int:
     if counted.rows is not None:
         table.add_row("rows, at most", f"{counted.rows:,}")
     table.add_row("seconds at the rate limit", f"{counted.seconds:,.1f}")
+    table.add_row("seconds in all, about", f"{counted.seconds_in_all:,.0f}")
     stdout().print(table)
     return 0

@@ -19,8 +19,9 @@ def backup(
     file: Annotated[
         Path,
         typer.Argument(
+            metavar="FILE",
             help="Path of the copy. An existing backup is replaced unless it holds more than "
-            "the warehouse."
+            "the warehouse.",
         ),
     ],
     replace: Annotated[

@@ -20,6 +20,7 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FAILED, DayState, Proof
 from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine.failed_days import FailedDay, failed_days
+from deribit_pipeline.engine.incomplete import held_series
 from deribit_pipeline.engine.proof_reads import gaps_of_days, proofs, runs_of_days
 from deribit_pipeline.engine.selected_series import span
 from deribit_pipeline.opening import warehouse_of
@@ -79,7 +80,8 @@ def coverage(
         for each in failed:
             if each.dataset is dataset:
                 shown.setdefault((dataset, each.series), ([], []))[1].append(each)
-    wanted.require_held(selection, {name for _, name in shown}, settings.warehouse)
+    if not {name for _, name in shown}.issuperset(selection.series):
+        wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
     if not shown:
         stderr().print(arguments.nothing_held(settings.warehouse), soft_wrap=True)
         return 1

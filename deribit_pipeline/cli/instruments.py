@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import counted
 from deribit_pipeline.cli.instrument_choice import refresh_all, require_currencies, unknown_of
+from deribit_pipeline.cli.tables import Column, print_table
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY, KINDS, Specification
 from deribit_pipeline.domain.windows import day_window
@@ -21,7 +21,10 @@ from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.selection import Selector
 from deribit_pipeline.settings import Settings
 
-_HEADINGS = ("instrument", "kind", "listed", "expires", "tick", "contract", "maker", "taker")
+_COLUMNS = (
+    *(Column(heading, is_number=False) for heading in ("instrument", "kind", "listed", "expires")),
+    *(Column(heading, may_go=True) for heading in ("tick", "contract", "maker", "taker")),
+)
 
 
 @command("deribit-pipeline instruments --as-of 2024-01-31 --kind option --currency BTC")
@@ -85,25 +88,19 @@ def instruments(
             window = day_window(day)
             first, last = window.start, window.end - timedelta(milliseconds=1)
         found = universe(connection, selector, first, last)
-    stdout().print(_table(found))
+    print_table(stdout(), "", _COLUMNS, [_row(each) for each in found])
     _count(found, {name: requested[name] for name in needed if name in requested})
     if unknown := unknown_of([name for name in needed if name not in requested]):
         stderr().print(unknown.strip())
     return 0 if is_whole else 1
 
 
-def _table(found: list[Specification]) -> Table:
-    table = Table()
-    for heading in _HEADINGS:
-        is_number = heading in _HEADINGS[4:]
-        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
-    for each in found:
-        table.add_row(
-            each.instrument_name, each.kind, _day(each.listed_at), _day(each.expires_at),
-            f"{each.tick_size:.15g}", f"{each.contract_size:.15g}",
-            _percent(each.maker_commission), _percent(each.taker_commission),
-        )  # fmt: skip
-    return table
+def _row(each: Specification) -> tuple[str, ...]:
+    return (
+        each.instrument_name, each.kind, _day(each.listed_at), _day(each.expires_at),
+        f"{each.tick_size:.15g}", f"{each.contract_size:.15g}",
+        _percent(each.maker_commission), _percent(each.taker_commission),
+    )  # fmt: skip
 
 
 def _count(found: list[Specification], requested: dict[str, datetime]) -> None:

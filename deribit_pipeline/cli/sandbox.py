@@ -21,13 +21,20 @@ from deribit_pipeline.sandbox.server import HOST, ROOT, serve
 )
 def sandbox(
     port: Annotated[
-        int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
+        int,
+        typer.Option(
+            metavar="PORT", help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535
+        ),
     ] = 8787,
     requests_per_second: Annotated[
-        float, typer.Option(help="Rate limit; 0 for none.", min=0)
+        float, typer.Option(metavar="CALLS", help="Rate limit; 0 for none.", min=0)
     ] = 20.0,
-    burst: Annotated[int, typer.Option(help="Number of calls in a burst.", min=1)] = 100,
-    latency_ms: Annotated[float, typer.Option(help="Latency of every response.", min=0)] = 0.0,
+    burst: Annotated[
+        int, typer.Option(metavar="CALLS", help="Number of calls in a burst.", min=1)
+    ] = 100,
+    latency_ms: Annotated[
+        float, typer.Option(metavar="MS", help="Latency of every response.", min=0)
+    ] = 0.0,
     now: Annotated[
         str | None,
         typer.Option(
@@ -37,7 +44,11 @@ def sandbox(
     ] = None,
     trades_per_minute: Annotated[
         float,
-        typer.Option(help="Trades in a minute that has any; 700 make a million a day.", min=1),
+        typer.Option(
+            metavar="COUNT",
+            help="Trades in a minute that has any; 700 make a million a day.",
+            min=1,
+        ),
     ] = 2.0,
     faults: Annotated[
         list[str] | None,

@@ -24,7 +24,8 @@ _PAUSE = 0.5
 @command("deribit-pipeline ui --port 3000")
 def ui(
     port: Annotated[
-        int, typer.Option(help="Port of the UI; 0 takes a free one.", min=0, max=65535)
+        int,
+        typer.Option(metavar="PORT", help="Port of the UI; 0 takes a free one.", min=0, max=65535),
     ] = 3000,
     host: Annotated[
         str, typer.Option(help="The address to listen on. The UI has no login.", metavar="ADDRESS")

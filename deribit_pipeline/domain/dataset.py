@@ -126,9 +126,9 @@ class Dataset:
         """Whether the exchange keeps the newest rows only."""
         return self.kept is not None
 
-    def may_have(self, day: date, today: date) -> bool:
-        """Whether the exchange may still have rows of a day."""
-        return self.kept is None or day >= today - self.kept
+    def is_kept_whole(self, day: date, today: date) -> bool:
+        """Whether the exchange still has all rows of a day."""
+        return self.kept is None or day > today - self.kept
 
     @property
     def short_label(self) -> str:

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.jobs import Days, jobs_of
 from deribit_pipeline.engine.source import source_of
 from deribit_pipeline.instruments.listings import Listings
+
+# Seconds that each takes on two cores, without waiting for the exchange. A day is proved, written
+# and recorded in Dagster: 14,600 days of 20 instruments took 75 s, of 2 instruments 2.3 ms each.
+_A_ROW, _A_DAY, _A_RUN, _START = 5e-6, 4e-3, 0.1, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Estimate:
     yet, and None if it cannot be estimated.
 
     `calls` are the requests and those for listings; `seconds` is the minimum duration that the rate
-    limit imposes.
+    limit imposes, `seconds_in_all` what to expect, with what is done with each row and day.
     """
 
     days: int
@@ -31,6 +35,7 @@ class Estimate:
     calls: int
     rows: int | None
     seconds: float
+    seconds_in_all: float
 
 
 def estimate(
@@ -47,11 +52,18 @@ def estimate(
     `Source.planned`."""
     planned = source_of(dataset).planned(dataset, unsettled, listed, each_twice=each_twice)
     days, left = (sum(map(len, some.values())) for some in (required, unsettled))
+    seconds = max(0.0, planned.calls - limit.burst) / limit.requests_per_second
+    runs = len(jobs_of(unsettled))
     return Estimate(
         days=days,
         proved=days - left,
         requests=planned.requests,
         calls=planned.calls,
         rows=planned.rows,
-        seconds=max(0.0, planned.calls - limit.burst) / limit.requests_per_second,
+        seconds=seconds,
+        # Requests, rows and the recording of days overlap in part: the longest sets the pace.
+        seconds_in_all=max(seconds, (planned.rows or 0) * _A_ROW)
+        + left * _A_DAY
+        + runs * _A_RUN
+        + _START,
     )

@@ -79,9 +79,8 @@ def incomplete_days(
         for proof in held.get(dataset, ()):
             requested.setdefault(proof.series, set()).add(proof.day)
         done = known[dataset].done(now, selection, due, found) if dataset in known else {}
-        newest = newest_over(dataset, now)
         for name, days in requested.items():
-            required = _wanted(dataset, days, newest, selection) - done.get(name, set())
+            required = _wanted(dataset, days, now, selection) - done.get(name, set())
             required |= {day for day in due.get(name, ()) if _is_within(day, selection)}
             if required:
                 found.days.setdefault(dataset, {})[name] = sorted(required)
@@ -130,16 +129,17 @@ class _Known:
 
 
 def _wanted(
-    dataset: Dataset, days: Collection[date], newest: date, selection: Selection
+    dataset: Dataset, days: Collection[date], now: datetime, selection: Selection
 ) -> set[date]:
     """The days that should be settled, as far as they are over and selected, for series of which
     these days were requested: these, and those of a short break as far as they are available."""
+    newest, today = newest_over(dataset, now), now.date()
     spans = spans_of(days, bridging=_BRIDGED_DAYS)
     return {
         day
         for begin, end in spans
         for day in days_between(begin, min(end, newest))
-        if _is_within(day, selection) and (day in days or dataset.may_have(day, newest))
+        if _is_within(day, selection) and (day in days or dataset.is_kept_whole(day, today))
     }
 
 

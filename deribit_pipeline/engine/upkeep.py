@@ -27,14 +27,12 @@ def unsettled_of_last_week(
         known = proofs_of(connection, dataset, series, days[0], days[-1]) if series else []
     settled = {(proof.series, proof.day) for proof in proofs}
     held = {(proof.series, proof.day) for proof in known}
-    found = {
-        name: [
-            day
-            for day in days
-            if (name, day) not in settled and (dataset.may_have(day, today) or (name, day) in held)
-        ]
-        for name in series
-    }
+    available = {day for day in days if dataset.is_kept_whole(day, today)}
+
+    def is_due(name: str, day: date) -> bool:
+        return (name, day) not in settled and (day in available or (name, day) in held)
+
+    found = {name: [day for day in days if is_due(name, day)] for name in series}
     return _some(found)
 
 

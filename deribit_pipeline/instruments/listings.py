@@ -16,8 +16,10 @@ from deribit_pipeline.exchange.repeats import until_two_agree, until_valid
 from deribit_pipeline.exchange.rpc import Answer
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.exchange.transport import MEBIBYTE
+from deribit_pipeline.instruments.history import listed_names
 from deribit_pipeline.instruments.history import listings as held_listings
 from deribit_pipeline.instruments.wire import (
+    ANY_CURRENCY,
     CURRENCIES,
     INSTRUMENTS,
     Listed,
@@ -25,6 +27,7 @@ from deribit_pipeline.instruments.wire import (
     index_price_names,
     listed,
 )
+from deribit_pipeline.selection import Selector, nearest
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -107,6 +110,19 @@ async def listings(
     return instruments, exchange.as_of or await exchange_time(exchange.client)
 
 
+async def near_names(exchange: Exchange, warehouse: Warehouse, name: str) -> list[str]:
+    """Currently listed instruments with a similar name, from the exchange, or from the table
+    `instruments` if it does not respond."""
+    try:
+        returned = await get_specifications(exchange.client, ANY_CURRENCY)
+    except DeribitError as error:
+        logger.info("The instruments with names like %s were not returned: %s", name, error)
+        names = await asyncio.to_thread(_listed_names, warehouse)
+    else:
+        names = [each.instrument_name for each in returned.value.specifications]
+    return nearest(name, names)
+
+
 async def agreed_listing(exchange: Exchange, warehouse: Warehouse, name: str) -> Instrument:
     """As `listings`, for one instrument, requested until two responses agree: for cases in which a
     wrong listing would keep days from being requested."""
@@ -143,6 +159,11 @@ async def _archived(exchange: Exchange, name: str) -> Instrument | None:
     except DeribitError as error:
         logger.warning("Whether %s expired is unknown, the archive host failed: %s", name, error)
         return None
+
+
+def _listed_names(warehouse: Warehouse) -> list[str]:
+    with warehouse.reading() as connection:
+        return listed_names(connection, Selector())
 
 
 def _held(warehouse: Warehouse, name: str) -> Instrument | None:

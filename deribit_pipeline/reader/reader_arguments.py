@@ -145,7 +145,7 @@ def current_day() -> date:
 
 def _parsed(text: str, name: str) -> date | datetime | None:
     if _RELATIVE.fullmatch(text.lower()):
-        return selection.day(text, name, today())
+        return selection.day(text, name, current_day())
     for parse in (date.fromisoformat, datetime.fromisoformat):
         try:
             return parse(text)

@@ -17,15 +17,13 @@ from deribit_pipeline.errors import WarehouseError, WarehouseUnusable, first_lin
 from deribit_pipeline.warehouse.attached_file import attached_file
 from deribit_pipeline.warehouse.connections import DISK_FULL, committed, interruptible
 from deribit_pipeline.warehouse.foreign import foreign_file
+from deribit_pipeline.warehouse.holders import OWN, Busy, Waiting, is_busy, was_alone
 from deribit_pipeline.warehouse.place import SOURCE, Change, Connection, Result
 from deribit_pipeline.warehouse.whole_files import require_file, require_room, whole_file
 
 logger = logging.getLogger(__name__)
 
 REMEDY = "remove it and its .wal, and put a backup in its place or backfill anew"
-
-# DuckDB's error texts if another process, or another thread of this one, has the file open.
-_BUSY = ("Could not set lock", "different configuration", "Unique file handle conflict")
 
 # DuckDB's error texts for a file that is truncated or corrupted.
 _DAMAGE = ("Could not read enough bytes", "Corrupt", "Failed to load metadata pointer")
@@ -44,10 +42,6 @@ _HINDRANCES = {
 
 OWNER_ONLY = 0o600
 """The mode of a file that other users must not read."""
-
-
-class _Busy(Exception):
-    """Another process, or a connection with another mode, has the file open at this moment."""
 
 
 class FileStore:
@@ -190,18 +184,20 @@ class FileStore:
     @contextmanager
     def _open(self, path: Path, *, read_only: bool) -> Iterator[Connection]:
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Busy),
+            retry=tenacity.retry_if_exception_type(Busy),
             stop=tenacity.stop_after_delay(self._patience)
             | tenacity.stop_when_event_set(self._given_up),
             sleep=tenacity.sleep_using_event(self._given_up),
             wait=tenacity.wait_random_exponential(multiplier=0.02, max=1.0),
+            before_sleep=Waiting(self.path),
             reraise=True,
         )
         try:
             opened = retrying(self._opened, path, read_only)
-        except _Busy as error:
+        except Busy as error:
             raise WarehouseError(
-                f"{self.path} was held by another process for {self._patience:.0f} s: {error}"
+                f"{self.path} was held for {self._patience:.0f} s: {error.holder} has it open. "
+                "Close it there, and run this again."
             ) from error
         try:
             with interruptible(), opened as connection:
@@ -209,6 +205,8 @@ class FileStore:
                 yield connection
         except duckdb.Error as error:
             raise self._failed(error) from error
+        finally:
+            OWN.leave(path)
         if path == self.path:
             self._require_same()  # as at the beginning: committed data must stay
 
@@ -225,16 +223,27 @@ class FileStore:
         if path.exists() and not path.stat().st_size:
             # DuckDB would treat it as a new database: lost days would go unnoticed.
             raise WarehouseUnusable(f"{self.path} is empty, which no warehouse ever is: {REMEDY}.")
+        before = OWN.of(path)
+        OWN.enter(path)
         try:
             if self._is_foreign:
                 return foreign_file(_as_path(path))
             return attached_file(_as_path(path), read_only=read_only)
-        except duckdb.Error as error:
+        except BaseException as error:
+            OWN.leave(path)
+            if not isinstance(error, duckdb.Error):
+                raise
             message = first_line(error)
             if DISK_FULL in message:
                 raise self._failed(error) from error
-            if any(sign in message for sign in _BUSY):
-                raise _Busy(message) from error
+            if is_busy(message):
+                busy = Busy(message)
+                if busy.is_here and was_alone(before, OWN.of(path)):
+                    raise WarehouseError(
+                        f"{self.path} is open in this process, in a connection of your own, and "
+                        "DuckDB opens no file in two modes at once: close that connection first."
+                    ) from error
+                raise busy from error
             raise WarehouseUnusable(
                 f"{self.path} cannot be opened as a DuckDB file ({message}): {_remedy(message)}."
             ) from error

@@ -138,6 +138,7 @@ def test_a_plan_counts_and_does_nothing(
         "chart requests": "56",
         "rows, at most": "262,080",
         "seconds at the rate limit": "2.4",
+        "seconds in all, about": "5",
     }
     assert sandbox.requests[CHART] == 0
     assert not settings.warehouse.exists()

@@ -180,7 +180,7 @@ def test_what_is_not_held_is_reported_of_what_was_named(
 
 @pytest.mark.parametrize(
     ("name", "series", "first"),
-    [("index_prices", "btc_usd", "2024-04-08"), ("historical_volatility", "BTC", "2024-03-25")],
+    [("index_prices", "btc_usd", "2024-04-08"), ("historical_volatility", "BTC", "2024-03-26")],
 )
 @pytest.mark.parametrize("end", ["2023-01-31", "2024-04-10"])
 @pytest.mark.parametrize("plan", [(), ("--plan",)], ids=["run", "plan"])
@@ -263,7 +263,7 @@ def test_repair_requests_no_day_that_is_no_longer_available(
     assert command("repair").code == 0
     found = rows(settings, "select min(day), max(day), count(*) from dataset_days where series = "
                  "'BTC' and day > date '2024-04-10'")  # fmt: skip
-    assert found == [(date(2024, 4, 14), date(2024, 4, 29), 16)]
+    assert found == [(date(2024, 4, 15), date(2024, 4, 29), 15)]
 
 
 @pytest.mark.parametrize("looking", ["coverage", "verify", "repair"])

@@ -29,3 +29,18 @@ def test_the_calls_for_candles_are_windows_coarser_ones_and_a_listing_an_instrum
 def test_the_calls_for_rows_are_the_requests() -> None:
     counted = estimate(DATASETS["funding_rates"], DAYS, DAYS, {}, LIMIT)
     assert counted.calls == counted.requests > 0
+
+
+def test_the_seconds_in_all_count_the_bookkeeping_of_each_day() -> None:
+    """Twenty instruments for two years are 14,600 days with few requests."""
+    listed = datetime(2020, 1, 1, tzinfo=UTC)
+    names = [f"A{n}_USDC-PERPETUAL" for n in range(20)]
+    days = {name: list(days_between(date(2022, 1, 1), date(2023, 12, 31))) for name in names}
+    instruments = {name: Instrument(name, "future", listed, None) for name in names}
+    hours = CANDLES[Resolution.HOUR_1]
+    counted = estimate(hours, days, days, instruments, Limit(20.0, 100))
+    assert counted.seconds < 10
+    assert 40 < counted.seconds_in_all < 120
+    proved = estimate(hours, days, {}, instruments, Limit(20.0, 100))
+    assert (proved.proved, proved.seconds) == (14_600, 0.0)
+    assert proved.seconds_in_all < 5

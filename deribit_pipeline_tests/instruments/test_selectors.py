@@ -25,7 +25,7 @@ from deribit_pipeline.instruments.listings import listings
 from deribit_pipeline.instruments.refresh import refresh
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.selection import Choice, Selector, choice
+from deribit_pipeline.selection import Choice, Selector, choice, day, nearest
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock
@@ -425,3 +425,51 @@ def test_a_wrong_option_is_one_sentence(
 def rows(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
     with warehouse.reading() as connection:
         return connection.execute(query).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("BTC-PERPETUALL", ["BTC-PERPETUAL"]),
+        ("sol-perpetual", ["SOL_USDC-PERPETUAL"]),
+        ("btcusd", ["btc_usd"]),
+        ("BTC-26DEC26", ["BTC-25DEC26"]),
+        ("NOPE", []),
+    ],
+)
+def test_the_nearest_names_are_found(name: str, near: list[str]) -> None:
+    names = ["BTC-PERPETUAL", "ETH-PERPETUAL", "SOL_USDC-PERPETUAL", "BTC-25DEC26", "btc_usd"]
+    assert nearest(name, [*names, "BTC-FS-25DEC26_PERP", "BTC-25DEC26-94000-P"]) == near
+
+
+def test_an_unknown_instrument_gets_the_nearest_listed_names(command: Command) -> None:
+    hours = ("--start", "2024-01-01", "--end", "2024-01-01", "--resolution", "60")
+    output = command("backfill", "--instruments", "sol-perpetual", *hours)
+    assert output.code == 2
+    assert "The exchange lists no instrument SOL-PERPETUAL" in output.err
+    assert output.err.endswith(" Did you mean SOL_USDC-PERPETUAL?\n")
+    assert command("backfill", "--instruments", "BTC-PERPETUAL", *hours).code == 0
+    for looking in ("coverage", "verify", "repair"):
+        output = command(looking, "--instruments", "btc-perpetul")
+        assert output.code == 2
+        assert output.err.endswith("nothing of BTC-PERPETUL. Did you mean BTC-PERPETUAL?\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("2024-01-31", date(2024, 1, 31)),
+        ("today", date(2024, 4, 10)),
+        ("Yesterday", date(2024, 4, 9)),
+        ("-7d", date(2024, 4, 3)),
+        ("-100D", date(2024, 1, 1)),
+    ],
+)
+def test_days_may_be_relative_to_today(text: str, found: date) -> None:
+    assert day(text, "--start", date(2024, 4, 10)) == found
+
+
+@pytest.mark.parametrize("text", ["7d", "-7", "+7d", "-99999999d", "tomorrow", "", "1"])
+def test_other_days_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="start must be a day such as 2024-01-31, today, yest"):
+        day(text, "start", date(2024, 4, 10))

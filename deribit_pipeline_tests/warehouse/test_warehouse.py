@@ -264,7 +264,10 @@ def test_another_process_is_waited_for_and_then_named(file: Warehouse) -> None:
         assert other.stdin
         assert other.stdout
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(WarehouseError, match=rf"held by another process .*PID {other.pid}"):
+        with pytest.raises(
+            WarehouseError,
+            match=rf"was held for .*another process \(PID {other.pid}, .*Close it there",
+        ):
             rows(file, "from candles")
         other.stdin.close()
     assert len(rows(file, "from candles")) == 1_440
