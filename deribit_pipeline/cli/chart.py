@@ -26,7 +26,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.place import Connection
 
 if TYPE_CHECKING:
-    from deribit_pipeline.pages.chart_page import Series
+    from deribit_pipeline.pages.chart_series import Series
 
 
 @command(
@@ -89,7 +89,7 @@ def chart(
     names = universe.of_held(instruments, settings, datasets, window)
     pages.require_place(html)
     # Importing the library takes half a second: do it before the warehouse is opened.
-    from deribit_pipeline.pages.chart_page import chart_page
+    from deribit_pipeline.pages.chart_page import MOST_IN_PAGE, chart_page
 
     warehouse = warehouse_of(settings)
     with warehouse.reading() as connection:
@@ -104,8 +104,9 @@ def chart(
             else:
                 raise _nothing_held(name, length, first, last, settings.warehouse)
             window = _window(proofs, first, last)
-            series.append(_series(connection, name, held, length, window, proofs))
-    pages.write(html, chart_page(series, str(settings.warehouse)))
+            room = MOST_IN_PAGE // len(names)
+            series.append(_series(connection, name, held, length, window, proofs, room))
+    pages.write(html, chart_page(series, str(settings.warehouse), pages.made_now(settings)))
     return 0
 
 
@@ -133,12 +134,20 @@ def _series(
     wanted: Resolution,
     window: TimeWindow,
     proofs: Sequence[Proof],
+    room: int,
 ) -> "Series":
-    """Candles of the wanted length, or longer ones, rolled up from those of `resolution`."""
-    from deribit_pipeline.pages.chart_page import Series, fitting_length
+    """Candles of the wanted length, or longer ones, rolled up from those of `resolution`, and as
+    many finer ones as there is room for."""
+    from deribit_pipeline.pages.chart_page import finer_lengths, fitting_length
+    from deribit_pipeline.pages.chart_series import Level, Series
 
-    received = sum(proof.received for proof in proofs)
-    length = fitting_length(wanted, window, received * resolution.duration // wanted.duration)
-    candles, held = rolled_up(connection, name, resolution, window, length, origin_of(wanted))
+    count = sum(proof.received for proof in proofs) * resolution.duration // wanted.duration
+    length = fitting_length(wanted, window, count)
+    levels = [
+        Level(each, *rolled_up(connection, name, resolution, window, each, origin_of(wanted)))
+        for each in (length, *finer_lengths(wanted, length, count, room))
+    ]
     days = {proof.day: proof for proof in proofs}
-    return Series(name, resolution, window, length, candles, held, days)
+    return Series(
+        name, resolution, window, length, levels[0].candles, levels[0].held, days, levels[1:]
+    )

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.whole_files import require_file, whole_file
 
 _BEGINS = b"<!doctype html>"
@@ -32,6 +34,11 @@ def require_place(file: Path) -> None:
                 )
     except OSError as error:
         raise _unwritable(file, error) from error
+
+
+def made_now(settings: Settings) -> str:
+    """The environment and the time, for the title of a page."""
+    return f"{settings.environment} · {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def write(file: Path, text: str) -> None:

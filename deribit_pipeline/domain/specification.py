@@ -47,6 +47,13 @@ def settlement_currency(instrument_name: str) -> str:
     return instrument_name.split("-")[0].split("_")[-1]
 
 
+def currencies_of(instrument_name: str) -> tuple[str, str]:
+    """An instrument's base currency, and the currency of its price, from its name: BTC and USD for
+    `BTC-25SEP26`, SOL and USDC for `SOL_USDC-PERPETUAL`, BTC and BTC for `BTC-25SEP26-90000-C`."""
+    base, _, quote = instrument_name.split("-")[0].partition("_")
+    return base, quote or ("USD" if is_inverse(instrument_name) else base)
+
+
 @dataclass(frozen=True, slots=True)
 class Specification:
     """An instrument's fields as returned by the exchange; None for an absent field.

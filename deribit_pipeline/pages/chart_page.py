@@ -1,19 +1,18 @@
-"""The chart: candles and volume of each instrument, zoomable; incomplete days are shaded."""
+"""The chart: candles and volume of each instrument, finer ones when zoomed; incomplete days are
+shaded."""
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import altair as alt
-import numpy as np
-from numpy.typing import NDArray
 
-from deribit_pipeline.domain.candles import Candles, Resolution
-from deribit_pipeline.domain.proofs import DayState, Proof
-from deribit_pipeline.domain.windows import TimeWindow, day_window, days_between, from_ms, to_ms
+from deribit_pipeline.domain.candles import Resolution
+from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.specification import currencies_of
+from deribit_pipeline.domain.windows import TimeWindow, to_ms
+from deribit_pipeline.pages.chart_series import Series, days_of, rows_of, spans_of, states_of
 from deribit_pipeline.pages.page import (
     UNREQUESTED,
     Specification,
@@ -28,6 +27,11 @@ from deribit_pipeline.pages.page import (
 MOST_CANDLES = 3_000
 """As many as fit on a screen; more are rolled up."""
 
+MOST_IN_PAGE = 100_000
+"""As many candles as a page contains for zooming: about 7 MB."""
+
+_FINER = 3  # a level of zoom has candles at least so many times shorter than the one above
+
 # Minutes; each divides a day, or is a multiple of a day.
 _LENGTHS = tuple(
     timedelta(minutes=minutes)
@@ -38,39 +42,21 @@ _SHADE, _FAINT_SHADE = 0.28, 0.1
 _MOMENT = """utcFormat(datum.value,
     utchours(datum.value) || utcminutes(datum.value) ? '%H:%M'
     : utcdate(datum.value) != 1 ? '%a %d' : utcmonth(datum.value) ? '%B' : '%Y')"""
-_PRICE, _VOLUME = "price, quote currency", "volume, base currency"
 _RISING, _FALLING = alt.ExprRef("rising"), alt.ExprRef("falling")
 _HEADER = (
     "opened", "open", "high", "low", "close", "volume_base", "volume_quote", "held",
-    "expected", "state",
+    "expected", "state", "length",
 )  # fmt: skip
 _POINTED = """merge(
     {'title': utcFormat(datum.opened, '%Y-%m-%d %H:%M') + ' UTC',
      'open': format(datum.open, ','), 'high': format(datum.high, ','),
      'low': format(datum.low, ','), 'close': format(datum.close, ','),
-     'volume, base currency': format(datum.volume_base, ','),
-     'volume, quote currency': format(datum.volume_quote, ',')},
+     'volume, BASE': format(datum.volume_base, ','),
+     'volume, QUOTE': format(datum.volume_quote, ',')},
     datum.expected > 1 ? {'made of': datum.held + ' of ' + datum.expected + ' candles'} : {},
     datum.state == 'complete' ? {} : {'day': datum.state})"""
 _SHADED = """{'title': datum.days, 'day': datum.words,
     'candles missing': format(datum.missing, ',')}"""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Series:
-    """The data drawn for one instrument and resolution.
-
-    `candles` last `length` each, the resolution's or a longer one, and are rolled up from `held`
-    candles each, shape (n,). `proofs` are those of the window's days that were requested.
-    """
-
-    instrument_name: str
-    resolution: Resolution
-    window: TimeWindow
-    length: timedelta
-    candles: Candles
-    held: NDArray[np.int64]
-    proofs: Mapping[date, Proof]
 
 
 def fitting_length(resolution: Resolution, window: TimeWindow, held: int) -> timedelta:
@@ -86,9 +72,25 @@ def fitting_length(resolution: Resolution, window: TimeWindow, held: int) -> tim
     return next(fitting, _LENGTHS[-1])
 
 
-def chart_page(series: Sequence[Series], source: str) -> str:
+def finer_lengths(
+    resolution: Resolution, length: timedelta, held: int, room: int = MOST_IN_PAGE
+) -> list[timedelta]:
+    """The lengths of the candles that are shown when zoomed, from those of `length` down to those
+    of the resolution, of which `held` are stored; as many as there is room for."""
+    found: list[timedelta] = []
+    for each in (*reversed(_LENGTHS), resolution.duration):
+        is_finest = each == resolution.duration
+        is_step = is_finest or (found or [length])[-1] >= _FINER * each
+        count = held * resolution.duration // each
+        if each < length and is_step and not each % resolution.duration and count <= room:
+            found.append(each)
+            room -= count
+    return list(dict.fromkeys(found))
+
+
+def chart_page(series: Sequence[Series], source: str, made: str = "") -> str:
     """The page. `series` holds one or more, each with one candle or more; `source` names the
-    warehouse."""
+    warehouse, `made` the environment and time."""
     legend = [
         Swatch("close at or above open", "rising", 0.72),
         Swatch("below", "falling", 0.72),
@@ -103,7 +105,10 @@ def chart_page(series: Sequence[Series], source: str) -> str:
         "its values. Times are UTC."
     ]
     views = [View(_view(one), one.instrument_name, _note(one)) for one in series]
-    return page("Candles", introduction, legend, views)
+    names = ", ".join(dict.fromkeys(one.instrument_name for one in series))
+    return page(
+        " · ".join(filter(None, (f"Candles of {names}", made))), introduction, legend, views
+    )
 
 
 def _note(one: Series) -> str:
@@ -114,11 +119,13 @@ def _note(one: Series) -> str:
         drawn += f", rolled up from {held:,} candles of {one.resolution.label}"
         if held > MOST_CANDLES:
             drawn += ", which are more than a screen shows"
-    counts = Counter(state for _, state in _states(one))
+    if one.finer:
+        drawn += f"; zoom in for {' and '.join(_label(level.length) for level in one.finer)}"
+    counts = Counter(state for _, state in states_of(one))
     states = ", ".join(
         f"{counts[state]:,} {words(state)}" for state in (*DayState, UNREQUESTED) if counts[state]
     )
-    first, last = _days_of(one.window)
+    first, last = days_of(one.window)
     return f"{drawn}. {first} to {last}, days: {states}."
 
 
@@ -129,18 +136,10 @@ def _label(length: timedelta) -> str:
     return f"{minutes // 60}h" if minutes >= 60 else f"{minutes}m"
 
 
-def _days_of(window: TimeWindow) -> tuple[date, date]:
-    return window.start.date(), (window.end - timedelta(microseconds=1)).date()
-
-
-def _states(one: Series) -> Iterator[tuple[date, str]]:
-    """Every day of the window, with its state."""
-    for day in days_between(*_days_of(one.window)):
-        yield day, one.proofs[day].state if day in one.proofs else UNREQUESTED
-
-
 def _view(one: Series) -> Specification:
     """Candles above, volume below, on one shared time axis that either can move."""
+    base, quote = currencies_of(one.instrument_name)
+    volume_title = f"volume, {base}"
     zoom = alt.selection_interval("zoom", bind="scales", encodings=["x"])
     start, end = to_ms(one.window.start), to_ms(one.window.end)
     scale = alt.Scale(type="utc", domain=[start, end], nice=False)
@@ -152,35 +151,37 @@ def _view(one: Series) -> Specification:
         return alt.X("opened:T", axis=axis) if labels else alt.X("opened:T", scale=scale, axis=axis)
 
     def y(field: str, title: str) -> alt.Y:
-        axis = alt.Axis(title=title, format="~s" if title == _VOLUME else ",~f", minExtent=64,
-                        tickCount=4 if title == _VOLUME else 6, titlePadding=8)  # fmt: skip
-        return alt.Y(f"{field}:Q", scale=alt.Scale(zero=title == _VOLUME), axis=axis)
+        is_volume = title == volume_title
+        axis = alt.Axis(title=title, format="~s" if is_volume else ",~f", minExtent=64,
+                        tickCount=4 if is_volume else 6, titlePadding=8)  # fmt: skip
+        return alt.Y(f"{field}:Q", scale=alt.Scale(zero=is_volume), axis=axis)
 
-    length = one.length // timedelta(milliseconds=1)
-    drawn = alt.Chart(csv_data(_HEADER, _rows(one))).transform_calculate(
-        middle=f"datum.opened + {length // 2}",
-        left=f"datum.opened + {length // 10}",
-        right=f"datum.opened + {length - length // 10}",
-        end=f"datum.opened + {length}",
+    drawn = alt.Chart(csv_data(_HEADER, rows_of(one))).transform_calculate(
+        middle="datum.opened + datum.length / 2",
+        left="datum.opened + datum.length / 10",
+        right="datum.opened + datum.length * 0.9",
+        end="datum.opened + datum.length",
     )
-    seen = drawn.transform_filter(zoom)
+    seen = drawn.transform_filter(_of_level(one)).transform_filter(zoom)
     colour = alt.condition("datum.close >= datum.open", alt.value(_RISING), alt.value(_FALLING))
-    price = y("low", _PRICE)
+    price_title = f"price, {quote}"
+    price = y("low", price_title)
     wicks = seen.mark_rule(clip=True).encode(x="middle:T", y=price, y2="high", color=colour)
     bodies = seen.mark_rect(clip=True, strokeWidth=0.5).encode(
-        x="left:T", x2="right", y=y("open", _PRICE), y2="close",
+        x="left:T", x2="right", y=y("open", price_title), y2="close",
         color=colour, stroke=colour,
     )  # fmt: skip
     volume = seen.mark_rect(clip=True, opacity=0.75).encode(
-        x="left:T", x2="right", y=y("volume_base", _VOLUME), y2=alt.datum(0),
+        x="left:T", x2="right", y=y("volume_base", volume_title), y2=alt.datum(0),
         color=colour,
     )  # fmt: skip
-    spans = list(_spans(one))
+    spans = list(spans_of(one))
+    pointed = _POINTED.replace("BASE", base).replace("QUOTE", quote)
     layers = [
         alt.layer(*_shades(spans), wicks, bodies,
-                  _pointing(seen, zoom, x(labels=False), "candle")),
+                  _pointing(seen, zoom, x(labels=False), "candle", pointed)),
         alt.layer(*_shades(spans), volume,
-                  _pointing(seen, zoom, x(labels=True), "amount")),
+                  _pointing(seen, zoom, x(labels=True), "amount", pointed)),
     ]  # fmt: skip
     heights = (_PRICE_HEIGHT, _VOLUME_HEIGHT)
     parts = [
@@ -193,11 +194,21 @@ def _view(one: Series) -> Specification:
         return dict(both.to_dict())
 
 
-def _pointing(seen: alt.Chart, zoom: alt.Parameter, x: alt.X, name: str) -> alt.Chart:
+def _of_level(one: Series) -> str:
+    """Of a candle: whether the visible span shows candles of its length, the shortest that fit."""
+    span = "(zoom.opened ? zoom.opened[1] - zoom.opened[0] : 1e15)"
+    first, *finer = [level.length // timedelta(milliseconds=1) for level in one.levels]
+    chosen = str(first)
+    for length in finer:
+        chosen = f"({span} <= {MOST_CANDLES * length} ? {length} : {chosen})"
+    return f"datum.length == {chosen}"
+
+
+def _pointing(seen: alt.Chart, zoom: alt.Parameter, x: alt.X, name: str, tooltip: str) -> alt.Chart:
     """The tooltip area: the whole height above and below a candle."""
     pointed = alt.selection_point(name, on="pointerover", clear="pointerout", empty=False)
     chart: alt.Chart = (
-        seen.mark_rect(clip=True, color=alt.ExprRef("text"), tooltip=alt.ExprRef(_POINTED))
+        seen.mark_rect(clip=True, color=alt.ExprRef("text"), tooltip=alt.ExprRef(tooltip))
         .encode(x=x, x2="end", opacity=alt.condition(pointed, alt.value(0.1), alt.value(0)))
         .add_params(pointed, zoom)
     )
@@ -222,32 +233,3 @@ def _shades(spans: Sequence[tuple[object, ...]]) -> Iterator[alt.Chart]:
     yield chart.mark_rect(clip=True, strokeWidth=1).encode(
         x="start:T", x2="end", y=alt.value(0), y2=alt.value(4), color=color, stroke=color
     )
-
-
-def _rows(one: Series) -> Iterator[tuple[object, ...]]:
-    expected = one.length // one.resolution.duration
-    states = dict(_states(one))
-    for opened, values, held in zip(
-        one.candles.opened_at.astype(int).tolist(),
-        one.candles.values.tolist(),
-        one.held.tolist(),
-        strict=True,
-    ):
-        first = from_ms(opened)
-        days = days_between(first.date(), (first + one.length - timedelta(milliseconds=1)).date())
-        seen = dict.fromkeys(states[day] for day in days if day in states)
-        yield opened, *values, held, expected, words(", ".join(seen))
-
-
-def _spans(one: Series) -> Iterator[tuple[object, ...]]:
-    """Runs of consecutive days in one state that is not complete."""
-    for state, some in groupby(_states(one), lambda day: day[1]):
-        days = [day for day, _ in some]
-        if state == DayState.COMPLETE:
-            continue
-        first, last = days[0], days[-1]
-        missing = sum(one.proofs[day].missing for day in days if day in one.proofs)
-        yield (
-            to_ms(day_window(first).start), to_ms(day_window(last).end), state, words(state),
-            f"{first}" if first == last else f"{first} to {last}", missing,
-        )  # fmt: skip

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ from deribit_pipeline.datasets.candles.rollup import rolled_up
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.proofs import DayState, Proof
 from deribit_pipeline.domain.windows import TimeWindow, day_window
-from deribit_pipeline.pages.chart_page import MOST_CANDLES, Series, chart_page, fitting_length
+from deribit_pipeline.pages.chart_page import (
+    MOST_CANDLES,
+    MOST_IN_PAGE,
+    chart_page,
+    finer_lengths,
+    fitting_length,
+)
+from deribit_pipeline.pages.chart_series import Series
 from deribit_pipeline.pages.coverage_page import coverage_page
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
@@ -226,3 +234,55 @@ def test_what_cannot_be_drawn_or_written_is_one_sentence(
     before = settings.warehouse.read_bytes()
     assert_wrong(command("coverage", "--html", str(settings.warehouse)), "is not an HTML page")
     assert settings.warehouse.read_bytes() == before
+
+
+def test_a_chart_has_finer_candles_for_zooming(command: Command, tmp_path: Path) -> None:
+    command("backfill", *WEEK)
+    page = tmp_path / "chart.html"
+    command("chart", "--instruments", "BTC-PERPETUAL", "--html", str(page))
+    text = page.read_text()
+    assert "which are more than a screen shows; zoom in for 1m." in text
+    lengths = [row["length"] for row in data(text) if "volume_base" in row]
+    parts = text.count('"vconcat":')
+    assert Counter(lengths) == {"300000": 7 * 288 * parts, "60000": 7 * 1_440 * parts}
+    # The shortest that fit on a screen: minutes where at most 3,000 of them are visible.
+    [view] = views(text)
+    assert f"<= {MOST_CANDLES * 60_000} ? 60000 : 300000)" in json.dumps(view)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "length", "held", "finer"),
+    [
+        ("1", 5, 10_080, [1]),
+        ("1", 180, 525_600, [60, 15]),
+        ("1", 1, 1_440, []),
+        ("60", 720, 20_000, [240, 60]),
+        ("1D", 2_880, 3_001, [1_440]),
+    ],
+)
+def test_levels_of_zoom_are_as_fine_as_a_page_has_room_for(
+    resolution: str, length: int, held: int, finer: list[int]
+) -> None:
+    found = finer_lengths(Resolution(resolution), timedelta(minutes=length), held)
+    assert found == [timedelta(minutes=minutes) for minutes in finer]
+    assert sum(held * Resolution(resolution).duration // each for each in found) <= MOST_IN_PAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "quote"),
+    [
+        ("BTC-PERPETUAL", "BTC", "USD"),
+        ("SOL_USDC-PERPETUAL", "SOL", "USDC"),
+        ("ETH_BTC", "ETH", "BTC"),
+        ("BTC-26JAN24-45000-C", "BTC", "BTC"),
+        ("XRP_USDC-30JUN23-0d625-C", "XRP", "USDC"),
+    ],
+)
+def test_a_chart_names_its_instrument_and_currencies(name: str, base: str, quote: str) -> None:
+    made = "sandbox · 2024-05-01 12:00 UTC"
+    page = chart_page([a_series([proof(NEW_YEAR)], name=name)], "w.duckdb", made)
+    assert f"<title>Candles of {name} · {made}</title>" in page
+    [view] = views(page)
+    assert {f'"title": "price, {quote}"' in json.dumps(view),
+            f'"title": "volume, {base}"' in json.dumps(view)} == {True}  # fmt: skip
+    assert f"'volume, {quote}': format" in json.dumps(view)
