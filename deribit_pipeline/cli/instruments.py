@@ -10,7 +10,7 @@ from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import counted
 from deribit_pipeline.cli.instrument_choice import refresh_all, require_currencies, unknown_of
-from deribit_pipeline.cli.tables import Column, print_table
+from deribit_pipeline.cli.printed_tables import Column, print_table
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.domain.specification import CURRENCIES, CURRENCY, KINDS, Specification
 from deribit_pipeline.domain.windows import day_window
