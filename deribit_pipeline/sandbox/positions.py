@@ -10,7 +10,8 @@ from deribit_pipeline.sandbox.tape import is_in_base
 
 _RAMP = 20
 """Days until a position is built up, at most."""
-_LOTS = {"option": 400.0, "future": 60_000.0}
+_LOTS = 80_000.0
+"""The usual position of an instrument that trades in every minute, in minimum amounts."""
 
 
 def open_interest(listing: Listing, moment: int) -> float:
@@ -31,8 +32,8 @@ def settled(listing: Listing, day: int) -> float:
     usual = np.random.default_rng(seed_of(f"{listing.instrument_name} position")).lognormal(0, 0.8)
     noise = np.random.default_rng(seed_of(f"{listing.instrument_name} position {day}")).normal()
     weekly = 0.1 * np.sin(2 * np.pi * day / 7)
-    lots = _LOTS[listing.kind] * usual * min(age / _RAMP, 1.0) * (1 + weekly + 0.05 * noise)
-    return _amount(listing, max(float(lots), 1.0))
+    whole = _LOTS * listing.activity * usual * min(age / _RAMP, 1.0)
+    return _amount(listing, max(float(whole * (1 + weekly + 0.05 * noise)), 1.0))
 
 
 def _amount(listing: Listing, lots: float) -> float:
