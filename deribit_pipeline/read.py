@@ -34,6 +34,7 @@ from deribit_pipeline.reader.day_frames import condition, coverage
 from deribit_pipeline.reader.frame_kinds import FrameKind
 from deribit_pipeline.reader.funding_frames import cumulative_funding, funding
 from deribit_pipeline.reader.listing_frames import instruments
+from deribit_pipeline.reader.option_frames import book_summaries, option_chain, option_smile
 from deribit_pipeline.reader.price_frames import delivery_prices, index_prices
 from deribit_pipeline.reader.queries import connect, sql
 from deribit_pipeline.reader.reader_arguments import Moment
@@ -49,6 +50,7 @@ __all__ = [
     "Moment",
     "VerdictWarning",
     "WarehouseError",
+    "book_summaries",
     "candles",
     "condition",
     "connect",
@@ -60,6 +62,8 @@ __all__ = [
     "index_prices",
     "instruments",
     "open_interest",
+    "option_chain",
+    "option_smile",
     "realised_against_dvol",
     "realised_volatility",
     "rows",

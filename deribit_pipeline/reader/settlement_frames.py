@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack, overload
 
+from deribit_pipeline.datasets.book_summaries import BOOK_SUMMARIES
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.candles import Resolution
@@ -102,29 +103,43 @@ def settlements(
 
 @overload
 def open_interest(
-    instruments: Names, start: Moment, end: Moment | None = ..., **how: Unpack[PandasOfDays]
+    instruments: Names,
+    start: Moment,
+    end: Moment | None = ...,
+    intraday: bool = ...,
+    **how: Unpack[PandasOfDays],
 ) -> pd.DataFrame: ...
 @overload
 def open_interest(
-    instruments: Names, start: Moment, end: Moment | None = ..., **how: Unpack[ArrowOfDays]
+    instruments: Names,
+    start: Moment,
+    end: Moment | None = ...,
+    intraday: bool = ...,
+    **how: Unpack[ArrowOfDays],
 ) -> pa.Table: ...
 @overload
 def open_interest(
-    instruments: Names, start: Moment, end: Moment | None = ..., **how: Unpack[PolarsOfDays]
+    instruments: Names,
+    start: Moment,
+    end: Moment | None = ...,
+    intraday: bool = ...,
+    **how: Unpack[PolarsOfDays],
 ) -> pl.DataFrame: ...
 def open_interest(
     instruments: Names,
     start: Moment,
     end: Moment | None = None,
+    intraday: bool = False,
     *,
     complete_only: bool = True,
     frame: FrameKind = "pandas",
     warehouse: Place | None = None,
 ) -> Frame:
-    """Open interest of instruments at each daily settlement in the window, at 08:00 UTC.
+    """Open interest of instruments at each daily settlement in the window, at 08:00 UTC, or at each
+    recorded snapshot.
 
-    It is the position that settlements and deliveries name; the exchange publishes no other history
-    of it.
+    Daily it is the position that settlements and deliveries name; the exchange publishes no other
+    history of it.
 
     Parameters
     ----------
@@ -135,11 +150,14 @@ def open_interest(
         The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
         (`2024-01-31T08:00`) is included as `start` and excluded as `end`. Without `end` it ends
         with the newest stored row.
+    intraday : bool
+        Read recorded snapshots instead of settlements.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
         return the stored rows.
     frame : {"pandas", "arrow", "polars"}
-        The library of the frame. A pandas frame is indexed by `settled_at`, in UTC.
+        The library of the frame. A pandas frame is indexed by `settled_at`, in UTC, or with
+        `intraday` by `snapshot_at`.
     warehouse : path or str, optional
         Spelled like DERIBIT_WAREHOUSE, which is the default.
 
@@ -148,7 +166,8 @@ def open_interest(
     frame, shape (n, 4)
         open_interest (USD for inverse futures, base currency for linear ones and options),
         mark_price, index_price: float64, and `type`: settlement, or delivery at the expiry. For
-        several, `instrument_name` comes first. An instrument that did not settle has no row.
+        several, `instrument_name` comes first. An instrument that did not settle has no row. With
+        `intraday`: open_interest, mark_price, and `received_at`, before which it was not known.
 
     Raises
     ------
@@ -169,6 +188,8 @@ def open_interest(
     window = arguments.window(start, end)
 
     def select(connection: Connection, _: Warehouse, name: str, part: TimeWindow) -> SelectedRows:
+        if intraday:
+            return _of_snapshots(connection, name, part)
         found = rows(connection, SETTLEMENTS, settlement_currency(name), part)
         require_listed(connection, name)
         return replace(
@@ -180,3 +201,15 @@ def open_interest(
         )
 
     return read_series(wanted(instruments, _ANY_INSTRUMENT), window, select, how)
+
+
+def _of_snapshots(connection: Connection, name: str, part: TimeWindow) -> SelectedRows:
+    """The open interest of an instrument in the snapshots of a window."""
+    found = rows(connection, BOOK_SUMMARIES, settlement_currency(name), part)
+    return replace(
+        found,
+        query="select snapshot_at, open_interest, mark_price, received_at "
+        f"from ({found.query}) where instrument_name = $held",
+        parameters={**found.parameters, "held": name},
+        order="snapshot_at",
+    )

@@ -1,10 +1,20 @@
 """The rows of a fortnight, as in the demo, made by one statement for each table."""
 
+from datetime import UTC, datetime
+
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.helpers.option_chains import (
+    Market,
+    expiry_after,
+    insert_rows,
+    options_of,
+)
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 OPTIONS = ("BTC-5JAN24-40000-C", "BTC-5JAN24-44000-C")
 """Options that were listed on the 2nd of January and expire on the 5th."""
+
+SNAPSHOTS = [datetime(2024, 1, 14, hour, tzinfo=UTC) for hour in (0, 12)]
 
 _HOURS = (
     "(select timestamptz '2024-01-01 00:00:00+00' + to_hours(i) as hour from range(14 * 24) t(i))"
@@ -17,11 +27,19 @@ _PROVED = (
 
 
 def hold_fortnight(warehouse: Warehouse) -> None:
-    """Insert two weeks of candles, funding, DVOL, settlements and prices, and a day of trades, all
-    complete; and the instruments of BTC and ETH."""
+    """Insert two weeks of candles, funding, DVOL, settlements and prices, a day of trades and one
+    of two snapshots, all complete; and the instruments of BTC and ETH."""
     with warehouse.writing() as connection:
         for statement in (*_candles(), *_datasets(), *_instruments()):
             connection.execute(statement)
+        market = Market(price=42_000, strikes=[0.05 * number for number in range(10, 35)])
+        for moment in SNAPSHOTS:
+            expiries = [expiry_after(SNAPSHOTS[0], days) for days in (14, 45)]
+            insert_rows(connection, options_of(market, moment, expiries))
+        connection.execute(
+            "insert into dataset_days select 'book_summaries', 'BTC', date '2024-01-14', "
+            f"{_PROVED.format(rows=len(SNAPSHOTS))}"
+        )
 
 
 def _candles() -> list[str]:

@@ -1,9 +1,10 @@
-"""Read the smiles of a snapshot on an open connection."""
+"""Read a snapshot, and its smiles, on an open connection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.warehouse.place import Connection
 
 OPTIONS = (
@@ -37,6 +38,26 @@ class Smiles:
     options: Sequence[Row]
     expiries: Sequence[Row]
     strikes: Sequence[Row]
+
+
+def newest_snapshot(connection: Connection, currency: str, moment: datetime) -> datetime | None:
+    """The instant of the newest snapshot that was received by a moment; None if there is none."""
+    found = connection.execute(
+        "select epoch_ms(snapshot_at) from book_summaries where currency = $currency "
+        "and snapshot_at <= $moment and received_at <= $moment order by snapshot_at desc limit 1",
+        {"currency": currency, "moment": moment},
+    ).fetchall()
+    return from_ms(found[0][0]) if found else None
+
+
+def has_snapshot(connection: Connection, currency: str, start: datetime, end: datetime) -> bool:
+    """Whether a snapshot from `start` on and before `end` is stored."""
+    found = connection.execute(
+        "select 1 from book_summaries where currency = $currency "
+        "and snapshot_at >= $start and snapshot_at < $end limit 1",
+        {"currency": currency, "start": start, "end": end},
+    ).fetchall()
+    return bool(found)
 
 
 def smiles_at(connection: Connection, currency: str, moment: datetime) -> Smiles | None:
