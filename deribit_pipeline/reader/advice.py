@@ -28,12 +28,15 @@ def advised(error: IncompleteDays) -> IncompleteDays:
 
 def _completed(error: IncompleteDays, days: list[date]) -> str:
     dataset = DATASETS[error.dataset]
+    if dataset.is_recorded:
+        return "what was not recorded is lost, and deribit-pipeline record records from now on"
     what = dataset.name
     if dataset.resolution:
         what = f"candles of resolution {dataset.resolution.value}"
+    if_any = ", of which only the newest days are available" if dataset.is_rolling else ""
     return (
         f"fetch them with deribit-pipeline backfill ({what} of {error.series} from {min(days)} to "
-        f"{max(days)})"
+        f"{max(days)}{if_any})"
     )
 
 

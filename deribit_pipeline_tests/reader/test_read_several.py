@@ -90,6 +90,23 @@ def test_the_first_of_several_incomplete_series_is_named_and_how_many_more() -> 
         read.candles(names, *DAYS)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "series", "advice"),
+    [
+        ("trades", BTC, r"backfill \(trades of BTC-PERPETUAL from 2024-01-02 to 2024-01-04\), or"),
+        (
+            "index_prices",
+            "btc_usd",
+            r"to 2024-01-04, of which only the newest days are available\)",
+        ),
+        ("book_summaries", "BTC", "what was not recorded is lost, and deribit-pipeline record"),
+    ],
+)
+def test_the_advice_is_what_can_be_done(dataset: str, series: str, advice: str) -> None:
+    with pytest.raises(IncompleteDays, match=advice):
+        read.rows(dataset, series, *DAYS)
+
+
 def test_an_unknown_name_gets_the_nearest_known_ones() -> None:
     unknown = r"^BTC-PERPETUEL is not in the list of BTC's instruments\. Did you mean BTC-PERPETUAL"
     for function in (read.candles, read.open_interest):
