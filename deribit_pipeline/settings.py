@@ -130,7 +130,7 @@ class Settings:
             schedules=_is_on(env, "DERIBIT_SCHEDULES"),
             partitions_since=_day(env, "DERIBIT_PARTITIONS_SINCE", default.partitions_since),
             ui_hosts=_hosts(env, "DERIBIT_UI_HOSTS"),
-            spool=Path(env.get("DERIBIT_SPOOL") or f"data/{environment}-spool"),
+            spool=folder / (env.get("DERIBIT_SPOOL") or f"data/{environment}-spool"),
             spool_keep=_whole(env, "DERIBIT_SPOOL_KEEP", default.spool_keep, least=0, most=36_500),
             snapshot_every=_every(env, "DERIBIT_SNAPSHOT_EVERY", default.snapshot_every),
             record_currencies=_currencies(

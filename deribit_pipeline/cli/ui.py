@@ -32,7 +32,8 @@ def ui(
     ] = "127.0.0.1",
 ) -> int:
     """Serve Dagster's UI and run its daemon until interrupted, with the DAGSTER_HOME and the
-    settings of DERIBIT_HOME, or else of the current folder. Requests from other web pages, or with
+    settings of DERIBIT_HOME, or else of the current folder; with DERIBIT_SCHEDULES=on, also a
+    recorder. Requests from other web pages, or with
     an unknown host name, are refused."""
     settings = Settings.load()
     host = _address(host)
@@ -50,7 +51,7 @@ def ui(
     at = f"[{host}]" if ":" in host else host
     with Services(home) as services:
         try:
-            services.start(host, port)
+            services.start(host, port, is_recording=settings.schedules)
             _say(f"Dagster's UI listens at http://{at}:{port} until interrupted.")
             while True:
                 services.require_running()

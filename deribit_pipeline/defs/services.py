@@ -1,4 +1,5 @@
-"""The processes of Dagster's UI: code server, web server behind the guard, and daemon.
+"""The processes of Dagster's UI: code server, web server behind the guard, daemon, and a recorder
+where schedules are on.
 
 Each leads its own process group, with the runs that it starts. They end with the process that
 started them, even if that is killed: each waits at a pipe for its end.
@@ -29,6 +30,11 @@ _GRACE = 4.0
 
 _PAUSE = 0.1
 
+_RECORDER = "recorder"
+
+# Seconds before a recorder that has exited is started again.
+_RECORDER_REST = 60.0
+
 
 class Services:
     """The processes, running on the DAGSTER_HOME prepared by `prepare_home` with the settings of
@@ -37,6 +43,7 @@ class Services:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._recorder_due: float | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -58,9 +65,10 @@ class Services:
             for process in self._running.values():
                 process.wait()
 
-    def start(self, host: str, port: int) -> None:
-        """Start all processes, and wait until the web server listens at this address and port.
-        Raises DeribitPipelineError if one of them exits before."""
+    def start(self, host: str, port: int, *, is_recording: bool = False) -> None:
+        """Start all processes, with a recorder if `is_recording`, and wait until the web server
+        listens at this address and port. Raises DeribitPipelineError if one of Dagster's exits
+        before."""
         code = self._folder / "code"
         self._run("code server", "dagster", "code-server", "start", "-m", LOCATION, "-s", code)
         self._wait_until(lambda: _accepts(socket.AF_UNIX, str(code)))
@@ -70,15 +78,27 @@ class Services:
         self._run("web server", "deribit_pipeline.defs.webserver", *served)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._wait_until(lambda: _accepts(family, (host, port)))
+        if is_recording:
+            self._run(_RECORDER, "deribit_pipeline.cli", "record")
 
     def require_running(self) -> None:
-        """Raise DeribitPipelineError if a process has exited."""
+        """Raise DeribitPipelineError if a process of Dagster has exited. A recorder that has exited,
+        such as because another one was running, is started again a minute later."""
         for name, process in self._running.items():
-            if process.poll() is not None:
+            if process.poll() is not None and name == _RECORDER:
+                self._restart_recorder()
+            elif process.poll() is not None:
                 raise DeribitPipelineError(
                     f"Dagster's {name} ended by itself with exit code {process.returncode}: see "
                     "its output for the reason."
                 )
+
+    def _restart_recorder(self) -> None:
+        now = time.monotonic()
+        self._recorder_due = self._recorder_due or now + _RECORDER_REST
+        if now >= self._recorder_due:
+            self._recorder_due = None
+            self._run(_RECORDER, "deribit_pipeline.cli", "record")
 
     def _run(self, name: str, module: str, *arguments: object) -> None:
         command = [sys.executable, "-m", __name__, str(self._lifeline), module]
