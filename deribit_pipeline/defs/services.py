@@ -82,8 +82,8 @@ class Services:
             self._run(_RECORDER, "deribit_pipeline.cli", "record")
 
     def require_running(self) -> None:
-        """Raise DeribitPipelineError if a process of Dagster has exited. A recorder that has exited,
-        such as because another one was running, is started again a minute later."""
+        """Raise DeribitPipelineError if a process of Dagster has exited. A recorder that has
+        exited, such as because another one was running, is started again a minute later."""
         for name, process in self._running.items():
             if process.poll() is not None and name == _RECORDER:
                 self._restart_recorder()
