@@ -93,8 +93,6 @@ def backfill(
     first, last = arguments.window(start, end)
     settings = Settings.load()
     arguments.require_account(dataset, settings)
-    if not plan:
-        say_where_new(settings.warehouse)
     warehouse = warehouse_of(settings).pinned()
     warehouse.check()
     assert first is not None
@@ -115,6 +113,7 @@ def backfill(
             return print_plan(counted, dataset)
         if found.exchange is not None:
             found.exchange.each_twice = twice
+        say_where_new(settings.warehouse)
         total = make(
             settings,
             warehouse,
