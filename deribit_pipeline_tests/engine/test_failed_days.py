@@ -309,7 +309,7 @@ def test_everything_prints_where_only_ascii_does(
     assert (output.returncode, b"Traceback" in output.stderr) == (0, False), output.stderr
     if line == ["coverage"]:
         assert b"2024-01 %#\n" in output.stdout
-        assert b"# complete   o open   % gapped   . not listed   x not proved" in output.stdout
+        assert b"# complete  o open  % gapped  . not listed  x not proved" in output.stdout
 
 
 def test_a_day_with_a_verdict_is_shown_wherever_it_is_read(
