@@ -93,8 +93,6 @@ def backfill(
     first, last = arguments.window(start, end)
     settings = Settings.load()
     arguments.require_account(dataset, settings)
-    if not plan:
-        say_where_new(settings.warehouse)
     warehouse = warehouse_of(settings).pinned()
     warehouse.check()
     assert first is not None
@@ -113,6 +111,7 @@ def backfill(
             left = known.unsettled(days)
             counted = estimate(dataset, days, left, known.listed, limit, each_twice=twice)
             return print_plan(counted, dataset)
+        say_where_new(settings.warehouse)
         if found.exchange is not None:
             found.exchange.each_twice = twice
         total = make(
