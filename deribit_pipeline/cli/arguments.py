@@ -21,12 +21,12 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 
 def resolution(text: str) -> Resolution:
-    """The resolution, in Deribit's spelling."""
-    try:
-        return Resolution(text)
-    except ValueError as error:
-        choices = ", ".join(item.value for item in Resolution)
-        raise InputError(f"--resolution must be one of {choices}, was {text!r}.") from error
+    """The resolution, in Deribit's spelling or in the common one: 60 or 1h."""
+    for each in Resolution:
+        if text.lower() in (each.value.lower(), each.label):
+            return each
+    choices = ", ".join(item.value for item in Resolution)
+    raise InputError(f"--resolution must be one of {choices}, was {text!r}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_report import print_plan, print_report
 from deribit_pipeline.cli.dagster_runs import RequestedDays, make
 from deribit_pipeline.cli.instrument_choice import window_of
-from deribit_pipeline.cli.new_places import say_where_new
 from deribit_pipeline.cli.options import (
     DatasetName,
     FirstDay,

@@ -132,8 +132,8 @@ def _legend(glyph: int) -> Text:
     legend = Text()
     for state, style in _STYLES.items():
         if state:
-            legend.append(style[glyph], style[2]).append(f" {state.replace('_', ' ')}   ")
-    return legend.append("blank: never requested")
+            legend.append(style[glyph], style[2]).append(f" {state.replace('_', ' ')}  ")
+    return legend.append("blank: not requested")
 
 
 def _calendar(

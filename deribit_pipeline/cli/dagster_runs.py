@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 from deribit_pipeline.cli.backfill_report import print_report
 from deribit_pipeline.cli.interrupts import Interrupted, caught
+from deribit_pipeline.cli.new_places import say_where_new
 from deribit_pipeline.cli.terminal import BackfillProgress, stderr
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.background import BackgroundBackfill
@@ -53,6 +54,7 @@ def make(
     known = requested.known or Known()
     began, jobs = time.monotonic(), jobs_of(known.unsettled(requested.days))
     prepare_home(settings.dagster_home)
+    say_where_new(settings.warehouse)
     with ExitStack() as stack:
         progress = stack.enter_context(
             BackfillProgress(stderr(), requested.count, jobs, requested.dataset.rows)
@@ -128,6 +130,7 @@ def _record(
             unrecorded = runs.unrecorded(instance, requested.dataset, requested.days)
             made = {key for job in jobs for key in job.series_days()}
             for job in _settled_jobs(requested.known, unrecorded - made):
+                background.add_settled(job)
                 runs.materialize(instance, requested.dataset, job, background, force=False)
 
 

@@ -127,7 +127,8 @@ def refresh_all(
     """Fetch the instruments from the exchange and print the number of changes; returns whether
     everything was received. `lists` selects from the currencies that are known or that the
     exchange returns."""
-    say_where_new(settings.warehouse)
+    if warehouse.location == settings.warehouse:  # a plan has a temporary one
+        say_where_new(settings.warehouse)
     console, is_whole = stderr(), True
     with warnings_on(console), open_exchange(settings) as exchange:
         known = (*known_currencies(warehouse), *exchange_currencies(exchange))

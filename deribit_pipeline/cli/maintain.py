@@ -5,15 +5,20 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.printed_tables import Column, print_table
 from deribit_pipeline.cli.terminal import stderr, stdout
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.lake import maintenance
 from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
+
+_COLUMNS = (
+    Column("table", is_number=False),
+    *map(Column, ("files before", "after", "MB before", "after")),
+)
 
 
 @command("deribit-pipeline maintain --keep-days 7")
@@ -47,7 +52,7 @@ def maintain(
     maintained = maintenance.maintain(warehouse, timedelta(days=keep_days))
     held = [each for each in maintained if each.before.files or each.after.files]
     if held:
-        stdout().print(_table(held))
+        print_table(stdout(), "", _COLUMNS, [_row(each) for each in held])
     stderr().print(
         f"{warehouse} was maintained in {time.monotonic() - began:.1f} s. Snapshots of the last "
         f"{keep_days:,} days are kept.",
@@ -57,16 +62,6 @@ def maintain(
     return 0
 
 
-def _table(maintained: list[maintenance.Maintained]) -> Table:
-    table = Table("table")
-    for column in ("files before", "after", "MB before", "after"):
-        table.add_column(column, justify="right")
-    for each in maintained:
-        table.add_row(
-            each.table,
-            f"{each.before.files:,}",
-            f"{each.after.files:,}",
-            f"{each.before.size / 1e6:,.1f}",
-            f"{each.after.size / 1e6:,.1f}",
-        )
-    return table
+def _row(each: maintenance.Maintained) -> tuple[str | int, ...]:
+    sizes = [f"{held.size / 1e6:,.1f}" for held in (each.before, each.after)]
+    return (each.table, each.before.files, each.after.files, *sizes)

@@ -73,12 +73,15 @@ def verify(
     for problem in result.problems:
         stdout().print(f"{warehouse}: {problem}", markup=False, soft_wrap=True)
     name_each(result.findings)
+    with warehouse.reading() as connection:
+        failed = failed_days(connection, selection)
+    if not (result.days or result.found or failed):
+        stderr().print(arguments.nothing_held(settings.warehouse), soft_wrap=True)
+        return 1
     stderr().print(
         f"{result.days:,} days with {result.rows:,} rows recomputed in "
         f"{time.monotonic() - began:.1f} s; {result.found:,} no longer match."
     )
-    with warehouse.reading() as connection:
-        failed = failed_days(connection, selection)
     for each in failed:
         stdout().print(
             f"{each.series} {each.dataset.short_label} {each.day}: requested and not proved: "
@@ -86,9 +89,6 @@ def verify(
             markup=False,
             soft_wrap=True,
         )
-    if not (result.days or result.found or failed):
-        stderr().print(arguments.nothing_held(settings.warehouse), soft_wrap=True)
-        return 1
     if failed:
         stderr().print(
             f"{counted(len(failed), 'days')} requested and not proved: repair requests them again."

@@ -21,18 +21,19 @@ def require_available(
     Days with stored rows are accepted: they keep these. Raises DeribitError if the exchange does
     not say since when it has rows.
     """
-    if dataset.kept is None:
+    if dataset.kept is None and not dataset.is_recorded:
         return
-    never = _never_stored(warehouse, dataset, days)
-    for name, some in never.items():
-        if min(some) >= today - dataset.kept / 2:
+    source = source_of(dataset)
+    for name, some in _never_stored(warehouse, dataset, days).items():
+        if dataset.kept is not None and min(some) >= today - dataset.kept / 2:
             continue
-        first = exchange.run(source_of(dataset).first_available(exchange, name))
+        first = exchange.run(source.first_available(exchange, warehouse, name))
         if first is not None and min(some) < first:
+            why = "only has the newest ones" if dataset.kept else "has no history of them"
             raise NoLongerAvailable(
                 f"The {dataset.label} of {name} from {min(some)} on were requested, and the "
-                f"exchange only has the newest ones: the first day that is available is {first}, "
-                "and nothing was written. Request days from then on, and fetch them regularly.",
+                f"exchange {why}: the first day that is available is {first}, and nothing was "
+                "written. Request days from then on, and fetch or record them regularly.",
                 first=first,
             )
 

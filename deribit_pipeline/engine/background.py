@@ -39,6 +39,7 @@ class BackgroundBackfill:
         self._warehouse = warehouse
         self._dataset = dataset
         self._jobs = jobs
+        self._settled: dict[str, Job] = {}
         self._on_written = on_written
         self._news = threading.Condition()
         self._written: defaultdict[str, list[Sequence[Proof]]] = defaultdict(list)
@@ -65,14 +66,19 @@ class BackgroundBackfill:
         if self._exchange is not None and not self._is_over:
             self._exchange.cancel()
 
+    def add_settled(self, job: Job) -> None:
+        """Add a job whose days were all settled before: its run gets their proofs."""
+        self._settled[job.run_id] = job
+
     def backfill(self, dataset: Dataset, job: Job, *, force: bool = False) -> Outcome:
         """The outcome of the job with this one's run, once it is done; its progress is logged
         meanwhile, so that it appears in the log of the waiting run.
 
-        A job that is not among the background's is returned as it is. Raises the error that ended
-        the backfill before its days could be attributed, such as UnknownInstrument.
+        Raises the error that ended the backfill before its days could be attributed, such as
+        UnknownInstrument.
         """
-        known = next((each for each in self._jobs if each.run_id == job.run_id), job)
+        jobs = {each.run_id: each for each in self._jobs} | self._settled
+        known = jobs[job.run_id]
         for proofs in self._follow(known):
             log_progress(proofs, dataset, known.outcome)
         if self._error is not None:

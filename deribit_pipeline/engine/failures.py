@@ -13,6 +13,7 @@ from deribit_pipeline.errors import (
     DeribitError,
     DeribitPipelineError,
     InputError,
+    NotRecorded,
     UnknownInstrument,
     WarehouseError,
     WrongCredentials,
@@ -64,15 +65,15 @@ def note_outage(
     error: DeribitError,
 ) -> None:
     """Record all of these days as failed: not even the clock or the listing of the exchange could
-    be requested. Days in the future are excluded."""
-    if isinstance(error, WRONG_INPUT):
+    be requested. Days in the future, and those that can no longer be had, are excluded."""
+    if isinstance(error, (*WRONG_INPUT, NotRecorded)):
         return
     today = datetime.now(UTC).date()
     failed = {
         (name, day): (error.summary, "")
         for name, some in days.items()
         for day in some
-        if day <= today
+        if day <= today and dataset.is_kept_whole(day, today)
     }
     note_failures(warehouse, dataset, failed)
 

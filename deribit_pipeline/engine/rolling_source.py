@@ -73,7 +73,7 @@ class RollingSource(SeriesSource):
             is_complete = state is DayState.COMPLETE
             yield checked(window.day(series, day, moments, is_complete=is_complete))
 
-    async def first_available(self, exchange: Exchange, series: str) -> date:
+    async def first_available(self, exchange: Exchange, warehouse: Warehouse, series: str) -> date:
         """The first day of which rows are returned."""
         return from_moment64((await self._window(exchange, series)).since).date()
 

@@ -177,9 +177,11 @@ class Source(ABC):
         """Count the requests of a backfill of these days. With `each_twice`, those for an exchange
         whose `each_twice` is set: more only if a single response may be trusted otherwise."""
 
-    async def first_available(self, exchange: Exchange, series: str) -> date | None:
-        """The first day of a series of which the exchange still has rows; None if it has all of
-        them. Raises DeribitError."""
+    async def first_available(
+        self, exchange: Exchange, warehouse: Warehouse, series: str
+    ) -> date | None:
+        """The first day of a series of which the exchange still has rows, or of which any were
+        recorded; None if it has all of them. Raises DeribitError."""
         return None
 
     def previews(

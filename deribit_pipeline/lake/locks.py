@@ -9,6 +9,7 @@ connection, so a dead worker holds one for no longer than PostgreSQL takes to de
 """
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -20,6 +21,9 @@ from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 -
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.lake.catalog import answered, connected
+from deribit_pipeline.warehouse.holders import SAID_AFTER
+
+logger = logging.getLogger(__name__)
 
 _LOCK = "select pg_advisory_lock(%s)"
 _LOCK_SHARED = "select pg_advisory_lock_shared(%s)"
@@ -68,13 +72,17 @@ class Locks:
             yield lambda: _require_alive(connection)
 
     def _take(self, connection: PostgresConnection, statement: str, what: str) -> None:
-        until = time.monotonic() + self._patience
+        began, is_said = time.monotonic(), False
         while True:
             try:
                 answered(connection, statement, _key(what))
                 return
             except LockNotAvailable as error:
-                if self._given_up.is_set() or time.monotonic() > until:
+                waited = time.monotonic() - began
+                if waited >= SAID_AFTER and not is_said:
+                    is_said = True
+                    logger.warning("Waiting for %s, which other workers have locked", self._lake)
+                if self._given_up.is_set() or waited > self._patience:
                     raise WarehouseError(
                         f"{self._lake} was held by other workers for {self._patience:.0f} s: the "
                         "same command goes on from what is kept."

@@ -290,3 +290,21 @@ def test_repair_of_a_window_requests_only_days_that_were_requested_before(
     assert [day.day for (day,) in held] == [3, 4, 5, 6]
     output = command("repair", "--start", "2023-01-01", "--end", "2023-01-31")
     assert (output.code, "holds no such day" in output.err) == (1, True)
+
+
+def test_recorded_data_of_before_any_recording_are_refused_before_anything_is_written(
+    command: Command, settings: Settings
+) -> None:
+    days = ("--start", "2023-01-01", "--end", "2023-01-03")
+    output = command("backfill", "--dataset", "book_summaries", *days)
+    assert output.code == 1
+    assert "nothing of BTC is recorded yet" in output.err
+    assert not settings.warehouse.exists()
+
+
+@pytest.mark.parametrize("text", ["1h", "1H"])
+def test_a_resolution_has_two_spellings(command: Command, text: str) -> None:
+    hours = ("--resolution", "60")
+    options = ("--start", "2024-04-08", "--end", "2024-04-09", "--resolution", text)
+    output = command("backfill", "--plan", *options)
+    assert (output.code, output.out) == (0, command("backfill", "--plan", *options[:4], *hours).out)

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from deribit_pipeline.cli import dagster_runs as making
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.funding_rates import FUNDING_RATES
+from deribit_pipeline.datasets.index_prices import INDEX_PRICES
 from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.domain.candles import Resolution
@@ -24,10 +25,10 @@ from deribit_pipeline.domain.location import Location
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.breaches import breaches
 from deribit_pipeline.engine.failed_days import failed_days
-from deribit_pipeline.engine.failures import note_failures
+from deribit_pipeline.engine.failures import note_failures, note_outage
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.errors import DeribitUnavailable, WarehouseError
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -309,7 +310,7 @@ def test_everything_prints_where_only_ascii_does(
     assert (output.returncode, b"Traceback" in output.stderr) == (0, False), output.stderr
     if line == ["coverage"]:
         assert b"2024-01 %#\n" in output.stdout
-        assert b"# complete   o open   % gapped   . not listed   x not proved" in output.stdout
+        assert b"# complete  o open  % gapped  . not listed  x not proved" in output.stdout
 
 
 def test_a_day_with_a_verdict_is_shown_wherever_it_is_read(
@@ -355,3 +356,13 @@ def test_a_warehouse_that_cannot_be_written_is_no_second_failure(tmp_path: Path)
     warehouse = Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX)
     note_failures(warehouse, FUNDING_RATES, {(BTC, date(2024, 1, 1)): ("refused", "a run")})
     assert (tmp_path / "w.duckdb").read_text() == "no database"
+
+
+def test_an_outage_records_no_day_that_can_no_longer_be_had(warehouse: Warehouse) -> None:
+    today = datetime.now(UTC).date()
+    days = {"btc_usd": [date(2023, 1, 1), today - timedelta(days=1), today]}
+    error = DeribitUnavailable("it does not respond", method="public/get_time", params={})
+    note_outage(warehouse, INDEX_PRICES, days, error)
+    with warehouse.reading() as connection:
+        noted = [each.day for each in failed_days(connection, Selection())]
+    assert noted == [today - timedelta(days=1), today]

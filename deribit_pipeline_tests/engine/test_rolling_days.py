@@ -19,6 +19,7 @@ from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.rolling_source import RollingSource
+from deribit_pipeline.engine.upkeep import unsettled_of_last_week
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
@@ -224,3 +225,12 @@ def test_a_currency_without_volatility_proves_nothing(fetch: Fetch) -> None:
         fetch(historical_volatility.SOURCE, "USDT", [date(2024, 4, 9)])
     with pytest.raises(DeribitRejected, match="invalid currency"):
         fetch(historical_volatility.SOURCE, "XYZ", [date(2024, 4, 9)])
+
+
+def test_a_schedule_requests_only_the_days_of_the_last_week_that_are_available(
+    warehouse: Warehouse,
+) -> None:
+    today = date(2024, 4, 10)
+    week = list(days_between(date(2024, 4, 3), date(2024, 4, 9)))
+    for dataset, days in ((INDEX_PRICES, week[-1:]), (HISTORICAL_VOLATILITY, week)):
+        assert unsettled_of_last_week(warehouse, ["a"], dataset, today) == {"a": days}

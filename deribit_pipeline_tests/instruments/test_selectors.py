@@ -396,6 +396,7 @@ def test_a_plan_makes_no_warehouse(command: Command, settings: Settings) -> None
         "backfill", "--plan", "--instruments", "perpetual", *days("2024-01-01", "2024-01-02")
     )
     assert (output.code, settings.warehouse.exists()) == (0, False)
+    assert "Creating" not in output.err
 
 
 def test_a_repeated_option_adds_instruments(command: Command) -> None:

@@ -55,6 +55,13 @@ class BookSummariesSource(SeriesSource):
         """One listing, or the exchange's time if nothing is in the spool."""
         return 1
 
+    async def first_available(self, exchange: Exchange, warehouse: Warehouse, series: str) -> date:
+        """The first day of which anything was recorded. Raises NotRecorded if there is none."""
+        first = await asyncio.to_thread(_first_day, _spool_of(exchange), warehouse, series)
+        if first is None:
+            raise _not_recorded(series, None, first)
+        return first
+
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
@@ -146,13 +153,13 @@ def _first_day(spool: Spool, warehouse: Warehouse, series: str) -> date | None:
     return min([*(day for (day,) in found if day), *spool.days(_stream(series))], default=None)
 
 
-def _not_recorded(series: str, day: date, first: date | None) -> NotRecorded:
+def _not_recorded(series: str, day: date | None, first: date | None) -> NotRecorded:
     since = f"recordings of {series} begin on {first}" if first else f"nothing of {series} is"
     return NotRecorded(
         f"{since}{'' if first else ' recorded yet'}: the exchange publishes no history of book "
         "summaries, so let `deribit-pipeline record` run",
         method=BY_CURRENCY,
-        params={"currency": series, "day": day},
+        params={"currency": series} | ({"day": day} if day else {}),
     )
 
 

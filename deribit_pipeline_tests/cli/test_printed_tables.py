@@ -9,6 +9,7 @@ from rich.console import Console
 
 from deribit_pipeline.cli import backfill_table
 from deribit_pipeline.cli.backfill_table import all_done, print_days
+from deribit_pipeline.cli.coverage import _legend
 from deribit_pipeline.cli.printed_tables import Column, print_table
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.domain.candles import Resolution
@@ -115,3 +116,8 @@ def test_days_that_were_all_proved_before_are_one_sentence() -> None:
     assert all_done(complete[:1]) == "The day is already complete."
     some = proofs(2, DayState.NOT_LISTED).values()
     assert all_done(some) == "All 4 days are already proved: 2 complete, 2 not listed."
+
+
+def test_the_legend_of_the_calendar_fits_the_narrowest_terminal() -> None:
+    for glyph in (0, 1):
+        assert len(_legend(glyph)) <= 80
