@@ -9,7 +9,6 @@ import pytest
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.cli.page_files import require_place
 from deribit_pipeline.errors import InputError
-from deribit_pipeline.extras import require_packages
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 
@@ -33,11 +32,6 @@ def remove(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         return version(name)
 
     monkeypatch.setattr(metadata, "version", found)
-
-
-def test_with_all_packages_nothing_is_missing() -> None:
-    for extra in ("charts", "ui"):
-        require_packages(extra, "A test")
 
 
 def test_a_page_of_charts_names_the_packages_that_draw_it(
