@@ -67,7 +67,7 @@ def launch(page: Page, ui: DagsterUI) -> None:
 
 
 def lineage(page: Page, ui: DagsterUI, target: Path) -> None:
-    page.set_viewport_size({"width": 1400, "height": 960})
+    page.set_viewport_size({"width": 1400, "height": 1360})
     chosen = " or ".join(f'key:"{name}"' for name in ("deribit_api", *ASSETS))
     groups = ",".join(f"global@global:{group}" for group in GROUPS)
     page.goto(f"{ui.url}/asset-groups~{quote(chosen)}?expanded={quote(groups)}")
