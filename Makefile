@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lake torture cluster browser check format dev bench bench-grid bench-scale screenshots docs clean
+.PHONY: help setup demo test test-lake torture cluster browser dist check format dev bench bench-grid bench-scale screenshots docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
@@ -43,6 +43,11 @@ cluster: setup ## Run what deploy/compose.yaml runs, all of it (2 minutes)
 
 browser: setup ## Click through Dagster's UI in chromium (3 minutes)
 	$(BIN)/python -m pytest -m browser
+
+dist: setup ## Build wheel and sdist in dist/, install and use them in a fresh environment (3 minutes)
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	$(BIN)/python -m pytest -n 0 -m dist
 
 check: setup ## Run ruff, mypy and the tests
 	$(BIN)/ruff check .
@@ -80,4 +85,4 @@ docs: setup ## Generate the data dictionary, the page of assumptions and the REA
 	$(BIN)/python -m deribit_pipeline.datasets.readme_table README.md
 
 clean: ## Remove the environment and caches; data stays
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf dist .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -26,6 +26,7 @@ from deribit_pipeline_tests.helpers.processes import environment, script
 
 BTC, ETH = "BTC-PERPETUAL", "ETH-PERPETUAL"
 ASSETS = ("candles_1m", "candles_1h", "candles_1d")
+GROUPS = ("exchange", "candles_minutes", "candles_hours", "candles_days")
 NOW = datetime(2024, 3, 10, 12, 0, tzinfo=UTC)
 
 
@@ -66,9 +67,9 @@ def launch(page: Page, ui: DagsterUI) -> None:
 
 
 def lineage(page: Page, ui: DagsterUI, target: Path) -> None:
-    page.set_viewport_size({"width": 1400, "height": 960})
+    page.set_viewport_size({"width": 1400, "height": 1360})
     chosen = " or ".join(f'key:"{name}"' for name in ("deribit_api", *ASSETS))
-    groups = ",".join(f"global@global:{group}" for group in ("exchange", "candles"))
+    groups = ",".join(f"global@global:{group}" for group in GROUPS)
     page.goto(f"{ui.url}/asset-groups~{quote(chosen)}?expanded={quote(groups)}")
     page.get_by_text("candles_1d", exact=True).last.wait_for()
     page.get_by_role("button", name="Hide navigation").click()

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "deribit_pipeline"
 LAYERS = (
     ("addresses", "masking", "outside_text", "processes", "version"),
     ("errors",),
+    ("extras",),
     ("domain", "logs", "sandbox"),
     ("datasets.registry",),
     ("home", "selection", "spool", "variables"),

@@ -1,7 +1,7 @@
 """`docs`: the documents of this version, in the terminal."""
 
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,21 +44,26 @@ def _print(text: str) -> None:
     stdout().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _pages() -> dict[str, Traversable]:
-    """The pages by name: those that the wheel contains, or those of the repository around an
-    editable installation."""
-    package = files("deribit_pipeline")
-    root = package / "documents"
-    if not root.is_dir():
-        root = package / ".."
+def _pages() -> dict[str, Path]:
+    """The pages by name."""
+    root = _root()
     pages = {"readme": root / "README.md", "settings": root / _SETTINGS}
-    for file in sorted((root / "docs").iterdir(), key=lambda each: each.name):
-        if file.name.endswith(".md"):
-            pages[file.name.removesuffix(".md")] = file
+    pages |= {file.stem: file for file in sorted((root / "docs").glob("*.md"))}
     return pages | {"changelog": root / "CHANGELOG.md"}
 
 
-def _title(file: Traversable) -> str:
+def _root() -> Path:
+    """The folder of the documents: the repository, or what the wheel installed."""
+    repository = Path(__file__).parents[2]
+    if (repository / "pyproject.toml").exists():
+        return repository
+    for file in metadata.files("deribit-pipeline") or ():
+        if file.name == _SETTINGS:
+            return Path(str(file.locate())).resolve().parent
+    raise InputError("The documents are not installed: install the wheel of deribit-pipeline.")
+
+
+def _title(file: Path) -> str:
     if file.name == _SETTINGS:
         return "Every setting, with its default"
     first = file.read_text(encoding="utf-8").partition("\n")[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.extras import require_packages
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.whole_files import require_file, whole_file
 
@@ -16,7 +17,8 @@ _BEGINS = b"<!doctype html>"
 
 def require_place(file: Path) -> None:
     """Raise InputError, before the page is made, if it could not be written or the file exists and
-    is not an HTML page, such as the warehouse."""
+    is not an HTML page, such as the warehouse; or if the packages that draw it are missing."""
+    require_packages("charts", "A page of charts")
     try:
         if not file.parent.is_dir():
             raise InputError(f"--html {file} cannot be written: {file.parent} is not a folder.")

@@ -13,6 +13,7 @@ from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.interrupts import Interrupted, caught
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
+from deribit_pipeline.extras import require_packages
 from deribit_pipeline.home import prepare_home
 from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
@@ -35,6 +36,7 @@ def ui(
     settings of DERIBIT_HOME, or else of the current folder; with DERIBIT_SCHEDULES=on, also a
     recorder. Requests from other web pages, or with
     an unknown host name, are refused."""
+    require_packages("ui", "Dagster's UI")
     settings = Settings.load()
     host = _address(host)
     port = _free(host, port)

@@ -117,7 +117,7 @@ def location_of(
     if importlib.util.find_spec("psycopg2") is None:
         raise SettingsError(
             "A DuckLake needs a driver of PostgreSQL, which is missing: "
-            "pip install 'deribit-pipeline[ducklake]' brings it."
+            "pip install psycopg2-binary brings it."
         )
     place = data if is_on_object_storage else str((folder / data).absolute())
     return Lake(text.removeprefix(LAKE), f"{place.rstrip('/')}/", ObjectStorage.from_env(env))

@@ -24,7 +24,8 @@ def load(connection: Connection, *names: str) -> None:
             raise WarehouseUnusable(
                 f"A DuckLake needs DuckDB's extension {name}, which is neither installed for "
                 f"duckdb {duckdb.__version__} nor reached in DuckDB's repository "
-                f"({first_line(error)}): pip install 'deribit-pipeline[ducklake]' brings it."
+                f"({first_line(error)}): pip install duckdb-extension-{name.replace('_', '-')}"
+                f"=={duckdb.__version__} brings it."
             ) from error
 
 

@@ -88,7 +88,8 @@ def _candles(picture: Picture) -> Iterator[str]:
     }
     most = columns["volume_base"].max()
     top = _FLOOR - columns["volume_base"] / (most or 1.0) * _VOLUMES
-    yield _text(_LEFT - 6, _FLOOR - _VOLUMES + 10, f"{most:,.4g}", "end")
+    largest = f"{most:,.0f}" if most >= 1_000 else f"{most:.4g}"
+    yield _text(_LEFT - 6, _FLOOR - _VOLUMES + 10, largest, "end")
     yield _text(_LEFT - 6, _FLOOR, "volume", "end")
     thick = max(1.0, 0.7 * width)
     is_up = columns["close"] >= columns["open"]

@@ -93,6 +93,4 @@ def require_extra(kind: str) -> None:
     """Raise InputError where the kind is unknown, or a library that it needs is not installed."""
     for module in _EXTRAS[one_of(kind, "frame", list(_EXTRAS))]:
         if importlib.util.find_spec(module) is None:
-            raise InputError(
-                f"{module} is not installed: pip install 'deribit-pipeline[{kind}]' brings it."
-            )
+            raise InputError(f"{module} is not installed: pip install {module} brings it.")

@@ -1,5 +1,6 @@
 """The assets in Dagster: ranges, failures that keep proved days, the range guard, the check."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -127,6 +128,36 @@ def test_an_asset_says_where_its_rows_come_from_and_what_keeps_them(settings: Se
     assert by_hand not in output["funding_rates"]
     assert "Kept up to date by its schedules" in output["funding_rates"]
     assert "it has no schedule" in output["candles_5m"]
+
+
+def test_descriptions_are_plain_text_because_lists_show_markdown_as_it_is_written(
+    settings: Settings,
+) -> None:
+    definitions = build_definitions(replace(settings, client_id=CLIENT_ID, client_secret="secret"))
+    graph = definitions.resolve_asset_graph()
+    texts = [graph.get(key).description for key in graph.get_all_asset_keys()]
+    for key in graph.get_all_asset_keys():
+        schema = graph.get(key).metadata.get("dagster/column_schema")
+        texts += [column.description for column in schema.columns] if schema else []
+    texts += [graph.get(key).description for key in graph.asset_check_keys]
+    texts += [each.description for each in definitions.schedules or [] if hasattr(each, "name")]
+    assert len(texts) > 200
+    for text in texts:
+        assert text
+        assert not re.search(r"`|\*\*|^[-#] ", text, re.MULTILINE), text
+
+
+def test_candles_are_grouped_by_the_unit_of_their_length(settings: Settings) -> None:
+    graph = build_definitions(settings).resolve_asset_graph()
+    groups: dict[str, list[str]] = {}
+    for dataset in CANDLES.values():
+        group = graph.get(dg.AssetKey(dataset.name)).group_name
+        groups.setdefault(str(group), []).append(dataset.short_label)
+    assert groups == {
+        "candles_minutes": ["1m", "3m", "5m", "10m", "15m", "30m"],
+        "candles_hours": ["1h", "2h", "3h", "6h", "12h"],
+        "candles_days": ["1d"],
+    }
 
 
 def test_no_job_over_these_assets_can_be_launched_by_partition(settings: Settings) -> None:

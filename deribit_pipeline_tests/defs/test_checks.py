@@ -203,7 +203,7 @@ def test_a_file_that_cannot_be_read_fails_the_checks_with_one_sentence(settings:
         for each in evaluations(busy, Resolution.DAY_1).values():
             assert not each.passed
             assert each.severity is dg.AssetCheckSeverity.ERROR
-            assert "was held for" in str(each.description)
+            assert "is open in this process" in str(each.description)
     settings.warehouse.write_text("something else")
     for each in evaluations(busy, Resolution.DAY_1).values():
         assert "cannot be opened as a DuckDB file" in str(each.description)

@@ -245,5 +245,5 @@ def test_an_installation_without_the_driver_is_shown_what_brings_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg2", None)
-    with pytest.raises(SettingsError, match=r"pip install 'deribit-pipeline\[ducklake\]'"):
+    with pytest.raises(SettingsError, match="pip install psycopg2-binary"):
         location_of("ducklake:postgres:host=nowhere password=hidden", "/nowhere/", {})

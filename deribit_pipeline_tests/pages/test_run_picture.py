@@ -17,9 +17,13 @@ TWO_DAYS = TimeWindow(START, START + timedelta(days=2))
 HOUR = timedelta(hours=1)
 
 
-def drawn(*hours: int, states: tuple[DayState | None, ...] = (DayState.COMPLETE, None)) -> str:
+def drawn(
+    *hours: int,
+    states: tuple[DayState | None, ...] = (DayState.COMPLETE, None),
+    volume: float = 1.0,
+) -> str:
     opened_at = moment64(START) + np.array(hours, int) * np.timedelta64(3_600_000, "ms")
-    values = np.tile([10.0, 12.0, 9.0, 11.0, 1.0, 10.0], (len(hours), 1))
+    values = np.tile([10.0, 12.0, 9.0, 11.0, volume, 10.0], (len(hours), 1))
     return decoded(Picture("a title", TWO_DAYS, HOUR, Candles(opened_at, values), states))
 
 
@@ -54,6 +58,7 @@ def test_the_axes_name_prices_days_and_the_largest_volume() -> None:
     words = texts(drawn(0, 1))
     assert {"9.0", "10.0", "11.0", "12.0", "1", "volume"} <= words
     assert {"2024-01-01", "2024-01-02"} <= words
+    assert "46,090" in texts(drawn(0, volume=46_090.4))
 
 
 @pytest.mark.parametrize(
