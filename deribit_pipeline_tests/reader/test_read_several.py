@@ -113,7 +113,7 @@ def test_an_unknown_name_gets_the_nearest_known_ones() -> None:
         with pytest.raises(InputError, match=unknown):
             function("BTC-PERPETUEL", *DAYS)
     # No list of SOL was ever fetched: it may exist.
-    with pytest.raises(IncompleteDays, match="or read the stored rows"):
+    with pytest.raises(IncompleteDays, match=r"Did you mean ETH-PERPETUAL .*\? If not, fetch them"):
         read.candles("SOL-PERPETUAL", *DAYS)
 
 
