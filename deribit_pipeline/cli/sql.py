@@ -127,7 +127,7 @@ def _print_table(
     console = stdout()
     widths = [max(len(text) for text in column) for column in zip(columns, *rows, strict=True)]
     width = sum(widths) + 3 * len(widths) + 1
-    if console.is_terminal and width > console.width:
+    if width > console.width:
         _print_below_each_other(console, columns, rows)
         return
     table = Table()
@@ -135,7 +135,6 @@ def _print_table(
         table.add_column(Text(name), justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    console.width = max(width, console.width)
     console.print(table)
 
 

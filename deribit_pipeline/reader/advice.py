@@ -13,8 +13,11 @@ STORED_SINCE = "stored since"
 _NOT_LISTED = DayState.NOT_LISTED.replace("_", " ")
 
 
-def advised(error: IncompleteDays) -> IncompleteDays:
-    """The error, with what to do; unchanged if the series was not listed on any of its days."""
+def advised(error: IncompleteDays, question: str = "") -> IncompleteDays:
+    """The error, with what to do; unchanged if the series was not listed on any of its days.
+
+    `question` is whether another series was meant, which comes first.
+    """
     days = {day: state for day, state in error.days.items() if state != _NOT_LISTED}
     if not days:
         return error
@@ -23,7 +26,10 @@ def advised(error: IncompleteDays) -> IncompleteDays:
         steps = ["point-in-time history begins with the first backfill, so name a later as_of"]
     elif _may_end_earlier(days[max(days)]):
         steps.append("leave out end to read until the last closed one")
-    return error.advising(f"{', '.join(steps)}, or read the stored rows with complete_only=False")
+    advice = f"{', '.join(steps)}, or read the stored rows with complete_only=False"
+    if question:
+        return error.with_message(f"{error} {question} If not, {advice}.")
+    return error.advising(advice)
 
 
 def _completed(error: IncompleteDays, days: list[date]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Unpack, overload
 
 from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.datasets.candles import series as candle_series
 from deribit_pipeline.datasets.candles.composed import candles_of_length
-from deribit_pipeline.datasets.candles.known import EVERYTHING, first_stored, known_at
+from deribit_pipeline.datasets.candles.known import EVERYTHING, arrived_by, known_at
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 from deribit_pipeline.engine.selected_series import SelectedRows
@@ -96,8 +96,8 @@ def candles(
     as_of : str, date or datetime, optional
         Return the candles as they were known at this instant of the exchange's clock (a day: at its
         end): what was published later is left out, what was revised since has its former values.
-        Days that were stored later are not complete: point-in-time history begins with the first
-        backfill. Which other days are complete is judged by today.
+        Days of which some candles had closed by then and were stored later are not complete, except
+        for the newest day: point-in-time history begins with the first backfill.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
         return the stored rows.
@@ -171,24 +171,24 @@ def labelled(selected: SelectedRows, label: Label, length: timedelta) -> Selecte
 
 
 def _stored_by(connection: Connection, found: SelectedRows, moment: datetime) -> SelectedRows:
-    """The same rows, incomplete on days of which nothing was stored yet at the moment."""
-    late: dict[Any, str] = {}
-    days = sorted(proof.day for proof in found.proofs if proof.received)
-    for dataset in {proof.dataset for proof in found.proofs}:
-        [resolution] = (each for each, of in CANDLES.items() if of.name == dataset)
-        since = (
-            first_stored(connection, found.series, resolution, days[0], days[-1]) if days else {}
-        )
-        late |= {
-            proof.day: f"{STORED_SINCE} {since[proof.day]:%Y-%m-%d %H:%M} UTC"
-            for proof in found.proofs
-            if proof.dataset == dataset
-            and day_window(proof.day).start < moment < since.get(proof.day, moment)
-        }
+    """The same rows, incomplete on days of which some were stored only after the moment."""
+    late: dict[date, str] = {}
+    until: list[datetime] = []
+    for resolution, dataset in CANDLES.items():
+        days = [
+            proof.day for proof in found.proofs if proof.dataset == dataset.name and proof.received
+        ]
+        if days:
+            arrived = arrived_by(connection, found.series, resolution, days, moment)
+            until += [arrived.until] if arrived.until else []
+            late |= {
+                day: f"{STORED_SINCE} {since:%Y-%m-%d %H:%M} UTC"
+                for day, since in arrived.late.items()
+            }
     return replace(
         found,
         incomplete={**found.incomplete, **dict(sorted(late.items()))},
-        proved_until=min(found.proved_until, moment),
+        proved_until=min(found.proved_until, moment, *until),
     )
 
 

@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+_CLOSES = AGAINST_DVOL.format(
+    realised="realised_volatility($name, $sampling, $samples, since := $start, "
+    "until := cast($end as timestamptz) + to_minutes($minutes + 1))",
+    currency="$currency",
+    days="$days",
+)
+_AGAINST = f"select * from ({_CLOSES}) where measured_at > $start and measured_at <= $end"
+
 _MINUTES = CANDLES[Resolution.MINUTE_1]
 _DAYS_OF_HOURS = (24, 7 * 24, 14 * 24, 30 * 24)
 
@@ -153,9 +161,8 @@ def volatility_cone(
         )
 
     how = How(frame, warehouse, complete_only)
-    index = ("samples", "estimator")
     window = arguments.window(start, end)
-    return read_series(wanted(instruments, _MINUTES), window, select, how, index)
+    return read_series(wanted(instruments, _MINUTES), window, select, how, ("samples", "estimator"))
 
 
 @overload
@@ -256,16 +263,11 @@ def realised_against_dvol(
 
     def select(connection: Connection, _: Warehouse, name: str, part: TimeWindow) -> SelectedRows:
         implied = rows(connection, VOLATILITY_INDEX, _dvol_of(name), part)
-        realised = (
-            "realised_volatility($name, $sampling, $samples, since := $start, "
-            "until := cast($end as timestamptz) + to_minutes($minutes + 1))"
-        )
-        query = AGAINST_DVOL.format(realised=realised, currency="$currency", days="$days")
         return replace(
             minutes_since(connection, name, part, minutes + sampling),
             at="measured_at",
             order="measured_at",
-            query=f"select * from ({query}) where measured_at > $start and measured_at <= $end",
+            query=_AGAINST,
             parameters={
                 "name": name,
                 "currency": _dvol_of(name),

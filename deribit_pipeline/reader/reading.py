@@ -142,8 +142,7 @@ def _require_complete(connection: Connection, found: Mapping[str, SelectedRows])
     more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
     named = f" Days of {', '.join(others[:_NAMED])}{more} are not complete either."
     raised = raised.with_message(f"{raised}{named if others else ''}")
-    advice = advised(raised)
-    raise advice.with_message(f"{advice}{question}")
+    raise advised(raised, question.strip())
 
 
 def _verdicts(selected: SelectedRows) -> dict[str, str]:

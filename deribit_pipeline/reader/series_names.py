@@ -98,8 +98,12 @@ def or_near(connection: Connection, dataset: Dataset, name: str) -> str:
         return ""
     question = selection.or_near(name, known)
     currency = settlement_currency(name)
-    if dataset.series is SeriesKind.INSTRUMENT and currency in requested_at(connection):
-        raise InputError(f"{name} is not in the list of {currency}'s instruments.{question}")
+    listed_at = requested_at(connection).get(currency)
+    if dataset.series is SeriesKind.INSTRUMENT and listed_at:
+        raise InputError(
+            f"{name} is not in the list of {currency}'s instruments of {listed_at:%Y-%m-%d %H:%M} "
+            f"UTC.{question}"
+        )
     return question
 
 

@@ -9,7 +9,7 @@ _MOST = 3
 
 def nothing_at(location: Location) -> str:
     """A message about a warehouse that does not exist: its absolute path, and the warehouses that
-    lie beside it."""
+    lie near it."""
     if not isinstance(location, Path):
         return f"{location} does not exist: nothing was backfilled into it yet."
     at = f" (it is a link to {location.readlink()})" if location.is_symlink() else ""
@@ -17,18 +17,27 @@ def nothing_at(location: Location) -> str:
         f"{location.absolute()} does not exist{at}: nothing was backfilled into it yet, or its "
         "disk is not mounted."
     )
-    if beside := _beside(location.absolute()):
-        names = ", ".join(map(str, beside[:_MOST]))
-        more = f" and {len(beside) - _MOST} more" if len(beside) > _MOST else ""
-        return (
-            f"{message} Beside it: {names}{more}; name that file in DERIBIT_WAREHOUSE, in Python "
-            "as warehouse=, or set DERIBIT_ENV to its environment."
-        )
-    return f"{message} Check that DERIBIT_WAREHOUSE names it."
+    where, others = _others(location.absolute())
+    if not others:
+        return f"{message} Check that DERIBIT_WAREHOUSE names it."
+    names = ", ".join(map(str, others[:_MOST]))
+    more = f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
+    return (
+        f"{message} {where}: {names}{more}; name that file in DERIBIT_WAREHOUSE, in Python as "
+        "warehouse=, or set DERIBIT_ENV to its environment."
+    )
 
 
-def _beside(path: Path) -> list[Path]:
+def _others(path: Path) -> tuple[str, list[Path]]:
+    """Warehouses beside a path, or else in the folder data of the nearest folder above."""
+    if beside := _files(path.parent, path):
+        return "Beside it", beside
+    above = (_files(folder / "data", path) for folder in path.parents)
+    return "In a folder above", next(filter(None, above), [])
+
+
+def _files(folder: Path, but: Path) -> list[Path]:
     try:
-        return sorted(each for each in path.parent.glob("*.duckdb") if each != path)
+        return sorted(each for each in folder.glob("*.duckdb") if each != but)
     except OSError:
         return []

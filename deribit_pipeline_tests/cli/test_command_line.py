@@ -359,16 +359,16 @@ def test_every_command_refuses_a_warehouse_of_another_environment(
 def test_every_command_has_help_with_an_example() -> None:
     group = get_command(app)
     assert isinstance(group, Commands)
-    assert list(COMMANDS) == sorted(COMMANDS)
     for name in COMMANDS:
         made = group.get_command(None, name)
+        assert made
         assert made.help
         assert re.search(rf"Example: .*deribit-pipeline {name}", made.epilog or "")
 
 
 def test_help_lists_the_commands_by_name_and_the_datasets(command: Command) -> None:
     listed = re.findall(r"^  ([\w-]+)  +\w", command("--help").out.split("Commands:")[1], re.M)
-    assert listed == list(COMMANDS)
+    assert listed == sorted(COMMANDS)
     for name in ("backfill", "export"):
         output = " ".join(command(name, "--help").out.split())
         assert "--dataset NAME candles, funding_rates, volatility_index, trades" in output

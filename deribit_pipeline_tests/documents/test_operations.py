@@ -76,8 +76,7 @@ def test_each_command_and_query_of_the_guide_works(
 
 def test_the_guide_uses_every_command_that_keeps_a_warehouse() -> None:
     used = set(re.findall(r"^deribit-pipeline ([a-z-]+)", "".join(blocks("sh")), re.MULTILINE))
-    by_hand = {"chart", "demo", "docs", "record", "sandbox", "ui"}
-    assert set(COMMANDS) - used == by_hand
+    assert set(COMMANDS) - used == {"chart", "demo", "docs", "record", "sandbox", "ui"}
 
 
 def test_each_setting_of_the_guide_is_one(folder: Path) -> None:

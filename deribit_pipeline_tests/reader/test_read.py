@@ -195,6 +195,19 @@ def test_a_missing_warehouse_is_an_error_that_names_the_one_beside_it(sound: War
     assert f"Beside it: {sound.location};" in str(error.value)
 
 
+def test_a_notebook_in_a_folder_of_its_own_finds_the_warehouse_above(
+    sound: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("project/data", "project/notebooks"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(str(sound.location), tmp_path / "project/data/sandbox.duckdb")
+    monkeypatch.delenv("DERIBIT_WAREHOUSE")
+    monkeypatch.chdir(tmp_path / "project/notebooks")
+    with pytest.raises(InputError) as error:
+        read.candles(BTC, FIRST, LAST)
+    assert f"In a folder above: {tmp_path / 'project/data/sandbox.duckdb'};" in str(error.value)
+
+
 @pytest.mark.parametrize("environment_name", ["mainnet", "production", None])
 def test_a_warehouse_that_is_named_is_read_whatever_the_environment_is(
     sound: Warehouse, monkeypatch: pytest.MonkeyPatch, environment_name: str | None

@@ -108,12 +108,12 @@ def test_the_advice_is_what_can_be_done(dataset: str, series: str, advice: str) 
 
 
 def test_an_unknown_name_gets_the_nearest_known_ones() -> None:
-    unknown = r"^BTC-PERPETUEL is not in the list of BTC's instruments\. Did you mean BTC-PERPETUAL"
+    unknown = r"^BTC-PERPETUEL is not in the list of BTC.s instruments of .* Did you mean BTC-PERP"
     for function in (read.candles, read.open_interest):
         with pytest.raises(InputError, match=unknown):
             function("BTC-PERPETUEL", *DAYS)
     # No list of SOL was ever fetched: it may exist.
-    with pytest.raises(IncompleteDays, match="or read the stored rows"):
+    with pytest.raises(IncompleteDays, match=r"Did you mean ETH-PERPETUAL .*\? If not, fetch them"):
         read.candles("SOL-PERPETUAL", *DAYS)
 
 

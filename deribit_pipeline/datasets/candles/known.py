@@ -1,10 +1,11 @@
 """Candles as they were known at an instant: the table or macro to read them from."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from deribit_pipeline.domain.candles import Resolution
-from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.domain.windows import ONE_DAY, from_ms
 from deribit_pipeline.warehouse.place import Connection
 
 # Whether a snapshot of a lake has exactly the rows of an instrument that arrived until an instant.
@@ -61,18 +62,47 @@ def known_at(
     return Known("candles_as_of($as_of)", {"as_of": moment})
 
 
-def first_stored(
-    connection: Connection, instrument_name: str, resolution: Resolution, first: date, last: date
-) -> dict[date, datetime]:
-    """Since when any candles of each of these days are stored; days without candles are omitted."""
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What was stored of a resolution's candles by a moment: until when, None if nothing was; and
+    the days that were not complete then, each with the time since when it is."""
+
+    until: datetime | None
+    late: Mapping[date, datetime]
+
+
+def arrived_by(
+    connection: Connection,
+    instrument_name: str,
+    resolution: Resolution,
+    days: Sequence[date],
+    moment: datetime,
+) -> Arrived:
+    """What was stored by the moment, of the candles of these days that had closed by then.
+
+    A day is late if some of them were stored later. The newest ones are not, if they were stored
+    within a day: a pipeline that runs is behind by less.
+    """
     rows = connection.execute(
         """
-        select day, epoch_us(min(arrived_at))
+        select day, epoch_us(first_opened_at), epoch_us(last_opened_at), epoch_us(arrived_at)
         from candle_arrivals
-        where instrument_name = $name and resolution = $resolution
-          and day between $first and $last
-        group by day
+        where instrument_name = $name and resolution = $resolution and day in $days
         """,
-        {"name": instrument_name, "resolution": resolution.value, "first": first, "last": last},
+        {"name": instrument_name, "resolution": resolution.value, "days": list(days)},
     ).fetchall()
-    return {day: from_ms(0) + timedelta(microseconds=arrived_us) for day, arrived_us in rows}
+    length = resolution.duration
+    ranges = [(day, *map(_from_us, instants)) for day, *instants in rows]
+    ends = [last + length for _, _, last, arrived in ranges if arrived <= moment]
+    until = max(ends, default=None)
+    late: dict[date, datetime] = {}
+    for day, first, _, arrived in ranges:
+        closed = first + length
+        is_newest = until is not None and first >= until and closed > moment - ONE_DAY
+        if arrived > moment >= closed and not is_newest:
+            late[day] = max(arrived, late.get(day, arrived))
+    return Arrived(until, late)
+
+
+def _from_us(microseconds: int) -> datetime:
+    return from_ms(0) + timedelta(microseconds=microseconds)

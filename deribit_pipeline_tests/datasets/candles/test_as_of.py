@@ -110,7 +110,9 @@ def test_the_reader_says_what_the_macro_says_of_every_moment(
 def test_a_candle_is_made_of_minutes_only_where_all_were_known(warehouse: Warehouse) -> None:
     moments = history(warehouse)
     opened = [
-        read.candles(NAME, "2024-01-01", "2024-01-01", "60", as_of=moment).index.hour.tolist()
+        read.candles(
+            NAME, "2024-01-01", "2024-01-01", "60", as_of=moment, complete_only=False
+        ).index.hour.tolist()
         for moment in moments
     ]
     assert opened[0] == opened[1] == list(range(1, 24))
@@ -121,13 +123,32 @@ def test_a_candle_is_made_of_minutes_only_where_all_were_known(warehouse: Wareho
 def test_a_moment_before_a_days_first_backfill_is_an_error(warehouse: Warehouse) -> None:
     before = now()
     moments = history(warehouse)
-    for moment, first_missing in ((before, 1), (moments[0], 2), (moments[3], 3)):
+    for moment, first_missing in ((before, 1), (moments[1], 1), (moments[3], 3)):
         with pytest.raises(IncompleteDays) as error:
             read.candles(NAME, "2024-01-01", "2024-01-03", as_of=moment)
         assert min(error.value.days) == date(2024, 1, first_missing)
         assert re.search(r"\(stored since \d{4}-\d\d-\d\d \d\d:\d\d UTC\)", str(error.value))
         assert "point-in-time history begins with the first backfill" in str(error.value)
     assert len(read.candles(NAME, "2024-01-01", "2024-01-03", as_of=moments[4])) == 4_320
+
+
+def test_the_newest_candles_may_be_stored_within_a_day_and_no_others_later(
+    warehouse: Warehouse,
+) -> None:
+    noon = datetime(2024, 1, 2, 12, tzinfo=UTC)
+    hold(warehouse, replace(day(0), as_of=noon - timedelta(hours=11)))
+    half = replace(day(1), rows=some_of(day(1).rows, slice(0, 720)), as_of=noon)
+    hold(warehouse, half)
+    hold(warehouse, returned_now(1))
+    for hours in (0, 3, 12):  # the afternoon was not stored yet
+        moment = noon + timedelta(hours=hours)
+        found = read.candles(NAME, "2024-01-01", "2024-01-02", as_of=moment)
+        assert (len(found), found.attrs["proved_until"]) == (1_440 + 720, f"{noon}")
+    with pytest.raises(IncompleteDays, match=r"of 2024-01-02 \(stored since"):
+        read.candles(NAME, "2024-01-01", "2024-01-02", as_of=noon + timedelta(hours=26))
+    hold(warehouse, replace(day(2), as_of=noon + timedelta(hours=36)))  # a hole before it
+    with pytest.raises(IncompleteDays, match=r"of 2024-01-02 \(stored since"):
+        read.candles(NAME, "2024-01-01", "2024-01-03", as_of=noon + timedelta(hours=37))
 
 
 @both_stores
