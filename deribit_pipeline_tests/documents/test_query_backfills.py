@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -49,6 +49,8 @@ def sections(name: str) -> dict[str, tuple[list[str], list[str]]]:
     }
 
 
+WITH_OPTIONS = datetime(2026, 11, 10, 12, tzinfo=UTC)
+
 SECTIONS = {heading: parts for name in DOCUMENTS for heading, parts in sections(name).items()}
 
 
@@ -60,7 +62,9 @@ def with_days(line: str, clock: Clock) -> str:
 
 
 def record_a_quarter_of_an_hour(sandbox: SandboxExchange, clock: Clock) -> None:
-    """The sandbox's summaries of BTC in three slots, as a recorder would have written them."""
+    """The sandbox's summaries of BTC in three slots, as a recorder would have written them, on a day
+    on which it lists options."""
+    clock.now = WITH_OPTIONS
     spool = spool_of(Settings.load())
     with spool.recording():
         recordings = Recordings(spool, sandbox, "BTC")
