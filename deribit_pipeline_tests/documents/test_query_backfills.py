@@ -62,7 +62,7 @@ def with_days(line: str, clock: Clock) -> str:
 
 
 def record_a_quarter_of_an_hour(sandbox: SandboxExchange, clock: Clock) -> None:
-    """The sandbox's summaries of BTC in three slots, as a recorder would have written them, on a day
+    """The sandbox's summaries of BTC in three slots, as a recorder writes them, on a day
     on which it lists options."""
     clock.now = WITH_OPTIONS
     spool = spool_of(Settings.load())
