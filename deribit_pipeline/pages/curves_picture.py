@@ -37,7 +37,8 @@ def _drawn(one: Curves) -> Iterator[str]:
         x = math.exp(start + (end - start) * number / (_MOST_LABELS - 1))
         at, _ = place(x, highest)
         yield f'<path stroke="{GRID}" d="M{at:.1f} {_HEAD}V{_FLOOR}"/>'
-        yield label(at, _FLOOR + 14, f"{x:,.4g}" if x < 1_000 else f"{x:,.0f}", "middle")
+        anchor = "end" if number == _MOST_LABELS - 1 else "middle"
+        yield label(at, _FLOOR + 14, f"{x:,.4g}" if x < 1_000 else f"{x:,.0f}", anchor)
     for number, curve in enumerate(one.curves.values()):
         drawn = "L".join("{:.1f} {:.1f}".format(*place(*point)) for point in curve)
         yield f'<path fill="none" stroke="{_colour(number, len(one.curves))}" d="M{drawn}"/>'
