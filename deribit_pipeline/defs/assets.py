@@ -16,8 +16,9 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
-from deribit_pipeline.engine.source import Preview
+from deribit_pipeline.engine.source import Curves, Preview, Previews
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
+from deribit_pipeline.pages.curves_picture import curves_url
 from deribit_pipeline.pages.run_picture import Picture, data_url
 
 
@@ -27,7 +28,7 @@ class Backfills(Protocol):
 
     def backfill(self, dataset: Dataset, job: Job, *, force: bool) -> Outcome: ...
 
-    def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Sequence[Preview]: ...
+    def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Previews: ...
 
 
 class BackfillConfig(dg.Config):
@@ -129,11 +130,11 @@ def _failure(outcome: Outcome) -> str:
     )
 
 
-def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
-    """Candles, volume and the states of the days as a picture in the UI; empty for other datasets
-    than candles."""
+def _picture(previews: Previews) -> dict[str, dg.MetadataValue[Any]]:
+    """What the run stored as a picture in the UI; empty if there is nothing to draw."""
     if not previews:
         return {}
+    curves = [preview for preview in previews if isinstance(preview, Curves)]
     pictures = [
         Picture(
             f"{preview.series}, {preview.window.start:%Y-%m-%d} to "
@@ -144,9 +145,11 @@ def _picture(previews: Sequence[Preview]) -> dict[str, dg.MetadataValue[Any]]:
             preview.states,
         )
         for preview in previews
+        if isinstance(preview, Preview)
     ]
-    titles = "; ".join(picture.title for picture in pictures)
-    return {"picture": dg.MetadataValue.md(f"![{titles}]({data_url(pictures)})")}
+    titles = "; ".join([each.title for each in pictures] + [each.title for each in curves])
+    url = data_url(pictures) if pictures else curves_url(curves)
+    return {"picture": dg.MetadataValue.md(f"![{titles}]({url})")}
 
 
 def _length(step: timedelta) -> str:

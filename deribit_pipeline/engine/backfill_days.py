@@ -25,7 +25,7 @@ from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Key, Outcome, added_up, log_progress
 from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.engine.relisted import listed_now
-from deribit_pipeline.engine.source import Context, FailedDays, Pieces, Preview, Session, source_of
+from deribit_pipeline.engine.source import Context, FailedDays, Pieces, Previews, Session, source_of
 from deribit_pipeline.engine.writing import OnWritten, Writer
 from deribit_pipeline.errors import (
     DeribitBadPayload,
@@ -100,7 +100,7 @@ class ForegroundBackfill:
         make_complete(self.exchange, self.warehouse, dataset, [job], force=force, on_written=log)
         return job.outcome
 
-    def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Sequence[Preview]:
+    def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Previews:
         """See Source."""
         return source_of(dataset).previews(dataset, self.warehouse, days, outcome)
 

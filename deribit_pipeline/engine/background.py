@@ -12,7 +12,7 @@ from deribit_pipeline.engine.backfill_days import make_complete
 from deribit_pipeline.engine.incomplete import Known
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome, log_progress
-from deribit_pipeline.engine.source import Preview, source_of
+from deribit_pipeline.engine.source import Previews, source_of
 from deribit_pipeline.engine.writing import OnWritten
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -85,7 +85,7 @@ class BackgroundBackfill:
             raise self._error
         return known.outcome
 
-    def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Sequence[Preview]:
+    def previews(self, dataset: Dataset, days: Days, outcome: Outcome) -> Previews:
         """See Source."""
         return source_of(dataset).previews(dataset, self._warehouse, days, outcome)
 

@@ -3,7 +3,7 @@
 import logging
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -66,6 +66,19 @@ class Preview:
     step: timedelta
     candles: Candles
     states: Sequence[DayState | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Curves over a common axis, such as the smiles of an instant: the points (x, y) of each, by
+    name, sorted by x."""
+
+    title: str
+    curves: Mapping[str, Sequence[tuple[float, float]]]
+
+
+Previews = Sequence[Preview] | Sequence[Curves]
+"""What is drawn of a run: candles with the states of their days, or curves."""
 
 
 class Stops:
@@ -186,7 +199,7 @@ class Source(ABC):
 
     def previews(
         self, dataset: Dataset, warehouse: Warehouse, days: Days, outcome: Outcome
-    ) -> Sequence[Preview]:
+    ) -> Previews:
         """A summary of the stored rows of these days, small enough to be drawn; empty if it would
         not be informative. Raises WarehouseError."""
         return ()

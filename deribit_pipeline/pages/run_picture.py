@@ -1,11 +1,5 @@
-"""A picture of candles, volume and the states of days, for the metadata of a run.
+"""A picture of candles, volume and the states of days, for the metadata of a run."""
 
-It is hand-written SVG: importing a plotting library would take a second, and its output a hundred
-times the space in the event log.
-"""
-
-import base64
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,20 +10,18 @@ import numpy as np
 from deribit_pipeline.domain.candles import CANDLE_VALUES, Candles
 from deribit_pipeline.domain.proofs import FAILED, DayState
 from deribit_pipeline.domain.windows import TimeWindow, days_between, moment64
+from deribit_pipeline.pages import svg
+from deribit_pipeline.pages.svg import DOWN, GRID, LEFT, UP, WIDTH, label
 
 # The plot is the area between the prices, left, and the dates, below; all in pixels.
-_LEFT, _WIDTH, _RIGHT = 72, 568, 10
 _HEAD, _PRICES, _VOLUMES, _DATES, _STRIP, _LEGEND = 26, 120, 30, 22, 8, 34
 _GAP = 8
 _FLOOR = _HEAD + _PRICES + _GAP + _VOLUMES
 _BAR = _FLOOR + _DATES
 _HEIGHT = _BAR + _STRIP + _LEGEND
 
-# How many prices and dates an axis has at most.
-_MOST_PRICES, _MOST_DATES = 8, 6
+_MOST_DATES = 6
 
-# Distinguishable on a light and on a dark page, and with red-green colour blindness.
-_UP, _DOWN, _TEXT, _GRID = "#1f9e89", "#d95f02", "#808080", "#80808040"
 STATE_COLOURS = {
     DayState.COMPLETE: "#1f9e89",
     DayState.OPEN: "#4a90d9",
@@ -53,21 +45,11 @@ class Picture:
 
 def data_url(pictures: Sequence[Picture]) -> str:
     """The pictures, one instrument below the other, as a data URI."""
-    width, height = _LEFT + _WIDTH + _RIGHT, _HEIGHT * len(pictures)
-    drawn = "".join(
-        f'<g transform="translate(0 {number * _HEIGHT})">{"".join(_drawn(picture))}</g>'
-        for number, picture in enumerate(pictures)
-    )
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12" fill="{_TEXT}">'
-        f"{drawn}</svg>"
-    )
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    return svg.data_url([_drawn(picture) for picture in pictures], _HEIGHT)
 
 
 def _drawn(picture: Picture) -> Iterator[str]:
-    yield f'<text x="0" y="14">{picture.title}</text>'
+    yield svg.title(picture.title)
     yield from _date_axis(picture.window)
     if len(picture.candles):
         yield from _candles(picture)
@@ -80,20 +62,20 @@ def _candles(picture: Picture) -> Iterator[str]:
     columns = dict(zip(CANDLE_VALUES, candles.values.T, strict=True))
     lowest, highest = columns["low"].min(), columns["high"].max()
     scale = _PRICES / ((highest - lowest) or 1.0)
-    yield from _price_axis(lowest, highest, scale)
-    width = _WIDTH * (picture.step / picture.window.duration)
-    x = _LEFT + ((candles.opened_at - moment64(picture.window.start)) / step + 0.5) * width
+    yield from svg.value_axis(lowest, highest, _HEAD, _PRICES)
+    width = WIDTH * (picture.step / picture.window.duration)
+    x = LEFT + ((candles.opened_at - moment64(picture.window.start)) / step + 0.5) * width
     y = {
         name: _HEAD + (highest - columns[name]) * scale for name in ("open", "high", "low", "close")
     }
     most = columns["volume_base"].max()
     top = _FLOOR - columns["volume_base"] / (most or 1.0) * _VOLUMES
     largest = f"{most:,.0f}" if most >= 1_000 else f"{most:.4g}"
-    yield _text(_LEFT - 6, _FLOOR - _VOLUMES + 10, largest, "end")
-    yield _text(_LEFT - 6, _FLOOR, "volume", "end")
+    yield label(LEFT - 6, _FLOOR - _VOLUMES + 10, largest, "end")
+    yield label(LEFT - 6, _FLOOR, "volume", "end")
     thick = max(1.0, 0.7 * width)
     is_up = columns["close"] >= columns["open"]
-    for colour, rows in ((_UP, is_up), (_DOWN, ~is_up)):
+    for colour, rows in ((UP, is_up), (DOWN, ~is_up)):
         wicks = _lines(x[rows], y["high"][rows], y["low"][rows])
         # A candle that closes at its opening price is drawn as a stroke too.
         bodies = _lines(x[rows], y["open"][rows], y["close"][rows] + 0.5)
@@ -102,38 +84,19 @@ def _candles(picture: Picture) -> Iterator[str]:
         yield f'<path stroke="{colour}" stroke-width="{thick:.1f}" d="{bodies}{volumes}"/>'
 
 
-def _price_axis(lowest: float, highest: float, scale: float) -> Iterator[str]:
-    step = _round_step((highest - lowest) / (_MOST_PRICES - 1) or 1.0)
-    decimals = max(0, -math.floor(math.log10(step)))
-    for number in range(math.ceil(lowest / step), math.floor(highest / step) + 1):
-        y = _HEAD + (highest - number * step) * scale
-        yield f'<path stroke="{_GRID}" d="M{_LEFT} {y:.1f}H{_LEFT + _WIDTH}"/>'
-        yield _text(_LEFT - 6, y + 4, f"{number * step:,.{decimals}f}", "end")
-
-
-def _round_step(least: float) -> float:
-    """The smallest of 1, 2, 5, 10, … (or 0.1, 0.2, …) that is at least this long."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
-
-
 def _date_axis(window: TimeWindow) -> Iterator[str]:
     count = window.duration // timedelta(days=1)
     every = -(-count // _MOST_DATES)
-    yield f'<path stroke="{_GRID}" d="M{_LEFT} {_FLOOR}H{_LEFT + _WIDTH}"/>'
+    yield f'<path stroke="{GRID}" d="M{LEFT} {_FLOOR}H{LEFT + WIDTH}"/>'
     last = (window.end - timedelta(days=1)).date()
     for number, day in enumerate(days_between(window.start.date(), last, step=every)):
-        x = _LEFT + number * every * _WIDTH / count
-        yield f'<path stroke="{_GRID}" d="M{x:.1f} {_HEAD}V{_BAR}"/>'
-        yield _text(x + 3, _FLOOR + 14, str(day), "start")
+        x = LEFT + number * every * WIDTH / count
+        yield f'<path stroke="{GRID}" d="M{x:.1f} {_HEAD}V{_BAR}"/>'
+        yield label(x + 3, _FLOOR + 14, str(day), "start")
 
 
 def _lines(x: np.ndarray, start: np.ndarray, end: np.ndarray) -> str:
     return "".join(f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in zip(x, start, end, strict=True))
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="11" text-anchor="{anchor}">{text}</text>'
 
 
 def _strip(states: Sequence[DayState | None]) -> Iterator[str]:
@@ -141,20 +104,20 @@ def _strip(states: Sequence[DayState | None]) -> Iterator[str]:
     number = 0
     for state, run in groupby(states):
         count = len(list(run))
-        start, width = (value * _WIDTH / len(states) for value in (number, count))
-        yield _square(_LEFT + start, _BAR, width, state)
+        start, width = (value * WIDTH / len(states) for value in (number, count))
+        yield _square(LEFT + start, _BAR, width, state)
         number += count
 
 
 def _legend(states: Sequence[DayState | None]) -> Iterator[str]:
     """The states that occur, with their numbers of days."""
-    x, y = float(_LEFT), _BAR + _STRIP + 8
-    yield _text(_LEFT - 6, y + 8, "days", "end")
+    x, y = float(LEFT), _BAR + _STRIP + 8
+    yield label(LEFT - 6, y + 8, "days", "end")
     for state in STATE_COLOURS:
         if state in states:
             text = f"{str(state or FAILED).replace('_', ' ')} ({states.count(state):,})"
             yield _square(x, y, _STRIP, state)
-            yield _text(x + 14, y + 8, text, "start")
+            yield label(x + 14, y + 8, text, "start")
             x += 34 + 7 * len(text)
 
 

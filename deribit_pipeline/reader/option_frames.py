@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Unpack, overload
 
@@ -250,7 +251,8 @@ def _at(moment: Moment | None, macro: str, order: str) -> Select:
             {"currency": name, "moment": known},
             "snapshot_at",
             order,
-            proofs,
+            # The verdict of a day is on its other snapshots.
+            [replace(proof, verdict="") for proof in proofs],
             _missing(connection, name, proofs, snapshot_at, wanted_at),
             snapshot_at or known,
         )

@@ -1,6 +1,5 @@
 """The notebook runs from the first cell to the last on a warehouse with its data."""
 
-import importlib.util
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.inserted_rows import hold, hold_minutes
+from deribit_pipeline_tests.helpers.notebooks import run_notebook
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "volatility_and_funding.py"
@@ -35,15 +35,9 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
 
 def run() -> tuple[list[Any], dict[str, Any]]:
     """The output of the cells, and their definitions."""
-    spec = importlib.util.spec_from_file_location("notebook", NOTEBOOK)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    shown, defined = module.app.run(
-        defs={"instrument": NAME, "first_day": str(FIRST), "last_day": str(LAST)}
+    return run_notebook(
+        NOTEBOOK, {"instrument": NAME, "first_day": str(FIRST), "last_day": str(LAST)}
     )
-    return list(shown), dict(defined)
 
 
 def test_the_notebook_draws_price_cone_and_funding(held: Warehouse) -> None:

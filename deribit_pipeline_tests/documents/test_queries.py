@@ -44,7 +44,6 @@ def requested(name: str) -> dict[str, str]:
 
 QUESTIONS = requested("queries.md")
 EXAMPLES = requested("volatility.md") | requested("options.md")
-SNAPSHOT_AT = datetime(2026, 9, 1, 12, tzinfo=UTC)
 NOON = datetime(2024, 1, 5, 12, tzinfo=UTC)
 HOUR, A_MINUTE = timedelta(hours=1), 0.75 / (365 * 1_440) ** 0.5
 FIRST, DAYS, BTC = date(2023, 12, 1), 70, "BTC-PERPETUAL"
@@ -143,8 +142,8 @@ def warehouse(
             """,
             {"noon": NOON},
         )
-        snapshots = [SNAPSHOT_AT, SNAPSHOT_AT + timedelta(minutes=5)]
-        expiries = [expiry_after(SNAPSHOT_AT, days) for days in (7, 25, 60)]
+        snapshots = [NOON, NOON + timedelta(minutes=5)]
+        expiries = [expiry_after(NOON, days) for days in (7, 25, 60)]
         for at in snapshots:
             insert_rows(connection, options_of(Market(), at, expiries))
     return made
@@ -176,10 +175,10 @@ def rounded(row: tuple[object, ...]) -> tuple[object, ...]:
     return tuple(float(f"{value:.9g}") if isinstance(value, float) else value for value in row)
 
 
-def test_there_are_twenty_questions_and_each_is_one() -> None:
-    assert len(QUESTIONS) == 20
+def test_there_are_thirty_questions_and_each_is_one() -> None:
+    assert len(QUESTIONS) == 30
     assert all(question.endswith("?") for question in QUESTIONS)
-    assert (DOCS / "queries.md").read_text().count("\n### ") == 20
+    assert (DOCS / "queries.md").read_text().count("\n### ") == 30
 
 
 def answer(warehouse: Warehouse, start: str) -> list[tuple[object, ...]]:

@@ -2,16 +2,21 @@
 
 import re
 import shlex
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from deribit_pipeline.cli.main import exit_code
+from deribit_pipeline.datasets.book_summaries.wire import BY_CURRENCY
+from deribit_pipeline.exchange.session import spool_of
+from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.documents.test_queries import rounded
 from deribit_pipeline_tests.documents.test_tutorial import folder
+from deribit_pipeline_tests.helpers.spooled import Recordings
 
 __all__ = ["folder"]  # a fixture
 
@@ -44,6 +49,8 @@ def sections(name: str) -> dict[str, tuple[list[str], list[str]]]:
     }
 
 
+WITH_OPTIONS = datetime(2026, 11, 10, 12, tzinfo=UTC)
+
 SECTIONS = {heading: parts for name in DOCUMENTS for heading, parts in sections(name).items()}
 
 
@@ -54,14 +61,37 @@ def with_days(line: str, clock: Clock) -> str:
     return re.sub(r"(?<= )-(\d+)d\b", lambda days: str(today - timedelta(int(days[1]))), line)
 
 
+def record_a_quarter_of_an_hour(sandbox: SandboxExchange, clock: Clock) -> None:
+    """The sandbox's summaries of BTC in three slots, as a recorder writes them, on a day
+    on which it lists options."""
+    clock.now = WITH_OPTIONS
+    spool = spool_of(Settings.load())
+    with spool.recording():
+        recordings = Recordings(spool, sandbox, "BTC")
+        for _ in range(3):
+            slot = clock.now.replace(minute=clock.now.minute // 5 * 5, second=0, microsecond=0)
+            clock.forward(timedelta(seconds=3))
+            answer = sandbox.answer(BY_CURRENCY, {"currency": "BTC"})
+            recordings.snapshot(slot, answer.body["result"])
+            clock.forward(timedelta(minutes=5))
+        recordings.close()
+
+
 def test_after_its_commands_each_query_returns_rows_the_same_in_any_time_zone(
-    folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    clock: Clock,
+    sandbox: SandboxExchange,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DERIBIT_ENV", "sandbox")
     headings = {heading: parts for heading, parts in SECTIONS.items() if "README" not in heading}
     for line in dict.fromkeys(line for lines, _ in headings.values() for line in lines):
         program, *arguments = shlex.split(with_days(line, clock))
         assert program == "deribit-pipeline"
+        if arguments[0] == "record":
+            record_a_quarter_of_an_hour(sandbox, clock)
+            continue
         assert exit_code(arguments) == 0, (line, capsys.readouterr().err)
     with duckdb.connect("data/sandbox.duckdb", read_only=True) as connection:
         for heading, (_, queries) in SECTIONS.items():

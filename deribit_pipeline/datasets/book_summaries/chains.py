@@ -32,10 +32,11 @@ OPTION_QUOTES = View(
 select *, {_YEARS} as years
 from (
     select snapshot_at, received_at, instrument_name, {INDEX_OF} as index_name,
-           timezone('UTC', strptime(split_part(instrument_name, '-', 2), '%d%b%y')
+           timezone('UTC', try_strptime(split_part(instrument_name, '-', 2), '%d%b%y')
                            + interval 8 hours) as expiry,
-           cast(replace(split_part(instrument_name, '-', 3), 'd', '.') as double) as strike,
-           if(split_part(instrument_name, '-', 4) = 'C', 'call', 'put') as option_type,
+           try_cast(replace(split_part(instrument_name, '-', 3), 'd', '.') as double) as strike,
+           case split_part(instrument_name, '-', 4) when 'C' then 'call' when 'P' then 'put' end
+               as option_type,
            underlying_price as forward, if(contains(instrument_name, '_'), 1, underlying_price)
                as to_usd,
            bid_price as bid, ask_price as ask, mark_price as mark, mark_iv, open_interest, volume

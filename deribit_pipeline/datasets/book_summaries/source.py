@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from deribit_pipeline.datasets.book_summaries import BOOK_SUMMARIES
+from deribit_pipeline.datasets.book_summaries.previews import previews
 from deribit_pipeline.datasets.book_summaries.proof import Listing, listing
 from deribit_pipeline.datasets.book_summaries.recorded import (
     Recording,
@@ -18,13 +19,15 @@ from deribit_pipeline.datasets.book_summaries.recorded import (
     without_snapshot,
 )
 from deribit_pipeline.datasets.book_summaries.wire import BY_CURRENCY
+from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import DayState, FetchedDay
 from deribit_pipeline.domain.rows import Keys
 from deribit_pipeline.domain.windows import ONE_DAY, day_window, moment64, to_ms
 from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.settling import is_settled
-from deribit_pipeline.engine.source import Context, FailedDays, SeriesSession, SeriesSource
+from deribit_pipeline.engine.source import Context, Curves, FailedDays, SeriesSession, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, NotRecorded
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import exchange_time, listing_as_received
@@ -84,6 +87,12 @@ class BookSummariesSource(SeriesSource):
             del recording  # its snapshots are in the day: a day of a currency takes 50 MB
             yield fetched
             del fetched
+
+    def previews(
+        self, dataset: Dataset, warehouse: Warehouse, days: Days, outcome: Outcome
+    ) -> Sequence[Curves]:
+        """See Source."""
+        return previews(warehouse, days)
 
 
 SOURCE = BookSummariesSource()

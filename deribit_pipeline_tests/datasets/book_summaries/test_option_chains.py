@@ -38,10 +38,19 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@pytest.fixture
-def empty() -> Iterator[duckdb.DuckDBPyConnection]:
+@pytest.fixture(scope="module")
+def tables() -> Iterator[duckdb.DuckDBPyConnection]:
     with open_tables() as connection:
         yield connection
+
+
+@pytest.fixture
+def empty(tables: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Tables without rows: what a test inserts is rolled back."""
+    tables.begin()
+    yield tables
+    tables.rollback()
+    tables.execute("set TimeZone = 'UTC'")
 
 
 def rows(
@@ -136,6 +145,20 @@ def test_a_chain_is_the_same_in_any_time_zone(empty: duckdb.DuckDBPyConnection) 
     here = chain(empty, LATER)
     empty.execute("set TimeZone = 'America/New_York'")
     assert chain(empty, LATER) == here
+
+
+def test_an_option_whose_name_is_not_understood_spoils_no_other(
+    empty: duckdb.DuckDBPyConnection,
+) -> None:
+    made = options_of(BTC, NOON, [expiry_after(NOON, 7)])
+    made[0]["instrument_name"] = "BTC-SOMEDAY-HIGH-X"
+    insert_rows(empty, made)
+    found = chain(empty, LATER)
+    assert len(found) == len(made)
+    assert [row["instrument_name"] for row in found if row["delta"] is None] == [
+        "BTC-SOMEDAY-HIGH-X"
+    ]
+    assert len(rows(empty, "from option_smile('BTC', $moment)", moment=LATER)) == 1
 
 
 def test_strikes_with_a_fraction_are_read(database: duckdb.DuckDBPyConnection) -> None:
