@@ -103,7 +103,7 @@ def coverage(page: Page, settings: Settings, target: Path) -> None:
     folder = settings.dagster_home.parent
     output = script("coverage", "--html", "coverage.html", env=environment(settings), cwd=folder)
     assert output.returncode == 0, output.stderr
-    page.set_viewport_size({"width": 1400, "height": 400})
+    page.set_viewport_size({"width": 1400, "height": 600})
     page.goto((folder / "coverage.html").as_uri())
     page.locator("canvas, svg.marks").first.wait_for()
     text_under_pointer(page, re.compile("2024-01-17"))

@@ -92,7 +92,7 @@ def coverage(
         lines += _calendar(name, dataset, days, unproved, console.width, glyph)
     console.print(Text("\n").join(lines), soft_wrap=True)
     if html:
-        _write_page(html, warehouse, selection, shown)
+        _write_page(html, warehouse, selection, shown, pages.made_now(settings))
     return 0
 
 
@@ -101,6 +101,7 @@ def _write_page(
     warehouse: Warehouse,
     selection: Selection,
     shown: Mapping[_Key, tuple[list[Proof], list[FailedDay]]],
+    made: str,
 ) -> None:
     held = Selection(tuple({dataset for dataset, _ in shown}), selection.series)
     with warehouse.reading() as connection:
@@ -125,7 +126,7 @@ def _write_page(
         for _, failed in shown.values()
         for each in failed
     }
-    pages.write(html, coverage_page(days, runs, gaps, str(warehouse), reasons))
+    pages.write(html, coverage_page(days, runs, gaps, str(warehouse), reasons, made))
 
 
 def _legend(glyph: int) -> Text:

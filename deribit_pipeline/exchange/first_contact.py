@@ -37,11 +37,11 @@ class FirstContact:
     def remedy(self) -> str:
         """What to do if there is no connection."""
         if self._root.proxy:
-            first = f"check {self._root.proxy.variable} and the network"
+            first = f"Check {self._root.proxy.variable} and the network"
         elif self._root.url in _OWN:
-            first = "check the network"
+            first = "Check the network"
         else:
-            return f"check {self._root.variable} and the network"
+            return f"Check {self._root.variable} and the network"
         return f"{first}, or set DERIBIT_ENV=sandbox, whose exchange is built in and needs none"
 
     def patience(self, error: BaseException | None, regular: float) -> float:
@@ -55,7 +55,7 @@ class FirstContact:
         """The error of a request that is given up, with the remedy if no connection was ever
         made."""
         is_first = not self.has_answered and isinstance(error, DeribitUnreachable)
-        remedy = f": {self.remedy}" if is_first else ""
+        remedy = f". {self.remedy}" if is_first else ""
         return type(error)(
             f"{error.reason} (given up after {tries} tries){remedy}",
             method=error.method,
@@ -78,4 +78,4 @@ class FirstContact:
     def _warn(self) -> None:
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("%s has not answered yet: %s", self._root, self.remedy)
+            logger.warning("%s has not answered yet. %s", self._root, self.remedy)

@@ -13,6 +13,7 @@ from deribit_pipeline.pages.page import HEIGHTS, Specification, csv_data, state_
 _WIDTH = 1_100  # pixels of the calendar, at most, unless a day would be narrower than three
 _ROW_HEIGHT = 20
 _MS_A_DAY = 86_400_000
+_IS_SHOWN = "shown[datum.row] >= 0"
 HEADER = (
     "row", "x", "days", "series", "day", "state", "rows", "expected", "received", "missing", "gaps",
     "note", "revised", "fetched", "run_id", "verdict", "cross_check", "failure",
@@ -70,31 +71,38 @@ def calendar(
     labels: Sequence[str], cells: Sequence[tuple[object, ...]], axis: Axis
 ) -> Specification:
     """The view: a row for each label, empty labels as space in between, and a rectangle for each
-    cell. A cell has the values of the columns `HEADER`."""
+    cell. A cell has the values of the columns `HEADER`.
+
+    The page may set parameters: `shown`, the place of each row or -1, with the `labels` of the
+    remaining ones; `half` and `shift`, to draw the labels above the days; and `overlap`, by which
+    days overlap, as a share of the width.
+    """
     tracks = [(number, 0, axis.days) for number, label in enumerate(labels) if label]
-    x, y = _x(axis), _y(len(labels))
+    x, y = _x(axis), _y()
     start = f"datum.x * {_MS_A_DAY} + {_ms(axis.first)}"
     end = f"datum.start + datum.days * {_MS_A_DAY}"
     track = (
         alt.Chart(csv_data(("row", "x", "days"), tracks))
         .transform_calculate(start=start, end=end, **_edges("1"))
+        .transform_filter(_IS_SHOWN)
         .mark_rect(color=alt.ExprRef("track"))
         .encode(x=x, x2="end", y=y, y2="bottom")
     )
     cells_drawn = alt.Chart(csv_data(HEADER, cells))
     heights = json.dumps({str(state): height for state, height in HEIGHTS.items()})
-    # Between wide days a pixel is left free; narrow days use their full width.
-    apart = f"{end} - {_MS_A_DAY // axis.cell if axis.cell >= 8 else 0}"
+    apart = f"{end} + overlap * {axis.days * _MS_A_DAY}"
     coloured = (
         cells_drawn.transform_calculate(
             start=start, end=apart, **_edges(f"({heights})[datum.state]")
         )
+        .transform_filter(_IS_SHOWN)
         .mark_rect()
         .encode(x="start:T", x2="end", y=y, y2="bottom", color=state_colour())
     )
     pointed = alt.selection_point(on="pointerover", clear="pointerout", empty=False)
     pointing = (
         cells_drawn.transform_calculate(start=start, end=end, **_edges("1"))
+        .transform_filter(_IS_SHOWN)
         .mark_rect(
             fillOpacity=0, stroke=alt.ExprRef("text"), strokeWidth=2, tooltip=alt.ExprRef(_POINTED)
         )
@@ -104,15 +112,26 @@ def calendar(
         )
         .add_params(pointed)
     )  # fmt: skip
-    named = alt.param(name="labels", value=labels)
-    layers = alt.layer(track, coloured, pointing).add_params(named)
-    size = {"width": axis.cell * axis.days, "height": _ROW_HEIGHT * len(labels)}
+    width = axis.cell * axis.days
+    values: dict[str, object] = {
+        "labels": labels,
+        "shown": list(range(len(labels))),
+        "half": 0.4,
+        "shift": 0,
+        # Between wide days a pixel is left free; narrow days use their full width.
+        "overlap": -1 / width if axis.cell >= 8 else 0,
+    }
+    layers = alt.layer(track, coloured, pointing).add_params(
+        *(alt.param(name=name, value=value) for name, value in values.items())
+    )
+    size = {"width": width, "height": _ROW_HEIGHT * len(labels)}
     return dict(layers.properties(**size).to_dict())
 
 
 def _edges(height: str) -> dict[str, str]:
     """Top and bottom of a row's rectangle, of which `height` is an expression from 0 to 1."""
-    return {"top": f"datum.row - 0.4 * {height}", "bottom": f"datum.row + 0.4 * {height}"}
+    middle = "shown[datum.row] + shift"
+    return {"top": f"{middle} - half * {height}", "bottom": f"{middle} + half * {height}"}
 
 
 def _ms(day: date) -> int:
@@ -146,13 +165,14 @@ def _x(axis: Axis) -> alt.X:
     )  # fmt: skip
 
 
-def _y(rows: int) -> alt.Y:
+def _y() -> alt.Y:
+    rows = "length(labels)"
     return alt.Y(
         "top:Q",
-        scale=alt.Scale(domain=[rows - 0.5, -0.5], zero=False, nice=False),
+        scale=alt.Scale(domain=[alt.ExprRef(f"{rows} - 0.5"), -0.5], zero=False, nice=False),
         axis=alt.Axis(
             # Without a tick count, Vega omits labels that are closer than 40 pixels.
-            title=None, values=list(range(rows)), tickCount=rows,
+            title=None, values=alt.ExprRef(f"sequence({rows})"), tickCount=alt.ExprRef(rows),
             labelExpr="labels[datum.value]", labelLimit=340,
             labelPadding=10, labelColor=alt.ExprRef("text"), ticks=False, domain=False,
             grid=False, labelOverlap=False,

@@ -1,6 +1,7 @@
 """The chart: candles and volume of each instrument, finer ones when zoomed; incomplete days are
 shaded."""
 
+import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -51,8 +52,7 @@ _POINTED = """merge(
     {'title': utcFormat(datum.opened, '%Y-%m-%d %H:%M') + ' UTC',
      'open': format(datum.open, ','), 'high': format(datum.high, ','),
      'low': format(datum.low, ','), 'close': format(datum.close, ','),
-     'volume, BASE': format(datum.volume_base, ','),
-     'volume, QUOTE': format(datum.volume_quote, ',')},
+     VOLUME: format(datum.volume_base, ','), VALUE: format(datum.volume_quote, ',')},
     datum.expected > 1 ? {'made of': datum.held + ' of ' + datum.expected + ' candles'} : {},
     datum.state == 'complete' ? {} : {'day': datum.state})"""
 _SHADED = """{'title': datum.days, 'day': datum.words,
@@ -176,7 +176,9 @@ def _view(one: Series) -> Specification:
         color=colour,
     )  # fmt: skip
     spans = list(spans_of(one))
-    pointed = _POINTED.replace("BASE", base).replace("QUOTE", quote)
+    # An option's value is in the same currency as its amount.
+    pointed = _POINTED.replace("VOLUME", json.dumps(volume_title))
+    pointed = pointed.replace("VALUE", json.dumps(f"value, {quote}"))
     layers = [
         alt.layer(*_shades(spans), wicks, bodies,
                   _pointing(seen, zoom, x(labels=False), "candle", pointed)),

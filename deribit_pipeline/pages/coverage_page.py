@@ -1,10 +1,11 @@
 """The coverage calendar: every instrument by day, coloured by state, with each day's proof."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from types import MappingProxyType
 from typing import TypeGuard
 
@@ -46,7 +47,11 @@ class Unproved:
 Shown = Proof | Unproved
 """A day of a series, as displayed."""
 
-_ROWS_PER_VIEW = 60  # so that the month labels are visible on the screen
+_ROWS_PER_VIEW = 60  # so that the month labels are visible on the screen; more are grouped
+
+# Settlement currency or pair, and expiry: of BTC-26JAN24-45000-C, BTC and 26JAN24.
+_EXPIRING = re.compile(r"([A-Z0-9_]+?)-(?:.*[-_])?(\d{1,2}[A-Z]{3}\d{2})(?=[-_]|$)")
+_WITHOUT_EXPIRY = "Without expiry"
 
 
 def coverage_page(
@@ -55,13 +60,30 @@ def coverage_page(
     gaps: Mapping[DayKey, Sequence[str]],
     source: str,
     failures: Mapping[DayKey, str] = MappingProxyType({}),
+    made: str = "",
 ) -> str:
     """The page. `proofs` has one day or more, by dataset, series and day; `runs` has the run that
     wrote a day, `gaps` names a day's first gaps, `failures` has the reason why a day could not be
-    proved when it was last requested. `source` names the warehouse."""
+    proved when it was last requested. `source` names the warehouse, `made` the environment and
+    time.
+
+    Many series are grouped by expiry, of which each group is closed at first.
+    """
     axis = axis_of(min(proof.day for proof in proofs), max(proof.day for proof in proofs))
     series = [list(days) for _, days in groupby(proofs, _key_of_series)]
-    views = [View(_view(some, axis, runs, gaps, failures)) for some in _screenfuls(series, axis)]
+    views = [
+        View(
+            _view(some, axis, runs, gaps, failures),
+            title if is_first else "",
+            _note_of(whole) if is_first else "",
+            _names(some, axis),
+            is_closed=title not in ("", _WITHOUT_EXPIRY),
+        )
+        for title, whole in _groups(series, axis).items()
+        for is_first, some in zip(
+            chain([True], repeat(False)), _screenfuls(whole, axis), strict=False
+        )
+    ]
     days, rows = len(proofs), sum(proof.received for proof in proofs)
     candles = all(map(_is_of_candles, proofs))
     counted = (
@@ -74,7 +96,49 @@ def coverage_page(
     if any(isinstance(day, Unproved) for day in proofs):
         legend.append(Swatch(words(FAILED), FAILED, HEIGHTS[FAILED]))
     legend.append(Swatch(UNREQUESTED, "track", 1.0))
-    return page("Coverage", introduction, legend, views, _totals(series))
+    title = " · ".join(filter(None, ("Coverage", made)))
+    return page(title, introduction, legend, views, _totals(series))
+
+
+def _groups(series: Sequence[list[Shown]], axis: Axis) -> dict[str, list[list[Shown]]]:
+    """The series by currency and expiry, those without one first; under no title if all fit on a
+    screen."""
+    if len(list(_screenfuls(series, axis))) == 1:
+        return {"": list(series)}
+    groups: dict[tuple[str, date], list[list[Shown]]] = {}
+    for days in series:
+        found = _EXPIRING.match(days[0].series)
+        expiry = datetime.strptime(found[2], "%d%b%y").date() if found else date.min
+        groups.setdefault((found[1] if found else "", expiry), []).append(days)
+    ordered = sorted(groups.items(), key=lambda group: group[0])
+    return {
+        f"{currency} {expiry:%-d%b%y}".upper() if currency else _WITHOUT_EXPIRY: some
+        for (currency, expiry), some in ordered
+    }
+
+
+def _note_of(series: Sequence[list[Shown]]) -> str:
+    """How many series a group has, and how complete they are."""
+    percent = _percent(day for days in series for day in days)
+    share = f", {percent} % of the requested days complete" if percent != "" else ""
+    return f"{len(series):,} series{share}"
+
+
+def _percent(days: Iterable[Shown], unrequested: int = 0) -> float | str:
+    """The share of complete days in percent, rounded down, so that 100 means all; empty if the
+    series was listed on none."""
+    states = Counter(str(day.state) for day in days)
+    listed = sum(states.values()) - states[DayState.NOT_LISTED] + unrequested
+    return 1_000 * states[DayState.COMPLETE] // listed / 10 if listed else ""
+
+
+def _names(series: Sequence[list[Shown]], axis: Axis) -> list[str]:
+    """The series of each row of a view, as `_view` draws them."""
+    names: list[str] = []
+    for number, days in enumerate(series):
+        rows = sum(1 for _ in _rows(days, axis)) + bool(number and axis.by_year)
+        names += [_title(days[0])] * rows
+    return names
 
 
 def _rows(days: Sequence[Shown], axis: Axis) -> Iterator[tuple[str, list[Shown]]]:
@@ -182,21 +246,24 @@ def _named(gaps: Sequence[str], missing: int) -> str:
 
 def _totals(series: Sequence[list[Shown]]) -> Totals:
     header = (
-        "series", "dataset", "first day", "last day", *map(words, (*DayState, FAILED)), UNREQUESTED,
+        "series", "dataset", "complete %", "first day", "last day",
+        *map(words, (*DayState, FAILED)), UNREQUESTED,
         "rows", "missing", "without trades", "revised",
     )  # fmt: skip
-    rows: list[tuple[str | int, ...]] = []
+    rows: list[tuple[str | float, ...]] = []
     for days in series:
         first, last = days[0], days[-1]
         states = Counter(str(proof.state) for proof in days)
+        unrequested = (last.day - first.day).days + 1 - len(days)
         rows.append((
-            first.series, _dataset(first).label, str(first.day), str(last.day),
-            *(states[state] for state in (*DayState, FAILED)),
-            (last.day - first.day).days + 1 - len(days),
+            first.series, _dataset(first).label, _percent(days, unrequested),
+            str(first.day), str(last.day),
+            *(states[state] for state in (*DayState, FAILED)), unrequested,
             sum(proof.received for proof in days), sum(proof.missing for proof in days),
             _sum_of(map(_without_trades, days)), sum(proof.revised for proof in days),
         ))  # fmt: skip
-    return Totals(header, rows)
+    kept = [n for n in range(len(header)) if n < 6 or any(row[n] not in (0, "") for row in rows)]
+    return Totals([header[n] for n in kept], [[row[n] for n in kept] for row in rows])
 
 
 def _sum_of(counts: Iterable[int | str]) -> int | str:

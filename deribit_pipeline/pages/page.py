@@ -74,11 +74,17 @@ class Swatch:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view, optionally with a title and a summary line above it."""
+    """A view, optionally with a title and a summary line above it.
+
+    `rows` names each row of a calendar, by which the page filters them. `is_closed` views are drawn
+    when they are opened.
+    """
 
     specification: Specification
     title: str = ""
     note: str = ""
+    rows: Sequence[str] = ()
+    is_closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ class Totals:
     """A table of text columns, left, and numeric columns, right; with one row or more."""
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str | int]]
+    rows: Sequence[Sequence[str | float]]
 
 
 def page(
@@ -106,6 +112,7 @@ def page(
         pictures={
             "themes": {"light": _theme(LIGHT), "dark": _theme(DARK)},
             "views": [view.specification for view in views],
+            "rows": [view.rows for view in views],
         },
         library=_library(),
         light_colours=_variables(LIGHT),

@@ -46,7 +46,7 @@ def test_an_exchange_that_was_never_reached_is_given_up_within_a_second() -> Non
     waits, message = waits_for(NO_CONNECTION, has_answered=False)
     assert max(waits) <= 1.0
     assert len(waits) < 100
-    assert message.endswith(f"tries): check the network, or {SANDBOX} and needs none")
+    assert message.endswith(f"tries). Check the network, or {SANDBOX} and needs none")
 
 
 def test_other_failures_and_later_ones_are_retried_for_longer() -> None:
@@ -59,11 +59,11 @@ def test_other_failures_and_later_ones_are_retried_for_longer() -> None:
 @pytest.mark.parametrize(
     ("root", "remedy"),
     [
-        (Root(MAINNET), f"check the network, or {SANDBOX}"),
-        (Root(HISTORY_URLS[Settings().environment], True), f"check the network, or {SANDBOX}"),
-        (Root(MAINNET, proxy=PROXY), f"check HTTPS_PROXY and the network, or {SANDBOX}"),
-        (Root("http://exchange.example"), "check DERIBIT_BASE_URL and the network"),
-        (Root("http://exchange.example", True), "check DERIBIT_HISTORY_URL and the network"),
+        (Root(MAINNET), f"Check the network, or {SANDBOX}"),
+        (Root(HISTORY_URLS[Settings().environment], True), f"Check the network, or {SANDBOX}"),
+        (Root(MAINNET, proxy=PROXY), f"Check HTTPS_PROXY and the network, or {SANDBOX}"),
+        (Root("http://exchange.example"), "Check DERIBIT_BASE_URL and the network"),
+        (Root("http://exchange.example", True), "Check DERIBIT_HISTORY_URL and the network"),
     ],
     ids=["mainnet", "archive", "proxy", "own root", "own archive"],
 )
@@ -89,7 +89,7 @@ def test_silence_before_the_first_response_is_logged_once(
     with caplog.at_level(logging.WARNING):
         asyncio.run(several())
     [record] = caplog.records
-    assert f"{MAINNET} has not answered yet: check the network, or {SANDBOX}" in record.message
+    assert f"{MAINNET} has not answered yet. Check the network, or {SANDBOX}" in record.message
 
 
 def test_after_a_response_silence_is_not_remarked_upon(caplog: pytest.LogCaptureFixture) -> None:

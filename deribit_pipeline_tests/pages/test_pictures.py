@@ -285,4 +285,88 @@ def test_a_chart_names_its_instrument_and_currencies(name: str, base: str, quote
     [view] = views(page)
     assert {f'"title": "price, {quote}"' in json.dumps(view),
             f'"title": "volume, {base}"' in json.dumps(view)} == {True}  # fmt: skip
-    assert f"'volume, {quote}': format" in json.dumps(view)
+    assert f'"value, {quote}": format' in json.dumps(view).replace('\\"', '"')
+
+
+MADE = "sandbox · 2024-05-01 12:00 UTC"
+OPTIONS = [f"BTC-{expiry}-{strike}-C" for expiry in ("26JAN24", "5JAN24") for strike in range(40)]
+COMBO = "ETH-FS-29MAR24_PERP"
+
+
+def many_series() -> list[Proof]:
+    return [proof(NEW_YEAR, name=name) for name in ("BTC-PERPETUAL", *OPTIONS, COMBO)]
+
+
+def groups(page: str) -> list[tuple[str, str, str]]:
+    """Of each group: whether it is open, its title and its note."""
+    pattern = r'<details class="group"( open)?><summary><b>(.*?)</b> <span>(.*?)</span>'
+    return [(is_open.strip(), title, note) for is_open, title, note in re.findall(pattern, page)]
+
+
+def table(page: str) -> list[list[str]]:
+    """The rows of the totals, the header first."""
+    lines = re.findall(
+        r"<tr>(.*?)</tr>", page.partition('id="totals"')[2].partition("</table>")[0], re.DOTALL
+    )
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in lines]
+
+
+def test_the_title_has_the_environment_and_the_time(command: Command, tmp_path: Path) -> None:
+    assert f"<title>Coverage · {MADE}</title>" in coverage_page(
+        [proof(NEW_YEAR)], {}, {}, "w.duckdb", made=MADE
+    )
+    command("backfill", *WEEK)
+    for line in (("coverage",), ("chart", "--instruments", "BTC-PERPETUAL")):
+        page = tmp_path / "page.html"
+        command(*line, "--html", str(page))
+        assert re.search(
+            r"<title>.* · sandbox · \d{4}-\d\d-\d\d \d\d:\d\d UTC</title>", page.read_text()
+        )
+
+
+def test_many_series_are_grouped_by_expiry() -> None:
+    page = coverage_page(many_series(), {}, {}, "w.duckdb")
+    share = "series, 100.0 % of the requested days complete"
+    assert groups(page) == [
+        ("open", "Without expiry", f"1 {share}"), ("", "BTC 5JAN24", f"40 {share}"),
+        ("", "BTC 26JAN24", f"40 {share}"), ("", "ETH 29MAR24", f"1 {share}"),
+    ]  # fmt: skip
+    assert page.count("<details") == page.count("</details>") == 4
+    assert len(cells(page)) == 1
+    assert len([row for row in data(page) if "run_id" in row]) == len(many_series())
+
+
+def test_few_series_are_not_grouped() -> None:
+    page = coverage_page(many_series()[:20], {}, {}, "w.duckdb")
+    assert groups(page) == []
+    assert "<details" not in page
+    assert len(views(page)) == 1
+
+
+def test_each_row_of_a_calendar_has_the_name_by_which_it_is_filtered() -> None:
+    days = [date(2022, 7, 1), date(2024, 2, 28)]
+    page = coverage_page(
+        [proof(day, name=name) for name in ("BTC", "ETH") for day in days], {}, {}, "w.duckdb"
+    )
+    found = re.search(r'id="pictures">(.*?)</script>', page)
+    assert found
+    [names] = json.loads(found[1])["rows"]
+    [view] = views(page)
+    [labels] = [one["value"] for one in view["params"] if one["name"] == "labels"]
+    assert labels == ["BTC 1m   2022", "2024", "", "ETH 1m   2022", "2024"]
+    assert names == ["BTC 1m", "BTC 1m", "ETH 1m", "ETH 1m", "ETH 1m"]
+
+
+def test_the_totals_say_which_share_is_complete() -> None:
+    days = [NEW_YEAR + timedelta(n) for n in range(6)]
+    states = [DayState.NOT_LISTED, DayState.COMPLETE, DayState.COMPLETE, DayState.GAPPED]
+    proofs = [proof(day, state) for day, state in zip(days, states, strict=False)]
+    unlisted = proof(NEW_YEAR, DayState.NOT_LISTED, name="NEW")
+    page = coverage_page([*proofs, proof(days[5]), unlisted], {}, {}, "w.duckdb")
+    header, row, new = table(page)
+    found = dict(zip(header, row, strict=True))
+    # Two complete days and the last one, of five that were listed: one was never requested.
+    assert found["complete %"] == "60.0"
+    assert (found["complete"], found["never requested"]) == ("3", "1")
+    assert dict(zip(header, new, strict=True))["complete %"] == ""
+    assert not {"open", "not proved", "missing", "revised"} & set(header)  # nothing to count
