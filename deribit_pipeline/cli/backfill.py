@@ -112,7 +112,6 @@ def backfill(
             return print_plan(counted, dataset)
         if found.exchange is not None:
             found.exchange.each_twice = twice
-        say_where_new(settings.warehouse)
         total = make(
             settings,
             warehouse,
