@@ -16,6 +16,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
+from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -25,11 +26,18 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.defs.test_assets import QUIET
+from deribit_pipeline_tests.helpers.spooled import Recordings
 from deribit_pipeline_tests.helpers.written_warehouse import forget_datasets
 
 NAMES = ("BTC-PERPETUAL", "SOL_USDC-PERPETUAL")
 LAST = NOW.date() - timedelta(days=1)
 FIRST = LAST - timedelta(days=1)
+
+
+def series_here(dataset: Dataset) -> tuple[str, ...]:
+    """The series that are held: of recorded datasets, those that are recorded."""
+    return ("BTC",) if dataset.is_recorded else series_of(dataset, NAMES)
+
 
 each_dataset = pytest.mark.parametrize("dataset", ROW_DATASETS, ids=lambda dataset: dataset.name)
 
@@ -39,15 +47,20 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days of every dataset, from the sandbox."""
     path = tmp_path_factory.mktemp("everything") / "warehouse.duckdb"
     days = list(days_between(FIRST, LAST))
-    with serving(SandboxExchange(Clock(NOW), per_second=0), Faults()) as url:
+    sandbox = SandboxExchange(Clock(NOW), per_second=0)
+    with serving(sandbox, Faults()) as url:
         settings = Settings(
             Environment.SANDBOX, url, CLIENT_ID, CLIENT_SECRET,
-            warehouse=path, requests_per_second=1_000_000.0,
+            warehouse=path, requests_per_second=1_000_000.0, spool=path.parent / "spool",
         )  # fmt: skip
+        spool = spool_of(settings)
+        with spool.recording():
+            recordings = Recordings(spool, sandbox, "BTC", timedelta(hours=1))
+            recordings.record(slot for day in days for slot in recordings.slots(day))
         with open_exchange(settings) as exchange:
             here = ForegroundBackfill(exchange, Warehouse(path, Environment.SANDBOX))
             for dataset in ROW_DATASETS:
-                job = Job("a run", dict.fromkeys(series_of(dataset, NAMES), days))
+                job = Job("a run", dict.fromkeys(series_here(dataset), days))
                 assert here.backfill(dataset, job).failures == {}, dataset
     return path
 
@@ -58,7 +71,7 @@ def held(everything: Path, tmp_path: Path) -> Warehouse:
 
 
 def evaluations(warehouse: Warehouse, dataset: Dataset) -> dict[str, dg.AssetCheckEvaluation]:
-    checks = dataset_checks(dataset, warehouse, series_of(dataset, NAMES), lambda: NOW, is_on=True)
+    checks = dataset_checks(dataset, warehouse, series_here(dataset), lambda: NOW, is_on=True)
     job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
     location = dg.Definitions(
         assets=[dg.AssetSpec(dataset.name)], asset_checks=[checks], jobs=[job]
@@ -75,7 +88,10 @@ def test_every_asset_has_every_check_that_fits(settings: Settings) -> None:
     for dataset in ROW_DATASETS:
         keys = graph.get_check_keys_for_assets({dg.AssetKey(dataset.name)})
         expected = set() if dataset.group is Group.ACCOUNT else set(rules_of(dataset))
-        assert {key.name for key in keys} == {rule.name for rule in expected}
+        names = {rule.name for rule in expected}
+        assert {key.name for key in keys} == names | (
+            {"is_recording"} if dataset.is_recorded else set()
+        )
 
 
 @each_dataset
@@ -119,6 +135,18 @@ def test_a_file_of_an_older_version_holds_nothing(sound: Warehouse, dataset: Dat
         ("trades", "has_no_gaps", "update dataset_days set missing = 3, state = 'gapped'"),
         ("trades", "no_past_day_is_open",
          "update dataset_days set state = 'open', fetched_at = fetched_at + interval 3 day"),
+        ("book_summaries", "bids_are_below_asks", "update book_summaries set bid_price = 1e6"),
+        ("book_summaries", "one_forward_per_expiry",
+         "update book_summaries set kind = 'option', underlying_price = open_interest, "
+         "instrument_name = 'BTC-12APR24-' || instrument_name"),
+        ("book_summaries", "open_interest_agrees_with_settlements",
+         "insert into book_summaries select summary.* replace (settled_at as snapshot_at, "
+         "2 * position as open_interest) from book_summaries as summary join (select instrument_name, "
+         "position, settled_at from settlements where position > 0) using (instrument_name)"),
+        ("book_summaries", "marks_agree_with_trades",
+         "insert into book_summaries select summary.* replace (traded_at as snapshot_at, "
+         "'option' as kind, 2 * trades.mark_price as mark_price) "
+         "from book_summaries as summary join trades using (instrument_name) limit 5"),
         ("settlements", "is_fresh",
          "update dataset_days set day = day - 30 where dataset = 'settlements'"),
     ],
