@@ -6,6 +6,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import exp
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.browser import (
     CHROMIUM,
     browsing,
@@ -22,6 +24,12 @@ from deribit_pipeline_tests.helpers.browser import (
     text_under_pointer,
 )
 from deribit_pipeline_tests.helpers.dagster_ui import DagsterUI, dagster_dev
+from deribit_pipeline_tests.helpers.option_chains import (
+    Market,
+    expiry_after,
+    insert_rows,
+    options_of,
+)
 from deribit_pipeline_tests.helpers.processes import environment, script
 
 BTC, ETH = "BTC-PERPETUAL", "ETH-PERPETUAL"
@@ -111,8 +119,31 @@ def coverage(page: Page, settings: Settings, target: Path) -> None:
     page.screenshot(path=target, full_page=True)
 
 
+def smiles(page: Page, settings: Settings, target: Path) -> None:
+    """An invented market, whose smiles have as many expiries as that of the exchange."""
+    folder = settings.dagster_home.parent
+    apart = replace(settings, warehouse=Path("sandbox.duckdb"))
+    expiries = [expiry_after(NOW, days) for days in (1, 2, 5, 12, 19, 47, 110, 201, 292)]
+    stored = Warehouse(folder / apart.warehouse, Environment.SANDBOX)
+    with stored.writing() as connection:
+        for number, expiry in enumerate(expiries):
+            steps = range(-24, 25)
+            width = min(0.05, 0.004 * (number + 2))
+            strikes = sorted({round(120 * exp(width * step)) / 120 for step in steps})
+            market = Market(volatility=0.5 + 0.01 * number, strikes=strikes)
+            insert_rows(connection, options_of(market, NOW, [expiry]))
+    output = script(
+        "chart", "--smile", "BTC", "--html", "smile.html", env=environment(apart), cwd=folder
+    )
+    assert output.returncode == 0, output.stderr
+    page.set_viewport_size({"width": 1400, "height": 400})
+    page.goto((folder / "smile.html").as_uri())
+    page.locator("body[data-drawn]").wait_for()
+    page.screenshot(path=target, full_page=True)
+
+
 def main(folder: Path) -> None:
-    """Write the four pictures into a folder."""
+    """Write the five pictures into a folder."""
     if CHROMIUM is None:
         sys.exit("There is no chromium on this machine: apt-get install chromium.")
     with tempfile.TemporaryDirectory() as temporary:
@@ -129,6 +160,7 @@ def main(folder: Path) -> None:
             )
             fill(settings, sandbox)
             coverage(page, settings, folder / "coverage.png")
+            smiles(page, settings, folder / "smile.png")
             with dagster_dev(settings) as ui:
                 launch(page, ui)
                 lineage(page, ui, folder / "lineage.png")

@@ -16,7 +16,7 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
-from deribit_pipeline.engine.source import Curves, Preview, Previews
+from deribit_pipeline.engine.previews import Curves, Preview, Previews
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.pages.curves_picture import curves_url
 from deribit_pipeline.pages.run_picture import Picture, data_url

@@ -23,9 +23,10 @@ from deribit_pipeline.engine.failures import (
 from deribit_pipeline.engine.incomplete import Known, known_of
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Key, Outcome, added_up, log_progress
+from deribit_pipeline.engine.previews import Previews
 from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.engine.relisted import listed_now
-from deribit_pipeline.engine.source import Context, FailedDays, Pieces, Previews, Session, source_of
+from deribit_pipeline.engine.source import Context, FailedDays, Pieces, Session, source_of
 from deribit_pipeline.engine.writing import OnWritten, Writer
 from deribit_pipeline.errors import (
     DeribitBadPayload,

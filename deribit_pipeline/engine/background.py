@@ -12,7 +12,8 @@ from deribit_pipeline.engine.backfill_days import make_complete
 from deribit_pipeline.engine.incomplete import Known
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome, log_progress
-from deribit_pipeline.engine.source import Previews, source_of
+from deribit_pipeline.engine.previews import Previews
+from deribit_pipeline.engine.source import source_of
 from deribit_pipeline.engine.writing import OnWritten
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.warehouse import Warehouse

@@ -3,21 +3,20 @@
 import logging
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import ClassVar, cast
 
 import numpy as np
 
-from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.proofs import DayState, FetchedDay
+from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import Columns, differences, keys_of, some_of
-from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
+from deribit_pipeline.engine.previews import Previews
 from deribit_pipeline.errors import (
     DeribitBadPayload,
     DeribitError,
@@ -54,31 +53,6 @@ class Planned:
     requests: int
     calls: int
     rows: int | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Preview:
-    """A series in a window of whole days: its candles rolled up to `step`, and the states of the
-    days, None for a day that is not proved."""
-
-    series: str
-    window: TimeWindow
-    step: timedelta
-    candles: Candles
-    states: Sequence[DayState | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Curves:
-    """Curves over a common axis, such as the smiles of an instant: the points (x, y) of each, by
-    name, sorted by x."""
-
-    title: str
-    curves: Mapping[str, Sequence[tuple[float, float]]]
-
-
-Previews = Sequence[Preview] | Sequence[Curves]
-"""What is drawn of a run: candles with the states of their days, or curves."""
 
 
 class Stops:

@@ -4,7 +4,7 @@ run."""
 import math
 from collections.abc import Iterator, Sequence
 
-from deribit_pipeline.engine.source import Curves
+from deribit_pipeline.engine.previews import Curves
 from deribit_pipeline.pages import svg
 from deribit_pipeline.pages.svg import DOWN, GRID, LEFT, UP, WIDTH, label
 

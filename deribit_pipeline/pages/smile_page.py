@@ -88,7 +88,7 @@ def _axis(title: str, **more: Any) -> alt.Axis:
 
 
 def _volatility(field: str) -> alt.Y:
-    axis = _axis("volatility, percent a year", minExtent=64, tickCount=6)
+    axis = _axis("volatility, percent a year", minExtent=44, tickCount=6)
     return alt.Y(f"{field}:Q", scale=alt.Scale(zero=False), axis=axis)
 
 
@@ -139,7 +139,7 @@ def _interest(strikes: Sequence[Row]) -> _Layers:
 
     def bars(field: str, colour: str) -> alt.Chart:
         axis = _axis("open interest", format="~s", labelExpr="format(abs(datum.value), '~s')",
-                     minExtent=64, tickCount=5)  # fmt: skip
+                     minExtent=44, tickCount=5)  # fmt: skip
         chart: alt.Chart = drawn.mark_bar(
             color=alt.ExprRef(colour), opacity=0.8, tooltip=alt.ExprRef(_OF_STRIKE)
         ).encode(x=x, y=alt.Y(f"{field}:Q", axis=axis))

@@ -21,7 +21,7 @@ from deribit_pipeline.domain.dataset import Group, SeriesKind
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
-from deribit_pipeline.engine.source import Preview
+from deribit_pipeline.engine.previews import Preview
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.opening import warehouse_at

@@ -13,7 +13,7 @@ from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
-from deribit_pipeline.engine.source import Preview
+from deribit_pipeline.engine.previews import Preview
 from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import RecordingError
 from deribit_pipeline.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deribit_pipeline.datasets.book_summaries.previews import previews
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.engine.source import Curves
+from deribit_pipeline.engine.previews import Curves
 from deribit_pipeline.pages.curves_picture import curves_url
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.option_chains import (

@@ -3,7 +3,7 @@
 from deribit_pipeline.datasets.book_summaries.smile_reads import OPTIONS, Smiles, smiles_at
 from deribit_pipeline.domain.windows import day_window
 from deribit_pipeline.engine.jobs import Days
-from deribit_pipeline.engine.source import Curves
+from deribit_pipeline.engine.previews import Curves
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 _MOST_CURRENCIES = 3

@@ -25,9 +25,10 @@ from deribit_pipeline.domain.rows import Keys
 from deribit_pipeline.domain.windows import ONE_DAY, day_window, moment64, to_ms
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
+from deribit_pipeline.engine.previews import Curves
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.settling import is_settled
-from deribit_pipeline.engine.source import Context, Curves, FailedDays, SeriesSession, SeriesSource
+from deribit_pipeline.engine.source import Context, FailedDays, SeriesSession, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, NotRecorded
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import exchange_time, listing_as_received

@@ -7,7 +7,7 @@ from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window, days_between
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
-from deribit_pipeline.engine.source import Preview
+from deribit_pipeline.engine.previews import Preview
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # The maximum number of candles in a chart, and of instruments on a page.

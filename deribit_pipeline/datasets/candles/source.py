@@ -29,12 +29,12 @@ from deribit_pipeline.domain.windows import TimeWindow
 from deribit_pipeline.engine.agreement import Claim
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
+from deribit_pipeline.engine.previews import Preview
 from deribit_pipeline.engine.source import (
     Context,
     FailedDays,
     Pieces,
     Planned,
-    Preview,
     Session,
     Source,
 )
