@@ -137,12 +137,14 @@ def test_a_file_of_an_older_version_holds_nothing(sound: Warehouse, dataset: Dat
          "update dataset_days set state = 'open', fetched_at = fetched_at + interval 3 day"),
         ("book_summaries", "bids_are_below_asks", "update book_summaries set bid_price = 1e6"),
         ("book_summaries", "one_forward_per_expiry",
-         "update book_summaries set kind = 'option', underlying_price = open_interest, "
-         "instrument_name = 'BTC-12APR24-' || instrument_name"),
+         "insert into book_summaries select summary.* replace ('option' as kind, "
+         "'BTC-12APR24-' || n as instrument_name, n as underlying_price) "
+         "from book_summaries as summary, range(2) as twice(n)"),
         ("book_summaries", "open_interest_agrees_with_settlements",
          "insert into book_summaries select summary.* replace (settled_at as snapshot_at, "
-         "2 * position as open_interest) from book_summaries as summary join (select instrument_name, "
-         "position, settled_at from settlements where position > 0) using (instrument_name)"),
+         "2 * position as open_interest) from book_summaries as summary join (select "
+         "instrument_name, position, settled_at from settlements where position > 0) "
+         "using (instrument_name)"),
         ("book_summaries", "marks_agree_with_trades",
          "insert into book_summaries select summary.* replace (traded_at as snapshot_at, "
          "'option' as kind, 2 * trades.mark_price as mark_price) "
