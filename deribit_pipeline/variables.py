@@ -58,7 +58,7 @@ def variables() -> dict[str, str | None]:
     environment = dict(os.environ)
     folder = Path(environment.get("DERIBIT_HOME") or "")
     if not folder.is_dir():
-        raise SettingsError(f"DERIBIT_HOME {folder} is not a folder: create it, or unset it.")
+        raise SettingsError(f"DERIBIT_HOME {folder} is not a folder: make one, or unset it.")
     text = _text(folder / ".env")
     file = _values(text)
     if file.get("DERIBIT_HOME"):
