@@ -77,10 +77,12 @@ def test_deribit_home_is_where_env_and_all_relative_paths_are(
     elsewhere.mkdir()
     (home / ".env").write_text("DERIBIT_ENV=testnet\n")
     monkeypatch.chdir(elsewhere)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setenv("DERIBIT_HOME", str(home))
     settings = Settings.load()
     assert settings.environment is Environment.TESTNET
     assert settings.warehouse == home / "data" / "testnet.duckdb"
+    assert settings.spool == home / "data" / "testnet-spool"
     assert settings.dagster_home == home / "dagster_home"
     # What a command line names is relative to the working folder.
     assert Settings.load("w.duckdb").warehouse == location("w.duckdb") == Path("w.duckdb")

@@ -127,12 +127,13 @@ def refresh_all(
     """Fetch the instruments from the exchange and print the number of changes; returns whether
     everything was received. `lists` selects from the currencies that are known or that the
     exchange returns."""
-    if warehouse.location == settings.warehouse:  # a plan has a temporary one
-        say_where_new(settings.warehouse)
     console, is_whole = stderr(), True
     with warnings_on(console), open_exchange(settings) as exchange:
         known = (*known_currencies(warehouse), *exchange_currencies(exchange))
-        for currency in lists(tuple(dict.fromkeys(known))):
+        requested = lists(tuple(dict.fromkeys(known)))
+        if requested and warehouse.location == settings.warehouse:  # a plan has a temporary one
+            say_where_new(settings.warehouse)
+        for currency in requested:
             result = refresh(exchange, warehouse, currency)
             console.print(
                 f"Instruments of {currency}: {result.new:,} new, {len(result.changed):,} changed, "

@@ -288,7 +288,7 @@ def test_check_says_what_to_do(command: Command) -> None:
     output = command("check", DERIBIT_BASE_URL="http://127.0.0.1:9/api/v2")
     assert output.code == 1
     assert output.out.startswith("FAIL reachable")
-    assert "check DERIBIT_BASE_URL" in output.out
+    assert "Check DERIBIT_BASE_URL" in output.out
 
 
 @pytest.mark.parametrize(

@@ -128,15 +128,18 @@ class Interrupted:
         for one, other in ((self.warehouse, true), (true, self.warehouse)):
             assert contradictions(one.location, other.location, dataset.name) == []
         with self.warehouse.reading() as connection:
-            [counts] = connection.execute(
-                "select count(*), (select count(*) from dataset_revisions) from dataset_days "
+            [(*counts, settled)] = connection.execute(
+                "select count(*), (select count(*) from dataset_revisions), "
+                "count(*) filter (state in ('complete', 'not_listed')) from dataset_days "
                 "where dataset = $name",
                 {"name": dataset.name},
             ).fetchall()
         # The trailing sum of eight hours is another in each of the eight.
-        assert counts == (16, 8 if dataset is FUNDING_RATES else 1)
+        assert counts == [16, 8 if dataset is FUNDING_RATES else 1]
         with dg.DagsterInstance.from_config(str(self.settings.dagster_home)) as instance:
-            assert len(instance.get_materialized_partitions(dg.AssetKey(dataset.name))) == 16
+            # What is not settled is not shown as materialized.
+            recorded = instance.get_materialized_partitions(dg.AssetKey(dataset.name))
+            assert len(recorded) == settled >= 15
             assert {run.is_finished for run in instance.get_runs()} == {True}
 
 

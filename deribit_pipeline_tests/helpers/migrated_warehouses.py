@@ -17,6 +17,7 @@ from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.series_proofs import hashed_anew
 from deribit_pipeline.engine.verification import verify
+from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.instruments.refresh import refresh
 from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
@@ -27,6 +28,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL, Clock
 from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.inserted_rows import hold
+from deribit_pipeline_tests.helpers.spooled import Recordings
 from deribit_pipeline_tests.helpers.written_warehouse import (
     FIRST,
     everything,
@@ -49,8 +51,12 @@ def whole(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with serving(sandbox, Faults()) as url:
         settings = Settings(
             Environment.SANDBOX, url, CLIENT_ID, CLIENT_SECRET, path,
-            requests_per_second=1_000_000.0,
+            requests_per_second=1_000_000.0, spool=path.parent / "spool",
         )  # fmt: skip
+        spool = spool_of(settings)
+        with spool.recording():
+            recordings = Recordings(spool, sandbox, "BTC", timedelta(hours=1))
+            recordings.record(slot for day in days for slot in recordings.slots(day))
         with open_exchange(settings) as exchange:
             backfill = ForegroundBackfill(exchange, warehouse)
             refresh(exchange, warehouse, "BTC")

@@ -51,7 +51,7 @@ def test_the_compose_file_is_one() -> None:
     compose = {"name": read("compose.yaml")["name"], "services": services(SECRETS)}
     more = {name: read("compose.yaml")[name] for name in ("configs", "volumes")}
     parsed = PyCompose.from_yaml(yaml.safe_dump(compose | more))
-    assert {"code", "webserver", "daemon", "worker"} == ours(SECRETS).keys()
+    assert {"code", "webserver", "daemon", "recorder", "worker"} == ours(SECRETS).keys()
     assert {"postgres", "objects", "bucket"} == set(parsed.service_names()) - ours(SECRETS).keys()
 
 
@@ -61,10 +61,13 @@ def test_a_secret_that_is_not_set_is_named() -> None:
             services({other: value for other, value in SECRETS.items() if other != name})
 
 
-def test_our_containers_keep_nothing() -> None:
-    for service in ours(SECRETS).values():
+def test_our_containers_keep_nothing_but_recordings() -> None:
+    for name, service in ours(SECRETS).items():
         assert service["read_only"]
-        assert "volumes" not in service
+        # Runs, which are processes of the code server, take in what the recorder writes.
+        kept = ["spool:/spool"] if name in ("code", "recorder", "worker") else []
+        assert service.get("volumes", []) == kept
+        assert service["environment"]["DERIBIT_SPOOL"] == "/spool"
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1", "10.0.0.1"])
@@ -104,7 +107,8 @@ def test_the_bucket_of_the_warehouse_is_made_once_in_any_region(store: ObjectSto
 
 def test_what_lasts_says_itself_when_it_is_healthy_and_the_image_does_not() -> None:
     requested = {name: "healthcheck" in service for name, service in ours(SECRETS).items()}
-    assert requested == {"code": True, "webserver": True, "daemon": True, "worker": False}
+    without = {"recorder", "worker"}  # the check `is_recording` tells of the former
+    assert {name for name, has in requested.items() if not has} == without
     assert not re.search("^(HEALTHCHECK|CMD)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
 
 
@@ -252,9 +256,10 @@ CHART = {
     "pythonLogs": {"managedPythonLoggers", "pythonLogLevel", "dagsterHandlerConfig"},
     "telemetry": {"enabled"},
 }  # fmt: skip
+EXTRA = {"PersistentVolumeClaim": "deribit-spool", "Deployment": "deribit-recorder"}
 DEPLOYMENT = {
     "name", "image", "codeServerArgs", "port", "includeConfigInLaunchedRuns", "env", "envSecrets",
-    "resources",
+    "resources", "volumes", "volumeMounts",
 }  # fmt: skip
 
 
@@ -262,6 +267,8 @@ def test_no_value_is_set_that_was_not_looked_up_in_the_chart() -> None:
     values = {key: value for key, value in read("helm/values.yaml").items() if key[:2] != "x-"}
     assert values.pop("generatePostgresqlPasswordSecret") is False
     assert values.pop("additionalInstanceConfig")
+    extra = values.pop("extraManifests")
+    assert {each["kind"]: each["metadata"]["name"] for each in extra} == EXTRA
     assert {key: set(value) for key, value in values.items()} == CHART
     [deployment] = values["dagster-user-deployments"]["deployments"]
     assert deployment.keys() == DEPLOYMENT

@@ -114,8 +114,17 @@ class Interrupted:
             [(revisions,)] = connection.execute("select count(*) from candle_revisions").fetchall()
         assert revisions == 1
         with dg.DagsterInstance.from_config(str(self.settings.dagster_home)) as instance:
-            assert len(instance.get_materialized_partitions(dg.AssetKey("candles_1m"))) == 16
+            recorded = instance.get_materialized_partitions(dg.AssetKey("candles_1m"))
+            assert len(recorded) == self.settled_days()
             assert {run.is_finished for run in instance.get_runs()} == {True}
+
+    def settled_days(self) -> int:
+        """How many days need not be requested again: Dagster shows no others as materialized."""
+        with self.warehouse.reading() as connection:
+            [(settled,)] = connection.execute(
+                "select count(*) from candle_days where state in ('complete', 'not_listed')"
+            ).fetchall()
+        return int(settled)
 
     def assert_equals_the_exchange(self, name: str, day: date) -> None:
         window = day_window(day)
