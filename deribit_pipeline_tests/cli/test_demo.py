@@ -27,6 +27,7 @@ def test_the_demo_runs_in_an_empty_folder_and_says_at_once_where_its_files_are(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dagster_home", "data"]
     assert "40,320 candles received" in output.stderr
     assert "ETH-PERPETUAL" in output.stdout
+    assert "risk_reversal_25" in output.stdout
 
 
 def test_the_demo_takes_the_defaults_of_the_sandbox_whatever_is_set(
