@@ -27,8 +27,9 @@ from deribit_pipeline.spool.writer import StreamWriter
 
 logger = logging.getLogger(__name__)
 
-# Seconds before the second attempt in a slot; each further pause is twice as long, up to the limit.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+# Seconds before the second attempt in a slot; each further pause is twice as long, up to this part
+# of the slot.
+_FIRST_PAUSE, _LONGEST_PART = 0.5, 1 / 20
 
 # A response is on its way for a moment: the first attempt is made a little after the renewal.
 _MARGIN = timedelta(milliseconds=250)
@@ -96,7 +97,7 @@ class SnapshotRecorder:
                 self._counts.incomplete += 1
                 return
             await self._clock.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, _LONGEST_PART * self._every.total_seconds())
 
     async def _list_if_needed(self) -> None:
         """Request the listing if it is of another hour, or a snapshot did not fit it."""

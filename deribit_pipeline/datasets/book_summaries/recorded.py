@@ -163,7 +163,8 @@ def verdict_of(slots: Keys, missing: Keys, reasons: dict[int, str]) -> str:
             gaps = gaps_of(slots, np.array(some))
             more = f" and {len(gaps) - 2} more spans" if len(gaps) > 2 else ""
             parts.append(
-                f"{len(some)} slots {reason}: {', '.join(gap.gap for gap in gaps[:2])}{more}"
+                f"{len(some)} slot{'s' * (len(some) > 1)} {reason}: "
+                f"{', '.join(gap.gap for gap in gaps[:2])}{more}"
             )
     return "; ".join(parts)
 

@@ -102,7 +102,7 @@ def test_missing_slots_are_named_with_the_reason_and_not_requested_again(
     assert gaps_of(warehouse) == ["2024-04-09T05:00:00Z to 2024-04-09T08:00:00Z"]
     assert outcome.proofs["BTC", DAY].verdict == (
         "2 slots not recorded: 2024-04-09T07:00:00Z to 2024-04-09T08:00:00Z; "
-        "1 slots incomplete: 2024-04-09T05:00:00Z; 1 slots refused: 2024-04-09T06:00:00Z"
+        "1 slot incomplete: 2024-04-09T05:00:00Z; 1 slot refused: 2024-04-09T06:00:00Z"
     )
     assert verify(warehouse).findings == []
     again = take_in(DAY)
