@@ -20,6 +20,15 @@ def test_short_and_long_help_are_the_same_and_in_words(
     assert not [text for text in options if re.match(r"<|INTEGER|TEXT|PATH|FLOAT|INT", text)]
 
 
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_a_wrong_option_names_the_help_of_its_command(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = ["deribit-pipeline", *name.split()]
+    code, _, err = commands(capsys)(*whole[1:], "--nonsense")
+    assert (code, err.endswith(f" See {' '.join(whole)} --help.\n")) == (2, True)
+
+
 def test_the_help_offers_shell_completion(capsys: pytest.CaptureFixture[str]) -> None:
     code, text, _ = commands(capsys)("-h")
     assert (code, "--install-completion" in text, "--show-completion" in text) == (0, True, True)
