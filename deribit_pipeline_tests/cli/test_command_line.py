@@ -168,8 +168,8 @@ def test_a_range_without_an_end_ends_today_and_all_that_is_closed_is_proved(
     assert output.code == 0
     assert output.summary("BTC-PERPETUAL") == {"complete": "1", "open": "1", "candles": "2,160"}
     assert (
-        "Not over yet: 2 days; every closed row is stored, and the same command completes them "
-        "tomorrow" in output.err
+        "Not over yet: 2 days; every closed row is stored. For the rest, run the same command "
+        f"tomorrow with --start {today}.\n" in output.err
     )
     clock.forward(timedelta(days=1))
     output = command("backfill", "--start", str(today - timedelta(days=1)), "--end", str(today))
