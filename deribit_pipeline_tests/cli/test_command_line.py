@@ -281,6 +281,7 @@ def test_check_prints_a_line_a_probe(command: Command, clock: Clock) -> None:
     probes = [line.split()[:2] for line in output.out.splitlines()]
     names = ["reachable", "environment", "clock", "platform", "limits", "credentials", "warehouse"]
     assert probes == [["ok", name] for name in names]
+    assert re.search("^ok +environment +sandbox, as configured$", output.out, re.M)
     assert CLIENT_SECRET not in output.out + output.err
 
 
