@@ -1,7 +1,7 @@
 """The summary of a backfill: a table on stdout, and the days that are not proved on stderr."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 
 from rich.table import Table
@@ -58,11 +58,8 @@ def print_report(
     last_over = newest_over(dataset, now) if now else date.max
     is_open = [proof for proof in proved.values() if proof.state is DayState.OPEN]
     late = [proof for proof in is_open if proof.day <= last_over]
-    if len(is_open) > len(late):
-        messages.print(
-            f"Not over yet: {counted(len(is_open) - len(late), 'days')}; every closed row is "
-            "stored, and the same command completes them tomorrow."
-        )
+    if running := [proof for proof in is_open if proof.day > last_over]:
+        messages.print(_not_over(dataset, running), soft_wrap=True)
     if late:
         messages.print(
             f"Not proved yet: {counted(len(late), 'days')} {'is' if len(late) == 1 else 'are'} "
@@ -86,6 +83,23 @@ def print_report(
     for (name, reason), days in unproved.items():
         messages.print(f"Not proved: {name} {_spans(days)}: {reason}", markup=False)
     return 1 if unproved or late else 0
+
+
+def _not_over(dataset: Dataset, running: Sequence[Proof]) -> str:
+    """What is stored of days that are not over, and how to get the rest, in words."""
+    missing = sum(proof.missing for proof in running)
+    lost = counted(missing, dataset.rows)
+    if dataset.is_recorded:
+        stored = "what was recorded so far is stored"
+        stored += f"; not recorded, and missing for good: {lost}" if missing else ""
+    elif missing:
+        stored = f"every closed row that was returned is stored; missing so far: {lost}"
+    else:
+        stored = "every closed row is stored"
+    return (
+        f"Not over yet: {counted(len(running), 'days')}; {stored}. For the rest, run the same "
+        f"command tomorrow with --start {min(proof.day for proof in running)}."
+    )
 
 
 def _verdicts(proved: Mapping[Key, Proof]) -> Iterator[tuple[str, str, list[date]]]:

@@ -106,9 +106,11 @@ def _row(each: Specification) -> tuple[str, ...]:
 def _count(found: list[Specification], requested: dict[str, datetime]) -> None:
     kinds = Counter(each.kind for each in found)
     by_kind = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    age = "; no list of them was requested yet"
+    if requested:
+        age = f"; the lists were last requested at {min(requested.values()):%Y-%m-%d %H:%M} UTC"
     stderr().print(
-        f"{counted(len(found), 'instruments')}{f' ({by_kind})' if by_kind else ''}; the lists "
-        f"were last requested at {min(requested.values()):%Y-%m-%d %H:%M} UTC.",
+        f"{counted(len(found), 'instruments')}{f' ({by_kind})' if by_kind else ''}{age}.",
         markup=False,
         soft_wrap=True,
     )

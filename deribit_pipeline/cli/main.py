@@ -61,7 +61,7 @@ def exit_code(arguments: list[str]) -> int:
     except TyperException as error:
         sentence = error.format_message().rstrip(".")
         end = "" if sentence.endswith("?") else "."
-        return _ended(f"{sentence}{end} See deribit-pipeline --help.", WRONG_INPUT)
+        return _ended(f"{sentence}{end} See {_command_of(error)} --help.", WRONG_INPUT)
     except Interrupted as interruption:
         kept = "proved days are kept, and the same command continues from there"
         return _ended(f"{interruption}: {kept}.", interruption.exit_code)
@@ -70,6 +70,12 @@ def exit_code(arguments: list[str]) -> int:
             raise
         _give_up(sys.stdout)
         return _ended(f"The output cannot be written ({error.strerror}).", NOT_PROVED)
+
+
+def _command_of(error: TyperException) -> str:
+    """The command line up to the command whose usage was wrong."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "deribit-pipeline"
 
 
 def _give_up(stream: TextIO) -> None:

@@ -51,8 +51,7 @@ def maintain(
         raise InputError(f"{warehouse} does not exist: there is nothing to maintain yet.")
     maintained = maintenance.maintain(warehouse, timedelta(days=keep_days))
     held = [each for each in maintained if each.before.files or each.after.files]
-    if held:
-        print_table(stdout(), "", _COLUMNS, [_row(each) for each in held])
+    print_table(stdout(), "", _COLUMNS, [_row(each) for each in held])
     stderr().print(
         f"{warehouse} was maintained in {time.monotonic() - began:.1f} s. Snapshots of the last "
         f"{keep_days:,} days are kept.",

@@ -38,8 +38,10 @@ class _Layout:
 def print_table(
     console: Console, title: str, columns: Sequence[Column], rows: Sequence[Row]
 ) -> None:
-    """Print the rows in the first layout that fits. The terminal wraps a table for which even the
-    narrowest one is too wide."""
+    """Print the rows in the first layout that fits, and nothing if there are none. The terminal
+    wraps a table for which even the narrowest one is too wide."""
+    if not rows:
+        return
     for layout in _layouts(columns, rows):
         headings = [columns[n].heading for n in layout.shown] + ["others"] * bool(layout.folded)
         cells = [_cells(row, columns, layout) for row in rows]

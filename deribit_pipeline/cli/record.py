@@ -43,7 +43,11 @@ def record(
     ] = None,
 ) -> int:
     """Record data that the exchange publishes no history of, into the spool, until interrupted.
-    `backfill --dataset book_summaries`, or its schedule, takes it into the warehouse."""
+    `backfill --dataset book_summaries`, or its schedule, takes it into the warehouse.
+
+    DERIBIT_SNAPSHOT_EVERY is the time between two snapshots (default 5m), DERIBIT_RECORD_CURRENCIES
+    names the currencies.
+    """
     unknown = sorted(set(_names(datasets)) - set(_RECORDED))
     if unknown or not _names(datasets):
         raise InputError(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,8 +27,14 @@ MOST_SHOWN = 1_000
 """How many rows a table shows."""
 
 _BATCH, _IN_MEMORY = 10_000, 64 << 20
-_AS_TEXT = "select cast(columns(*) as varchar) from found"
+_AS_TEXT = "cast(columns(*) as varchar)"
 _NUMBERS = ("INT", "DOUBLE", "FLOAT", "DECIMAL")
+_ROW = "row of the query"  # unlike the name of any column
+
+# Doubles in a table have this many digits, or all of those before the point; floats have fewer.
+_DIGITS = 10
+_DOUBLES = re.compile(r"DOUBLE(\[\d*\])*")
+_DOUBLE = re.compile(r"\d+\.\d+(e[+-]\d+)?")
 
 Row = tuple[str | None, ...]
 
@@ -50,8 +57,8 @@ def sql(
     """Print the rows of a query on the warehouse, in UTC.
 
     Days that are not complete are included; the view complete_candles leaves them out. Columns of a
-    table that is wider than the terminal are printed below each other, and a table ends after 1,000
-    rows; CSV and JSON have all of them.
+    table that is wider than the terminal are printed below each other; a table rounds to 10 digits
+    and ends after 1,000 rows. CSV and JSON have all of them.
     """
     if as_csv and as_json:
         raise InputError("--csv and --json exclude each other.")
@@ -59,12 +66,14 @@ def sql(
     with SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8", newline="") as output:
         with opened(None) as (connection, _), query_errors():
             require_query(connection, text)
+            connection.execute("set python_enable_replacements = false")
             found = connection.sql(text)
             if found is None:  # such as a setting
                 return 0
             table = None
             if as_json:
-                _write_json(_fetched(found, "select to_json(found) from found"), output)
+                row = found.set_alias(_ROW)
+                _write_json(_fetched(row, f'to_json("{_ROW}")'), output)
             elif as_csv:
                 written = csv.writer(output, lineterminator="\n")
                 written.writerow(found.columns)
@@ -90,22 +99,32 @@ class _Shown:
     @classmethod
     def of(cls, found: Any) -> Self:
         rows = islice(_fetched(found, _AS_TEXT), MOST_SHOWN + 1)
-        kinds = map(str, found.types)
+        kinds = list(map(str, found.types))
+        are_doubles = [bool(_DOUBLES.fullmatch(kind)) for kind in kinds]
         return cls(
             found.columns,
             [any(name in kind for name in _NUMBERS) for kind in kinds],
-            [list(map(_line, row)) for row in rows],
+            [
+                [
+                    _DOUBLE.sub(_rounded, _line(value)) if is_double else _line(value)
+                    for value, is_double in zip(row, are_doubles, strict=True)
+                ]
+                for row in rows
+            ],
         )
 
     def print(self) -> None:
         _print_table(self.columns, self.are_numbers, self.rows[:MOST_SHOWN])
+        if not self.rows:
+            stderr().print("0 rows.")
         if len(self.rows) > MOST_SHOWN:
             stderr().print(f"The first {MOST_SHOWN:,} rows; --csv and --json print all of them.")
 
 
-def _fetched(found: Any, query: str) -> Iterator[Row]:
-    """The rows of a query on the relation `found`, as text."""
-    result = found.query("found", query)
+def _fetched(found: Any, columns: str) -> Iterator[Row]:
+    """Columns of the rows of a query, as text. No view of the rows is made: the query would see
+    it."""
+    result = found.project(columns)
     while some := result.fetchmany(_BATCH):
         yield from some
 
@@ -153,3 +172,13 @@ def _print_below_each_other(
 def _line(value: str | None) -> str:
     """The text on one line; nothing for null."""
     return "" if value is None else value.replace("\n", " ").replace("\t", " ")
+
+
+def _rounded(double: re.Match[str]) -> str:
+    """The text of a positive double without its meaningless last digits."""
+    text = double[0]
+    digits = text.partition("e")[0].replace(".", "").lstrip("0")
+    if len(digits) <= _DIGITS:
+        return text
+    is_long = not double[1] and text.index(".") >= _DIGITS
+    return f"{float(text):.0f}" if is_long else f"{float(text):.{_DIGITS}g}"

@@ -92,10 +92,12 @@ class SnapshotRecorder:
                 self._counts.complete += 1
                 self._counts.newest = max(self._counts.newest or self._slot, self._slot)
                 return
-            logger.warning("Snapshot of %s %s: %s", self._currency, f"{self._slot:%H:%M:%S}", wrong)
+            of = f"snapshot of {self._currency} in the slot {self._slot:%H:%M:%S}"
             if self._clock.now() + timedelta(seconds=pause) >= self._slot + self._every:
                 self._counts.incomplete += 1
+                logger.warning("No complete %s: %s", of, wrong)
                 return
+            logger.info("The %s is requested again: %s", of, wrong)
             await self._clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_PART * self._every.total_seconds())
 

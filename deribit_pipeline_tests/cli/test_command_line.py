@@ -168,8 +168,8 @@ def test_a_range_without_an_end_ends_today_and_all_that_is_closed_is_proved(
     assert output.code == 0
     assert output.summary("BTC-PERPETUAL") == {"complete": "1", "open": "1", "candles": "2,160"}
     assert (
-        "Not over yet: 2 days; every closed row is stored, and the same command completes them "
-        "tomorrow" in output.err
+        "Not over yet: 2 days; every closed row is stored. For the rest, run the same command "
+        f"tomorrow with --start {today}.\n" in output.err
     )
     clock.forward(timedelta(days=1))
     output = command("backfill", "--start", str(today - timedelta(days=1)), "--end", str(today))
@@ -281,6 +281,7 @@ def test_check_prints_a_line_a_probe(command: Command, clock: Clock) -> None:
     probes = [line.split()[:2] for line in output.out.splitlines()]
     names = ["reachable", "environment", "clock", "platform", "limits", "credentials", "warehouse"]
     assert probes == [["ok", name] for name in names]
+    assert re.search("^ok +environment +sandbox, as configured$", output.out, re.M)
     assert CLIENT_SECRET not in output.out + output.err
 
 

@@ -1,11 +1,13 @@
 """Help, completion and repeated options of every command."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
 from deribit_pipeline.cli.app import COMMANDS
 from deribit_pipeline.cli.main import exit_code
+from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.helpers.command_line import commands
 
 
@@ -18,6 +20,25 @@ def test_short_and_long_help_are_the_same_and_in_words(
     assert (code, short) == (0, command(name, "--help")[1])
     options = re.findall(r"^  (?:-\w, )?--[a-z-]+ (.*)", short, re.MULTILINE)
     assert not [text for text in options if re.match(r"<|INTEGER|TEXT|PATH|FLOAT|INT", text)]
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_a_wrong_option_names_the_help_of_its_command(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = ["deribit-pipeline", *name.split()]
+    code, _, err = commands(capsys)(*whole[1:], "--nonsense")
+    assert (code, err.endswith(f" See {' '.join(whole)} --help.\n")) == (2, True)
+
+
+def test_the_help_of_record_names_its_variables_and_the_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = " ".join(commands(capsys)("record", "--help")[1].split())
+    minutes = Settings().snapshot_every // timedelta(minutes=1)
+    every = f"DERIBIT_SNAPSHOT_EVERY is the time between two snapshots (default {minutes}m)"
+    assert every in text
+    assert "DERIBIT_RECORD_CURRENCIES" in text
 
 
 def test_the_help_offers_shell_completion(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,15 @@ def test_columns_of_zeros_are_left_out_and_rare_states_folded() -> None:
     assert "3 not proved" in narrow
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_printed_of_a_table_without_rows(width: int) -> None:
+    assert shown(width, ()) == ""
+    console = Console(file=io.StringIO(), width=width)
+    print_table(console, "days", (), ())
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == ""
+
+
 def proof(name: str, day: date, state: DayState) -> Proof:
     received = 24 if state is DayState.COMPLETE else 0
     at = datetime(2024, 2, 1, tzinfo=UTC)

@@ -68,6 +68,50 @@ def test_a_table_says_where_it_ends(run: type[Run]) -> None:
     assert found.err == "The first 1,000 rows; --csv and --json print all of them.\n"
 
 
+@pytest.mark.parametrize(
+    ("double", "shown"),
+    [
+        ("0.1::double + 0.2::double", "0.3"),
+        ("-64123.123456789012::double", "-64123.12346"),
+        ("0.00012345678::double", "0.00012345678"),
+        ("1.2345678901234e-7::double", "1.23456789e-07"),
+        ("12345678901.25::double", "12345678901"),
+        ("1e20::double", "1e+20"),
+        ("2.0::double", "2.0"),
+        ("'-inf'::double", "-inf"),
+        ("[1 / 3, null, 0.5]", "[0.3333333333, NULL, 0.5]"),
+        ("0.12345678901234::decimal(15, 14)", "0.12345678901234"),
+        ("'0.12345678901234'", "0.12345678901234"),
+    ],
+)
+def test_only_a_table_rounds_doubles(run: type[Run], double: str, shown: str) -> None:
+    query = f"select {double} as x"
+    table, text = run(query).out, run(query, "--csv").out
+    assert table.splitlines()[3].strip("│ ") == shown
+    (whole,) = list(csv.reader(io.StringIO(text)))[1]
+    exact = {"0.3": "0.30000000000000004", "0.3333333333": "0.3333333333333333"}
+    assert whole == exact.get(shown, whole)
+    assert len(whole) >= len(shown)
+
+
+def test_a_table_without_rows_says_so(run: type[Run]) -> None:
+    found = run("select dataset, day from dataset_days where false")
+    assert (found.code, found.err) == (0, "0 rows.\n")
+    assert "┃ dataset ┃ day ┃" in found.out
+    assert run("select 1 as one where false", "--csv").err == ""
+
+
+def test_a_query_sees_the_warehouse_alone(run: type[Run]) -> None:
+    for how in ((), ("--csv",), ("--json",)):
+        assert "found" not in run("show tables", *how).out
+        assert "row of the query" not in run("from duckdb_views()", *how).out
+    for name in ("found", "text", "output", "connection"):
+        error = run(f"from {name}").err
+        assert f"Table with name {name} does not exist" in error
+        assert "Python" not in error
+    assert json.loads(run("select 1 as found, 2 as x", "--json").out) == [{"found": 1, "x": 2}]
+
+
 def test_json_has_null_for_a_number_that_it_does_not_have(run: type[Run]) -> None:
     query = (
         "select 'nan'::double as nan, ['inf'::double, 1.5] as list, null as nothing, 'é' as text"

@@ -308,6 +308,17 @@ def test_the_command_lists_the_instruments_of_a_day(command: Command) -> None:
     assert "Instruments of BTC: 0 new" in command("instruments", "--refresh").err
 
 
+@pytest.mark.parametrize(
+    "arguments", [("--currency", "BTC", "--kind", "spot"), ("--as-of", "2010-01-01")]
+)
+def test_no_instrument_is_one_sentence_and_no_table(
+    command: Command, arguments: tuple[str, ...]
+) -> None:
+    output = command("instruments", *arguments)
+    assert (output.code, output.out) == (0, "")
+    assert "\n0 instruments; the lists were last requested at " in output.err
+
+
 def test_what_was_never_requested_is_requested_before_it_is_called_nothing(
     command: Command,
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from deribit_pipeline.domain.windows import from_ms, to_ms
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.exchange.session import Exchange, spool_of
+from deribit_pipeline.recorder import snapshots
 from deribit_pipeline.recorder.clock import Clock, slot_of
 from deribit_pipeline.recorder.progress import Counts
 from deribit_pipeline.recorder.snapshots import SnapshotRecorder
@@ -123,6 +125,15 @@ def test_each_slot_has_one_snapshot_equal_to_the_exchanges_to_the_last_digit(
     assert found == stored(row for row in served if row["creation_timestamp"] in taken)
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The warnings of the recorder itself."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == snapshots.__name__ and record.levelno >= logging.WARNING
+    ]
+
+
 FAULTS = (
     "summaries_of_another", "summaries_lack_some", "summaries_stale", "summaries_of_two_instants",
     "summaries_twice",
@@ -150,6 +161,21 @@ def test_damaged_snapshots_are_requested_again_within_the_slot(
     assert set(found) <= set(stored(served))
 
 
+def test_an_attempt_that_is_repeated_with_success_is_no_warning(
+    record: Record, clock: conftest.Clock, faults: Faults, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def sabotage() -> None:
+        is_stale = (clock.now - NOON) % EVERY < timedelta(seconds=3)
+        faults.corrupt_shares({"summaries_lack_some": 1.0} if is_stale else {})
+
+    counts = record(NOON + timedelta(seconds=40), sabotage)
+    assert (counts.complete, counts.incomplete) == (4, 0)
+    assert "The snapshot of BTC in the slot 12:00:10 is requested again: " in caplog.text
+    assert warnings(caplog) == []
+
+
 def test_an_exchange_that_is_away_stops_nothing_and_its_slots_say_so(
     record: Record,
     sandbox: SandboxExchange,
@@ -158,6 +184,7 @@ def test_an_exchange_that_is_away_stops_nothing_and_its_slots_say_so(
     spool: Spool,
     clock: conftest.Clock,
     faults: Faults,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def sabotage() -> None:
         is_away = NOON + 2 * EVERY <= clock.now < NOON + 4 * EVERY
@@ -165,6 +192,10 @@ def test_an_exchange_that_is_away_stops_nothing_and_its_slots_say_so(
 
     counts = record(NOON + timedelta(seconds=80), sabotage)
     assert (counts.complete, counts.incomplete) == (6, 2)
+    assert [text.partition(": ")[0] for text in warnings(caplog)] == [
+        "No complete snapshot of BTC in the slot 12:00:20",
+        "No complete snapshot of BTC in the slot 12:00:30",
+    ]
     away = [e.facts["slot_ms"] for e in spool.entries(STREAM, NOON.date()) if e.event == FAILURE]
     assert {from_ms(slot) for slot in away} == {NOON + 2 * EVERY, NOON + 3 * EVERY}
     assert "2 slots refused: 2026-09-20T12:00:20Z to 2026-09-20T12:00:30Z" in (
