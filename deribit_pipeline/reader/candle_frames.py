@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Unpack, overload
 
 from deribit_pipeline.datasets.candles import CANDLES
@@ -15,7 +15,6 @@ from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 from deribit_pipeline.engine.selected_series import SelectedRows
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.reader import reader_arguments as arguments
-from deribit_pipeline.reader.advice import STORED_SINCE
 from deribit_pipeline.reader.frame_kinds import (
     ArrowOfDays,
     Frame,
@@ -171,9 +170,8 @@ def labelled(selected: SelectedRows, label: Label, length: timedelta) -> Selecte
 
 
 def _stored_by(connection: Connection, found: SelectedRows, moment: datetime) -> SelectedRows:
-    """The same rows, incomplete on days of which some were stored only after the moment."""
-    late: dict[date, str] = {}
-    until: list[datetime] = []
+    """The same rows, proved until the newest that was stored by the moment."""
+    until = [moment]
     for resolution, dataset in CANDLES.items():
         days = [
             proof.day for proof in found.proofs if proof.dataset == dataset.name and proof.received
@@ -181,15 +179,7 @@ def _stored_by(connection: Connection, found: SelectedRows, moment: datetime) ->
         if days:
             arrived = arrived_by(connection, found.series, resolution, days, moment)
             until += [arrived.until] if arrived.until else []
-            late |= {
-                day: f"{STORED_SINCE} {since:%Y-%m-%d %H:%M} UTC"
-                for day, since in arrived.late.items()
-            }
-    return replace(
-        found,
-        incomplete={**found.incomplete, **dict(sorted(late.items()))},
-        proved_until=min(found.proved_until, moment, *until),
-    )
+    return replace(found, proved_until=min(found.proved_until, *until))
 
 
 @overload
