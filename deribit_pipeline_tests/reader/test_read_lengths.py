@@ -195,3 +195,27 @@ def test_rows_of_any_dataset_end_with_the_newest_stored_one(change: Plant) -> No
     with pytest.raises(IncompleteDays, match=r"2024-01-14 \(open\)"):
         read.funding(BTC, FIRST, LAST)
     assert read.settlements("BTC", FIRST).shape[0] == 28
+
+
+@pytest.mark.usefixtures("fortnight")
+@pytest.mark.parametrize("end", ["2024-01-07", "2024-01-08T00:00", "2024-01-07T12:00"])
+@pytest.mark.parametrize(("sampling", "samples"), [(60, 24), (60, 155), (1, 1440), (45, 7)])
+def test_a_cone_has_each_window_that_lies_within_the_span_also_the_last(
+    sampling: int, samples: int, end: str
+) -> None:
+    found = read.volatility_cone(BTC, FIRST, end, samples, sampling)
+    minutes = 6 * 1_440 + 720 if "T12" in end else 7 * 1_440
+    assert set(found["windows"]) == {minutes // sampling - samples}
+    ends = pd.Timestamp(FIRST, tz="UTC") + timedelta(minutes=minutes // sampling * sampling)
+    assert set(found["latest_ended_at"]) == {ends}
+    assert read.volatility_cone(BTC, FIRST, end, 7 * 1_440 // sampling, sampling).empty
+
+
+def test_the_cone_of_all_that_is_stored_is_that_of_the_macro(fortnight: Warehouse) -> None:
+    lengths = [24, 168]
+    with fortnight.reading() as connection:
+        query = f"select samples, estimator, windows from volatility_cone('{BTC}', 60, $lengths)"
+        expected = connection.execute(query, {"lengths": lengths}).fetchall()
+    for end in (LAST, None):
+        found = read.volatility_cone(BTC, FIRST, end, lengths)
+        assert [(*key, count) for key, count in found["windows"].items()] == expected
