@@ -1,44 +1,16 @@
 """Candles as of a moment are made of what was stored by then, whatever was stored since."""
 
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import IncompleteDays
-from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.demo_rows import NAMES, hold_fortnight
-from deribit_pipeline_tests.helpers.processes import name_warehouse
+from deribit_pipeline_tests.helpers.demo_rows import NAMES
+from deribit_pipeline_tests.reader.conftest import Plant
 
 BTC = NAMES[0]
 FIRST, LAST = "2024-01-01", "2024-01-13"
 AS_OF = "2024-02-02"  # the minutes were stored a day before
-
-Change = Callable[..., None]
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("fortnight") / "warehouse.duckdb"
-    hold_fortnight(Warehouse(path, Environment.SANDBOX))
-    return path
-
-
-@pytest.fixture
-def change(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Change:
-    path = shutil.copy(original, tmp_path / "warehouse.duckdb")
-    name_warehouse(monkeypatch, path, tmp_path)
-
-    def change(*statements: str) -> None:
-        with Warehouse(Path(path), Environment.SANDBOX).writing() as connection:
-            for statement in statements:
-                connection.execute(statement)
-
-    return change
 
 
 def stored(resolution: str, minutes: int, days: str, arrived_at: str) -> list[str]:
@@ -70,7 +42,7 @@ def stored(resolution: str, minutes: int, days: str, arrived_at: str) -> list[st
     ],
 )
 def test_candles_stored_after_the_moment_change_nothing_that_minutes_give(
-    change: Change, resolution: str, minutes: int, length: str, days: str
+    change: Plant, resolution: str, minutes: int, length: str, days: str
 ) -> None:
     last = "2024-01-07" if length == "1w" else LAST
     days = days.replace("13", "05") if length == "1w" else days
@@ -82,7 +54,7 @@ def test_candles_stored_after_the_moment_change_nothing_that_minutes_give(
 
 
 def test_candles_stored_before_the_moment_are_read_also_where_no_minutes_were(
-    change: Change,
+    change: Plant,
 ) -> None:
     change(*stored("60", 60, "true", "2024-01-20"))
     for length in ("1h", "4h"):
@@ -91,7 +63,7 @@ def test_candles_stored_before_the_moment_are_read_also_where_no_minutes_were(
 
 
 def test_where_neither_were_stored_by_the_moment_the_error_says_since_when_they_are(
-    change: Change,
+    change: Plant,
 ) -> None:
     change(*stored("60", 60, "day = '2024-01-03'", "2024-03-01"))
     for length in ("1h", "4h", "1d"):
@@ -103,7 +75,7 @@ def test_where_neither_were_stored_by_the_moment_the_error_says_since_when_they_
 
 
 def test_the_newest_hours_that_were_not_stored_yet_are_made_of_minutes_that_were(
-    change: Change,
+    change: Plant,
 ) -> None:
     change(
         *stored("60", 60, "day <= '2024-01-13'", "2024-01-14"),

@@ -1,53 +1,24 @@
 """Candles of any length, dated by either end, and until the last one that is closed."""
 
-import shutil
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.demo_rows import NAMES, hold_fortnight
-from deribit_pipeline_tests.helpers.processes import name_warehouse
+from deribit_pipeline_tests.helpers.demo_rows import NAMES
+from deribit_pipeline_tests.reader.conftest import Plant
 
 BTC = NAMES[0]
 FIRST, LAST = "2024-01-01", "2024-01-14"
 NOW = datetime(2024, 1, 14, 12, 7, tzinfo=UTC)
 
-Plant = Callable[..., None]
 AGGREGATED = {
     "open": "first", "high": "max", "low": "min", "close": "last", "volume_base": "sum",
     "volume_quote": "sum",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("fortnight") / "warehouse.duckdb"
-    hold_fortnight(Warehouse(path, Environment.SANDBOX))
-    return path
-
-
-@pytest.fixture
-def fortnight(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
-    path = shutil.copy(original, tmp_path / "warehouse.duckdb")
-    name_warehouse(monkeypatch, path, tmp_path)
-    return Warehouse(path, Environment.SANDBOX)
-
-
-@pytest.fixture
-def change(fortnight: Warehouse) -> Plant:
-    def change(*statements: str) -> None:
-        with fortnight.writing() as connection:
-            for statement in statements:
-                connection.execute(statement)
-
-    return change
 
 
 @pytest.fixture
