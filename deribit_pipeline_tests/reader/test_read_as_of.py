@@ -85,3 +85,23 @@ def test_the_newest_hours_that_were_not_stored_yet_are_made_of_minutes_that_were
     found = read.candles(BTC, FIRST, "2024-01-14", "1h", as_of="2024-01-15T01:00")
     assert len(found) == 14 * 24
     assert found.attrs["rolled_up"] == ["2024-01-14"]
+
+
+@pytest.mark.parametrize("length", ["1h", "5m", "1d"])
+@pytest.mark.parametrize("are_hours_stored", [True, False])
+def test_days_of_which_nothing_was_stored_by_the_moment_are_not_made_of_anything(
+    change: Plant, length: str, are_hours_stored: bool
+) -> None:
+    if are_hours_stored:
+        change(*stored("60", 60, "day = '2024-01-03'", "2024-03-01"))
+    change(
+        "update candle_arrivals set arrived_at = '2024-01-20 00:00:00+00' where day < '2024-01-03'"
+    )
+    for as_of, days in (
+        ("2024-01-18", []),
+        ("2024-01-21", ["2024-01-01 to 2024-01-02"]),
+    ):
+        found = read.candles(BTC, FIRST, LAST, length, as_of=as_of, complete_only=False)
+        assert found.empty == (not days)
+        assert found.attrs["rolled_up"] == days
+        assert found.attrs["proved_until"] is None

@@ -109,7 +109,7 @@ def candles(
         days.proofs_used(as_published, rolled_up),
         {day: state for day in days.needs if (state := days.incomplete_state(day))},
         max(days.needs.values(), default=window.end),
-        rolled_up,
+        [day for day in rolled_up if day not in days.minutes.arrived.absent],
     )
 
 
