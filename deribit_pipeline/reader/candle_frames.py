@@ -69,9 +69,11 @@ def candles(
     complete. A day that is not over is complete up to its last closed candle.
 
     Candles of 1d open at 08:00 UTC, those of 1w on Mondays at 08:00 UTC, so that a week is seven of
-    the exchange's days. Those of 180, 360 and 720 minutes open at the same times as stored ones of
-    the instrument; if none are stored, they are counted from 00:00, which is undocumented
-    (assumption:candles-anchor-180, assumption:candles-anchor-360, assumption:candles-anchor-720).
+    the exchange's days. The last candle of 1d in a window needs the first 8 hours of the day after
+    `end`, that of 1w all hours until the next Monday at 08:00. Candles of 180, 360 and 720 minutes
+    open at the same times as stored ones of the instrument; if none are stored, they are counted
+    from 00:00, which is undocumented (assumption:candles-anchor-180, assumption:candles-anchor-360,
+    assumption:candles-anchor-720).
     All others are counted from 00:00 UTC. A length that the exchange does not publish, such as 4h
     or 1w, is aggregated from its coarsest stored resolution that is complete. A candle aggregated
     from minutes includes minutes without a trade, which repeat the last close.
