@@ -3,12 +3,10 @@ command."""
 
 from datetime import date
 
+from deribit_pipeline.datasets.candles.known import STORED_SINCE
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.errors import IncompleteDays
-
-STORED_SINCE = "stored since"
-"""How the state of a day begins that was not stored yet at the moment of `as_of`."""
 
 _NOT_LISTED = DayState.NOT_LISTED.replace("_", " ")
 
@@ -22,7 +20,7 @@ def advised(error: IncompleteDays, question: str = "") -> IncompleteDays:
     if not days:
         return error
     steps = [_completed(error, list(days))]
-    if all(state.startswith(STORED_SINCE) for state in days.values()):
+    if all(STORED_SINCE in state for state in days.values()):
         steps = ["point-in-time history begins with the first backfill, so name a later as_of"]
     elif _may_end_earlier(days[max(days)]):
         steps.append("leave out end to read until the last closed one")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Unpack, overload
 
 from deribit_pipeline.datasets.candles import CANDLES
@@ -15,7 +15,6 @@ from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
 from deribit_pipeline.engine.selected_series import SelectedRows
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.reader import reader_arguments as arguments
-from deribit_pipeline.reader.advice import STORED_SINCE
 from deribit_pipeline.reader.frame_kinds import (
     ArrowOfDays,
     Frame,
@@ -70,9 +69,11 @@ def candles(
     complete. A day that is not over is complete up to its last closed candle.
 
     Candles of 1d open at 08:00 UTC, those of 1w on Mondays at 08:00 UTC, so that a week is seven of
-    the exchange's days. Those of 180, 360 and 720 minutes open at the same times as stored ones of
-    the instrument; if none are stored, they are counted from 00:00, which is undocumented
-    (assumption:candles-anchor-180, assumption:candles-anchor-360, assumption:candles-anchor-720).
+    the exchange's days. The last candle of 1d in a window needs the first 8 hours of the day after
+    `end`, that of 1w all hours until the next Monday at 08:00. Candles of 180, 360 and 720 minutes
+    open at the same times as stored ones of the instrument; if none are stored, they are counted
+    from 00:00, which is undocumented (assumption:candles-anchor-180, assumption:candles-anchor-360,
+    assumption:candles-anchor-720).
     All others are counted from 00:00 UTC. A length that the exchange does not publish, such as 4h
     or 1w, is aggregated from its coarsest stored resolution that is complete. A candle aggregated
     from minutes includes minutes without a trade, which repeat the last close.
@@ -171,9 +172,8 @@ def labelled(selected: SelectedRows, label: Label, length: timedelta) -> Selecte
 
 
 def _stored_by(connection: Connection, found: SelectedRows, moment: datetime) -> SelectedRows:
-    """The same rows, incomplete on days of which some were stored only after the moment."""
-    late: dict[date, str] = {}
-    until: list[datetime] = []
+    """The same rows, proved until the newest that was stored by the moment."""
+    until = [moment]
     for resolution, dataset in CANDLES.items():
         days = [
             proof.day for proof in found.proofs if proof.dataset == dataset.name and proof.received
@@ -181,15 +181,7 @@ def _stored_by(connection: Connection, found: SelectedRows, moment: datetime) ->
         if days:
             arrived = arrived_by(connection, found.series, resolution, days, moment)
             until += [arrived.until] if arrived.until else []
-            late |= {
-                day: f"{STORED_SINCE} {since:%Y-%m-%d %H:%M} UTC"
-                for day, since in arrived.late.items()
-            }
-    return replace(
-        found,
-        incomplete={**found.incomplete, **dict(sorted(late.items()))},
-        proved_until=min(found.proved_until, moment, *until),
-    )
+    return replace(found, proved_until=min(found.proved_until, *until))
 
 
 @overload

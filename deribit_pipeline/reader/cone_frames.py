@@ -26,7 +26,7 @@ from deribit_pipeline.reader.frame_kinds import (
 from deribit_pipeline.reader.reader_arguments import Moment
 from deribit_pipeline.reader.reading import How, read_series
 from deribit_pipeline.reader.series_names import Names, wanted
-from deribit_pipeline.reader.volatility_frames import minutes_since, until_of
+from deribit_pipeline.reader.volatility_frames import minutes_since
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -52,7 +52,7 @@ def volatility_cone(
     instruments: Names,
     start: Moment,
     end: Moment | None = ...,
-    windows: Iterable[int] = ...,
+    windows: int | Iterable[int] = ...,
     sampling: int = ...,
     **how: Unpack[PandasOfDays],
 ) -> pd.DataFrame: ...
@@ -61,7 +61,7 @@ def volatility_cone(
     instruments: Names,
     start: Moment,
     end: Moment | None = ...,
-    windows: Iterable[int] = ...,
+    windows: int | Iterable[int] = ...,
     sampling: int = ...,
     **how: Unpack[ArrowOfDays],
 ) -> pa.Table: ...
@@ -70,7 +70,7 @@ def volatility_cone(
     instruments: Names,
     start: Moment,
     end: Moment | None = ...,
-    windows: Iterable[int] = ...,
+    windows: int | Iterable[int] = ...,
     sampling: int = ...,
     **how: Unpack[PolarsOfDays],
 ) -> pl.DataFrame: ...
@@ -78,7 +78,7 @@ def volatility_cone(
     instruments: Names,
     start: Moment,
     end: Moment | None = None,
-    windows: Iterable[int] = _DAYS_OF_HOURS,
+    windows: int | Iterable[int] = _DAYS_OF_HOURS,
     sampling: int = 60,
     *,
     complete_only: bool = True,
@@ -99,7 +99,7 @@ def volatility_cone(
         The span of the candles, in UTC. A day (`2024-01-31`) is included whole, the last one too;
         an instant (`2024-01-31T08:00`) is included as `start` and excluded as `end`. Without `end`
         it ends with the last closed candle that is stored.
-    windows : list of int
+    windows : int, or several
         The lengths of the windows, in samples: by default 1, 7, 14 and 30 days of hours. A length
         that does not fit into the span has no row.
     sampling : int
@@ -132,19 +132,18 @@ def volatility_cone(
     --------
     >>> cone = read.volatility_cone("BTC-PERPETUAL", "2024-01-01", "2024-01-07", [24, 72])
     >>> cone.xs("yang_zhang", level="estimator")["windows"].tolist()
-    [143, 95]
+    [144, 96]
     """
-    lengths = sorted({arguments.whole(each, "windows") for each in windows})
-    if not lengths:
-        raise InputError("windows names no length: name some in samples, such as [24, 168].")
+    lengths = arguments.wholes(windows, "windows")
     sampling = arguments.whole(sampling, "sampling")
 
     def select(connection: Connection, _: Warehouse, name: str, part: TimeWindow) -> SelectedRows:
         found = minutes_since(connection, name, part, 0)
-        # A window also needs the close before it.
+        # A window also needs the close before it, and may end with the span.
         realised = (
             "select * from realised_volatilities($name, $sampling, $windows, since := $start, "
-            "until := $end) where ended_at >= $start + to_minutes($sampling * (samples + 1))"
+            "until := cast($end as timestamptz) + to_microseconds(1)) "
+            "where ended_at >= $start + to_minutes($sampling * (samples + 1))"
         )
         return replace(
             found,
@@ -156,7 +155,7 @@ def volatility_cone(
                 "sampling": sampling,
                 "windows": lengths,
                 "start": part.start,
-                "end": until_of(found, part),
+                "end": min(part.end, found.proved_until),
             },
         )
 

@@ -56,6 +56,11 @@ def funding(
 ) -> Frame:
     """Funding of perpetuals for each hour that ends in the window, sorted by `funded_at`, the end.
 
+    The first row of a day is of the last hour of the day before. The hours of January are dated
+    from `2024-01-01T01:00` to `2024-02-01T00:00`, like `candles(…, "2024-01-01", "2024-01-31",
+    "1h", label="close")`: read them from `2024-01-01T01:00` until `2024-02-01T01:00`, which is
+    excluded.
+
     Parameters
     ----------
     perpetuals : str, or several
@@ -92,6 +97,10 @@ def funding(
     --------
     >>> rates = read.funding("BTC-PERPETUAL", "2024-01-01", "2024-01-07")
     >>> yearly = rates["interest_1h"].mean() * 24 * 365
+    >>> hours = read.candles("BTC-PERPETUAL", "2024-01-01", "2024-01-07", "1h", label="close")
+    >>> paid = read.funding("BTC-PERPETUAL", "2024-01-01T01:00", "2024-01-08T01:00")
+    >>> hours.join(paid, how="inner").shape[0] == len(hours) == len(paid)
+    True
     """
     how = How(frame, warehouse, complete_only)
     window = arguments.window(start, end)

@@ -1,7 +1,7 @@
 """The reader's arguments, each checked once; a wrong one is an InputError of one sentence."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import index
 from typing import Literal, TypeAlias
@@ -105,6 +105,15 @@ def whole(value: object, name: str) -> int:
     if number is None or number < 1:
         raise InputError(f"{name} must be a whole number, 1 or more, was {value!r}.")
     return number
+
+
+def wholes(value: object, name: str) -> list[int]:
+    """One or several positive whole numbers, sorted, each once."""
+    several = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    numbers = sorted({whole(each, name) for each in several})
+    if not numbers:
+        raise InputError(f"{name} names no number: name some, such as [24, 168].")
+    return numbers
 
 
 def earlier(since: datetime, minutes: int, what: str) -> datetime:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from deribit_pipeline import selection
 from deribit_pipeline.datasets.candles import CANDLES
-from deribit_pipeline.datasets.registry import series_of
+from deribit_pipeline.datasets.registry import DATASETS, series_of
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.specification import (
@@ -17,6 +17,7 @@ from deribit_pipeline.domain.specification import (
 )
 from deribit_pipeline.domain.windows import END_OF_TIME, TimeWindow, day_window
 from deribit_pipeline.engine.proof_reads import series_held
+from deribit_pipeline.engine.selected_series import SelectedRows
 from deribit_pipeline.engine.universe import CURRENT
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.instruments.history import requested_at, universe
@@ -88,18 +89,20 @@ def wanted(series: Names, dataset: Dataset) -> Wanted:
 
 
 def or_near(connection: Connection, dataset: Dataset, name: str) -> str:
-    """A question that names the series that an unknown one resembles; empty if it is known, or
-    resembles none.
+    """A question that names the series that an unknown one resembles; empty if it is known to any
+    dataset or list of instruments, or resembles none.
 
     Raises InputError if the exchange lists no such instrument.
     """
-    known = {*series_held(connection, dataset), *_listed_names(connection)}
-    if name in known:
+    listed = _listed_names(connection)
+    held = {kind: _held(connection, kind) for kind in SeriesKind}
+    if name in listed.union(*held.values()):
         return ""
-    question = selection.or_near(name, known)
+    is_instrument = dataset.series is SeriesKind.INSTRUMENT
+    question = selection.or_near(name, held[dataset.series] | (listed if is_instrument else set()))
     currency = settlement_currency(name)
     listed_at = requested_at(connection).get(currency)
-    if dataset.series is SeriesKind.INSTRUMENT and listed_at:
+    if is_instrument and listed_at:
         raise InputError(
             f"{name} is not in the list of {currency}'s instruments of {listed_at:%Y-%m-%d %H:%M} "
             f"UTC.{question}"
@@ -107,15 +110,24 @@ def or_near(connection: Connection, dataset: Dataset, name: str) -> str:
     return question
 
 
-def require_listed(connection: Connection, name: str) -> None:
-    """Raise InputError for an instrument that never settled and is not listed."""
+def require_listed(connection: Connection, name: str, settlements: SelectedRows) -> None:
+    """Raise InputError for an instrument that never settled and is not listed, although the
+    settlements are complete, or that the exchange lists under another name."""
     settled = connection.execute(
         "select 1 from settlements where instrument_name = $name limit 1", {"name": name}
     ).fetchall()
-    if not settled:
-        question = or_near(connection, CANDLES[Resolution.MINUTE_1], name)
-        if question or name not in _listed_names(connection):
-            raise InputError(f"The warehouse has no settlement of {name}.{question}")
+    if settled:
+        return
+    question = or_near(connection, CANDLES[Resolution.MINUTE_1], name)
+    is_complete = not settlements.incomplete
+    if is_complete and (question or name not in _listed_names(connection)):
+        raise InputError(f"The warehouse has no settlement of {name}.{question}")
+
+
+def _held(connection: Connection, kind: SeriesKind) -> set[str]:
+    """The series of any dataset of this kind of which any day was ever requested."""
+    datasets = [dataset for dataset in DATASETS.values() if dataset.series is kind]
+    return {name for dataset in datasets for name in series_held(connection, dataset)}
 
 
 def _listed_names(connection: Connection) -> set[str]:

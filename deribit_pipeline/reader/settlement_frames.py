@@ -191,7 +191,7 @@ def open_interest(
         if intraday:
             return _of_snapshots(connection, name, part)
         found = rows(connection, SETTLEMENTS, settlement_currency(name), part)
-        require_listed(connection, name)
+        require_listed(connection, name, found)
         return replace(
             found,
             query=f"{_POSITIONS} from ({found.query}) where instrument_name = $settled "

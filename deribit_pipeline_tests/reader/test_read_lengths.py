@@ -1,53 +1,24 @@
 """Candles of any length, dated by either end, and until the last one that is closed."""
 
-import shutil
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from deribit_pipeline import read
-from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.helpers.demo_rows import NAMES, hold_fortnight
-from deribit_pipeline_tests.helpers.processes import name_warehouse
+from deribit_pipeline_tests.helpers.demo_rows import NAMES
+from deribit_pipeline_tests.reader.conftest import Plant
 
 BTC = NAMES[0]
 FIRST, LAST = "2024-01-01", "2024-01-14"
 NOW = datetime(2024, 1, 14, 12, 7, tzinfo=UTC)
 
-Plant = Callable[..., None]
 AGGREGATED = {
     "open": "first", "high": "max", "low": "min", "close": "last", "volume_base": "sum",
     "volume_quote": "sum",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("fortnight") / "warehouse.duckdb"
-    hold_fortnight(Warehouse(path, Environment.SANDBOX))
-    return path
-
-
-@pytest.fixture
-def fortnight(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
-    path = shutil.copy(original, tmp_path / "warehouse.duckdb")
-    name_warehouse(monkeypatch, path, tmp_path)
-    return Warehouse(path, Environment.SANDBOX)
-
-
-@pytest.fixture
-def change(fortnight: Warehouse) -> Plant:
-    def change(*statements: str) -> None:
-        with fortnight.writing() as connection:
-            for statement in statements:
-                connection.execute(statement)
-
-    return change
 
 
 @pytest.fixture
@@ -195,3 +166,27 @@ def test_rows_of_any_dataset_end_with_the_newest_stored_one(change: Plant) -> No
     with pytest.raises(IncompleteDays, match=r"2024-01-14 \(open\)"):
         read.funding(BTC, FIRST, LAST)
     assert read.settlements("BTC", FIRST).shape[0] == 28
+
+
+@pytest.mark.usefixtures("fortnight")
+@pytest.mark.parametrize("end", ["2024-01-07", "2024-01-08T00:00", "2024-01-07T12:00"])
+@pytest.mark.parametrize(("sampling", "samples"), [(60, 24), (60, 155), (1, 1440), (45, 7)])
+def test_a_cone_has_each_window_that_lies_within_the_span_also_the_last(
+    sampling: int, samples: int, end: str
+) -> None:
+    found = read.volatility_cone(BTC, FIRST, end, samples, sampling)
+    minutes = 6 * 1_440 + 720 if "T12" in end else 7 * 1_440
+    assert set(found["windows"]) == {minutes // sampling - samples}
+    ends = pd.Timestamp(FIRST, tz="UTC") + timedelta(minutes=minutes // sampling * sampling)
+    assert set(found["latest_ended_at"]) == {ends}
+    assert read.volatility_cone(BTC, FIRST, end, 7 * 1_440 // sampling, sampling).empty
+
+
+def test_the_cone_of_all_that_is_stored_is_that_of_the_macro(fortnight: Warehouse) -> None:
+    lengths = [24, 168]
+    with fortnight.reading() as connection:
+        query = f"select samples, estimator, windows from volatility_cone('{BTC}', 60, $lengths)"
+        expected = connection.execute(query, {"lengths": lengths}).fetchall()
+    for end in (LAST, None):
+        found = read.volatility_cone(BTC, FIRST, end, lengths)
+        assert [(*key, count) for key, count in found["windows"].items()] == expected

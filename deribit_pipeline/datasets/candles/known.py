@@ -1,6 +1,6 @@
 """Candles as they were known at an instant: the table or macro to read them from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -28,17 +28,23 @@ _IS_THE_SAME = """
 """
 
 
+STORED_SINCE = "stored since"
+"""What the state of a day has that was not stored yet at the moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What to select candles from, with its parameters; everything by default."""
+    """What to select candles from, with its parameters, and the moment at which these were known;
+    everything by default."""
 
     source: str = "candles"
     parameters: dict[str, object] = field(default_factory=dict)
+    moment: datetime | None = None
 
     @property
     def is_everything(self) -> bool:
         """Whether it is everything that is stored today."""
-        return not self.parameters
+        return self.moment is None
 
 
 EVERYTHING = Known()
@@ -58,24 +64,34 @@ def known_at(
             {"snapshot": snapshot, "instrument_name": instrument_name, "as_of": moment},
         ).fetchall()
         if is_the_same:
-            return Known("candles at (version => $snapshot)", {"snapshot": snapshot})
-    return Known("candles_as_of($as_of)", {"as_of": moment})
+            return Known("candles at (version => $snapshot)", {"snapshot": snapshot}, moment)
+    return Known("candles_as_of($as_of)", {"as_of": moment}, moment)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What was stored of a resolution's candles by a moment: until when, None if nothing was; and
-    the days that were not complete then, each with the time since when it is."""
+    """What was stored of a resolution's candles by a moment: until when, None if nothing was; the
+    days that were not complete then, each with the time since when it is; and the days of which
+    nothing was stored by then."""
 
-    until: datetime | None
-    late: Mapping[date, datetime]
+    until: datetime | None = None
+    late: Mapping[date, datetime] = field(default_factory=dict)
+    absent: Collection[date] = ()
+
+    def state(self, day: date) -> str:
+        """Why a day was not complete at the moment, as text; empty if it was."""
+        since = self.late.get(day)
+        return f"{STORED_SINCE} {since:%Y-%m-%d %H:%M} UTC" if since else ""
+
+
+EVERY_DAY = Arrived()
 
 
 def arrived_by(
     connection: Connection,
     instrument_name: str,
     resolution: Resolution,
-    days: Sequence[date],
+    days: Collection[date],
     moment: datetime,
 ) -> Arrived:
     """What was stored by the moment, of the candles of these days that had closed by then.
@@ -101,7 +117,8 @@ def arrived_by(
         is_newest = until is not None and first >= until and closed > moment - ONE_DAY
         if arrived > moment >= closed and not is_newest:
             late[day] = max(arrived, late.get(day, arrived))
-    return Arrived(until, late)
+    stored = {day for day, _, _, arrived in ranges if arrived <= moment}
+    return Arrived(until, late, {day for day, *_ in ranges} - stored)
 
 
 def _from_us(microseconds: int) -> datetime:

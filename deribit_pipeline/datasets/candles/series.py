@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from deribit_pipeline.datasets.candles import CANDLES
-from deribit_pipeline.datasets.candles.known import EVERYTHING, Known
+from deribit_pipeline.datasets.candles.known import (
+    EVERY_DAY,
+    EVERYTHING,
+    Arrived,
+    Known,
+    arrived_by,
+)
 from deribit_pipeline.datasets.candles.reads import SERIES, VALUES, series_parameters
 from deribit_pipeline.datasets.candles.rollup import ROLLED
 from deribit_pipeline.domain.candles import Resolution
@@ -75,10 +81,10 @@ def candles(
     and 720 minutes on the grid of stored ones, else counted from 00:00 UTC. An aggregated candle
     includes minutes without a trade, which repeat the last close.
 
-    If `known` is an earlier state than today's, only candles of which every minute is stored are
-    aggregated.
+    If `known` is an earlier state than today's, days that were stored later are not complete, and
+    only candles of which every minute is stored are aggregated.
     """
-    days = _days(connection, instrument_name, resolution, window)
+    days = _days(connection, instrument_name, resolution, window, known)
     window = days.window
     rolled_up = [day for day in days.needs if days.are_aggregated(day)]
     as_published = [day for day in days.needs if day not in rolled_up]
@@ -103,26 +109,34 @@ def candles(
         days.proofs_used(as_published, rolled_up),
         {day: state for day in days.needs if (state := days.incomplete_state(day))},
         max(days.needs.values(), default=window.end),
-        rolled_up,
+        [day for day in rolled_up if day not in days.minutes.arrived.absent],
     )
 
 
 @dataclass(slots=True)
 class _Proofs:
-    """The proofs of an instrument's candles of one resolution, by day."""
+    """The proofs of an instrument's candles of one resolution, by day, and which of them had
+    arrived at the moment as of which candles are read."""
 
     connection: Connection
     instrument_name: str
     resolution: Resolution
     by_day: Mapping[date, Proof]
+    arrived: Arrived = EVERY_DAY
     _closed_until: dict[date, datetime] = field(default_factory=dict)
 
     def prove(self, day: date, until: datetime) -> bool:
         """Whether every candle that opens on the day and closes by `until` is stored."""
         proof = self.by_day.get(day)
-        if proof is None or proof.is_settled:
-            return proof is not None
+        if proof is None or day in self.arrived.late:
+            return False
+        if proof.is_settled:
+            return True
         return is_open_without_gaps(proof) and until <= self.closed_until(day)
+
+    def state(self, day: date) -> str:
+        """Why a day is not proved, as text."""
+        return self.arrived.state(day) or state_as_text(self.by_day.get(day))
 
     def closed_until(self, day: date) -> datetime:
         """When the last stored candle of an open day closes."""
@@ -163,7 +177,8 @@ class _Days:
 
     def are_aggregated(self, day: date) -> bool:
         """Whether the candles of a day are made of minutes."""
-        if self.own.prove(day, self.needs[day]):
+        is_stored = day not in self.own.arrived.absent
+        if is_stored and self.own.prove(day, self.needs[day]):
             return False
         were_requested = any(each in self.minutes.by_day for each in self._minutes_of(day))
         return self.minutes_prove(day) or (day not in self.own.by_day and were_requested)
@@ -172,10 +187,10 @@ class _Days:
         """Why candles of a day are not proved, as text; empty if they are."""
         if not self.are_aggregated(day):
             is_proved = self.own.prove(day, self.needs[day])
-            return "" if is_proved else state_as_text(self.own.by_day.get(day))
+            return "" if is_proved else self.own.state(day)
         for each, until in self._minutes_of(day).items():
             if not self.minutes.prove(each, until):
-                state = state_as_text(self.minutes.by_day.get(each))
+                state = self.minutes.state(each)
                 if each == day:
                     return state
                 hours = (until - day_window(each).start) // timedelta(hours=1)
@@ -196,12 +211,16 @@ class _Days:
 
 
 def _days(
-    connection: Connection, instrument_name: str, resolution: Resolution, window: TimeWindow
+    connection: Connection,
+    instrument_name: str,
+    resolution: Resolution,
+    window: TimeWindow,
+    known: Known,
 ) -> _Days:
     """The days of the window; proofs of minutes are read only if they are needed."""
     nothing = _Proofs(connection, instrument_name, _MINUTE, {})
-    own = _proofs(connection, instrument_name, resolution, window)
-    if window.end < END_OF_TIME:
+    own = _proofs(connection, instrument_name, resolution, window, known)
+    if window.end < END_OF_TIME and not own.arrived.absent and not own.arrived.late:
         days = days_of(window)
         if all(own.by_day[day].is_settled if day in own.by_day else False for day in days):
             needs = {day: day_window(day).end for day in days}
@@ -210,7 +229,7 @@ def _days(
     minutes = nothing
     if resolution is not _MINUTE:
         longer = TimeWindow(window.start, min(window.end + ONE_DAY, END_OF_TIME))
-        minutes = _proofs(connection, instrument_name, _MINUTE, longer)
+        minutes = _proofs(connection, instrument_name, _MINUTE, longer, known)
     window = _ending(window, own, minutes, grid)
     needs = {
         day: covered.end
@@ -250,10 +269,17 @@ def newest_complete_day(
 
 
 def _proofs(
-    connection: Connection, instrument_name: str, resolution: Resolution, window: TimeWindow
+    connection: Connection,
+    instrument_name: str,
+    resolution: Resolution,
+    window: TimeWindow,
+    known: Known,
 ) -> _Proofs:
     found = proofs_within(connection, CANDLES[resolution], instrument_name, window)
-    return _Proofs(connection, instrument_name, resolution, found)
+    arrived = EVERY_DAY
+    if known.moment is not None and found:
+        arrived = arrived_by(connection, instrument_name, resolution, found, known.moment)
+    return _Proofs(connection, instrument_name, resolution, found, arrived)
 
 
 def _anchor(connection: Connection, instrument_name: str, resolution: Resolution) -> timedelta:

@@ -145,7 +145,8 @@ CANDLES_AS_OF = View(
     name="candles_as_of",
     parameters=("moment",),
     description="One row for each candle that was stored at an instant, as it was known then: "
-    "from candles_as_of('2024-02-01 12:00:00+00').",
+    "from candles_as_of(now()). Point-in-time history begins with the first backfill: an earlier "
+    "moment has no rows.",
     query="""
 select candles.*
 from candles
