@@ -28,10 +28,10 @@ demo dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show it
 	$(BIN)/deribit-pipeline demo
 
-test: setup ## Run the tests (about 4 minutes)
+test: setup ## Run the tests (about 7 minutes)
 	$(BIN)/python -m pytest
 
-test-lake: setup ## Run the tests of lakes, on a PostgreSQL and an object store of their own (4 minutes)
+test-lake: setup ## Run the tests of lakes, on a PostgreSQL and an object store of their own (6 minutes)
 	$(BIN)/python -m pytest -m "lake and not torture and not cluster"
 
 torture: setup ## Run the long tests: faults, kills, several processes (10 minutes)
