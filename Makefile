@@ -28,7 +28,7 @@ demo dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show it
 	$(BIN)/deribit-pipeline demo
 
-test: setup ## Run the tests (about 7 minutes)
+test: setup ## Run the tests (about 8 minutes)
 	$(BIN)/python -m pytest
 
 test-lake: setup ## Run the tests of lakes, on a PostgreSQL and an object store of their own (6 minutes)
