@@ -63,7 +63,7 @@ def exit_code(arguments: list[str]) -> int:
         end = "" if sentence.endswith("?") else "."
         return _ended(f"{sentence}{end} See {_command_of(error)} --help.", WRONG_INPUT)
     except Interrupted as interruption:
-        kept = "proved days are kept, and the same command continues from there"
+        kept = "proved days are kept, and what was recorded; the same command continues from there"
         return _ended(f"{interruption}: {kept}.", interruption.exit_code)
     except OSError as error:
         if error.filename is not None or error.errno not in _NO_ROOM:
