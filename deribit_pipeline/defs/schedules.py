@@ -23,7 +23,7 @@ from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.opening import warehouse_of
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.spool.folder import Spool
+from deribit_pipeline.spool.folder import Spool, stream_of
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 CRONS = {
@@ -126,7 +126,7 @@ def _with_recorded(days: Days, spool: Spool, universe: Sequence[str], dataset: D
     """The days, and those of which the spool has recordings."""
     if not spool.exists():
         return days
-    recorded = {name: spool.days(f"{dataset.name}/{name}") for name in universe}
+    recorded = {name: spool.days(stream_of(dataset.name, name)) for name in universe}
     found = {name: sorted({*days.get(name, ()), *recorded[name]}) for name in universe}
     return {name: some for name, some in found.items() if some}
 

@@ -41,7 +41,7 @@ def sql(
     """The rows of a query in DuckDB's SQL, in a session whose time zone is UTC.
 
     All stored rows are visible, also those of days that are not complete: the view
-    `complete_candles` and the tables `candle_days` and `dataset_days` tell them apart.
+    `complete_candles` and the tables `candle_days` and `dataset_days` distinguish them.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from deribit_pipeline.instruments.listings import listing_as_received
 from deribit_pipeline.instruments.wire import INSTRUMENTS
 from deribit_pipeline.recorder.clock import Clock, slot_of
 from deribit_pipeline.recorder.progress import Counts
-from deribit_pipeline.spool.folder import Spool
+from deribit_pipeline.spool.folder import Spool, stream_of
 from deribit_pipeline.spool.spool_entries import FAILURE, RESPONSE, STARTED, STOPPED, Entry
 from deribit_pipeline.spool.writer import StreamWriter
 
@@ -51,7 +51,7 @@ class SnapshotRecorder:
         self._every = spool.every
         self._clock = clock
         self._counts = counts
-        self._writer = StreamWriter(spool, f"{BOOK_SUMMARIES.name}/{currency}")
+        self._writer = StreamWriter(spool, stream_of(BOOK_SUMMARIES.name, currency))
         self._listings: list[Listing] = []
         self._is_outdated = True
         self._listed_in: datetime | None = None

@@ -15,6 +15,11 @@ from deribit_pipeline.spool.spool_entries import Damage, Entry, read_entries
 _MARK, _LOCK = "spool.json", ".recorder"
 
 
+def stream_of(dataset: str, series: str) -> str:
+    """The stream of a series of a dataset."""
+    return f"{dataset}/{series}"
+
+
 class Spool:
     """A spool: `<root>/<stream>/<day>/<hour>.gz`, and further files of an hour as `<hour>-2.gz`.
 

@@ -1,4 +1,4 @@
-"""A run ends with its process, whoever killed it."""
+"""A run is marked as failed once its process is killed."""
 
 import os
 import subprocess

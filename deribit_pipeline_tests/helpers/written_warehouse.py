@@ -39,9 +39,9 @@ def file(location: Location) -> Warehouse:
 def fetched(day: date = FIRST, absent: tuple[int, ...] = (), price: float = 1 / 3) -> FetchedDay:
     opened_at = moment64(day_window(day).start) + np.arange(1_440) * np.timedelta64(1, "m")
     whole = Candles(opened_at.astype("datetime64[ms]"), np.full((1_440, 6), price))
-    lacks = np.isin(np.arange(1_440), absent)
+    is_absent = np.isin(np.arange(1_440), absent)
     as_of = datetime(2024, 2, 1, tzinfo=UTC)
-    return FetchedDay(NAME, day, whole[~lacks].columns, as_of, whole.opened_at)
+    return FetchedDay(NAME, day, whole[~is_absent].columns, as_of, whole.opened_at)
 
 
 def write(file: Warehouse, *days: FetchedDay) -> list[ProvedDay]:

@@ -107,7 +107,7 @@ def test_the_bucket_of_the_warehouse_is_made_once_in_any_region(store: ObjectSto
 
 def test_what_lasts_says_itself_when_it_is_healthy_and_the_image_does_not() -> None:
     requested = {name: "healthcheck" in service for name, service in ours(SECRETS).items()}
-    without = {"recorder", "worker"}  # the check `is_recording` tells of the former
+    without = {"recorder", "worker"}  # the check `is_recording` reports the former
     assert {name for name, has in requested.items() if not has} == without
     assert not re.search("^(HEALTHCHECK|CMD)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
 

@@ -62,24 +62,24 @@ def test_what_the_other_holds_beyond_it_is_never_replaced(file: Warehouse, to: W
 def test_instruments_that_the_other_received_later_are_never_replaced(
     file: Warehouse, to: Warehouse
 ) -> None:
-    def tell(warehouse: Warehouse, currency: str, hour: int) -> None:
-        hold(warehouse, INSTRUMENTS, {"instrument_name": f"{currency}, told at {hour}"})
+    def add_listing(warehouse: Warehouse, currency: str, hour: int) -> None:
+        hold(warehouse, INSTRUMENTS, {"instrument_name": f"{currency}, listed at {hour}"})
         with warehouse.writing() as connection:
             write_requested_at(connection, currency, datetime(2024, 5, 1, hour, tzinfo=UTC))
 
-    tell(file, "BTC", 1)
+    add_listing(file, "BTC", 1)
     migrate(file, to)
-    tell(to, "BTC", 3)
+    add_listing(to, "BTC", 3)
     returned = everything(to)
     for hour in (2, 3):  # before it, and when it was returned too
         with pytest.raises(InputError, match="has something newer: the instruments of BTC. Not"):
             migrate(file, to)
         assert everything(to) == returned
-        tell(file, "BTC", hour)
-    tell(to, "ETH", 1)
+        add_listing(file, "BTC", hour)
+    add_listing(to, "ETH", 1)
     with pytest.raises(InputError, match="newer: the instruments of ETH. Nothing was"):
         migrate(file, to)
-    tell(file, "ETH", 2)
+    add_listing(file, "ETH", 2)
     assert migrate(file, to).is_proved
     assert everything(to) == everything(file)
 

@@ -6,7 +6,7 @@ Pure but for reading files. A slot is a span of the recording interval, aligned 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,6 @@ from deribit_pipeline.spool.spool_entries import FAILURE, RESPONSE, Entry
 NOT_RECORDED, INCOMPLETE, REFUSED = "not recorded", "incomplete", "refused"
 """Why a slot has no complete snapshot: nothing was requested in it, all responses were incomplete,
 or the exchange did not respond."""
-
-_MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,7 +33,7 @@ from deribit_pipeline.errors import DeribitBadPayload, DeribitError, NotRecorded
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import exchange_time, listing_as_received
 from deribit_pipeline.instruments.wire import INSTRUMENTS
-from deribit_pipeline.spool.folder import Spool
+from deribit_pipeline.spool.folder import Spool, stream_of
 from deribit_pipeline.spool.spool_entries import Damage
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -124,7 +124,7 @@ class RecordedSession(SeriesSession):
 
 
 def _stream(series: str) -> str:
-    return f"{BOOK_SUMMARIES.name}/{series}"
+    return stream_of(BOOK_SUMMARIES.name, series)
 
 
 def _spool_of(exchange: Exchange) -> Spool:
