@@ -28,8 +28,9 @@ from deribit_pipeline.spool.spool_entries import FRAME, Damage, read_entries
 
 logger = logging.getLogger(__name__)
 
-BESIDE = 2 * MARGIN
-"""How many trades on either side of the days are read, if as many were recorded."""
+BESIDE = 2 * MARGIN + 2
+"""How many trades of the days next to them are read, if as many were recorded: those that a plan
+requests on either side, and one more."""
 
 # Frames are parsed in batches of about this many trades: as JSON they take ten times the memory of
 # columns.
@@ -55,8 +56,8 @@ class _Hour:
 
 
 class RecordedTrades:
-    """The trades of an instrument that were recorded on these days, and BESIDE more on either side
-    if there are as many.
+    """The trades of an instrument that were recorded on these contiguous days, and BESIDE of the
+    day before and of the day after if there are as many.
 
     `numbers` are those of the recorded trades, sorted and unique, and `times` theirs. `set_aside`
     are the copies of trades that do not count as recorded, because they differ from each other or
@@ -68,7 +69,7 @@ class RecordedTrades:
     """
 
     def __init__(self, spool: Spool, instrument_name: str, days: Sequence[date]) -> None:
-        self._name = instrument_name
+        self.instrument_name = instrument_name
         self._is_combo = kind_of(instrument_name).endswith("combo")
         self._hours: list[_Hour] = []
         self._held = OrderedDict[int, Columns]()
@@ -79,6 +80,7 @@ class RecordedTrades:
         hours = [
             (day, files)
             for day in spool.days(stream)
+            if days[0] - ONE_DAY <= day <= days[-1] + ONE_DAY
             for _, files in sorted(spool.hours(stream, day).items())
         ]
         start, end = np.datetime64(days[0], "ms"), np.datetime64(days[-1] + ONE_DAY, "ms")
@@ -161,8 +163,8 @@ class RecordedTrades:
     def _read(self, files: Iterable[Path], damage: Damage, malformed: list[str]) -> Columns:
         """The trades in the frames of files, sorted by number, with all of their copies."""
         parts = [NO_TRADES]
-        for batch in _batches(_trades_in(files, self._name, damage, malformed)):
-            columns, others = parsed_trades(batch, self._name)
+        for batch in _batches(_trades_in(files, self.instrument_name, damage, malformed)):
+            columns, others = parsed_trades(batch, self.instrument_name)
             parts.append(columns)
             malformed += [each.reason for each in others]
         rows = joined_rows(parts)
@@ -172,18 +174,18 @@ class RecordedTrades:
         if damage.places:
             logger.warning(
                 "%d damaged places of the recorded trades of %s were skipped, %d bytes",
-                damage.places, self._name, damage.skipped,
+                damage.places, self.instrument_name, damage.skipped,
             )  # fmt: skip
         if malformed:
             logger.warning(
                 "%d recorded trades of %s cannot be read and are requested: %s",
-                len(malformed), self._name, malformed[0],
+                len(malformed), self.instrument_name, malformed[0],
             )  # fmt: skip
         if count_of(self.set_aside):
             logger.warning(
                 "%d recorded copies of trades of %s differ or are impossible, and their trades are "
                 "requested: first %d",
-                count_of(self.set_aside), self._name, self.set_aside["trade_seq"][0],
+                count_of(self.set_aside), self.instrument_name, self.set_aside["trade_seq"][0],
             )  # fmt: skip
 
 
