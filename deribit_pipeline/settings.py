@@ -35,11 +35,12 @@ still lists, began on 2018-08-14."""
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]")
 
 # Scheme, host (a name, or an IPv6 address in brackets), port, path; no credentials, no query.
-_API_ROOT = re.compile(
-    r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
+_ADDRESS = (
+    r"://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
     r"(:(?!0)([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
     r"(/[A-Za-z0-9._~/-]*)?"
 )
+_API_ROOT, _SOCKET = re.compile(rf"https?{_ADDRESS}"), re.compile(rf"wss?{_ADDRESS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Settings:
     dagster_home: Path = Path("dagster_home")
     schedules: bool = False
     history_url: str | None = None
+    websocket_url: str | None = None
     selectors: tuple[Selector, ...] = ()
     partitions_since: date = FIRST_DAY
     ui_hosts: tuple[str, ...] = ()
@@ -75,13 +77,15 @@ class Settings:
     record_currencies: tuple[str, ...] = ("BTC", "ETH", "USDC")
 
     def __post_init__(self) -> None:
-        url = self.base_url or ""
-        is_open = url.startswith("http:") and not is_loopback(url)
-        if is_open and (self.client_id or self.client_secret):
-            raise SettingsError(
-                f"DERIBIT_BASE_URL is {url}, over which an API key travels unencrypted: use "
-                "https://, or leave out DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET."
-            )
+        urls = {"DERIBIT_BASE_URL": self.base_url, "DERIBIT_WEBSOCKET_URL": self.websocket_url}
+        for name, url in urls.items():
+            is_open = url and url.startswith(("http:", "ws:")) and not is_loopback(url)
+            if url and is_open and (self.client_id or self.client_secret):
+                scheme = url.partition(":")[0]
+                raise SettingsError(
+                    f"{name} is {url}, over which an API key travels unencrypted: use "
+                    f"{scheme}s://, or leave out DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET."
+                )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
@@ -111,6 +115,7 @@ class Settings:
             environment=environment,
             base_url=_base_url(env, "DERIBIT_BASE_URL"),
             history_url=_base_url(env, "DERIBIT_HISTORY_URL"),
+            websocket_url=_websocket_url(env, "DERIBIT_WEBSOCKET_URL"),
             client_id=client_id or None,
             client_secret=client_secret or None,
             warehouse=location_of(
@@ -202,6 +207,16 @@ def _base_url(env: Mapping[str, str | None], name: str) -> str | None:
             f"was {_without_credentials(text)!r}."
         )
     return text.rstrip("/")
+
+
+def _websocket_url(env: Mapping[str, str | None], name: str) -> str | None:
+    text = env.get(name)
+    if text and not _SOCKET.fullmatch(text):
+        raise SettingsError(
+            f"{name} must be the address of a WebSocket such as ws://127.0.0.1:8787/ws/api/v2, "
+            f"was {_without_credentials(text)!r}."
+        )
+    return text or None
 
 
 def _without_credentials(url: str) -> str:

@@ -45,6 +45,7 @@ THIRD_PARTY = {
     "graphql": {"defs"},
     "sqlalchemy": {"cli", "defs"},
     "httpx": {"exchange"},
+    "websockets": {"exchange"},
     "orjson": {"exchange", "instruments", "datasets", "sandbox"},
     "duckdb": {"warehouse", "lake"},
     "typer": {"cli"},
