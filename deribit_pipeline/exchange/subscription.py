@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
 
 from deribit_pipeline.errors import DeribitError, DeribitRateLimited, NotSubscribed
 from deribit_pipeline.exchange.auth import RENEW_AFTER, Token
@@ -22,6 +22,8 @@ from deribit_pipeline.exchange.websocket_access import Times, WebSocketAccess
 from deribit_pipeline.exchange.websocket_opening import opened_websocket
 
 logger = logging.getLogger(__name__)
+
+Failure = TypeVar("Failure", bound=Exception)
 
 
 class Listener(Protocol):
@@ -91,7 +93,7 @@ class Subscription:
             try:
                 await self._connection()
             except* DeribitError as failed:
-                error = _first(failed)
+                error = first_of(failed)
             assert error is not None
             is_steady = time.monotonic() - began_at >= self._pauses.steady
             failures = 1 if is_steady and self._is_connected else failures + 1
@@ -167,7 +169,7 @@ def _reading(answer: Answer) -> Reading:
     return Reading(answer.stamp[0], came_at - answer.latency, came_at)
 
 
-def _first(group: BaseExceptionGroup[DeribitError]) -> DeribitError:
+def first_of(group: BaseExceptionGroup[Failure]) -> Failure:
     """The first error of a group, which may have groups in it."""
     first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

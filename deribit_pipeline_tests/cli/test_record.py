@@ -95,7 +95,7 @@ def test_a_kill_loses_nothing_that_was_received(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--datasets", "candles"], "--datasets may name book_summaries, was 'candles'"),
+        (["--datasets", "candles"], "--datasets may name book_summaries, trades, was 'candles'"),
         (["--datasets", ""], "--datasets may name"),
         (["--for", "10"], "--for must be a duration such as 90s, 10m or 2h, was '10'"),
         (["--for", "0s"], "--for must be a duration"),
