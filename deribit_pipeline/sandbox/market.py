@@ -50,6 +50,7 @@ class Market:
         self.minutes_of_day = functools.lru_cache(maxsize=16)(self._minutes_of_day)
         self.tape_of_day = functools.lru_cache(maxsize=4)(self._tape_of_day)
         self.times_of_day = functools.lru_cache(maxsize=4)(self._times_of_day)
+        self.publications_of_day = functools.lru_cache(maxsize=4)(self._publications_of_day)
         self.directions_of_day = functools.lru_cache(maxsize=4)(self._directions_of_day)
 
     def minutes(self, start: int, end: int) -> Rows:
@@ -76,8 +77,7 @@ class Market:
 
     def published_of_day(self, day: int, now: int) -> int:
         """The number of trades of a day at `now`: those before the first later one."""
-        times = np.maximum.accumulate(self.times_of_day(day))
-        return int(np.searchsorted(times, now, side="right"))
+        return int(np.searchsorted(self.publications_of_day(day), now, side="right"))
 
     def number_of(self, day: int) -> int:
         """The number of the first trade of a day, counted from 1 at the listing."""
@@ -94,6 +94,12 @@ class Market:
     def _times_of_day(self, day: int) -> Ticks:
         rng = np.random.default_rng(seed_of(f"{self.listing.instrument_name} {day} times"))
         return times_of(self.listing, day * DAY, self._planned(day), rng)
+
+    def _publications_of_day(self, day: int) -> Ticks:
+        """When each trade of a day is published: in the order of the numbers, so that one whose
+        number follows a later trade's is published with that."""
+        times: Ticks = np.maximum.accumulate(self.times_of_day(day))
+        return times
 
     def _directions_of_day(self, day: int) -> Ticks:
         return tick_directions(self.tape_of_day(day).price)

@@ -1,5 +1,6 @@
 """The basis of all methods of the sandbox: its clock, the instruments, and their markets."""
 
+import bisect
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,7 @@ class World:
         self._listings = {each.instrument_name: each for each in listings or LISTINGS}
         self._has_daily_listings = listings is None
         self._listed_before = FIRST_LISTING
+        self._sorted: tuple[list[Listing], list[Listing]] = ([], [])
         self._trades_per_minute = trades_per_minute
 
     def now_ms(self) -> int:
@@ -52,6 +54,24 @@ class World:
         """Every instrument that was listed by now."""
         now = self.now_ms()
         return (each for each in self._listed().values() if each.created_ms <= now)
+
+    def listed_between(self, after_ms: int, until_ms: int) -> list[Listing]:
+        """The instruments that were listed in (after_ms, until_ms], the earliest first."""
+        return _between(self._by_time()[0], _created, after_ms, until_ms)
+
+    def expired_between(self, after_ms: int, until_ms: int) -> list[Listing]:
+        """The instruments that expired in (after_ms, until_ms], the earliest first."""
+        return _between(self._by_time()[1], _expires, after_ms, until_ms)
+
+    def _by_time(self) -> tuple[list[Listing], list[Listing]]:
+        """All instruments by the time of their listing, and by that of their expiry."""
+        listed = self._listed()
+        if len(self._sorted[0]) != len(listed):
+            self._sorted = (
+                sorted(listed.values(), key=_created),
+                sorted(listed.values(), key=_expires),
+            )
+        return self._sorted
 
     def _listed(self) -> dict[str, Listing]:
         """Every instrument, with those that are listed day by day until today."""
@@ -80,6 +100,21 @@ class World:
     def market(self, listing: Listing) -> Market:
         """The history of an instrument."""
         return _market_of(listing, self._trades_per_minute)
+
+
+def _created(listing: Listing) -> int:
+    return listing.created_ms
+
+
+def _expires(listing: Listing) -> int:
+    return listing.expires_ms
+
+
+def _between(
+    listings: list[Listing], moment_of: Callable[[Listing], int], after_ms: int, until_ms: int
+) -> list[Listing]:
+    first = bisect.bisect_right(listings, after_ms, key=moment_of)
+    return listings[first : bisect.bisect_right(listings, until_ms, key=moment_of)]
 
 
 # Cached: it is the same in every world and slow to create, and thousands of tests need it.
