@@ -17,6 +17,7 @@ from deribit_pipeline.sandbox.limits import CreditPool
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.prices import Prices
 from deribit_pipeline.sandbox.refusals import Refusal, invalid, required
+from deribit_pipeline.sandbox.rush import Rush
 from deribit_pipeline.sandbox.settlements import Settlements
 from deribit_pipeline.sandbox.trade_methods import HISTORY, WWW, Trades
 from deribit_pipeline.sandbox.volatility_index import VolatilityIndex
@@ -49,8 +50,9 @@ class SandboxExchange(World):
         burst: int = 100,
         listings: tuple[Listing, ...] | None = None,
         trades_per_minute: float = 2.0,
+        rush: Rush | None = None,
     ) -> None:
-        super().__init__(clock, listings, trades_per_minute)
+        super().__init__(clock, listings, trades_per_minute, rush)
         self.requests: Counter[str] = Counter()
         self.refused = 0
         self._latest, self._within = 0, 0

@@ -11,6 +11,7 @@ from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, Market
 from deribit_pipeline.sandbox.refusals import invalid, required
+from deribit_pipeline.sandbox.rush import Rush
 
 Method = Callable[[Mapping[str, str]], Any]
 """Takes parameters and returns a result; raises Refusal."""
@@ -23,20 +24,22 @@ figure is undocumented."""
 class World:
     """The instruments as they are listed now. `clock` returns UTC seconds, so that tests decide the
     time. `listings` are the only instruments; by default all, among them options that are listed
-    day by day. `trades_per_minute` is the usual number in a minute with trades."""
+    day by day. `trades_per_minute` is the usual number in a minute with trades, to which `rush`
+    adds for a while."""
 
     def __init__(
         self,
         clock: Callable[[], float] = time.time,
         listings: tuple[Listing, ...] | None = None,
         trades_per_minute: float = 2.0,
+        rush: Rush | None = None,
     ) -> None:
         self.clock = clock
         self._listings = {each.instrument_name: each for each in listings or LISTINGS}
         self._has_daily_listings = listings is None
         self._listed_before = FIRST_LISTING
         self._sorted: tuple[list[Listing], list[Listing]] = ([], [])
-        self._trades_per_minute = trades_per_minute
+        self._trades_per_minute, self._rush = trades_per_minute, rush
 
     def now_ms(self) -> int:
         """The exchange's clock in UTC milliseconds."""
@@ -99,7 +102,10 @@ class World:
 
     def market(self, listing: Listing) -> Market:
         """The history of an instrument."""
-        return _market_of(listing, self._trades_per_minute)
+        is_rushed = (
+            self._rush is not None and listing.instrument_name in self._rush.instrument_names
+        )
+        return _market_of(listing, self._trades_per_minute, self._rush if is_rushed else None)
 
 
 def _created(listing: Listing) -> int:
