@@ -1,17 +1,17 @@
 """Trades by number and by time: www returns the newest, the archive host all of them, with its
 known defects."""
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count as counting
 from typing import Any
 
 import numpy as np
 
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, MINUTE, Market
-from deribit_pipeline.sandbox.published_trades import published_trades
+from deribit_pipeline.sandbox.published_trades import Trade, published_trades
 from deribit_pipeline.sandbox.refusals import Refusal, invalid, milliseconds
 from deribit_pipeline.sandbox.tape import Integers
 from deribit_pipeline.sandbox.world import Method, World
@@ -47,6 +47,8 @@ class Trades:
 
     world: World
     lag: int = LAG
+    generation: int = 0
+    """Changes when other trades are given."""
     _losses: list[_Loss] = field(default_factory=list)
     _moved: dict[str, dict[int, int]] = field(default_factory=dict)
     _given: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -61,7 +63,7 @@ class Trades:
     ) -> None:
         """Omit the trades from `first` to `last`, on one host or on both: for ever, or in the next
         `times` responses that should contain them."""
-        left = counting() if times is None else iter(range(times))
+        left = itertools.count() if times is None else iter(range(times))
         self._losses.append(_Loss(instrument_name, host, first, last, left))
 
     def find(self) -> None:
@@ -74,7 +76,36 @@ class Trades:
 
     def give(self, instrument_name: str, trades: Sequence[dict[str, Any]]) -> None:
         """Return only these trades of an instrument from now on."""
+        self.generation += 1
         self._given[instrument_name] = sorted(trades, key=lambda trade: trade["trade_seq"])
+
+    def published(self, listing: Listing, start: int, end: int) -> list[tuple[int, Trade]]:
+        """The trades that are published in [start, end), in UTC milliseconds, by their numbers,
+        each with the time of its publication. Omitted ones are among them."""
+        name = listing.instrument_name
+        if name in self._given:
+            times = itertools.accumulate((each["timestamp"] for each in self._given[name]), max)
+            given = zip(times, self._given[name], strict=True)
+            return [(at, trade) for at, trade in given if start <= at < end]
+        market, found = self.world.market(listing), list[tuple[int, Trade]]()
+        for day in range(start // DAY, -(-end // DAY)):
+            times_of_day = market.publications_of_day(day)
+            first, last = (int(row) for row in np.searchsorted(times_of_day, (start, end)))
+            numbers = np.arange(first, last) + market.number_of(day)
+            trades = published_trades(market, numbers, self._moved.get(name, {}))
+            found += zip(times_of_day[first:last].tolist(), trades, strict=True)
+        return found
+
+    def next_publication(self, listing: Listing, start: int) -> int:
+        """When the next trade is published from `start` on, in UTC milliseconds; or the end of the
+        day if none is before."""
+        day = start // DAY
+        if listing.instrument_name in self._given:
+            left = self.published(listing, start, (day + 1) * DAY)
+            return left[0][0] if left else (day + 1) * DAY
+        times = self.world.market(listing).publications_of_day(day)
+        row = int(np.searchsorted(times, start))
+        return int(times[row]) if row < len(times) else (day + 1) * DAY
 
     def methods(self, host: str) -> dict[str, Method]:
         """The methods of a host."""
