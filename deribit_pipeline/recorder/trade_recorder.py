@@ -12,6 +12,7 @@ from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.exchange.shapes import NEVER
 from deribit_pipeline.exchange.subscription import Subscription
 from deribit_pipeline.exchange.websocket import Notification
+from deribit_pipeline.exchange.websocket_access import WebSocketAccess
 from deribit_pipeline.outside_text import shown
 from deribit_pipeline.recorder.clock import Clock
 from deribit_pipeline.recorder.progress import TradeCounts
@@ -38,8 +39,10 @@ def trade_recorder(exchange: Exchange, settings: Settings, clock: Clock) -> "Tra
     """The recorder of the trades of DERIBIT_INSTRUMENTS. Raises InputError if these have none that
     the exchange publishes."""
     assert exchange.spool is not None
+    assert exchange.websocket is not None
     channels = trade_channels(settings)
-    return TradeRecorder(exchange, channels, clock, WriteQueue(exchange.spool, channels.values()))
+    queue = WriteQueue(exchange.spool, channels.values())
+    return TradeRecorder(exchange.websocket, channels, clock, queue)
 
 
 class TradeRecorder:
@@ -53,17 +56,16 @@ class TradeRecorder:
 
     def __init__(
         self,
-        exchange: Exchange,
+        access: WebSocketAccess,
         channels: Mapping[str, str],
         clock: Clock,
         queue: WriteQueue,
     ) -> None:
-        assert exchange.websocket is not None
         self._channels = dict(channels)
         self._clock = clock
         self._queue = queue
         self._has_written = asyncio.Event()
-        self._subscription = Subscription(exchange.websocket, tuple(channels), self)
+        self._subscription = Subscription(access, tuple(channels), self)
         self._subscribed: tuple[str, ...] = ()
         self._session = {"session_us": _us(clock.now())}
         self.counts = TradeCounts()
