@@ -110,18 +110,19 @@ class TradeChannel:
         if end <= self._until_ms:
             return []
         self._take_in_listings(end)
-        found: list[tuple[int, dict[str, Any]]] = []
+        found: list[tuple[int, str, dict[str, Any]]] = []
         while self._instruments and self._instruments[0].due_ms < end:
             first = self._instruments[0]
-            found += self._trades.published(first.listing, first.until_ms, end)
+            published = self._trades.published(first.listing, first.until_ms, end)
+            found += [(at, first.instrument_name, trade) for at, trade in published]
             if first.listing.expires_ms <= end:
                 heapq.heappop(self._instruments)
             else:
                 heapq.heapreplace(self._instruments, self._instrument(first.listing, end))
         self._until_ms = end
-        found.sort(key=itemgetter(0))
+        found.sort(key=itemgetter(0, 1))
         return [
-            _notification(self._name, [trade for _, trade in trades])
+            _notification(self._name, [trade for _, _, trade in trades])
             for _, trades in groupby(found, lambda row: row[0] // self._interval)
         ]
 

@@ -103,10 +103,12 @@ class SocketSession:
 
     def close(self, code: int, reason: str) -> None:
         """Close this socket with a code."""
+        self.channels.clear()
         self._protocol.close(code, reason)
 
     def cut(self) -> None:
         """Close this socket without a word."""
+        self.channels.clear()
         self._protocol.cut()
 
     def end(self) -> None:

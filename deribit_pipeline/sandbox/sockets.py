@@ -34,6 +34,7 @@ class Sockets:
         faults: SocketFaults | None = None,
     ) -> None:
         limits = limits or SocketLimits()
+        self.exchange = exchange
         self.faults = faults or SocketFaults()
         self.connected = 0
         """The number of sockets that were accepted so far."""
@@ -83,15 +84,16 @@ class Sockets:
 
     def _open(self, name: str) -> bool:
         """Publish a channel from now on; returns whether there is one of this name."""
+        self._publish()  # what is due by now is not for a new reader
         if name not in self._channels:
-            channel = channel_of(name, self._shared.exchange)
+            channel = channel_of(name, self.exchange)
             if channel is None:
                 return False
             self._channels[name] = channel
         return True
 
     def _publish(self) -> None:
-        now = self._shared.exchange.now_ms()
+        now = self.exchange.now_ms()
         for name, channel in list(self._channels.items()):
             readers = [session for session in self._sessions if name in session.channels]
             if not readers:
