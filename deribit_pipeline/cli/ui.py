@@ -16,6 +16,7 @@ from deribit_pipeline.errors import InputError
 from deribit_pipeline.extras import require_packages
 from deribit_pipeline.home import prepare_home
 from deribit_pipeline.opening import warehouse_of
+from deribit_pipeline.recorder.recorder_loop import RECORDABLE
 from deribit_pipeline.settings import Settings
 
 # Seconds between two checks whether all processes run.
@@ -33,9 +34,8 @@ def ui(
     ] = "127.0.0.1",
 ) -> int:
     """Serve Dagster's UI and run its daemon until interrupted, with the DAGSTER_HOME and the
-    settings of DERIBIT_HOME, or else of the current folder; with DERIBIT_SCHEDULES=on, also a
-    recorder. Requests from other web pages, or with
-    an unknown host name, are refused."""
+    settings of DERIBIT_HOME, or else of the current folder, and a recorder of what schedules take
+    in. Requests from other web pages, or with an unknown host name, are refused."""
     require_packages("ui", "Dagster's UI")
     settings = Settings.load()
     host = _address(host)
@@ -45,15 +45,21 @@ def ui(
     # Importing Dagster takes more than a second: invalid options are reported before.
     from deribit_pipeline.defs.recorded_lists import record_lists
     from deribit_pipeline.defs.runs import recording
+    from deribit_pipeline.defs.schedules import is_kept, is_on_by_default
     from deribit_pipeline.defs.services import Services
 
     # This marks runs whose process was killed as failed, which frees their slots in the queue.
     with recording(home) as instance:
         record_lists(instance, warehouse_of(settings))
+        recorded = [
+            dataset.name
+            for dataset in RECORDABLE
+            if is_kept(instance, dataset, is_on=is_on_by_default(settings, dataset))
+        ]
     at = f"[{host}]" if ":" in host else host
     with Services(home) as services:
         try:
-            services.start(host, port, is_recording=settings.schedules)
+            services.start(host, port, recorded)
             _say(f"Dagster's UI listens at http://{at}:{port} until interrupted.")
             while True:
                 services.require_running()
