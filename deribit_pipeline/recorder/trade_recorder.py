@@ -67,6 +67,7 @@ class TradeRecorder:
         self._has_written = asyncio.Event()
         self._subscription = Subscription(access, tuple(channels), self)
         self._subscribed: tuple[str, ...] = ()
+        self._as_of: datetime | None = None
         self._session = {"session_us": _us(clock.now())}
         self.counts = TradeCounts()
 
@@ -113,11 +114,12 @@ class TradeRecorder:
         self._subscribed = tuple(channels)
         for channel in channels:
             facts = {"connection": self.counts.connections, "channels": [channel]}
-            self._mark(CONNECTED, [channel], facts)
+            self._mark(CONNECTED, [channel], facts, self._as_of)
 
     def alive(self, answer: Answer) -> None:
         """Mark that the channels are subscribed still, with the counts so far."""
         self._clock.note(answer)
+        self._as_of = answer.as_of
         self._mark(ALIVE, self._subscribed, self.counts.facts(), answer.as_of)
 
     def disconnected(self, reason: str) -> None:
