@@ -46,9 +46,9 @@ def record(
     and open interest, of which it has no history, and trades.
     `backfill --dataset NAME`, or its schedule, takes recordings into the warehouse.
 
-    DERIBIT_SNAPSHOT_EVERY is the time between two snapshots of quotes (default 5m),
-    DERIBIT_RECORD_CURRENCIES names their currencies. Trades are those of the kinds and currencies
-    of DERIBIT_INSTRUMENTS.
+    DERIBIT_SNAPSHOT_EVERY is the time between two snapshots (default 5m) of the quotes of all
+    instruments in DERIBIT_RECORD_CURRENCIES. Trades are those of the kinds and currencies of
+    DERIBIT_INSTRUMENTS.
     """
     names = _names(datasets)
     if not names or not set(names) <= set(_RECORDABLE):
