@@ -16,7 +16,6 @@ from deribit_pipeline.errors import InputError
 from deribit_pipeline.extras import require_packages
 from deribit_pipeline.home import prepare_home
 from deribit_pipeline.opening import warehouse_of
-from deribit_pipeline.recorder.recorder_loop import RECORDABLE
 from deribit_pipeline.settings import Settings
 
 # Seconds between two checks whether all processes run.
@@ -44,18 +43,14 @@ def ui(
     home = prepare_home(settings.dagster_home)
     # Importing Dagster takes more than a second: invalid options are reported before.
     from deribit_pipeline.defs.recorded_lists import record_lists
+    from deribit_pipeline.defs.recording_check import datasets_to_record
     from deribit_pipeline.defs.runs import recording
-    from deribit_pipeline.defs.schedules import is_kept, is_on_by_default
     from deribit_pipeline.defs.services import Services
 
     # This marks runs whose process was killed as failed, which frees their slots in the queue.
     with recording(home) as instance:
         record_lists(instance, warehouse_of(settings))
-        recorded = [
-            dataset.name
-            for dataset in RECORDABLE
-            if is_kept(instance, dataset, is_on=is_on_by_default(settings, dataset))
-        ]
+        recorded = datasets_to_record(instance, settings)
     at = f"[{host}]" if ":" in host else host
     with Services(home) as services:
         try:

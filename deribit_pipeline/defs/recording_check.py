@@ -1,17 +1,20 @@
-"""The check whether a recorder is running, on the assets whose rows are recorded."""
+"""The check whether a recorder is running, on the assets whose rows are recorded, and which of them
+the recorder of the UI records."""
 
 import dagster as dg
 
 from deribit_pipeline.connectivity import recording
+from deribit_pipeline.defs.schedules import is_kept, is_on_by_default
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.errors import DeribitPipelineError
 from deribit_pipeline.exchange.session import spool_of
+from deribit_pipeline.recorder.recorder_loop import RECORDABLE
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
 
 
 def recording_check(
-    settings: Settings, dataset: Dataset, asset: dg.AssetsDefinition
+    settings: Settings, dataset: Dataset, asset: dg.AssetsDefinition | str
 ) -> dg.AssetChecksDefinition:
     """The check `is_recording`: the newest record of each stream of the dataset is recent.
 
@@ -38,6 +41,16 @@ def recording_check(
         return dg.AssetCheckResult(passed=True, description="nothing is recorded: it is fetched")
 
     return is_recording
+
+
+def datasets_to_record(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
+    """The datasets that have a recorder and a schedule that runs: without one, nothing takes the
+    recordings in, and the spool grows."""
+    return [
+        dataset.name
+        for dataset in RECORDABLE
+        if is_kept(instance, dataset, is_on=is_on_by_default(settings, dataset))
+    ]
 
 
 _RECENT = {
