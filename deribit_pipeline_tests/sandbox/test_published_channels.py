@@ -214,6 +214,30 @@ def test_a_wide_channel_takes_in_new_instruments_and_drops_expired_ones(
     assert all(listing.expires_ms > sandbox.now_ms() for listing in traded)
 
 
+def test_a_trade_of_a_combo_is_published_by_the_combo_and_by_each_leg(
+    client: SocketClient, sandbox: SandboxExchange, sockets: Sockets, clock: Clock
+) -> None:
+    clock.now = FRIDAY
+    client.subscribe("trades.future.BTC.agg2", "trades.future_combo.BTC.agg2")
+    trades = trades_in(after(clock, sockets, client, hours=2))
+    of_combo = [trade for trade in trades if "legs" in trade]
+    combo = {trade["instrument_name"] for trade in of_combo}
+    assert combo == {"BTC-FS-25DEC26_PERP"}
+    legs = [trade for trade in trades if "combo_id" in trade]
+    named = [leg for trade in of_combo for leg in trade["legs"]]
+    assert {leg["combo_id"] for leg in named} == combo
+    assert all(len(trade["legs"]) == 2 for trade in of_combo)
+    assert {leg["combo_trade_id"] for leg in named} == {trade["trade_id"] for trade in of_combo}
+    keys = [(leg["instrument_name"], leg["trade_seq"]) for leg in named]
+    assert len(set(keys)) == len(keys) > 4
+    assert [leg for leg in legs if leg in named]
+    for trade in [*of_combo, *legs]:
+        params = {"instrument_name": trade["instrument_name"], "count": "1"}
+        numbers = {"start_seq": str(trade["trade_seq"]), "end_seq": str(trade["trade_seq"])}
+        returned = sandbox.answer("public/get_last_trades_by_instrument", params | numbers)
+        assert returned.body["result"]["trades"] == [trade]
+
+
 def test_spot_pairs_have_no_public_trades(
     client: SocketClient, sockets: Sockets, clock: Clock
 ) -> None:
