@@ -152,7 +152,8 @@ class TradeChannel:
 
 
 class StateChannel:
-    """Listings and expiries of instruments, one notification each."""
+    """States of instruments, one notification each: `created` and `started` when one is listed,
+    `closed` and `terminated` when it expires."""
 
     def __init__(self, name: str, chosen: Chosen, exchange: SandboxExchange) -> None:
         self._name, self._chosen, self._exchange = name, chosen, exchange

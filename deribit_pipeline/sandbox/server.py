@@ -50,7 +50,8 @@ def application(
     cache: Cache | None = None,
     sockets: Sockets | None = None,
 ) -> Starlette:
-    """The exchange as a web application; every response takes `latency` seconds.
+    """The exchange as a web application; every response over HTTP takes
+    `latency` seconds.
 
     The response to a POST has the `id` of its request, null on the archive host; the response to a
     GET has none. `cache` is an optional cache in between. `sockets` are those of the exchange, by

@@ -7,9 +7,6 @@ Imported when a socket connects: the library behind it is slow to import, and fe
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-KEY = "socket"
-"""Where the state of an ASGI scope has the socket."""
-
 _CLOSING = 1.0
 """Seconds in which the client should confirm that a socket is closed."""
 
@@ -20,7 +17,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.scope["state"][KEY] = self
+            self.scope["state"]["socket"] = self  # where `Sockets.serve` finds it
 
     @property
     def open_connections(self) -> int:

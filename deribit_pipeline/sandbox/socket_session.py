@@ -28,15 +28,15 @@ POLICY = 1008
 class Shared:
     """What all sockets of an exchange have in common.
 
-    `subscribes` are the credits of calls that subscribe. `open_channel` publishes a channel from
-    now on, and returns whether there is one of this name.
+    `subscribes` are the credits of calls that subscribe. `open_channels` publishes channels
+    from now on, and returns the names of those that exist.
     """
 
     exchange: SandboxExchange
     limits: SocketLimits
     faults: SocketFaults
     subscribes: CreditPool
-    open_channel: Callable[[str], bool]
+    open_channels: Callable[[set[str]], set[str]]
 
 
 class SocketSession:
@@ -138,7 +138,7 @@ class SocketSession:
         if any(map(is_raw, names)) and not self._exchange.is_valid(self._token):
             raise Refusal(13778, "raw_subscriptions_not_available_for_unauthorized")
         # In another order than requested, and without those that do not exist.
-        known = sorted((name for name in names if self._shared.open_channel(name)), reverse=True)
+        known = sorted(self._shared.open_channels(names), reverse=True)
         self.channels.update(known)
         self._watch_idleness()
         return known

@@ -82,15 +82,14 @@ class Sockets:
             session.end()
             self._sessions.discard(session)
 
-    def _open(self, name: str) -> bool:
-        """Publish a channel from now on; returns whether there is one of this name."""
+    def _open(self, names: set[str]) -> set[str]:
+        """Publish these channels from now on; returns those that exist."""
         self._publish()  # what is due by now is not for a new reader
-        if name not in self._channels:
+        for name in names - self._channels.keys():
             channel = channel_of(name, self.exchange)
-            if channel is None:
-                return False
-            self._channels[name] = channel
-        return True
+            if channel is not None:
+                self._channels[name] = channel
+        return names & self._channels.keys()
 
     def _publish(self) -> None:
         now = self.exchange.now_ms()

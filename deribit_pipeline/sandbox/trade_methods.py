@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.sandbox.combo_legs import add_combos
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, MINUTE, Market
 from deribit_pipeline.sandbox.published_trades import Trade, published_trades
@@ -92,7 +93,7 @@ class Trades:
             times_of_day = market.publications_of_day(day)
             first, last = (int(row) for row in np.searchsorted(times_of_day, (start, end)))
             numbers = np.arange(first, last) + market.number_of(day)
-            trades = published_trades(market, numbers, self._moved.get(name, {}))
+            trades = self._written(listing, numbers)
             found += zip(times_of_day[first:last].tolist(), trades, strict=True)
         return found
 
@@ -179,8 +180,7 @@ class Trades:
         is_newest_first: bool,
     ) -> dict[str, Any]:
         most = _most(host, params)
-        name, market = listing.instrument_name, self.world.market(listing)
-        lost = self._lost(name, host, wanted)
+        lost = self._lost(listing.instrument_name, host, wanted)
         spare = most + sum(len(numbers) for numbers in lost)
         numbers = np.array(wanted[-spare:] if is_newest_first else wanted[:spare], np.int64)
         numbers = _without(lost, numbers)
@@ -191,7 +191,7 @@ class Trades:
             leaky = _leaky(numbers, self.numbers(listing, host), rng)
             numbers = _without(lost, leaky)[:most]
             has_more = rng.random() < 0.5
-        trades = published_trades(market, numbers, self._moved.get(name, {}))
+        trades = self._written(listing, numbers)
         if is_newest_first:
             trades.reverse()
         if host == HISTORY:
@@ -199,6 +199,13 @@ class Trades:
                 other = place + rng.randint(0, 4)
                 trades[place], trades[other] = trades[other], trades[place]
         return {"trades": trades, "has_more": has_more}
+
+    def _written(self, listing: Listing, numbers: Integers) -> list[Trade]:
+        """The trades with these numbers as both hosts and the WebSocket publish them."""
+        moved = self._moved.get(listing.instrument_name, {})
+        trades = published_trades(self.world.market(listing), numbers, moved)
+        add_combos(self.world, listing, trades, self._written)
+        return trades
 
     def _lost(self, instrument_name: str, host: str, wanted: range) -> list[range]:
         """Numbers, some of them requested, that this response omits."""

@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Any
 
+import orjson
 import pytest
 
 from deribit_pipeline.sandbox.exchange import SandboxExchange
+from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, MINUTE
+from deribit_pipeline.sandbox.option_listings import options_of
 from deribit_pipeline.sandbox.published_channels import TradeChannel, channel_of
 from deribit_pipeline.sandbox.rush import Rush
 from deribit_pipeline.sandbox.server import serving
@@ -200,18 +203,49 @@ def test_states_name_the_instruments_that_are_listed_and_that_expire(
             assert named == changed != set()
 
 
-def test_a_wide_channel_takes_in_new_instruments_and_drops_expired_ones(
+def test_a_wide_channel_takes_in_new_instruments_and_drops_expired_ones() -> None:
+    start = int(FRIDAY.timestamp() * 1000)
+    exchange = SandboxExchange(Clock(FRIDAY), listings=tuple(expiring_and_new(start)))
+    channel = channel_of("trades.option.BTC.100ms", exchange)
+    assert channel
+    trades = trades_in([orjson.loads(frame) for frame in channel.due(start + 60 * MINUTE)])
+    of_old, of_new = (
+        [trade["timestamp"] - start for trade in trades if trade["instrument_name"] == name]
+        for name in ("BTC-27NOV26-30000-C", "BTC-28NOV26-30000-C")
+    )
+    assert 0 <= min(of_old) <= max(of_old) < MINUTE / 2
+    assert MINUTE / 2 + 17_000 <= min(of_new) <= max(of_new) > 50 * MINUTE
+
+
+def expiring_and_new(start: int) -> Iterator[Listing]:
+    """An option that expires after half a minute, and one that is listed 17 seconds later."""
+    expiry, created = start + MINUTE // 2, start + MINUTE // 2 + 17_000
+    yield from options_of("BTC", expiry, start - 3 * DAY, "day", [(30_000.0, 1.0)])
+    yield from options_of("BTC", expiry + DAY, created, "day", [(30_000.0, 1.0)])
+
+
+def test_a_trade_of_a_combo_is_published_by_the_combo_and_by_each_leg(
     client: SocketClient, sandbox: SandboxExchange, sockets: Sockets, clock: Clock
 ) -> None:
     clock.now = FRIDAY
-    client.subscribe("trades.option.BTC.100ms")
-    traded = {
-        sandbox.listing(trade)
-        for trade in trades_in(after(clock, sockets, client, hours=1))
-        if trade["timestamp"] > FRIDAY.timestamp() * 1000 + MINUTE
-    }
-    assert any(listing.created_ms > FRIDAY.timestamp() * 1000 for listing in traded)
-    assert all(listing.expires_ms > sandbox.now_ms() for listing in traded)
+    client.subscribe("trades.future.BTC.agg2", "trades.future_combo.BTC.agg2")
+    trades = trades_in(after(clock, sockets, client, hours=2))
+    of_combo = [trade for trade in trades if "legs" in trade]
+    combo = {trade["instrument_name"] for trade in of_combo}
+    assert combo == {"BTC-FS-25DEC26_PERP"}
+    legs = [trade for trade in trades if "combo_id" in trade]
+    named = [leg for trade in of_combo for leg in trade["legs"]]
+    assert {leg["combo_id"] for leg in named} == combo
+    assert all(len(trade["legs"]) == 2 for trade in of_combo)
+    assert {leg["combo_trade_id"] for leg in named} == {trade["trade_id"] for trade in of_combo}
+    keys = [(leg["instrument_name"], leg["trade_seq"]) for leg in named]
+    assert len(set(keys)) == len(keys) > 4
+    assert [leg for leg in legs if leg in named]
+    for trade in [*of_combo, *legs]:
+        params = {"instrument_name": trade["instrument_name"], "count": "1"}
+        numbers = {"start_seq": str(trade["trade_seq"]), "end_seq": str(trade["trade_seq"])}
+        returned = sandbox.answer("public/get_last_trades_by_instrument", params | numbers)
+        assert returned.body["result"]["trades"] == [trade]
 
 
 def test_spot_pairs_have_no_public_trades(

@@ -1,6 +1,8 @@
 """The sandbox's WebSocket answers, limits and closes as Deribit's is known to."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -184,3 +186,18 @@ def test_nothing_but_json_is_sent(connected: Open) -> None:
     assert client.receive()["error"]["code"] == -32600
     client.connection.send(json.dumps({"method": "public/test", "id": "text"}).encode())
     assert client.receive()["id"] == "text"
+
+
+def test_a_server_without_sockets_imports_nothing_for_them() -> None:
+    """The library takes a third of a second to import, and most users and tests need none of it."""
+    code = (
+        "import sys, urllib.request\n"
+        "from deribit_pipeline.sandbox.server import serving\n"
+        "with serving() as url:\n"
+        "    urllib.request.urlopen(url + '/public/test').read()\n"
+        "print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not [name for name in loaded.stdout.split() if name.split(".")[0] == "websockets"]
