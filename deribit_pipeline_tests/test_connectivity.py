@@ -25,7 +25,6 @@ from deribit_pipeline.spool.spool_entries import (
 )
 from deribit_pipeline.spool.writer import StreamWriter
 
-NOW = datetime.now(UTC)
 FUTURES, OPTIONS, SNAPSHOTS = "trades/future.BTC", "trades/option.BTC", "book_summaries/BTC"
 COUNTS = {"connection": 3, "median_ms": 301.2, "p99_ms": 657.9}
 
@@ -45,10 +44,10 @@ def write(spool: Spool) -> Write:
     """Writes entries into a stream, each as an event, the seconds ago of its `as_of`, and facts."""
 
     def write(stream: str, *entries: tuple[str, float | None, dict[str, Any]]) -> None:
-        writer = StreamWriter(spool, stream)
+        writer, now = StreamWriter(spool, stream), datetime.now(UTC)
         for event, ago, facts in entries:
-            as_of = None if ago is None else NOW - timedelta(seconds=ago)
-            writer.write(NOW, [Entry(event, NOW, as_of, facts)])
+            as_of = None if ago is None else now - timedelta(seconds=ago)
+            writer.write(now, [Entry(event, now, as_of, facts)])
         writer.close()
 
     return write

@@ -33,7 +33,7 @@ from deribit_pipeline.exchange.transport import Call, Root
 from deribit_pipeline.exchange.websocket_access import Times, WebSocketAccess
 
 MOST_CHANNELS = 500
-"""Channels in one message of `public/subscribe`; more are refused."""
+"""Channels in one message of `public/subscribe` (assumption:socket-limits)."""
 
 SUBSCRIBE = "public/subscribe"
 
@@ -122,7 +122,7 @@ class WebSocket:
 
     async def subscribe(self, channels: Sequence[str]) -> None:
         """Subscribe to channels. Raises NotSubscribed if the exchange leaves some out, when it has
-        subscribed the others; and other DeribitErrors."""
+        subscribed the others (assumption:socket-acknowledged); and other DeribitErrors."""
         acknowledged: set[str] = set()
         for first in range(0, len(channels), MOST_CHANNELS):
             some = list(channels[first : first + MOST_CHANNELS])

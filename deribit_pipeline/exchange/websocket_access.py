@@ -7,7 +7,8 @@ from deribit_pipeline.exchange.rate_limiter import RateLimiter
 from deribit_pipeline.exchange.transport import Root
 
 SUBSCRIBES_PER_SECOND, SUBSCRIBES_AT_ONCE = 3.3, 10
-"""The limit of `public/subscribe`: 3,000 credits of a pool of 30,000."""
+"""The limit of `public/subscribe`: 3,000 credits of a pool of 30,000
+(assumption:socket-limits)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class WebSocketAccess:
 @dataclass(frozen=True, slots=True)
 class Times:
     """Durations in seconds: between two tests of a quiet socket, without any message until it is
-    dead, and without a response to a call."""
+    dead (assumption:socket-heartbeat), and without a response to a call."""
 
     heartbeat: float = 30.0
     silence: float = 45.0

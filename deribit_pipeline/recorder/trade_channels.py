@@ -28,7 +28,8 @@ def trade_channels(settings: Settings) -> dict[str, str]:
     """Channels and their streams: for each kind and settlement currency of DERIBIT_INSTRUMENTS, one
     of trades and one of instrument states.
 
-    They have all instruments of a kind and currency, also those that are listed later. A selector
+    They have all instruments of a kind and currency (assumption:socket-channels), also those that
+    are listed later. A selector
     counts for every kind and currency that it does not exclude. Raises InputError if there is none.
     """
     names = [name for name in settings.instruments if kind_of(name) in _KINDS]

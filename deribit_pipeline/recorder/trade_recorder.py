@@ -50,8 +50,8 @@ class TradeRecorder:
     channel was subscribed: the listener of one subscription.
 
     Nothing is sorted out here. Trades may come twice, out of order or not at all: their numbers say
-    so, and what is missing is fetched over REST when the day is taken in. The same happens with
-    what a disk that is full or too slow does not take: see `WriteQueue`.
+    so (assumption:socket-trades), and what is missing is fetched over REST when the day is taken
+    in. The same happens with what a disk that is full or too slow does not take: see `WriteQueue`.
     """
 
     def __init__(
