@@ -21,7 +21,6 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.rush import Rush
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.spool.spool_entries import (
-    CONNECTED,
     FRAME,
     RESPONSE,
     STOPPED,
@@ -150,15 +149,15 @@ def test_trades_are_recorded_until_the_end_as_rest_returns_them(
 def test_datasets_are_recorded_together_with_one_status(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    command = [*RECORD, "--for", "8s"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0
-    status = done.stderr.splitlines()[-1]
-    assert status.startswith("BTC: ")
-    assert "; trades: " in status
-    assert {entry.event for entry in entries(tmp_path)} >= {RESPONSE, FRAME, CONNECTED, STOPPED}
+    with recording(tmp_path, environment, "trades,book_summaries") as process:
+        while not {RESPONSE, FRAME} <= {entry.event for entry in entries(tmp_path)}:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    [status] = [line for line in errors.splitlines() if "snapshots" in line]
+    assert status.startswith("trades: ")
+    assert "; BTC: " in status
+    assert [each.event for each in entries(tmp_path)].count(STOPPED) == 3
 
 
 def test_instruments_without_trades_are_one_sentence(
