@@ -19,6 +19,9 @@ from deribit_pipeline.spool.spool_entries import (
 
 _MARK, _LOCK = "spool.json", ".recorder"
 
+INSTRUMENT_STATE = "instrument_state"
+"""The streams of listings and expiries, beside those of trades."""
+
 
 def stream_of(dataset: str, series: str) -> str:
     """The stream of a series of a dataset."""
@@ -31,16 +34,23 @@ class Spool:
     A stream is a dataset and a series, such as `book_summaries/BTC`. A file is written by one
     process: after a restart within an hour another one begins. Days and hours are in UTC. Files of
     days that are proved in the warehouse are kept for `keep_days`; `every` is the recording
-    interval of snapshots.
+    interval of snapshots. `instruments` are those whose trades are kept until they are proved.
     """
 
     def __init__(
-        self, root: Path, environment: Environment, *, keep_days: int, every: timedelta
+        self,
+        root: Path,
+        environment: Environment,
+        *,
+        keep_days: int,
+        every: timedelta,
+        instruments: tuple[str, ...] = (),
     ) -> None:
         self.root = root
         self.environment = environment
         self.keep_days = keep_days
         self.every = every
+        self.instruments = instruments
 
     def __str__(self) -> str:
         return str(self.root.absolute())
@@ -135,6 +145,13 @@ class Spool:
     def files(self, stream: str, day: date) -> list[Path]:
         """The files of a stream's day in the order in which they were begun."""
         return sorted(self.folder(stream, day).glob("*.gz"), key=_begun)
+
+    def hours(self, stream: str, day: date) -> dict[int, list[Path]]:
+        """The files of a stream's day by the hour in which they were begun, in order."""
+        found: dict[int, list[Path]] = {}
+        for file in self.files(stream, day):
+            found.setdefault(_begun(file)[0], []).append(file)
+        return found
 
     def remove(self, stream: str, day: date) -> None:
         """Remove the files of a day, which must be proved in the warehouse."""
