@@ -21,6 +21,7 @@ TRADES = Dataset(
         "the recorder and from requests for what it did not record"
     ),
     schedules=(every_minutes(5, Due.RECORDED), daily("01:18")),
+    recorder="deribit_pipeline.recorder.trade_recorder:trade_recorder",
     recorded_as=kind_and_currency,
     # Switching schedules on should not store a million trades a day by accident.
     is_scheduled_by_hand=True,

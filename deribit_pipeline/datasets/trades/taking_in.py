@@ -27,13 +27,11 @@ from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.proof_reads import proofs_of, series_held
 from deribit_pipeline.engine.recordings import opened_spool, remove_proved
 from deribit_pipeline.engine.source import Context, FailedDays, SeriesSession, SeriesSource
-from deribit_pipeline.spool.folder import Spool, stream_of
+from deribit_pipeline.spool.folder import INSTRUMENT_STATE, Spool, stream_of
 from deribit_pipeline.warehouse.place import Connection
 
 TakenIn = Callable[[str, Sequence[date]], AsyncGenerator[FetchedDay | FailedDays]]
 """Fetches a series' days, except for what was recorded."""
-
-_STATES = "instrument_state"
 
 # A gapped day has all trades that were recorded or can be requested.
 _OVER = (DayState.COMPLETE, DayState.GAPPED, DayState.NOT_LISTED)
@@ -79,7 +77,7 @@ class TradesSession(SeriesSession):
             read = {day: self._written(spool, series, day, days) for day in recorded}
             is_held = partial(self._is_held, series, read)
             for day in remove_proved(self.context.exchange, stream, is_held):
-                spool.remove(stream_of(_STATES, series), day)
+                spool.remove(stream_of(INSTRUMENT_STATE, series), day)
             every += [session for sessions in read.values() for session in sessions]
         self.figures = figures_of(every)
 
