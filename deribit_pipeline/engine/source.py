@@ -26,6 +26,7 @@ from deribit_pipeline.errors import (
 from deribit_pipeline.exchange import codes
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import Listings, exchange_time, warn_of_clock
+from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,14 @@ class Planned:
     requests: int
     calls: int
     rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Rows in the spool, and how many numbers are missing among them."""
+
+    rows: int
+    missing: int
 
 
 class Stops:
@@ -166,6 +175,10 @@ class Source(ABC):
     ) -> Planned:
         """Count the requests of a backfill of these days. With `each_twice`, those for an exchange
         whose `each_twice` is set: more only if a single response may be trusted otherwise."""
+
+    def recorded(self, spool: Spool, days: Days) -> Recorded | None:
+        """What the spool holds of these days, which is not requested; None if nothing."""
+        return None
 
     async def first_available(
         self, exchange: Exchange, warehouse: Warehouse, series: str
