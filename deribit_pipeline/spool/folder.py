@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from deribit_pipeline.domain.environment import Environment
@@ -160,10 +160,6 @@ class Spool:
         folder = self.folder(stream, day)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-    def newest(self, stream: str) -> datetime | None:
-        """The exchange's time in the newest entry of a stream that has one; None if none has."""
-        return next((each.as_of for each in self.newest_first(stream) if each.as_of), None)
 
     def newest_first(self, stream: str) -> Iterator[Entry]:
         """What was recorded of a stream, the newest entry first."""
