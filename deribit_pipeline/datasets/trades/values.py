@@ -9,7 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_rows, some_of
+from deribit_pipeline.domain.rows import (
+    Columns,
+    Rows,
+    count_of,
+    differences,
+    joined_rows,
+    pieces_of,
+    some_of,
+)
 from deribit_pipeline.domain.windows import Moments
 
 MARGIN = 100
@@ -27,6 +35,10 @@ MOST_AMOUNT = 1e13
 
 MOST_IV = 10_000.0
 """Above any implied volatility, in percent a year."""
+
+
+VALUES = ("price", "mark_price", "index_price", "iv", "amount", "contracts")
+"""The columns whose values may be impossible."""
 
 
 def impossible(rows: Columns, *, is_combo: bool) -> NDArray[np.bool_]:
@@ -63,6 +75,20 @@ def out_of_order(numbers: NDArray[np.int64], times: Moments) -> NDArray[np.intp]
     before = np.searchsorted(numbers, numbers[late] - MARGIN, side="right") - 1
     is_far: NDArray[np.bool_] = (before >= 0) & (latest[before] > times[late] + JITTER)
     return late[is_far]
+
+
+def late_numbers(rows: Rows) -> NDArray[np.int64]:
+    """The numbers of trades, sorted by number, that are earlier than one with a far lower
+    number."""
+    found = [np.empty(0, np.int64)]
+    before, latest = np.empty(0, np.int64), np.empty(0, "datetime64[ms]")
+    for piece in pieces_of(rows, "trade_seq", "traded_at"):
+        # After the last trades of the piece before, each at the latest time up to it.
+        numbers = np.concatenate((before, piece["trade_seq"]))
+        times = np.concatenate((latest, piece["traded_at"]))
+        found.append(numbers[out_of_order(numbers, times)])
+        before, latest = numbers[-MARGIN:], np.maximum.accumulate(times)[-MARGIN:]
+    return np.concatenate(found)
 
 
 def unique_rows(rows: Columns) -> Columns:
