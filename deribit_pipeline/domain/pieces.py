@@ -21,7 +21,7 @@ Rows = Mapping[str, NDArray[Any]]
 """Rows by column: `Columns`, or `Pieces` of many rows, whose columns are read when they are
 used."""
 
-PIECE = 122_880
+PIECE = 61_440
 """The rows of a piece: those of one of DuckDB's row groups, which it writes as soon as it has
 them, and 20 MB of trades."""
 

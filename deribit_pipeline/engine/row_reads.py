@@ -78,18 +78,13 @@ def _divisions(
     column = dataset.table.column(dataset.key[0])
     found = connection.execute(
         f"""
-        with numbered as (
-            select {column.name}, row_number() over (order by {column.name}) - 1 as place
-            from {dataset.table.name}
-            where {of_series(dataset)} and {on_day(dataset)}
-        )
-        select distinct {_as_number(column)} from numbered
-        where place > 0 and place % $piece = 0
-        order by all
+        select {_as_number(column)} from {dataset.table.name}
+        where {of_series(dataset)} and {on_day(dataset)}
         """,
-        {"series": series, "piece": pieces.PIECE} | window,
+        {"series": series} | window,
     ).fetchnumpy()
-    values = _array_of(column, found[column.name])
+    keys = np.sort(_array_of(column, found[column.name]))
+    values = np.unique(keys[pieces.PIECE :: pieces.PIECE])
     return list(map(from_moment64, values)) if values.dtype.kind == "M" else values.tolist()
 
 
