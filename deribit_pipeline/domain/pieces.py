@@ -45,9 +45,11 @@ class Pieces(Mapping[str, NDArray[Any]]):
         self._in_file: list[dict[str, _Place]] = []
         self._in_memory: list[Columns] = []
         self._left = 0  # the number of rows in memory
+        self._whole = weakref.WeakValueDictionary[str, NDArray[Any]]()
 
     def append(self, rows: Columns) -> None:
         """Add rows whose keys are higher than all before."""
+        self._whole.clear()
         self._in_memory.append(rows)
         self._left += _length(rows)
         while self._left > self._most:
@@ -74,7 +76,16 @@ class Pieces(Mapping[str, NDArray[Any]]):
         yield {name: rest[name] for name in names} if names else rest
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return np.concatenate([piece[name] for piece in self.pieces([name])])
+        """A whole column, to be read only: the same array for as long as anyone has it."""
+        found = self._whole.get(name)
+        if found is None:
+            found, first = np.empty(self.count, self._rest()[name].dtype), 0
+            for piece in self.pieces([name]):
+                found[first : first + len(piece[name])] = piece[name]
+                first += len(piece[name])
+            found.setflags(write=False)
+            self._whole[name] = found
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rest())
