@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import ClassVar, cast
 
-import numpy as np
-
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FetchedDay
-from deribit_pipeline.domain.rows import Columns, differences, keys_of, some_of
+from deribit_pipeline.domain.rows import Rows, count_of, differences
 from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.merged_rows import compared
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.previews import Previews
 from deribit_pipeline.errors import (
@@ -286,13 +285,14 @@ def _days_of(piece: FetchedDay | FailedDays) -> Sequence[date]:
     return piece.days if isinstance(piece, FailedDays) else [piece.day]
 
 
-def _agree(dataset: Dataset, one: Columns, other: Columns) -> bool:
+def _agree(dataset: Dataset, one: Rows, other: Rows) -> bool:
     """Whether they have the same values, except for rows that only one of them has."""
-    keys, others = keys_of(dataset, one), keys_of(dataset, other)
-    _, ours, theirs = np.intersect1d(keys, others, assume_unique=True, return_indices=True)
-    if len(ours) < min(len(keys), len(others)):
-        return False
-    return not differences(some_of(one, ours), some_of(other, theirs)).any()
+    shared = 0
+    for ours, theirs in compared(dataset, one, other):
+        if differences(ours, theirs).any():
+            return False
+        shared += count_of(ours)
+    return shared == min(count_of(one), count_of(other))
 
 
 def source_of(dataset: Dataset) -> Source:
