@@ -37,7 +37,7 @@ requests on either side, and one more."""
 _TOGETHER = 5_000
 
 # This many trades are kept in memory, or those of the hour that was read last.
-_MOST_HELD = 200_000
+_MOST_HELD = 100_000
 
 
 def trade_stream(instrument_name: str) -> str:
