@@ -12,7 +12,10 @@ from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults, rates_from
+from deribit_pipeline.sandbox.rush import rush_of_perpetuals
 from deribit_pipeline.sandbox.server import HOST, ROOT, serve
+from deribit_pipeline.sandbox.socket_faults import SOCKET_FAULTS, SocketFaults
+from deribit_pipeline.sandbox.sockets import Sockets
 
 
 @command(
@@ -55,21 +58,36 @@ def sandbox(
         typer.Option(
             "--fault",
             metavar="NAME=SHARE",
-            help="Corrupt a share of the responses with a named fault, or with all=0.2.",
+            help="Corrupt a share of the responses with a named fault, or with all=0.2; or a share "
+            "of the notifications of a WebSocket, as with socket_skips=0.1.",
         ),
     ] = None,
+    rush: Annotated[
+        int,
+        typer.Option(
+            metavar="COUNT",
+            help="Trades a second of BTC-PERPETUAL and ETH-PERPETUAL together, for 20 minutes from "
+            "the next minute on.",
+            min=0,
+            max=20_000,
+        ),
+    ] = 0,
+    close_sockets_every: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="Cut all WebSockets this often; 0 for never.", min=0),
+    ] = 0.0,
 ) -> int:
     """Serve the sandbox exchange: an invented market behind a faithful API."""
-    try:
-        rates = rates_from(faults or [])
-    except ValueError as error:
-        raise InputError(f"--fault is invalid: {error}.") from error
+    rates, of_sockets = _rates(faults or [])
+    clock = _clock(now)
     exchange = SandboxExchange(
-        _clock(now),
+        clock,
         per_second=requests_per_second,
         burst=burst,
         trades_per_minute=trades_per_minute,
+        rush=rush_of_perpetuals(int(clock() * 1000), rush) if rush else None,
     )
+    sockets = Sockets(exchange, faults=SocketFaults(of_sockets, close_sockets_every))
 
     def announce(at_port: int) -> None:
         stderr().print(
@@ -77,12 +95,22 @@ def sandbox(
         )
 
     try:
-        serve(port, exchange, Faults(rates), latency_ms / 1000, announce)
+        serve(port, exchange, Faults(rates), latency_ms / 1000, announce, sockets)
     except OSError as error:
         raise InputError(
             f"--port {port} cannot be used ({error.strerror}): choose another, or 0 for any."
         ) from error
     return 0
+
+
+def _rates(texts: list[str]) -> tuple[dict[str, float], dict[str, float]]:
+    """The shares of faults of responses, and of those of notifications."""
+    of_sockets = [text for text in texts if text.startswith("socket_")]
+    try:
+        rates = rates_from(text for text in texts if text not in of_sockets)
+        return rates, rates_from(of_sockets, SOCKET_FAULTS)
+    except ValueError as error:
+        raise InputError(f"--fault is invalid: {error}.") from error
 
 
 def _clock(now: str | None) -> Callable[[], float]:

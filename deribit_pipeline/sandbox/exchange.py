@@ -17,6 +17,7 @@ from deribit_pipeline.sandbox.limits import CreditPool
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.prices import Prices
 from deribit_pipeline.sandbox.refusals import Refusal, invalid, required
+from deribit_pipeline.sandbox.rush import Rush
 from deribit_pipeline.sandbox.settlements import Settlements
 from deribit_pipeline.sandbox.trade_methods import HISTORY, WWW, Trades
 from deribit_pipeline.sandbox.volatility_index import VolatilityIndex
@@ -49,8 +50,9 @@ class SandboxExchange(World):
         burst: int = 100,
         listings: tuple[Listing, ...] | None = None,
         trades_per_minute: float = 2.0,
+        rush: Rush | None = None,
     ) -> None:
-        super().__init__(clock, listings, trades_per_minute)
+        super().__init__(clock, listings, trades_per_minute, rush)
         self.requests: Counter[str] = Counter()
         self.refused = 0
         self._latest, self._within = 0, 0
@@ -124,15 +126,16 @@ class SandboxExchange(World):
             handler = methods.get(method)
             if handler is None:
                 raise Refusal(-32601, "Method not found")
-            if method.startswith("private/") and not self._is_valid(token):
+            if method.startswith("private/") and not self.is_valid(token):
                 raise Refusal(13009, "unauthorized", reason="invalid_token")
             if token is not None and not private.permits(self._scopes.get(token, ""), method):
                 raise Refusal(13021, "forbidden")
-            return Reply(200, self._envelope(came_in, result=handler(params)))
+            return Reply(200, self.envelope(came_in, result=handler(params)))
         except Refusal as refusal:
-            return Reply(400, self._envelope(came_in, error=refusal.error))
+            return Reply(400, self.envelope(came_in, error=refusal.error))
 
-    def _envelope(self, came_in: float, **content: Any) -> dict[str, Any]:
+    def envelope(self, came_in: float, **content: Any) -> dict[str, Any]:
+        """A JSON-RPC response to a call that came in at this time, in UTC seconds."""
         us_in, us_out = int(came_in * 1e6), int(self.clock() * 1e6)
         # No two responses have the same three times, not even while the clock stands still.
         if us_in <= self._latest:
@@ -167,5 +170,6 @@ class SandboxExchange(World):
             "token_type": "bearer",
         }
 
-    def _is_valid(self, token: str | None) -> bool:
+    def is_valid(self, token: str | None) -> bool:
+        """Whether an access token was granted and has not expired."""
         return token is not None and self.clock() < self._tokens.get(token, 0.0)

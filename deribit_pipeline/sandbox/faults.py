@@ -5,7 +5,7 @@ A fault turns the reply of the exchange into what is sent instead.
 
 import gzip
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -213,16 +213,16 @@ class Faults:
         return Wire(reply)
 
 
-def rates_from(texts: Iterable[str]) -> dict[str, float]:
-    """Shares of all responses, written as on the command line: `ragged=0.2`, or `all=0.2`, which is
-    divided equally among all faults. Raises ValueError."""
+def rates_from(texts: Iterable[str], names: Collection[str] = FAULTS) -> dict[str, float]:
+    """Shares of faults with these names, written as on the command line: `ragged=0.2`, or
+    `all=0.2`, which is divided equally among all of them. Raises ValueError."""
     rates: dict[str, float] = {}
     for text in texts:
         name, _, share = text.partition("=")
         rate = float(share or 1)
-        if not 0 <= rate <= 1 or (name != "all" and name not in FAULTS):
-            raise ValueError(f"a fault is NAME=SHARE with a name of {', '.join(FAULTS)} or all")
-        rates |= dict.fromkeys(FAULTS, rate / len(FAULTS)) if name == "all" else {name: rate}
+        if not 0 <= rate <= 1 or (name != "all" and name not in names):
+            raise ValueError(f"a fault is NAME=SHARE with a name of {', '.join(names)} or all")
+        rates |= dict.fromkeys(names, rate / len(names)) if name == "all" else {name: rate}
     if sum(rates.values()) > 1:
         raise ValueError(f"the shares add up to {sum(rates.values()):g}, which is more than 1")
     return rates

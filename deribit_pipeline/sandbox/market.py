@@ -16,6 +16,7 @@ from deribit_pipeline.sandbox.drivers import EIGHT_HOURS as EIGHT_HOURS
 from deribit_pipeline.sandbox.drivers import MINUTE as MINUTE
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.plans import Busy, level_of, plan_of
+from deribit_pipeline.sandbox.rush import Rush
 from deribit_pipeline.sandbox.tape import Plan, Tape, on_ticks, tape_of, tick_directions, times_of
 
 
@@ -31,10 +32,13 @@ class Rows:
 
 
 class Market:
-    """The history of one instrument; `trades_per_minute` is the usual number in a traded minute."""
+    """The history of one instrument; `trades_per_minute` is the usual number in a traded minute,
+    and `rush` adds to it for a while."""
 
-    def __init__(self, listing: Listing, trades_per_minute: float = 2.0) -> None:
-        self.listing = listing
+    def __init__(
+        self, listing: Listing, trades_per_minute: float = 2.0, rush: Rush | None = None
+    ) -> None:
+        self.listing, self._rush = listing, rush
         self._first = max(listing.created_ms // DAY, FIRST_DAY)
         days = min(listing.expires_ms // DAY + 1, FIRST_DAY + DAYS) - self._first
         # The numbers of traded minutes and of trades per day are decided first: so a trade's
@@ -45,11 +49,16 @@ class Market:
         self._closes = np.clip(listing.expires_ms // MINUTE - midnights, self._opens, 1_440)
         self._traded_minutes = rng.binomial(self._closes - self._opens, listing.activity)
         self._trades = np.round(self._traded_minutes * max(trades_per_minute, 1.0)).astype(np.int64)
-        self._trades_before = np.concatenate(([0], np.cumsum(self._trades)))
         self._planned = functools.lru_cache(maxsize=16)(self._plan_of)
+        published = self._trades.copy()
+        for day in rush.days() if rush else ():
+            if 0 <= day - self._first < days:
+                published[day - self._first] = self._planned(day).trades.sum()
+        self._trades_before = np.concatenate(([0], np.cumsum(published)))
         self.minutes_of_day = functools.lru_cache(maxsize=16)(self._minutes_of_day)
         self.tape_of_day = functools.lru_cache(maxsize=4)(self._tape_of_day)
         self.times_of_day = functools.lru_cache(maxsize=4)(self._times_of_day)
+        self.publications_of_day = functools.lru_cache(maxsize=4)(self._publications_of_day)
         self.directions_of_day = functools.lru_cache(maxsize=4)(self._directions_of_day)
 
     def minutes(self, start: int, end: int) -> Rows:
@@ -76,8 +85,7 @@ class Market:
 
     def published_of_day(self, day: int, now: int) -> int:
         """The number of trades of a day at `now`: those before the first later one."""
-        times = np.maximum.accumulate(self.times_of_day(day))
-        return int(np.searchsorted(times, now, side="right"))
+        return int(np.searchsorted(self.publications_of_day(day), now, side="right"))
 
     def number_of(self, day: int) -> int:
         """The number of the first trade of a day, counted from 1 at the listing."""
@@ -94,6 +102,12 @@ class Market:
     def _times_of_day(self, day: int) -> Ticks:
         rng = np.random.default_rng(seed_of(f"{self.listing.instrument_name} {day} times"))
         return times_of(self.listing, day * DAY, self._planned(day), rng)
+
+    def _publications_of_day(self, day: int) -> Ticks:
+        """When each trade of a day is published: in the order of the numbers, so that one whose
+        number follows a later trade's is published with that."""
+        times: Ticks = np.maximum.accumulate(self.times_of_day(day))
+        return times
 
     def _directions_of_day(self, day: int) -> Ticks:
         return tick_directions(self.tape_of_day(day).price)
@@ -133,7 +147,8 @@ class Market:
             columns = (self._traded_minutes, self._opens, self._closes)
             busy = Busy(*(int(column[number]) for column in columns))
             trades = int(self._trades[number])
-        return plan_of(self.listing, day, busy, trades)
+        plan = plan_of(self.listing, day, busy, trades)
+        return self._rush.added_to(plan, day) if self._rush else plan
 
 
 def rolled_up(minutes: Rows, step: int, anchor: int) -> Rows:

@@ -27,3 +27,11 @@ def milliseconds(params: Mapping[str, str], name: str) -> int:
         return int(required(params, name))
     except ValueError:
         raise invalid(name, "wrong format") from None
+
+
+def texts_of(params: Mapping[str, object]) -> dict[str, str]:
+    """Parameters of JSON, written as in a query string."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in params.items()
+    }

@@ -1,4 +1,4 @@
-"""The sandbox over HTTP, on the loopback interface only."""
+"""The sandbox over HTTP and WebSocket, on the loopback interface only."""
 
 import asyncio
 import gzip
@@ -7,24 +7,28 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from deribit_pipeline.sandbox.cache import Cache
 from deribit_pipeline.sandbox.corruptions import Wire
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
+from deribit_pipeline.sandbox.refusals import texts_of
+from deribit_pipeline.sandbox.sockets import Sockets
 
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 ROOT = "/api/v2"
+SOCKET_PATH = "/ws/api/v2"
 HISTORY_ROOT = "/history" + ROOT
 """The archive is a separate host of the real exchange; here it is another path."""
 
@@ -44,13 +48,16 @@ def application(
     faults: Faults | None = None,
     latency: float = 0.0,
     cache: Cache | None = None,
+    sockets: Sockets | None = None,
 ) -> Starlette:
-    """The exchange as a web application; every response takes `latency` seconds.
+    """The exchange as a web application; every response over HTTP takes
+    `latency` seconds.
 
     The response to a POST has the `id` of its request, null on the archive host; the response to a
-    GET has none. `cache` is an optional cache in between.
+    GET has none. `cache` is an optional cache in between. `sockets` are those of the exchange, by
+    default without faults.
     """
-    faults = faults or Faults()
+    faults, sockets = faults or Faults(), sockets or Sockets(exchange)
 
     async def called(request: Request) -> Response:
         if cache is None or request.method != "GET":
@@ -85,6 +92,7 @@ def application(
             Route(HISTORY_ROOT, called, methods=["POST"]),
             Route(HISTORY_ROOT + "/{method:path}", called, methods=["GET", "POST"]),
             Route(ROOT + "/{method:path}", called, methods=["GET", "POST"]),
+            WebSocketRoute(SOCKET_PATH, sockets.serve),
         ]
     )
 
@@ -96,15 +104,10 @@ async def _call_of(request: Request) -> tuple[str, dict[str, str], object]:
         return method, dict(request.query_params), None
     try:
         body = orjson.loads(await request.body())
-        params = {name: _text(value) for name, value in body.get("params", {}).items()}
+        params = texts_of(body.get("params", {}))
         return method or str(body.get("method", "")), params, body.get("id")
     except (orjson.JSONDecodeError, AttributeError):
         return "", {}, None  # not a method: it is refused
-
-
-def _text(value: object) -> str:
-    """A JSON value as a query string writes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 async def _response(wire: Wire) -> Response:
@@ -150,10 +153,11 @@ def serving(
     latency: float = 0.0,
     port: int = 0,
     cache: Cache | None = None,
+    sockets: Sockets | None = None,
 ) -> Iterator[str]:
     """Serve from a thread inside the block; yields the API root, by default on a free port."""
     listener = socket.create_server((HOST, port))
-    app = application(exchange or SandboxExchange(), faults, latency, cache)
+    app = application(exchange or SandboxExchange(), faults, latency, cache, sockets)
     server = _PromptServer(_config(app))
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
@@ -173,11 +177,13 @@ def serve(
     faults: Faults,
     latency: float,
     announce: Callable[[int], None],
+    sockets: Sockets | None = None,
 ) -> None:
     """Serve until interrupted; calls `announce` with the port. Raises OSError if it is in use."""
     with socket.create_server((HOST, port)) as listener:
         announce(listener.getsockname()[1])
-        uvicorn.Server(_config(application(exchange, faults, latency))).run(sockets=[listener])
+        app = application(exchange, faults, latency, sockets=sockets)
+        uvicorn.Server(_config(app)).run(sockets=[listener])
 
 
 class _PromptServer(uvicorn.Server):
@@ -208,4 +214,17 @@ class _PromptServer(uvicorn.Server):
 
 def _config(app: Starlette) -> uvicorn.Config:
     # Deliberate faults do not belong in the server's log.
-    return uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none")
+    return uvicorn.Config(
+        app,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        ws=cast(type[asyncio.Protocol], _socket),
+        ws_ping_interval=None,  # heartbeats are part of the exchange's own protocol
+    )
+
+
+def _socket(**state: Any) -> asyncio.Protocol:
+    from deribit_pipeline.sandbox.socket_protocol import SocketProtocol  # a third of a second
+
+    return SocketProtocol(**state)

@@ -1,17 +1,18 @@
 """Trades by number and by time: www returns the newest, the archive host all of them, with its
 known defects."""
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count as counting
 from typing import Any
 
 import numpy as np
 
+from deribit_pipeline.sandbox.combo_legs import add_combos
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, MINUTE, Market
-from deribit_pipeline.sandbox.published_trades import published_trades
+from deribit_pipeline.sandbox.published_trades import Trade, published_trades
 from deribit_pipeline.sandbox.refusals import Refusal, invalid, milliseconds
 from deribit_pipeline.sandbox.tape import Integers
 from deribit_pipeline.sandbox.world import Method, World
@@ -47,6 +48,8 @@ class Trades:
 
     world: World
     lag: int = LAG
+    generation: int = 0
+    """Changes when other trades are given."""
     _losses: list[_Loss] = field(default_factory=list)
     _moved: dict[str, dict[int, int]] = field(default_factory=dict)
     _given: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -61,7 +64,7 @@ class Trades:
     ) -> None:
         """Omit the trades from `first` to `last`, on one host or on both: for ever, or in the next
         `times` responses that should contain them."""
-        left = counting() if times is None else iter(range(times))
+        left = itertools.count() if times is None else iter(range(times))
         self._losses.append(_Loss(instrument_name, host, first, last, left))
 
     def find(self) -> None:
@@ -74,7 +77,36 @@ class Trades:
 
     def give(self, instrument_name: str, trades: Sequence[dict[str, Any]]) -> None:
         """Return only these trades of an instrument from now on."""
+        self.generation += 1
         self._given[instrument_name] = sorted(trades, key=lambda trade: trade["trade_seq"])
+
+    def published(self, listing: Listing, start: int, end: int) -> list[tuple[int, Trade]]:
+        """The trades that are published in [start, end), in UTC milliseconds, by their numbers,
+        each with the time of its publication. Omitted ones are among them."""
+        name = listing.instrument_name
+        if name in self._given:
+            times = itertools.accumulate((each["timestamp"] for each in self._given[name]), max)
+            given = zip(times, self._given[name], strict=True)
+            return [(at, trade) for at, trade in given if start <= at < end]
+        market, found = self.world.market(listing), list[tuple[int, Trade]]()
+        for day in range(start // DAY, -(-end // DAY)):
+            times_of_day = market.publications_of_day(day)
+            first, last = (int(row) for row in np.searchsorted(times_of_day, (start, end)))
+            numbers = np.arange(first, last) + market.number_of(day)
+            trades = self._written(listing, numbers)
+            found += zip(times_of_day[first:last].tolist(), trades, strict=True)
+        return found
+
+    def next_publication(self, listing: Listing, start: int) -> int:
+        """When the next trade is published from `start` on, in UTC milliseconds; or the end of the
+        day if none is before."""
+        day = start // DAY
+        if listing.instrument_name in self._given:
+            left = self.published(listing, start, (day + 1) * DAY)
+            return left[0][0] if left else (day + 1) * DAY
+        times = self.world.market(listing).publications_of_day(day)
+        row = int(np.searchsorted(times, start))
+        return int(times[row]) if row < len(times) else (day + 1) * DAY
 
     def methods(self, host: str) -> dict[str, Method]:
         """The methods of a host."""
@@ -148,8 +180,7 @@ class Trades:
         is_newest_first: bool,
     ) -> dict[str, Any]:
         most = _most(host, params)
-        name, market = listing.instrument_name, self.world.market(listing)
-        lost = self._lost(name, host, wanted)
+        lost = self._lost(listing.instrument_name, host, wanted)
         spare = most + sum(len(numbers) for numbers in lost)
         numbers = np.array(wanted[-spare:] if is_newest_first else wanted[:spare], np.int64)
         numbers = _without(lost, numbers)
@@ -160,7 +191,7 @@ class Trades:
             leaky = _leaky(numbers, self.numbers(listing, host), rng)
             numbers = _without(lost, leaky)[:most]
             has_more = rng.random() < 0.5
-        trades = published_trades(market, numbers, self._moved.get(name, {}))
+        trades = self._written(listing, numbers)
         if is_newest_first:
             trades.reverse()
         if host == HISTORY:
@@ -168,6 +199,13 @@ class Trades:
                 other = place + rng.randint(0, 4)
                 trades[place], trades[other] = trades[other], trades[place]
         return {"trades": trades, "has_more": has_more}
+
+    def _written(self, listing: Listing, numbers: Integers) -> list[Trade]:
+        """The trades with these numbers as both hosts and the WebSocket publish them."""
+        moved = self._moved.get(listing.instrument_name, {})
+        trades = published_trades(self.world.market(listing), numbers, moved)
+        add_combos(self.world, listing, trades, self._written)
+        return trades
 
     def _lost(self, instrument_name: str, host: str, wanted: range) -> list[range]:
         """Numbers, some of them requested, that this response omits."""

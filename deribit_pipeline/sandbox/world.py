@@ -1,5 +1,6 @@
 """The basis of all methods of the sandbox: its clock, the instruments, and their markets."""
 
+import bisect
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.listing import Listing
 from deribit_pipeline.sandbox.market import DAY, Market
 from deribit_pipeline.sandbox.refusals import invalid, required
+from deribit_pipeline.sandbox.rush import Rush
 
 Method = Callable[[Mapping[str, str]], Any]
 """Takes parameters and returns a result; raises Refusal."""
@@ -22,19 +24,22 @@ figure is undocumented."""
 class World:
     """The instruments as they are listed now. `clock` returns UTC seconds, so that tests decide the
     time. `listings` are the only instruments; by default all, among them options that are listed
-    day by day. `trades_per_minute` is the usual number in a minute with trades."""
+    day by day. `trades_per_minute` is the usual number in a minute with trades, to which `rush`
+    adds for a while."""
 
     def __init__(
         self,
         clock: Callable[[], float] = time.time,
         listings: tuple[Listing, ...] | None = None,
         trades_per_minute: float = 2.0,
+        rush: Rush | None = None,
     ) -> None:
         self.clock = clock
         self._listings = {each.instrument_name: each for each in listings or LISTINGS}
         self._has_daily_listings = listings is None
         self._listed_before = FIRST_LISTING
-        self._trades_per_minute = trades_per_minute
+        self._sorted: tuple[list[Listing], list[Listing]] = ([], [])
+        self._trades_per_minute, self._rush = trades_per_minute, rush
 
     def now_ms(self) -> int:
         """The exchange's clock in UTC milliseconds."""
@@ -52,6 +57,24 @@ class World:
         """Every instrument that was listed by now."""
         now = self.now_ms()
         return (each for each in self._listed().values() if each.created_ms <= now)
+
+    def listed_between(self, after_ms: int, until_ms: int) -> list[Listing]:
+        """The instruments that were listed in (after_ms, until_ms], the earliest first."""
+        return _between(self._by_time()[0], _created, after_ms, until_ms)
+
+    def expired_between(self, after_ms: int, until_ms: int) -> list[Listing]:
+        """The instruments that expired in (after_ms, until_ms], the earliest first."""
+        return _between(self._by_time()[1], _expires, after_ms, until_ms)
+
+    def _by_time(self) -> tuple[list[Listing], list[Listing]]:
+        """All instruments by the time of their listing, and by that of their expiry."""
+        listed = self._listed()
+        if len(self._sorted[0]) != len(listed):
+            self._sorted = (
+                sorted(listed.values(), key=_created),
+                sorted(listed.values(), key=_expires),
+            )
+        return self._sorted
 
     def _listed(self) -> dict[str, Listing]:
         """Every instrument, with those that are listed day by day until today."""
@@ -79,7 +102,25 @@ class World:
 
     def market(self, listing: Listing) -> Market:
         """The history of an instrument."""
-        return _market_of(listing, self._trades_per_minute)
+        is_rushed = (
+            self._rush is not None and listing.instrument_name in self._rush.instrument_names
+        )
+        return _market_of(listing, self._trades_per_minute, self._rush if is_rushed else None)
+
+
+def _created(listing: Listing) -> int:
+    return listing.created_ms
+
+
+def _expires(listing: Listing) -> int:
+    return listing.expires_ms
+
+
+def _between(
+    listings: list[Listing], moment_of: Callable[[Listing], int], after_ms: int, until_ms: int
+) -> list[Listing]:
+    first = bisect.bisect_right(listings, after_ms, key=moment_of)
+    return listings[first : bisect.bisect_right(listings, until_ms, key=moment_of)]
 
 
 # Cached: it is the same in every world and slow to create, and thousands of tests need it.
