@@ -84,6 +84,9 @@ class FetchedDay:
     `is_confirmed` is true if two responses returned the same rows, so that they may replace stored
     ones; otherwise a day that would replace any is requested again first. `verdict` and
     `cross_check` are stored in the proof, and neither changes its state.
+
+    `recorded` of the rows were in the spool. `superseded` are recorded rows with other values than
+    those of two responses: they are not stored, but kept as revisions.
     """
 
     series: str
@@ -97,6 +100,8 @@ class FetchedDay:
     is_confirmed: bool = False
     verdict: str = ""
     cross_check: CrossCheck = CrossCheck.NONE
+    recorded: int = 0
+    superseded: Columns | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -139,7 +139,7 @@ class _Backfill:
             if known.on_listing:
                 listing = listed_now(self._exchange, self._warehouse, known.on_listing)
                 known = known.with_listings(self._exchange.run(listing))
-        self._context = replace(self._context, listed=known.listed)
+        self._context = replace(self._context, listed=known.listed, is_forced=force)
         for key, proof in known.settled.items():
             if key in self._job_of:
                 self._job_of[key].outcome.proofs[key] = proof

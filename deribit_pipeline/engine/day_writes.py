@@ -149,7 +149,7 @@ def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay])
     columns = columns_of(dataset)
     same = dict(dataset.constants)
     names = ", ".join([series_of(dataset), *same, *(column.name for column in columns)])
-    values = ", ".join(["$series", *(f"${name}" for name in same), *map(_as_stored, columns)])
+    values = ", ".join(["$series", *(f"${name}" for name in same), *map(as_stored, columns)])
     with registered(connection, "incoming", rows):
         connection.execute(
             f"insert into {dataset.table.name} ({names}) select {values} from incoming",
@@ -221,7 +221,7 @@ def _keep_revisions(
         return
     table, tables = dataset.table, dataset.proved_in
     revisions = tables.revisions.table
-    typed = ", ".join(_as_stored(table.column(name)) for name in dataset.key)
+    typed = ", ".join(as_stored(table.column(name)) for name in dataset.key)
     key = ", ".join(dataset.key)
     kept = tables.revised.format(
         dataset=dataset.name, series=series_of(dataset), key=key, day=day_of(table, dataset.at)
@@ -289,7 +289,7 @@ def registered(connection: Connection, name: str, rows: Columns) -> Iterator[Non
         connection.unregister(name)
 
 
-def _as_stored(column: Column) -> str:
+def as_stored(column: Column) -> str:
     """A column of arrays in the representation of the table."""
     if column.type == "double" and column.is_nullable:
         return f"case when isnan({column.name}) then null else {column.name} end"

@@ -12,6 +12,7 @@ from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.row_reads import rows_of
+from deribit_pipeline.engine.superseded import keep_superseded
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.warehouse.place import Connection
 
@@ -56,6 +57,9 @@ class DayWriter:
         for day in self._proved(connection, series, days, written):
             proved.append(replace(day, as_of=max(day.as_of, self._clock() or day.as_of)))
         write_days(connection, self._dataset, proved, self._provenance(run_id))
+        stored = {proof.day for proof in written.proofs}
+        some = [day for day in days if day.day in stored]
+        keep_superseded(connection, self._dataset, some, self._provenance(run_id))
         changed = [day.proof.day for day in proved if _is_changed(day)]
         invalidate_what_is_made_of(connection, self._dataset, series, changed)
         return written

@@ -95,13 +95,14 @@ Pieces = AsyncGenerator[FetchedDay | FailedDays]
 @dataclass(frozen=True, slots=True)
 class Context:
     """The context of a backfill of one dataset; `listed` are listings that were requested just
-    before."""
+    before. With `is_forced`, everything is requested from the exchange, whatever is held."""
 
     exchange: Exchange
     warehouse: Warehouse
     dataset: Dataset
     listed: Listings = field(default_factory=dict)
     stops: Stops = field(default_factory=Stops)
+    is_forced: bool = False
 
 
 class Session(ABC):

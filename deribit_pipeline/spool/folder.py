@@ -131,6 +131,13 @@ class Spool:
         """The files of a stream's day in the order in which they were begun."""
         return sorted(self.folder(stream, day).glob("*.gz"), key=_begun)
 
+    def hours(self, stream: str, day: date) -> dict[int, list[Path]]:
+        """The files of a stream's day by the hour in which they were begun, in order."""
+        found: dict[int, list[Path]] = {}
+        for file in self.files(stream, day):
+            found.setdefault(_begun(file)[0], []).append(file)
+        return found
+
     def remove(self, stream: str, day: date) -> None:
         """Remove the files of a day, which must be proved in the warehouse."""
         for file in self.files(stream, day):

@@ -19,6 +19,10 @@ from deribit_pipeline.domain.windows import from_ms
 RESPONSE, FAILURE, STARTED, STOPPED = "response", "failure", "started", "stopped"
 """What an entry records: a response; a request without one; the begin or end of a recording."""
 
+FRAME, CONNECTED, DISCONNECTED, ALIVE = "frame", "connected", "disconnected", "alive"
+"""What an entry of a WebSocket records: a notification; the begin or end of a connection; that the
+exchange answered meanwhile."""
+
 _GZIP = 16 + zlib.MAX_WBITS
 
 # Fast: a snapshot of a thousand instruments is compressed to a quarter in 10 ms.

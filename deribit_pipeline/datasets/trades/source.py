@@ -11,21 +11,29 @@ import numpy as np
 
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.chunks import TradeChunks
+from deribit_pipeline.datasets.trades.held import HeldTrades, held_trades
 from deribit_pipeline.datasets.trades.hosts import TradeHosts
 from deribit_pipeline.datasets.trades.hourly_candles import Witness, Witnessed, chart_requests
 from deribit_pipeline.datasets.trades.plan import Span, planned
 from deribit_pipeline.datasets.trades.proof import CutDay, DayCutter, UnprovedTrades
 from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES, Chunk
 from deribit_pipeline.datasets.trades.trade_numbers import chunks as pieces_of
-from deribit_pipeline.datasets.trades.values import MARGIN
+from deribit_pipeline.datasets.trades.values import MARGIN, differing
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import FetchedDay
-from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.domain.rows import count_of, joined_rows
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
-from deribit_pipeline.engine.source import FailedDays, SeriesSource
+from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.source import Context, FailedDays, SeriesSession, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.instruments.listings import agreed_listing, listings
+from deribit_pipeline.instruments.listings import (
+    agreed_listing,
+    exchange_time,
+    listings,
+    warn_of_clock,
+)
+from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # The maximum number of concurrent chunks: enough for 20 calls a second that take most of a second
@@ -38,15 +46,33 @@ _MOST_EMPTY = 50
 
 
 class TradesSource(SeriesSource):
-    """Fetches the trades of an instrument's days.
+    """Fetches the trades of an instrument's days; those that were recorded are not requested.
 
     Raises DeribitError; if only some of the numbers cannot be proved, only their days fail.
     """
 
+    async def open(self, context: Context, days: Days) -> "TradesSession":
+        """See Source."""
+        warn_of_clock(await exchange_time(context.exchange.client))
+        return TradesSession(self, context)
+
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
-        """See Source."""
+        """See SeriesSource: everything is requested."""
+        async with aclosing(self.taken_in(exchange, warehouse, series, days, None)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def taken_in(
+        self,
+        exchange: Exchange,
+        warehouse: Warehouse,
+        series: str,
+        days: Sequence[date],
+        spool: Spool | None,
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
+        """The days from what the spool holds of them, and requests for the rest."""
         hosts = TradeHosts(exchange, series)
         found, _ = await listings(exchange, warehouse, [series])
         instrument = found[series]
@@ -57,20 +83,12 @@ class TradesSource(SeriesSource):
             yield FetchedDay(
                 series, day, NO_TRADES, hosts.now, NO_TRADES["trade_seq"], is_listed=False
             )
-        is_combo = instrument.kind.endswith("combo")
-        chunks = TradeChunks(hosts, is_combo=is_combo, each_twice=exchange.each_twice)
-        client = (exchange.history if instrument.is_archived else None) or exchange.client
         for first, last in spans_of(listed):
             days = list(days_between(first, last))
-            try:
-                span = await planned(hosts, instrument, days)
-            except DeribitBadPayload as error:
-                yield FailedDays(days, error)
-                continue
-            witness = Witness(client, hosts, chunks, instrument, span)
-            async with aclosing(_cut(chunks, span)) as cut_days:
-                async for cut in cut_days:
-                    yield _fetched(hosts, series, span, await witness.beside(cut))
+            held = await asyncio.to_thread(held_trades, spool, warehouse, series, days)
+            async with aclosing(_span_of(exchange, hosts, instrument, days, held)) as pieces:
+                async for piece in pieces:
+                    yield piece
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """The minimum number of requests for the days: the number of trades is not known in
@@ -79,6 +97,62 @@ class TradesSource(SeriesSource):
         spans = spans_of(days)
         hours = sum(chart_requests(first, last) for first, last in spans)
         return 2 + 6 * len(spans) + hours + (2 if each_twice else 1) * len(days)
+
+
+SOURCE = TradesSource()
+
+
+class TradesSession(SeriesSession):
+    """A backfill of trades, from the spool unless it is forced."""
+
+    def _fetched(
+        self, series: str, days: Sequence[date]
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
+        context = self.context
+        spool = None if context.is_forced else context.exchange.spool
+        return SOURCE.taken_in(context.exchange, context.warehouse, series, days, spool)
+
+    async def again(self, day: FetchedDay) -> FetchedDay:
+        """See Session. A recording would only repeat itself: two responses must agree, or one with
+        what was recorded, whose other values are kept."""
+        found = await SeriesSession(SOURCE, self.context).again(day)
+        others = [] if day.superseded is None else [day.superseded]
+        superseded = joined_rows([*others, differing(day.rows, found.rows)])
+        return replace(found, recorded=day.recorded, superseded=superseded)
+
+
+async def _span_of(
+    exchange: Exchange,
+    hosts: TradeHosts,
+    instrument: Instrument,
+    days: Sequence[date],
+    held: HeldTrades | None,
+) -> AsyncGenerator[FetchedDay | FailedDays]:
+    """Contiguous days, each compared with the exchange's candles."""
+    try:
+        span = await planned(hosts, instrument, days, held)
+    except DeribitBadPayload as error:
+        yield FailedDays(days, error)
+        return
+    is_combo = instrument.kind.endswith("combo")
+    chunks = TradeChunks(hosts, is_combo=is_combo, each_twice=exchange.each_twice, held=held)
+    client = (exchange.history if instrument.is_archived else None) or exchange.client
+    witness = Witness(client, hosts, chunks, instrument, span)
+    async with aclosing(_cut(chunks, span)) as cut_days:
+        async for cut in cut_days:
+            day = _fetched(hosts, instrument.instrument_name, span, await witness.beside(cut))
+            yield day if isinstance(day, FailedDays) else _with_origin(day, chunks, held)
+
+
+def _with_origin(day: FetchedDay, chunks: TradeChunks, held: HeldTrades | None) -> FetchedDay:
+    """The day with how many of its trades were recorded, and the recorded values that it does not
+    have."""
+    if held is None:
+        return day
+    is_recorded = np.isin(day.rows["trade_seq"], held.recorded.numbers)
+    copies = joined_rows([held.recorded.set_aside, *chunks.superseded])
+    superseded = differing(copies, day.rows) if count_of(copies) else None
+    return replace(day, recorded=int(np.count_nonzero(is_recorded)), superseded=superseded)
 
 
 def _listed(instrument: Instrument, days: Sequence[date]) -> list[date]:
@@ -191,6 +265,3 @@ def _fetched(
         verdict=witnessed.verdict,
         cross_check=witnessed.cross_check,
     )
-
-
-SOURCE = TradesSource()

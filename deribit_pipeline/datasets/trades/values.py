@@ -92,6 +92,17 @@ def shared_rows(responses: Sequence[Columns]) -> tuple[Columns, NDArray[np.int64
     return some_of(rows, np.argsort(rows["trade_seq"], kind="stable")), left
 
 
+def differing(rows: Columns, others: Columns) -> Columns:
+    """The trades of which the others have other values; one for each number, sorted by number.
+    `others` are sorted and unique."""
+    numbers, others_numbers = rows["trade_seq"], others["trade_seq"]
+    at = np.searchsorted(others_numbers, numbers)
+    is_there = at < len(others_numbers)
+    is_there[is_there] = others_numbers[at[is_there]] == numbers[is_there]
+    some = some_of(rows, is_there)
+    return unique_rows(some_of(some, differences(some, some_of(others, at[is_there]))))
+
+
 def are_equal(one: Columns, other: Columns) -> bool:
     """Whether two responses have the same trades with equal values in every column."""
     return np.array_equal(one["trade_seq"], other["trade_seq"]) and not np.any(
