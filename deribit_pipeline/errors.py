@@ -13,6 +13,7 @@
     + DeribitRejected       fails again if retried: bad parameters, no permission
       - UnknownInstrument   the exchange does not list the instrument (exit 2)
       - WrongCredentials    the exchange does not accept the API key (exit 2)
+      - NotSubscribed       the exchange leaves a channel out that was to be subscribed
     + DeribitBadPayload     a response that breaks an expectation
       - EndlessPages        more pages than the data can fill
       - WrongEnvironment    a response from another environment than the configured one (exit 2)
@@ -133,6 +134,20 @@ class UnknownInstrument(DeribitRejected):
 
 class WrongCredentials(DeribitRejected):
     """The exchange does not accept the API key."""
+
+
+class NotSubscribed(DeribitRejected):
+    """The exchange does not subscribe some channels, which it says by leaving them out of its
+    acknowledgement: `channels` are those."""
+
+    def __init__(self, channels: Sequence[str], *, method: str, of: int) -> None:
+        super().__init__(
+            f"the exchange left {', '.join(channels)} out of the channels that it acknowledges: "
+            "their names are wrong, or it has no such channels any more",
+            method=method,
+            params={"channels": f"{of} of them"},
+        )
+        self.channels = tuple(channels)
 
 
 class DeribitBadPayload(DeribitError):

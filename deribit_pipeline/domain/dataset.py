@@ -56,7 +56,9 @@ class Dataset:
     tables; `views` are defined on these tables; `rules` are the rules for its rows in addition to
     those for every dataset, and `bounds` those for its columns' values. `source` is the location of
     its `Source`, as `module:name`: it is imported when something is fetched, so that readers need
-    not wait for it. `proves` states in the README what a complete day contains.
+    not wait for it. `recorder` is likewise the location of what records it as it happens, in a
+    function of the exchange, the settings and the exchange's clock; empty if `record` does not
+    record it. `proves` states in the README what a complete day contains.
 
     Days of an instrument may rest on its listing: `least_rows` returns how many rows a day must
     have according to one, `rows_per_day` is how many a whole day has; None if only `not_listed`
@@ -102,6 +104,7 @@ class Dataset:
     is_scheduled_by_hand: bool = False
     made_of: str = ""
     has_verdicts: bool = False
+    recorder: str = ""
     is_recorded: bool = False
     counted: tuple[str, ...] = ()
     kept: timedelta | None = None

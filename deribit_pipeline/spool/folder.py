@@ -10,7 +10,12 @@ from pathlib import Path
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import InputError, SettingsError, SpoolError
-from deribit_pipeline.spool.spool_entries import Damage, Entry, read_entries
+from deribit_pipeline.spool.spool_entries import (
+    Damage,
+    Entry,
+    read_entries,
+    read_newest_first,
+)
 
 _MARK, _LOCK = "spool.json", ".recorder"
 
@@ -147,13 +152,14 @@ class Spool:
             folder.rmdir()
 
     def newest(self, stream: str) -> datetime | None:
-        """The exchange's time in the newest response of a stream; None if there is none."""
+        """The exchange's time in the newest entry of a stream that has one; None if none has."""
+        return next((each.as_of for each in self.newest_first(stream) if each.as_of), None)
+
+    def newest_first(self, stream: str) -> Iterator[Entry]:
+        """What was recorded of a stream, the newest entry first."""
         for day in reversed(self.days(stream)):
             for file in reversed(self.files(stream, day)):
-                found = [entry.as_of for entry in read_entries(file) if entry.as_of]
-                if found:
-                    return max(found)
-        return None
+                yield from read_newest_first(file)
 
 
 def _begun(file: Path) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from deribit_pipeline.spool.spool_entries import (
     Entry,
     packed,
     read_entries,
+    read_newest_first,
 )
 from deribit_pipeline.spool.writer import StreamWriter
 
@@ -43,6 +44,27 @@ def written(path: Path, numbers: range) -> list[Entry]:
     entries = [response(number) for number in numbers]
     path.write_bytes(b"".join(packed([entry]) for entry in entries))
     return entries
+
+
+@pytest.mark.parametrize("damaged", [None, 0, 1, 2])
+def test_the_newest_entries_are_read_first_and_damage_costs_its_member(
+    tmp_path: Path, damaged: int | None
+) -> None:
+    members = [packed([response(2 * n), response(2 * n + 1)]) for n in range(3)]
+    if damaged is not None:
+        middle = len(members[damaged]) // 2
+        flipped = bytes([members[damaged][middle] ^ 1])
+        members[damaged] = members[damaged][:middle] + flipped + members[damaged][middle + 1 :]
+    file = tmp_path / "12.gz"
+    file.write_bytes(b"".join(members) + members[0][:20])
+    found = list(read_newest_first(file))
+    assert found == list(read_entries(file))[::-1]
+    assert len(found) == (6 if damaged is None else 4)
+
+
+def test_an_empty_file_has_no_newest_entry(tmp_path: Path) -> None:
+    (tmp_path / "12.gz").touch()
+    assert list(read_newest_first(tmp_path / "12.gz")) == []
 
 
 def test_what_was_written_is_read_back_to_the_last_byte(tmp_path: Path) -> None:

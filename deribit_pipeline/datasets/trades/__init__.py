@@ -16,6 +16,7 @@ TRADES = Dataset(
     source=f"{__name__}.source:SOURCE",
     proves=("a sequence of trade numbers without a hole, from before midnight to after midnight"),
     schedules=(daily("01:18"),),
+    recorder="deribit_pipeline.recorder.trade_recorder:trade_recorder",
     # Switching schedules on should not store a million trades a day by accident.
     is_scheduled_by_hand=True,
     is_bulky=True,
