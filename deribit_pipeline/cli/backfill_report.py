@@ -52,8 +52,10 @@ def print_report(
         print_days(dataset, requested, proved)
 
     requests = counted(total.requests, source_of(dataset).requests_label)
+    of_spool = f", {total.recorded:,} of them from the spool" if total.recorded else ""
     messages.print(
-        f"{requests}, {counted(total.rows, dataset.rows)} received in {total.seconds:,.1f} s"
+        f"{requests}, {counted(total.rows, dataset.rows)} received{of_spool} in "
+        f"{total.seconds:,.1f} s"
     )
     last_over = newest_over(dataset, now) if now else date.max
     is_open = [proof for proof in proved.values() if proof.state is DayState.OPEN]

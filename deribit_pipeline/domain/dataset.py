@@ -77,6 +77,7 @@ class Dataset:
     The counts of its proofs are of the distinct values of the columns `counted`, such as snapshots
     of many rows each; of rows if there are none. With `is_recorded`, its rows come from the spool:
     what was not recorded is a gap that can never be filled, and its day is settled all the same.
+    `recorded_as` names the part of the spool's streams that has a series, if it is another.
 
     `kept` is how long the exchange keeps rows, if it keeps the newest only: a day that was not
     fetched in time is lost. `is_bulky` is true if a day may have a million rows. A dataset of
@@ -106,6 +107,7 @@ class Dataset:
     has_verdicts: bool = False
     recorder: str = ""
     is_recorded: bool = False
+    recorded_as: Callable[[str], str] = str
     counted: tuple[str, ...] = ()
     kept: timedelta | None = None
     is_bulky: bool = False

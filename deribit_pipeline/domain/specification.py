@@ -59,6 +59,12 @@ def kind_of(instrument_name: str) -> str:
     return "option" if len(parts) > 3 else "future"
 
 
+def kind_and_currency(instrument_name: str) -> str:
+    """An instrument's kind and settlement currency, as in the names of the exchange's channels:
+    `future.BTC` for `BTC-PERPETUAL`, `future.USDC` for `BTC_USDC-PERPETUAL`."""
+    return f"{kind_of(instrument_name)}.{settlement_currency(instrument_name)}"
+
+
 def currencies_of(instrument_name: str) -> tuple[str, str]:
     """An instrument's base currency, and the currency of its price, from its name: BTC and USD for
     `BTC-25SEP26`, SOL and USDC for `SOL_USDC-PERPETUAL`, BTC and BTC for `BTC-25SEP26-90000-C`."""

@@ -158,6 +158,8 @@ class _Backfill:
                 days = await session.relisted(days)
                 if not days:
                     await session.end(requested)
+                    for job in self._jobs:
+                        job.outcome.figures = session.figures
                     return
                 reason = "the exchange's listing of the instrument changed meanwhile"
                 changed = [(name, list(some), reason) for name, some in days.items()]

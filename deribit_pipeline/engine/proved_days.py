@@ -26,13 +26,14 @@ From = Callable[[str], Provenance]
 @dataclass(slots=True)
 class Written:
     """The result for days of one series and job: the proofs that now apply, the days that must be
-    confirmed first, and why others have failed. `rows` were received, `revised` changed stored
-    ones."""
+    confirmed first, and why others have failed. `rows` were received, `recorded` of them in the
+    spool, and `revised` changed stored ones."""
 
     proofs: list[Proof] = field(default_factory=list)
     unconfirmed: list[FetchedDay] = field(default_factory=list)
     failures: dict[Key, str] = field(default_factory=dict)
     rows: int = 0
+    recorded: int = 0
     revised: int = 0
 
 
@@ -92,6 +93,7 @@ class DayWriter:
             written.proofs.append(proved.proof)
             if known is not None and proved.proof is known and day.as_of < known.fetched_at:
                 continue  # an older response with nothing new, not even about its gaps
+            written.recorded += day.recorded
             written.rows += len(counted_keys(self._dataset, day.rows))
             written.revised += count_of(proved.replaced)
             to_write.append(proved)

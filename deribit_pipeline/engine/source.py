@@ -3,7 +3,7 @@
 import logging
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -108,12 +108,14 @@ class Context:
 class Session(ABC):
     """The fetching of one backfill from a source, with the state that it collects.
 
-    At most `workers` pieces of a plan are fetched at a time, started in the plan's order.
+    At most `workers` pieces of a plan are fetched at a time, started in the plan's order. `figures`
+    are what else is known at the end, by name, to be shown with the run.
     """
 
     def __init__(self, context: Context, workers: int) -> None:
         self.context = context
         self.workers = workers
+        self.figures: Mapping[str, float] = {}
 
     @abstractmethod
     async def plan(self, days: Days) -> Iterator[tuple[str, Pieces]]:

@@ -151,6 +151,7 @@ class Writer:
         outcome = job.outcome
         outcome.failures |= written.failures
         outcome.rows += written.rows
+        outcome.recorded += written.recorded
         outcome.revised += written.revised
         for proof in written.proofs:
             key = (proof.series, proof.day)

@@ -85,6 +85,7 @@ def spool_of(settings: Settings) -> Spool:
         settings.environment,
         keep_days=settings.spool_keep,
         every=settings.snapshot_every,
+        instruments=settings.instruments,
     )
 
 

@@ -31,16 +31,23 @@ class Spool:
     A stream is a dataset and a series, such as `book_summaries/BTC`. A file is written by one
     process: after a restart within an hour another one begins. Days and hours are in UTC. Files of
     days that are proved in the warehouse are kept for `keep_days`; `every` is the recording
-    interval of snapshots.
+    interval of snapshots. `instruments` are those whose trades are kept until they are proved.
     """
 
     def __init__(
-        self, root: Path, environment: Environment, *, keep_days: int, every: timedelta
+        self,
+        root: Path,
+        environment: Environment,
+        *,
+        keep_days: int,
+        every: timedelta,
+        instruments: tuple[str, ...] = (),
     ) -> None:
         self.root = root
         self.environment = environment
         self.keep_days = keep_days
         self.every = every
+        self.instruments = instruments
 
     def __str__(self) -> str:
         return str(self.root.absolute())

@@ -12,10 +12,13 @@ from deribit_pipeline.defs.lake_maintenance import maintenance_schedule
 from deribit_pipeline.defs.schedules import CRONS, spans
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.windows import to_ms
+from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline, ms
+from deribit_pipeline_tests.helpers.recorded_trades import TradeRecording
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 START, END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
@@ -78,6 +81,20 @@ def test_every_hour_today_is_requested(ticks: Ticks, now: datetime, today: str) 
     [run] = ticks.at("candles_hourly", now)
     assert ranges([run]) == [(f"BTC-PERPETUAL|{today}", f"ETH-PERPETUAL|{today}", False)]
     assert run.run_key != ticks.at("candles_hourly", now + timedelta(hours=1))[0].run_key
+
+
+def test_every_few_minutes_recorded_trades_are_taken_in_and_nothing_where_none_are(
+    ticks: Ticks, settings: Settings
+) -> None:
+    now = datetime(2024, 4, 10, 0, 5, tzinfo=UTC)
+    assert ticks.at("trades_every_5_minutes", now) == []
+    spool = spool_of(settings)
+    with spool.recording():
+        for hours in (1, 0):
+            at_ms = to_ms(now - timedelta(hours=hours))
+            TradeRecording(spool, "trades/future.BTC", at_ms).close()
+    [run] = ticks.at("trades_every_5_minutes", now)
+    assert ranges([run]) == [("BTC-PERPETUAL|2024-04-09", "BTC-PERPETUAL|2024-04-10", False)]
 
 
 @pytest.mark.parametrize(
@@ -206,6 +223,6 @@ def test_schedules_run_where_the_settings_say_so(
     for name, cron in CRONS.items():
         schedule = scheduled[name]
         assert isinstance(schedule, dg.ScheduleDefinition)
-        expected = "STOPPED" if name in ("trades_daily", "candles_rebuilt_daily") else status
+        expected = "STOPPED" if name.startswith(("trades_", "candles_rebuilt_")) else status
         assert (schedule.default_status.value, schedule.cron_schedule) == (expected, cron)
         assert schedule.description

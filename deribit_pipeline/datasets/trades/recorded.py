@@ -21,7 +21,7 @@ from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES, Numbers
 from deribit_pipeline.datasets.trades.values import MARGIN, impossible, unique_rows
 from deribit_pipeline.datasets.trades.wire import parsed_trades
 from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_rows, some_of
-from deribit_pipeline.domain.specification import kind_of, settlement_currency
+from deribit_pipeline.domain.specification import kind_and_currency, kind_of
 from deribit_pipeline.domain.windows import ONE_DAY, Moments
 from deribit_pipeline.spool.folder import Spool, stream_of
 from deribit_pipeline.spool.spool_entries import FRAME, Damage, read_entries
@@ -41,10 +41,9 @@ _MOST_HELD = 200_000
 
 
 def trade_stream(instrument_name: str) -> str:
-    """The stream of the spool that has an instrument's trades, by its kind and its settlement
-    currency: `trades/future.BTC` for BTC-PERPETUAL."""
-    series = f"{kind_of(instrument_name)}.{settlement_currency(instrument_name)}"
-    return stream_of("trades", series)
+    """The stream of the spool that has an instrument's trades: `trades/future.BTC` for
+    BTC-PERPETUAL."""
+    return stream_of("trades", kind_and_currency(instrument_name))
 
 
 @dataclass(slots=True, eq=False)

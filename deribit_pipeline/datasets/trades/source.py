@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from deribit_pipeline.datasets.trades.hosts import TradeHosts
 from deribit_pipeline.datasets.trades.hourly_candles import Witness, Witnessed, chart_requests
 from deribit_pipeline.datasets.trades.plan import Span, planned
 from deribit_pipeline.datasets.trades.proof import CutDay, DayCutter, UnprovedTrades
+from deribit_pipeline.datasets.trades.taking_in import TradesSession
 from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES, Chunk
 from deribit_pipeline.datasets.trades.trade_numbers import chunks as pieces_of
 from deribit_pipeline.datasets.trades.values import MARGIN, differing
@@ -24,7 +26,7 @@ from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import count_of, joined_rows
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
 from deribit_pipeline.engine.jobs import Days
-from deribit_pipeline.engine.source import Context, FailedDays, SeriesSession, SeriesSource
+from deribit_pipeline.engine.source import Context, FailedDays, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import (
@@ -54,13 +56,16 @@ class TradesSource(SeriesSource):
     async def open(self, context: Context, days: Days) -> "TradesSession":
         """See Source."""
         warn_of_clock(await exchange_time(context.exchange.client))
-        return TradesSession(self, context)
+        exchange = context.exchange
+        spool = None if context.is_forced else exchange.spool
+        taken_in = partial(self.taken_in, exchange, context.warehouse, spool)
+        return TradesSession(self, context, taken_in)
 
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """See SeriesSource: everything is requested."""
-        async with aclosing(self.taken_in(exchange, warehouse, series, days, None)) as pieces:
+        async with aclosing(self.taken_in(exchange, warehouse, None, series, days)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -68,9 +73,9 @@ class TradesSource(SeriesSource):
         self,
         exchange: Exchange,
         warehouse: Warehouse,
+        spool: Spool | None,
         series: str,
         days: Sequence[date],
-        spool: Spool | None,
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """The days from what the spool holds of them, and requests for the rest."""
         hosts = TradeHosts(exchange, series)
@@ -100,25 +105,6 @@ class TradesSource(SeriesSource):
 
 
 SOURCE = TradesSource()
-
-
-class TradesSession(SeriesSession):
-    """A backfill of trades, from the spool unless it is forced."""
-
-    def _fetched(
-        self, series: str, days: Sequence[date]
-    ) -> AsyncGenerator[FetchedDay | FailedDays]:
-        context = self.context
-        spool = None if context.is_forced else context.exchange.spool
-        return SOURCE.taken_in(context.exchange, context.warehouse, series, days, spool)
-
-    async def again(self, day: FetchedDay) -> FetchedDay:
-        """See Session. A recording would only repeat itself: two responses must agree, or one with
-        what was recorded, whose other values are kept."""
-        found = await SeriesSession(SOURCE, self.context).again(day)
-        others = [] if day.superseded is None else [day.superseded]
-        superseded = joined_rows([*others, differing(day.rows, found.rows)])
-        return replace(found, recorded=day.recorded, superseded=superseded)
 
 
 async def _span_of(
