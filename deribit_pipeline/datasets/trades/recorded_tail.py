@@ -56,7 +56,7 @@ def recorded_tail(
     hours = [hour for hour in files if first <= hour <= _latest(window)]
     tail = _Tail(instrument_name, window.start - _BEFORE)
     rows = tail.read([file for hour in hours for file in files[hour]])
-    for hour in sorted((hour for hour in files if hour < first), reverse=True):
+    for hour in sorted((hour for hour in files if hour <= window.start), reverse=True):
         if hour + _HOUR <= back_to or (rows["traded_at"] < moment64(window.start)).any():
             break
         earlier = _Tail(instrument_name, hour).read(files[hour])
