@@ -25,7 +25,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.spool.spool_entries import Entry, read_entries
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.conftest import Clock, both_stores
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 from deribit_pipeline_tests.helpers.recorded_trades import (
     Frame,
@@ -138,6 +138,7 @@ def _parted(text: str) -> tuple[str, str, str]:
     return text.partition(" to ")
 
 
+@both_stores
 def test_only_what_is_proved_is_marked_so_and_nothing_else_is_returned_by_default(
     recording: TradeRecording, published: list[Trade], backfill: Backfill, clock: Clock
 ) -> None:
