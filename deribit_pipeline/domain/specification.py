@@ -54,7 +54,7 @@ def kind_of(instrument_name: str) -> str:
     parts = instrument_name.split("-")
     if len(parts) == 1:
         return "spot"
-    if len(parts) > 2 and re.match(COMBO, instrument_name):
+    if re.match(COMBO, instrument_name):
         return "future_combo" if parts[1] == "FS" else "option_combo"
     return "option" if len(parts) > 3 else "future"
 

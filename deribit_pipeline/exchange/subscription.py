@@ -51,7 +51,7 @@ class Pauses:
 
     first: float = 0.5
     longest: float = 30.0
-    steady: float = 5.0
+    steady: float = 2.0
 
     def after(self, failures: int, error: DeribitError, luck: float) -> float:
         """The pause after so many failures in a row, the longest one at a rate limit; `luck` is

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from deribit_pipeline.domain.environment import Environment
@@ -18,6 +18,9 @@ from deribit_pipeline.spool.spool_entries import (
 )
 
 _MARK, _LOCK = "spool.json", ".recorder"
+
+INSTRUMENT_STATE = "instrument_state"
+"""The streams of listings and expiries, beside those of trades."""
 
 
 def stream_of(dataset: str, series: str) -> str:
@@ -157,10 +160,6 @@ class Spool:
         folder = self.folder(stream, day)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-    def newest(self, stream: str) -> datetime | None:
-        """The exchange's time in the newest entry of a stream that has one; None if none has."""
-        return next((each.as_of for each in self.newest_first(stream) if each.as_of), None)
 
     def newest_first(self, stream: str) -> Iterator[Entry]:
         """What was recorded of a stream, the newest entry first."""

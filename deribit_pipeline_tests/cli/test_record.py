@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -21,7 +21,6 @@ from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.rush import Rush
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.spool.spool_entries import (
-    CONNECTED,
     FRAME,
     RESPONSE,
     STOPPED,
@@ -66,17 +65,23 @@ def recording(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
-        while not any(
-            "slot_ms" in entry.facts or entry.event == FRAME for entry in entries(folder)
-        ):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait(
+            process,
+            lambda: any("slot_ms" in each.facts or each.event == FRAME for each in entries(folder)),
+        )
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def wait(process: subprocess.Popen[str], is_so: Callable[[], bool]) -> None:
+    """Wait until something is so that a process does."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -129,8 +134,7 @@ def test_trades_are_recorded_until_the_end_as_rest_returns_them(
 ) -> None:
     with recording(tmp_path, environment, "trades") as process:
         before = recorded_trades(tmp_path)
-        while len(recorded_trades(tmp_path)) <= len(before):
-            time.sleep(0.05)
+        wait(process, lambda: len(recorded_trades(tmp_path)) > len(before))
         process.send_signal(number)
         _, errors = process.communicate(timeout=20)
     assert "Traceback" not in errors
@@ -150,15 +154,14 @@ def test_trades_are_recorded_until_the_end_as_rest_returns_them(
 def test_datasets_are_recorded_together_with_one_status(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    command = [*RECORD, "--for", "8s"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0
-    status = done.stderr.splitlines()[-1]
-    assert status.startswith("BTC: ")
-    assert "; trades: " in status
-    assert {entry.event for entry in entries(tmp_path)} >= {RESPONSE, FRAME, CONNECTED, STOPPED}
+    with recording(tmp_path, environment, "trades,book_summaries") as process:
+        wait(process, lambda: {RESPONSE, FRAME} <= {each.event for each in entries(tmp_path)})
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    [status] = [line for line in errors.splitlines() if "snapshots" in line]
+    assert status.startswith("trades: ")
+    assert "; BTC: " in status
+    assert [each.event for each in entries(tmp_path)].count(STOPPED) == 3
 
 
 def test_instruments_without_trades_are_one_sentence(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,7 +180,9 @@ def test_an_answer_whose_time_is_in_doubt_is_no_sign_of_life(
     async def work(server: SocketServer, told: Told) -> None:
         await told.until("connected")
 
-    server = SocketServer({"public/get_time": lambda _: 0}, offset_us=3_600 * 10**6)
+    server = SocketServer(
+        {"public/get_time": lambda _: 0}, now_us=lambda: time.time_ns() // 1000 + 3_600 * 10**6
+    )
     assert subscribed(work, server).events == [f"connected {' '.join(CHANNELS)}"]
 
 

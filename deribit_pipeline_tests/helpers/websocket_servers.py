@@ -26,14 +26,14 @@ class SocketServer:
     """Answers the methods in `replies`, and notes what it receives.
 
     `connections` are those that are open, `requests` all calls as received, and `changed` is
-    notified of each. `offset_us` is how far its clock is ahead of this machine's.
+    notified of each. `now_us` is its clock, in microseconds since 1970.
     """
 
     replies: dict[str, Reply] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     connections: list[ServerConnection] = field(default_factory=list)
     is_testnet: bool = False
-    offset_us: int = 0
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1000
     url: str = ""
     opened: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -42,7 +42,7 @@ class SocketServer:
         always: dict[str, Reply] = {
             "public/test": lambda _: {"version": "1.2.26"},
             "public/set_heartbeat": lambda _: "ok",
-            "public/get_time": lambda _: self._now_us() // 1000,
+            "public/get_time": lambda _: self.now_us() // 1000,
             "public/subscribe": lambda params: params["channels"][::-1],
         }
         self.replies = always | self.replies
@@ -65,15 +65,12 @@ class SocketServer:
             self.connections.remove(connection)
 
     def envelope(self, number: int, reply: object) -> dict[str, Any]:
-        now = self._now_us()
+        now = self.now_us()
         times = {"usIn": now, "usOut": now, "usDiff": 0, "testnet": self.is_testnet}
         envelope: dict[str, Any] = {"jsonrpc": "2.0", "id": number, **times}
         is_error = isinstance(reply, dict) and "error" in reply
         envelope.update(reply if is_error else {"result": reply})  # type: ignore[call-overload]
         return envelope
-
-    def _now_us(self) -> int:
-        return time.time_ns() // 1000 + self.offset_us
 
     async def _notify(self) -> None:
         async with self.changed:

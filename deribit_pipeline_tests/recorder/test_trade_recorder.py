@@ -59,7 +59,7 @@ def recorded(spool: Spool, tmp_path: Path) -> Recorded:
             await (asyncio.Event().wait() if is_lazy else asyncio.sleep(0.001))
 
         async def run() -> TradeRecorder:
-            async with serving_sockets(SocketServer()) as server:
+            async with serving_sockets(SocketServer(now_us=lambda: to_ms(NOON) * 1000)) as server:
                 clock = Clock(lambda: NOON, sleep=sleep)
                 queue = WriteQueue(spool, CHANNELS.values(), most_bytes)
                 recorder = TradeRecorder(access_to(server, tmp_path), CHANNELS, clock, queue)

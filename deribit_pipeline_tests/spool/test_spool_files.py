@@ -200,13 +200,14 @@ def test_a_folder_with_other_files_does_not_become_a_spool(tmp_path: Path) -> No
 
 def test_days_and_newest_are_those_of_the_files(tmp_path: Path) -> None:
     spool = spool_at(tmp_path / "spool")
-    assert (spool.days(STREAM), spool.newest(STREAM), spool.streams()) == ([], None, [])
+    assert (spool.days(STREAM), [*spool.newest_first(STREAM)], spool.streams()) == ([], [], [])
     writer = StreamWriter(spool, STREAM)
     writer.write(NOON, [response(1)])
     writer.write(NOON + timedelta(days=1), [response(86_400), Entry(FAILURE, NOON)])
     writer.close()
     assert spool.days(STREAM) == [date(2024, 4, 10), date(2024, 4, 11)]
-    assert spool.newest(STREAM) == response(86_400).as_of
+    newest = [each.event for each in spool.newest_first(STREAM)]
+    assert newest == [FAILURE, RESPONSE, RESPONSE]
     assert spool.streams() == [STREAM]
     spool.remove(STREAM, date(2024, 4, 10))
     assert spool.days(STREAM) == [date(2024, 4, 11)]

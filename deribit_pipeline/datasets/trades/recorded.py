@@ -128,10 +128,10 @@ class RecordedTrades:
         wrong |= np.isin(rows["trade_seq"], self.set_aside["trade_seq"])
         apart = joined_rows([apart, some_of(rows, wrong)])
         rows = some_of(rows, ~wrong)
-        if len(shared := np.intersect1d(rows["trade_seq"], self.numbers)):
-            is_shared = np.isin(rows["trade_seq"], shared)
+        is_shared = np.isin(rows["trade_seq"], self.numbers)
+        if is_shared.any():
             again, rows = some_of(rows, is_shared), some_of(rows, ~is_shared)
-            is_unlike = differences(again, self._rows_with(shared))
+            is_unlike = differences(again, self._rows_with(again["trade_seq"]))
             apart = joined_rows([apart, some_of(again, is_unlike)])
         self._hours.append(_Hour(files, rows["trade_seq"]))
         self._hold(len(self._hours) - 1, rows)

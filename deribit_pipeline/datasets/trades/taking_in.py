@@ -1,7 +1,7 @@
 """A backfill of trades that takes in what was recorded, and accounts for it at its end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -27,13 +27,11 @@ from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.proof_reads import proofs_of, series_held
 from deribit_pipeline.engine.recordings import opened_spool, remove_proved
 from deribit_pipeline.engine.source import Context, FailedDays, SeriesSession, SeriesSource
-from deribit_pipeline.spool.folder import Spool, stream_of
+from deribit_pipeline.spool.folder import INSTRUMENT_STATE, Spool, stream_of
 from deribit_pipeline.warehouse.place import Connection
 
 TakenIn = Callable[[str, Sequence[date]], AsyncGenerator[FetchedDay | FailedDays]]
 """Fetches a series' days, except for what was recorded."""
-
-_STATES = "instrument_state"
 
 # A gapped day has all trades that were recorded or can be requested.
 _OVER = (DayState.COMPLETE, DayState.GAPPED, DayState.NOT_LISTED)
@@ -71,15 +69,17 @@ class TradesSession(SeriesSession):
         spool = self.context.exchange.spool
         if spool is None or not spool.exists():
             return
-        sessions: list[Session] = []
+        every: list[Session] = []
         for stream in sorted({trade_stream(name) for name in days}):
             series = stream.removeprefix(stream_of(TRADES.name, ""))
             wanted = {day for name in days if trade_stream(name) == stream for day in days[name]}
-            for day in sorted(wanted.intersection(spool.days(stream))):
-                sessions += self._written(spool, series, day, days)
-            for day in remove_proved(self.context.exchange, stream, partial(self._is_held, series)):
-                spool.remove(stream_of(_STATES, series), day)
-        self.figures = figures_of(sessions)
+            recorded = sorted(wanted.intersection(spool.days(stream)))
+            read = {day: self._written(spool, series, day, days) for day in recorded}
+            is_held = partial(self._is_held, series, read)
+            for day in remove_proved(self.context.exchange, stream, is_held):
+                spool.remove(stream_of(INSTRUMENT_STATE, series), day)
+            every += [session for sessions in read.values() for session in sessions]
+        self.figures = figures_of(every)
 
     def _written(self, spool: Spool, series: str, day: date, days: Days) -> list[Session]:
         """The sessions of a stream's day, written to the warehouse."""
@@ -95,14 +95,14 @@ class TradesSession(SeriesSession):
         self.context.warehouse.write(write, set(days))
         return sessions
 
-    def _is_held(self, series: str, day: date) -> bool:
+    def _is_held(self, series: str, read: Mapping[date, Sequence[Session]], day: date) -> bool:
         """Whether the recorded trades of a stream's day are stored and proved, except for
         instruments that are neither configured nor stored. Files also have trades from just before
-        midnight: they stay as long as those of the day before."""
+        midnight: they stay as long as those of the day before. `read` are the sessions of days."""
         spool = opened_spool(self.context.exchange)
         if day - ONE_DAY in spool.days(stream_of(TRADES.name, series)):
             return False
-        sessions = sessions_on(spool, series, day, None)
+        sessions = read.get(day) or sessions_on(spool, series, day, None)
         names = instruments_of(sessions)
         with self.context.warehouse.reading() as connection:
             known = {*spool.instruments, *series_held(connection, TRADES)}.intersection(names)
