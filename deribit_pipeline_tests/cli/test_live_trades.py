@@ -30,12 +30,15 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.spool_entries import FRAME, read_entries
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.processes import SCRIPT
+from deribit_pipeline_tests.helpers.recorded_trades import published_on
 
 PERPETUALS = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FAULTS = {"socket_skips": 0.1, "socket_repeats": 0.05, "socket_swaps": 0.05}
 
-# Seconds until all sockets are closed, again and again, and of each run of the recorder.
-SOCKETS_LIVE, RUN = 4.5, 20.0
+# Seconds until all sockets are closed, again and again, and of each of the four runs. `make soak`
+# takes 20 minutes.
+_MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
+SOCKETS_LIVE, RUN = (9.0, 15 * _MINUTES) if _MINUTES else (4.5, 20.0)
 
 Trades = set[tuple[str, int]]
 
@@ -100,6 +103,19 @@ def recorded(folder: Path) -> Trades:
     return {(each["instrument_name"], each["trade_seq"]) for trades in data for each in trades}
 
 
+def published(market: Market, first: date) -> set[tuple[object, ...]]:
+    """The trades of the invented market since a day: name, number, id, price and amount."""
+    assert market.stopped_at is not None
+    until_ms = int(market.stopped_at * 1000) + 1
+    fields = ("instrument_name", "trade_seq", "trade_id", "price", "amount")
+    return {
+        tuple(trade[field] for field in fields)
+        for name in PERPETUALS
+        for day in days_between(first, datetime.now(UTC).date())
+        for trade in published_on(market.exchange, day, name, until_ms)
+    }
+
+
 def take_in(settings: Settings, first: date) -> list[tuple[object, ...]]:
     """Take the trades since a day in; returns all that are stored."""
     days = list(days_between(first, datetime.now(UTC).date()))
@@ -108,6 +124,7 @@ def take_in(settings: Settings, first: date) -> list[tuple[object, ...]]:
         job = Job("a run", dict.fromkeys(PERPETUALS, days))
         outcome = ForegroundBackfill(exchange, warehouse).backfill(TRADES, job)
     assert outcome.failures == {}
+    assert outcome.proofs
     assert all(proof.expected == proof.received for proof in outcome.proofs.values())
     columns = ", ".join(column.name for column in TRADES.table.columns[:12])
     with warehouse.reading() as connection:
@@ -147,3 +164,4 @@ def test_recorded_trades_are_complete_and_none_is_requested_again_through_kills_
             settings, warehouse=tmp_path / "fetched.duckdb", spool=tmp_path / "no_spool"
         )
         assert live == take_in(fetched, first)
+    assert {(row[0], *row[1:3], row[6], row[9]) for row in live} == published(market, first)
