@@ -1,7 +1,10 @@
 """What the recorder wrote is read before a backfill stores it: marked, with every hole named."""
 
+import io
+import re
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from deribit_pipeline.datasets.candles_rebuilt import CANDLES_REBUILT
 from deribit_pipeline.datasets.trades import TRADES, recorded_tail
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.domain.windows import from_ms, to_ms
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.errors import IncompleteDays, InputError, SettingsError
@@ -35,6 +38,7 @@ from deribit_pipeline_tests.helpers.recorded_trades import (
     published_on,
 )
 
+DOCS = Path(__file__).parents[2] / "docs"
 NAME, STREAM = "BTC-PERPETUAL", "trades/future.BTC"
 DAY, TODAY = date(2024, 4, 9), date(2024, 4, 10)  # the sandbox's clock shows noon
 NOON = datetime(2024, 4, 10, 12, tzinfo=UTC)
@@ -278,6 +282,24 @@ def test_no_candle_is_made_of_a_minute_in_which_trades_are_missing(
     assert not set(candles("1").index) & {each for each in missing if each <= last}
     hours = {each.replace(minute=0) for each in (hole[0], hole[1])}
     assert not set(candles("60").index) & {each + timedelta(hours=1) for each in hours}
+
+
+def test_the_documents_example_returns_what_was_recorded_a_minute_ago(
+    spool: Spool, published: list[Trade], backfill: Backfill
+) -> None:
+    a_minute_ago = to_ms(datetime.now(UTC)) - 60_000
+    moved = [
+        trade | {"timestamp": a_minute_ago + place} for place, trade in enumerate(published[:10])
+    ]
+    recording = TradeRecording(spool, STREAM, a_minute_ago)
+    recording.frames(frames_of(moved))
+    recording.close()
+    [block] = re.findall(r"```python\n(.*?)```", (DOCS / "queries.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    with redirect_stdout(io.StringIO()) as printed:
+        exec(block, names)
+    assert len(names["newest"]) == 10
+    assert str(published[0]["trade_seq"]) in printed.getvalue()
 
 
 def test_several_instruments_are_marked_each_by_itself(
