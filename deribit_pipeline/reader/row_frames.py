@@ -179,6 +179,8 @@ def trades(
         The warehouse cannot be read.
     SettingsError
         The spool is of another environment.
+    SpoolError
+        A file of the spool cannot be read, or was removed meanwhile, because its day was stored.
 
     Warns
     -----

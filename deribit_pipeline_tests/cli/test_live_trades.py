@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deribit_pipeline import read
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.windows import days_between
@@ -103,6 +105,21 @@ def recorded(folder: Path) -> Trades:
     return {(each["instrument_name"], each["trade_seq"]) for trades in data for each in trades}
 
 
+def newest_read(folder: Path) -> datetime:
+    """The time of the newest trade that the reader returns, of an empty warehouse."""
+    warehouse = Warehouse(folder / "empty.duckdb", Environment.SANDBOX)
+    if not warehouse.exists():
+        with warehouse.writing():
+            pass
+    with warnings.catch_warnings(action="ignore", category=read.MissingTradesWarning):
+        found = read.trades(
+            PERPETUALS[0], "today", recorded=folder / "spool", complete_only=False,
+            warehouse=folder / "empty.duckdb",
+        )  # fmt: skip
+    newest: datetime = found.index[-1].to_pydatetime()
+    return newest
+
+
 def published(market: Market, first: date) -> set[tuple[object, ...]]:
     """The trades of the invented market since a day: name, number, id, price and amount."""
     assert market.stopped_at is not None
@@ -146,6 +163,7 @@ def test_recorded_trades_are_complete_and_none_is_requested_again_through_kills_
         for _ in range(2):  # the exchange is restarted meanwhile
             with market.served(port):
                 time.sleep(RUN)
+                assert datetime.now(UTC) - newest_read(tmp_path) < timedelta(minutes=1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 128 + signal.SIGTERM
     market.stopped_at = time.time()

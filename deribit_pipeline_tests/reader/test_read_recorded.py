@@ -21,7 +21,7 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import from_ms, to_ms
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.errors import IncompleteDays, InputError, SettingsError
+from deribit_pipeline.errors import IncompleteDays, InputError, SettingsError, SpoolError
 from deribit_pipeline.exchange.session import Exchange, spool_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
@@ -210,6 +210,34 @@ def test_until_when_nothing_is_missing_is_known_from_the_connection(
     assert known() == from_ms(NOW_MS - 16_000)
     recording.frames(frames_of([published[-1] | {"timestamp": NOW_MS - 9_000}]))
     assert known() == from_ms(NOW_MS - 10_000)
+
+
+def test_a_trade_that_cannot_be_trusted_is_left_out_and_nothing_is_known_beyond_it(
+    recording: TradeRecording, published: list[Trade], backfill: Backfill
+) -> None:
+    """As when it is taken in: copies that differ, and impossible values, are requested."""
+    recording.frames(frames_of(published))
+    wrong = [published[-3] | {"price": -1.0}, published[-1] | {"amount": 1e6}]
+    for trade in wrong:
+        recording.frames([[trade]])
+    with pytest.warns(read.MissingTradesWarning):
+        found = read_recorded()
+    assert found["trade_seq"].iloc[-2:].tolist() == [published[n]["trade_seq"] for n in (-4, -2)]
+    assert found.attrs["missing"] == [str(published[-3]["trade_seq"])]
+    until = from_ms(published[-1]["timestamp"]) - timedelta(seconds=1)
+    assert datetime.fromisoformat(found.attrs["recorded_until"]) == until
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_one_sentence(
+    recording: TradeRecording, spool: Spool, published: list[Trade], backfill: Backfill
+) -> None:
+    recording.frames(frames_of(published))
+    [file] = spool.hours(STREAM, TODAY)[11]
+    file.chmod(0o644)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(SpoolError, match=r"11\.gz cannot be read \(Is a directory\)"):
+        read_recorded()
 
 
 def test_the_last_minutes_are_read_from_the_files_of_their_hours_only(

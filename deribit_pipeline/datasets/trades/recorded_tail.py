@@ -16,7 +16,7 @@ from deribit_pipeline.datasets.trades.values import JITTER, impossible
 from deribit_pipeline.datasets.trades.wire import parsed_trades
 from deribit_pipeline.domain.rows import Columns, joined_rows, some_of
 from deribit_pipeline.domain.specification import kind_of
-from deribit_pipeline.domain.windows import TimeWindow, day_window, moment64
+from deribit_pipeline.domain.windows import TimeWindow, day_window, from_moment64, moment64
 from deribit_pipeline.errors import SpoolError
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.spool.spool_entries import ALIVE, FRAME, RESPONSE, Entry, read_entries
@@ -49,7 +49,7 @@ def recorded_tail(
     """The trades of a window that the spool has. Its last earlier trade is looked for until
     `back_to`.
 
-    Raises SpoolError if a file was removed meanwhile, because its day was stored.
+    Raises SpoolError if a file cannot be read, or was removed meanwhile because its day was stored.
     """
     files = _files_by_hour(spool, trade_stream(instrument_name))
     first = _hour_of(window.start - _BEFORE)
@@ -61,9 +61,15 @@ def recorded_tail(
             break
         earlier = _Tail(instrument_name, hour).read(files[hour])
         rows = joined_rows([earlier, rows])
-    known, _ = settled(rows)
-    is_sound = ~impossible(known, is_combo=kind_of(instrument_name).endswith("combo"))
-    return RecordedTail(some_of(known, is_sound), tail.known_until)
+    sound, doubted = settled(rows)
+    is_wrong = impossible(sound, is_combo=kind_of(instrument_name).endswith("combo"))
+    doubted = joined_rows([doubted, some_of(sound, is_wrong)])
+    sound, known_until = some_of(sound, ~is_wrong), tail.known_until
+    last = sound["trade_seq"].max(initial=0)
+    unknown = doubted["traded_at"][doubted["trade_seq"] > last]  # no later number shows these
+    if known_until is not None and len(unknown):
+        known_until = min(known_until, from_moment64(unknown.min()) - JITTER.item())
+    return RecordedTail(sound, known_until)
 
 
 class _Tail:
@@ -101,6 +107,8 @@ class _Tail:
                 raise SpoolError(
                     f"{file} was removed while it was read, because its day was stored: read again."
                 ) from error
+            except OSError as error:
+                raise SpoolError(f"{file} cannot be read ({error.strerror}).") from error
 
     def _note(self, entry: Entry, is_named: bool) -> None:
         """Trades that are missed between two connections are shown by the number of the next one
