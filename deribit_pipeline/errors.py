@@ -23,6 +23,7 @@
   x RecordingError          Dagster's storage refused; the warehouse has the days nevertheless
   x IncompleteDays          days requested from the reader are not proved complete
   x SpoolError              a file of the spool cannot be read or written
+  x NoTemporaryFile         rows that are too many for memory cannot be put into a temporary file
   x WarehouseError          the database refused
     + LakeAway              the lake's PostgreSQL or object store is unreachable at the moment
     + Conflict              another process wrote to the lake at the same time
@@ -207,6 +208,10 @@ class IncompleteDays(DeribitPipelineError):
 
 class SpoolError(DeribitPipelineError):
     """A file of the spool cannot be read or written."""
+
+
+class NoTemporaryFile(DeribitPipelineError):
+    """The folder for temporary files is full, or not writable."""
 
 
 class WarehouseError(DeribitPipelineError):

@@ -116,7 +116,10 @@ def run_totals(outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
 def _of_recording(outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
     """Where rows came from, if any were recorded, and what else the source knows."""
     figures: dict[str, dg.MetadataValue[Any]] = {
-        f"run_{name}": dg.MetadataValue.float(value) for name, value in outcome.figures.items()
+        f"run_{name}": (
+            dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
+        )
+        for name, value in outcome.figures.items()
     }
     if not outcome.recorded:
         return figures

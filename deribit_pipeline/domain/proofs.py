@@ -9,7 +9,7 @@ from datetime import date, datetime
 import numpy as np
 
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.rows import Columns, Keys
+from deribit_pipeline.domain.rows import Columns, Keys, Rows
 
 
 class DayState(enum.StrEnum):
@@ -91,7 +91,7 @@ class FetchedDay:
 
     series: str
     day: date
-    rows: Columns
+    rows: Rows
     as_of: datetime
     expected: Keys | None = None
     unclosed: Keys = field(default_factory=lambda: np.empty(0, "datetime64[ms]"))
@@ -116,11 +116,11 @@ class ProvedDay:
     """
 
     proof: Proof
-    rows: Columns
+    rows: Rows
     expected: Keys
     gaps: Keys
     arrived: Keys
-    replaced: Columns
+    replaced: Rows
     former: Proof | None
     as_of: datetime
 

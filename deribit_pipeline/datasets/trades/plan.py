@@ -98,8 +98,8 @@ async def planned(
     for left in reversed(range(_ROUNDS)):
         beside = await _beside(hosts, instrument, start, end, held)
         reason = beside.contradiction
-        if reason is None and _is_much(hosts, beside) and not _is_mostly_held(beside, held):
-            beside, reason = await _confirmed(hosts, beside, start, end)
+        if reason is None and _is_much(hosts, beside):
+            beside, reason = await _confirmed(hosts, beside, start, end, held)
         if reason is None:
             break
         if not left:
@@ -155,10 +155,11 @@ async def _newest_beyond(hosts: TradeHosts, held: HeldTrades, end: datetime) -> 
     return await hosts.beyond(newest)
 
 
-def _is_mostly_held(beside: _Beside, held: HeldTrades | None) -> bool:
-    """Whether the numbers between the trades cannot be wrong, because most of them are held."""
-    numbers = range(beside.first or 1, (beside.last or beside.most) + 1)
-    return held is not None and 2 * held.count(numbers) > len(numbers)
+def _is_held(held: HeldTrades | None, number: int | None) -> bool:
+    """Whether a trade is held and its number cannot be wrong, because it has a held neighbour."""
+    if held is None or number is None or not held.count(range(number, number + 1)):
+        return False
+    return held.count(range(number - MARGIN, number + MARGIN + 1)) > 1
 
 
 def _is_much(hosts: TradeHosts, beside: _Beside) -> bool:
@@ -167,28 +168,32 @@ def _is_much(hosts: TradeHosts, beside: _Beside) -> bool:
 
 
 async def _confirmed(
-    hosts: TradeHosts, beside: _Beside, start: datetime, end: datetime
+    hosts: TradeHosts,
+    beside: _Beside,
+    start: datetime,
+    end: datetime,
+    held: HeldTrades | None,
 ) -> tuple[_Beside, str | None]:
     """The trades around the days, confirmed by requests for windows that begin and end with these
-    trades, in which none may be closer to the days. And the first contradiction, if any."""
+    trades, in which none may be closer to the days. And the first contradiction, if any. Held
+    trades need no confirmation."""
     before, after, now = beside.before, beside.after, beside.newest.as_of
-    if count_of(before):
+    if count_of(before) and not _is_held(held, beside.first):
         since = from_moment64(before["traded_at"].min())
         again = await hosts.last_before(start, since, now, 2 * HINTS)
         if beside.first not in again["trade_seq"]:
             return beside, f"trade {beside.first} before {start} was returned once and not again"
         before = unique_rows(joined_rows([again, before]))
-    if count_of(after):
+    if count_of(after) and not _is_held(held, beside.last):
         until = from_moment64(after["traded_at"].max()) + _MILLISECOND
         again = await hosts.first_from(end, now, until, 2 * HINTS)
         if beside.last not in again["trade_seq"]:
             return beside, f"trade {beside.last} after {end} was returned once and not again"
         after = unique_rows(joined_rows([again, after]))
-    elif beside.newest.number is not None and not await hosts.has(beside.newest.number):
-        return (
-            beside,
-            f"trade {beside.newest.number} was returned as the newest, but not by its number",
-        )
+    number = beside.newest.number
+    is_trusted = count_of(after) or _is_held(held, number)
+    if number is not None and not is_trusted and not await hosts.has(number):
+        return beside, f"trade {number} was returned as the newest, but not by its number"
     found = _Beside(before, after, beside.newest)
     return found, found.contradiction
 

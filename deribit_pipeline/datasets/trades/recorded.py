@@ -83,6 +83,7 @@ class RecordedTrades:
             for _, files in sorted(spool.hours(stream, day).items())
         ]
         start, end = np.datetime64(days[0], "ms"), np.datetime64(days[-1] + ONE_DAY, "ms")
+        self._window = start, end
         for day, files in hours:
             is_enough = day > days[-1] and np.count_nonzero(self.times >= end) >= BESIDE
             if day >= days[0] and not is_enough:
@@ -91,6 +92,12 @@ class RecordedTrades:
             if day < days[0] and np.count_nonzero(self.times < start) < BESIDE:
                 self._add(files, damage, malformed)
         self._log(damage, malformed)
+
+    @property
+    def on_its_days(self) -> Numbers:
+        """The numbers of the recorded trades of the days themselves."""
+        start, end = self._window
+        return self.numbers[(self.times >= start) & (self.times < end)]
 
     def rows(self, requested: range) -> Columns:
         """The recorded trades with these numbers, sorted by number."""

@@ -17,6 +17,7 @@ from deribit_pipeline.datasets.trades.hosts import TradeHosts
 from deribit_pipeline.datasets.trades.hourly_candles import Witness, Witnessed, chart_requests
 from deribit_pipeline.datasets.trades.plan import Span, planned
 from deribit_pipeline.datasets.trades.proof import CutDay, DayCutter, UnprovedTrades
+from deribit_pipeline.datasets.trades.recorded import RecordedTrades
 from deribit_pipeline.datasets.trades.taking_in import TradesSession
 from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES, Chunk
 from deribit_pipeline.datasets.trades.trade_numbers import chunks as pieces_of
@@ -26,7 +27,7 @@ from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.domain.rows import count_of, joined_rows
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
 from deribit_pipeline.engine.jobs import Days
-from deribit_pipeline.engine.source import Context, FailedDays, SeriesSource
+from deribit_pipeline.engine.source import Context, FailedDays, Recorded, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import (
@@ -94,6 +95,19 @@ class TradesSource(SeriesSource):
             async with aclosing(_span_of(exchange, hosts, instrument, days, held)) as pieces:
                 async for piece in pieces:
                     yield piece
+
+    def recorded(self, spool: Spool, days: Days) -> Recorded | None:
+        """See Source."""
+        if not spool.exists():
+            return None
+        spans = [(name, *span) for name, some in days.items() for span in spans_of(some)]
+        found = [
+            RecordedTrades(spool, name, list(days_between(first, last))).on_its_days
+            for name, first, last in spans
+        ]
+        rows = sum(map(len, found))
+        numbers = sum(int(each[-1] - each[0]) + 1 for each in found if len(each))
+        return Recorded(rows, numbers - rows) if rows else None
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """The minimum number of requests for the days: the number of trades is not known in

@@ -58,7 +58,12 @@ RECORDER_SESSIONS = Table(
         Column("stream", "varchar", "The stream, by kind and settlement currency: future.BTC."),
         Column("day", "date", "The day on which it was received.", "UTC"),
         Column("started_at", "timestamptz", "When the process started.", "UTC"),
-        Column("seen_until", "timestamptz", "When its last entry of the day was written.", "UTC"),
+        Column(
+            "seen_until",
+            "timestamptz",
+            "When its last entry of the day was written, by its machine's clock.",
+            "UTC",
+        ),
         Column("is_ended", "boolean", "Whether the process has ended as it should."),
         Column("connections", "integer", "Connections that began.", "connections"),
         Column("disconnections", "integer", "Connections that ended.", "connections"),

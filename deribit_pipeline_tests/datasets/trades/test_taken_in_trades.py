@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.trades import TRADES
+from deribit_pipeline.datasets.trades import TRADES, plan
 from deribit_pipeline.datasets.trades.recorded import RecordedTrades
 from deribit_pipeline.datasets.trades.wire import trades
 from deribit_pipeline.domain.proofs import CrossCheck, DayState
@@ -208,6 +208,24 @@ def test_what_a_repeated_backfill_of_the_running_day_stored_is_not_requested_aga
     later = take_in(TODAY)
     assert requested.numbers == set(range(around[-1]["trade_seq"] + 1, max(requested.numbers) + 1))
     assert later.proofs[NAME, TODAY].received == 1_183 + len(requested.numbers)
+
+
+@pytest.mark.parametrize("record", [skipped, switched_off])
+def test_a_plan_of_many_requests_is_confirmed_without_requesting_recorded_trades(
+    record: Callable[[list[Frame], Rng, Spool], None],
+    monkeypatch: pytest.MonkeyPatch,
+    spool: Spool,
+    around: list[Trade],
+    sandbox: SandboxExchange,
+    requested: Requested,
+    take_in: Callable[..., Outcome],
+) -> None:
+    monkeypatch.setattr(plan, "_MUCH", 0)
+    record(frames_of(around), np.random.default_rng(5), spool)
+    recorded = set(RecordedTrades(spool, NAME, [DAY]).numbers.tolist())
+    outcome = take_in(DAY)
+    assert outcome.proofs[NAME, DAY].content_hash == hash_of(published_on(sandbox, DAY))
+    assert requested.numbers & recorded == set()
 
 
 def test_a_wrong_value_that_one_frame_has_is_replaced_and_kept_as_a_revision(
