@@ -113,9 +113,12 @@ def newest_read(folder: Path) -> datetime:
             pass
     with warnings.catch_warnings(action="ignore", category=read.MissingTradesWarning):
         found = read.trades(
-            PERPETUALS[0], datetime.now(UTC) - timedelta(minutes=10), recorded=folder / "spool", complete_only=False,
+            PERPETUALS[0],
+            datetime.now(UTC) - timedelta(minutes=10),
+            recorded=folder / "spool",
+            complete_only=False,
             warehouse=folder / "empty.duckdb",
-        )  # fmt: skip
+        )
     newest: datetime = found.index[-1].to_pydatetime()
     return newest
 
