@@ -259,6 +259,7 @@ def test_the_last_minutes_are_read_from_the_files_of_their_hours_only(
     assert set(opened) == {f"{TODAY} 11", f"{TODAY} 12"}
 
 
+@both_stores
 def test_candles_of_the_running_day_are_those_that_its_complete_trades_make(
     recording: TradeRecording, published: list[Trade], backfill: Backfill, clock: Clock
 ) -> None:
