@@ -1,8 +1,9 @@
-"""`record`: record what the exchange never publishes again."""
+"""`record`: record what the exchange publishes, as it happens."""
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from rich.live import Live
 
 from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.interrupts import Interrupted
 from deribit_pipeline.cli.terminal import stderr, warnings_on
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.errors import InputError
@@ -51,11 +53,6 @@ def record(
     DERIBIT_INSTRUMENTS.
     """
     names = _names(datasets)
-    if not names or not set(names) <= set(_RECORDABLE):
-        raise InputError(
-            f"--datasets may name {', '.join(_RECORDABLE)}, was {datasets!r}: everything else "
-            "is only fetched, by backfill."
-        )
     length = None if duration is None else _duration(duration)
     settings = Settings.load()
     every = settings.snapshot_every.total_seconds()
@@ -69,38 +66,55 @@ def record(
         if not console.is_terminal:
             console.print(f"Recording {exchange.source} into {exchange.spool}.")
         shown = _Shown(live, recorders)
-        try:
+        with shown.to_the_end():
             run(exchange, recorders, duration=length, on_tick=shown.show)
-        finally:
-            live.stop()
-            if any(recorder.has_recorded for recorder in recorders):
-                console.print(shown.text)
     return 0 if any(recorder.has_recorded for recorder in recorders) else 1
 
 
 class _Shown:
-    """The status: lines that change on a terminal, one line a minute elsewhere."""
+    """The status: lines that change on a terminal, one line a minute elsewhere, and the last one
+    at the end."""
 
     def __init__(self, live: Live, recorders: Sequence[Recorder]) -> None:
         self._live = live
         self._recorders = recorders
         self._printed_at = time.monotonic()
 
+    @contextmanager
+    def to_the_end(self) -> Iterator[None]:
+        """Print the status when the block ends or is interrupted."""
+        try:
+            yield
+        except Interrupted:
+            self._end()
+            raise
+        self._end()
+
+    def _end(self) -> None:
+        self._live.stop()
+        self._live.console.print(self._text)
+
     @property
-    def text(self) -> str:
+    def _text(self) -> str:
         separator = "\n" if self._live.console.is_terminal else "; "
         return separator.join(recorder.status() for recorder in self._recorders)
 
     def show(self) -> None:
         if self._live.console.is_terminal:
-            self._live.update(self.text, refresh=True)
+            self._live.update(self._text, refresh=True)
         elif time.monotonic() - self._printed_at >= _LINE_EVERY:
             self._printed_at = time.monotonic()
-            self._live.console.print(self.text)
+            self._live.console.print(self._text)
 
 
 def _names(text: str) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names or not set(names) <= set(_RECORDABLE):
+        raise InputError(
+            f"--datasets may name {', '.join(_RECORDABLE)}, was {text!r}: everything else is only "
+            "fetched, by backfill."
+        )
+    return names
 
 
 def _duration(text: str) -> timedelta:

@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import httpx
 import pytest
 
 from deribit_pipeline.connectivity import probes
@@ -25,7 +24,7 @@ from deribit_pipeline.errors import (
     SettingsError,
 )
 from deribit_pipeline.exchange.client import deribit_client
-from deribit_pipeline.exchange.proxies import Proxy, proxy_of, websocket_options
+from deribit_pipeline.exchange.proxies import proxy_of
 from deribit_pipeline.exchange.websocket_probe import probe_websocket
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.faults import Faults
@@ -184,25 +183,6 @@ def test_a_websocket_goes_through_the_proxy_and_is_refused_like_http(
     assert requested == ["exchange.example:80"]
     assert f"no WebSocket was opened (through the proxy http://{address}" in str(caught.value)
     assert PASSWORD not in str(caught.value)
-
-
-def test_a_websocket_through_socks_names_the_package_that_it_needs() -> None:
-    socks = Proxy(httpx.URL("socks5://proxy:1080"), "ALL_PROXY")
-    with pytest.raises(SettingsError, match=r"ALL_PROXY.*install python-socks\[asyncio\]"):
-        websocket_options("wss://exchange.example/ws/api/v2", socks)
-
-
-def test_a_websocket_trusts_the_same_certificates(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    address = "wss://exchange.example/ws/api/v2"
-    assert websocket_options(address, None)["ssl"].get_ca_certs()
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    assert websocket_options(address, None)["ssl"].get_ca_certs() == []
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
-    with pytest.raises(SettingsError, match="certificates to trust cannot be loaded"):
-        websocket_options(address, None)
-    assert websocket_options("ws://127.0.0.1:1/ws/api/v2", None) == {"proxy": None}
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,26 @@ def test_a_full_disk_loses_what_it_has_no_room_for_and_nothing_else(
     assert damage == Damage()
 
 
+def test_a_disk_that_stays_full_is_not_filled_with_empty_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = spool_at(tmp_path / "spool")
+    writer = StreamWriter(spool, STREAM)
+    writer.write(NOON, [response(1)])
+
+    def full(file: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        for number in range(5):
+            with pytest.raises(SpoolError, match="No space left on device"):
+                writer.write(NOON, [response(number)])
+    writer.write(NOON, [response(6)])
+    writer.close()
+    assert [file.name for file in spool.files(STREAM, NOON.date())] == ["12.gz", "12-2.gz"]
+
+
 def test_a_second_recorder_is_refused_and_names_the_first(tmp_path: Path) -> None:
     spool = spool_at(tmp_path / "spool")
     with spool.recording():
