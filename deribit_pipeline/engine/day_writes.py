@@ -271,7 +271,11 @@ def _days(dataset: Dataset, series: str, days: Collection[date]) -> dict[str, ob
 
 
 def _insert_from(
-    connection: Connection, table: Table, query: str, parameters: Mapping[str, object], rows: Columns
+    connection: Connection,
+    table: Table,
+    query: str,
+    parameters: Mapping[str, object],
+    rows: Columns,
 ) -> None:
     """Insert the result of a query, with the table's columns in their order, which reads the rows
     as the relation `incoming`.

@@ -14,7 +14,7 @@ from deribit_pipeline.warehouse.place import Connection
 
 logger = logging.getLogger(__name__)
 
-_LITTLE_MEMORY = "96MB"
+_LITTLE_MEMORY = "64MB"
 
 DISK_FULL = "No space left on device"
 """The error text of DuckDB for a full disk."""
