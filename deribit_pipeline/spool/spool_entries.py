@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.errors import SpoolError
 
 RESPONSE, FAILURE, STARTED, STOPPED = "response", "failure", "started", "stopped"
 """What an entry records: a response; a request without one; the begin or end of a recording."""
@@ -115,7 +116,14 @@ def read_newest_first(file: Path) -> Iterator[Entry]:
 
 @contextlib.contextmanager
 def _content_of(file: Path) -> Iterator[mmap.mmap | bytes]:
-    with file.open("rb") as opened:
+    """The content of a file. Raises FileNotFoundError, and SpoolError if it cannot be read."""
+    try:
+        opened = file.open("rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SpoolError(f"{file.absolute()} cannot be read ({error.strerror}).") from error
+    with opened:
         if not file.stat().st_size:
             yield b""
             return

@@ -1,8 +1,8 @@
 """The recorded trades of one instrument: what the frames in the spool hold of it, by number.
 
-Frames are in the spool as they were received: repeated, out of order, with holes. A trade counts as
-recorded if all of its copies are equal and none of its values is impossible; any other is requested
-from the exchange.
+Frames are in the spool as they were received: repeated, out of order, with holes. They are assumed
+to have the values that requests return later (assumption:socket-trades). A trade counts as recorded
+if all of its copies are equal and none of its values is impossible; any other is requested.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ requests on either side, and one more."""
 _TOGETHER = 5_000
 
 # This many trades are kept in memory, or those of the hour that was read last.
-_MOST_HELD = 200_000
+_MOST_HELD = 100_000
 
 
 def trade_stream(instrument_name: str) -> str:

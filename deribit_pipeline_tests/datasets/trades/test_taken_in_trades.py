@@ -362,6 +362,16 @@ def test_a_wrong_number_in_a_frame_costs_nothing_but_requests(
     assert outcome.proofs[NAME, TODAY].received == 1_183
 
 
+def test_a_file_that_cannot_be_read_fails_the_day_in_one_sentence(
+    spool: Spool, around: list[Trade], take_in: Callable[..., Outcome]
+) -> None:
+    TradeRecording(spool, STREAM, START_MS).frames(frames_of(around))
+    (spool.folder(STREAM, DAY) / "07-2.gz").mkdir()
+    outcome = take_in(DAY)
+    [reason] = outcome.failures.values()
+    assert reason.endswith("07-2.gz cannot be read (Is a directory).")
+
+
 def test_two_responses_must_agree_where_that_is_required_and_a_frame_is_one_of_them(
     spool: Spool,
     around: list[Trade],
