@@ -1,8 +1,32 @@
-"""Which hosts of a URL are this machine itself."""
+"""URLs of the exchange: which are well-formed, and which hosts are this machine itself."""
 
 import ipaddress
+import re
 import socket
 from urllib.parse import urlsplit
+
+# Scheme, host (a name, or an IPv6 address in brackets), port, path; no credentials, no query.
+_ADDRESS = (
+    r"://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
+    r"(:(?!0)([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+    r"(/[A-Za-z0-9._~/-]*)?"
+)
+_HTTP, _WEBSOCKET = re.compile(rf"https?{_ADDRESS}"), re.compile(rf"wss?{_ADDRESS}")
+
+
+def is_http(url: str) -> bool:
+    """Whether it is an API root: HTTP or HTTPS, without credentials and query."""
+    return _HTTP.fullmatch(url) is not None
+
+
+def is_websocket(url: str) -> bool:
+    """Whether it is the address of a WebSocket, without credentials and query."""
+    return _WEBSOCKET.fullmatch(url) is not None
+
+
+def without_credentials(url: str) -> str:
+    """An address without user, password and query, for messages."""
+    return re.split("[?#]", re.sub(r".*@", "…@", url))[0]
 
 
 def is_loopback(url: str) -> bool:

@@ -58,9 +58,9 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
                 for dataset, series in universe.items()
             ),
             *(
-                recording_check(settings, asset)
+                recording_check(settings, dataset, asset)
                 for dataset, asset in assets.items()
-                if dataset.is_recorded
+                if dataset.recorder
             ),
         ],
         schedules=[

@@ -13,6 +13,7 @@
     + DeribitRejected       fails again if retried: bad parameters, no permission
       - UnknownInstrument   the exchange does not list the instrument (exit 2)
       - WrongCredentials    the exchange does not accept the API key (exit 2)
+      - NotSubscribed       the exchange leaves a channel out that was to be subscribed
     + DeribitBadPayload     a response that breaks an expectation
       - EndlessPages        more pages than the data can fill
       - WrongEnvironment    a response from another environment than the configured one (exit 2)
@@ -22,6 +23,7 @@
   x RecordingError          Dagster's storage refused; the warehouse has the days nevertheless
   x IncompleteDays          days requested from the reader are not proved complete
   x SpoolError              a file of the spool cannot be read or written
+  x NoTemporaryFile         rows that are too many for memory cannot be put into a temporary file
   x WarehouseError          the database refused
     + LakeAway              the lake's PostgreSQL or object store is unreachable at the moment
     + Conflict              another process wrote to the lake at the same time
@@ -135,6 +137,20 @@ class WrongCredentials(DeribitRejected):
     """The exchange does not accept the API key."""
 
 
+class NotSubscribed(DeribitRejected):
+    """The exchange does not subscribe some channels, which it says by leaving them out of its
+    acknowledgement: `channels` are those."""
+
+    def __init__(self, channels: Sequence[str], *, method: str, of: int) -> None:
+        super().__init__(
+            f"the exchange left {', '.join(channels)} out of the channels that it acknowledges: "
+            "their names are wrong, or it has no such channels any more",
+            method=method,
+            params={"channels": f"{of} of them"},
+        )
+        self.channels = tuple(channels)
+
+
 class DeribitBadPayload(DeribitError):
     """The response is not what this package expects or can verify."""
 
@@ -192,6 +208,10 @@ class IncompleteDays(DeribitPipelineError):
 
 class SpoolError(DeribitPipelineError):
     """A file of the spool cannot be read or written."""
+
+
+class NoTemporaryFile(DeribitPipelineError):
+    """The folder for temporary files is full, or not writable."""
 
 
 class WarehouseError(DeribitPipelineError):

@@ -5,12 +5,12 @@ pydantic-settings was tried and made it neither shorter nor stricter: docs/decis
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from deribit_pipeline.addresses import is_loopback
+from deribit_pipeline import addresses
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location, location_of
 from deribit_pipeline.domain.specification import CURRENCIES
@@ -32,14 +32,10 @@ FIRST_DAY = date(2018, 8, 1)
 """The first day of Dagster's partitions. BTC-PERPETUAL, the oldest instrument that the exchange
 still lists, began on 2018-08-14."""
 
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]")
+_ROOT = "an API root such as http://127.0.0.1:8787/api/v2"
+_WEBSOCKET = "the address of a WebSocket such as ws://127.0.0.1:8787/ws/api/v2"
 
-# Scheme, host (a name, or an IPv6 address in brackets), port, path; no credentials, no query.
-_API_ROOT = re.compile(
-    r"https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
-    r"(:(?!0)([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-    r"(/[A-Za-z0-9._~/-]*)?"
-)
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +62,7 @@ class Settings:
     dagster_home: Path = Path("dagster_home")
     schedules: bool = False
     history_url: str | None = None
+    websocket_url: str | None = None
     selectors: tuple[Selector, ...] = ()
     partitions_since: date = FIRST_DAY
     ui_hosts: tuple[str, ...] = ()
@@ -75,13 +72,15 @@ class Settings:
     record_currencies: tuple[str, ...] = ("BTC", "ETH", "USDC")
 
     def __post_init__(self) -> None:
-        url = self.base_url or ""
-        is_open = url.startswith("http:") and not is_loopback(url)
-        if is_open and (self.client_id or self.client_secret):
-            raise SettingsError(
-                f"DERIBIT_BASE_URL is {url}, over which an API key travels unencrypted: use "
-                "https://, or leave out DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET."
-            )
+        urls = {"DERIBIT_BASE_URL": self.base_url, "DERIBIT_WEBSOCKET_URL": self.websocket_url}
+        for name, url in urls.items():
+            is_open = url and url.startswith(("http:", "ws:")) and not addresses.is_loopback(url)
+            if url and is_open and (self.client_id or self.client_secret):
+                scheme = url.partition(":")[0]
+                raise SettingsError(
+                    f"{name} is {url}, over which an API key travels unencrypted: use "
+                    f"{scheme}s://, or leave out DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET."
+                )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str | None]) -> "Settings":
@@ -109,8 +108,9 @@ class Settings:
         )
         settings = cls(
             environment=environment,
-            base_url=_base_url(env, "DERIBIT_BASE_URL"),
-            history_url=_base_url(env, "DERIBIT_HISTORY_URL"),
+            base_url=_url(env, "DERIBIT_BASE_URL", addresses.is_http, _ROOT),
+            history_url=_url(env, "DERIBIT_HISTORY_URL", addresses.is_http, _ROOT),
+            websocket_url=_url(env, "DERIBIT_WEBSOCKET_URL", addresses.is_websocket, _WEBSOCKET),
             client_id=client_id or None,
             client_secret=client_secret or None,
             warehouse=location_of(
@@ -192,21 +192,13 @@ def _environment(text: str | None) -> Environment:
         raise SettingsError(f"DERIBIT_ENV must be one of {choices}, was {text!r}.") from error
 
 
-def _base_url(env: Mapping[str, str | None], name: str) -> str | None:
+def _url(
+    env: Mapping[str, str | None], name: str, is_right: Callable[[str], bool], meant: str
+) -> str | None:
     text = env.get(name)
-    if not text:
-        return None
-    if not _API_ROOT.fullmatch(text):
-        raise SettingsError(
-            f"{name} must be an API root such as http://127.0.0.1:8787/api/v2, "
-            f"was {_without_credentials(text)!r}."
-        )
-    return text.rstrip("/")
-
-
-def _without_credentials(url: str) -> str:
-    """An address without user, password and query, for messages."""
-    return re.split("[?#]", re.sub(r".*@", "…@", url))[0]
+    if text and not is_right(text):
+        raise SettingsError(f"{name} must be {meant}, was {addresses.without_credentials(text)!r}.")
+    return text.rstrip("/") if text else None
 
 
 def _positive(env: Mapping[str, str | None], name: str, default: float) -> float:
@@ -249,7 +241,7 @@ def _hosts(env: Mapping[str, str | None], name: str) -> tuple[str, ...]:
         if not _HOST.fullmatch(host):
             raise SettingsError(
                 f"{name} must be names of hosts without scheme and port, such as "
-                f"dagster.example.com, was {_without_credentials(host)!r}."
+                f"dagster.example.com, was {addresses.without_credentials(host)!r}."
             )
     return tuple(filter(None, hosts))
 

@@ -54,7 +54,7 @@ THIRD_PARTY = {
     "jinja2": {"pages"},
     "starlette": {"defs", "sandbox"},
     "uvicorn": {"sandbox"},
-    "websockets": {"sandbox"},
+    "websockets": {"exchange", "sandbox"},
     "concurrent_log_handler": {"logs"},
     "dotenv": {"variables"},
     "tenacity": {"exchange", "lake", "warehouse"},

@@ -149,6 +149,11 @@ def test_the_source_of_the_built_in_sandbox_has_no_port() -> None:
         ({"DERIBIT_BASE_URL": "http://xn--/api"}, "DERIBIT_BASE_URL must be an API root"),
         ({"DERIBIT_BASE_URL": "http://a b/api"}, "DERIBIT_BASE_URL must be an API root"),
         ({"DERIBIT_BASE_URL": "http://a\tb/api"}, "DERIBIT_BASE_URL must be an API root"),
+        ({"DERIBIT_WEBSOCKET_URL": "http://host/ws"}, "must be the address of a WebSocket such as"),
+        (
+            {"DERIBIT_WEBSOCKET_URL": "wss://user:p@host/ws"},
+            "WebSocket such as ws://127.0.0.1:8787",
+        ),
         ({"DERIBIT_INSTRUMENTS": " , "}, "DERIBIT_INSTRUMENTS names no instrument"),
         ({"DERIBIT_INSTRUMENTS": "A|B"}, "holds 'A|B', which cannot be an instrument"),
         ({"DERIBIT_SCHEDULES": "yes"}, "DERIBIT_SCHEDULES must be on or off, was 'yes'."),
@@ -177,6 +182,14 @@ def test_an_api_key_over_plain_http_is_refused_unless_it_stays_on_this_machine(h
     for url in (f"https://{host}/api/v2", "http://127.0.0.1:8787", "http://[::1]:1", ""):
         assert Settings.from_env({**KEY, "DERIBIT_BASE_URL": url}).client_id
     assert Settings.from_env({"DERIBIT_BASE_URL": root}).base_url == root
+
+
+def test_an_api_key_over_an_open_websocket_is_refused_too() -> None:
+    url = "ws://exchange.example/ws/api/v2"
+    with pytest.raises(SettingsError, match="DERIBIT_WEBSOCKET_URL is .* unencrypted: use wss://"):
+        Settings.from_env({**KEY, "DERIBIT_WEBSOCKET_URL": url})
+    for right in (url.replace("ws:", "wss:"), "ws://127.0.0.1:8787/ws/api/v2"):
+        assert Settings.from_env({**KEY, "DERIBIT_WEBSOCKET_URL": right}).websocket_url == right
 
 
 def test_a_secret_is_in_no_repr_and_no_error() -> None:

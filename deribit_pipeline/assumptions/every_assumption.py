@@ -6,6 +6,7 @@ from deribit_pipeline.assumptions.chart_responses import CHARTS
 from deribit_pipeline.assumptions.listed import LISTINGS
 from deribit_pipeline.assumptions.paged import PAGES
 from deribit_pipeline.assumptions.protocol import PROTOCOL
+from deribit_pipeline.assumptions.subscriptions import SUBSCRIPTIONS
 from deribit_pipeline.assumptions.summaries import SUMMARIES
 from deribit_pipeline.assumptions.trade_candles import TRADE_CANDLES
 from deribit_pipeline.assumptions.trade_responses import TRADES
@@ -18,6 +19,7 @@ TOPICS = {
     "Funding and the volatility index": WINDOWED,
     "Trades": TRADES + TRADE_CANDLES,
     "Book summaries": SUMMARIES,
+    "The WebSocket": SUBSCRIPTIONS,
     "Settlements, delivery prices, historical volatility": PAGES,
 }
 

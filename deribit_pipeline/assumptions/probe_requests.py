@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from deribit_pipeline.assumptions.assumption import NotTested, Parsed, Responses
 from deribit_pipeline.assumptions.probing import ARCHIVE, MAIN, Prober
+from deribit_pipeline.assumptions.subscriptions import CHANNELS, UNKNOWN
 from deribit_pipeline.datasets.book_summaries.wire import BY_CURRENCY as SUMMARIES
 from deribit_pipeline.datasets.candles.calls import CHART
 from deribit_pipeline.datasets.candles.requests import MOST_CANDLES
@@ -55,6 +56,7 @@ async def responses_of(exchange: Exchange) -> Responses:
     await _trades(prober)
     await _settlements(prober)
     await _prices(prober)
+    await prober.subscribe("subscription", (*CHANNELS, UNKNOWN))
     return prober.responses
 
 

@@ -1,6 +1,6 @@
 """Makes named requests through the client, once each, and keeps their outcomes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,9 +11,12 @@ from deribit_pipeline.errors import (
     DeribitRejected,
     DeribitUnavailable,
 )
-from deribit_pipeline.exchange.client import DeribitClient
+from deribit_pipeline.exchange.client import TIMEOUT, DeribitClient
 from deribit_pipeline.exchange.posting import posted
 from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.exchange.transport import Call
+from deribit_pipeline.exchange.websocket import SUBSCRIBE
+from deribit_pipeline.exchange.websocket_probe import used_websocket
 
 MAIN, ARCHIVE = "main host", "archive host"
 
@@ -31,6 +34,7 @@ class Prober:
         self.now = now
         self.responses = Responses({})
         self._clients = {MAIN: exchange.client, ARCHIVE: exchange.history}
+        self._websocket = exchange.websocket
         self._failures = dict.fromkeys(self._clients, 0)
 
     async def request(self, name: str, method: str, *, host: str = MAIN, **params: object) -> None:
@@ -53,6 +57,21 @@ class Prober:
             return replace(requested, as_of=self.now, result=result)
 
         await self._keep(name, requested, call)
+
+    async def subscribe(self, name: str, channels: Sequence[str]) -> None:
+        """Request channels on a WebSocket; the result is the acknowledgement."""
+        requested = Response(MAIN, SUBSCRIBE, {"channels": list(channels)})
+        access = self._websocket
+        if access is None:
+            self.leave_out(name, "this environment has no WebSocket")
+            return
+
+        async def call() -> Response:
+            subscribe = Call(SUBSCRIBE, requested.params)
+            answer = await used_websocket(access, TIMEOUT, lambda socket: socket.call(subscribe))
+            return replace(requested, as_of=answer.as_of, result=answer.result)
+
+        self.responses.by_name[name] = await _outcome(requested, call())
 
     def leave_out(self, name: str, why: str) -> None:
         """Record why a request is not made."""

@@ -28,7 +28,7 @@ COMMANDS = {
     "maintain": "Merge small files of a lake and expire snapshots.",
     "migrate-warehouse": "Copy the warehouse to another place and verify it.",
     "prune": "Remove old runs from Dagster's storage.",
-    "record": "Record quotes and open interest as they happen.",
+    "record": "Record quotes and trades as they happen.",
     "repair": "Fetch days again that are not complete.",
     "sandbox": "Serve the sandbox exchange.",
     "sql": "Print the rows of a query on the warehouse.",

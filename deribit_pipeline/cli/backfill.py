@@ -38,8 +38,9 @@ from deribit_pipeline.engine.incomplete import (
 )
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.relisted import listed_now
+from deribit_pipeline.engine.source import source_of
 from deribit_pipeline.errors import DeribitError, UnknownInstrument
-from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.exchange.session import Exchange, spool_of
 from deribit_pipeline.instruments.listings import (
     Listings,
     exchange_time,
@@ -109,7 +110,8 @@ def backfill(
             limit = Limit(settings.requests_per_second, settings.burst)
             left = known.unsettled(days)
             counted = estimate(dataset, days, left, known.listed, limit, each_twice=twice)
-            return print_plan(counted, dataset)
+            recorded = None if force else source_of(dataset).recorded(spool_of(settings), left)
+            return print_plan(counted, dataset, recorded)
         if found.exchange is not None:
             found.exchange.each_twice = twice
         total = make(

@@ -17,7 +17,7 @@ from deribit_pipeline.engine.incomplete import newest_over
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Key, Outcome, is_no_longer_available
 from deribit_pipeline.engine.selected_series import span
-from deribit_pipeline.engine.source import source_of
+from deribit_pipeline.engine.source import Recorded, source_of
 
 _VERDICTS = 5  # lines of a summary
 
@@ -52,8 +52,10 @@ def print_report(
         print_days(dataset, requested, proved)
 
     requests = counted(total.requests, source_of(dataset).requests_label)
+    of_spool = f", {total.recorded:,} of them from the spool" if total.recorded else ""
     messages.print(
-        f"{requests}, {counted(total.rows, dataset.rows)} received in {total.seconds:,.1f} s"
+        f"{requests}, {counted(total.rows, dataset.rows)} received{of_spool} in "
+        f"{total.seconds:,.1f} s"
     )
     last_over = newest_over(dataset, now) if now else date.max
     is_open = [proof for proof in proved.values() if proof.state is DayState.OPEN]
@@ -120,11 +122,14 @@ def _spans(days: Iterable[date]) -> str:
     return ", ".join(span(first, last) for first, last in spans_of(days))
 
 
-def print_plan(counted: Estimate, dataset: Dataset) -> int:
-    """Print the requests that a backfill would make."""
+def print_plan(counted: Estimate, dataset: Dataset, recorded: Recorded | None = None) -> int:
+    """Print the requests that a backfill would make, and what it would take from the spool."""
     table = Table(title="Plan", title_justify="left", show_header=False)
     table.add_row(f"requested {dataset.series.label}-days", f"{counted.days:,}")
     table.add_row("already proved", f"{counted.proved:,}")
+    if recorded is not None:
+        table.add_row(f"{dataset.rows} in the spool", f"{recorded.rows:,}")
+        table.add_row(f"{dataset.rows} missing among them", f"{recorded.missing:,}")
     # If the number of rows is unknown in advance, so is the exact number of requests.
     about = ", about" if counted.rows is None else ""
     table.add_row(source_of(dataset).requests_label + about, f"{counted.requests:,}")

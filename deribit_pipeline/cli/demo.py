@@ -8,7 +8,9 @@ from deribit_pipeline.cli.app import app, command
 from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import DeribitPipelineError
 from deribit_pipeline.opening import open_exchange
+from deribit_pipeline.recorder.clock import Clock
 from deribit_pipeline.recorder.recorder_loop import record
+from deribit_pipeline.recorder.snapshots import SnapshotRecorders
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.variables import choose_defaults_of
 
@@ -61,15 +63,9 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _record_a_snapshot(settings: Settings) -> None:
     with open_exchange(settings) as exchange:
-        assert exchange.spool is not None
-        counts = record(
-            exchange,
-            exchange.spool,
-            (_CURRENCY,),
-            duration=_MOST,
-            is_enough=lambda counts: counts[_CURRENCY].complete > 0,
-        )
-    if not counts[_CURRENCY].complete:
+        snapshots = SnapshotRecorders(exchange, [_CURRENCY], Clock())
+        record(exchange, [snapshots], duration=_MOST, is_enough=lambda: snapshots.has_recorded)
+    if not snapshots.has_recorded:
         raise DeribitPipelineError(f"No snapshot of {_CURRENCY} was recorded within {_MOST}.")
 
 

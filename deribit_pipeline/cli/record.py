@@ -1,8 +1,9 @@
-"""`record`: record what the exchange never publishes again."""
+"""`record`: record what the exchange publishes, as it happens."""
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
@@ -10,11 +11,12 @@ import typer
 from rich.live import Live
 
 from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.interrupts import Interrupted
 from deribit_pipeline.cli.terminal import stderr, warnings_on
-from deribit_pipeline.datasets.book_summaries import BOOK_SUMMARIES
+from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.opening import open_exchange
-from deribit_pipeline.recorder.progress import Counts, status
+from deribit_pipeline.recorder.recorder_loop import RECORDABLE, Recorder, recorders_of
 from deribit_pipeline.recorder.recorder_loop import record as run
 from deribit_pipeline.settings import Settings
 
@@ -24,7 +26,7 @@ _LINE_EVERY = 60.0
 # Seconds for a request, including its retries: the slot must not be over.
 _PATIENCE, _TIMEOUT = 10.0, 30.0
 
-_RECORDED = (BOOK_SUMMARIES.name,)
+_RECORDABLE = tuple(dataset.name for dataset in RECORDABLE)
 
 
 @command("deribit-pipeline record; deribit-pipeline record --for 10m")
@@ -32,7 +34,7 @@ def record(
     datasets: Annotated[
         str,
         typer.Option(metavar="NAMES", help="What to record, separated by commas."),
-    ] = ",".join(_RECORDED),
+    ] = ",".join(_RECORDABLE),
     duration: Annotated[
         str | None,
         typer.Option(
@@ -42,58 +44,77 @@ def record(
         ),
     ] = None,
 ) -> int:
-    """Record data that the exchange publishes no history of, into the spool, until interrupted.
-    `backfill --dataset book_summaries`, or its schedule, takes it into the warehouse.
+    """Record what the exchange publishes at this moment into the spool, until interrupted: quotes
+    and open interest, of which it has no history, and trades.
+    `backfill --dataset NAME`, or its schedule, takes recordings into the warehouse.
 
-    DERIBIT_SNAPSHOT_EVERY is the time between two snapshots (default 5m), DERIBIT_RECORD_CURRENCIES
-    names the currencies.
+    DERIBIT_SNAPSHOT_EVERY is the time between two snapshots (default 5m) of the quotes of all
+    instruments in DERIBIT_RECORD_CURRENCIES. Trades are those of the kinds and currencies of
+    DERIBIT_INSTRUMENTS.
     """
-    unknown = sorted(set(_names(datasets)) - set(_RECORDED))
-    if unknown or not _names(datasets):
-        raise InputError(
-            f"--datasets may name {', '.join(_RECORDED)}, was {datasets!r}: everything else has a "
-            "history, which backfill fetches."
-        )
+    names = _names(datasets)
     length = None if duration is None else _duration(duration)
     settings = Settings.load()
     every = settings.snapshot_every.total_seconds()
     console = stderr()
     with (
+        warnings_on(console),
         open_exchange(settings, min(_PATIENCE, every / 4), min(_TIMEOUT, every / 2)) as exchange,
         Live(console=console, transient=True, auto_refresh=False) as live,
-        warnings_on(console),
     ):
-        assert exchange.spool is not None
+        recorders = recorders_of([DATASETS[name] for name in names], exchange, settings)
         if not console.is_terminal:
             console.print(f"Recording {exchange.source} into {exchange.spool}.")
-        counts = run(
-            exchange,
-            exchange.spool,
-            settings.record_currencies,
-            duration=length,
-            on_tick=_Shown(live).show,
-        )
-    console.print(status(counts))
-    return 0 if any(each.complete for each in counts.values()) else 1
+        shown = _Shown(live, recorders)
+        with shown.to_the_end():
+            run(exchange, recorders, duration=length, on_tick=shown.show)
+    return 0 if any(recorder.has_recorded for recorder in recorders) else 1
 
 
 class _Shown:
-    """The status: a line that changes on a terminal, one line a minute elsewhere."""
+    """The status: lines that change on a terminal, one line a minute elsewhere, and the last one
+    at the end."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, recorders: Sequence[Recorder]) -> None:
         self._live = live
+        self._recorders = recorders
         self._printed_at = time.monotonic()
 
-    def show(self, counts: Mapping[str, Counts]) -> None:
+    @contextmanager
+    def to_the_end(self) -> Iterator[None]:
+        """Print the status when the block ends or is interrupted."""
+        try:
+            yield
+        except Interrupted:
+            self._end()
+            raise
+        self._end()
+
+    def _end(self) -> None:
+        self._live.stop()
+        self._live.console.print(self._text)
+
+    @property
+    def _text(self) -> str:
+        separator = "\n" if self._live.console.is_terminal else "; "
+        return separator.join(recorder.status() for recorder in self._recorders)
+
+    def show(self) -> None:
         if self._live.console.is_terminal:
-            self._live.update(status(counts), refresh=True)
+            self._live.update(self._text, refresh=True)
         elif time.monotonic() - self._printed_at >= _LINE_EVERY:
             self._printed_at = time.monotonic()
-            self._live.console.print(status(counts))
+            self._live.console.print(self._text)
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names or not set(names) <= set(_RECORDABLE):
+        raise InputError(
+            f"--datasets may name {', '.join(_RECORDABLE)}, was {text!r}: everything else is only "
+            "fetched, by backfill."
+        )
+    return names
 
 
 def _duration(text: str) -> timedelta:

@@ -33,9 +33,8 @@ def ui(
     ] = "127.0.0.1",
 ) -> int:
     """Serve Dagster's UI and run its daemon until interrupted, with the DAGSTER_HOME and the
-    settings of DERIBIT_HOME, or else of the current folder; with DERIBIT_SCHEDULES=on, also a
-    recorder. Requests from other web pages, or with
-    an unknown host name, are refused."""
+    settings of DERIBIT_HOME, or else of the current folder, and a recorder of what schedules take
+    in. Requests from other web pages, or with an unknown host name, are refused."""
     require_packages("ui", "Dagster's UI")
     settings = Settings.load()
     host = _address(host)
@@ -44,16 +43,18 @@ def ui(
     home = prepare_home(settings.dagster_home)
     # Importing Dagster takes more than a second: invalid options are reported before.
     from deribit_pipeline.defs.recorded_lists import record_lists
+    from deribit_pipeline.defs.recording_check import datasets_to_record
     from deribit_pipeline.defs.runs import recording
     from deribit_pipeline.defs.services import Services
 
     # This marks runs whose process was killed as failed, which frees their slots in the queue.
     with recording(home) as instance:
         record_lists(instance, warehouse_of(settings))
+        recorded = datasets_to_record(instance, settings)
     at = f"[{host}]" if ":" in host else host
     with Services(home) as services:
         try:
-            services.start(host, port, is_recording=settings.schedules)
+            services.start(host, port, recorded)
             _say(f"Dagster's UI listens at http://{at}:{port} until interrupted.")
             while True:
                 services.require_running()

@@ -109,4 +109,21 @@ def run_totals(outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
         "run_requests": dg.MetadataValue.int(outcome.requests),
         "run_seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
         "run_rows_per_second": dg.MetadataValue.float(round(per_second, 1)),
+        **_of_recording(outcome),
+    }
+
+
+def _of_recording(outcome: Outcome) -> dict[str, dg.MetadataValue[Any]]:
+    """Where rows came from, if any were recorded, and what else the source knows."""
+    figures: dict[str, dg.MetadataValue[Any]] = {
+        f"run_{name}": (
+            dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(value)
+        )
+        for name, value in outcome.figures.items()
+    }
+    if not outcome.recorded:
+        return figures
+    return figures | {
+        "run_rows_from_spool": dg.MetadataValue.int(outcome.recorded),
+        "run_rows_requested": dg.MetadataValue.int(outcome.rows - outcome.recorded),
     }

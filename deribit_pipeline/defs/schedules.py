@@ -1,4 +1,4 @@
-"""The schedules that keep the universe up to date, every hour, day and week.
+"""The schedules that keep the universe up to date, every few minutes, hour, day and week.
 
 A tick requests exactly the days that need it. Overlapping ticks are harmless: the second one finds
 the days settled, or receives the same rows.
@@ -126,7 +126,9 @@ def _with_recorded(days: Days, spool: Spool, universe: Sequence[str], dataset: D
     """The days, and those of which the spool has recordings."""
     if not spool.exists():
         return days
-    recorded = {name: spool.days(stream_of(dataset.name, name)) for name in universe}
+    streams = {name: stream_of(dataset.name, dataset.recorded_as(name)) for name in universe}
+    days_of = {stream: spool.days(stream) for stream in set(streams.values())}
+    recorded = {name: days_of[stream] for name, stream in streams.items()}
     found = {name: sorted({*days.get(name, ()), *recorded[name]}) for name in universe}
     return {name: some for name, some in found.items() if some}
 
@@ -164,7 +166,7 @@ def _schedule(
 ) -> dg.ScheduleDefinition:
     # Checks read all stored rows: every hour is too often.
     selection: dg.AssetSelection = dg.AssetSelection.assets(asset.key)
-    if name.endswith("_hourly"):
+    if name.endswith(("_minutes", "_hourly")):
         selection = selection.without_checks()
 
     # A target instead of a job: jobs over partitions skip some (dagster-io/dagster#28861).

@@ -1,5 +1,5 @@
 """The processes of Dagster's UI: code server, web server behind the guard, daemon, and a recorder
-where schedules are on.
+of what schedules take in.
 
 Each leads its own process group, with the runs that it starts. They end with the process that
 started them, even if that is killed: each waits at a pipe for its end.
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -44,6 +44,7 @@ class Services:
         self._home = home
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._recorder_due: float | None = None
+        self._recorded = ""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -65,10 +66,10 @@ class Services:
             for process in self._running.values():
                 process.wait()
 
-    def start(self, host: str, port: int, *, is_recording: bool = False) -> None:
-        """Start all processes, with a recorder if `is_recording`, and wait until the web server
-        listens at this address and port. Raises DeribitPipelineError if one of Dagster's exits
-        before."""
+    def start(self, host: str, port: int, recorded: Sequence[str] = ()) -> None:
+        """Start all processes, with a recorder of the datasets `recorded` if there are any, and
+        wait until the web server listens at this address and port. Raises DeribitPipelineError if
+        one of Dagster's exits before."""
         code = self._folder / "code"
         self._run("code server", "dagster", "code-server", "start", "-m", LOCATION, "-s", code)
         self._wait_until(lambda: _accepts(socket.AF_UNIX, str(code)))
@@ -78,8 +79,9 @@ class Services:
         self._run("web server", "deribit_pipeline.defs.webserver", *served)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._wait_until(lambda: _accepts(family, (host, port)))
-        if is_recording:
-            self._run(_RECORDER, "deribit_pipeline.cli", "record")
+        self._recorded = ",".join(recorded)
+        if recorded:
+            self._record()
 
     def require_running(self) -> None:
         """Raise DeribitPipelineError if a process of Dagster has exited. A recorder that has
@@ -98,7 +100,10 @@ class Services:
         self._recorder_due = self._recorder_due or now + _RECORDER_REST
         if now >= self._recorder_due:
             self._recorder_due = None
-            self._run(_RECORDER, "deribit_pipeline.cli", "record")
+            self._record()
+
+    def _record(self) -> None:
+        self._run(_RECORDER, "deribit_pipeline.cli", "record", "--datasets", self._recorded)
 
     def _run(self, name: str, module: str, *arguments: object) -> None:
         command = [sys.executable, "-m", __name__, str(self._lifeline), module]

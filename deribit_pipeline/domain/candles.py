@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.domain.rows import Columns
+from deribit_pipeline.domain.rows import Columns, Rows
 from deribit_pipeline.domain.windows import ONE_DAY, Moments
 
 
@@ -83,7 +83,7 @@ class Candles:
         return cls(np.empty(0, "datetime64[ms]"), np.empty((0, len(CANDLE_VALUES))))
 
     @classmethod
-    def of(cls, rows: Columns) -> Candles:
+    def of(cls, rows: Rows) -> Candles:
         """The rows as candles: one copy."""
         return cls(rows["opened_at"], np.column_stack([rows[name] for name in CANDLE_VALUES]))
 

@@ -56,7 +56,9 @@ class Dataset:
     tables; `views` are defined on these tables; `rules` are the rules for its rows in addition to
     those for every dataset, and `bounds` those for its columns' values. `source` is the location of
     its `Source`, as `module:name`: it is imported when something is fetched, so that readers need
-    not wait for it. `proves` states in the README what a complete day contains.
+    not wait for it. `recorder` is likewise the location of what records it as it happens, in a
+    function of the exchange, the settings and the exchange's clock; empty if `record` does not
+    record it. `proves` states in the README what a complete day contains.
 
     Days of an instrument may rest on its listing: `least_rows` returns how many rows a day must
     have according to one, `rows_per_day` is how many a whole day has; None if only `not_listed`
@@ -75,6 +77,7 @@ class Dataset:
     The counts of its proofs are of the distinct values of the columns `counted`, such as snapshots
     of many rows each; of rows if there are none. With `is_recorded`, its rows come from the spool:
     what was not recorded is a gap that can never be filled, and its day is settled all the same.
+    `recorded_as` names the part of the spool's streams that has a series, if it is another.
 
     `kept` is how long the exchange keeps rows, if it keeps the newest only: a day that was not
     fetched in time is lost. `is_bulky` is true if a day may have a million rows. A dataset of
@@ -102,7 +105,9 @@ class Dataset:
     is_scheduled_by_hand: bool = False
     made_of: str = ""
     has_verdicts: bool = False
+    recorder: str = ""
     is_recorded: bool = False
+    recorded_as: Callable[[str], str] = str
     counted: tuple[str, ...] = ()
     kept: timedelta | None = None
     is_bulky: bool = False

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from deribit_pipeline.domain.proofs import Proof
-from deribit_pipeline.domain.rows import Columns, Keys, rows_hash
+from deribit_pipeline.domain.rows import Keys, Rows, rows_hash
 
 
-def _none(rows: Columns) -> int:
+def _none(rows: Rows) -> int:
     return 0
 
 
@@ -16,7 +16,7 @@ def _all(unclosed: Keys, moment: datetime) -> Keys:
     return unclosed
 
 
-def _nothing(proof: Proof, rows: Columns) -> list[str]:
+def _nothing(proof: Proof, rows: Rows) -> list[str]:
     return []
 
 
@@ -31,8 +31,8 @@ class ProofRules:
     proof, besides what is recomputed for every dataset.
     """
 
-    content_hash: Callable[[Columns], str] = rows_hash
-    without_trades: Callable[[Columns], int] = _none
+    content_hash: Callable[[Rows], str] = rows_hash
+    without_trades: Callable[[Rows], int] = _none
     still_unclosed: Callable[[Keys, datetime], Keys] = _all
     is_counted: bool = False
-    contradictions: Callable[[Proof, Columns], list[str]] = _nothing
+    contradictions: Callable[[Proof, Rows], list[str]] = _nothing

@@ -9,7 +9,7 @@ from datetime import date, datetime
 import numpy as np
 
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.rows import Columns, Keys
+from deribit_pipeline.domain.rows import Columns, Keys, Rows
 
 
 class DayState(enum.StrEnum):
@@ -84,11 +84,14 @@ class FetchedDay:
     `is_confirmed` is true if two responses returned the same rows, so that they may replace stored
     ones; otherwise a day that would replace any is requested again first. `verdict` and
     `cross_check` are stored in the proof, and neither changes its state.
+
+    `recorded` of the rows were in the spool. `superseded` are recorded rows with other values than
+    those of two responses: they are not stored, but kept as revisions.
     """
 
     series: str
     day: date
-    rows: Columns
+    rows: Rows
     as_of: datetime
     expected: Keys | None = None
     unclosed: Keys = field(default_factory=lambda: np.empty(0, "datetime64[ms]"))
@@ -97,6 +100,8 @@ class FetchedDay:
     is_confirmed: bool = False
     verdict: str = ""
     cross_check: CrossCheck = CrossCheck.NONE
+    recorded: int = 0
+    superseded: Columns | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,11 +116,11 @@ class ProvedDay:
     """
 
     proof: Proof
-    rows: Columns
+    rows: Rows
     expected: Keys
     gaps: Keys
     arrived: Keys
-    replaced: Columns
+    replaced: Rows
     former: Proof | None
     as_of: datetime
 

@@ -1,23 +1,23 @@
 """Rows as arrays by column: their keys, their hashes, and the differences between two sets.
 
-A row has a key within its series: the end of an hour, the number of a trade.
+A row has a key within its series: the end of an hour, the number of a trade. Rows that are too many
+for memory are `Pieces`: where each piece can be used by itself, `pieces_of` reads one at a time.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.domain.pieces import Columns as Columns
+from deribit_pipeline.domain.pieces import Pieces as Pieces
+from deribit_pipeline.domain.pieces import Rows as Rows
+
 Keys = NDArray[Any]
 """Keys of rows, shape (n,): integers, instants or texts, sorted and unique."""
-
-Columns = dict[str, NDArray[Any]]
-"""Rows by column, each of shape (n,): float64 (NaN for null), int64, datetime64[ms],
-datetime64[D], or objects that are texts (None for null). In the table's order of columns, without
-that of the series."""
 
 
 class Keyed(Protocol):
@@ -39,12 +39,22 @@ class Gap:
     missing: int
 
 
-def count_of(rows: Columns) -> int:
+def count_of(rows: Rows) -> int:
     """How many rows there are."""
+    if isinstance(rows, Pieces):
+        return rows.count
     return len(next(iter(rows.values()))) if rows else 0
 
 
-def some_of(rows: Columns, which: slice | NDArray[Any]) -> Columns:
+def pieces_of(rows: Rows, *names: str) -> Iterator[Columns]:
+    """The rows in pieces that fit into memory, in the order of their keys: of the named columns, or
+    of all. Rows that are in memory are one piece."""
+    if isinstance(rows, Pieces):
+        return rows.pieces(names)
+    return iter([{name: rows[name] for name in names or rows}])
+
+
+def some_of(rows: Rows, which: slice | NDArray[Any]) -> Columns:
     """Some of the rows: by position, or by a boolean mask."""
     return {name: values[which] for name, values in rows.items()}
 
@@ -54,12 +64,12 @@ def joined_rows(parts: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def keys_of(dataset: Keyed, rows: Columns) -> Keys:
+def keys_of(dataset: Keyed, rows: Rows) -> Keys:
     """The keys of the rows; for several columns, their texts joined by spaces."""
     return _joined_keys(dataset.key, rows)
 
 
-def counted_keys(dataset: Keyed, rows: Columns) -> Keys:
+def counted_keys(dataset: Keyed, rows: Rows) -> Keys:
     """What the proof of a day counts, sorted and unique: the keys of rows sorted by key, or of the
     groups of rows that the dataset counts, such as snapshots."""
     if not dataset.counted:
@@ -67,7 +77,7 @@ def counted_keys(dataset: Keyed, rows: Columns) -> Keys:
     return np.unique(_joined_keys(dataset.counted, rows))
 
 
-def _joined_keys(names: tuple[str, ...], rows: Columns) -> Keys:
+def _joined_keys(names: tuple[str, ...], rows: Rows) -> Keys:
     if len(names) == 1:
         return rows[names[0]]
     parts = [texts_of(rows[name]) for name in names]
@@ -99,7 +109,7 @@ def gaps_of(expected: Keys, missing: Keys) -> list[Gap]:
     ]
 
 
-def rows_hash(rows: Columns) -> str:
+def rows_hash(rows: Rows) -> str:
     """A hash of every value of a day's rows, in the order of their keys: 128 bits of BLAKE2b.
 
     Column by column: the name, then instants as little-endian 64-bit milliseconds (dates as
@@ -107,9 +117,10 @@ def rows_hash(rows: Columns) -> str:
     byte, null as a single 0xff byte before it.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for name, values in rows.items():
+    for name in rows:
         digest.update(name.encode() + b"\0")
-        digest.update(_bytes_of(values))
+        for piece in pieces_of(rows, name):
+            digest.update(_bytes_of(piece[name]))
     return digest.hexdigest()
 
 

@@ -35,6 +35,13 @@ class Schedule:
     again: Again | None = None
 
 
+def every_minutes(minutes: int, due: Due) -> Schedule:
+    """Every so many minutes, which must divide an hour. Raises ValueError if they do not."""
+    if minutes < 2 or 60 % minutes:
+        raise ValueError(f"an hour has no whole number of times {minutes} minutes")
+    return Schedule(f"every_{minutes}_minutes", f"*/{minutes} * * * *", due)
+
+
 def hourly(minute: int, due: Due = Due.TODAY | Due.LAST_WEEK | Due.REPAIR) -> Schedule:
     """Every hour, at this minute. Raises ValueError if the minute is not 0 to 59."""
     return Schedule("hourly", f"{time(minute=minute).minute} * * * *", due)

@@ -47,6 +47,24 @@ def settlement_currency(instrument_name: str) -> str:
     return instrument_name.split("-")[0].split("_")[-1]
 
 
+def kind_of(instrument_name: str) -> str:
+    """An instrument's kind, from its name: `future` for `BTC-PERPETUAL`, `option` for
+    `BTC-25SEP26-90000-C`, `option_combo` for `BTC-CS-25SEP26-90000_100000`, `future_combo` for
+    `BTC-FS-25SEP26_PERP`, `spot` for `BTC_USDC`."""
+    parts = instrument_name.split("-")
+    if len(parts) == 1:
+        return "spot"
+    if re.match(COMBO, instrument_name):
+        return "future_combo" if parts[1] == "FS" else "option_combo"
+    return "option" if len(parts) > 3 else "future"
+
+
+def kind_and_currency(instrument_name: str) -> str:
+    """An instrument's kind and settlement currency, as in the names of the exchange's channels:
+    `future.BTC` for `BTC-PERPETUAL`, `future.USDC` for `BTC_USDC-PERPETUAL`."""
+    return f"{kind_of(instrument_name)}.{settlement_currency(instrument_name)}"
+
+
 def currencies_of(instrument_name: str) -> tuple[str, str]:
     """An instrument's base currency, and the currency of its price, from its name: BTC and USD for
     `BTC-25SEP26`, SOL and USDC for `SOL_USDC-PERPETUAL`, BTC and BTC for `BTC-25SEP26-90000-C`."""

@@ -139,7 +139,7 @@ class _Backfill:
             if known.on_listing:
                 listing = listed_now(self._exchange, self._warehouse, known.on_listing)
                 known = known.with_listings(self._exchange.run(listing))
-        self._context = replace(self._context, listed=known.listed)
+        self._context = replace(self._context, listed=known.listed, is_forced=force)
         for key, proof in known.settled.items():
             if key in self._job_of:
                 self._job_of[key].outcome.proofs[key] = proof
@@ -158,6 +158,8 @@ class _Backfill:
                 days = await session.relisted(days)
                 if not days:
                     await session.end(requested)
+                    for job in self._jobs:
+                        job.outcome.figures = session.figures
                     return
                 reason = "the exchange's listing of the instrument changed meanwhile"
                 changed = [(name, list(some), reason) for name, some in days.items()]

@@ -1,15 +1,15 @@
 """Writes proved days of any dataset into the warehouse: each whole, on an open connection.
 Identifiers come only from the table definitions."""
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from itertools import chain
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proof_tables import Row
 from deribit_pipeline.domain.proofs import Proof, ProvedDay, Provenance
-from deribit_pipeline.domain.rows import Columns, count_of, joined_rows
+from deribit_pipeline.domain.rows import Columns, Pieces, count_of, joined_rows, pieces_of
 from deribit_pipeline.domain.tables import Column
 from deribit_pipeline.engine.proof_hashes import as_hashed, proof_hash, stored, sum_of
 from deribit_pipeline.engine.row_reads import (
@@ -140,20 +140,21 @@ def _hash_of_first(dataset: Dataset, day: ProvedDay, provenance: Provenance) -> 
 
 
 def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay]) -> None:
-    """Insert the rows of days of one series in one statement: each statement takes some
-    milliseconds."""
+    """Insert the rows of days of one series: in one statement, which takes some milliseconds, and
+    those of a day with many rows piece by piece."""
     filled = [day.rows for day in days if day.proof.received]
-    if not filled:
-        return
-    rows = filled[0] if len(filled) == 1 else joined_rows(filled)  # one may have a million rows
+    small = [dict(rows) for rows in filled if not isinstance(rows, Pieces)]
+    whole = [small[0] if len(small) == 1 else joined_rows(small)] if small else []
     columns = columns_of(dataset)
     same = dict(dataset.constants)
     names = ", ".join([series_of(dataset), *same, *(column.name for column in columns)])
-    values = ", ".join(["$series", *(f"${name}" for name in same), *map(_as_stored, columns)])
-    with registered(connection, "incoming", rows):
-        connection.execute(
+    values = ", ".join(["$series", *(f"${name}" for name in same), *map(as_stored, columns)])
+    for rows in chain(whole, *(pieces_of(rows) for rows in filled if isinstance(rows, Pieces))):
+        execute_with(
+            connection,
             f"insert into {dataset.table.name} ({names}) select {values} from incoming",
             {"series": days[0].proof.series} | same,
+            rows,
         )
 
 
@@ -221,20 +222,21 @@ def _keep_revisions(
         return
     table, tables = dataset.table, dataset.proved_in
     revisions = tables.revisions.table
-    typed = ", ".join(_as_stored(table.column(name)) for name in dataset.key)
+    typed = ", ".join(as_stored(table.column(name)) for name in dataset.key)
     key = ", ".join(dataset.key)
     kept = tables.revised.format(
         dataset=dataset.name, series=series_of(dataset), key=key, day=day_of(table, dataset.at)
     )
     is_same = " and ".join(f"earlier.{name} = former.{name}" for name in revisions.key[:-1])
-    with registered(connection, "changed", {name: day.replaced[name] for name in dataset.key}):
-        connection.execute(
+    for changed in pieces_of(day.replaced, *dataset.key):
+        execute_with(
+            connection,
             f"""
             insert into {revisions.name} by name
             with former as (
                 select {kept} from {table.name} as whole
                 where {of_series(dataset)} and {on_day(dataset)}
-                  and ({key}) in (select ({typed}) from changed)
+                  and ({key}) in (select ({typed}) from incoming)
             )
             select *,
                    coalesce(
@@ -251,6 +253,7 @@ def _keep_revisions(
                 "run_id": provenance.run_id,
             }
             | day_parameters(dataset, day.proof.day),
+            changed,
         )
 
 
@@ -264,32 +267,37 @@ def _days(dataset: Dataset, series: str, days: Collection[date]) -> dict[str, ob
     return {"name": dataset.proved_as, "series": series, "days": list(days)}
 
 
-@contextmanager
-def registered(connection: Connection, name: str, rows: Columns) -> Iterator[None]:
-    """Rows as a relation for SQL statements. DuckDB reads numpy arrays directly, except those of
-    texts and dates, which need a frame."""
-    relation: object = rows
-    if any(v.dtype.kind in "OU" or v.dtype.str.endswith("[D]") for v in rows.values()):
-        import pandas as pd  # takes most of a second, and candles do not need it
+def execute_with(
+    connection: Connection, statement: str, parameters: Mapping[str, object], rows: Columns
+) -> None:
+    """Execute a statement that reads the rows as the relation `incoming`.
 
-        relation = pd.DataFrame(
-            {
-                column: pd.Series(
-                    values.astype("datetime64[s]") if values.dtype.str.endswith("[D]") else values,
-                    dtype=object if values.dtype.kind == "O" else None,
-                )
-                for column, values in rows.items()
-            },
-            copy=False,
-        )
-    connection.register(name, relation)
-    try:
-        yield
-    finally:
-        connection.unregister(name)
+    DuckDB finds the variable of this name. A registered relation, with the memory of its rows,
+    would be kept until the transaction ends.
+    """
+    incoming = _readable(rows)  # noqa: F841
+    connection.execute(statement, parameters)
 
 
-def _as_stored(column: Column) -> str:
+def _readable(rows: Columns) -> object:
+    """Rows as DuckDB reads them: arrays, or a frame if there are texts or dates."""
+    if not any(v.dtype.kind in "OU" or v.dtype.str.endswith("[D]") for v in rows.values()):
+        return rows
+    import pandas as pd  # takes most of a second, and candles do not need it
+
+    return pd.DataFrame(
+        {
+            column: pd.Series(
+                values.astype("datetime64[s]") if values.dtype.str.endswith("[D]") else values,
+                dtype=object if values.dtype.kind == "O" else None,
+            )
+            for column, values in rows.items()
+        },
+        copy=False,
+    )
+
+
+def as_stored(column: Column) -> str:
     """A column of arrays in the representation of the table."""
     if column.type == "double" and column.is_nullable:
         return f"case when isnan({column.name}) then null else {column.name} end"

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -23,15 +23,18 @@ class Outcome:
 
     `proofs` are the days proved in the warehouse; `failures` are the reasons why days are not.
     `rows`, `revised` and `requests` count the rows received, the changed rows and the requests sent
-    by this backfill itself.
+    by this backfill itself; `recorded` of the rows were in the spool. `figures` are what else the
+    source knows at the end, by name.
     """
 
     requested: int
     proofs: dict[Key, Proof] = field(default_factory=dict)
     failures: dict[Key, str] = field(default_factory=dict)
     rows: int = 0
+    recorded: int = 0
     revised: int = 0
     requests: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -63,6 +66,8 @@ def added_up(outcomes: Sequence[Outcome]) -> Outcome:
         total.proofs |= outcome.proofs
         total.failures |= outcome.failures
         total.rows += outcome.rows
+        total.recorded += outcome.recorded
+        total.figures = outcome.figures
         total.revised += outcome.revised
         total.requests += outcome.requests
         total.seconds = max(total.seconds, outcome.seconds)

@@ -12,6 +12,7 @@ from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.engine.row_reads import rows_of
+from deribit_pipeline.engine.superseded import keep_superseded
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.warehouse.place import Connection
 
@@ -25,13 +26,14 @@ From = Callable[[str], Provenance]
 @dataclass(slots=True)
 class Written:
     """The result for days of one series and job: the proofs that now apply, the days that must be
-    confirmed first, and why others have failed. `rows` were received, `revised` changed stored
-    ones."""
+    confirmed first, and why others have failed. `rows` were received, `recorded` of them in the
+    spool, and `revised` changed stored ones."""
 
     proofs: list[Proof] = field(default_factory=list)
     unconfirmed: list[FetchedDay] = field(default_factory=list)
     failures: dict[Key, str] = field(default_factory=dict)
     rows: int = 0
+    recorded: int = 0
     revised: int = 0
 
 
@@ -56,6 +58,9 @@ class DayWriter:
         for day in self._proved(connection, series, days, written):
             proved.append(replace(day, as_of=max(day.as_of, self._clock() or day.as_of)))
         write_days(connection, self._dataset, proved, self._provenance(run_id))
+        stored = {proof.day for proof in written.proofs}
+        some = [day for day in days if day.day in stored]
+        keep_superseded(connection, self._dataset, some, self._provenance(run_id))
         changed = [day.proof.day for day in proved if _is_changed(day)]
         invalidate_what_is_made_of(connection, self._dataset, series, changed)
         return written
@@ -88,6 +93,7 @@ class DayWriter:
             written.proofs.append(proved.proof)
             if known is not None and proved.proof is known and day.as_of < known.fetched_at:
                 continue  # an older response with nothing new, not even about its gaps
+            written.recorded += day.recorded
             written.rows += len(counted_keys(self._dataset, day.rows))
             written.revised += count_of(proved.replaced)
             to_write.append(proved)

@@ -5,30 +5,24 @@ What is special about a dataset's days is defined by its `proof_rules`.
 """
 
 from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.plausible import with_impossible
 from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof, ProvedDay
-from deribit_pipeline.domain.rows import (
-    Columns,
-    Keys,
-    count_of,
-    counted_keys,
-    differences,
-    joined_rows,
-    keys_of,
-    some_of,
-)
+from deribit_pipeline.domain.rows import Keys, Rows, count_of, counted_keys, keys_of, pieces_of
 from deribit_pipeline.domain.verdicts import with_standing_verdict
+from deribit_pipeline.domain.windows import Moments
+from deribit_pipeline.engine.merged_rows import joined, without
 from deribit_pipeline.errors import DeribitBadPayload
 
 
 def prove(
     dataset: Dataset,
     fetched: FetchedDay,
-    held: Columns | None = None,
+    held: Rows | None = None,
     former: Proof | None = None,
 ) -> ProvedDay:
     """Settle a day: the fetched rows, merged with the rows already `held`.
@@ -42,7 +36,7 @@ def prove(
     can be counted.
     """
     is_older = former is not None and fetched.as_of < former.fetched_at
-    rows, arrived, replaced = _joined(dataset, held, fetched.rows, is_older=is_older)
+    rows, arrived, replaced = joined(dataset, held, fetched.rows, is_older=is_older)
     keys = counted_keys(dataset, rows)
     expected = _expected(dataset, fetched, keys, is_older=is_older)
     absent = without(expected, keys)
@@ -55,7 +49,7 @@ def prove(
     return ProvedDay(proof, rows, expected, missing, arrived, replaced, former, fetched.as_of)
 
 
-def contradictions(dataset: Dataset, proof: Proof, rows: Columns, named_gaps: int) -> list[str]:
+def contradictions(dataset: Dataset, proof: Proof, rows: Rows, named_gaps: int) -> list[str]:
     """How a day's stored rows, sorted by key, differ from its proof. Empty if the proof holds: the
     same rows to the last bit, each once and on the day, and as many gaps named as are counted."""
     rules, found = dataset.proof_rules, []
@@ -74,18 +68,14 @@ def contradictions(dataset: Dataset, proof: Proof, rows: Columns, named_gaps: in
         found.append(f"{dataset.rows} are repeated")
     if not _is_counted(dataset, proof, proof.expected - len(counted) - named_gaps, named_gaps):
         found.append(f"{proof.expected} expected do not make it {proof.state}")
-    if np.any(rows[dataset.at].astype("datetime64[D]") != np.datetime64(proof.day, "D")):
+    if any(_has_others(piece[dataset.at], proof.day) for piece in pieces_of(rows, dataset.at)):
         found.append(f"{dataset.rows} are from another day")
     return found + rules.contradictions(proof, rows)
 
 
-def without(keys: Keys, others: Keys) -> Keys:
-    """The keys that are not among the others; both sorted and unique."""
-    if not len(others) or not len(keys):
-        return keys
-    if np.array_equal(keys, others):  # nearly always, and much faster
-        return keys[:0]
-    return keys[~np.isin(keys, others)]
+def _has_others(moments: Moments, day: date) -> bool:
+    """Whether any of the moments is on another day."""
+    return bool(np.any(moments.astype("datetime64[D]") != np.datetime64(day, "D")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +91,7 @@ class _Counts:
 
 
 def _proof(
-    dataset: Dataset, fetched: FetchedDay, rows: Columns, counts: _Counts, former: Proof | None
+    dataset: Dataset, fetched: FetchedDay, rows: Rows, counts: _Counts, former: Proof | None
 ) -> Proof:
     is_older = former is not None and fetched.as_of < former.fetched_at
     # Rows that were closed in a newer response are closed, whatever this one contains.
@@ -164,33 +154,6 @@ def _unclosed(dataset: Dataset, fetched: FetchedDay, newer: Proof | None) -> Key
     if newer.state is not DayState.OPEN:
         return fetched.unclosed[:0]
     return dataset.proof_rules.still_unclosed(fetched.unclosed, newer.fetched_at)
-
-
-def _joined(
-    dataset: Dataset, held: Columns | None, fetched: Columns, *, is_older: bool
-) -> tuple[Columns, Keys, Columns]:
-    """The rows of both, sorted by key; the keys of those that were not stored before; and the
-    former values of those that the newer response changes."""
-    none = slice(0, 0)
-    if held is None or not count_of(held):
-        return fetched, counted_keys(dataset, fetched), some_of(fetched, none)
-    theirs = keys_of(dataset, fetched)
-    ours = keys_of(dataset, held)
-    if np.array_equal(ours, theirs):
-        if is_older:
-            return held, theirs[:0], some_of(held, none)
-        return fetched, theirs[:0], some_of(held, differences(held, fetched))
-    _, at_ours, at_theirs = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
-    both = some_of(held, at_ours)
-    replaced = some_of(both, differences(both, some_of(fetched, at_theirs)))
-    arrived = without(theirs, ours)
-    if is_older:  # another process wrote newer rows meanwhile
-        held, fetched, ours, theirs = fetched, held, theirs, ours
-        replaced = some_of(both, none)
-    kept = ~np.isin(ours, theirs)
-    rows = joined_rows([some_of(held, kept), fetched])
-    order = np.argsort(np.concatenate((ours[kept], theirs)), kind="stable")
-    return some_of(rows, order), arrived, replaced
 
 
 def _state(*, is_listed: bool, is_open: bool, missing: int) -> DayState:

@@ -3,16 +3,18 @@ definitions."""
 
 from collections.abc import Collection
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.datasets.registry import Selection
+from deribit_pipeline.domain import pieces
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.domain.rows import Columns
+from deribit_pipeline.domain.rows import Columns, Pieces, Rows
 from deribit_pipeline.domain.tables import Column, Table, quoted
-from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window
+from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, day_window, from_moment64
 from deribit_pipeline.warehouse.place import Connection
 
 
@@ -33,9 +35,18 @@ def of_series(dataset: Dataset) -> str:
     return f"{series_of(dataset)} = $series{same}"
 
 
-def rows_of(connection: Connection, dataset: Dataset, series: str, day: date) -> Columns:
-    """The stored rows of a series' day, sorted by key."""
-    return rows_by_day(connection, dataset, series, [day])[day]
+def rows_of(connection: Connection, dataset: Dataset, series: str, day: date) -> Rows:
+    """The stored rows of a series' day, sorted by key. Of a bulky dataset, not more are in memory
+    than those of a piece."""
+    if not dataset.is_bulky:
+        return rows_by_day(connection, dataset, series, [day])[day]
+    window, rows = day_parameters(dataset, day), Pieces()
+    divisions = _divisions(connection, dataset, series, window)
+    for bounds in pairwise([None, *divisions, None]):
+        of_piece = dict(zip(_OF_PIECE, bounds, strict=True))
+        given = {name: bound for name, bound in of_piece.items() if bound is not None}
+        rows.append(_rows(connection, dataset, series, window | given))
+    return rows.rows()
 
 
 def rows_by_day(
@@ -59,18 +70,44 @@ def rows_within(
     return _rows(connection, dataset, series, {"start": window.start, "end": window.end})
 
 
+def _divisions(
+    connection: Connection, dataset: Dataset, series: str, window: dict[str, object]
+) -> list[object]:
+    """Where the rows of a window are divided into pieces, in order: values of the key's first
+    column, so that rows with the same value stay together."""
+    column = dataset.table.column(dataset.key[0])
+    found = connection.execute(
+        f"""
+        select {_as_number(column)} from {dataset.table.name}
+        where {of_series(dataset)} and {on_day(dataset)}
+        """,
+        {"series": series} | window,
+    ).fetchnumpy()
+    keys = np.sort(_array_of(column, found[column.name]))
+    values = np.unique(keys[pieces.PIECE :: pieces.PIECE])
+    return list(map(from_moment64, values)) if values.dtype.kind == "M" else values.tolist()
+
+
+_OF_PIECE = {"key_from": ">=", "key_until": "<"}
+"""The parameters that bound a piece by the first column of the key, and how."""
+
+
 def _rows(
     connection: Connection, dataset: Dataset, series: str, window: dict[str, object]
 ) -> Columns:
+    """The rows of a window, and of a piece of it if it has the parameters `_OF_PIECE`."""
     table, columns = dataset.table, columns_of(dataset)
     order = (
         dataset.key if dataset.key[0] == dataset.at else (day_of(table, dataset.at), *dataset.key)
     )
+    of_piece = [
+        f"{dataset.key[0]} {sign} ${name}" for name, sign in _OF_PIECE.items() if name in window
+    ]
     found = connection.execute(
         f"""
         select {", ".join(_as_number(column) for column in columns)}
         from {table.name}
-        where {of_series(dataset)} and {on_day(dataset)}
+        where {" and ".join([of_series(dataset), on_day(dataset), *of_piece])}
         order by {", ".join(order)}
         """,
         {"series": series} | window,

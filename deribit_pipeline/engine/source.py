@@ -3,18 +3,17 @@
 import logging
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import ClassVar, cast
 
-import numpy as np
-
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FetchedDay
-from deribit_pipeline.domain.rows import Columns, differences, keys_of, some_of
+from deribit_pipeline.domain.rows import Rows, count_of, differences
 from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.merged_rows import compared
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.previews import Previews
 from deribit_pipeline.errors import (
@@ -26,6 +25,7 @@ from deribit_pipeline.errors import (
 from deribit_pipeline.exchange import codes
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import Listings, exchange_time, warn_of_clock
+from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,14 @@ class Planned:
     requests: int
     calls: int
     rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Rows in the spool, and how many numbers are missing among them."""
+
+    rows: int
+    missing: int
 
 
 class Stops:
@@ -95,24 +103,27 @@ Pieces = AsyncGenerator[FetchedDay | FailedDays]
 @dataclass(frozen=True, slots=True)
 class Context:
     """The context of a backfill of one dataset; `listed` are listings that were requested just
-    before."""
+    before. With `is_forced`, everything is requested from the exchange, whatever is held."""
 
     exchange: Exchange
     warehouse: Warehouse
     dataset: Dataset
     listed: Listings = field(default_factory=dict)
     stops: Stops = field(default_factory=Stops)
+    is_forced: bool = False
 
 
 class Session(ABC):
     """The fetching of one backfill from a source, with the state that it collects.
 
-    At most `workers` pieces of a plan are fetched at a time, started in the plan's order.
+    At most `workers` pieces of a plan are fetched at a time, started in the plan's order. `figures`
+    are what else is known at the end, by name, to be shown with the run.
     """
 
     def __init__(self, context: Context, workers: int) -> None:
         self.context = context
         self.workers = workers
+        self.figures: Mapping[str, float] = {}
 
     @abstractmethod
     async def plan(self, days: Days) -> Iterator[tuple[str, Pieces]]:
@@ -163,6 +174,10 @@ class Source(ABC):
     ) -> Planned:
         """Count the requests of a backfill of these days. With `each_twice`, those for an exchange
         whose `each_twice` is set: more only if a single response may be trusted otherwise."""
+
+    def recorded(self, spool: Spool, days: Days) -> Recorded | None:
+        """What the spool holds of these days, which is not requested; None if nothing."""
+        return None
 
     async def first_available(
         self, exchange: Exchange, warehouse: Warehouse, series: str
@@ -270,13 +285,14 @@ def _days_of(piece: FetchedDay | FailedDays) -> Sequence[date]:
     return piece.days if isinstance(piece, FailedDays) else [piece.day]
 
 
-def _agree(dataset: Dataset, one: Columns, other: Columns) -> bool:
+def _agree(dataset: Dataset, one: Rows, other: Rows) -> bool:
     """Whether they have the same values, except for rows that only one of them has."""
-    keys, others = keys_of(dataset, one), keys_of(dataset, other)
-    _, ours, theirs = np.intersect1d(keys, others, assume_unique=True, return_indices=True)
-    if len(ours) < min(len(keys), len(others)):
-        return False
-    return not differences(some_of(one, ours), some_of(other, theirs)).any()
+    shared = 0
+    for ours, theirs in compared(dataset, one, other):
+        if differences(ours, theirs).any():
+            return False
+        shared += count_of(ours)
+    return shared == min(count_of(one), count_of(other))
 
 
 def source_of(dataset: Dataset) -> Source:

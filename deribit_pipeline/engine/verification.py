@@ -9,12 +9,12 @@ from deribit_pipeline.datasets.registry import Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import Proof
-from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.domain.rows import Rows, count_of
 from deribit_pipeline.engine import unproved
 from deribit_pipeline.engine.proof_hashes import Facts, read_facts
 from deribit_pipeline.engine.proof_reads import proofs, proofs_of
 from deribit_pipeline.engine.proving import contradictions
-from deribit_pipeline.engine.row_reads import days_without_proof, rows_by_day
+from deribit_pipeline.engine.row_reads import days_without_proof, rows_by_day, rows_of
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse import structure
 from deribit_pipeline.warehouse.place import Connection
@@ -120,7 +120,11 @@ def _verify(
     first, last = piece[0].day, piece[-1].day
     proved = [p for p in proofs_of(connection, dataset, [series], first, last) if p.day in days]
     facts = read_facts(connection, dataset, [series], days)
-    held = rows_by_day(connection, dataset, series, days)
+    held: Mapping[date, Rows]
+    if len(days) == 1:  # its rows may be too many for memory
+        held = {first: rows_of(connection, dataset, series, first)}
+    else:
+        held = rows_by_day(connection, dataset, series, days)
     before = None
     for proof in proved:
         rows, of_day = held[proof.day], facts[series, proof.day]

@@ -10,6 +10,7 @@ from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.proved_days import DayWriter, Written
 from deribit_pipeline.errors import WarehouseError
+from deribit_pipeline.warehouse.connections import within_memory
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -133,11 +134,13 @@ class Writer:
 
         def write(connection: Connection) -> list[tuple[FetchedDay, Written]]:
             self._connection = connection
+            little = within_memory(connection) if self._is_bulky else contextlib.nullcontext()
             try:
-                return [
-                    (some[0], self._days.write(connection, run_id, series, some))
-                    for (run_id, series), some in together.items()
-                ]
+                with little:
+                    return [
+                        (some[0], self._days.write(connection, run_id, series, some))
+                        for (run_id, series), some in together.items()
+                    ]
             finally:
                 self._connection = None
 
@@ -151,6 +154,7 @@ class Writer:
         outcome = job.outcome
         outcome.failures |= written.failures
         outcome.rows += written.rows
+        outcome.recorded += written.recorded
         outcome.revised += written.revised
         for proof in written.proofs:
             key = (proof.series, proof.day)

@@ -40,10 +40,10 @@ def opened(received: Received, call: Call, root: Root) -> Body:
     try:
         body = orjson.loads(received.content)
     except orjson.JSONDecodeError as error:
-        raise _no_envelope(received, "the body was not JSON", call, root) from error
+        raise no_envelope(received, "the body was not JSON", call, root) from error
     if not isinstance(body, dict) or ("result" not in body and body.get("error") is None):
         what = "the body had neither `result` nor `error`"
-        raise _no_envelope(received, what, call, root)
+        raise no_envelope(received, what, call, root)
     return body
 
 
@@ -123,7 +123,7 @@ def refusal(body: Body, status: int, call: Call, root: Root) -> DeribitError:
     """The typed error for an envelope's `error`; secrets that it may echo are masked."""
     error, method, params = body["error"], call.method, call.params
     if not isinstance(error, dict) or type(error.get("code")) is not int:
-        return _no_envelope(Received(status, b"", 0, 0), "`error` had no `code`", call, root)
+        return no_envelope(Received(status, b"", 0, 0), "`error` had no `code`", call, root)
     code = error["code"]
     data = error.get("data")
     data = data if isinstance(data, dict) else {}
@@ -173,9 +173,9 @@ def _shown(value: object) -> str:
     return repr(value) if isinstance(value, int | float | None) else type(value).__name__
 
 
-def _no_envelope(received: Received, what: str, call: Call, root: Root) -> DeribitError:
-    """The typed error for a response that is not JSON-RPC, which may come from a proxy or
-    firewall."""
+def no_envelope(received: Received, what: str, call: Call, root: Root) -> DeribitError:
+    """The typed error for a response that is not JSON-RPC, or opens no WebSocket; it may come from
+    a proxy or firewall."""
     status, method, params = received.status, call.method, call.params
     reason = f"HTTP {status}, and {what}"
     if root.proxy:
@@ -192,5 +192,11 @@ def _no_envelope(received: Received, what: str, call: Call, root: Root) -> Derib
     elif status == 407:
         reason = f"{reason}: the proxy needs a user and a password, as in http://user:password@…"
     else:
-        reason = f"{reason}: is {root.variable} the root of Deribit's API?"
+        reason = f"{reason}: is {root.variable} {_meant(root)}?"
     return DeribitRejected(reason, method=method, params=params)
+
+
+def _meant(root: Root) -> str:
+    return (
+        "the address of Deribit's WebSocket" if root.is_websocket else "the root of Deribit's API"
+    )

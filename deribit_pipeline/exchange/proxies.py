@@ -10,7 +10,9 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -82,6 +84,20 @@ def http_client(
         )
 
 
+def websocket_options(root: str, proxy: Proxy | None) -> dict[str, Any]:
+    """The options of `websockets.connect` for the proxy and the certificates of a WebSocket.
+
+    Raises SettingsError if either cannot be used.
+    """
+    options: dict[str, Any] = {"proxy": str(proxy.url) if proxy else None}
+    with _sentences(proxy, "python-socks[asyncio]"):
+        if proxy and proxy.url.scheme.startswith("socks"):
+            import_module("python_socks")
+        if root.startswith("wss:"):
+            options["ssl"] = _certificates()
+    return options
+
+
 # A root over plain HTTP never uses TLS: this context trusts no server.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -94,13 +110,13 @@ def _certificates() -> ssl.SSLContext:
 
 
 @contextmanager
-def _sentences(proxy: Proxy | None) -> Iterator[None]:
+def _sentences(proxy: Proxy | None, package: str = "httpx[socks]") -> Iterator[None]:
     """Convert errors in the block that a variable causes into SettingsError."""
     try:
         yield
-    except ImportError as error:  # httpx without its socks extra
+    except ImportError as error:
         raise SettingsError(
-            f"{proxy} uses SOCKS, which needs another package: install httpx[socks], or name an "
+            f"{proxy} uses SOCKS, which needs another package: install {package}, or name an "
             "HTTP proxy."
         ) from error
     except (OSError, ValueError) as error:

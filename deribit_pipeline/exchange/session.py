@@ -5,12 +5,20 @@ from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.exchange.auth import Credentials
 from deribit_pipeline.exchange.client import TIMEOUT, DeribitClient, deribit_client
-from deribit_pipeline.exchange.rate_limiter import TokenBuckets, file_bucket
+from deribit_pipeline.exchange.proxies import proxy_of
+from deribit_pipeline.exchange.rate_limiter import RateLimiter, TokenBuckets, file_bucket
 from deribit_pipeline.exchange.retries import PATIENCE
+from deribit_pipeline.exchange.transport import Root
+from deribit_pipeline.exchange.websocket_access import (
+    SUBSCRIBES_AT_ONCE,
+    SUBSCRIBES_PER_SECOND,
+    WebSocketAccess,
+)
 from deribit_pipeline.settings import HISTORY_URLS, Settings
 from deribit_pipeline.spool.folder import Spool
 
@@ -23,7 +31,7 @@ class Exchange:
     `history` is a client of the archive host, which has the trades that are older than a day and
     needs no account; None if the environment has no such host. `each_twice` requires that two
     responses for different windows have the same rows before either is trusted. `spool` holds what
-    was recorded of this exchange.
+    was recorded of this exchange, and `websocket` is what opens its WebSockets.
     """
 
     def __init__(
@@ -33,11 +41,13 @@ class Exchange:
         runner: asyncio.Runner,
         history: DeribitClient | None = None,
         spool: Spool | None = None,
+        websocket: WebSocketAccess | None = None,
     ) -> None:
         self.client = client
         self.history = history
         self.source = source
         self.spool = spool
+        self.websocket = websocket
         self.each_twice = False
         self._runner = runner
         self._task: asyncio.Task[Any] | None = None
@@ -75,6 +85,7 @@ def spool_of(settings: Settings) -> Spool:
         settings.environment,
         keep_days=settings.spool_keep,
         every=settings.snapshot_every,
+        instruments=settings.instruments,
     )
 
 
@@ -119,6 +130,7 @@ def session(
                 runner,
                 opened(archive, "history") if archive else None,
                 spool_of(settings),
+                _websocket(settings, url, buckets),
             )
         finally:
             runner.run(stack.aclose())
@@ -128,6 +140,26 @@ def _credentials(settings: Settings) -> Credentials | None:
     if settings.client_id and settings.client_secret:
         return Credentials(settings.client_id, settings.client_secret)
     return None
+
+
+def _websocket(settings: Settings, url: str, buckets: TokenBuckets) -> WebSocketAccess:
+    """What opens the WebSockets of the exchange with the API root `url`."""
+    address = settings.websocket_url or websocket_of(url)
+    limiter = RateLimiter(
+        buckets(url, "subscribe"), per_second=SUBSCRIBES_PER_SECOND, burst=SUBSCRIBES_AT_ONCE
+    )
+    return WebSocketAccess(
+        Root(address, proxy=proxy_of(address.replace("ws", "http", 1)), is_websocket=True),
+        settings.environment is Environment.TESTNET,
+        _credentials(settings),
+        limiter,
+    )
+
+
+def websocket_of(url: str) -> str:
+    """The WebSocket that belongs to an API root: the same host, and Deribit's path."""
+    parts = urlsplit(url)
+    return f"{parts.scheme.replace('http', 'ws', 1)}://{parts.netloc}/ws/api/v2"
 
 
 def _archive_of(settings: Settings, url: str) -> str | None:

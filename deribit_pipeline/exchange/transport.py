@@ -53,15 +53,19 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """An API root, whether it is the archive host, and the proxy used to reach it."""
+    """An API root, whether it is the archive host or a WebSocket, and the proxy used to reach
+    it."""
 
     url: str
     is_archive: bool = False
     proxy: Proxy | None = None
+    is_websocket: bool = False
 
     @property
     def variable(self) -> str:
         """The setting that names it."""
+        if self.is_websocket:
+            return "DERIBIT_WEBSOCKET_URL"
         return "DERIBIT_HISTORY_URL" if self.is_archive else "DERIBIT_BASE_URL"
 
     def __str__(self) -> str:

@@ -1,6 +1,8 @@
 """Records the book summaries of one currency: one complete snapshot in each slot."""
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,10 +19,12 @@ from deribit_pipeline.domain.windows import from_ms, to_ms
 from deribit_pipeline.errors import DeribitError, SpoolError
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.rpc import Answer
+from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.instruments.listings import listing_as_received
 from deribit_pipeline.instruments.wire import INSTRUMENTS
 from deribit_pipeline.recorder.clock import Clock, slot_of
-from deribit_pipeline.recorder.progress import Counts
+from deribit_pipeline.recorder.progress import Counts, snapshots_status
+from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool, stream_of
 from deribit_pipeline.spool.spool_entries import FAILURE, RESPONSE, STARTED, STOPPED, Entry
 from deribit_pipeline.spool.writer import StreamWriter
@@ -33,6 +37,38 @@ _FIRST_PAUSE, _LONGEST_PART = 0.5, 1 / 20
 
 # A response is on its way for a moment: the first attempt is made a little after the renewal.
 _MARGIN = timedelta(milliseconds=250)
+
+
+def snapshot_recorders(exchange: Exchange, settings: Settings, clock: Clock) -> "SnapshotRecorders":
+    """The recorders of DERIBIT_RECORD_CURRENCIES."""
+    return SnapshotRecorders(exchange, settings.record_currencies, clock)
+
+
+class SnapshotRecorders:
+    """Records the snapshots of several currencies, each on its own."""
+
+    def __init__(self, exchange: Exchange, currencies: Sequence[str], clock: Clock) -> None:
+        assert exchange.spool is not None
+        self._counts = {currency: Counts() for currency in currencies}
+        self._recorders = [
+            SnapshotRecorder(exchange.client, exchange.spool, currency, clock, counts)
+            for currency, counts in self._counts.items()
+        ]
+
+    @property
+    def has_recorded(self) -> bool:
+        """Whether any snapshot is complete."""
+        return any(each.complete for each in self._counts.values())
+
+    def status(self) -> str:
+        """What was recorded so far, in a line."""
+        return snapshots_status(self._counts)
+
+    async def run(self) -> None:
+        """Record until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for recorder in self._recorders:
+                group.create_task(recorder.run())
 
 
 class SnapshotRecorder:

@@ -5,14 +5,22 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import InputError, SettingsError, SpoolError
-from deribit_pipeline.spool.spool_entries import Damage, Entry, read_entries
+from deribit_pipeline.spool.spool_entries import (
+    Damage,
+    Entry,
+    read_entries,
+    read_newest_first,
+)
 
 _MARK, _LOCK = "spool.json", ".recorder"
+
+INSTRUMENT_STATE = "instrument_state"
+"""The streams of listings and expiries, beside those of trades."""
 
 
 def stream_of(dataset: str, series: str) -> str:
@@ -26,16 +34,23 @@ class Spool:
     A stream is a dataset and a series, such as `book_summaries/BTC`. A file is written by one
     process: after a restart within an hour another one begins. Days and hours are in UTC. Files of
     days that are proved in the warehouse are kept for `keep_days`; `every` is the recording
-    interval of snapshots.
+    interval of snapshots. `instruments` are those whose trades are kept until they are proved.
     """
 
     def __init__(
-        self, root: Path, environment: Environment, *, keep_days: int, every: timedelta
+        self,
+        root: Path,
+        environment: Environment,
+        *,
+        keep_days: int,
+        every: timedelta,
+        instruments: tuple[str, ...] = (),
     ) -> None:
         self.root = root
         self.environment = environment
         self.keep_days = keep_days
         self.every = every
+        self.instruments = instruments
 
     def __str__(self) -> str:
         return str(self.root.absolute())
@@ -131,6 +146,13 @@ class Spool:
         """The files of a stream's day in the order in which they were begun."""
         return sorted(self.folder(stream, day).glob("*.gz"), key=_begun)
 
+    def hours(self, stream: str, day: date) -> dict[int, list[Path]]:
+        """The files of a stream's day by the hour in which they were begun, in order."""
+        found: dict[int, list[Path]] = {}
+        for file in self.files(stream, day):
+            found.setdefault(_begun(file)[0], []).append(file)
+        return found
+
     def remove(self, stream: str, day: date) -> None:
         """Remove the files of a day, which must be proved in the warehouse."""
         for file in self.files(stream, day):
@@ -139,14 +161,11 @@ class Spool:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
-    def newest(self, stream: str) -> datetime | None:
-        """The exchange's time in the newest response of a stream; None if there is none."""
+    def newest_first(self, stream: str) -> Iterator[Entry]:
+        """What was recorded of a stream, the newest entry first."""
         for day in reversed(self.days(stream)):
             for file in reversed(self.files(stream, day)):
-                found = [entry.as_of for entry in read_entries(file) if entry.as_of]
-                if found:
-                    return max(found)
-        return None
+                yield from read_newest_first(file)
 
 
 def _begun(file: Path) -> tuple[int, int]:

@@ -5,6 +5,7 @@ is recognized; reading continues with the next member. An entry is a line of JSO
 body of the stated size, exactly as it was received, and a line feed.
 """
 
+import contextlib
 import json
 import mmap
 import zlib
@@ -19,6 +20,10 @@ from deribit_pipeline.domain.windows import from_ms
 RESPONSE, FAILURE, STARTED, STOPPED = "response", "failure", "started", "stopped"
 """What an entry records: a response; a request without one; the begin or end of a recording."""
 
+FRAME, CONNECTED, DISCONNECTED, ALIVE = "frame", "connected", "disconnected", "alive"
+"""Of a WebSocket: a notification; that a stream's channel is subscribed, is not any more, or is
+still, as the exchange's time in `as_of` shows, although it may be quiet."""
+
 _GZIP = 16 + zlib.MAX_WBITS
 
 # Fast: a snapshot of a thousand instruments is compressed to a quarter in 10 ms.
@@ -32,8 +37,8 @@ class Entry:
     """One recorded event.
 
     `recorded_at` is this machine's clock, `as_of` the exchange's in the response; None without one.
-    `facts` say what was requested: JSON values by name. `body` is the response as received; empty
-    for other events.
+    Of a notification, `as_of` is the time of its newest row. `facts` say what was requested: JSON
+    values by name. `body` is the response or the notification as received; empty for other events.
     """
 
     event: str
@@ -63,6 +68,9 @@ def packed(entries: Iterable[Entry]) -> bytes:
 _HEAD = packed([])[:10]
 
 
+_DAMAGED = (zlib.error, ValueError, KeyError, TypeError)
+
+
 @dataclass(slots=True)
 class Damage:
     """How many bytes of files could not be read, in how many places."""
@@ -77,28 +85,45 @@ def read_entries(file: Path, damage: Damage | None = None) -> Iterator[Entry]:
     A file that is still being written ends with the last whole member.
     """
     damage = Damage() if damage is None else damage
+    with _content_of(file) as content:
+        at = 0
+        while at < len(content):
+            try:
+                member, end = _member(content, at)
+                entries = list(_unpacked(member))
+            except _DAMAGED:
+                after = content.find(_HEAD, at + 1)
+                after = len(content) if after < 0 else after
+                damage.places += 1
+                damage.skipped += after - at
+                at = after
+                continue
+            yield from entries
+            at = end
+
+
+def read_newest_first(file: Path) -> Iterator[Entry]:
+    """The entries of a file, the newest first: a file may be large, and of interest only its end.
+    Damaged members are skipped."""
+    with _content_of(file) as content:
+        end = len(content)
+        while (at := content.rfind(_HEAD, 0, end)) >= 0:
+            with contextlib.suppress(*_DAMAGED):
+                yield from reversed(list(_unpacked(_member(content, at)[0])))
+            end = at
+
+
+@contextlib.contextmanager
+def _content_of(file: Path) -> Iterator[mmap.mmap | bytes]:
     with file.open("rb") as opened:
-        size = file.stat().st_size
-        if not size:
+        if not file.stat().st_size:
+            yield b""
             return
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            at = 0
-            while at < len(content):
-                try:
-                    member, end = _member(content, at)
-                    entries = list(_unpacked(member))
-                except (zlib.error, ValueError, KeyError, TypeError):
-                    after = content.find(_HEAD, at + 1)
-                    after = len(content) if after < 0 else after
-                    damage.places += 1
-                    damage.skipped += after - at
-                    at = after
-                    continue
-                yield from entries
-                at = end
+            yield content
 
 
-def _member(content: mmap.mmap, at: int) -> tuple[bytes, int]:
+def _member(content: mmap.mmap | bytes, at: int) -> tuple[bytes, int]:
     """The content of the member at an offset, and the offset of its end. Raises zlib.error or
     ValueError if it is torn or damaged."""
     unpacking = zlib.decompressobj(_GZIP)

@@ -22,6 +22,7 @@ class StreamWriter:
         self._stream = stream
         self._hour: datetime | None = None
         self._file: int | None = None
+        self._path: Path | None = None
         self.written = 0
 
     def write(self, moment: datetime, entries: Sequence[Entry]) -> None:
@@ -63,6 +64,8 @@ class StreamWriter:
         except OSError:
             with contextlib.suppress(OSError):  # a reader skips what stays of the entries
                 os.ftruncate(file, end)
+                if not end and self._path:  # a disk may be full for days
+                    self._path.unlink()
             self.close()
             raise
 
@@ -78,6 +81,7 @@ class StreamWriter:
             except FileExistsError:
                 number += 1
                 continue
+            self._path = folder / name
             _sync_folder(folder)
             return file
 

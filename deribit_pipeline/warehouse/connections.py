@@ -14,6 +14,8 @@ from deribit_pipeline.warehouse.place import Connection
 
 logger = logging.getLogger(__name__)
 
+_LITTLE_MEMORY = "64MB"
+
 DISK_FULL = "No space left on device"
 """The error text of DuckDB for a full disk."""
 
@@ -68,6 +70,19 @@ def query_errors() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise InputError(f"The query cannot be run: {error}") from error
+
+
+@contextmanager
+def within_memory(connection: Connection) -> Iterator[None]:
+    """Let DuckDB use little memory in the block: it keeps what it wrote and read up to its limit,
+    most of the machine's memory, and what exceeds the limit beside the warehouse."""
+    connection.execute(f"set memory_limit = '{_LITTLE_MEMORY}'")
+    connection.execute("set threads = 1")  # each of them has buffers of its own
+    try:
+        yield
+    finally:
+        connection.execute("reset memory_limit")
+        connection.execute("reset threads")
 
 
 def has_table(connection: Connection, name: str) -> bool:

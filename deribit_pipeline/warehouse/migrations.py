@@ -7,7 +7,7 @@ HASHED_SINCE = 5
 """The version since which proofs and series have hashes. Those of older files are computed once the
 tables have this version."""
 
-READABLE = (1, 4, 5)
+READABLE = (1, 4, 5, 6)
 """The older versions that are migrated to this one."""
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
@@ -97,6 +97,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "alter table candles_rebuilt alter column volume_quote drop not null",
     ),
     6: (),  # the table of book summaries is created, and nothing else is changed
+    7: (),  # the table of recorder sessions likewise
 }
 """Version to the statements that migrate the tables of the version before to it, after the tables
 added since version 1 are created. A new file is created from the table definitions, so an entry

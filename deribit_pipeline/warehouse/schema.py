@@ -10,7 +10,7 @@ from deribit_pipeline.domain import proof_tables
 from deribit_pipeline.domain.tables import Column, Table, View
 from deribit_pipeline.warehouse import instrument_tables
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 WAREHOUSE_INFO = Table(
     name="warehouse_info",

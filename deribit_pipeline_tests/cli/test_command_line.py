@@ -279,8 +279,13 @@ def test_check_prints_a_line_a_probe(command: Command, clock: Clock) -> None:
     output = command("check", **right)
     assert output.code == 0
     probes = [line.split()[:2] for line in output.out.splitlines()]
-    names = ["reachable", "environment", "clock", "platform", "limits", "credentials", "warehouse"]
-    assert probes == [["ok", name] for name in names]
+    assert probes == [
+        ["ok", name]
+        for name in (
+            "reachable", "environment", "clock", "platform", "limits", "websocket", "credentials",
+            "warehouse",
+        )
+    ]  # fmt: skip
     assert re.search("^ok +environment +sandbox, as configured$", output.out, re.M)
     assert CLIENT_SECRET not in output.out + output.err
 

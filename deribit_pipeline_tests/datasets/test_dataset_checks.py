@@ -90,7 +90,7 @@ def test_every_asset_has_every_check_that_fits(settings: Settings) -> None:
         expected = set() if dataset.group is Group.ACCOUNT else set(rules_of(dataset))
         names = {rule.name for rule in expected}
         assert {key.name for key in keys} == names | (
-            {"is_recording"} if dataset.is_recorded else set()
+            {"is_recording"} if dataset.recorder else set()
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,17 @@ from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.datasets.rules import rules_of
 from deribit_pipeline.definitions import build_definitions
 from deribit_pipeline.defs.checks import dataset_checks
+from deribit_pipeline.defs.recording_check import datasets_to_record, recording_check
 from deribit_pipeline.defs.schedules import is_kept
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.opening import warehouse_at
+from deribit_pipeline.recorder.recorder_loop import RECORDABLE
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.spool.spool_entries import ALIVE, Entry
+from deribit_pipeline.spool.writer import StreamWriter
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
@@ -151,6 +157,41 @@ def test_a_dataset_is_kept_by_the_schedules_that_run_in_the_ui(tmp_path: Path) -
         assert is_kept(instance, by_hand, is_on=False)
         switch(instance, candles, InstigatorStatus.STOPPED)
         assert not is_kept(instance, candles, is_on=True)
+
+
+def test_the_ui_records_what_its_schedules_take_in(tmp_path: Path) -> None:
+    by_hand = DATASETS["trades"]
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        assert datasets_to_record(instance, Settings()) == []
+        found = datasets_to_record(instance, Settings(schedules=True))
+        assert found == [each.name for each in RECORDABLE if not each.is_scheduled_by_hand]
+        switch(instance, by_hand, InstigatorStatus.RUNNING)
+        assert datasets_to_record(instance, Settings()) == [by_hand.name]
+
+
+def test_recordings_of_trades_are_checked_where_there_are_any(
+    settings: Settings, tmp_path: Path
+) -> None:
+    def passed() -> bool:
+        check = recording_check(settings, DATASETS["trades"], "trades")
+        job = dg.define_asset_job("check", selection=dg.AssetSelection.all_asset_checks())
+        location = dg.Definitions(assets=[dg.AssetSpec("trades")], asset_checks=[check], jobs=[job])
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = location.resolve_job_def("check").execute_in_process(
+                instance=instance, run_config=QUIET
+            )
+        [evaluation] = result.get_asset_check_evaluations()
+        return evaluation.passed
+
+    assert passed()
+    spool = spool_of(settings)
+    with spool.recording():
+        now = datetime.now(UTC)
+        writer = StreamWriter(spool, "trades/future.BTC")
+        writer.write(now, [Entry(ALIVE, now, now - timedelta(minutes=2), {"connection": 1})])
+    assert not passed()
+    writer.write(now, [Entry(ALIVE, now, now, {"connection": 1})])
+    assert passed()
 
 
 def switch(instance: dg.DagsterInstance, dataset: Dataset, status: InstigatorStatus) -> None:

@@ -1,6 +1,7 @@
 """Schedules request the days that need it, depending on the time and on the stored days."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,10 +13,18 @@ from deribit_pipeline.defs.lake_maintenance import maintenance_schedule
 from deribit_pipeline.defs.schedules import CRONS, spans
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.domain.proofs import DayState
+from deribit_pipeline.domain.windows import to_ms
+from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline, ms
+from deribit_pipeline_tests.helpers.recorded_trades import (
+    LATENCY_MS,
+    TradeRecording,
+    frames_of,
+    published_on,
+)
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 START, END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
@@ -35,13 +44,19 @@ class Ticks:
         assert len(requested) == 1 or not any(isinstance(one, dg.SkipReason) for one in requested)
         return [one for one in requested if isinstance(one, dg.RunRequest)]
 
-    def run(self, requests: Sequence[dg.RunRequest]) -> None:
+    def run(
+        self,
+        requests: Sequence[dg.RunRequest],
+        asset: str = "candles_1m",
+        instance: dg.DagsterInstance | None = None,
+    ) -> None:
         job = self._location.resolve_implicit_global_asset_job_def()
         for request in requests:
-            with dg.DagsterInstance.ephemeral() as instance:
+            opened = nullcontext(instance) if instance else dg.DagsterInstance.ephemeral()
+            with opened as of_run:
                 result = job.execute_in_process(
-                    instance=instance,
-                    asset_selection=[dg.AssetKey("candles_1m")],
+                    instance=of_run,
+                    asset_selection=[dg.AssetKey(asset)],
                     tags=request.tags,
                     run_config={**request.run_config, "loggers": QUIET},
                 )
@@ -78,6 +93,44 @@ def test_every_hour_today_is_requested(ticks: Ticks, now: datetime, today: str) 
     [run] = ticks.at("candles_hourly", now)
     assert ranges([run]) == [(f"BTC-PERPETUAL|{today}", f"ETH-PERPETUAL|{today}", False)]
     assert run.run_key != ticks.at("candles_hourly", now + timedelta(hours=1))[0].run_key
+
+
+def test_every_few_minutes_recorded_trades_are_taken_in_and_nothing_where_none_are(
+    ticks: Ticks, settings: Settings
+) -> None:
+    now = datetime(2024, 4, 10, 0, 5, tzinfo=UTC)
+    assert ticks.at("trades_every_5_minutes", now) == []
+    spool = spool_of(settings)
+    with spool.recording():
+        for hours in (1, 0):
+            at_ms = to_ms(now - timedelta(hours=hours))
+            TradeRecording(spool, "trades/future.BTC", at_ms).close()
+    [run] = ticks.at("trades_every_5_minutes", now)
+    assert ranges([run]) == [("BTC-PERPETUAL|2024-04-09", "BTC-PERPETUAL|2024-04-10", False)]
+
+
+def test_a_run_that_takes_trades_in_shows_where_they_came_from_and_how_they_were_recorded(
+    ticks: Ticks, settings: Settings, sandbox: SandboxExchange
+) -> None:
+    day, spool = published_on(sandbox, date(2024, 4, 9)), spool_of(settings)
+    with spool.recording():
+        recording = TradeRecording(spool, "trades/future.BTC", day[0]["timestamp"])
+        recording.frames(frames_of([*day[:1_000], *day[1_010:]]))
+        recording.close()
+    [request] = ticks.at("trades_every_5_minutes", datetime(2024, 4, 10, 0, 5, tzinfo=UTC))
+    with dg.DagsterInstance.ephemeral() as instance:
+        ticks.run([request], "trades", instance)
+        event = instance.get_latest_materialization_event(dg.AssetKey("trades"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    shown = {
+        "rows_from_spool": len(day) - 10, "rows_requested": 10, "recorded_holes": 1,
+        "missing_in_holes": 10, "fetched_for_holes": 10, "disconnections": 0,
+    }  # fmt: skip
+    assert {name: metadata[f"run_{name}"].value for name in shown} == shown
+    latencies = [metadata[f"run_latency_{of}_ms"].value for of in ("median", "p99")]
+    assert LATENCY_MS <= latencies[0] <= latencies[1] < LATENCY_MS + 100
 
 
 @pytest.mark.parametrize(
@@ -206,6 +259,6 @@ def test_schedules_run_where_the_settings_say_so(
     for name, cron in CRONS.items():
         schedule = scheduled[name]
         assert isinstance(schedule, dg.ScheduleDefinition)
-        expected = "STOPPED" if name in ("trades_daily", "candles_rebuilt_daily") else status
+        expected = "STOPPED" if name.startswith(("trades_", "candles_rebuilt_")) else status
         assert (schedule.default_status.value, schedule.cron_schedule) == (expected, cron)
         assert schedule.description

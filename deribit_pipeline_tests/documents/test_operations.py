@@ -90,7 +90,9 @@ def test_each_setting_of_the_guide_is_one(folder: Path) -> None:
 
 
 def test_the_guide_names_the_schedules_as_they_are() -> None:
-    named = re.findall(r"^\| `(\w+_(?:hourly|daily|weekly|warehouse))` \|", GUIDE, re.MULTILINE)
+    named = re.findall(
+        r"^\| `(\w+_(?:minutes|hourly|daily|weekly|warehouse))` \|", GUIDE, re.MULTILINE
+    )
     assert set(named) == set(CRONS)
 
 

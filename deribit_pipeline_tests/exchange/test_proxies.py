@@ -25,6 +25,7 @@ from deribit_pipeline.errors import (
 )
 from deribit_pipeline.exchange.client import deribit_client
 from deribit_pipeline.exchange.proxies import proxy_of
+from deribit_pipeline.exchange.websocket_probe import probe_websocket
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
@@ -167,6 +168,21 @@ def test_a_proxy_that_cannot_be_used_is_one_sentence(
     assert "\n" not in str(caught.value)
     with pytest.raises(SettingsError, match=sentence):
         probes(remote)
+
+
+def test_a_websocket_goes_through_the_proxy_and_is_refused_like_http(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    with proxy(403) as (address, requested):
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:{PASSWORD}@{address}")
+        remote = replace(settings, base_url=PUBLIC)
+        with open_exchange(remote) as exchange:
+            assert exchange.websocket is not None
+            with pytest.raises(DeribitRejected) as caught:
+                exchange.run(probe_websocket(exchange.websocket, 5.0))
+    assert requested == ["exchange.example:80"]
+    assert f"no WebSocket was opened (through the proxy http://{address}" in str(caught.value)
+    assert PASSWORD not in str(caught.value)
 
 
 @pytest.mark.parametrize(

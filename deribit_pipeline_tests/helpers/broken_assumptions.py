@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from deribit_pipeline.assumptions.assumption import Response
+from deribit_pipeline.assumptions.subscriptions import UNKNOWN
 
 ByName = dict[str, Response]
 Break = Callable[[ByName], None]
@@ -247,5 +248,7 @@ BREAKS: dict[str, Break] = {
     ),
     "volatility-repeated": rows("volatility", lambda returned: returned[1:]),
     "volatility-hours": rows("volatility", lambda returned: returned[100:]),
+    "socket-acknowledged": rows("subscription", lambda names: [*names, UNKNOWN]),
+    "socket-channels": rows("subscription", lambda names: names[1:]),
 }
 """By the id of the assumption."""

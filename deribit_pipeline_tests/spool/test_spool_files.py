@@ -21,6 +21,7 @@ from deribit_pipeline.spool.spool_entries import (
     Entry,
     packed,
     read_entries,
+    read_newest_first,
 )
 from deribit_pipeline.spool.writer import StreamWriter
 
@@ -43,6 +44,27 @@ def written(path: Path, numbers: range) -> list[Entry]:
     entries = [response(number) for number in numbers]
     path.write_bytes(b"".join(packed([entry]) for entry in entries))
     return entries
+
+
+@pytest.mark.parametrize("damaged", [None, 0, 1, 2])
+def test_the_newest_entries_are_read_first_and_damage_costs_its_member(
+    tmp_path: Path, damaged: int | None
+) -> None:
+    members = [packed([response(2 * n), response(2 * n + 1)]) for n in range(3)]
+    if damaged is not None:
+        middle = len(members[damaged]) // 2
+        flipped = bytes([members[damaged][middle] ^ 1])
+        members[damaged] = members[damaged][:middle] + flipped + members[damaged][middle + 1 :]
+    file = tmp_path / "12.gz"
+    file.write_bytes(b"".join(members) + members[0][:20])
+    found = list(read_newest_first(file))
+    assert found == list(read_entries(file))[::-1]
+    assert len(found) == (6 if damaged is None else 4)
+
+
+def test_an_empty_file_has_no_newest_entry(tmp_path: Path) -> None:
+    (tmp_path / "12.gz").touch()
+    assert list(read_newest_first(tmp_path / "12.gz")) == []
 
 
 def test_what_was_written_is_read_back_to_the_last_byte(tmp_path: Path) -> None:
@@ -133,6 +155,26 @@ def test_a_full_disk_loses_what_it_has_no_room_for_and_nothing_else(
     assert damage == Damage()
 
 
+def test_a_disk_that_stays_full_is_not_filled_with_empty_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = spool_at(tmp_path / "spool")
+    writer = StreamWriter(spool, STREAM)
+    writer.write(NOON, [response(1)])
+
+    def full(file: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        for number in range(5):
+            with pytest.raises(SpoolError, match="No space left on device"):
+                writer.write(NOON, [response(number)])
+    writer.write(NOON, [response(6)])
+    writer.close()
+    assert [file.name for file in spool.files(STREAM, NOON.date())] == ["12.gz", "12-2.gz"]
+
+
 def test_a_second_recorder_is_refused_and_names_the_first(tmp_path: Path) -> None:
     spool = spool_at(tmp_path / "spool")
     with spool.recording():
@@ -178,13 +220,14 @@ def test_a_folder_with_other_files_does_not_become_a_spool(tmp_path: Path) -> No
 
 def test_days_and_newest_are_those_of_the_files(tmp_path: Path) -> None:
     spool = spool_at(tmp_path / "spool")
-    assert (spool.days(STREAM), spool.newest(STREAM), spool.streams()) == ([], None, [])
+    assert (spool.days(STREAM), [*spool.newest_first(STREAM)], spool.streams()) == ([], [], [])
     writer = StreamWriter(spool, STREAM)
     writer.write(NOON, [response(1)])
     writer.write(NOON + timedelta(days=1), [response(86_400), Entry(FAILURE, NOON)])
     writer.close()
     assert spool.days(STREAM) == [date(2024, 4, 10), date(2024, 4, 11)]
-    assert spool.newest(STREAM) == response(86_400).as_of
+    newest = [each.event for each in spool.newest_first(STREAM)]
+    assert newest == [FAILURE, RESPONSE, RESPONSE]
     assert spool.streams() == [STREAM]
     spool.remove(STREAM, date(2024, 4, 10))
     assert spool.days(STREAM) == [date(2024, 4, 11)]

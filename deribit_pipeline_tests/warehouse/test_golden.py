@@ -16,7 +16,7 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.warehouse.golden.held import golden, golden_days
 from deribit_pipeline_tests.warehouse.golden.make import hashes
 
-VERSIONS = [4, 5]
+VERSIONS = [4, 5, 6]
 
 
 @pytest.fixture(params=VERSIONS, ids=lambda version: f"version {version}")

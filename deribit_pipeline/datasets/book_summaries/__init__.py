@@ -39,6 +39,7 @@ BOOK_SUMMARIES = Dataset(
         "in time"
     ),
     schedules=(hourly(41, Due.RECORDED | Due.REPAIR),),
+    recorder="deribit_pipeline.recorder.snapshots:snapshot_recorders",
     is_recorded=True,
     is_bulky=True,
 )

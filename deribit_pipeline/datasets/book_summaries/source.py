@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.previews import Curves
 from deribit_pipeline.engine.proof_reads import proofs_of
+from deribit_pipeline.engine.recordings import opened_spool, remove_proved
 from deribit_pipeline.engine.settling import is_settled
 from deribit_pipeline.engine.source import Context, FailedDays, SeriesSession, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload, DeribitError, NotRecorded
@@ -52,7 +54,7 @@ class BookSummariesSource(SeriesSource):
 
     async def open(self, context: Context, days: Days) -> "RecordedSession":
         """See Source."""
-        _spool_of(context.exchange).exists()  # a spool of another environment is refused here
+        opened_spool(context.exchange).exists()  # a spool of another environment is refused here
         return RecordedSession(self, context)
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
@@ -61,7 +63,7 @@ class BookSummariesSource(SeriesSource):
 
     async def first_available(self, exchange: Exchange, warehouse: Warehouse, series: str) -> date:
         """The first day of which anything was recorded. Raises NotRecorded if there is none."""
-        first = await asyncio.to_thread(_first_day, _spool_of(exchange), warehouse, series)
+        first = await asyncio.to_thread(_first_day, opened_spool(exchange), warehouse, series)
         if first is None:
             raise _not_recorded(series, None, first)
         return first
@@ -70,7 +72,7 @@ class BookSummariesSource(SeriesSource):
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
         """See SeriesSource."""
-        spool = _spool_of(exchange)
+        spool = opened_spool(exchange)
         last, as_of, failed = await _current_listing(exchange, spool, series)
         first = await asyncio.to_thread(_first_day, spool, warehouse, series)
         for day in days:
@@ -107,29 +109,18 @@ class RecordedSession(SeriesSession):
         await asyncio.to_thread(self._remove_proved, days)
 
     def _remove_proved(self, days: Days) -> None:
-        spool, warehouse = _spool_of(self.context.exchange), self.context.warehouse
-        now = self.context.exchange.as_of
-        if now is None:
-            return
-        kept = timedelta(days=spool.keep_days)
         for series in days:
-            for day in spool.days(_stream(series)):
-                if day_window(day).end + kept > now:
-                    continue
-                complete = _recording_of(spool, series, day).complete()
-                moments = {attempt.snapshot.at_ms for attempt, _ in complete}
-                if _is_proved(warehouse, series, day, moments):
-                    spool.remove(_stream(series), day)
-                    logger.info("Removed the recordings of %s %s: they are proved", series, day)
+            is_proved = partial(self._is_proved, series)
+            remove_proved(self.context.exchange, _stream(series), is_proved)
+
+    def _is_proved(self, series: str, day: date) -> bool:
+        complete = _recording_of(opened_spool(self.context.exchange), series, day).complete()
+        moments = {attempt.snapshot.at_ms for attempt, _ in complete}
+        return _is_proved(self.context.warehouse, series, day, moments)
 
 
 def _stream(series: str) -> str:
     return stream_of(BOOK_SUMMARIES.name, series)
-
-
-def _spool_of(exchange: Exchange) -> Spool:
-    assert exchange.spool is not None, "the exchange was opened without a spool"
-    return exchange.spool
 
 
 async def _current_listing(

@@ -10,7 +10,7 @@ from deribit_pipeline.datasets.candles.grid import grid_of
 from deribit_pipeline.domain.candles import CANDLE_VALUES, Resolution
 from deribit_pipeline.domain.proof_rules import ProofRules
 from deribit_pipeline.domain.proofs import Proof
-from deribit_pipeline.domain.rows import Columns, Keys, count_of
+from deribit_pipeline.domain.rows import Keys, Rows, count_of
 from deribit_pipeline.domain.windows import moment64
 
 
@@ -25,7 +25,7 @@ def rules_of(resolution: Resolution) -> ProofRules:
     )
 
 
-def content_hash(candles: Columns) -> str:
+def content_hash(candles: Rows) -> str:
     """A hash of every value of a day's candles, sorted by time: 128 bits of BLAKE2b.
 
     Over the opening times as little-endian 64-bit milliseconds, then the six values of each
@@ -41,7 +41,7 @@ def content_hash(candles: Columns) -> str:
     return digest.hexdigest()
 
 
-def _without_trades(candles: Columns) -> int:
+def _without_trades(candles: Rows) -> int:
     """The number of candles without trades, with volume 0 (assumption:candles-fillers)."""
     return int(np.count_nonzero(candles["volume_base"] == 0.0))
 
@@ -52,7 +52,7 @@ def _still_unclosed(resolution: Resolution, unclosed: Keys, moment: datetime) ->
     return unclosed[ends.astype("datetime64[us]") > moment64(moment, "us")]
 
 
-def _contradictions(resolution: Resolution, proof: Proof, candles: Columns) -> list[str]:
+def _contradictions(resolution: Resolution, proof: Proof, candles: Rows) -> list[str]:
     """Whether candles are off the grid, or more than can open on a day."""
     found = []
     grid = grid_of(resolution, candles["opened_at"])

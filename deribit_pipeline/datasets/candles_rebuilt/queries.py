@@ -20,7 +20,7 @@ WAYS = f"{WHOLE}, (1, false, true), (2, true, false), (3, false, false)"
 
 _STEPS = f"""
 wanted as (WANTED
-), tape as (TAPE
+), tape as not materialized (TAPE
 ), ways as (
     from (values WAYS) as ways(way, has_blocks, has_combos)
 ), spans as (

@@ -1,28 +1,34 @@
 """Trades by their numbers from both hosts, requested again if a response cannot be right."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.datasets.trades.hosts import LEAKS, RECHECKS, Host, TradeHosts
+from deribit_pipeline.datasets.trades.held import HeldTrades
+from deribit_pipeline.datasets.trades.hosts import KEPT, LEAKS, RECHECKS, Host, TradeHosts
 from deribit_pipeline.datasets.trades.trade_numbers import (
     NO_TRADES,
     Chunk,
     Numbers,
     Refused,
+    chunks,
+    holes_of,
     rechecks_of,
     within,
 )
 from deribit_pipeline.datasets.trades.values import (
     are_in_order,
+    differing,
     impossible,
     shared_rows,
     unique_rows,
 )
 from deribit_pipeline.datasets.trades.wire import MalformedTrade, TradesPage
 from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
+from deribit_pipeline.domain.windows import moment64
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.methods import ParsedResponse
 
@@ -35,6 +41,10 @@ _SHIFT = 17
 # a property of the exchange's data.
 _ENOUGH = 6
 
+# A chunk with more holes than this among its held trades is requested whole: each hole takes a
+# request of its own.
+_MOST_HOLES = 500
+
 NOT_SHARED = "no two responses agree on it"
 """Why a trade that was in several responses is not proved."""
 
@@ -43,11 +53,22 @@ class TradeChunks:
     """The trades of one instrument by their numbers. Methods raise DeribitError.
 
     `per_chunk` is the number of trades per chunk. With `each_twice`, two responses to different
-    requests must agree on every trade.
+    requests must agree on every trade. Trades that are `held` are not requested, unless a chunk
+    must be confirmed; then a held trade is the first of the responses. `superseded` are the values
+    of recorded trades on which two later responses agreed differently.
     """
 
-    def __init__(self, hosts: TradeHosts, *, is_combo: bool, each_twice: bool = False) -> None:
+    def __init__(
+        self,
+        hosts: TradeHosts,
+        *,
+        is_combo: bool,
+        each_twice: bool = False,
+        held: HeldTrades | None = None,
+    ) -> None:
         self._hosts, self._is_combo, self._each_twice = hosts, is_combo, each_twice
+        self._held = held
+        self.superseded: list[Columns] = []
         # Small enough that one further request contains them all, and some on either side.
         self.per_chunk = hosts.per_chunk - (2 * _SHIFT if each_twice else 0)
         self._ordered = self._unordered = 0
@@ -57,17 +78,12 @@ class TradeChunks:
         other, and those missing from both again, in other ranges, until nothing new is returned. If
         trades are impossible or times decrease, all are requested again."""
         try:
-            returned = await self._hosts.numbered(
-                self._hosts.hosts[0], range(max(requested.start - 1, 1), requested.stop)
-            )
-            rows, malformed = returned.value.rows, list(returned.value.malformed)
-            before = within(rows, range(requested.start - 1, requested.start))
-            chunk = Chunk(requested, within(rows, requested), returned.as_of, before=before)
+            chunk, malformed = await self._first_response(requested)
             for recheck in range(RECHECKS):
                 missing = len(chunk.missing)
                 if not missing:
                     break
-                for host in reversed(self._hosts.hosts):
+                for host in self._hosts_for(chunk):
                     async for returned in self._rechecks(host, chunk, 7 * recheck):
                         malformed += returned.value.malformed
                         chunk = chunk.with_found(returned.value.rows, returned.as_of)
@@ -79,6 +95,32 @@ class TradeChunks:
             return await self._in_order(chunk)
         except DeribitBadPayload as error:
             return Chunk(requested, NO_TRADES, self._hosts.now, error)
+
+    async def _first_response(self, requested: range) -> tuple[Chunk, list[MalformedTrade]]:
+        """The held trades with these numbers, or the first response if there are none; and its
+        malformed trades."""
+        former = range(max(requested.start - 1, 1), requested.start)
+        held, now = await self._held_rows(former.start, requested.stop), self._hosts.now
+        chunk = Chunk(requested, within(held, requested), now, before=within(held, former))
+        if count_of(chunk.rows) and len(holes_of(chunk.missing)) <= _MOST_HOLES:
+            return replace(chunk, is_held=True), []
+        start = requested.start if count_of(chunk.before) else former.start
+        returned = await self._hosts.numbered(self._hosts.hosts[0], range(start, requested.stop))
+        rows, malformed = returned.value.rows, list(returned.value.malformed)
+        before = chunk.before if count_of(chunk.before) else within(rows, former)
+        return Chunk(requested, within(rows, requested), returned.as_of, before=before), malformed
+
+    async def _held_rows(self, first: int, stop: int) -> Columns:
+        if self._held is None or not self._held.count(range(first, stop)):
+            return NO_TRADES
+        return await asyncio.to_thread(self._held.rows, range(first, stop))
+
+    def _hosts_for(self, chunk: Chunk) -> list[Host]:
+        """The hosts for the missing trades of a chunk: www first, unless the held ones among which
+        they are missing are older than what it keeps."""
+        kept_since = moment64(self._hosts.now - KEPT)
+        is_old = chunk.is_held and not np.any(chunk.rows["traded_at"] > kept_since)
+        return self._hosts.hosts if is_old else self._hosts.hosts[::-1]
 
     async def confirmed(self, chunk: Chunk) -> Chunk:
         """The chunk as confirmed by two responses; trades on which no two agree are refused."""
@@ -112,7 +154,18 @@ class TradeChunks:
             shared, left = shared_rows(responses)
             if not len(left):
                 break
+        self._note_superseded(first, shared)
         return shared, left
+
+    def _note_superseded(self, first: Columns, shared: Columns) -> None:
+        """Keep the values of recorded trades that differ from those on which two responses
+        agree."""
+        if self._held is None:
+            return
+        recorded = some_of(first, np.isin(first["trade_seq"], self._held.recorded.numbers))
+        other = differing(recorded, shared)
+        if count_of(other):
+            self.superseded.append(other)
 
     async def _in_order(self, chunk: Chunk) -> Chunk:
         """The chunk, confirmed by a second response if its times decrease. If most chunks are like
@@ -138,7 +191,11 @@ class TradeChunks:
             yield returned
             if not count_of(within(returned.value.rows, chunk.requested)):
                 return
-        for piece in rechecks_of(chunk.missing, host.most - LEAKS, shift):
+        most = host.most - LEAKS
+        pieces = rechecks_of(chunk.missing, most, shift)
+        if chunk.is_held and not shift:  # exactly the holes
+            pieces = (piece for hole in holes_of(chunk.missing) for piece in chunks(hole, most))
+        for piece in pieces:
             yield await self._hosts.numbered(host, piece)
 
     async def _again(self, numbers: Numbers, shift: int) -> Columns:

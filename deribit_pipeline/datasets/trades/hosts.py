@@ -135,6 +135,23 @@ class TradeHosts:
             f"up to the number {newest.number}"
         )
 
+    async def beyond(self, newest: Newest) -> Newest:
+        """The newest trade, if all up to the number of `newest` are known: only higher numbers are
+        requested, from www alone if it still keeps all of these."""
+        is_kept = newest.known_until > self.now - KEPT
+        hosts = [self._www] if is_kept else self.hosts
+        for _ in range(_MOST_NEWER):
+            former = newest.number or 0
+            for host in hosts:
+                first = (newest.number or 0) + 1
+                returned = await self.numbered(host, range(first, first + host.most - LEAKS))
+                if count_of(returned.value.rows) >= host.most - LEAKS:
+                    return await self.newest()
+                newest = _newer(newest, returned)
+            if newest.number == former:
+                return newest
+        return await self.newest()
+
     async def last_before(
         self, moment: datetime, since: datetime, now: datetime, count: int = HINTS
     ) -> Columns:

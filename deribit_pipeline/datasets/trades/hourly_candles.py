@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from deribit_pipeline.datasets.candles.calls import get_tradingview_chart_data
 from deribit_pipeline.datasets.candles.pages import read_page
 from deribit_pipeline.datasets.candles.requests import ChartRequest
+from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.chunks import NOT_SHARED, TradeChunks
 from deribit_pipeline.datasets.trades.hosts import HINTS, TradeHosts
 from deribit_pipeline.datasets.trades.hours import (
@@ -28,13 +29,22 @@ from deribit_pipeline.datasets.trades.hours import (
 )
 from deribit_pipeline.datasets.trades.plan import Span
 from deribit_pipeline.datasets.trades.proof import CutDay, refused_error
-from deribit_pipeline.datasets.trades.trade_numbers import Refused
-from deribit_pipeline.datasets.trades.values import impossible, out_of_order, unique_rows
+from deribit_pipeline.datasets.trades.trade_numbers import Numbers, Refused
+from deribit_pipeline.datasets.trades.values import VALUES, impossible, late_numbers
 from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck
-from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
+from deribit_pipeline.domain.rows import (
+    Columns,
+    Pieces,
+    Rows,
+    count_of,
+    joined_rows,
+    pieces_of,
+    some_of,
+)
 from deribit_pipeline.domain.windows import TimeWindow, day_window, from_moment64, moment64
+from deribit_pipeline.engine.merged_rows import merged
 from deribit_pipeline.errors import DeribitBadPayload, DeribitRejected
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.repeats import until_valid
@@ -176,7 +186,7 @@ class Witness:
             is_known[:] = False
         return published[(opened_at >= moment64(window.start)) & is_over & is_known]
 
-    def _differing(self, rows: Columns, published: Candles) -> dict[np.datetime64, str]:
+    def _differing(self, rows: Rows, published: Candles) -> dict[np.datetime64, str]:
         return disagreeing(hourly(rows, self._kind, self._way), published)
 
     async def _second_response(
@@ -191,12 +201,13 @@ class Witness:
 
     async def _again(
         self, cut: CutDay, hours: Sequence[np.datetime64]
-    ) -> tuple[Columns, NDArray[np.int64]]:
+    ) -> tuple[Rows, NDArray[np.int64]]:
         """The day's trades, with some hours as confirmed by two responses, and the numbers of
         trades on which no two agree."""
         rows, day = cut.rows, np.datetime64(cut.day)
         is_of_them = np.isin(hour_of(rows["traded_at"]), hour_of(np.array(hours)))
         numbers = rows["trade_seq"][is_of_them]
+        first, others = _divided(rows, is_of_them)
         for hour in hours:  # trades that were assigned to another day are detected by their time
             if not np.any(hour_of(rows["traded_at"]) == hour_of(np.array([hour]))):
                 start = from_moment64(hour)
@@ -214,11 +225,11 @@ class Witness:
             )
             return requested
 
-        shared, left = await self._chunks.agreed(some_of(rows, is_of_them), numbers, is_of_interest)
+        shared, left = await self._chunks.agreed(first, numbers, is_of_interest)
         shared = some_of(shared, shared["traded_at"].astype("datetime64[D]") == day)
-        return unique_rows(joined_rows([shared, some_of(rows, ~is_of_them)])), left
+        return merged(TRADES, shared, others), left
 
-    def _learn(self, rows: Columns, published: Candles, hours: Sequence[np.datetime64]) -> None:
+    def _learn(self, rows: Rows, published: Candles, hours: Sequence[np.datetime64]) -> None:
         """Detect how the exchange counts, if another way of counting matches its candles with
         confirmed trades."""
         some = published[np.isin(published.opened_at, np.array(hours))]
@@ -227,24 +238,46 @@ class Witness:
         }
         self._way = min(differing, key=lambda way: differing[way])
 
-    def _marks(self, rows: Columns) -> Iterator[str]:
+    def _marks(self, rows: Rows) -> Iterator[str]:
         """Impossible or out-of-order values in the rows."""
-        wrong = np.flatnonzero(impossible(rows, is_combo=self._kind.is_combo))
-        late = out_of_order(rows["trade_seq"], rows["traded_at"])
-        for which, what in (
-            (wrong, "impossible values, confirmed by a second response,"),
-            (late, "times earlier than those of far lower numbers,"),
+        for numbers, what in (
+            (self._impossible(rows), "impossible values, confirmed by a second response,"),
+            (late_numbers(rows), "times earlier than those of far lower numbers,"),
         ):
-            if len(which):
-                yield f"{what} of {len(which):,} trades: first {rows['trade_seq'][which[0]]}"
+            if len(numbers):
+                yield f"{what} of {len(numbers):,} trades: first {numbers[0]}"
+
+    def _impossible(self, rows: Rows) -> Numbers:
+        """The numbers of trades with impossible values."""
+        is_combo = self._kind.is_combo
+        return np.concatenate(
+            [
+                piece["trade_seq"][impossible(piece, is_combo=is_combo)]
+                for piece in pieces_of(rows, "trade_seq", *VALUES)
+            ]
+        )
+
+
+def _divided(rows: Rows, is_of_them: NDArray[np.bool_]) -> tuple[Columns, Rows]:
+    """Some of the rows, and the others."""
+    found, others, first = [], Pieces(), 0
+    for piece in pieces_of(rows):
+        which = is_of_them[first : first + count_of(piece)]
+        found.append(some_of(piece, which))
+        others.append(some_of(piece, ~which))
+        first += len(which)
+    return joined_rows(found), others.rows()
 
 
 def _cross_check(
-    rows: Columns, published: Candles, differing: Collection[np.datetime64]
+    rows: Rows, published: Candles, differing: Collection[np.datetime64]
 ) -> CrossCheck:
     if differing:
         return CrossCheck.DISAGREES
-    is_whole = np.isin(hour_of(rows["traded_at"]), hour_of(published.opened_at)).all()
+    hours = hour_of(published.opened_at)
+    is_whole = all(
+        np.isin(hour_of(piece["traded_at"]), hours).all() for piece in pieces_of(rows, "traded_at")
+    )
     return CrossCheck.AGREES if is_whole and len(published) else CrossCheck.NONE
 
 

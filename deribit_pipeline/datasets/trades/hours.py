@@ -5,13 +5,14 @@ Whether the exchange counts block trades and legs of combos in its candles is un
 (assumption:candles-blocks): a WAY states which are counted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deribit_pipeline.domain.candles import CANDLE_VALUES, Candles
-from deribit_pipeline.domain.rows import Columns, count_of, some_of
+from deribit_pipeline.domain.rows import Columns, Rows, count_of, pieces_of, some_of
 from deribit_pipeline.domain.specification import is_inverse
 from deribit_pipeline.domain.windows import Moments
 
@@ -20,8 +21,11 @@ Way = tuple[bool, bool]
 
 WAYS: tuple[Way, ...] = ((True, True), (False, True), (True, False), (False, False))
 
+_USED = ("traded_at", "price", "amount", "block_trade_id", "combo_id")
+"""The columns from which candles are made."""
+
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
-_OPEN, _HIGH, _LOW, _VOLUMES = 0, 1, 2, slice(4, None)  # of CANDLE_VALUES
+_OPEN, _HIGH, _LOW, _CLOSE, _VOLUMES = 0, 1, 2, 3, slice(4, None)  # of CANDLE_VALUES
 
 # The exchange rounds each minute of an hour to this many base and quote currency units.
 _ROUNDING = 32 * np.array([1e-8, 1e-4])
@@ -58,9 +62,14 @@ class Hours:
     begin_idle: NDArray[np.bool_]
 
 
-def hourly(rows: Columns, kind: Kind, way: Way = WAYS[0]) -> Hours:
+def hourly(rows: Rows, kind: Kind, way: Way = WAYS[0]) -> Hours:
     """The hourly candles of trades sorted by number. Volumes of a combo are NaN: value divided by
     price is meaningless if the price may be 0."""
+    found = [_hourly(piece, kind, way) for piece in pieces_of(rows, *_USED)]
+    return found[0] if len(found) == 1 else _together(found)
+
+
+def _hourly(rows: Columns, kind: Kind, way: Way) -> Hours:
     has_blocks, has_combos = way
     if not has_blocks:
         rows = some_of(rows, rows["block_trade_id"] == None)  # noqa: E711
@@ -93,6 +102,29 @@ def hourly(rows: Columns, kind: Kind, way: Way = WAYS[0]) -> Hours:
     opened_at = hours[firsts] * _HOUR_MS
     begin_idle = np.minimum.reduceat(times, firsts) - opened_at >= _MINUTE_MS
     return Hours(Candles(opened_at.astype("datetime64[ms]"), values), begin_idle)
+
+
+def _together(found: Sequence[Hours]) -> Hours:
+    """The candles of successive trades as those of all: several may be of one hour."""
+    opened_at = np.concatenate([hours.candles.opened_at for hours in found])
+    values = np.concatenate([hours.candles.values for hours in found])
+    begin_idle = np.concatenate([hours.begin_idle for hours in found])
+    order = np.argsort(opened_at, kind="stable")
+    opened_at, values, begin_idle = opened_at[order], values[order], begin_idle[order]
+    unique, firsts = np.unique(opened_at, return_index=True)
+    if not len(unique):
+        return Hours(Candles.none(), np.empty(0, bool))
+    lasts = np.append(firsts[1:], len(opened_at)) - 1
+    made = np.column_stack(
+        [
+            values[firsts, _OPEN],
+            np.maximum.reduceat(values[:, _HIGH], firsts),
+            np.minimum.reduceat(values[:, _LOW], firsts),
+            values[lasts, _CLOSE],
+            np.add.reduceat(values[:, _VOLUMES], firsts),
+        ]
+    )
+    return Hours(Candles(unique, made), np.logical_and.reduceat(begin_idle, firsts))
 
 
 def disagreeing(hours: Hours, published: Candles) -> dict[np.datetime64, str]:
@@ -129,7 +161,7 @@ def disagreeing(hours: Hours, published: Candles) -> dict[np.datetime64, str]:
     return dict(sorted(found.items()))
 
 
-def unknown_hours(rows: Columns, holes: NDArray[np.int64]) -> NDArray[np.int64]:
+def unknown_hours(rows: Rows, holes: NDArray[np.int64]) -> NDArray[np.int64]:
     """The hours, counted from 1970, that may contain a missing trade number: from the hour of the
     trade before it to that of the trade after it."""
     if not len(holes):

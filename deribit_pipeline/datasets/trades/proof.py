@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES, Chunk, Numbers, Refused
 from deribit_pipeline.datasets.trades.values import MARGIN
-from deribit_pipeline.domain.rows import Columns, count_of, joined_rows, some_of
+from deribit_pipeline.domain.rows import Pieces, Rows, count_of, some_of
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.errors import DeribitError
 
@@ -33,7 +33,7 @@ class CutDay:
     """All trades of a day. `holes` are missing numbers that may belong to it."""
 
     day: date
-    rows: Columns
+    rows: Rows
     holes: Numbers
     as_of: datetime
     error: DeribitError | UnprovedTrades | None = None
@@ -57,7 +57,7 @@ class DayCutter:
         self._head = self._tail = np.empty(0, "datetime64[ms]")
         self._error: DeribitError | UnprovedTrades | None = None
         self._refused: list[Refused] = []
-        self._parts: dict[date, list[Columns]] = defaultdict(list)
+        self._parts: dict[date, Pieces] = defaultdict(Pieces)
         self._holes: dict[date, list[Numbers]] = defaultdict(list)
         self._errors: dict[date, DeribitError | UnprovedTrades] = {}
         self._as_of: dict[date, datetime] = {}
@@ -161,7 +161,7 @@ class DayCutter:
         parts, holes = self._parts.pop(day, None), self._holes.pop(day, None)
         return CutDay(
             day,
-            joined_rows(parts) if parts else NO_TRADES,
+            parts.rows() if parts else NO_TRADES,
             np.concatenate(holes) if holes else np.empty(0, np.int64),
             self._as_of.pop(day, as_of),
             self._errors.pop(day, error),

@@ -6,26 +6,37 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.chunks import TradeChunks
+from deribit_pipeline.datasets.trades.held import HeldTrades, held_trades
 from deribit_pipeline.datasets.trades.hosts import TradeHosts
 from deribit_pipeline.datasets.trades.hourly_candles import Witness, Witnessed, chart_requests
 from deribit_pipeline.datasets.trades.plan import Span, planned
 from deribit_pipeline.datasets.trades.proof import CutDay, DayCutter, UnprovedTrades
+from deribit_pipeline.datasets.trades.recorded import RecordedTrades
+from deribit_pipeline.datasets.trades.taking_in import TradesSession
 from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES, Chunk
 from deribit_pipeline.datasets.trades.trade_numbers import chunks as pieces_of
-from deribit_pipeline.datasets.trades.values import MARGIN
+from deribit_pipeline.datasets.trades.values import MARGIN, differing
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import FetchedDay
-from deribit_pipeline.domain.rows import count_of
+from deribit_pipeline.domain.rows import count_of, joined_rows
 from deribit_pipeline.domain.windows import day_window, days_between, spans_of
-from deribit_pipeline.engine.source import FailedDays, SeriesSource
+from deribit_pipeline.engine.jobs import Days
+from deribit_pipeline.engine.source import Context, FailedDays, Recorded, SeriesSource
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.instruments.listings import agreed_listing, listings
+from deribit_pipeline.instruments.listings import (
+    agreed_listing,
+    exchange_time,
+    listings,
+    warn_of_clock,
+)
+from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # The maximum number of concurrent chunks: enough for 20 calls a second that take most of a second
@@ -38,15 +49,36 @@ _MOST_EMPTY = 50
 
 
 class TradesSource(SeriesSource):
-    """Fetches the trades of an instrument's days.
+    """Fetches the trades of an instrument's days; those that were recorded are not requested.
 
     Raises DeribitError; if only some of the numbers cannot be proved, only their days fail.
     """
 
+    async def open(self, context: Context, days: Days) -> "TradesSession":
+        """See Source."""
+        warn_of_clock(await exchange_time(context.exchange.client))
+        exchange = context.exchange
+        spool = None if context.is_forced else exchange.spool
+        taken_in = partial(self.taken_in, exchange, context.warehouse, spool)
+        return TradesSession(self, context, taken_in)
+
     async def fetch(
         self, exchange: Exchange, warehouse: Warehouse, series: str, days: Sequence[date]
     ) -> AsyncGenerator[FetchedDay | FailedDays]:
-        """See Source."""
+        """See SeriesSource: everything is requested."""
+        async with aclosing(self.taken_in(exchange, warehouse, None, series, days)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def taken_in(
+        self,
+        exchange: Exchange,
+        warehouse: Warehouse,
+        spool: Spool | None,
+        series: str,
+        days: Sequence[date],
+    ) -> AsyncGenerator[FetchedDay | FailedDays]:
+        """The days from what the spool holds of them, and requests for the rest."""
         hosts = TradeHosts(exchange, series)
         found, _ = await listings(exchange, warehouse, [series])
         instrument = found[series]
@@ -57,20 +89,25 @@ class TradesSource(SeriesSource):
             yield FetchedDay(
                 series, day, NO_TRADES, hosts.now, NO_TRADES["trade_seq"], is_listed=False
             )
-        is_combo = instrument.kind.endswith("combo")
-        chunks = TradeChunks(hosts, is_combo=is_combo, each_twice=exchange.each_twice)
-        client = (exchange.history if instrument.is_archived else None) or exchange.client
         for first, last in spans_of(listed):
             days = list(days_between(first, last))
-            try:
-                span = await planned(hosts, instrument, days)
-            except DeribitBadPayload as error:
-                yield FailedDays(days, error)
-                continue
-            witness = Witness(client, hosts, chunks, instrument, span)
-            async with aclosing(_cut(chunks, span)) as cut_days:
-                async for cut in cut_days:
-                    yield _fetched(hosts, series, span, await witness.beside(cut))
+            held = await asyncio.to_thread(held_trades, spool, warehouse, series, days)
+            async with aclosing(_span_of(exchange, hosts, instrument, days, held)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    def recorded(self, spool: Spool, days: Days) -> Recorded | None:
+        """See Source."""
+        if not spool.exists():
+            return None
+        spans = [(name, *span) for name, some in days.items() for span in spans_of(some)]
+        found = [
+            RecordedTrades(spool, name, list(days_between(first, last))).on_its_days
+            for name, first, last in spans
+        ]
+        rows = sum(map(len, found))
+        numbers = sum(int(each[-1] - each[0]) + 1 for each in found if len(each))
+        return Recorded(rows, numbers - rows) if rows else None
 
     def requests(self, series: str, days: Sequence[date], *, each_twice: bool = False) -> int:
         """The minimum number of requests for the days: the number of trades is not known in
@@ -79,6 +116,43 @@ class TradesSource(SeriesSource):
         spans = spans_of(days)
         hours = sum(chart_requests(first, last) for first, last in spans)
         return 2 + 6 * len(spans) + hours + (2 if each_twice else 1) * len(days)
+
+
+SOURCE = TradesSource()
+
+
+async def _span_of(
+    exchange: Exchange,
+    hosts: TradeHosts,
+    instrument: Instrument,
+    days: Sequence[date],
+    held: HeldTrades | None,
+) -> AsyncGenerator[FetchedDay | FailedDays]:
+    """Contiguous days, each compared with the exchange's candles."""
+    try:
+        span = await planned(hosts, instrument, days, held)
+    except DeribitBadPayload as error:
+        yield FailedDays(days, error)
+        return
+    is_combo = instrument.kind.endswith("combo")
+    chunks = TradeChunks(hosts, is_combo=is_combo, each_twice=exchange.each_twice, held=held)
+    client = (exchange.history if instrument.is_archived else None) or exchange.client
+    witness = Witness(client, hosts, chunks, instrument, span)
+    async with aclosing(_cut(chunks, span)) as cut_days:
+        async for cut in cut_days:
+            day = _fetched(hosts, instrument.instrument_name, span, await witness.beside(cut))
+            yield day if isinstance(day, FailedDays) else _with_origin(day, chunks, held)
+
+
+def _with_origin(day: FetchedDay, chunks: TradeChunks, held: HeldTrades | None) -> FetchedDay:
+    """The day with how many of its trades were recorded, and the recorded values that it does not
+    have."""
+    if held is None:
+        return day
+    is_recorded = np.isin(day.rows["trade_seq"], held.recorded.numbers)
+    copies = joined_rows([held.recorded.set_aside, *chunks.superseded])
+    superseded = differing(copies, day.rows) if count_of(copies) else None
+    return replace(day, recorded=int(np.count_nonzero(is_recorded)), superseded=superseded)
 
 
 def _listed(instrument: Instrument, days: Sequence[date]) -> list[date]:
@@ -191,6 +265,3 @@ def _fetched(
         verdict=witnessed.verdict,
         cross_check=witnessed.cross_check,
     )
-
-
-SOURCE = TradesSource()

@@ -1,4 +1,4 @@
-"""The table of trades."""
+"""The tables of trades, and of the sessions in which they were recorded."""
 
 from deribit_pipeline.domain.columns import INSTRUMENT
 from deribit_pipeline.domain.tables import Column, Table
@@ -44,5 +44,54 @@ TABLE = Table(
     layout=(
         "partitioned by (bucket(32, instrument_name))",
         "sorted by (instrument_name, trade_seq)",
+    ),
+)
+
+_MISSING = "of instruments of which the day is stored"
+
+RECORDER_SESSIONS = Table(
+    name="recorder_sessions",
+    description="One row for each process of the recorder, stream of trades and UTC day: how well "
+    "they were recorded, as of the last time that the day was taken in.",
+    key=("stream", "day", "started_at"),
+    columns=(
+        Column("stream", "varchar", "The stream, by kind and settlement currency: future.BTC."),
+        Column("day", "date", "The day on which it was received.", "UTC"),
+        Column("started_at", "timestamptz", "When the process started.", "UTC"),
+        Column(
+            "seen_until",
+            "timestamptz",
+            "When its last entry of the day was written, by its machine's clock.",
+            "UTC",
+        ),
+        Column("is_ended", "boolean", "Whether the process has ended as it should."),
+        Column("connections", "integer", "Connections that began.", "connections"),
+        Column("disconnections", "integer", "Connections that ended.", "connections"),
+        Column("frames", "bigint", "Notifications received.", "notifications"),
+        Column("trades", "bigint", "Trades in them, repeated ones included.", "trades"),
+        Column(
+            "latency_median",
+            "double",
+            "From a trade's time to its receipt, by the exchange's clock: the median.",
+            "ms",
+            True,
+        ),
+        Column("latency_p99", "double", "The same: the 99th percentile.", "ms", True),
+        Column(
+            "holes",
+            "bigint",
+            f"Runs of missing numbers before its trades, {_MISSING}; those before the first "
+            "recorded trade of an instrument's day are not counted.",
+            "runs",
+        ),
+        Column("missing", "bigint", "Trades missing in them.", "trades"),
+        Column("fetched", "bigint", "How many of these are stored from requests.", "trades"),
+        Column("unfilled", "bigint", "How many of these are not stored.", "trades"),
+        Column("run_id", "varchar", "The Dagster run that took the day in last."),
+    ),
+    source="the recorder's spool",
+    warnings=(
+        "Rows stay when the recordings are removed from the spool, which happens once their day is "
+        "proved.",
     ),
 )

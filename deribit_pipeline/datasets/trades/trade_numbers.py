@@ -58,7 +58,7 @@ class Chunk:
     be trusted and nothing is known of the chunk. `as_of` is the exchange's time in the oldest
     response. `before` is the trade with the preceding number, which the previous chunk contains
     too. `refused` are trades that were returned but are not in `rows`. `is_confirmed` states that
-    two responses agree on every row.
+    two responses agree on every row; `is_held` that rows are recorded or were stored before.
     """
 
     requested: range
@@ -68,6 +68,7 @@ class Chunk:
     before: Columns = field(default_factory=lambda: NO_TRADES)
     refused: tuple[Refused, ...] = ()
     is_confirmed: bool = False
+    is_held: bool = False
 
     @property
     def missing(self) -> Numbers:
@@ -116,6 +117,12 @@ def chunks(requested: range, most: int) -> Iterator[range]:
         range(first, min(first + most, requested.stop))
         for first in range(requested.start, requested.stop, most)
     )
+
+
+def holes_of(numbers: Numbers) -> list[range]:
+    """The numbers as ranges of consecutive ones."""
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1) if len(numbers) else []
+    return [range(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
 def rechecks_of(numbers: Numbers, most: int, offset: int) -> Iterator[range]:

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from deribit_pipeline.domain.rows import Columns, count_of, differences, joined_rows, some_of
+from deribit_pipeline.domain.rows import (
+    Columns,
+    Rows,
+    count_of,
+    differences,
+    joined_rows,
+    pieces_of,
+    some_of,
+)
 from deribit_pipeline.domain.windows import Moments
 
 MARGIN = 100
@@ -27,6 +35,10 @@ MOST_AMOUNT = 1e13
 
 MOST_IV = 10_000.0
 """Above any implied volatility, in percent a year."""
+
+
+VALUES = ("price", "mark_price", "index_price", "iv", "amount", "contracts")
+"""The columns whose values may be impossible."""
 
 
 def impossible(rows: Columns, *, is_combo: bool) -> NDArray[np.bool_]:
@@ -65,6 +77,20 @@ def out_of_order(numbers: NDArray[np.int64], times: Moments) -> NDArray[np.intp]
     return late[is_far]
 
 
+def late_numbers(rows: Rows) -> NDArray[np.int64]:
+    """The numbers of trades, sorted by number, that are earlier than one with a far lower
+    number."""
+    found = [np.empty(0, np.int64)]
+    before, latest = np.empty(0, np.int64), np.empty(0, "datetime64[ms]")
+    for piece in pieces_of(rows, "trade_seq", "traded_at"):
+        # After the last trades of the piece before, each at the latest time up to it.
+        numbers = np.concatenate((before, piece["trade_seq"]))
+        times = np.concatenate((latest, piece["traded_at"]))
+        found.append(numbers[out_of_order(numbers, times)])
+        before, latest = numbers[-MARGIN:], np.maximum.accumulate(times)[-MARGIN:]
+    return np.concatenate(found)
+
+
 def unique_rows(rows: Columns) -> Columns:
     """The trades sorted by number, the first of each number."""
     _, firsts = np.unique(rows["trade_seq"], return_index=True)
@@ -90,6 +116,20 @@ def shared_rows(responses: Sequence[Columns]) -> tuple[Columns, NDArray[np.int64
             shared.append(same)
     rows = joined_rows(shared) if shared else some_of(responses[0], slice(0, 0))
     return some_of(rows, np.argsort(rows["trade_seq"], kind="stable")), left
+
+
+def differing(rows: Rows, others: Rows) -> Columns:
+    """The trades of which the others have other values; one for each number, sorted by number.
+    `others` are sorted and unique."""
+    numbers, others_numbers = rows["trade_seq"], others["trade_seq"]
+    at = np.searchsorted(others_numbers, numbers)
+    is_there = at < len(others_numbers)
+    is_there[is_there] = others_numbers[at[is_there]] == numbers[is_there]
+    ours, theirs = np.flatnonzero(is_there), at[is_there]
+    is_unlike = np.zeros(len(ours), bool)
+    for name in rows:  # one column at a time is in memory
+        is_unlike |= differences({name: rows[name][ours]}, {name: others[name][theirs]})
+    return unique_rows(some_of(rows, ours[is_unlike]))
 
 
 def are_equal(one: Columns, other: Columns) -> bool:

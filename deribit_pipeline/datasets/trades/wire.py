@@ -73,12 +73,21 @@ def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
     rows = shapes.array(shapes.mapping(answer).get("trades"))
     if len(rows) > most:
         raise ValueError(f"at most {most} trades were requested, but {len(rows)} were returned")
-    malformed: list[MalformedTrade] = []
-    try:
-        columns = _columns(rows, instrument_name)
-    except ValueError:
+    columns, malformed = parsed_trades(rows, instrument_name)
+    if malformed:
         _refuse_others(rows, instrument_name)
-        sound = []
+    if len(malformed) == len(rows) > _FEW:
+        raise ValueError(malformed[0].reason)
+    return _unique(columns, malformed)
+
+
+def parsed_trades(rows: list[Any], instrument_name: str) -> tuple[Columns, list[MalformedTrade]]:
+    """The trades of an instrument by column, sorted by `trade_seq`, each as often as it is among
+    the rows; and the malformed ones."""
+    try:
+        return _columns(rows, instrument_name), []
+    except ValueError:
+        sound, malformed = [], []
         for row in rows:
             try:
                 _columns([row], instrument_name)
@@ -86,10 +95,7 @@ def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
                 malformed.append(_malformed(row, str(error)))
             else:
                 sound.append(row)
-        if not sound and len(rows) > _FEW:
-            raise
-        columns = _columns(sound, instrument_name)
-    return _unique(columns, malformed)
+        return _columns(sound, instrument_name), malformed
 
 
 def _refuse_others(rows: list[Any], instrument_name: str) -> None:

@@ -21,15 +21,17 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
-from deribit_pipeline.exchange.session import Exchange
+from deribit_pipeline.exchange.session import Exchange, spool_of
 from deribit_pipeline.instruments.refresh import refresh
 from deribit_pipeline.opening import open_exchange, warehouse_at
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
+from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.schema import SCHEMA_VERSION
 from deribit_pipeline.warehouse.warehouse import Warehouse
+from deribit_pipeline_tests.helpers.spooled import Recordings
 
 DAYS = list(days_between(date(2024, 4, 7), date(2024, 4, 10)))
 """The last of them is not over yet."""
@@ -40,6 +42,8 @@ FUTURE_DAYS = list(days_between(date(2024, 1, 2), date(2024, 1, 6)))
 """It expires on the last but one of them."""
 
 PAIR = ("BTC-PERPETUAL", "ETH-PERPETUAL")
+
+_SNAPSHOTS_EVERY = timedelta(hours=4)
 
 _MINUTES, _HOURS, _THREE_HOURS, _DAILY = (
     CANDLES[resolution]
@@ -91,11 +95,13 @@ def _fill(path: Path) -> None:
         settings = Settings(
             Environment.SANDBOX, url, warehouse=path, requests_per_second=1_000_000.0,
             client_id=CLIENT_ID, client_secret=CLIENT_SECRET,
+            spool=path.with_name("spool"), snapshot_every=_SNAPSHOTS_EVERY,
         )  # fmt: skip
         warehouse = warehouse_at(path, Environment.SANDBOX)
         with open_exchange(settings) as exchange:
             refresh(exchange, warehouse, "BTC", "run 0")
             _lose(sandbox)
+            _record(spool_of(settings), sandbox)
             for dataset in (_MINUTES, _HOURS, _THREE_HOURS, _DAILY):
                 _backfill(exchange, warehouse, dataset, PAIR, DAYS)
             _backfill(exchange, warehouse, _HOURS, [FUTURE], FUTURE_DAYS)
@@ -108,6 +114,16 @@ def _fill(path: Path) -> None:
             _backfill(exchange, warehouse, _MINUTES, PAIR, DAYS[:1], force=True)
             funding = DATASETS["funding_rates"]
             _backfill(exchange, warehouse, funding, PAIR, DAYS[:1], force=True)
+
+
+def _record(spool: Spool, sandbox: SandboxExchange) -> None:
+    """Snapshots of BTC until now, but for one of the second day."""
+    recordings = Recordings(spool, sandbox, "BTC", _SNAPSHOTS_EVERY)
+    with spool.recording():
+        for day in DAYS:
+            slots = [slot for slot in recordings.slots(day) if slot < NOW.replace(minute=0)]
+            recordings.record(slots if day != DAYS[1] else slots[:-1])
+    recordings.close()
 
 
 def _lose(sandbox: SandboxExchange) -> None:
