@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lake torture soak cluster browser dist check format dev bench bench-grid bench-scale screenshots docs clean
+.PHONY: help setup demo test test-processes test-lake torture soak cluster browser dist check format dev bench bench-grid bench-scale screenshots docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
@@ -28,8 +28,11 @@ demo dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show it
 	$(BIN)/deribit-pipeline demo
 
-test: setup ## Run the tests (about 8 minutes)
+test: setup ## Run the tests (about 5 minutes)
 	$(BIN)/python -m pytest
+
+test-processes: setup ## Run the tests that start and kill commands and the UI (3 minutes)
+	$(BIN)/python -m pytest -m "processes and not lake and not torture"
 
 test-lake: setup ## Run the tests of lakes, on a PostgreSQL and an object store of their own (6 minutes)
 	$(BIN)/python -m pytest -m "lake and not torture and not cluster"

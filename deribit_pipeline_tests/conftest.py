@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -106,6 +107,22 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         if not {"_postgres", "_store"}.isdisjoint(item.fixturenames):
             item.add_marker(pytest.mark.lake)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _duckdb_with_one_thread() -> Iterator[None]:
+    """DuckDB divides no work among threads: its statements are small here, and each worker of the
+    tests has a core."""
+    connect = duckdb.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            duckdb,
+            "connect",
+            lambda *args, config=(), **named: connect(
+                *args, config={"threads": 1, **dict(config)}, **named
+            ),
+        )
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

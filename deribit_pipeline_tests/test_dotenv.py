@@ -100,6 +100,7 @@ def test_a_secret_that_would_be_altered_is_refused_and_not_shown(
     refused("Line 2 of .env may not be read as it is written, for DERIBIT_CLIENT_SECRET holds")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "secret", ["a$b", "${HOME}x", "$", "a#b", "#", "a\\b", 'a"b', "${HOME:-x}", "%s{}`!"]
 )
@@ -201,6 +202,7 @@ COMMANDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_every_command_ends_with_one_sentence_and_2(dotenv: Path, command: tuple[str, ...]) -> None:
     dotenv.write_bytes("DERIBIT_ENV=sandbox # é\n".encode("latin-1"))
@@ -209,6 +211,7 @@ def test_every_command_ends_with_one_sentence_and_2(dotenv: Path, command: tuple
     assert "not UTF-8 text" in output.stderr
 
 
+@pytest.mark.processes
 def test_the_code_location_says_the_sentence(dotenv: Path) -> None:
     dotenv.write_text("DERIBIT_ENVIRONMENT=testnet\n")
     output = subprocess.run(

@@ -93,6 +93,7 @@ def test_a_disk_that_fills_costs_the_lines_of_that_time_and_prints_nothing(
     assert "".join(capsys.readouterr()) == ""
 
 
+@pytest.mark.processes
 def test_a_folder_of_logs_that_cannot_be_made_costs_no_day(
     settings: Settings, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def _write_many(home: str, count: int, size: int) -> None:
     handler.close()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("count", "size", "files"),
     [(300, 10, 1), pytest.param(1_000, 10_000, 5, id="forty_megabytes")],

@@ -7,7 +7,7 @@ body of the stated size, exactly as it was received, and a line feed.
 
 import contextlib
 import json
-import mmap
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,8 @@ _GZIP = 16 + zlib.MAX_WBITS
 # Fast: a snapshot of a thousand instruments is compressed to a quarter in 10 ms.
 _LEVEL = 1
 
-_READ_AT_ONCE = 1 << 20
+# Most members are small; a damaged place may be long.
+_LEAST_READ, _MOST_READ = 16 << 10, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +89,12 @@ def read_entries(file: Path, damage: Damage | None = None) -> Iterator[Entry]:
     damage = Damage() if damage is None else damage
     with _content_of(file) as content:
         at = 0
-        while at < len(content):
+        while at < content.size:
             try:
-                member, end = _member(content, at)
+                member, end = content.member(at)
                 entries = list(_unpacked(member))
             except _DAMAGED:
-                after = content.find(_HEAD, at + 1)
-                after = len(content) if after < 0 else after
+                after = content.find_member(at + 1)
                 damage.places += 1
                 damage.skipped += after - at
                 at = after
@@ -107,42 +107,70 @@ def read_newest_first(file: Path) -> Iterator[Entry]:
     """The entries of a file, the newest first: a file may be large, and of interest only its end.
     Damaged members are skipped."""
     with _content_of(file) as content:
-        end = len(content)
-        while (at := content.rfind(_HEAD, 0, end)) >= 0:
+        end = content.size
+        while (at := content.find_member_before(end)) >= 0:
             with contextlib.suppress(*_DAMAGED):
-                yield from reversed(list(_unpacked(_member(content, at)[0])))
+                yield from reversed(list(_unpacked(content.member(at)[0])))
             end = at
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The bytes of an open file. They are not mapped into memory: a writer whose disk is full
+    truncates its file, and reading what was mapped beyond its end would kill this process."""
+
+    descriptor: int
+    size: int
+
+    def read(self, at: int, size: int) -> bytes:
+        return os.pread(self.descriptor, size, at)
+
+    def member(self, at: int) -> tuple[bytes, int]:
+        """The content of the member at an offset, and the offset of its end. Raises zlib.error or
+        ValueError if it is torn or damaged."""
+        unpacking = zlib.decompressobj(_GZIP)
+        parts, size = [], _LEAST_READ
+        while not unpacking.eof:
+            read = self.read(at, size)
+            if not read:
+                raise ValueError("the last member is torn")
+            parts.append(unpacking.decompress(read))
+            at += len(read)
+            size = min(2 * size, _MOST_READ)
+        return b"".join(parts), at - len(unpacking.unused_data)
+
+    def find_member(self, start: int) -> int:
+        """Where the first member from an offset on begins; the end of the file if none does."""
+        while start < self.size:
+            found = self.read(start, _MOST_READ).find(_HEAD)
+            if found >= 0:
+                return start + found
+            start += _MOST_READ - len(_HEAD) + 1
+        return self.size
+
+    def find_member_before(self, end: int) -> int:
+        """Where the last member before an offset begins; -1 if none does."""
+        size = _LEAST_READ
+        while end > 0:
+            start = max(end - size, 0)
+            found = self.read(start, end - start + len(_HEAD) - 1).rfind(_HEAD)
+            if found >= 0:
+                return start + found
+            end, size = start, min(2 * size, _MOST_READ)
+        return -1
+
+
 @contextlib.contextmanager
-def _content_of(file: Path) -> Iterator[mmap.mmap | bytes]:
+def _content_of(file: Path) -> Iterator[_Content]:
     """The content of a file. Raises FileNotFoundError, and SpoolError if it cannot be read."""
     try:
-        opened = file.open("rb")
+        opened = file.open("rb", buffering=0)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise SpoolError(f"{file.absolute()} cannot be read ({error.strerror}).") from error
     with opened:
-        if not file.stat().st_size:
-            yield b""
-            return
-        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield content
-
-
-def _member(content: mmap.mmap | bytes, at: int) -> tuple[bytes, int]:
-    """The content of the member at an offset, and the offset of its end. Raises zlib.error or
-    ValueError if it is torn or damaged."""
-    unpacking = zlib.decompressobj(_GZIP)
-    parts = []
-    while not unpacking.eof:
-        read = content[at : at + _READ_AT_ONCE]
-        if not read:
-            raise ValueError("the last member is torn")
-        parts.append(unpacking.decompress(read))
-        at += len(read)
-    return b"".join(parts), at - len(unpacking.unused_data)
+        yield _Content(opened.fileno(), os.fstat(opened.fileno()).st_size)
 
 
 def _unpacked(member: bytes) -> Iterator[Entry]:

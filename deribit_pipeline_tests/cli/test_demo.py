@@ -11,6 +11,8 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.variables import choose_defaults_of
 from deribit_pipeline_tests.helpers.processes import script
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 
 

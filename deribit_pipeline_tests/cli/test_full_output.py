@@ -12,6 +12,8 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.processes import SCRIPT, name_warehouse
 from deribit_pipeline_tests.helpers.written_warehouse import fetched, write
 
+pytestmark = pytest.mark.processes
+
 FULL = Path("/dev/full")
 
 

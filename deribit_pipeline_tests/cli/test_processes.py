@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from deribit_pipeline.version import __version__
 from deribit_pipeline_tests.helpers.processes import SCRIPT, script
+
+pytestmark = pytest.mark.processes
 
 WEEK = [
     *("--instruments", "BTC-PERPETUAL,ETH-PERPETUAL"),

@@ -89,6 +89,7 @@ def entries(folder: Path) -> list[Entry]:
     return [entry for file in files for entry in read_entries(file)]
 
 
+@pytest.mark.processes
 def test_a_signal_ends_a_recorder_soon_with_its_files_closed(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_signal_ends_a_recorder_soon_with_its_files_closed(
     assert modes == {0o444}
 
 
+@pytest.mark.processes
 def test_a_kill_loses_nothing_that_was_received(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -131,6 +131,7 @@ def nothing(sandbox: SandboxExchange, faults: Faults) -> None:
 Wrong = Callable[[SandboxExchange, Faults], None]
 
 
+@pytest.mark.processes
 def test_a_check_at_the_loudest_shows_no_secret(onlooker: Onlooker) -> None:
     assert onlooker.run("check", DERIBIT_CLIENT_SECRET=WRONG_SECRET) == 1
     assert "HTTP Request: POST http://127.0.0.1" in onlooker.seen

@@ -29,6 +29,8 @@ from deribit_pipeline_tests.helpers.processes import (
     wait_until,
 )
 
+pytestmark = pytest.mark.processes
+
 CHART, LISTING = "public/get_tradingview_chart_data", "public/get_instrument"
 WITHIN = 15.0 if "PYTEST_XDIST_WORKER" in os.environ else 3.0
 """Seconds in which a process must have ended; more if other tests share the cores."""

@@ -41,6 +41,8 @@ from deribit_pipeline_tests.helpers.processes import (
     wait_until,
 )
 
+pytestmark = pytest.mark.processes
+
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FIRST, LAST = date(2024, 4, 8), date(2024, 4, 15)
 DAYS = {name: list(days_between(FIRST, LAST)) for name in NAMES}

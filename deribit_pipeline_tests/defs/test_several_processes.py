@@ -20,6 +20,8 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.processes import DAGSTER, SCRIPT, assert_all_succeed, started
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def sandbox(clock: Clock) -> SandboxExchange:

@@ -28,6 +28,8 @@ from deribit_pipeline_tests.helpers.processes import SCRIPT, environment, script
 from deribit_pipeline_tests.helpers.ui_process import Ui, running_ui
 from deribit_pipeline_tests.test_loopback import THIS_MACHINE, listening
 
+pytestmark = pytest.mark.processes
+
 ASSET, SCHEDULE, PROXY = "candles_1h", "funding_rates_daily", "dagster.corp"
 EVIL, PROTOCOL = "http://evil.example", Subprotocol("graphql-ws")
 

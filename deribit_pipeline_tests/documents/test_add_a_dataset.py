@@ -13,6 +13,8 @@ from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.helpers.processes import environment
 
+pytestmark = pytest.mark.processes
+
 PAGE = (Path(__file__).parents[2] / "docs/add-a-dataset.md").read_text()
 NAME = "hourly_index_prices"
 FILES = dict(re.findall(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)```$", PAGE, re.DOTALL | re.MULTILINE))

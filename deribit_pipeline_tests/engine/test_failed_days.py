@@ -297,6 +297,7 @@ def test_a_backfill_whose_warehouse_is_taken_away_does_not_end_well(
         assert f"Not proved: {BTC} 2024-01-01 to 2024-01-02: it was proved and is no longer" in err
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("line", [["coverage"], ["verify"], ["--help"], ["backfill", *TWO]])
 def test_everything_prints_where_only_ascii_does(
     command: Command, settings: Settings, sandbox: SandboxExchange, line: list[str]

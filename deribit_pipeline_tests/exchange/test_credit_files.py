@@ -152,6 +152,7 @@ def open_files(pid: int) -> set[str]:
     return found
 
 
+@pytest.mark.processes
 def test_sigterm_ends_a_backfill_that_waits_for_the_lock(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,7 @@ def _take_many(where: Path | str, queue: "multiprocessing.SimpleQueue[float]") -
         queue.put(max(waits(pool_of(bucket), calls=50)))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "is_file",
     [pytest.param(True, id="file"), pytest.param(False, id="database", marks=pytest.mark.lake)],

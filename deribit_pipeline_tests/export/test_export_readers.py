@@ -91,6 +91,7 @@ def proved_files() -> list[str]:
     return [file["path"] for file in output["files"]]
 
 
+@pytest.mark.processes
 def test_a_killed_export_keeps_the_former_one_and_its_manifest(export: Export) -> None:
     hours = ("--resolution", "60")
     export("--instruments", BTC, *DAYS, *hours, name="freqtrade")
@@ -101,6 +102,7 @@ def test_a_killed_export_keeps_the_former_one_and_its_manifest(export: Export) -
     assert (everything("out"), proved_files()) == (before, files)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("at", ["before", "after"])
 def test_after_a_killed_export_the_same_command_completes_it(export: Export, at: str) -> None:
     export("--instruments", BTC, *DAYS)

@@ -78,7 +78,10 @@ def backfill(opened: Callable[..., Exchange], warehouse: Warehouse, spool: Spool
     exchange = opened()
 
     def backfill(*days: date, of: Dataset = TRADES) -> None:
-        ForegroundBackfill(exchange, warehouse).backfill(of, Job("a run", {NAME: list(days)}))
+        outcome = ForegroundBackfill(exchange, warehouse).backfill(
+            of, Job("a run", {NAME: list(days)})
+        )
+        assert outcome.failures == {}
 
     with warehouse.writing():
         pass  # an empty warehouse

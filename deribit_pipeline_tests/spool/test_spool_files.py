@@ -6,6 +6,7 @@ import sys
 import zlib
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,33 @@ def test_the_newest_entries_are_read_first_and_damage_costs_its_member(
     found = list(read_newest_first(file))
     assert found == list(read_entries(file))[::-1]
     assert len(found) == (6 if damaged is None else 4)
+
+
+def test_long_members_and_long_damage_are_passed_over(tmp_path: Path) -> None:
+    long = [response(number, Random(number).randbytes(2_500_000)) for number in range(3)]
+    members = [packed([each]) for each in long]
+    file = tmp_path / "12.gz"
+    for place in range(3):
+        broken = list(members)
+        broken[place] = broken[place][:1_000_000] + b"x" + broken[place][1_000_001:]
+        file.write_bytes(b"".join(broken))
+        damage = Damage()
+        left = long[:place] + long[place + 1 :]
+        assert list(read_entries(file, damage)) == left
+        assert (damage.places, damage.skipped) == (1, len(members[place]))
+        assert list(read_newest_first(file)) == left[::-1]
+
+
+def test_a_file_that_is_truncated_while_it_is_read_ends_early(tmp_path: Path) -> None:
+    file = tmp_path / "12.gz"
+    entries = written(file, range(2_000))
+    for read, expected in ((read_entries, entries), (read_newest_first, entries[::-1])):
+        file.write_bytes(b"".join(packed([entry]) for entry in entries))
+        found = read(file)
+        first = next(found)
+        os.truncate(file, 100)
+        assert [first] == expected[:1]
+        assert list(found) == []
 
 
 def test_an_empty_file_has_no_newest_entry(tmp_path: Path) -> None:

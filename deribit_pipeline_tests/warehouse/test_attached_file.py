@@ -136,6 +136,7 @@ def test_a_duckdb_whose_memory_was_exceeded_beside_one_file_is_not_used_for_anot
     assert len(created) == 2
 
 
+@pytest.mark.processes
 def test_a_forked_process_opens_files_with_a_duckdb_of_its_own(made: Made) -> None:
     path = made("a")
     code = f"""

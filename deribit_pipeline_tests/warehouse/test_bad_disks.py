@@ -240,6 +240,7 @@ def test_a_full_disk_leaves_the_former_backup(run: Run, disk: Disk, settings: Se
     assert run("verify", "--against", str(to)).code == 0
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("size", [1, *map(rare, (4_096, 100_000, 400_000, 800_000, 1_200_000))])
 def test_a_full_disk_of_dagster_costs_no_day(
     disk: Disk, settings: Settings, tmp_path: Path, size: int

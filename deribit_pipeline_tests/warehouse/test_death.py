@@ -34,6 +34,8 @@ from deribit_pipeline_tests.helpers.processes import (
     started,
 )
 
+pytestmark = pytest.mark.processes
+
 CHART = "public/get_tradingview_chart_data"
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FIRST, LAST = date(2024, 4, 8), date(2024, 4, 15)

@@ -232,6 +232,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_former(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.processes
 def test_a_day_that_another_has_written_since_it_was_compared_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

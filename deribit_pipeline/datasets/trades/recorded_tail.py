@@ -107,8 +107,6 @@ class _Tail:
                 raise SpoolError(
                     f"{file} was removed while it was read, because its day was stored: read again."
                 ) from error
-            except OSError as error:
-                raise SpoolError(f"{file} cannot be read ({error.strerror}).") from error
 
     def _note(self, entry: Entry, is_named: bool) -> None:
         """Trades that are missed between two connections are shown by the number of the next one
