@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-processes test-lake torture cluster browser dist check format dev bench bench-grid bench-scale screenshots docs clean
+.PHONY: help setup demo test test-processes test-lake torture soak cluster browser dist check format dev bench bench-grid bench-scale screenshots docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
@@ -40,6 +40,9 @@ test-lake: setup ## Run the tests of lakes, on a PostgreSQL and an object store 
 torture: setup ## Run the long tests: faults, kills, several processes (10 minutes)
 	$(BIN)/python -m pytest -m torture --ignore deribit_pipeline_tests/cli/test_signals.py
 	$(BIN)/python -m pytest -m torture -n 0 deribit_pipeline_tests/cli/test_signals.py # its seconds count
+
+soak: setup ## Record trades for 20 minutes, through closed sockets, kills and a restart of the exchange
+	SOAK_MINUTES=20 $(BIN)/python -m pytest -n 0 -m torture deribit_pipeline_tests/cli/test_live_trades.py
 
 cluster: setup ## Run what deploy/compose.yaml runs, all of it (2 minutes)
 	$(BIN)/python -m pytest -n 0 -m cluster

@@ -14,6 +14,7 @@ from deribit_pipeline.errors import (
     IncompleteDays,
     InputError,
     SettingsError,
+    SpoolError,
     WarehouseError,
 )
 from deribit_pipeline.version import __version__
@@ -23,6 +24,7 @@ __all__ = [
     "IncompleteDays",
     "InputError",
     "SettingsError",
+    "SpoolError",
     "WarehouseError",
     "__version__",
     "read",

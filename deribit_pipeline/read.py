@@ -23,8 +23,10 @@ Every function with `complete_only` raises IncompleteDays, which names the days,
 window touches is not proved complete; a day that is not over is complete up to its last closed row.
 With `complete_only=False` the stored rows are returned. Days before a listing need no rows, unless
 the window has no other days. Rows of a day with a verdict, such as one that disagrees with the
-exchange's coarser candles, come with a VerdictWarning. InputError names the wrong argument,
-WarehouseError the reason why the warehouse cannot be read.
+exchange's coarser candles, come with a VerdictWarning. With `recorded=True`, trades that the
+recorder wrote and no backfill has stored yet follow the stored ones, and the column `is_proved`
+distinguishes them; numbers that are missing among them come with a MissingTradesWarning. InputError
+names the wrong argument, WarehouseError the reason why the warehouse cannot be read.
 """
 
 from deribit_pipeline.errors import IncompleteDays, InputError, WarehouseError
@@ -38,7 +40,7 @@ from deribit_pipeline.reader.option_frames import book_summaries, option_chain, 
 from deribit_pipeline.reader.price_frames import delivery_prices, index_prices
 from deribit_pipeline.reader.queries import connect, sql
 from deribit_pipeline.reader.reader_arguments import Moment
-from deribit_pipeline.reader.reading import VerdictWarning
+from deribit_pipeline.reader.reading import MissingTradesWarning, VerdictWarning
 from deribit_pipeline.reader.row_frames import rows, trades
 from deribit_pipeline.reader.settlement_frames import open_interest, settlements
 from deribit_pipeline.reader.volatility_frames import realised_volatility, volatility_index
@@ -47,6 +49,7 @@ __all__ = [
     "FrameKind",
     "IncompleteDays",
     "InputError",
+    "MissingTradesWarning",
     "Moment",
     "VerdictWarning",
     "WarehouseError",

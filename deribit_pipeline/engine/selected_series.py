@@ -1,7 +1,7 @@
 """Rows of a series in a window: the query that selects them, and the proofs of their days."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from deribit_pipeline.domain.dataset import Dataset
@@ -31,7 +31,8 @@ class SelectedRows:
     the sort order. `proofs` are those of all days with rows. `incomplete` has each day that is not
     proved, with its state as text. Candles that open on the days `rolled_up` are aggregated from
     minutes. If `incomplete` is empty, every row until `proved_until` is returned.
-    `also` are rows of other series or datasets from which the query computes.
+    `also` are rows of other series or datasets from which the query computes. `notes` are further
+    attributes of a frame of the rows.
     """
 
     dataset: Dataset
@@ -45,6 +46,7 @@ class SelectedRows:
     proved_until: datetime
     rolled_up: Sequence[date] = ()
     also: tuple["SelectedRows", ...] = ()
+    notes: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def all_parts(self) -> tuple["SelectedRows", ...]:

@@ -25,6 +25,8 @@ from deribit_pipeline.reader.frame_kinds import (
 )
 from deribit_pipeline.reader.reader_arguments import Label, Length, Moment
 from deribit_pipeline.reader.reading import How, read_series
+from deribit_pipeline.reader.recorded_part import Recorded, require_unproved
+from deribit_pipeline.reader.recorded_rows import with_rebuilt
 from deribit_pipeline.reader.series_names import Names, wanted
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -38,17 +40,20 @@ if TYPE_CHECKING:
 @overload
 def candles(
     instruments: Names, start: Moment, end: Moment | None = ..., resolution: Length = ..., *,
-    label: Label = ..., as_of: Moment | None = ..., **how: Unpack[PandasOfDays],
+    label: Label = ..., as_of: Moment | None = ..., recorded: Recorded = ...,
+    **how: Unpack[PandasOfDays],
 ) -> pd.DataFrame: ...  # fmt: skip
 @overload
 def candles(
     instruments: Names, start: Moment, end: Moment | None = ..., resolution: Length = ..., *,
-    label: Label = ..., as_of: Moment | None = ..., **how: Unpack[ArrowOfDays],
+    label: Label = ..., as_of: Moment | None = ..., recorded: Recorded = ...,
+    **how: Unpack[ArrowOfDays],
 ) -> pa.Table: ...  # fmt: skip
 @overload
 def candles(
     instruments: Names, start: Moment, end: Moment | None = ..., resolution: Length = ..., *,
-    label: Label = ..., as_of: Moment | None = ..., **how: Unpack[PolarsOfDays],
+    label: Label = ..., as_of: Moment | None = ..., recorded: Recorded = ...,
+    **how: Unpack[PolarsOfDays],
 ) -> pl.DataFrame: ...  # fmt: skip
 def candles(
     instruments: Names,
@@ -58,6 +63,7 @@ def candles(
     *,
     label: Label = "open",
     as_of: Moment | None = None,
+    recorded: Recorded = False,
     complete_only: bool = True,
     frame: FrameKind = "pandas",
     warehouse: Place | None = None,
@@ -99,6 +105,10 @@ def candles(
         end): what was published later is left out, what was revised since has its former values.
         Days of which some candles had closed by then and were stored later are not complete, except
         for the newest day: point-in-time history begins with the first backfill.
+    recorded : bool, path or str
+        Continue with the candles that stored and recorded trades make of the running day, as in
+        the dataset `candles_rebuilt`; see `trades`. The candle that is not over is left out, and so
+        is one in which trades are missing. Needs `complete_only=False`.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
         return the stored rows.
@@ -112,7 +122,8 @@ def candles(
     frame, shape (n, 6)
         open, high, low, close (quote currency), volume_base, volume_quote: float64; n is 0 where
         nothing is stored and `complete_only` is False. Of a list or a selector, `instrument_name`
-        comes first, and rows of one instant are sorted as the names are. The `attrs` of a pandas
+        comes first, and rows of one instant are sorted as the names are; with `recorded`,
+        `is_proved` comes last, and is False for candles made of trades. The `attrs` of a pandas
         frame name the `environment`, until when the rows are `proved_until`, and, as spans of days,
         those `rolled_up` from minutes and those `incomplete`, and `verdicts` by day.
 
@@ -137,6 +148,9 @@ def candles(
     >>> closes.shape
     (168, 2)
     """
+    require_unproved(recorded, complete_only=complete_only)
+    if recorded is not False and as_of is not None:
+        raise InputError("as_of needs proved candles: leave out recorded.")
     length = arguments.length(resolution)
     arguments.one_of(label, "label", ("open", "close"))
     window = arguments.window(start, end)
@@ -150,6 +164,8 @@ def candles(
             known = known_at(connection, name, moment, held.snapshot_at(connection, moment))
         found = candles_of_length(connection, name, length, part, known)
         found = found if moment is None else _stored_by(connection, found, moment)
+        if recorded is not False:
+            found = with_rebuilt(connection, held, recorded, found, length, part)
         return labelled(found, label, length)
 
     minutes = CANDLES[Resolution.MINUTE_1]

@@ -38,12 +38,20 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 Select = Callable[[Connection, Warehouse, str, TimeWindow], SelectedRows]
 """Selects the rows of one series in a window."""
 
+MISSING = "missing"
+"""The attribute with the numbers that are missing among recorded trades."""
+
 _NAMED = 5
 
 
 class VerdictWarning(UserWarning):
     """Rows of a day with a verdict were read, such as one on which the candles disagree with the
     exchange's coarser ones."""
+
+
+class MissingTradesWarning(UserWarning):
+    """Trades are missing among recorded ones: they were published while the recorder was not
+    connected, or the exchange skipped them. A backfill requests them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +110,9 @@ def read_series(
     """A frame of the rows of series; the warehouse is open only while they are selected.
 
     A pandas frame is indexed by their instants, or by the columns `index`. Raises IncompleteDays
-    where a day is not proved complete and `complete_only` is set. Warns with VerdictWarning, at the
-    caller of the public function, where a day has a verdict.
+    where a day is not proved complete and `complete_only` is set. Warns at the caller of the public
+    function: with VerdictWarning where a day has a verdict, with MissingTradesWarning where numbers
+    are missing among recorded trades.
     """
     require_extra(how.frame)
     with opened(how.warehouse) as (connection, warehouse):
@@ -122,6 +131,9 @@ def read_series(
     verdicts = {name: said for name, one in found.items() if (said := _verdicts(one))}
     if verdicts:
         warnings.warn(_warning(verdicts), VerdictWarning, stacklevel=3)
+    missing = {name: numbers for name, one in found.items() if (numbers := one.notes.get(MISSING))}
+    if missing:
+        warnings.warn(_missing_warning(missing), MissingTradesWarning, stacklevel=3)
     attributes = place_of(warehouse) | _attributes(found, verdicts, wanted.is_one)
     return attributed(made, how.frame, attributes)
 
@@ -163,6 +175,12 @@ def _warning(verdicts: Mapping[str, Mapping[str, str]]) -> str:
     )
 
 
+def _missing_warning(missing: Mapping[str, Any]) -> str:
+    named = [f"{name} {numbers}" for name, holes in missing.items() for numbers in holes]
+    more = f" and {len(named) - _NAMED:,} more gaps" if len(named) > _NAMED else ""
+    return f"Trades are missing until the next backfill: {', '.join(named[:_NAMED])}{more}"
+
+
 def _attributes(
     found: Mapping[str, SelectedRows], verdicts: Mapping[str, Mapping[str, str]], is_one: bool
 ) -> dict[str, object]:
@@ -173,6 +191,8 @@ def _attributes(
         "rolled_up": {name: _spans(one.rolled_up) for name, one in found.items()},
         "incomplete": {name: _spans(one.incomplete) for name, one in found.items()},
     }
+    for key in dict.fromkeys(key for one in found.values() for key in one.notes):
+        by_name[key] = {name: one.notes[key] for name, one in found.items()}
     if is_one:
         [name] = found
         attributes: dict[str, object] = {"series": name}

@@ -18,6 +18,8 @@ from deribit_pipeline.reader.frame_kinds import (
 )
 from deribit_pipeline.reader.reader_arguments import Moment
 from deribit_pipeline.reader.reading import How, of_dataset, read_series
+from deribit_pipeline.reader.recorded_part import Recorded, require_unproved
+from deribit_pipeline.reader.recorded_rows import trades_with_recorded
 from deribit_pipeline.reader.series_names import Names, wanted
 
 if TYPE_CHECKING:
@@ -109,21 +111,25 @@ def rows(
 
 @overload
 def trades(
-    instruments: Names, start: Moment, end: Moment | None = ..., **how: Unpack[PandasOfDays]
-) -> pd.DataFrame: ...
+    instruments: Names, start: Moment, end: Moment | None = ..., *, recorded: Recorded = ...,
+    **how: Unpack[PandasOfDays],
+) -> pd.DataFrame: ...  # fmt: skip
 @overload
 def trades(
-    instruments: Names, start: Moment, end: Moment | None = ..., **how: Unpack[ArrowOfDays]
-) -> pa.Table: ...
+    instruments: Names, start: Moment, end: Moment | None = ..., *, recorded: Recorded = ...,
+    **how: Unpack[ArrowOfDays],
+) -> pa.Table: ...  # fmt: skip
 @overload
 def trades(
-    instruments: Names, start: Moment, end: Moment | None = ..., **how: Unpack[PolarsOfDays]
-) -> pl.DataFrame: ...
+    instruments: Names, start: Moment, end: Moment | None = ..., *, recorded: Recorded = ...,
+    **how: Unpack[PolarsOfDays],
+) -> pl.DataFrame: ...  # fmt: skip
 def trades(
     instruments: Names,
     start: Moment,
     end: Moment | None = None,
     *,
+    recorded: Recorded = False,
     complete_only: bool = True,
     frame: FrameKind = "pandas",
     warehouse: Place | None = None,
@@ -141,7 +147,11 @@ def trades(
     start, end : str, date or datetime
         The window, in UTC. A day (`2024-01-31`) is included whole, the last one too; an instant
         (`2024-01-31T08:00`) is included as `start` and excluded as `end`. Without `end` it ends
-        with the newest stored row.
+        with the newest stored row, or the newest recorded one.
+    recorded : bool, path or str
+        Also return trades that are recorded and not stored yet, within a second of their time: from
+        the spool of the warehouse's environment (DERIBIT_SPOOL), or from another one. Needs
+        `complete_only=False`, because they are proved by the next backfill only.
     complete_only : bool
         Raise IncompleteDays where a day that the window touches is not proved complete; with False,
         return the stored rows.
@@ -154,7 +164,10 @@ def trades(
     -------
     frame, shape (n, k)
         The columns of the table `trades`, with the units of the data dictionary; `instrument_name`
-        only for several.
+        only for several. With `recorded`, `is_proved` comes last: whether the day of a trade is
+        proved complete, or up to this trade. The `attrs` of a pandas frame then have the numbers
+        that are `missing` among the trades that are not proved, and `recorded_until`, before which
+        no other trade is missing; None if that is not known.
 
     Raises
     ------
@@ -164,6 +177,15 @@ def trades(
         A day is not proved complete.
     WarehouseError
         The warehouse cannot be read.
+    SettingsError
+        The spool is of another environment.
+    SpoolError
+        A file of the spool cannot be read, or was removed meanwhile, because its day was stored.
+
+    Warns
+    -----
+    MissingTradesWarning
+        Numbers are missing among recorded trades.
 
     Examples
     --------
@@ -171,6 +193,8 @@ def trades(
     >>> trades["amount"].resample("1h").sum().size
     24
     """
+    require_unproved(recorded, complete_only=complete_only)
     how = How(frame, warehouse, complete_only)
     window = arguments.window(start, end)
-    return read_series(wanted(instruments, TRADES), window, of_dataset(TRADES), how)
+    select = of_dataset(TRADES) if recorded is False else trades_with_recorded(recorded)
+    return read_series(wanted(instruments, TRADES), window, select, how)

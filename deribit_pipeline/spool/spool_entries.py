@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.errors import SpoolError
 
 RESPONSE, FAILURE, STARTED, STOPPED = "response", "failure", "started", "stopped"
 """What an entry records: a response; a request without one; the begin or end of a recording."""
@@ -161,7 +162,14 @@ class _Content:
 
 @contextlib.contextmanager
 def _content_of(file: Path) -> Iterator[_Content]:
-    with file.open("rb", buffering=0) as opened:
+    """The content of a file. Raises FileNotFoundError, and SpoolError if it cannot be read."""
+    try:
+        opened = file.open("rb", buffering=0)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SpoolError(f"{file.absolute()} cannot be read ({error.strerror}).") from error
+    with opened:
         yield _Content(opened.fileno(), os.fstat(opened.fileno()).st_size)
 
 

@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deribit_pipeline import read
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.windows import days_between
@@ -30,12 +32,15 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.spool_entries import FRAME, read_entries
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.processes import SCRIPT
+from deribit_pipeline_tests.helpers.recorded_trades import published_on
 
 PERPETUALS = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 FAULTS = {"socket_skips": 0.1, "socket_repeats": 0.05, "socket_swaps": 0.05}
 
-# Seconds until all sockets are closed, again and again, and of each run of the recorder.
-SOCKETS_LIVE, RUN = 4.5, 20.0
+# Seconds until all sockets are closed, again and again, and of each of the four runs. `make soak`
+# takes 20 minutes.
+_MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
+SOCKETS_LIVE, RUN = (9.0, 15 * _MINUTES) if _MINUTES else (4.5, 20.0)
 
 Trades = set[tuple[str, int]]
 
@@ -100,6 +105,37 @@ def recorded(folder: Path) -> Trades:
     return {(each["instrument_name"], each["trade_seq"]) for trades in data for each in trades}
 
 
+def newest_read(folder: Path) -> datetime:
+    """The time of the newest trade that the reader returns, of an empty warehouse."""
+    warehouse = Warehouse(folder / "empty.duckdb", Environment.SANDBOX)
+    if not warehouse.exists():
+        with warehouse.writing():
+            pass
+    with warnings.catch_warnings(action="ignore", category=read.MissingTradesWarning):
+        found = read.trades(
+            PERPETUALS[0],
+            datetime.now(UTC) - timedelta(minutes=10),
+            recorded=folder / "spool",
+            complete_only=False,
+            warehouse=folder / "empty.duckdb",
+        )
+    newest: datetime = found.index[-1].to_pydatetime()
+    return newest
+
+
+def published(market: Market, first: date) -> set[tuple[object, ...]]:
+    """The trades of the invented market since a day: name, number, id, price and amount."""
+    assert market.stopped_at is not None
+    until_ms = int(market.stopped_at * 1000) + 1
+    fields = ("instrument_name", "trade_seq", "trade_id", "price", "amount")
+    return {
+        tuple(trade[field] for field in fields)
+        for name in PERPETUALS
+        for day in days_between(first, datetime.now(UTC).date())
+        for trade in published_on(market.exchange, day, name, until_ms)
+    }
+
+
 def take_in(settings: Settings, first: date) -> list[tuple[object, ...]]:
     """Take the trades since a day in; returns all that are stored."""
     days = list(days_between(first, datetime.now(UTC).date()))
@@ -108,6 +144,7 @@ def take_in(settings: Settings, first: date) -> list[tuple[object, ...]]:
         job = Job("a run", dict.fromkeys(PERPETUALS, days))
         outcome = ForegroundBackfill(exchange, warehouse).backfill(TRADES, job)
     assert outcome.failures == {}
+    assert outcome.proofs
     assert all(proof.expected == proof.received for proof in outcome.proofs.values())
     columns = ", ".join(column.name for column in TRADES.table.columns[:12])
     with warehouse.reading() as connection:
@@ -129,6 +166,7 @@ def test_recorded_trades_are_complete_and_none_is_requested_again_through_kills_
         for _ in range(2):  # the exchange is restarted meanwhile
             with market.served(port):
                 time.sleep(RUN)
+                assert datetime.now(UTC) - newest_read(tmp_path) < timedelta(minutes=1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 128 + signal.SIGTERM
     market.stopped_at = time.time()
@@ -147,3 +185,4 @@ def test_recorded_trades_are_complete_and_none_is_requested_again_through_kills_
             settings, warehouse=tmp_path / "fetched.duckdb", spool=tmp_path / "no_spool"
         )
         assert live == take_in(fetched, first)
+    assert {(row[0], *row[1:3], row[6], row[9]) for row in live} == published(market, first)

@@ -13,6 +13,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.published_trades import published_trades
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.spool.spool_entries import (
+    ALIVE,
     CONNECTED,
     DISCONNECTED,
     FRAME,
@@ -70,6 +71,11 @@ class TradeRecording:
     def disconnect(self, at_ms: int, reason: str = "closed") -> None:
         """The connection ends."""
         self._mark(DISCONNECTED, at_ms, {"connection": self._connections, "reason": reason})
+
+    def alive(self, at_ms: int) -> None:
+        """The exchange answers at an instant: the connection is there, though it may be quiet."""
+        entry = Entry(ALIVE, from_ms(at_ms), from_ms(at_ms))
+        self._writer.write(from_ms(at_ms), [entry])
 
     def frames(self, frames: Iterable[Frame]) -> None:
         """Frames in the order of their receipt, those of an hour in one member."""

@@ -31,6 +31,7 @@ reveal_type(read.candles("BTC-PERPETUAL", "2024-01-01", day))
 reveal_type(read.candles("BTC-PERPETUAL", day, day, "60", as_of=day, frame="pandas"))
 reveal_type(read.funding("BTC-PERPETUAL", day, day, frame="polars"))
 reveal_type(read.trades("BTC-PERPETUAL", day, day, frame="arrow"))
+reveal_type(read.trades("BTC-PERPETUAL", day, recorded=True, complete_only=False))
 reveal_type(read.rows("settlements", "BTC", day, day))
 reveal_type(read.volatility_index("BTC", day, day, "60", frame="polars"))
 reveal_type(read.candles(["BTC-PERPETUAL", "ETH-PERPETUAL"], day, resolution=240, label="close"))
@@ -74,7 +75,8 @@ def test_mypy_knows_which_frame_a_program_gets(tmp_path: Path) -> None:
         check=False,
     )
     assert re.findall(r'Revealed type is "(.*)"', ended.stdout) == [
-        PANDAS, PANDAS, POLARS, ARROW, PANDAS, POLARS, PANDAS, POLARS, ARROW, PANDAS, ARROW, PANDAS,
+        PANDAS, PANDAS, POLARS, ARROW, PANDAS, PANDAS, POLARS, PANDAS, POLARS, ARROW, PANDAS, ARROW,
+        PANDAS,
         f"{PANDAS} | {ARROW} | {POLARS}",
         "dict[datetime.date, str]",
     ]  # fmt: skip

@@ -56,7 +56,7 @@ def candles_of_length(
     """
     if resolution := _OF_LENGTH.get(length):
         return series.candles(connection, instrument_name, resolution, window, known)
-    grid = _grid_of(length)
+    grid = _composed_grid(length)
     if window.end == END_OF_TIME:
         window = _ending(connection, instrument_name, grid, window)
     covered = grid.covered(window)
@@ -87,7 +87,14 @@ def candles_of_length(
     )
 
 
-def _grid_of(length: timedelta) -> Grid:
+def grid_of(connection: Connection, instrument_name: str, length: timedelta) -> Grid:
+    """When candles of a length open. Raises WarehouseError if stored ones disagree."""
+    if resolution := _OF_LENGTH.get(length):
+        return Grid(length, series.anchor_of(connection, instrument_name, resolution))
+    return _composed_grid(length)
+
+
+def _composed_grid(length: timedelta) -> Grid:
     return Grid(length, _MONDAY + _DAY_OPENS if length >= ONE_DAY else timedelta(0))
 
 

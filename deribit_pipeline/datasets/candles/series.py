@@ -225,7 +225,7 @@ def _days(
         if all(own.by_day[day].is_settled if day in own.by_day else False for day in days):
             needs = {day: day_window(day).end for day in days}
             return _Days(window, Grid(resolution.duration, timedelta(0)), needs, own, nothing)
-    grid = Grid(resolution.duration, _anchor(connection, instrument_name, resolution))
+    grid = Grid(resolution.duration, anchor_of(connection, instrument_name, resolution))
     minutes = nothing
     if resolution is not _MINUTE:
         longer = TimeWindow(window.start, min(window.end + ONE_DAY, END_OF_TIME))
@@ -282,7 +282,7 @@ def _proofs(
     return _Proofs(connection, instrument_name, resolution, found, arrived)
 
 
-def _anchor(connection: Connection, instrument_name: str, resolution: Resolution) -> timedelta:
+def anchor_of(connection: Connection, instrument_name: str, resolution: Resolution) -> timedelta:
     """How long after midnight UTC candles open. Raises WarehouseError if stored ones disagree."""
     if resolution.anchor is not None:
         return resolution.anchor

@@ -55,7 +55,7 @@ wanted as (WANTED
     select spans.instrument_name, day_number, way, has_blocks, has_combos,
            max(day - date '1970-01-01') as last_traded
     from spans
-    join dataset_days as proofs
+    join PROOFS as proofs
       on proofs.dataset = 'trades' and proofs.series = spans.instrument_name
      and proofs.day - date '1970-01-01' < day_number
      and proofs.state = 'complete' and proofs.received > 0
@@ -68,7 +68,7 @@ wanted as (WANTED
      and epoch_ms(traded_at) // 86400000 = last_traded
      and (block_trade_id is null or has_blocks) and (combo_id is null or has_combos)
     where former.day_number - last_traded - 1 = (
-        select count(*) from dataset_days as proofs
+        select count(*) from PROOFS as proofs
         where proofs.dataset = 'trades' and proofs.series = former.instrument_name
           and proofs.day - date '1970-01-01' > last_traded
           and proofs.day - date '1970-01-01' < former.day_number
@@ -100,15 +100,17 @@ wanted as (WANTED
 )"""
 
 
-def made_of(required: str, tape: str, ways: str) -> str:
+def made_of(required: str, tape: str, ways: str, proofs: str = "dataset_days") -> str:
     """The common table expressions from `required`, a query for instruments and days, and `tape`,
     one for the trades of at least these days, to `made`: the rebuilt candles, separately for each
     way of counting. Days and minutes are counted from 1970, for speed.
 
     A minute without a trade repeats the last close. That of an earlier day is known if every day
-    since that trade is complete; minutes before the first known trade are not rebuilt.
+    since that trade is complete, by the table `proofs`; minutes before the first known trade are
+    not rebuilt.
     """
-    return _STEPS.replace("WANTED", required).replace("TAPE", tape).replace("WAYS", ways)
+    steps = _STEPS.replace("WANTED", required).replace("TAPE", tape)
+    return steps.replace("WAYS", ways).replace("PROOFS", proofs)
 
 
 def differences_of(held: str, made: str) -> str:

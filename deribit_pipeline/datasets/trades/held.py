@@ -48,10 +48,13 @@ class HeldTrades:
         is_missing = ~np.isin(numbers, recorded.numbers)
         is_missing &= ~np.isin(numbers, recorded.set_aside["trade_seq"])
         self._stored, self._stored_at = numbers[is_missing], times[is_missing]
-        numbers = np.concatenate((recorded.numbers, self._stored))
-        order = np.argsort(numbers, kind="stable")
-        self.numbers: Numbers = numbers[order]
-        self.times: Moments = np.concatenate((recorded.times, self._stored_at))[order]
+        self.numbers: Numbers = recorded.numbers
+        self.times: Moments = recorded.times
+        if len(self._stored):
+            numbers = np.concatenate((recorded.numbers, self._stored))
+            order = np.argsort(numbers, kind="stable")
+            self.numbers = numbers[order]
+            self.times = np.concatenate((recorded.times, self._stored_at))[order]
 
     def rows(self, requested: range) -> Columns:
         """The held trades with these numbers, sorted by number."""

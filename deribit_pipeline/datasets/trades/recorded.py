@@ -1,8 +1,8 @@
 """The recorded trades of one instrument: what the frames in the spool hold of it, by number.
 
-Frames are in the spool as they were received: repeated, out of order, with holes. A trade counts as
-recorded if all of its copies are equal and none of its values is impossible; any other is requested
-from the exchange.
+Frames are in the spool as they were received: repeated, out of order, with holes. They are assumed
+to have the values that requests return later (assumption:socket-trades). A trade counts as recorded
+if all of its copies are equal and none of its values is impossible; any other is requested.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ requests on either side, and one more."""
 _TOGETHER = 5_000
 
 # This many trades are kept in memory, or those of the hour that was read last.
-_MOST_HELD = 200_000
+_MOST_HELD = 100_000
 
 
 def trade_stream(instrument_name: str) -> str:
@@ -130,7 +130,7 @@ class RecordedTrades:
 
     def _add(self, files: Sequence[Path], damage: Damage, malformed: list[str]) -> None:
         """Take in the files of an hour."""
-        rows, apart = _settled(self._read(files, damage, malformed))
+        rows, apart = settled(self._read(files, damage, malformed))
         wrong = impossible(rows, is_combo=self._is_combo)
         wrong |= np.isin(rows["trade_seq"], self.set_aside["trade_seq"])
         apart = joined_rows([apart, some_of(rows, wrong)])
@@ -169,7 +169,7 @@ class RecordedTrades:
     def _read(self, files: Iterable[Path], damage: Damage, malformed: list[str]) -> Columns:
         """The trades in the frames of files, sorted by number, with all of their copies."""
         parts = [NO_TRADES]
-        for batch in _batches(_trades_in(files, self.instrument_name, damage, malformed)):
+        for batch in batches(_trades_in(files, self.instrument_name, damage, malformed)):
             columns, others = parsed_trades(batch, self.instrument_name)
             parts.append(columns)
             malformed += [each.reason for each in others]
@@ -204,10 +204,10 @@ def _trades_in(
         with contextlib.suppress(FileNotFoundError):  # taken in by another process meanwhile
             for entry in read_entries(file, damage):
                 if entry.event == FRAME and named in entry.body:
-                    yield from _trades_of(entry.body, instrument_name, malformed)
+                    yield from trades_of(entry.body, instrument_name, malformed)
 
 
-def _trades_of(body: bytes, instrument_name: str, malformed: list[str]) -> Iterator[dict[str, Any]]:
+def trades_of(body: bytes, instrument_name: str, malformed: list[str]) -> Iterator[dict[str, Any]]:
     try:
         for trade in orjson.loads(body)["params"]["data"]:
             if trade["instrument_name"] == instrument_name:
@@ -216,7 +216,7 @@ def _trades_of(body: bytes, instrument_name: str, malformed: list[str]) -> Itera
         malformed.append(f"not a notification of trades: {error!r}")
 
 
-def _batches(trades: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def batches(trades: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     batch: list[dict[str, Any]] = []
     for trade in trades:
         batch.append(trade)
@@ -226,7 +226,7 @@ def _batches(trades: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
     yield batch
 
 
-def _settled(rows: Columns) -> tuple[Columns, Columns]:
+def settled(rows: Columns) -> tuple[Columns, Columns]:
     """The trades of which all copies are equal, each once, sorted by number; and all copies of the
     others."""
     rows = some_of(rows, np.argsort(rows["trade_seq"], kind="stable"))

@@ -74,14 +74,14 @@ class TradesSession(SeriesSession):
             series = stream.removeprefix(stream_of(TRADES.name, ""))
             wanted = {day for name in days if trade_stream(name) == stream for day in days[name]}
             recorded = sorted(wanted.intersection(spool.days(stream)))
-            read = {day: self._written(spool, series, day, days) for day in recorded}
+            read = {day: self._written(spool, series, day) for day in recorded}
             is_held = partial(self._is_held, series, read)
             for day in remove_proved(self.context.exchange, stream, is_held):
                 spool.remove(stream_of(INSTRUMENT_STATE, series), day)
             every += [session for sessions in read.values() for session in sessions]
         self.figures = figures_of(every)
 
-    def _written(self, spool: Spool, series: str, day: date, days: Days) -> list[Session]:
+    def _written(self, spool: Spool, series: str, day: date) -> list[Session]:
         """The sessions of a stream's day, written to the warehouse."""
         with self.context.warehouse.reading() as connection:
             former = former_session(connection, series, day)
@@ -92,7 +92,8 @@ class TradesSession(SeriesSession):
         def write(connection: Connection) -> None:
             write_sessions(connection, series, day, sessions)
 
-        self.context.warehouse.write(write, set(days))
+        # Runs of other instruments of the stream write the same rows.
+        self.context.warehouse.write(write, {stream_of(TRADES.name, series)})
         return sessions
 
     def _is_held(self, series: str, read: Mapping[date, Sequence[Session]], day: date) -> bool:

@@ -21,7 +21,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock
+from deribit_pipeline_tests.conftest import Clock, both_stores
 from deribit_pipeline_tests.helpers.recorded_trades import (
     Frame,
     Trade,
@@ -251,6 +251,7 @@ def test_a_wrong_value_that_one_frame_has_is_replaced_and_kept_as_a_revision(
     assert verify(warehouse).findings == []
 
 
+@both_stores
 def test_copies_that_differ_are_kept_as_revisions_once(
     spool: Spool,
     around: list[Trade],
@@ -360,6 +361,16 @@ def test_a_wrong_number_in_a_frame_costs_nothing_but_requests(
     assert outcome.failures == {}
     assert outcome.proofs[NAME, DAY].content_hash == hash_of(published_on(sandbox, DAY))
     assert outcome.proofs[NAME, TODAY].received == 1_183
+
+
+def test_a_file_that_cannot_be_read_fails_the_day_in_one_sentence(
+    spool: Spool, around: list[Trade], take_in: Callable[..., Outcome]
+) -> None:
+    TradeRecording(spool, STREAM, START_MS).frames(frames_of(around))
+    (spool.folder(STREAM, DAY) / "07-2.gz").mkdir()
+    outcome = take_in(DAY)
+    [reason] = outcome.failures.values()
+    assert reason.endswith("07-2.gz cannot be read (Is a directory).")
 
 
 def test_two_responses_must_agree_where_that_is_required_and_a_frame_is_one_of_them(
