@@ -10,8 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import partition_key
+from deribit_pipeline.defs.recording import record
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DayState, Proof
 from deribit_pipeline.engine.outcome import Outcome

@@ -17,7 +17,7 @@ _BRIDGED_DAYS = 30
 
 # Dagster's memory grows with the days of a run, and it records them when the run ends: small runs
 # are recorded while the next ones are fetched.
-_MOST_DAYS = 400
+_MOST_DAYS = 4_000
 
 
 @dataclass(slots=True)

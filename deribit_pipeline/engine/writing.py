@@ -15,11 +15,11 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # DuckDB's commit and the closing of its file take 80 ms, for one day as for many: days are written
 # together once there are this many, or once the first has waited this many seconds.
-_WRITTEN_TOGETHER, _GATHERING = 120, 1.5
+_WRITTEN_TOGETHER, _GATHERING = 3000, 1.5
 
 # How many fetched days may wait for the writer: 80 kB each at one minute, a million rows of a bulky
 # dataset.
-_MOST_WAITING, _MOST_BULKY_WAITING = 400, 1
+_MOST_WAITING, _MOST_BULKY_WAITING = 3000, 1
 
 # Seconds between attempts to interrupt a write: only a running statement can be interrupted.
 _INTERRUPTING = 0.05

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from deribit_pipeline.defs import storage
-from deribit_pipeline.defs.event_log import BatchedSqliteEventLogStorage
+from deribit_pipeline.defs.event_log import BulkSqliteEventLogStorage
 from deribit_pipeline.defs.partitions import series_days
 from deribit_pipeline.domain.dataset import SeriesKind
 
@@ -130,7 +130,7 @@ def test_it_holds_the_rows_of_the_stock_storage(tmp_path: Path) -> None:
     assert sum(row[0] == "ASSET_MATERIALIZATION_PLANNED" for row in events) == 45
 
 
-class Counting(BatchedSqliteEventLogStorage):
+class Counting(BulkSqliteEventLogStorage):
     """Counts how often a file of the event log is opened: each time is one transaction."""
 
     opened: ClassVar[Counter[str]] = Counter()
@@ -142,7 +142,7 @@ class Counting(BatchedSqliteEventLogStorage):
 
 @pytest.mark.usefixtures("batches")
 def test_a_batch_is_one_transaction_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "BatchedSqliteEventLogStorage", Counting)
+    monkeypatch.setattr(storage, "BulkSqliteEventLogStorage", Counting)
     tags = {
         "dagster/asset_partition_range_start": "A|2024-01-01",
         "dagster/asset_partition_range_end": "B|2024-01-20",

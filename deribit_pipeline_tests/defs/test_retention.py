@@ -18,7 +18,7 @@ from dagster._core.storage.partition_status_cache import (
 
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.defs import retention
-from deribit_pipeline.defs.event_log import already_recorded, record
+from deribit_pipeline.defs.recording import already_recorded, record
 from deribit_pipeline.defs.partitions import series_days
 from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline.errors import RecordingError
