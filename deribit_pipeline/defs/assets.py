@@ -105,7 +105,8 @@ def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     tags = context.run.tags
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
     start, end = (tags.get(name) for name in names)
-    if not context.partition_keys:
+    keys = list(context.partition_keys)  # lists the range at each call
+    if not keys:
         raise dg.Failure(
             f"There is no partition between {start} and {end}: the range may be reversed.",
             allow_retries=False,
@@ -118,7 +119,7 @@ def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
             "a job's.",
             allow_retries=False,
         )
-    return list(context.partition_keys)
+    return keys
 
 
 def _failure(outcome: Outcome) -> str:

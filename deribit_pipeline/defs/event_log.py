@@ -3,8 +3,8 @@
 The stock storage builds, logs and writes one planned and one materialization event for each
 instrument-day, each with connections and fsyncs of its own: 25 to 43 ms a day. Here, the planned
 events of a run are made from a single one, and all events of its days are stored together, in one
-transaction: a quarter of a millisecond a day. The rows are the same, and a test compares them with
-the stock storage's. It relies on private names of dagster 1.13, which pyproject.toml therefore pins.
+transaction. The rows are the same, and a test compares them with the stock storage's. It relies on
+private names of dagster 1.13, which pyproject.toml therefore pins.
 """
 
 from collections.abc import Iterator, Sequence
