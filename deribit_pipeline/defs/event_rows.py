@@ -52,7 +52,7 @@ def rows_of(storage: SqlEventLogStorage, events: Sequence[EventLogEntry]) -> Ite
         yield row | {
             "event": row["event"] % texts,
             "timestamp": storage._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
-            "partition": own["partition"],
+            "partition": own["partition"] or None,
         }
 
 

@@ -78,5 +78,5 @@ def _parts(
     """The type of an event, its data and its message."""
     if isinstance(event, dg.AssetObservation):
         return dg.DagsterEventType.ASSET_OBSERVATION, AssetObservationData(event), None
-    message = event.description or "Materialized value."
+    message = event.description or f"Materialized value {event.label}."
     return dg.DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(event), message
