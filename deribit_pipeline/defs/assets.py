@@ -9,8 +9,8 @@ import dagster as dg
 
 from deribit_pipeline.defs.day_events import named, no_longer_complete, record_days, run_totals
 from deribit_pipeline.defs.descriptions import column_schema, description, group_name
-from deribit_pipeline.defs.event_log import already_recorded
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
+from deribit_pipeline.defs.recording import already_recorded
 from deribit_pipeline.defs.run_tags import run_tags
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.windows import ONE_DAY
@@ -105,7 +105,8 @@ def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     tags = context.run.tags
     names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
     start, end = (tags.get(name) for name in names)
-    if not context.partition_keys:
+    keys = list(context.partition_keys)  # lists the range at each call
+    if not keys:
         raise dg.Failure(
             f"There is no partition between {start} and {end}: the range may be reversed.",
             allow_retries=False,
@@ -118,7 +119,7 @@ def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
             "a job's.",
             allow_retries=False,
         )
-    return list(context.partition_keys)
+    return keys
 
 
 def _failure(outcome: Outcome) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from deribit_pipeline.defs.event_log import record
 from deribit_pipeline.defs.partitions import partition_key
+from deribit_pipeline.defs.recording import record
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DayState, Proof
 from deribit_pipeline.engine.outcome import Outcome
@@ -28,6 +28,7 @@ def record_days(
     """Record each proved day, at once: a failed run records them too, so that a retry requests only
     the days that failed. The newest day has the totals of the run and its picture."""
     brief, of_newest = _brief_totals(outcome), {**run_totals(outcome), **picture}
+    asset = context.asset_key  # looked up at each call
     # Open and gapped days first, and the newest day last: the asset's page shows the last event.
     proofs = sorted(outcome.proofs.values(), key=lambda each: (each.is_settled, each.day))
     for kind, is_settled in ((dg.AssetObservation, False), (dg.AssetMaterialization, True)):
@@ -35,7 +36,7 @@ def record_days(
             context,
             [
                 kind(
-                    context.asset_key,
+                    asset,
                     partition=partition_key(proof.series, proof.day),
                     description=_sentence(proof, dataset),
                     metadata=_of_day(proof) | (of_newest if proof is proofs[-1] else brief),

@@ -1,113 +1,104 @@
-"""Dagster's SQLite event log, with each batch of events in one transaction.
+"""Dagster's event log, which stores the events of many partitions at once.
 
-The stock storage writes each event of a batch separately, with its own connections and fsyncs: 25
-to 43 ms for each instrument-day, while the exchange's rate limit allows one every 14 ms. Batched,
-they cost 1 to 2 ms. The rows are the same, and a test compares them with the stock storage's. It
-relies on private names of dagster 1.13, which pyproject.toml therefore pins.
+The stock storage builds, logs and writes one planned and one materialization event for each
+instrument-day, each with connections and fsyncs of its own: 25 to 43 ms a day. Here, the planned
+events of a run are made from a single one, and all events of its days are stored together, in one
+transaction. The rows are the same, and a test compares them with the stock storage's. It relies on
+private names of dagster 1.13, which pyproject.toml therefore pins.
 """
 
-import os
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import dagster as dg
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
-from dagster._core.events import (
-    ASSET_EVENTS,
-    BATCH_WRITABLE_EVENTS,
-    DagsterEvent,
-    DagsterEventBatchMetadata,
-)
+from dagster._core.events import AssetMaterializationPlannedData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from sqlalchemy.engine import Connection
 
+from deribit_pipeline.defs.event_rows import OF_PARTITIONS, Row, rows_of
 from deribit_pipeline.defs.liveness import note_process
 
-# Dagster delivers events in batches only if this returns the maximum batch size.
-os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
 
-_BATCHED = BATCH_WRITABLE_EVENTS & ASSET_EVENTS
+class BulkEventLogStorage(SqlEventLogStorage):
+    """An event log in SQL, in the stock storage's tables."""
 
-
-class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
-    """The event log, in the stock storage's files."""
+    @property
+    def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
+        """So that Dagster hands over one planned event for all partitions of a run. Stored as one
+        for each, they are what the UI needs to show the partitions of a failed run."""
+        return True
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Write an event as the stock storage does, and tag a starting run with its process."""
+        """Store an event as the stock storage does, but a planned one for each of its partitions.
+        A starting run is tagged with its process."""
+        if _subset(event) is not None:
+            self.store_event_batch([event])
+            return
         super().store_event(event)
         note_process(self._instance, event)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Write events of one run's assets to the run's file and to the index that the UI reads,
-        each in one transaction."""
-        together, alone = divided(events)
+        """Store the events of one run's assets together: in the log of the run, if it has one of
+        its own, and then in the tables that the UI reads, each in one transaction. All others,
+        such as those of checks, are stored one by one."""
+        together, alone = _divided([one for event in events for one in _by_partition(event)])
         if together:
-            rows = rows_of(self, together)
-            with self.run_connection(together[0].run_id) as connection:
-                connection.execute(SqlEventLogStorageTable.insert(), rows)
+            rows = list(rows_of(self, together))
+            if self.is_run_sharded:
+                with self.run_connection(together[0].run_id) as connection:
+                    connection.execute(SqlEventLogStorageTable.insert(), rows)
             with self.index_transaction() as connection:
-                store_batch(self, connection, together, rows)
-        super().store_event_batch(alone)
+                self._store_together(connection, together, rows)
+        for event in alone:
+            self.store_event(event)
+
+    def _store_together(
+        self, connection: Connection, events: Sequence[EventLogEntry], rows: Sequence[Row]
+    ) -> None:
+        insert = SqlEventLogStorageTable.insert()
+        returning = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+        ids = [row.id for row in connection.execute(returning, rows)]
+        self._store_asset_event_tags(connection, events, ids)
+        # Each event overwrites the previous state of its asset, so the last one is enough.
+        stored = zip(events, ids, strict=True)
+        newest = {row["asset_key"]: each for row, each in zip(rows, stored, strict=True)}
+        for event, event_id in newest.values():
+            self._store_asset_event(connection, event, event_id)
 
 
-def divided(
+class BulkSqliteEventLogStorage(BulkEventLogStorage, SqliteEventLogStorage):
+    """The event log in SQLite, in the stock storage's files: one for each run, and the index."""
+
+
+def _divided(
     events: Sequence[EventLogEntry],
 ) -> tuple[list[EventLogEntry], list[EventLogEntry]]:
-    """Split a batch into the events of one run's assets, which can be written together, and all
-    others: the planned events of a run come in one batch, with its check events after those of its
-    partitions."""
+    """Split events into those of one run's assets, which can be stored together, and all
+    others."""
     if len({event.run_id for event in events}) != 1:
         return [], list(events)
-    together = [event for event in events if event.dagster_event_type in _BATCHED]
-    return together, [event for event in events if event.dagster_event_type not in _BATCHED]
+    together = [event for event in events if event.dagster_event_type in OF_PARTITIONS]
+    return together, [event for event in events if event.dagster_event_type not in OF_PARTITIONS]
 
 
-def rows_of(storage: SqlEventLogStorage, events: Sequence[EventLogEntry]) -> list[dict[str, Any]]:
-    """The events as rows of the log. Serializing them is most of what recording a day costs."""
-    return [storage._event_to_row(event) for event in events]
+def _by_partition(event: EventLogEntry) -> Iterator[EventLogEntry]:
+    """The event itself; of one that is planned for a subset of partitions, one for each."""
+    subset = _subset(event)
+    if subset is None:
+        yield event
+        return
+    dagster_event = event.get_dagster_event()
+    asset = dagster_event.asset_materialization_planned_data.asset_key
+    for key in subset.get_partition_keys():
+        data = AssetMaterializationPlannedData(asset, partition=key)
+        yield event._replace(dagster_event=dagster_event._replace(event_specific_data=data))
 
 
-def store_batch(
-    storage: SqlEventLogStorage,
-    connection: Connection,
-    events: Sequence[EventLogEntry],
-    rows: Sequence[dict[str, Any]],
-) -> None:
-    """Write a batch, of which `rows` are the rows, to the tables that the UI reads, in the open
-    transaction."""
-    insert = SqlEventLogStorageTable.insert()
-    returning = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
-    ids = [row.id for row in connection.execute(returning, rows)]
-    storage._store_asset_event_tags(connection, events, ids)
-    # Each event overwrites the previous state of its asset, so the last one is enough.
-    newest = {
-        str(event.get_dagster_event().asset_key): (event, event_id)
-        for event, event_id in zip(events, ids, strict=True)
-    }
-    for event, event_id in newest.values():
-        storage._store_asset_event(connection, event, event_id)
-
-
-def record(
-    context: dg.AssetExecutionContext,
-    events: Sequence[dg.AssetMaterialization | dg.AssetObservation],
-) -> None:
-    """Record events immediately and in batches; `context.log_event` writes each separately."""
-    step, batch = context.get_step_execution_context(), str(uuid.uuid4())
-    for number, event in enumerate(events, 1):
-        metadata = DagsterEventBatchMetadata(batch, is_end=number == len(events))
-        if isinstance(event, dg.AssetMaterialization):
-            DagsterEvent.asset_materialization(step, event, batch_metadata=metadata)
-        else:
-            DagsterEvent.asset_observation(step, event, batch_metadata=metadata)
-
-
-def already_recorded() -> dg.MaterializeResult[None]:
-    """The result of an asset that has recorded each of its partitions itself. Dagster would
-    materialize every partition of the run, with the same metadata. Steps of other assets that
-    follow in the run find this one done."""
-    return dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+def _subset(event: EventLogEntry) -> Any:
+    """The partitions of a planned event that is for several; None for any other event."""
+    dagster_event = event.dagster_event
+    if dagster_event is None or not dagster_event.is_asset_materialization_planned:
+        return None
+    return dagster_event.asset_materialization_planned_data.partitions_subset

@@ -14,7 +14,7 @@ from typing import Any
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 
-from deribit_pipeline.defs.event_log import BatchedSqliteEventLogStorage
+from deribit_pipeline.defs.event_log import BulkSqliteEventLogStorage
 from deribit_pipeline.home import locked
 
 # Moved in this order, so that a process that sees the last one sees all.
@@ -31,7 +31,7 @@ class SharedSqliteStorage(DagsterSqliteStorage):
             if not (home / _FOLDERS[-1]).exists():
                 _make_databases(home)
         super().__init__(base_dir, inst_data)
-        self._event_log_storage = BatchedSqliteEventLogStorage(str(home / "history" / "runs"))
+        self._event_log_storage = BulkSqliteEventLogStorage(str(home / "history" / "runs"))
 
     @classmethod
     def from_config_value(

@@ -7,9 +7,9 @@ from deribit_pipeline.engine.jobs import Days, jobs_of
 from deribit_pipeline.engine.source import source_of
 from deribit_pipeline.instruments.listings import Listings
 
-# Seconds that each takes on two cores, without waiting for the exchange. A day is proved, written
-# and recorded in Dagster: 14,600 days of 20 instruments took 75 s, of 2 instruments 2.3 ms each.
-_A_ROW, _A_DAY, _A_RUN, _START = 5e-6, 4e-3, 0.1, 2.0
+# Seconds that each takes on two busy cores, without waiting for the exchange. A day is proved,
+# written and recorded in Dagster: docs/decisions/0031-events-in-bulk.md has the measurements.
+_A_ROW, _A_DAY, _A_RUN, _START = 5e-6, 1e-3, 0.2, 2.5
 
 
 @dataclass(frozen=True, slots=True)

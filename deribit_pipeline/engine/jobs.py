@@ -11,13 +11,13 @@ from deribit_pipeline.engine.outcome import Key, Outcome
 Days = Mapping[str, Collection[date]]
 """The days of each series: of an instrument, a currency, an index."""
 
-# A run costs as much as some thirty of its days, so days already proved are recorded again rather
-# than dividing a run.
+# A run costs more than thirty of its days, so days already proved are recorded again rather than
+# dividing a run.
 _BRIDGED_DAYS = 30
 
-# Dagster's memory grows with the days of a run, and it records them when the run ends: small runs
-# are recorded while the next ones are fetched.
-_MOST_DAYS = 400
+# The days of a run are recorded when it ends, while the next run's are fetched: 4,000, the whole
+# life of an instrument, take a second, and a run by itself as long as some hundred of its days.
+_MOST_DAYS = 4_000
 
 
 @dataclass(slots=True)

@@ -21,6 +21,8 @@ LAYOUTS = tuple(dict.fromkeys(dataset.proved_in for dataset in DATASETS.values()
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
+_ROWS_AT_ONCE = 10_000
+
 _WANTED = """
     (len($series) = 0 or {series} in $series)
     and ($first is null or {day} >= $first) and ($last is null or {day} <= $last)
@@ -33,6 +35,10 @@ def proofs(connection: Connection, selection: Selection) -> Mapping[Dataset, Seq
     A file of an older version may have no tables of some datasets.
     """
     found: dict[Dataset, list[Proof]] = {dataset: [] for dataset in selection.all_datasets}
+    # Values that most days share are kept once: a warehouse may have a million proofs.
+    names: dict[str, str] = {}
+    counts: dict[int, int] = {}
+    instants: dict[int, datetime] = {}
     # One query for all datasets of a table: on a lake, each query takes some 20 ms.
     for tables, of_name in _selected(connection, selection):
         counted = {column.name for column in tables.days.columns}
@@ -56,10 +62,13 @@ def proofs(connection: Connection, selection: Selection) -> Mapping[Dataset, Seq
             fetched_us, cross_check, without,
         ) in rows:  # fmt: skip
             dataset = of_name[name]
+            if fetched_us not in instants:
+                instants[fetched_us] = _EPOCH + timedelta(microseconds=fetched_us)
             proof = Proof(
-                dataset.name, series, day, DayState(state), expected, received, missing,
-                content_hash, revised, verdict, _EPOCH + timedelta(microseconds=fetched_us),
-                CrossCheck(cross_check), without,
+                dataset.name, names.setdefault(series, series), day, DayState(state),
+                counts.setdefault(expected, expected), counts.setdefault(received, received),
+                missing, content_hash, revised, names.setdefault(verdict, verdict),
+                instants[fetched_us], CrossCheck(cross_check), without,
             )  # fmt: skip
             found[dataset].append(proof)
     return {dataset: some for dataset, some in found.items() if some}
@@ -181,8 +190,12 @@ def _wanted(tables: ProofTables, of_name: Mapping[str, Dataset], day: str) -> st
     return f"{tables.group} in ({names}) and {_WANTED.format(series=tables.series, day=day)}"
 
 
-def _rows(connection: Connection, selection: Selection, query: str) -> list[tuple[Any, ...]]:
-    return connection.execute(
+def _rows(connection: Connection, selection: Selection, query: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query, which must be read to their end before the connection is used again. In
+    parts: a warehouse may have a million proofs."""
+    result = connection.execute(
         query,
         {"series": list(selection.series), "first": selection.first, "last": selection.last},
-    ).fetchall()
+    )
+    while rows := result.fetchmany(_ROWS_AT_ONCE):
+        yield from rows

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from deribit_pipeline.domain.proofs import FetchedDay, Proof
+from deribit_pipeline.domain.rows import count_of
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.engine.proved_days import DayWriter, Written
@@ -16,8 +17,9 @@ from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
 # DuckDB's commit and the closing of its file take 80 ms, for one day as for many: days are written
-# together once there are this many, or once the first has waited this many seconds.
-_WRITTEN_TOGETHER, _GATHERING = 120, 1.5
+# together once there are this many of them, or this many rows (of 120 days at one minute), or once
+# the first has waited this many seconds.
+_WRITTEN_TOGETHER, _ROWS_TOGETHER, _GATHERING = 4_000, 170_000, 1.5
 
 # How many fetched days may wait for the writer: 80 kB each at one minute, a million rows of a bulky
 # dataset.
@@ -58,7 +60,7 @@ class Writer:
         self._on_written = on_written
         self._is_bulky = is_bulky
         most_waiting = _MOST_BULKY_WAITING if is_bulky else _MOST_WAITING
-        self._together = min(most_waiting, _WRITTEN_TOGETHER)
+        self._together = _MOST_BULKY_WAITING if is_bulky else _WRITTEN_TOGETHER
         self._connection: Connection | None = None
         self._began = time.monotonic()
         self._fetched: asyncio.Queue[FetchedDay | None] = asyncio.Queue(most_waiting)
@@ -98,9 +100,13 @@ class Writer:
         A commit is durable, so it costs the same for one day or many.
         """
         self._gathered.append(await self._fetched.get())
+        rows = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GATHERING):
-                while self._gathered[-1] is not None and len(self._gathered) < self._together:
+                while (newest := self._gathered[-1]) is not None:
+                    rows += count_of(newest.rows)
+                    if len(self._gathered) >= self._together or rows >= _ROWS_TOGETHER:
+                        break
                     self._gathered.append(await self._fetched.get())
         return self._gathered[-1] is None
 

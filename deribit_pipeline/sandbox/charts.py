@@ -1,19 +1,28 @@
 """Candles: the chart method of both hosts, with every trap of the real one."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from deribit_pipeline.sandbox.listing import Listing
-from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS, MINUTE, Rows, rolled_up
+from deribit_pipeline.sandbox.market import DAY, EIGHT_HOURS, MINUTE, Market, Rows, rolled_up
 from deribit_pipeline.sandbox.refusals import Refusal, invalid, milliseconds, required
 from deribit_pipeline.sandbox.world import Method, World
 
 METHOD = "public/get_tradingview_chart_data"
 MOST_CANDLES = 5_001
 STEPS = {str(m): m * MINUTE for m in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)} | {"1D": DAY}
+HOUR = 60 * MINUTE
 CHART_NAMES = ("open", "high", "low", "close", "volume", "cost")
+
+
+# Two years of hours of 40 instruments.
+@functools.lru_cache(maxsize=30_000)
+def _unchanged(market: Market, opened: int, step: int, anchor: int) -> Rows:
+    """The candles of 24 hours that are over, as the market has them."""
+    return rolled_up(market.minutes(opened, opened + DAY), step, anchor)
 
 
 class Charts:
@@ -72,7 +81,31 @@ class Charts:
         last = (min(end, now) - anchor) // step * step + anchor
         first = (max(start, listing.created_ms) - anchor) // step * step + anchor
         first = max(first, last - MOST_CANDLES * step)  # older ones are dropped anyway
-        minutes = self._world.market(listing).minutes(first, min(last + step, now + 1))
+        if step < HOUR or first > last:
+            return self._rolled_up(listing, (first, min(last + step, now + 1)), step, anchor, now)
+        # By day, because these candles are few and take as long as their minutes.
+        midnight = (first - anchor) // DAY * DAY + anchor
+        days = [
+            self._of_day(listing, opened, step, anchor, now)
+            for opened in range(midnight, last + step, DAY)
+        ]
+        ticks = np.concatenate([day.ticks for day in days])
+        begin, end = np.searchsorted(ticks, [first, last + 1])
+        return Rows(ticks, np.concatenate([day.values for day in days]))[begin:end]
+
+    def _of_day(self, listing: Listing, opened: int, step: int, anchor: int, now: int) -> Rows:
+        """The candles of 24 hours, from the cache if they are over and nothing changes them."""
+        name = listing.instrument_name
+        changed = name in self._revisions or any(gap[0] == name for gap in self._gaps)
+        if changed or opened + DAY > now:
+            span = (opened, min(opened + DAY, now + 1))
+            return self._rolled_up(listing, span, step, anchor, now)
+        return _unchanged(self._world.market(listing), opened, step, anchor)
+
+    def _rolled_up(
+        self, listing: Listing, span: tuple[int, int], step: int, anchor: int, now: int
+    ) -> Rows:
+        minutes = self._world.market(listing).minutes(*span)
         return rolled_up(self._as_returned(listing, minutes, now), step, anchor)
 
     def _as_returned(self, listing: Listing, minutes: Rows, now: int) -> Rows:

@@ -1,17 +1,15 @@
-"""The batched event log writes the same rows as Dagster's own."""
+"""The event log has the same rows as Dagster's own."""
 
 import json
 import re
 import sqlite3
-from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from deribit_pipeline.defs import storage
-from deribit_pipeline.defs.event_log import BatchedSqliteEventLogStorage
 from deribit_pipeline.defs.partitions import series_days
 from deribit_pipeline.domain.dataset import SeriesKind
 
@@ -31,7 +29,7 @@ def are_sound() -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=True)
 
 
-def batched(home: Path) -> dict[str, Any]:
+def bulk(home: Path) -> dict[str, Any]:
     """The storage section of `dagster.yaml`, for this home."""
     custom = {
         "module": storage.__name__,
@@ -113,44 +111,16 @@ def _plain(value: Any) -> Any:
     return re.sub(r"\d+(\.\d+)?", "0", value) if isinstance(value, str) else value
 
 
-@pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "16")
-
-
-@pytest.mark.usefixtures("batches")
-def test_it_holds_the_rows_of_the_stock_storage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", ["0", "16"])
+def test_it_holds_the_rows_of_the_stock_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: str
+) -> None:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", together)  # of events that Dagster itself logs
     stock = written(tmp_path / "stock", {})
-    ours = written(tmp_path / "ours", batched(tmp_path / "ours"))
+    ours = written(tmp_path / "ours", bulk(tmp_path / "ours"))
     assert ours.keys() == stock.keys()
     for name, expected in stock.items():
         assert ours[name] == expected, name
     events = next(iter(stock.values()))
     assert sum(row[0] == "ASSET_MATERIALIZATION" for row in events) == 42
     assert sum(row[0] == "ASSET_MATERIALIZATION_PLANNED" for row in events) == 45
-
-
-class Counting(BatchedSqliteEventLogStorage):
-    """Counts how often a file of the event log is opened: each time is one transaction."""
-
-    opened: ClassVar[Counter[str]] = Counter()
-
-    def _connect(self, shard: str) -> Any:
-        Counting.opened[shard] += 1
-        return super()._connect(shard)
-
-
-@pytest.mark.usefixtures("batches")
-def test_a_batch_is_one_transaction_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "BatchedSqliteEventLogStorage", Counting)
-    tags = {
-        "dagster/asset_partition_range_start": "A|2024-01-01",
-        "dagster/asset_partition_range_end": "B|2024-01-20",
-    }
-    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=batched(tmp_path)) as instance:
-        Counting.opened.clear()
-        result = dg.materialize([candles, are_sound], instance=instance, tags=tags)
-    # Forty planned and forty materialized events in batches of sixteen, those of the check and the
-    # run's own.
-    assert Counting.opened["index"] < 20
-    assert Counting.opened[result.run_id] < 30

@@ -18,11 +18,11 @@ from dagster._core.storage.partition_status_cache import (
 
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.defs import retention
-from deribit_pipeline.defs.event_log import already_recorded, record
 from deribit_pipeline.defs.partitions import series_days
+from deribit_pipeline.defs.recording import already_recorded, record
 from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline.errors import RecordingError
-from deribit_pipeline_tests.defs.test_event_log import batched
+from deribit_pipeline_tests.defs.test_event_log import bulk
 
 GRID = series_days(SeriesKind.INSTRUMENT, ["A", "B"])
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
         "module": NoOpComputeLogManager.__module__,
         "class": NoOpComputeLogManager.__name__,
     }
-    overrides = {"telemetry": {"enabled": False}, "compute_logs": silent} | batched(home)
+    overrides = {"telemetry": {"enabled": False}, "compute_logs": silent} | bulk(home)
     with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as made:
         yield made
 

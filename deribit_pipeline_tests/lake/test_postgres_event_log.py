@@ -1,4 +1,4 @@
-"""The batched event log in PostgreSQL writes the same rows as Dagster's own."""
+"""The event log in PostgreSQL has the same rows as Dagster's own."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,7 +10,8 @@ import psycopg2
 import pytest
 
 from deribit_pipeline.defs import postgres_storage as books
-from deribit_pipeline_tests.defs.test_event_log import QUERIES, candles, run_all, without_identity
+from deribit_pipeline_tests.defs import test_recording
+from deribit_pipeline_tests.defs.test_event_log import QUERIES, run_all, without_identity
 from deribit_pipeline_tests.helpers.deployment import storage_in
 from deribit_pipeline_tests.helpers.servers import Postgres
 
@@ -29,10 +30,11 @@ def written(home: Path, url: str, overrides: dict[str, Any]) -> Iterator[list[tu
             yield [tuple(without_identity(value) for value in row) for row in cursor.fetchall()]
 
 
+@pytest.mark.parametrize("together", ["0", "16"])
 def test_it_holds_the_rows_of_the_stock_storage_in_postgres(
-    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, together: str
 ) -> None:
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "16")
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", together)  # of events that Dagster itself logs
     url = postgres.database()
     expected = list(written(tmp_path / "stock", url, stock(url)))
     url = postgres.database()
@@ -52,18 +54,24 @@ class Counting(books.SharedPostgresEventLogStorage):
         return super()._connect()
 
 
-def test_a_batch_is_one_transaction(
+def test_a_run_of_many_days_has_as_many_transactions_in_postgres_as_one_of_a_day(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "16")
     monkeypatch.setattr(books, "SharedPostgresEventLogStorage", Counting)
-    tags = {
-        "dagster/asset_partition_range_start": "A|2024-01-01",
-        "dagster/asset_partition_range_end": "B|2024-01-20",
-    }
     overrides = storage_in(database) | {"telemetry": {"enabled": False}}
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
-        Counting.opened = 0
-        assert dg.materialize([candles], instance=instance, tags=tags).success
-    # Forty planned and forty materialized events in batches of sixteen, and the run's own.
-    assert 0 < Counting.opened < 40
+        opened = []
+        for last in ("A|2024-01-02", "B|2024-01-20"):
+            Counting.opened = 0
+            assert test_recording.run(instance, last).success
+            opened.append(Counting.opened)
+    few, many = opened
+    assert 0 < many <= few
+
+
+def test_days_recorded_together_in_postgres_are_shown_as_days_logged_one_by_one(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    each = test_recording.shown(tmp_path / "each", stock(postgres.database()), each="yes")
+    ours = test_recording.shown(tmp_path / "ours", storage_in(postgres.database()))
+    assert ours == each
