@@ -10,10 +10,9 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proof_tables import Row
 from deribit_pipeline.domain.proofs import Proof, ProvedDay, Provenance
 from deribit_pipeline.domain.rows import Columns, Pieces, count_of, joined_rows, pieces_of
-from deribit_pipeline.domain.tables import Column
+from deribit_pipeline.domain.tables import Column, Table
 from deribit_pipeline.engine.proof_hashes import as_hashed, proof_hash, stored, sum_of
 from deribit_pipeline.engine.row_reads import (
-    columns_of,
     day_of,
     day_parameters,
     of_series,
@@ -143,19 +142,17 @@ def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay])
     """Insert the rows of days of one series: in one statement, which takes some milliseconds, and
     those of a day with many rows piece by piece."""
     filled = [day.rows for day in days if day.proof.received]
+    if not filled:
+        return
     small = [dict(rows) for rows in filled if not isinstance(rows, Pieces)]
     whole = [small[0] if len(small) == 1 else joined_rows(small)] if small else []
-    columns = columns_of(dataset)
-    same = dict(dataset.constants)
-    names = ", ".join([series_of(dataset), *same, *(column.name for column in columns)])
-    values = ", ".join(["$series", *(f"${name}" for name in same), *map(as_stored, columns)])
+    same = {series_of(dataset): days[0].proof.series} | dict(dataset.constants)
+    values = ", ".join(
+        f"${column.name}" if column.name in same else as_stored(column)
+        for column in dataset.table.columns
+    )
     for rows in chain(whole, *(pieces_of(rows) for rows in filled if isinstance(rows, Pieces))):
-        execute_with(
-            connection,
-            f"insert into {dataset.table.name} ({names}) select {values} from incoming",
-            {"series": days[0].proof.series} | same,
-            rows,
-        )
+        insert_from(connection, dataset.table, f"select {values} from incoming", same, rows)
 
 
 def _insert_arrivals(
@@ -229,22 +226,28 @@ def _keep_revisions(
     )
     is_same = " and ".join(f"earlier.{name} = former.{name}" for name in revisions.key[:-1])
     for changed in pieces_of(day.replaced, *dataset.key):
-        execute_with(
+        insert_from(
             connection,
+            revisions,
             f"""
-            insert into {revisions.name} by name
             with former as (
                 select {kept} from {table.name} as whole
                 where {of_series(dataset)} and {on_day(dataset)}
                   and ({key}) in (select ({typed}) from incoming)
             )
-            select *,
-                   coalesce(
-                       (select max(replaced_at) from {revisions.name} as earlier where {is_same}),
-                       {tables.held_since}
-                   ) as held_from,
-                   $replaced_at as replaced_at, $run_id as run_id
-            from former
+            select {", ".join(column.name for column in revisions.columns)}
+            from (
+                select *,
+                       coalesce(
+                           (
+                               select max(replaced_at)
+                               from {revisions.name} as earlier where {is_same}
+                           ),
+                           {tables.held_since}
+                       ) as held_from,
+                       $replaced_at as replaced_at, $run_id as run_id
+                from former
+            )
             """,
             {
                 "series": day.proof.series,
@@ -267,19 +270,24 @@ def _days(dataset: Dataset, series: str, days: Collection[date]) -> dict[str, ob
     return {"name": dataset.proved_as, "series": series, "days": list(days)}
 
 
-def execute_with(
-    connection: Connection, statement: str, parameters: Mapping[str, object], rows: Columns
+def insert_from(
+    connection: Connection,
+    table: Table,
+    query: str,
+    parameters: Mapping[str, object],
+    rows: Columns,
 ) -> None:
-    """Execute a statement that reads the rows as the relation `incoming`.
+    """Insert the result of a query, with the table's columns in their order, which reads the rows
+    as the relation `incoming`.
 
     DuckDB finds the variable of this name. A registered relation, with the memory of its rows,
     would be kept until the transaction ends.
     """
-    incoming = _readable(rows)  # noqa: F841
-    connection.execute(statement, parameters)
+    incoming = readable(rows)  # noqa: F841
+    connection.sql(query, params=dict(parameters)).insert_into(table.name)
 
 
-def _readable(rows: Columns) -> object:
+def readable(rows: Columns) -> object:
     """Rows as DuckDB reads them: arrays, or a frame if there are texts or dates."""
     if not any(v.dtype.kind in "OU" or v.dtype.str.endswith("[D]") for v in rows.values()):
         return rows

@@ -83,7 +83,8 @@ def _divisions(
         """,
         {"series": series} | window,
     ).fetchnumpy()
-    keys = np.sort(_array_of(column, found[column.name]))
+    keys = _array_of(column, found[column.name])
+    keys.sort()
     values = np.unique(keys[pieces.PIECE :: pieces.PIECE])
     return list(map(from_moment64, values)) if values.dtype.kind == "M" else values.tolist()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FetchedDay, Provenance
 from deribit_pipeline.domain.rows import count_of
-from deribit_pipeline.engine.day_writes import as_stored, execute_with
+from deribit_pipeline.engine.day_writes import as_stored, insert_from
 from deribit_pipeline.engine.row_reads import columns_of, day_of, series_of
 from deribit_pipeline.engine.series_proofs import hashed_anew
 from deribit_pipeline.warehouse.place import Connection
@@ -39,14 +39,19 @@ def _keep(
         day=day_of(dataset.table, dataset.at),
     )
     same = ", ".join((*revisions.key[:-1], "held"))
-    execute_with(
+    names = ", ".join(column.name for column in revisions.columns)
+    insert_from(
         connection,
+        revisions,
         f"""
-        insert into {revisions.name} by name
         with recorded as (select $series as {series_of(dataset)}, {columns} from incoming),
         revised as (select {kept} from recorded as whole)
-        select *, $replaced_at as held_from, $replaced_at as replaced_at, $run_id as run_id
-        from revised anti join {revisions.name} using ({same})
+        select {names}
+        from (
+            select *, $replaced_at as held_from, $replaced_at as replaced_at, $run_id as run_id
+            from revised
+        )
+        anti join {revisions.name} using ({same})
         """,
         {"series": day.series, "replaced_at": day.as_of, "run_id": provenance.run_id},
         day.superseded,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 from deribit_pipeline.domain.proofs import FetchedDay, Proof
 from deribit_pipeline.engine.jobs import Job
@@ -134,7 +135,8 @@ class Writer:
 
         def write(connection: Connection) -> list[tuple[FetchedDay, Written]]:
             self._connection = connection
-            little = within_memory(connection) if self._is_bulky else contextlib.nullcontext()
+            is_sparing = self._is_bulky and isinstance(self._warehouse.location, Path)
+            little = within_memory(connection) if is_sparing else contextlib.nullcontext()
             try:
                 with little:
                     return [

@@ -74,15 +74,16 @@ def query_errors() -> Iterator[None]:
 
 @contextmanager
 def within_memory(connection: Connection) -> Iterator[None]:
-    """Let DuckDB use little memory in the block: it keeps what it wrote and read up to its limit,
-    most of the machine's memory, and what exceeds the limit beside the warehouse."""
-    connection.execute(f"set memory_limit = '{_LITTLE_MEMORY}'")
-    connection.execute("set threads = 1")  # each of them has buffers of its own
-    try:
-        yield
-    finally:
-        connection.execute("reset memory_limit")
-        connection.execute("reset threads")
+    """Let DuckDB use little memory for a file in the block: up to its limit, which is most of the
+    machine's memory, it keeps what it wrote and read. For a lake it needs more."""
+    with connection.cursor() as settings:  # the transaction of the block may fail
+        settings.execute(f"set memory_limit = '{_LITTLE_MEMORY}'")
+        settings.execute("set threads = 1")  # each of them has buffers of its own
+        try:
+            yield
+        finally:
+            settings.execute("reset memory_limit")
+            settings.execute("reset threads")
 
 
 def has_table(connection: Connection, name: str) -> bool:

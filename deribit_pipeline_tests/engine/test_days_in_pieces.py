@@ -1,7 +1,7 @@
 """A day in pieces has the proof, hash, rows, revisions and gaps of the whole day."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.domain import pieces
 from deribit_pipeline.domain.environment import Environment
+from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.domain.proofs import FetchedDay, Provenance
 from deribit_pipeline.domain.rows import (
     Columns,
@@ -28,6 +29,7 @@ from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.source import _agree
 from deribit_pipeline.engine.verification import verify
+from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.helpers.dataset_rows import any_rows
 from deribit_pipeline_tests.helpers.written_warehouse import everything
@@ -88,13 +90,7 @@ def test_a_day_in_pieces_is_proved_and_stored_as_the_whole_day(
     days = [some_day(random) for _ in range(4)]
     whole = written(Warehouse(tmp_path / "whole.duckdb", Environment.SANDBOX), days)
     monkeypatch.setattr(pieces, "PIECE", SMALL)
-    parts = [
-        FetchedDay(
-            **{name: getattr(day, name) for name in day.__slots__}
-            | {"rows": in_pieces(dict(day.rows)).rows()}
-        )
-        for day in days
-    ]
+    parts = [replace(day, rows=in_pieces(dict(day.rows)).rows()) for day in days]
     assert written(Warehouse(tmp_path / "parts.duckdb", Environment.SANDBOX), parts) == whole
 
 
@@ -145,3 +141,16 @@ def test_pieces_are_compared_and_merged_as_whole_rows(
         np.testing.assert_array_equal(np.concatenate(found), keys_of(keyed, rows))
     is_smaller_within = count_of(shared[0]) == min(len(ours), len(theirs))
     assert _agree(keyed, *halves) == (is_smaller_within and not differences(*shared).any())  # type: ignore[arg-type]
+
+
+def test_a_lake_holds_a_day_in_pieces_as_a_file_does(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE", SMALL)
+    random = np.random.default_rng(3)
+    days = [some_day(random) for _ in range(4)]
+    parts = [replace(day, rows=in_pieces(dict(day.rows)).rows()) for day in days]
+    in_file = written(Warehouse(tmp_path / "w.duckdb", Environment.SANDBOX), parts)
+    in_lake = written(warehouse_at(lake, Environment.SANDBOX), parts)
+    assert in_lake == in_file
+    assert "dataset_revisions" in dict(in_file[-1])  # type: ignore[call-overload]

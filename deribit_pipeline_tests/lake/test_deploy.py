@@ -64,9 +64,12 @@ def test_a_secret_that_is_not_set_is_named() -> None:
 def test_our_containers_keep_nothing_but_recordings() -> None:
     for name, service in ours(SECRETS).items():
         assert service["read_only"]
-        # Runs, which are processes of the code server, take in what the recorder writes.
+        # Runs, which are processes of the code server, take in what the recorder writes, and put
+        # days of many rows into files that must not be in memory.
         kept = ["spool:/spool"] if name in ("code", "recorder", "worker") else []
-        assert service.get("volumes", []) == kept
+        on_disk = ["/tmp"] if name in ("code", "worker") else []
+        assert service.get("volumes", []) == kept + on_disk
+        assert service["tmpfs"] == ([] if on_disk else ["/tmp"])
         assert service["environment"]["DERIBIT_SPOOL"] == "/spool"
 
 
