@@ -38,20 +38,18 @@ def _keep(
         key=", ".join(dataset.key),
         day=day_of(dataset.table, dataset.at),
     )
-    same = ", ".join((*revisions.key[:-1], "held"))
-    names = ", ".join(column.name for column in revisions.columns)
     insert_from(
         connection,
         revisions,
         f"""
         with recorded as (select $series as {series_of(dataset)}, {columns} from incoming),
         revised as (select {kept} from recorded as whole)
-        select {names}
+        select {", ".join(column.name for column in revisions.columns)}
         from (
             select *, $replaced_at as held_from, $replaced_at as replaced_at, $run_id as run_id
             from revised
+            anti join {revisions.name} using ({", ".join((*revisions.key[:-1], "held"))})
         )
-        anti join {revisions.name} using ({same})
         """,
         {"series": day.series, "replaced_at": day.as_of, "run_id": provenance.run_id},
         day.superseded,
