@@ -283,11 +283,11 @@ def insert_from(
     DuckDB finds the variable of this name. A registered relation, with the memory of its rows,
     would be kept until the transaction ends.
     """
-    incoming = _readable(rows)  # noqa: F841
+    incoming = readable(rows)  # noqa: F841
     connection.sql(query, params=dict(parameters)).insert_into(table.name)
 
 
-def _readable(rows: Columns) -> object:
+def readable(rows: Columns) -> object:
     """Rows as DuckDB reads them: arrays, or a frame if there are texts or dates."""
     if not any(v.dtype.kind in "OU" or v.dtype.str.endswith("[D]") for v in rows.values()):
         return rows

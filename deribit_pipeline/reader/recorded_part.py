@@ -18,7 +18,7 @@ from deribit_pipeline.datasets.trades.recorded_tail import recorded_tail
 from deribit_pipeline.datasets.trades.trade_numbers import Numbers
 from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import ONE_DAY, Moments, TimeWindow, day_window, moment64
-from deribit_pipeline.engine.day_writes import _readable, as_stored
+from deribit_pipeline.engine.day_writes import as_stored, readable
 from deribit_pipeline.engine.row_reads import columns_of
 from deribit_pipeline.engine.selected_series import (
     SelectedRows,
@@ -179,7 +179,7 @@ def _insert(connection: Connection, instrument_name: str, rows: Columns) -> None
     if not count_of(rows):
         return
     columns = [f"{as_stored(column)} as {column.name}" for column in columns_of(TRADES)]
-    incoming = _readable(rows)  # noqa: F841 - DuckDB finds the variable of this name
+    incoming = readable(rows)  # noqa: F841 - DuckDB finds the variable of this name
     connection.execute(
         f"insert into {RECORDED_TRADES} by name "
         f"select $series as instrument_name, {', '.join(columns)} from incoming "
