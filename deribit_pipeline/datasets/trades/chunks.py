@@ -41,9 +41,9 @@ _SHIFT = 17
 # a property of the exchange's data.
 _ENOUGH = 6
 
-# A chunk with more holes than this among its held trades is requested whole: each hole takes a
-# request of its own.
-_MOST_HOLES = 500
+# A chunk of which every fifth trade is missing is requested whole: each hole takes a request of its
+# own.
+_MOST_HOLES = 2_000
 
 NOT_SHARED = "no two responses agree on it"
 """Why a trade that was in several responses is not proved."""
