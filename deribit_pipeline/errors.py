@@ -23,7 +23,7 @@
   x IncompleteDays          days requested from the reader are not proved complete
   x SpoolError              a file of the spool cannot be read or written
   x WarehouseError          the database refused
-    + LakeAway              the lake's PostgreSQL or object store is unreachable at the moment
+    + LakeAway              the lake's catalog or object store is unreachable at the moment
     + Conflict              another process wrote to the lake at the same time
     + WarehouseUnusable     it cannot be used as this warehouse at all (exit 2)
 """
@@ -199,7 +199,7 @@ class WarehouseError(DeribitPipelineError):
 
 
 class LakeAway(WarehouseError):
-    """The PostgreSQL or the object store of a lake is unreachable at the moment."""
+    """The catalog or the object store of a lake is unreachable at the moment."""
 
 
 class Conflict(WarehouseError):

@@ -71,12 +71,12 @@ def open_exchange(
             from deribit_pipeline.sandbox.server import serving
 
             url = stack.enter_context(serving())
-        buckets = stack.enter_context(_buckets_beside(settings.warehouse))
+        buckets = stack.enter_context(buckets_beside(settings.warehouse))
         opened = session(settings, url, buckets, patience=patience, timeout=timeout)
         yield stack.enter_context(opened)
 
 
-def _buckets_beside(warehouse: Location) -> AbstractContextManager[TokenBuckets]:
+def buckets_beside(warehouse: Location) -> AbstractContextManager[TokenBuckets]:
     """The state of the rate limit that the warehouse's writers share: one machine, or a lake's
     machines."""
     if not isinstance(warehouse, Lake) or isinstance(warehouse, LocalLake):
