@@ -33,6 +33,7 @@ from deribit_pipeline_tests.helpers.written_warehouse import FIRST, everything, 
 
 _WRITES = """
 import sys
+sys.modules["psycopg2"] = None  # it is not needed
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import location_of
 from deribit_pipeline.opening import warehouse_at
@@ -52,6 +53,17 @@ with lake.writing() as connection:
     write(connection, *(day(number, name) for number in range(20)))
     print("written", flush=True)
     input()
+"""
+
+
+REWRITES_DAYS = f"""{_WRITES}
+from dataclasses import replace
+from datetime import timedelta
+
+for number in range(1, 1_000):
+    returned = day(number % 3, name, price=1 / number)
+    hold(lake, replace(returned, as_of=returned.as_of + timedelta(days=number)))
+    print("held", flush=True)
 """
 
 
@@ -99,6 +111,21 @@ def test_a_reader_is_not_blocked_by_a_writer_whose_death_leaves_no_lock_and_no_r
         writer.wait()
     hold(impatient, day(0, "A"))
     assert_each_is_held_once(made, 2)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.2, 0.3, 0.5])
+def test_a_writer_that_is_killed_at_any_moment_leaves_a_sound_lake(
+    made: Warehouse, local_lake: LocalLake, wait: float
+) -> None:
+    with started(REWRITES_DAYS, local_lake, "A") as writer:
+        assert writer.stdout
+        for _ in range(4):
+            assert writer.stdout.readline() == "held\n"
+        sleep(wait)
+        writer.kill()
+    hold(warehouse_at(local_lake, Environment.SANDBOX, patience=0.0), day(1))
+    assert_each_is_held_once(made, 5)
 
 
 def is_locked(file: Path) -> bool:
