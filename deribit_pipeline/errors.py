@@ -25,7 +25,7 @@
   x SpoolError              a file of the spool cannot be read or written
   x NoTemporaryFile         rows that are too many for memory cannot be put into a temporary file
   x WarehouseError          the database refused
-    + LakeAway              the lake's PostgreSQL or object store is unreachable at the moment
+    + LakeAway              the lake's catalog or object store is unreachable at the moment
     + Conflict              another process wrote to the lake at the same time
     + WarehouseUnusable     it cannot be used as this warehouse at all (exit 2)
 """
@@ -219,7 +219,7 @@ class WarehouseError(DeribitPipelineError):
 
 
 class LakeAway(WarehouseError):
-    """The PostgreSQL or the object store of a lake is unreachable at the moment."""
+    """The catalog or the object store of a lake is unreachable at the moment."""
 
 
 class Conflict(WarehouseError):

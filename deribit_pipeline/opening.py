@@ -1,20 +1,21 @@
 """Opens what the settings name: the warehouse and the exchange.
 
-This is the only module that imports the extras: the lake, which needs a driver of PostgreSQL, and
-the built-in sandbox, which needs a web server. Both are imported on first use.
+This is the only module that imports the extras: the lake, which needs DuckDB's extensions, and the
+built-in sandbox, which needs a web server. Both are imported on first use.
 """
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.domain.location import Lake, LocalLake, Location
 from deribit_pipeline.engine.series_proofs import hash_everything
 from deribit_pipeline.exchange.client import TIMEOUT
 from deribit_pipeline.exchange.rate_limiter import TokenBuckets, file_bucket
 from deribit_pipeline.exchange.retries import PATIENCE as REQUEST_PATIENCE
 from deribit_pipeline.exchange.session import Exchange, session
 from deribit_pipeline.settings import EXCHANGE_URLS, Settings
+from deribit_pipeline.warehouse.place import Store
 from deribit_pipeline.warehouse.warehouse import PATIENCE, Warehouse
 
 
@@ -39,9 +40,19 @@ def warehouse_at(
             is_foreign=is_foreign,
             hash_proofs=hash_everything,
         )
+    return Warehouse(_lake_store(location, patience), environment, hash_proofs=hash_everything)
+
+
+def _lake_store(lake: Lake, patience: float) -> Store:
     from deribit_pipeline.lake.store import LakeStore
 
-    return Warehouse(LakeStore(location, patience), environment, hash_proofs=hash_everything)
+    if isinstance(lake, LocalLake):
+        from deribit_pipeline.lake.sqlite_catalog import SqliteCatalog
+
+        return LakeStore(lake, SqliteCatalog, patience)
+    from deribit_pipeline.lake.postgres_catalog import PostgresCatalog
+
+    return LakeStore(lake, PostgresCatalog, patience)
 
 
 @contextmanager
@@ -60,15 +71,15 @@ def open_exchange(
             from deribit_pipeline.sandbox.server import serving
 
             url = stack.enter_context(serving())
-        buckets = stack.enter_context(_buckets_beside(settings.warehouse))
+        buckets = stack.enter_context(buckets_beside(settings.warehouse))
         opened = session(settings, url, buckets, patience=patience, timeout=timeout)
         yield stack.enter_context(opened)
 
 
-def _buckets_beside(warehouse: Location) -> AbstractContextManager[TokenBuckets]:
+def buckets_beside(warehouse: Location) -> AbstractContextManager[TokenBuckets]:
     """The state of the rate limit that the warehouse's writers share: one machine, or a lake's
     machines."""
-    if not isinstance(warehouse, Lake):
+    if not isinstance(warehouse, Lake) or isinstance(warehouse, LocalLake):
         return nullcontext(file_bucket)
     from deribit_pipeline.lake.shared_rate_limit import shared_buckets
 

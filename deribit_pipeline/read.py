@@ -13,7 +13,7 @@ and excluded as `end`. Without `end` the rows end with the newest that is stored
 a time zone is UTC.
 
 `frame` is "pandas" (indexed by instant), "arrow" or "polars"; type checkers know which frame is
-returned. `warehouse` is spelled like DERIBIT_WAREHOUSE: a file, or `ducklake:postgres:…`, whose
+returned. `warehouse` is spelled like DERIBIT_WAREHOUSE: a file, or `ducklake:…`, whose
 Parquet files are at DERIBIT_WAREHOUSE_DATA; the default is the value of DERIBIT_WAREHOUSE. One that
 is named, there or here, is read whatever its environment is: the attributes of the frame say which.
 A file is opened for reading, after the arguments are checked, and closed before the frame is

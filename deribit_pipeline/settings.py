@@ -167,8 +167,10 @@ def location(text: str, data: str | None = None) -> Location:
     DERIBIT_WAREHOUSE_DATA, unless `data` is given. Raises InputError."""
     env = variables()
     if text.startswith("ducklake:"):
-        folder = Path() if data else Path(env.get("DERIBIT_HOME") or "")
-        lake = location_of(text, data or env.get("DERIBIT_WAREHOUSE_DATA"), env, folder)
+        home, configured = env.get("DERIBIT_HOME") or "", env.get("DERIBIT_WAREHOUSE_DATA")
+        if configured and "://" not in configured:
+            configured = str(Path(home) / configured)
+        lake = location_of(text, data or configured, env)
         learn(_secrets_of(lake))
         return lake
     file = location_of(text, None, env)

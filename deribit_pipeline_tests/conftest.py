@@ -24,7 +24,7 @@ from deribit_pipeline.datasets.candles import CANDLES
 from deribit_pipeline.defs import storage
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.location import Lake, Location
+from deribit_pipeline.domain.location import Lake, LocalLake, Location
 from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
@@ -203,7 +203,8 @@ def faults() -> Faults:
 
 
 _LAKE = pytest.param("lake", marks=pytest.mark.lake)
-both_stores = pytest.mark.parametrize("location", ["file", _LAKE], indirect=True)
+_LOCAL_LAKE = pytest.param("local lake", marks=pytest.mark.lake)
+every_store = pytest.mark.parametrize("location", ["file", _LOCAL_LAKE, _LAKE], indirect=True)
 in_a_lake = pytest.mark.parametrize("location", [_LAKE], indirect=True)
 
 
@@ -214,12 +215,19 @@ def lake(database: str, tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
+def local_lake(tmp_path: Path) -> LocalLake:
+    """A lake with its catalog in a SQLite file; nothing is there yet."""
+    return LocalLake(f"{tmp_path}/lake.sqlite", f"{tmp_path}/lake.sqlite.files/")
+
+
+@pytest.fixture
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     """The location of the warehouse."""
-    if getattr(request, "param", "file") == "lake":
-        lake: Lake = request.getfixturevalue("lake")
-        return lake
-    return tmp_path / "warehouse.duckdb"
+    kind = getattr(request, "param", "file")
+    if kind == "file":
+        return tmp_path / "warehouse.duckdb"
+    lake: Lake = request.getfixturevalue(kind.replace(" ", "_"))
+    return lake
 
 
 @pytest.fixture

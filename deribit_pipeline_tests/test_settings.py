@@ -9,7 +9,7 @@ import pytest
 from dotenv import dotenv_values
 
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.location import LAKE, Lake
+from deribit_pipeline.domain.location import LAKE, LOCAL_LAKE, Lake, LocalLake
 from deribit_pipeline.errors import DeribitPipelineError, SettingsError
 from deribit_pipeline.settings import Settings, location
 
@@ -67,6 +67,24 @@ def test_another_warehouse_stands_in_for_that_of_the_environment(
     lake = Settings.load(f"{LAKE}host=other").warehouse
     assert isinstance(lake, Lake)
     assert (lake.catalog, lake.data) == ("host=other", "/lake/")
+
+
+def test_a_named_catalog_is_in_the_working_folder_like_a_named_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERIBIT_HOME", "/home")
+    for configured, data in (
+        ("", f"{tmp_path}/x.sqlite.files/"),
+        ("lake", "/home/lake/"),
+        ("s3://bucket/lake", "s3://bucket/lake/"),
+    ):
+        monkeypatch.setenv("DERIBIT_WAREHOUSE_DATA", configured)
+        named = location(f"{LOCAL_LAKE}x.sqlite")
+        assert named == LocalLake(f"{tmp_path}/x.sqlite", data)
+    assert location(f"{LOCAL_LAKE}x.sqlite", "y") == LocalLake(
+        f"{tmp_path}/x.sqlite", f"{tmp_path}/y/"
+    )
 
 
 def test_deribit_home_is_where_env_and_all_relative_paths_are(

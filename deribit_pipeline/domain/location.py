@@ -1,15 +1,19 @@
-"""Where a warehouse is: in one DuckDB file, or in a DuckLake that many machines share."""
+"""Where a warehouse is: in one DuckDB file, or in a DuckLake, of one machine or of many."""
 
 import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from deribit_pipeline.errors import SettingsError
 
 LAKE = "ducklake:postgres:"
 """The prefix of a DuckLake's location, as DuckDB writes it; a connection string follows."""
+
+LOCAL_LAKE = "ducklake:sqlite:"
+"""The prefix of the location of a DuckLake of one machine; the path of a SQLite file follows."""
 
 # A pair of a connection string; a quoted value may contain what resembles pairs.
 _PAIR = r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)"
@@ -65,9 +69,15 @@ class Lake:
     catalog: str = field(repr=False)
     data: str
     storage: ObjectStorage = ObjectStorage()
+    prefix: ClassVar[str] = LAKE
 
     def __str__(self) -> str:
-        return LAKE + self.shown
+        return self.prefix + self.shown
+
+    @property
+    def address(self) -> str:
+        """The location as DuckDB and DERIBIT_WAREHOUSE spell it, which may contain a password."""
+        return self.prefix + self.catalog
 
     @property
     def shown(self) -> str:
@@ -85,6 +95,17 @@ class Lake:
         return "://" in self.data
 
 
+@dataclass(frozen=True, slots=True)
+class LocalLake(Lake):
+    """A DuckLake of one machine: its catalog in the SQLite file `catalog`, an absolute path."""
+
+    prefix: ClassVar[str] = LOCAL_LAKE
+
+    @property
+    def shown(self) -> str:
+        return self.catalog
+
+
 Location = Path | Lake
 
 
@@ -94,30 +115,43 @@ def location_of(
     """The location that DERIBIT_WAREHOUSE and DERIBIT_WAREHOUSE_DATA name, relative to `folder`.
     Raises SettingsError, which repeats neither: even a malformed connection string contains a
     password."""
-    if not (text.startswith("ducklake:") or _CONNECTION.search(text)):
+    prefix = next((each for each in (LAKE, LOCAL_LAKE) if text.startswith(each)), "")
+    catalog = text.removeprefix(prefix)
+    is_connection = bool(_CONNECTION.search(catalog))
+    if prefix == LOCAL_LAKE and catalog and not is_connection:
+        catalog = str((folder / catalog).absolute())
+        place = _place_of(data or f"{catalog}.files", folder)
+        return LocalLake(catalog, place, ObjectStorage.from_env(env))
+    if not (prefix or is_connection or text.startswith("ducklake:")):
         if data:
             raise SettingsError(
                 "DERIBIT_WAREHOUSE_DATA is for a DuckLake, and DERIBIT_WAREHOUSE names a file: "
                 "unset it, or set DERIBIT_WAREHOUSE=ducklake:postgres:…"
             )
         return folder / text
-    if not text.startswith(LAKE):
+    if prefix != LAKE:
         raise SettingsError(
             "DERIBIT_WAREHOUSE, or what is named in its place, must be a file, or a DuckLake whose "
-            f"catalog is in PostgreSQL: {LAKE}host=… dbname=…"
+            f"catalog is in PostgreSQL: {LAKE}host=… dbname=…, or in a file: {LOCAL_LAKE}…"
         )
     if not data:
         raise SettingsError(
             "A DuckLake needs a place for its Parquet files: set DERIBIT_WAREHOUSE_DATA to a "
             "folder or to s3://bucket/prefix."
         )
-    is_on_object_storage = "://" in data
-    if is_on_object_storage and not re.match(r"s3://[^/@]+(/|$)", data):
-        raise SettingsError("DERIBIT_WAREHOUSE_DATA must be a folder or s3://bucket/prefix.")
+    place = _place_of(data, folder)
     if importlib.util.find_spec("psycopg2") is None:
         raise SettingsError(
             "A DuckLake needs a driver of PostgreSQL, which is missing: "
             "pip install psycopg2-binary brings it."
         )
-    place = data if is_on_object_storage else str((folder / data).absolute())
-    return Lake(text.removeprefix(LAKE), f"{place.rstrip('/')}/", ObjectStorage.from_env(env))
+    return Lake(catalog, place, ObjectStorage.from_env(env))
+
+
+def _place_of(data: str, folder: Path) -> str:
+    """The place of a lake's Parquet files."""
+    if "://" not in data:
+        data = str((folder / data).absolute())
+    elif not re.match(r"s3://[^/@]+(/|$)", data):
+        raise SettingsError("DERIBIT_WAREHOUSE_DATA must be a folder or s3://bucket/prefix.")
+    return f"{data.rstrip('/')}/"

@@ -5,13 +5,18 @@ import threading
 
 import duckdb
 
-from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.location import LAKE, LOCAL_LAKE, Lake, LocalLake
 from deribit_pipeline.domain.tables import quoted
 from deribit_pipeline.lake import extensions
 from deribit_pipeline.warehouse.place import Connection
 
 NAME = "lake"
 """The name of the attached DuckLake within DuckDB."""
+
+# What each kind of catalog needs of DuckDB. A SQLite file is attached only if it is a catalog:
+# otherwise DuckLake would make tables in the file of another program.
+_EXTENSIONS = {LAKE: "postgres_scanner", LOCAL_LAKE: "sqlite_scanner"}
+_OPTIONS = {LAKE: (), LOCAL_LAKE: ("create_if_not_exists false",)}
 
 _attaching = threading.Lock()
 
@@ -31,7 +36,7 @@ def forget() -> None:
 def _attach(lake: Lake) -> Connection:
     connection = attachable(lake)
     try:
-        connection.execute(_attaches(lake, NAME))
+        connection.execute(_attaches(lake, NAME, *_OPTIONS[lake.prefix]))
     except duckdb.Error:
         connection.close()
         raise
@@ -41,7 +46,14 @@ def _attach(lake: Lake) -> Connection:
 def attach_to(connection: Connection, lake: Lake, name: str) -> None:
     """Attach the lake to another DuckDB under a name."""
     _prepare(connection, lake)
-    connection.execute(_attaches(lake, name, "read_only"))
+    connection.execute(_attaches(lake, name, "read_only", *_OPTIONS[lake.prefix]))
+
+
+def make_catalog(lake: LocalLake) -> None:
+    """Create the SQLite file of a lake's catalog, without tables of this project."""
+    with attachable(lake) as connection:
+        # With SQLite's other journals, readers and writers block each other. The file keeps it.
+        connection.execute(_attaches(lake, NAME, "meta_journal_mode 'wal'"))
 
 
 def attachable(lake: Lake) -> Connection:
@@ -54,7 +66,7 @@ def attachable(lake: Lake) -> Connection:
 
 
 def _prepare(connection: Connection, lake: Lake) -> None:
-    extensions.load(connection, "postgres_scanner", "ducklake")
+    extensions.load(connection, _EXTENSIONS[lake.prefix], "ducklake")
     if lake.is_on_object_storage:
         extensions.load(connection, "httpfs")
         connection.execute(_secret(connection, lake))
@@ -62,7 +74,7 @@ def _prepare(connection: Connection, lake: Lake) -> None:
 
 def _attaches(lake: Lake, name: str, *options: str) -> str:
     given = ", ".join((f"data_path {quoted(lake.data)}", *options))
-    return f"attach {quoted('ducklake:postgres:' + lake.catalog)} as {name} ({given})"
+    return f"attach {quoted(lake.address)} as {name} ({given})"
 
 
 def _secret(connection: Connection, lake: Lake) -> str:

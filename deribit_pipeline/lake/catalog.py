@@ -1,42 +1,32 @@
-"""The PostgreSQL of a lake's catalog, queried directly instead of through DuckDB."""
+"""The interface of a lake's catalog, besides what DuckLake does with it: PostgreSQL, or a file."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import Any, cast
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from typing import Protocol
 
-import psycopg2
-from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
-
-from deribit_pipeline.domain.location import Lake
-from deribit_pipeline.errors import WarehouseUnusable, first_line
-from deribit_pipeline.lake.catalog_connection import CatalogUnreachable, connect
-from deribit_pipeline.lake.lake_errors import away, without_secrets
+Lock = AbstractContextManager[Callable[[], None]]
+"""Held for as long as the block lasts; the yielded function verifies that it still is. Raises
+LakeAway, also there, and WarehouseError once patience ends."""
 
 
-@contextmanager
-def connected(lake: Lake, options: str = "") -> Iterator[PostgresConnection]:
-    """A connection without transactions; `options` are for the server.
+class Catalog(Protocol):
+    """The catalog of one lake, and its locks. Waits for each as long as its store has patience."""
 
-    Raises LakeAway, also in the block, and WarehouseUnusable if a retry would not help.
-    """
-    try:
-        connection = connect(lake.catalog, options)
-    except CatalogUnreachable as error:
-        if error.is_refusal:
-            raise WarehouseUnusable(
-                f"{lake} is refused ({without_secrets(lake, str(error))}): check that the database "
-                "exists, and accepts the user and password of DERIBIT_WAREHOUSE."
-            ) from None
-        raise away(lake, str(error)) from None
-    try:
-        with closing(connection):
-            yield connection
-    except psycopg2.Error as error:
-        raise away(lake, first_line(error)) from error
+    def exists(self) -> bool:
+        """Whether the catalog is there. Raises WarehouseError if that cannot be determined."""
 
+    def require_makeable(self) -> None:
+        """Raise WarehouseUnusable if nothing is there, and nothing could be created."""
 
-def answered(connection: PostgresConnection, statement: str, *values: object) -> list[Any]:
-    """The rows that PostgreSQL returns. Raises psycopg2.Error."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return cast(list[Any], cursor.fetchall())
+    def make(self) -> None:
+        """Create an empty catalog, unless DuckLake does when it attaches it. Raises
+        WarehouseUnusable."""
+
+    def keep_private(self) -> None:
+        """Restrict access to this user, where files and not a server decide."""
+
+    def alone(self) -> Lock:
+        """An exclusive lock on the lake."""
+
+    def beside(self, series: Collection[str]) -> Lock:
+        """An exclusive lock on the series, beside writers of others if the catalog allows them."""

@@ -8,7 +8,6 @@ from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 -
 from psycopg2.extensions import parse_dsn
 
 from deribit_pipeline.errors import SettingsError
-from deribit_pipeline.masking import masked, passwords_of
 
 # A server that disappears is detected within the seconds in which a signal must end a command,
 # because libpq cannot be interrupted; the connection string takes precedence over these values.
@@ -54,11 +53,6 @@ def connect(catalog: str, options: str = "") -> PostgresConnection:
         raise CatalogUnreachable(_libpq_message(error)) from None
     connection.autocommit = True
     return connection
-
-
-def without_secrets(catalog: str, shown: str, message: str) -> str:
-    """A message that may repeat the connection string, with only what may be `shown` of it."""
-    return masked(message.replace(catalog, shown), passwords_of(catalog))
 
 
 def _parsed(catalog: str) -> dict[str, Any]:

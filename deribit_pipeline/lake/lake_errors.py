@@ -5,7 +5,7 @@ import re
 
 import duckdb
 
-from deribit_pipeline.domain.location import Lake
+from deribit_pipeline.domain.location import Lake, LocalLake
 from deribit_pipeline.errors import (
     Conflict,
     LakeAway,
@@ -13,19 +13,30 @@ from deribit_pipeline.errors import (
     WarehouseUnusable,
     first_line,
 )
-from deribit_pipeline.lake import catalog_connection as catalog
-from deribit_pipeline.masking import masked
+from deribit_pipeline.masking import masked, passwords_of
 from deribit_pipeline.warehouse.connections import DISK_FULL
 
 # DuckDB's message for a commit that conflicts with an earlier one.
 _CONFLICT = "Transaction conflict"
 
-# DuckDB's messages if PostgreSQL or the object store is temporarily unreachable.
+# DuckDB's messages if the catalog or the object store is temporarily unreachable.
 _AWAY = (
     "Unable to connect", "Failed to execute query", "Failed to query", "server closed",
     "terminating connection", "HTTP", "Could not establish connection", "Failed to commit",
-    "from DuckLake: Current transaction is aborted",
+    "from DuckLake: Current transaction is aborted", "database is locked",
 )  # fmt: skip
+
+# SQLite's messages about a catalog that it cannot use, and what to do.
+_FOREIGN = "it is not the catalog of a lake, so set DERIBIT_WAREHOUSE to another file"
+_UNUSABLE = {
+    "creating a new DuckLake is explicitly disabled": _FOREIGN,
+    "file is not a database": _FOREIGN,
+    "Table with name ducklake_snapshot does not exist": _FOREIGN,  # removed, and made empty
+    "disk image is malformed": "it is damaged, so put a backup of it and its files in their place",
+    "unable to open database": "let this user read and write it and its folder",
+    "readonly database": "let this user write it and its folder",
+}
+_CATALOG_FULL = "database or disk is full"
 
 # Messages of the object store after which a retry would not help.
 _REFUSED = re.compile("HTTP (code )?40[134]|Secret Validation Failure")
@@ -33,10 +44,16 @@ _REFUSED = re.compile("HTTP (code )?40[134]|Secret Validation Failure")
 
 def away(lake: Lake, reason: str) -> LakeAway:
     """The error for an unreachable lake."""
+    needs = "no other program locks it" if isinstance(lake, LocalLake) else "its PostgreSQL runs"
     return LakeAway(
-        f"{lake} cannot be reached ({without_secrets(lake, reason)}): check that its PostgreSQL "
-        "runs, and its object store where it has one."
+        f"{lake} cannot be reached ({without_secrets(lake, reason)}): check that {needs}, and its "
+        "object store where it has one."
     )
+
+
+def unusable(lake: Lake, reason: str | None, remedy: str) -> WarehouseUnusable:
+    """The error for a catalog in a file that cannot be used."""
+    return WarehouseUnusable(f"{lake} cannot be used ({reason}): {remedy}.")
 
 
 def conflict(lake: Lake, reason: str) -> Conflict:
@@ -49,10 +66,8 @@ def conflict(lake: Lake, reason: str) -> Conflict:
 
 def without_secrets(lake: Lake, message: str) -> str:
     """A message without the connection string and the store's keys, which it may repeat."""
-    return masked(
-        catalog.without_secrets(lake.catalog, lake.shown, message),
-        (lake.storage.secret, lake.storage.token),
-    )
+    secrets = {*passwords_of(lake.catalog), lake.storage.secret, lake.storage.token}
+    return masked(message.replace(lake.catalog, lake.shown), secrets)
 
 
 def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
@@ -60,9 +75,13 @@ def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
     text, message = str(error), without_secrets(lake, first_line(error))
     if _CONFLICT in text:
         return conflict(lake, message)
-    if DISK_FULL in text:
+    for sign, remedy in _UNUSABLE.items():
+        if sign in text:
+            return unusable(lake, message, remedy)
+    if DISK_FULL in text or _CATALOG_FULL in text:
+        where = lake.catalog if _CATALOG_FULL in text else lake.data
         return WarehouseError(
-            f"{lake} cannot be written, the disk of {lake.data} is full ({message}): "
+            f"{lake} cannot be written, the disk of {where} is full ({message}): "
             "make room, and the same command goes on from what is kept."
         )
     if "does not match existing data path" in text:

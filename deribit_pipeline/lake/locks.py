@@ -9,21 +9,16 @@ connection, so a dead worker holds one for no longer than PostgreSQL takes to de
 """
 
 import hashlib
-import logging
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
 
 from deribit_pipeline.domain.location import Lake
-from deribit_pipeline.errors import WarehouseError
-from deribit_pipeline.lake.catalog import answered, connected
-from deribit_pipeline.warehouse.holders import SAID_AFTER
-
-logger = logging.getLogger(__name__)
+from deribit_pipeline.lake.catalog_queries import answered, connected
+from deribit_pipeline.lake.lock_attempts import attempts
 
 _LOCK = "select pg_advisory_lock(%s)"
 _LOCK_SHARED = "select pg_advisory_lock_shared(%s)"
@@ -49,9 +44,7 @@ class Locks:
 
     @contextmanager
     def alone(self) -> Iterator[Callable[[], None]]:
-        """An exclusive lock on the lake for as long as the block lasts; call the yielded function
-        to verify that it is still held. Raises LakeAway, also there, and WarehouseError after
-        `patience` seconds."""
+        """See `Catalog`."""
         with connected(self._lake, _OPTIONS) as connection:
             # New writers are kept out meanwhile; otherwise a stream of them could block this one
             # forever.
@@ -61,8 +54,7 @@ class Locks:
 
     @contextmanager
     def beside(self, series: Collection[str]) -> Iterator[Callable[[], None]]:
-        """An exclusive lock on the series, shared with other writers of the lake; otherwise as
-        `alone`."""
+        """See `Catalog`."""
         with connected(self._lake, _OPTIONS) as connection:
             self._take(connection, _LOCK_SHARED, "gate")
             self._take(connection, _LOCK_SHARED, "lake")
@@ -72,21 +64,10 @@ class Locks:
             yield lambda: _require_alive(connection)
 
     def _take(self, connection: PostgresConnection, statement: str, what: str) -> None:
-        began, is_said = time.monotonic(), False
-        while True:
-            try:
+        for _ in attempts(self._lake, self._patience, self._given_up):
+            with suppress(LockNotAvailable):
                 answered(connection, statement, _key(what))
                 return
-            except LockNotAvailable as error:
-                waited = time.monotonic() - began
-                if waited >= SAID_AFTER and not is_said:
-                    is_said = True
-                    logger.warning("Waiting for %s, which other workers have locked", self._lake)
-                if self._given_up.is_set() or waited > self._patience:
-                    raise WarehouseError(
-                        f"{self._lake} was held by other workers for {self._patience:.0f} s: the "
-                        "same command goes on from what is kept."
-                    ) from error
 
 
 def _require_alive(connection: PostgresConnection) -> None:

@@ -1,9 +1,9 @@
-"""A warehouse in a DuckLake: catalog in PostgreSQL, Parquet in a folder or on object storage."""
+"""A warehouse in a DuckLake: Parquet in a folder or on object storage, and a catalog of it."""
 
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any, cast
 
@@ -13,10 +13,9 @@ import tenacity
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.errors import Conflict, LakeAway, WarehouseError, WarehouseUnusable
 from deribit_pipeline.lake.attached import NAME, attach_to, attachable, attached, forget
-from deribit_pipeline.lake.catalog import answered, connected
+from deribit_pipeline.lake.catalog import Catalog, Lock
 from deribit_pipeline.lake.lake_errors import conflict, error_of, without_secrets
 from deribit_pipeline.lake.lake_files import LakeFiles
-from deribit_pipeline.lake.locks import Locks
 from deribit_pipeline.warehouse.connections import committed, interruptible, roll_back
 from deribit_pipeline.warehouse.place import SOURCE, Change, Connection, Result
 from deribit_pipeline.warehouse.schema import TABLES
@@ -25,19 +24,23 @@ logger = logging.getLogger(__name__)
 
 _AGAIN = "Retrying: %s"
 
-_FIRST_PATIENCE = 15.0  # before the first response of PostgreSQL: the address may be wrong
+_FIRST_PATIENCE = 15.0  # before the first response of the catalog: the address may be wrong
+
+CatalogKind = Callable[[Any, float, threading.Event], Catalog]
+"""Opens the catalog of a lake, with a patience in seconds and the event that ends it."""
 
 
 class LakeStore:
-    """The DuckLake at `lake`. Any number of processes may write to it concurrently."""
+    """The DuckLake at `lake`, with its catalog of type `kind`. Any number of processes may read and
+    write it."""
 
-    def __init__(self, lake: Lake, patience: float) -> None:
+    def __init__(self, lake: Lake, kind: CatalogKind, patience: float) -> None:
         self.location = self._lake = lake
         self._files = LakeFiles(lake)
         self._patience = patience
         self._given_up = threading.Event()
         self._is_made = False
-        self._locks = Locks(lake, patience, self._given_up)
+        self._catalog = kind(lake, patience, self._given_up)
 
     def give_up(self) -> None:
         self._given_up.set()
@@ -49,7 +52,7 @@ class LakeStore:
             ).fetchall()
 
     def keep_private(self) -> None:
-        pass
+        self._catalog.keep_private()
 
     def takes(self, statement: str) -> bool:
         return not statement.startswith("comment on macro")  # not supported by DuckLake 1.0
@@ -65,7 +68,7 @@ class LakeStore:
         # `lake.snapshots()` would read each snapshot with all of its changes.
         [(snapshot,)] = connection.execute(
             f"select max(snapshot_id) from __ducklake_metadata_{NAME}.ducklake_snapshot "
-            "where snapshot_time <= $moment",
+            "where cast(snapshot_time as timestamptz) <= $moment",  # SQLite has texts
             {"moment": moment},
         ).fetchall()
         return None if snapshot is None else int(snapshot)
@@ -92,17 +95,11 @@ class LakeStore:
         # Checked before each write, which waits while PostgreSQL is unreachable: once it exists, it
         # is not checked again.
         if not self._is_made:
-            self._is_made = self._trying(LakeAway)(self._is_there)
+            self._is_made = self._trying(LakeAway)(self._catalog.exists)
         return self._is_made
 
-    def _is_there(self) -> bool:
-        with connected(self._lake) as connection:
-            [(is_there,)] = answered(
-                connection, "select to_regclass('ducklake_metadata') is not null"
-            )
-        return bool(is_there)
-
     def require_makeable(self) -> None:
+        self._catalog.require_makeable()
         self._files.require_makeable()
         self._require_own_place()
 
@@ -113,6 +110,7 @@ class LakeStore:
     def make(self, fill: Change[None]) -> None:
         def attempt() -> None:
             self._require_own_place()
+            self._catalog.make()
             with self.writing() as connection:
                 fill(connection)
 
@@ -126,12 +124,12 @@ class LakeStore:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        with self._transaction(self._locks.alone()) as connection:
+        with self._transaction(self._catalog.alone()) as connection:
             yield connection
 
     def write(self, change: Change[Result], series: Collection[str]) -> Result:
         try:
-            with self._transaction(self._locks.beside(series)) as connection:
+            with self._transaction(self._catalog.beside(series)) as connection:
                 return change(cast(Connection, _OnlyAdding(connection, self._lake)))
         except Conflict:
             pass
@@ -168,9 +166,7 @@ class LakeStore:
         )
 
     @contextmanager
-    def _transaction(
-        self, lock: AbstractContextManager[Callable[[], None]]
-    ) -> Iterator[Connection]:
+    def _transaction(self, lock: Lock) -> Iterator[Connection]:
         """A transaction under a lock, which is verified to be held when the commit begins."""
         with lock as require_held, self._opened() as connection, committed(connection):
             yield connection
@@ -183,7 +179,7 @@ class LakeStore:
         with self._named(), attached(self._lake).cursor() as connection:
             try:
                 connection.begin()
-                connection.execute(f"use {NAME}")  # the first statement that queries PostgreSQL
+                connection.execute(f"use {NAME}")  # the first statement that queries the catalog
                 connection.execute("set TimeZone = 'UTC'")
                 yield connection
             finally:
@@ -216,7 +212,7 @@ class LakeStore:
         """
         with self._named(), attachable(self._lake) as connection:
             taken = self._files.taken(connection)
-        if taken is not None and not self._is_there():  # another process created it meanwhile
+        if taken is not None and not self._catalog.exists():  # another process created it meanwhile
             raise WarehouseUnusable(
                 f"{taken} holds files of another lake: set DERIBIT_WAREHOUSE_DATA to an empty "
                 "place that is not within it."

@@ -71,9 +71,7 @@ def opened(place: Place | None) -> Iterator[tuple[Connection, Warehouse]]:
     InputError if it does not exist, WarehouseError if it cannot be read.
     """
     if place is not None and not isinstance(place, str | os.PathLike):
-        raise InputError(
-            f"warehouse must be the path of a file, or ducklake:postgres:…, was {place!r}."
-        )
+        raise InputError(f"warehouse must be the path of a file, or ducklake:…, was {place!r}.")
     is_named = place is not None or bool(variables().get("DERIBIT_WAREHOUSE"))
     settings = Settings.load(None if place is None else os.fspath(place))
     if isinstance(settings.warehouse, Path):

@@ -39,7 +39,7 @@ from deribit_pipeline.spool.writer import StreamWriter
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_NAMES as NAMES
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
-from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.conftest import every_store
 from deribit_pipeline_tests.defs.test_assets import QUIET
 from deribit_pipeline_tests.helpers.written_warehouse import forget_datasets
 
@@ -67,7 +67,7 @@ def test_every_candles_asset_has_every_check_that_fits(settings: Settings) -> No
         assert names == NAMES_OF_RULES - {"agrees_with_one_minute_candles"} | coarse
 
 
-@both_stores
+@every_store
 def test_where_all_candles_are_sound_every_check_passes(sound: Warehouse) -> None:
     for resolution in ("1", "1D"):
         for each in evaluations(sound, Resolution(resolution)).values():
@@ -87,7 +87,7 @@ def test_a_file_of_an_older_version_is_checked_as_it_is(sound: Warehouse) -> Non
         assert connection.execute(query).fetchall() == [(1,)]
 
 
-@both_stores
+@every_store
 def test_a_failed_check_says_how_many_which_and_how_it_was_found(
     sound: Warehouse, plant: Callable[[str], None]
 ) -> None:

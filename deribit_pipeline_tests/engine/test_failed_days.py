@@ -34,7 +34,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock, both_stores
+from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.mutations import each_of_both
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline
@@ -338,7 +338,7 @@ def test_a_day_with_a_verdict_is_shown_wherever_it_is_read(
     assert read.candles(BTC, "2024-01-01", "2024-01-01").attrs.get("verdicts") is None
 
 
-@both_stores
+@every_store
 def test_failures_are_remembered_until_the_day_is_proved(location: Location) -> None:
     warehouse = warehouse_at(location, Environment.SANDBOX)
     minutes, days = CANDLES[Resolution.MINUTE_1], [(BTC, date(2024, 1, day)) for day in (1, 2, 3)]

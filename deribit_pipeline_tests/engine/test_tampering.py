@@ -11,7 +11,7 @@ from deribit_pipeline.engine.verification import Verification, verify
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.conftest import every_store
 from deribit_pipeline_tests.warehouse.golden.held import golden
 
 _SWAP = "case instrument_name when 'BTC-PERPETUAL' then 'ETH-PERPETUAL' else 'BTC-PERPETUAL' end"
@@ -301,7 +301,7 @@ def test_a_warehouse_that_changes_its_environment_keeps_the_proofs_of_the_other(
     assert "its proof is of sandbox" in sentences(found)
 
 
-@both_stores
+@every_store
 @pytest.mark.parametrize(
     "statement",
     [

@@ -18,7 +18,7 @@ from deribit_pipeline.engine.backup_copy import back_up
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.engine.proving import prove
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.conftest import every_store
 from deribit_pipeline_tests.helpers import dataset_rows
 from deribit_pipeline_tests.helpers.dataset_rows import CAME, DAY, NAME, any_rows
 from deribit_pipeline_tests.helpers.written_warehouse import DATASET, fetched, file, write
@@ -95,7 +95,7 @@ def held(warehouse: Warehouse) -> list[tuple[str, str, CrossCheck]]:
     ]
 
 
-@both_stores
+@every_store
 def test_verdicts_are_written_copied_and_backed_up(file: Warehouse, tmp_path: Path) -> None:
     write(file, replace(fetched(), verdict=VERDICT, cross_check=CrossCheck.DISAGREES))
     rows = FetchedDay(NAME, DAY, any_rows(FUNDING_RATES, 24), CAME, verdict="all is well")

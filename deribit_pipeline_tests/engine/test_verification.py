@@ -10,7 +10,7 @@ from deribit_pipeline.domain.proofs import FetchedDay
 from deribit_pipeline.engine import verification
 from deribit_pipeline.engine.verification import Verification, verify
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.conftest import every_store
 from deribit_pipeline_tests.helpers import dataset_rows
 from deribit_pipeline_tests.helpers.dataset_rows import CAME, DAY, NAME, any_rows
 from deribit_pipeline_tests.helpers.written_warehouse import FIRST, fetched, file, write
@@ -26,7 +26,7 @@ def returned(trades: int) -> FetchedDay:
     return FetchedDay(NAME, DAY, any_rows(TRADES, trades), came, is_confirmed=True)
 
 
-@both_stores
+@every_store
 def test_days_that_are_written_again_meanwhile_are_compared_with_their_new_proofs(
     file: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

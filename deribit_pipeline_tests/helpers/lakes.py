@@ -35,10 +35,7 @@ def copy(file: Path, lake: Lake) -> None:
 def by_hand(lake: Lake) -> Iterator[Connection]:
     """The lake, attached without this project."""
     with attachable(lake) as connection:
-        connection.execute(
-            f"attach {quoted('ducklake:postgres:' + lake.catalog)} as lake "
-            f"(data_path {quoted(lake.data)})"
-        )
+        connection.execute(f"attach {quoted(lake.address)} as lake (data_path {quoted(lake.data)})")
         connection.execute("use lake")
         connection.execute("set TimeZone = 'UTC'")
         yield connection

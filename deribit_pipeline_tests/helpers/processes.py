@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deribit_pipeline.domain.environment import Environment
-from deribit_pipeline.domain.location import LAKE, Lake, Location
+from deribit_pipeline.domain.location import Lake, Location
 from deribit_pipeline.settings import Settings
 
 SCRIPT = Path(sys.executable).parent / "deribit-pipeline"
@@ -40,7 +40,7 @@ def variables_of(location: Location) -> dict[str, str]:
     if not isinstance(location, Lake):
         return {"DERIBIT_WAREHOUSE": str(location)}
     variables = {
-        "DERIBIT_WAREHOUSE": LAKE + location.catalog,
+        "DERIBIT_WAREHOUSE": location.address,
         "DERIBIT_WAREHOUSE_DATA": location.data,
         "AWS_ENDPOINT_URL": location.storage.endpoint,
         "AWS_REGION": location.storage.region,

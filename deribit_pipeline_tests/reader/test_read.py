@@ -19,7 +19,7 @@ from deribit_pipeline.domain.proof_tables import DATASET_DAYS
 from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.conftest import every_store
 from deribit_pipeline_tests.helpers.inserted_rows import hold
 from deribit_pipeline_tests.helpers.processes import name_warehouse, variables_of
 
@@ -44,7 +44,7 @@ def remove(plant: Plant, resolution: str, days: str = "true") -> None:
     plant(f"delete from candles where resolution = '{resolution}' and {days}")
 
 
-@both_stores
+@every_store
 def test_candles_come_indexed_by_their_opening(sound: Warehouse) -> None:
     frame = read.candles(BTC, FIRST, LAST)
     assert list(frame.columns) == VALUES
@@ -67,7 +67,7 @@ def test_candles_come_indexed_by_their_opening(sound: Warehouse) -> None:
     }
 
 
-@both_stores
+@every_store
 def test_the_same_rows_come_as_arrow_and_polars() -> None:
     frame = read.candles(SOL, FIRST, LAST, "60").reset_index()
     table = read.candles(SOL, FIRST, LAST, "60", frame="arrow")
@@ -149,7 +149,7 @@ def test_without_any_held_candle_three_hours_are_counted_from_midnight(plant: Pl
     assert before.index.hour[0] in (0, 2)
 
 
-@both_stores
+@every_store
 def test_a_candle_is_made_only_of_all_its_minutes(plant: Plant) -> None:
     remove(plant, "60")
     plant("delete from candles where resolution = '1' and opened_at = '2024-04-08 05:30:00+00'")
@@ -234,7 +234,7 @@ def test_the_file_that_the_environment_selects_must_be_of_it(
         read.candles(BTC, FIRST, LAST)
 
 
-@both_stores
+@every_store
 def test_a_warehouse_may_be_named_as_the_environment_names_it(
     sound: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +267,7 @@ def test_funding_is_read_by_the_end_of_its_hour(sound: Warehouse) -> None:
         read.funding(BTC, "2024-01-01", "2024-01-02")
 
 
-@both_stores
+@every_store
 def test_trades_are_read_in_the_order_of_their_numbers(sound: Warehouse) -> None:
     hold(
         sound,
@@ -318,7 +318,7 @@ def test_historical_prices_end_with_the_newest_complete_day() -> None:
         read.historical_prices(BTC, 0)
 
 
-@both_stores
+@every_store
 def test_realised_volatility_is_what_the_macro_says(sound: Warehouse) -> None:
     found = read.realised_volatility(BTC, "2024-04-09", LAST, sampling=60, samples=24)
     assert len(found) == 24

@@ -125,7 +125,7 @@ def test_an_argument_that_cannot_be_is_one_sentence(
     [
         ({"label": "end"}, "label must be one of open, close, was 'end'"),
         ({"frame": ["pandas"]}, "frame must be one of pandas, arrow, polars"),
-        ({"warehouse": 7}, "the path of a file, or ducklake:postgres:…, was 7"),
+        ({"warehouse": 7}, "the path of a file, or ducklake:…, was 7"),
         ({"warehouse": "postgresql://me:geheim@db/lake"}, "a DuckLake whose catalog is in"),
         ({"warehouse": "ducklake:postgres:password=geheim"}, "set DERIBIT_WAREHOUSE_DATA"),
     ],

@@ -28,7 +28,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.spool.spool_entries import Entry, read_entries
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock, both_stores
+from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 from deribit_pipeline_tests.helpers.recorded_trades import (
     Frame,
@@ -145,7 +145,7 @@ def _parted(text: str) -> tuple[str, str, str]:
     return text.partition(" to ")
 
 
-@both_stores
+@every_store
 def test_only_what_is_proved_is_marked_so_and_nothing_else_is_returned_by_default(
     recording: TradeRecording, published: list[Trade], backfill: Backfill, clock: Clock
 ) -> None:
@@ -262,7 +262,7 @@ def test_the_last_minutes_are_read_from_the_files_of_their_hours_only(
     assert set(opened) == {f"{TODAY} 11", f"{TODAY} 12"}
 
 
-@both_stores
+@every_store
 def test_candles_of_the_running_day_are_those_that_its_complete_trades_make(
     recording: TradeRecording, published: list[Trade], backfill: Backfill, clock: Clock
 ) -> None:

@@ -17,7 +17,7 @@ from deribit_pipeline.engine.verification import verify
 from deribit_pipeline.errors import InputError, WarehouseError
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.conftest import every_store
 from deribit_pipeline_tests.helpers.command_line import Command, commands
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 from deribit_pipeline_tests.helpers.servers import Postgres
@@ -85,7 +85,7 @@ def test_a_backup_is_a_warehouse_that_holds_the_same(file: Warehouse, to: Path) 
     assert rows(copy, "select count(*) from complete_candles") == [(2_880,)]
 
 
-@both_stores
+@every_store
 def test_a_backup_goes_on_as_a_warehouse(file: Warehouse, to: Path) -> None:
     back_up(file, to)
     copy = Warehouse(to, Environment.SANDBOX)

@@ -1,10 +1,18 @@
 """Locations of warehouses: no password is shown, and none is mistaken for a file."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from deribit_pipeline.domain.location import LAKE, Lake, ObjectStorage, location_of
+from deribit_pipeline.domain.location import (
+    LAKE,
+    LOCAL_LAKE,
+    Lake,
+    LocalLake,
+    ObjectStorage,
+    location_of,
+)
 from deribit_pipeline.errors import SettingsError
 
 SECRET = "geheim"
@@ -77,3 +85,22 @@ def test_neither_key_nor_token_of_the_store_is_shown() -> None:
     storage = ObjectStorage("http://store:9000", "eu", "id", secret=SECRET, token=f"{SECRET}-token")
     lake = Lake("host=db", "s3://bucket/lake/", storage)
     assert SECRET not in repr(lake) + str(lake)
+
+
+def test_its_files_are_beside_it_unless_they_are_named(tmp_path: Path) -> None:
+    for data, place in (
+        (None, f"{tmp_path}/data/x.sqlite.files/"),
+        ("lake", f"{tmp_path}/lake/"),
+        ("s3://bucket/x", "s3://bucket/x/"),
+    ):
+        lake = location_of(f"{LOCAL_LAKE}data/x.sqlite", data, {}, tmp_path)
+        assert isinstance(lake, LocalLake)
+        assert (lake.catalog, lake.data) == (f"{tmp_path}/data/x.sqlite", place)
+        assert str(lake) == f"{LOCAL_LAKE}{tmp_path}/data/x.sqlite"
+
+
+@pytest.mark.parametrize("catalog", ["", "postgresql://me:geheim@db/x", "host=db password=geheim"])
+def test_a_connection_string_is_no_catalog_in_a_file(catalog: str) -> None:
+    with pytest.raises(SettingsError, match="or in a file: ducklake:sqlite:…") as caught:
+        location_of(LOCAL_LAKE + catalog, None, {})
+    assert SECRET not in str(caught.value)

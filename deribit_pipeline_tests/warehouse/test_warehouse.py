@@ -22,7 +22,7 @@ from deribit_pipeline.errors import WarehouseError, WarehouseUnusable
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse import schema
 from deribit_pipeline.warehouse.warehouse import Warehouse, migrate
-from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.conftest import every_store
 from deribit_pipeline_tests.helpers.written_warehouse import (
     DATASET,
     FIRST,
@@ -40,7 +40,7 @@ from deribit_pipeline_tests.helpers.written_warehouse import (
 __all__ = ["file"]  # a fixture
 
 
-@both_stores
+@every_store
 def test_what_is_written_is_read_to_the_last_bit(file: Warehouse) -> None:
     [day] = write(file, fetched())
     with file.reading() as connection:
@@ -50,7 +50,7 @@ def test_what_is_written_is_read_to_the_last_bit(file: Warehouse) -> None:
     assert np.array_equal(held.values, Candles.of(day.rows).values)
 
 
-@both_stores
+@every_store
 def test_the_same_day_twice_changes_nothing(file: Warehouse) -> None:
     write(file, fetched())
     before = everything(file)
@@ -58,7 +58,7 @@ def test_the_same_day_twice_changes_nothing(file: Warehouse) -> None:
     assert everything(file) == before
 
 
-@both_stores
+@every_store
 def test_a_changed_candle_is_kept_as_a_revision(file: Warehouse) -> None:
     write(file, fetched())
     changed, later = fetched(), datetime(2024, 3, 1, tzinfo=UTC)
@@ -83,7 +83,7 @@ def test_a_changed_candle_is_kept_as_a_revision(file: Warehouse) -> None:
     assert rows(file, "select revised from candle_days") == [(2,)]
 
 
-@both_stores
+@every_store
 def test_gaps_are_named_confirmed_and_closed(file: Warehouse) -> None:
     write(file, fetched(absent=(3, 4)))
     query = "select minute(opened_at), confirmed, confirmed_at from candle_gaps order by all"
@@ -101,7 +101,7 @@ def test_gaps_are_named_confirmed_and_closed(file: Warehouse) -> None:
     assert len(rows(file, "from complete_candles")) == 1_440
 
 
-@both_stores
+@every_store
 def test_a_transaction_that_fails_leaves_nothing(file: Warehouse) -> None:
     write(file, fetched())
     before = everything(file)
@@ -144,7 +144,7 @@ def test_a_database_of_another_program_is_left_alone(file: Warehouse) -> None:
         pass
 
 
-@both_stores
+@every_store
 def test_a_warehouse_of_another_environment_is_refused(file: Warehouse) -> None:
     write(file, fetched())
     other = warehouse_at(file.location, Environment.MAINNET)
@@ -154,7 +154,7 @@ def test_a_warehouse_of_another_environment_is_refused(file: Warehouse) -> None:
         other.check()
 
 
-@both_stores
+@every_store
 def test_a_newer_version_is_refused(file: Warehouse) -> None:
     with file.writing() as connection:
         connection.execute("update warehouse_info set schema_version = 99")
@@ -162,7 +162,7 @@ def test_a_newer_version_is_refused(file: Warehouse) -> None:
         file.check()
 
 
-@both_stores
+@every_store
 def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> None:
     write(file, fetched())
     migrations = {
@@ -179,7 +179,7 @@ def test_an_older_version_is_migrated_in_place_step_by_step(file: Warehouse) -> 
         assert connection.execute("select schema_version from warehouse_info").fetchall() == [(9,)]
 
 
-@both_stores
+@every_store
 def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehouse) -> None:
     write(file, fetched(absent=(3, 4)), fetched(FIRST + timedelta(days=1)))
     with file.writing() as connection:
@@ -199,7 +199,7 @@ def test_a_warehouse_of_version_1_learns_since_when_it_holds_what(file: Warehous
     assert rows(file, "select count(*) from candles_as_of('2024-02-02 00:00:00+00')") == [(2_880,)]
 
 
-@both_stores
+@every_store
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_warehouse_of_a_version_that_was_never_released_is_refused(
     file: Warehouse, version: int
@@ -211,7 +211,7 @@ def test_a_warehouse_of_a_version_that_was_never_released_is_refused(
         rows(file, "select 1")
 
 
-@both_stores
+@every_store
 def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) -> None:
     columns = (
         "select table_name, column_name, data_type, is_nullable from duckdb_columns() order by all"
@@ -224,7 +224,7 @@ def test_an_older_file_is_brought_to_the_tables_of_a_new_one(file: Warehouse) ->
     assert rows(file, columns) == made
 
 
-@both_stores
+@every_store
 def test_the_table_is_given_as_it_was_known_at_a_moment(file: Warehouse) -> None:
     """A filled gap, and a candle revised twice: the result depends on the moment."""
     moments = [datetime(2024, 2, number, tzinfo=UTC) for number in range(1, 6)]
@@ -273,7 +273,7 @@ def test_another_process_is_waited_for_and_then_named(file: Warehouse) -> None:
     assert len(rows(file, "from candles")) == 1_440
 
 
-@both_stores
+@every_store
 def test_every_column_and_table_says_what_it_holds(file: Warehouse) -> None:
     with file.writing():
         pass

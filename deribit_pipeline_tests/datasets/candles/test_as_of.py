@@ -19,7 +19,7 @@ from deribit_pipeline.errors import IncompleteDays, InputError
 from deribit_pipeline.opening import warehouse_at
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import both_stores
+from deribit_pipeline_tests.conftest import every_store
 from deribit_pipeline_tests.helpers.lake_days import day, hold, write
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 from deribit_pipeline_tests.helpers.written_warehouse import NAME
@@ -89,7 +89,7 @@ def source(warehouse: Warehouse, moment: datetime) -> str:
         return known_at(connection, NAME, moment, snapshot).source
 
 
-@both_stores
+@every_store
 def test_the_reader_says_what_the_macro_says_of_every_moment(
     warehouse: Warehouse, location: Location
 ) -> None:
@@ -106,7 +106,7 @@ def test_the_reader_says_what_the_macro_says_of_every_moment(
     assert by_reader(before) == by_macro(warehouse, before) == []
 
 
-@both_stores
+@every_store
 def test_a_candle_is_made_of_minutes_only_where_all_were_known(warehouse: Warehouse) -> None:
     moments = history(warehouse)
     opened = [
@@ -119,7 +119,7 @@ def test_a_candle_is_made_of_minutes_only_where_all_were_known(warehouse: Wareho
     assert opened[2] == opened[3] == list(range(24))
 
 
-@both_stores
+@every_store
 def test_a_moment_before_a_days_first_backfill_is_an_error(warehouse: Warehouse) -> None:
     before = now()
     moments = history(warehouse)
@@ -151,7 +151,7 @@ def test_the_newest_candles_may_be_stored_within_a_day_and_no_others_later(
         read.candles(NAME, "2024-01-01", "2024-01-03", as_of=noon + timedelta(hours=37))
 
 
-@both_stores
+@every_store
 def test_days_after_the_moment_need_not_be_known_then(warehouse: Warehouse) -> None:
     midnight = datetime(2024, 1, 2, tzinfo=UTC)
     hold(warehouse, replace(day(0), as_of=midnight))

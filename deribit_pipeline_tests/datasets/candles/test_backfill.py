@@ -12,7 +12,7 @@ from deribit_pipeline.errors import UnknownInstrument
 from deribit_pipeline.sandbox.exchange import Reply, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock, both_stores
+from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline, midnight, ms
 
 NEW_YEAR = date(2024, 1, 1)
@@ -50,7 +50,7 @@ def test_what_is_proved_is_not_requested_again(
     assert sandbox.requests[CHART] == before[CHART] + 2  # one for the coarser candles
 
 
-@both_stores
+@every_store
 def test_force_requests_again_and_changes_nothing(
     pipeline: Pipeline, sandbox: SandboxExchange
 ) -> None:
@@ -93,7 +93,7 @@ def test_a_range_past_expiry(pipeline: Pipeline) -> None:
     assert pipeline.rows("select expected from candle_days where day = '2024-03-29'") == [(480,)]
 
 
-@both_stores
+@every_store
 def test_today_is_held_as_far_as_it_is_closed_and_tomorrow_completed(
     pipeline: Pipeline, clock: Clock
 ) -> None:
@@ -163,7 +163,7 @@ def test_an_instrument_that_is_not_listed_writes_nothing(
     assert not warehouse.location.exists()
 
 
-@both_stores
+@every_store
 def test_what_the_exchange_revises_is_kept_both_ways(
     pipeline: Pipeline, sandbox: SandboxExchange
 ) -> None:

@@ -12,7 +12,7 @@ from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proofs import DayState
 from deribit_pipeline.engine.incomplete import incomplete_days
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline_tests.conftest import Clock, both_stores
+from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.pipeline import CHART, Pipeline, ms
 
 NEW_YEAR = date(2024, 1, 1)
@@ -70,7 +70,7 @@ def test_a_dead_day_is_gapped_and_an_outage_of_days_too(
     assert outcome.missing == 6 * 1_440
 
 
-@both_stores
+@every_store
 def test_a_gap_that_the_exchange_fills_is_closed(
     pipeline: Pipeline, sandbox: SandboxExchange, clock: Clock
 ) -> None:

@@ -17,7 +17,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock, both_stores
+from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.recorded_trades import (
     LATENCY_MS,
     Trade,
@@ -71,7 +71,7 @@ def sessions(warehouse: Warehouse) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-@both_stores
+@every_store
 def test_each_session_of_a_day_is_accounted_for(
     spool: Spool, day: list[Trade], take_in: Callable[..., Outcome], warehouse: Warehouse
 ) -> None:

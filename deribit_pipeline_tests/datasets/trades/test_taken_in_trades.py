@@ -21,7 +21,7 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock, both_stores
+from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.recorded_trades import (
     Frame,
     Trade,
@@ -251,7 +251,7 @@ def test_a_wrong_value_that_one_frame_has_is_replaced_and_kept_as_a_revision(
     assert verify(warehouse).findings == []
 
 
-@both_stores
+@every_store
 def test_copies_that_differ_are_kept_as_revisions_once(
     spool: Spool,
     around: list[Trade],
