@@ -1,7 +1,7 @@
 """Writes proved days of any dataset into the warehouse: each whole, on an open connection.
 Identifiers come only from the table definitions."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from itertools import chain
 
@@ -9,8 +9,8 @@ from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proof_tables import Row
 from deribit_pipeline.domain.proofs import Proof, ProvedDay, Provenance
-from deribit_pipeline.domain.rows import Columns, Pieces, count_of, joined_rows, pieces_of
-from deribit_pipeline.domain.tables import Column, Table
+from deribit_pipeline.domain.rows import Pieces, count_of, joined_rows, pieces_of
+from deribit_pipeline.engine.incoming_rows import as_stored, insert_from
 from deribit_pipeline.engine.proof_hashes import as_hashed, proof_hash, stored, sum_of
 from deribit_pipeline.engine.row_reads import (
     day_of,
@@ -148,11 +148,11 @@ def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay])
     whole = [small[0] if len(small) == 1 else joined_rows(small)] if small else []
     same = {series_of(dataset): days[0].proof.series} | dict(dataset.constants)
     values = ", ".join(
-        f"${column.name}" if column.name in same else _as_stored(column)
+        f"${column.name}" if column.name in same else as_stored(column)
         for column in dataset.table.columns
     )
     for rows in chain(whole, *(pieces_of(rows) for rows in filled if isinstance(rows, Pieces))):
-        _insert_from(connection, dataset.table, f"select {values} from incoming", same, rows)
+        insert_from(connection, dataset.table, f"select {values} from incoming", same, rows)
 
 
 def _insert_arrivals(
@@ -219,14 +219,14 @@ def _keep_revisions(
         return
     table, tables = dataset.table, dataset.proved_in
     revisions = tables.revisions.table
-    typed = ", ".join(_as_stored(table.column(name)) for name in dataset.key)
+    typed = ", ".join(as_stored(table.column(name)) for name in dataset.key)
     key = ", ".join(dataset.key)
     kept = tables.revised.format(
         dataset=dataset.name, series=series_of(dataset), key=key, day=day_of(table, dataset.at)
     )
     is_same = " and ".join(f"earlier.{name} = former.{name}" for name in revisions.key[:-1])
     for changed in pieces_of(day.replaced, *dataset.key):
-        _insert_from(
+        insert_from(
             connection,
             revisions,
             f"""
@@ -268,45 +268,3 @@ def _of_days(dataset: Dataset, day: str) -> str:
 
 def _days(dataset: Dataset, series: str, days: Collection[date]) -> dict[str, object]:
     return {"name": dataset.proved_as, "series": series, "days": list(days)}
-
-
-def _insert_from(
-    connection: Connection,
-    table: Table,
-    query: str,
-    parameters: Mapping[str, object],
-    rows: Columns,
-) -> None:
-    """Insert the result of a query, with the table's columns in their order, which reads the rows
-    as the relation `incoming`.
-
-    DuckDB finds the variable of this name. A registered relation, with the memory of its rows,
-    would be kept until the transaction ends.
-    """
-    incoming = _readable(rows)  # noqa: F841
-    connection.sql(query, params=dict(parameters)).insert_into(table.name)
-
-
-def _readable(rows: Columns) -> object:
-    """Rows as DuckDB reads them: arrays, or a frame if there are texts or dates."""
-    if not any(v.dtype.kind in "OU" or v.dtype.str.endswith("[D]") for v in rows.values()):
-        return rows
-    import pandas as pd  # takes most of a second, and candles do not need it
-
-    return pd.DataFrame(
-        {
-            column: pd.Series(
-                values.astype("datetime64[s]") if values.dtype.str.endswith("[D]") else values,
-                dtype=object if values.dtype.kind == "O" else None,
-            )
-            for column, values in rows.items()
-        },
-        copy=False,
-    )
-
-
-def _as_stored(column: Column) -> str:
-    """A column of arrays in the representation of the table."""
-    if column.type == "double" and column.is_nullable:
-        return f"case when isnan({column.name}) then null else {column.name} end"
-    return f"cast({column.name} as {column.type})"
