@@ -217,6 +217,19 @@ def _keep_revisions(
     were stored."""
     if day.former is None or not count_of(day.replaced):
         return
+    query = _former_rows(dataset)
+    parameters = {
+        "series": day.proof.series,
+        "held_from": day.former.fetched_at,
+        "replaced_at": day.as_of,
+        "run_id": provenance.run_id,
+    } | day_parameters(dataset, day.proof.day)
+    for changed in pieces_of(day.replaced, *dataset.key):
+        insert_from(connection, dataset.proved_in.revisions.table, query, parameters, changed)
+
+
+def _former_rows(dataset: Dataset) -> str:
+    """The query for the revisions of the stored rows whose keys are in `incoming`."""
     table, tables = dataset.table, dataset.proved_in
     revisions = tables.revisions.table
     typed = ", ".join(as_stored(table.column(name)) for name in dataset.key)
@@ -225,39 +238,22 @@ def _keep_revisions(
         dataset=dataset.name, series=series_of(dataset), key=key, day=day_of(table, dataset.at)
     )
     is_same = " and ".join(f"earlier.{name} = former.{name}" for name in revisions.key[:-1])
-    for changed in pieces_of(day.replaced, *dataset.key):
-        insert_from(
-            connection,
-            revisions,
-            f"""
-            with former as (
-                select {kept} from {table.name} as whole
-                where {of_series(dataset)} and {on_day(dataset)}
-                  and ({key}) in (select ({typed}) from incoming)
-            )
-            select {", ".join(column.name for column in revisions.columns)}
-            from (
-                select *,
-                       coalesce(
-                           (
-                               select max(replaced_at)
-                               from {revisions.name} as earlier where {is_same}
-                           ),
-                           {tables.held_since}
-                       ) as held_from,
-                       $replaced_at as replaced_at, $run_id as run_id
-                from former
-            )
-            """,
-            {
-                "series": day.proof.series,
-                "held_from": day.former.fetched_at,
-                "replaced_at": day.as_of,
-                "run_id": provenance.run_id,
-            }
-            | day_parameters(dataset, day.proof.day),
-            changed,
+    return f"""
+        with former as (
+            select {kept} from {table.name} as whole
+            where {of_series(dataset)} and {on_day(dataset)}
+              and ({key}) in (select ({typed}) from incoming)
+        ), revised as (
+            select *,
+                   coalesce(
+                       (select max(replaced_at) from {revisions.name} as earlier where {is_same}),
+                       {tables.held_since}
+                   ) as held_from,
+                   $replaced_at as replaced_at, $run_id as run_id
+            from former
         )
+        select {", ".join(column.name for column in revisions.columns)} from revised
+        """
 
 
 def _of_days(dataset: Dataset, day: str) -> str:
