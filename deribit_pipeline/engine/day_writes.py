@@ -1,7 +1,7 @@
 """Writes proved days of any dataset into the warehouse: each whole, on an open connection.
 Identifiers come only from the table definitions."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from itertools import chain
 
@@ -9,8 +9,8 @@ from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proof_tables import Row
 from deribit_pipeline.domain.proofs import Proof, ProvedDay, Provenance
-from deribit_pipeline.domain.rows import Columns, Pieces, count_of, joined_rows, pieces_of
-from deribit_pipeline.domain.tables import Column, Table
+from deribit_pipeline.domain.rows import Pieces, count_of, joined_rows, pieces_of
+from deribit_pipeline.engine.incoming_rows import as_stored, insert_from
 from deribit_pipeline.engine.proof_hashes import as_hashed, proof_hash, stored, sum_of
 from deribit_pipeline.engine.row_reads import (
     day_of,
@@ -217,6 +217,19 @@ def _keep_revisions(
     were stored."""
     if day.former is None or not count_of(day.replaced):
         return
+    query = _former_rows(dataset)
+    parameters = {
+        "series": day.proof.series,
+        "held_from": day.former.fetched_at,
+        "replaced_at": day.as_of,
+        "run_id": provenance.run_id,
+    } | day_parameters(dataset, day.proof.day)
+    for changed in pieces_of(day.replaced, *dataset.key):
+        insert_from(connection, dataset.proved_in.revisions.table, query, parameters, changed)
+
+
+def _former_rows(dataset: Dataset) -> str:
+    """The query for the revisions of the stored rows whose keys are in `incoming`."""
     table, tables = dataset.table, dataset.proved_in
     revisions = tables.revisions.table
     typed = ", ".join(as_stored(table.column(name)) for name in dataset.key)
@@ -225,39 +238,22 @@ def _keep_revisions(
         dataset=dataset.name, series=series_of(dataset), key=key, day=day_of(table, dataset.at)
     )
     is_same = " and ".join(f"earlier.{name} = former.{name}" for name in revisions.key[:-1])
-    for changed in pieces_of(day.replaced, *dataset.key):
-        insert_from(
-            connection,
-            revisions,
-            f"""
-            with former as (
-                select {kept} from {table.name} as whole
-                where {of_series(dataset)} and {on_day(dataset)}
-                  and ({key}) in (select ({typed}) from incoming)
-            )
-            select {", ".join(column.name for column in revisions.columns)}
-            from (
-                select *,
-                       coalesce(
-                           (
-                               select max(replaced_at)
-                               from {revisions.name} as earlier where {is_same}
-                           ),
-                           {tables.held_since}
-                       ) as held_from,
-                       $replaced_at as replaced_at, $run_id as run_id
-                from former
-            )
-            """,
-            {
-                "series": day.proof.series,
-                "held_from": day.former.fetched_at,
-                "replaced_at": day.as_of,
-                "run_id": provenance.run_id,
-            }
-            | day_parameters(dataset, day.proof.day),
-            changed,
+    return f"""
+        with former as (
+            select {kept} from {table.name} as whole
+            where {of_series(dataset)} and {on_day(dataset)}
+              and ({key}) in (select ({typed}) from incoming)
+        ), revised as (
+            select *,
+                   coalesce(
+                       (select max(replaced_at) from {revisions.name} as earlier where {is_same}),
+                       {tables.held_since}
+                   ) as held_from,
+                   $replaced_at as replaced_at, $run_id as run_id
+            from former
         )
+        select {", ".join(column.name for column in revisions.columns)} from revised
+        """
 
 
 def _of_days(dataset: Dataset, day: str) -> str:
@@ -268,45 +264,3 @@ def _of_days(dataset: Dataset, day: str) -> str:
 
 def _days(dataset: Dataset, series: str, days: Collection[date]) -> dict[str, object]:
     return {"name": dataset.proved_as, "series": series, "days": list(days)}
-
-
-def insert_from(
-    connection: Connection,
-    table: Table,
-    query: str,
-    parameters: Mapping[str, object],
-    rows: Columns,
-) -> None:
-    """Insert the result of a query, with the table's columns in their order, which reads the rows
-    as the relation `incoming`.
-
-    DuckDB finds the variable of this name. A registered relation, with the memory of its rows,
-    would be kept until the transaction ends.
-    """
-    incoming = readable(rows)  # noqa: F841
-    connection.sql(query, params=dict(parameters)).insert_into(table.name)
-
-
-def readable(rows: Columns) -> object:
-    """Rows as DuckDB reads them: arrays, or a frame if there are texts or dates."""
-    if not any(v.dtype.kind in "OU" or v.dtype.str.endswith("[D]") for v in rows.values()):
-        return rows
-    import pandas as pd  # takes most of a second, and candles do not need it
-
-    return pd.DataFrame(
-        {
-            column: pd.Series(
-                values.astype("datetime64[s]") if values.dtype.str.endswith("[D]") else values,
-                dtype=object if values.dtype.kind == "O" else None,
-            )
-            for column, values in rows.items()
-        },
-        copy=False,
-    )
-
-
-def as_stored(column: Column) -> str:
-    """A column of arrays in the representation of the table."""
-    if column.type == "double" and column.is_nullable:
-        return f"case when isnan({column.name}) then null else {column.name} end"
-    return f"cast({column.name} as {column.type})"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FetchedDay, Provenance
 from deribit_pipeline.domain.rows import count_of
-from deribit_pipeline.engine.day_writes import as_stored, insert_from
+from deribit_pipeline.engine.incoming_rows import as_stored, insert_from
 from deribit_pipeline.engine.row_reads import columns_of, day_of, series_of
 from deribit_pipeline.engine.series_proofs import hashed_anew
 from deribit_pipeline.warehouse.place import Connection

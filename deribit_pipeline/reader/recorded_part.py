@@ -18,7 +18,7 @@ from deribit_pipeline.datasets.trades.recorded_tail import recorded_tail
 from deribit_pipeline.datasets.trades.trade_numbers import Numbers
 from deribit_pipeline.domain.rows import Columns, count_of
 from deribit_pipeline.domain.windows import ONE_DAY, Moments, TimeWindow, day_window, moment64
-from deribit_pipeline.engine.day_writes import as_stored, readable
+from deribit_pipeline.engine.incoming_rows import as_stored, readable
 from deribit_pipeline.engine.row_reads import columns_of
 from deribit_pipeline.engine.selected_series import (
     SelectedRows,
