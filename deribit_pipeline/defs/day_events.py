@@ -18,9 +18,6 @@ from deribit_pipeline.engine.outcome import Outcome
 
 Metadata = Mapping[str, dg.MetadataValue[Any]]
 
-# How many days a message names; the rest are counted.
-_NAMED = 10
-
 
 def record_days(
     context: dg.AssetExecutionContext, dataset: Dataset, outcome: Outcome, picture: Metadata
@@ -65,12 +62,6 @@ def no_longer_complete(context: dg.AssetExecutionContext, outcome: Outcome) -> s
         return set()
     recorded: set[str] = context.instance.get_materialized_partitions(context.asset_key)
     return gapped & recorded
-
-
-def named(keys: list[str]) -> str:
-    """The first keys, and how many more there are."""
-    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return ", ".join(keys[:_NAMED]) + more
 
 
 def _of_day(proof: Proof) -> dict[str, dg.MetadataValue[Any]]:

@@ -10,9 +10,9 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol
 
-from deribit_pipeline.errors import DeribitError, DeribitRateLimited, NotSubscribed
+from deribit_pipeline.errors import DeribitError, DeribitRateLimited, NotSubscribed, first_of
 from deribit_pipeline.exchange.auth import RENEW_AFTER, Token
 from deribit_pipeline.exchange.exchange_clock import ExchangeClock, Fit, Reading, Witness
 from deribit_pipeline.exchange.rpc import TIME, Answer
@@ -22,8 +22,6 @@ from deribit_pipeline.exchange.websocket_access import Times, WebSocketAccess
 from deribit_pipeline.exchange.websocket_opening import opened_websocket
 
 logger = logging.getLogger(__name__)
-
-Failure = TypeVar("Failure", bound=Exception)
 
 
 class Listener(Protocol):
@@ -167,9 +165,3 @@ class Subscription:
 def _reading(answer: Answer) -> Reading:
     came_at = time.monotonic()
     return Reading(answer.stamp[0], came_at - answer.latency, came_at)
-
-
-def first_of(group: BaseExceptionGroup[Failure]) -> Failure:
-    """The first error of a group, which may have groups in it."""
-    first = group.exceptions[0]
-    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.specification import SETTLES_IN, Specification
-from deribit_pipeline.domain.windows import TimeWindow, from_ms, moment64
+from deribit_pipeline.domain.windows import TimeWindow, from_ms, from_us, moment64
 from deribit_pipeline.selection import Selector
 from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENT_LISTS, INSTRUMENTS
@@ -259,7 +259,7 @@ def listings_since(
         """,
         {"names": list(moments)},
     ).fetchall()
-    seen = {name: from_ms(0) + timedelta(microseconds=returned_us) for name, returned_us in rows}
+    seen = {name: from_us(returned_us) for name, returned_us in rows}
     newer = [name for name, returned_at in seen.items() if returned_at > moments[name]]
     return listings(connection, newer) if newer else {}
 

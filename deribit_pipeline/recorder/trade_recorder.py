@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NoReturn
 
-from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.domain.windows import from_ms, to_us
 from deribit_pipeline.exchange.rpc import Answer
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.exchange.shapes import NEVER
@@ -68,7 +68,7 @@ class TradeRecorder:
         self._subscription = Subscription(access, tuple(channels), self)
         self._subscribed: tuple[str, ...] = ()
         self._as_of: datetime | None = None
-        self._session = {"session_us": _us(clock.now())}
+        self._session = {"session_us": to_us(clock.now())}
         self.counts = TradeCounts()
 
     @property
@@ -99,7 +99,7 @@ class TradeRecorder:
             return
         moment = self._clock.now()
         as_of = self._noted(notification.data)
-        facts = {"received_us": _us(moment)}
+        facts = {"received_us": to_us(moment)}
         self.counts.frames += 1
         entry = Entry(FRAME, self._clock.wall(), as_of, facts, notification.body)
         self._queue.put(stream, moment, entry)
@@ -176,7 +176,3 @@ class TradeRecorder:
         moment = from_ms(newest)
         self.counts.newest = max(self.counts.newest or moment, moment)
         return moment
-
-
-def _us(moment: datetime) -> int:
-    return (moment - from_ms(0)) // timedelta(microseconds=1)
