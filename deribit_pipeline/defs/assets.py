@@ -9,8 +9,8 @@ import dagster as dg
 
 from deribit_pipeline.defs.day_events import no_longer_complete, record_days, run_totals
 from deribit_pipeline.defs.descriptions import column_schema, description, group_name
+from deribit_pipeline.defs.partition_events import already_recorded
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
-from deribit_pipeline.defs.recording import already_recorded
 from deribit_pipeline.defs.run_tags import run_tags
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.first_names import first_names

@@ -10,8 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from deribit_pipeline.defs.partition_events import record_events
 from deribit_pipeline.defs.partitions import partition_key
-from deribit_pipeline.defs.recording import record
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DayState, Proof
 from deribit_pipeline.engine.outcome import Outcome
@@ -29,7 +29,7 @@ def record_days(
     # Open and gapped days first, and the newest day last: the asset's page shows the last event.
     proofs = sorted(outcome.proofs.values(), key=lambda each: (each.is_settled, each.day))
     for kind, is_settled in ((dg.AssetObservation, False), (dg.AssetMaterialization, True)):
-        record(
+        record_events(
             context,
             [
                 kind(
