@@ -1,7 +1,8 @@
 """Channels that stay subscribed: after each failure of the socket it is opened again, after pauses
 that grow.
 
-What the exchange publishes meanwhile is not sent again: the listener is told of each interruption.
+What the exchange publishes meanwhile is not sent again: the listener is notified of each
+interruption.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """What is told of a subscription's notifications and connections."""
+    """Is notified of a subscription's messages and connections."""
 
     async def received(self, notification: Notification) -> None:
         """A notification came. While this waits, nothing more is read from the socket."""
@@ -125,7 +126,7 @@ class Subscription:
 
     async def _subscribe(self, socket: WebSocket) -> None:
         """Subscribe to all channels that the exchange has. Others are an error of this package or
-        of its settings, and no reason to go without the rest."""
+        of its settings, which is logged: one wrong name must not cost the rest."""
         left_out: tuple[str, ...] = ()
         try:
             await socket.subscribe(self._channels)
@@ -147,7 +148,7 @@ class Subscription:
             token = await socket.login(self._access.credentials)
 
     async def _note(self, socket: WebSocket, answer: Answer) -> None:
-        """Tell the listener of an answer, unless its time is in doubt."""
+        """Notify the listener of a response, unless its time does not fit the earlier ones."""
 
         async def witness() -> Witness | None:
             try:
@@ -155,8 +156,8 @@ class Subscription:
             except DeribitError as error:
                 logger.info("The exchange's time could not be confirmed: %s", error)
                 return None
-            said = other.result if type(other.result) is int else None
-            return Witness(_reading(other), said)
+            now_ms = other.result if type(other.result) is int else None
+            return Witness(_reading(other), now_ms)
 
         if await self._clock.settled(_reading(answer), witness) is Fit.WELL:
             self._listener.alive(answer)

@@ -19,11 +19,11 @@ from deribit_pipeline.domain.windows import from_us, to_us
 from deribit_pipeline.errors import SpoolError
 
 RESPONSE, FAILURE, STARTED, STOPPED = "response", "failure", "started", "stopped"
-"""What an entry records: a response; a request without one; the begin or end of a recording."""
+"""What an entry records: a response; a request without one; the start or end of a recording."""
 
 FRAME, CONNECTED, DISCONNECTED, ALIVE = "frame", "connected", "disconnected", "alive"
-"""Of a WebSocket: a notification; that a stream's channel is subscribed, is not any more, or is
-still, as the exchange's time in `as_of` shows, although it may be quiet."""
+"""Of a WebSocket: a notification; that the channel of the stream was subscribed; that its
+connection ended; that it is still subscribed at the exchange's time `as_of`, however quiet."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 

@@ -150,7 +150,7 @@ def _with_origin(day: FetchedDay, chunks: TradeChunks, held: HeldTrades | None) 
     if held is None:
         return day
     is_recorded = np.isin(day.rows["trade_seq"], held.recorded.numbers)
-    copies = joined_rows([held.recorded.set_aside, *chunks.superseded])
+    copies = joined_rows([held.recorded.rejected, *chunks.superseded])
     superseded = differing(copies, day.rows) if count_of(copies) else None
     return replace(day, recorded=int(np.count_nonzero(is_recorded)), superseded=superseded)
 

@@ -114,7 +114,7 @@ def test_copies_that_differ_do_not_count_as_recorded_and_are_kept(
     recording.bodies([body_of([wrong])], wrong["timestamp"] + hours_later * HOUR_MS)
     read = RecordedTrades(spool, NAME, [DAY])
     assert day[700]["trade_seq"] not in read.numbers
-    assert sorted(read.set_aside["price"].tolist()) == sorted([1.5, day[700]["price"]])
+    assert sorted(read.rejected["price"].tolist()) == sorted([1.5, day[700]["price"]])
     assert hash_of(read) == rows_hash(parsed(day[:700] + day[701:]))
 
 
@@ -124,7 +124,7 @@ def test_impossible_values_do_not_count_as_recorded_and_are_kept(
 ) -> None:
     record(frames_of([*day[:50], day[50] | change, *day[51:]]))
     read = RecordedTrades(spool, NAME, [DAY])
-    assert read.set_aside["trade_seq"].tolist() == [day[50]["trade_seq"]]
+    assert read.rejected["trade_seq"].tolist() == [day[50]["trade_seq"]]
     assert hash_of(read) == rows_hash(parsed(day[:50] + day[51:]))
 
 
