@@ -51,10 +51,11 @@ def ui(
     with recording(home) as instance:
         record_lists(instance, warehouse_of(settings))
         recorded = datasets_to_record(instance, settings)
+    recorder = ["record", "--datasets", ",".join(recorded)] if recorded else []
     at = f"[{host}]" if ":" in host else host
     with Services(home) as services:
         try:
-            services.start(host, port, recorded)
+            services.start(host, port, recorder)
             _say(f"Dagster's UI listens at http://{at}:{port} until interrupted.")
             while True:
                 services.require_running()

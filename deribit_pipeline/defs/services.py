@@ -44,7 +44,7 @@ class Services:
         self._home = home
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._recorder_due: float | None = None
-        self._recorded = ""
+        self._recorder: Sequence[str] = ()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -66,10 +66,10 @@ class Services:
             for process in self._running.values():
                 process.wait()
 
-    def start(self, host: str, port: int, recorded: Sequence[str] = ()) -> None:
-        """Start all processes, with a recorder of the datasets `recorded` if there are any, and
-        wait until the web server listens at this address and port. Raises DeribitPipelineError if
-        one of Dagster's exits before."""
+    def start(self, host: str, port: int, recorder: Sequence[str] = ()) -> None:
+        """Start all processes, among them the command line with the arguments `recorder` if there
+        are any, and wait until the web server listens at this address and port. Raises
+        DeribitPipelineError if one of Dagster's exits before."""
         code = self._folder / "code"
         self._run("code server", "dagster", "code-server", "start", "-m", LOCATION, "-s", code)
         self._wait_until(lambda: _accepts(socket.AF_UNIX, str(code)))
@@ -79,8 +79,8 @@ class Services:
         self._run("web server", "deribit_pipeline.defs.webserver", *served)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._wait_until(lambda: _accepts(family, (host, port)))
-        self._recorded = ",".join(recorded)
-        if recorded:
+        self._recorder = recorder
+        if recorder:
             self._record()
 
     def require_running(self) -> None:
@@ -103,7 +103,7 @@ class Services:
             self._record()
 
     def _record(self) -> None:
-        self._run(_RECORDER, "deribit_pipeline.cli", "record", "--datasets", self._recorded)
+        self._run(_RECORDER, "deribit_pipeline.cli", *self._recorder)
 
     def _run(self, name: str, module: str, *arguments: object) -> None:
         command = [sys.executable, "-m", __name__, str(self._lifeline), module]

@@ -37,7 +37,7 @@ def trade_channels(settings: Settings) -> dict[str, str]:
     if not found:
         raise InputError(
             f"DERIBIT_INSTRUMENTS names nothing whose trades can be recorded ({why}): name futures "
-            "or options, or leave trades out of --datasets."
+            "or options, or record without the dataset trades."
         )
     if spot:
         logger.warning("Trades of %s are not recorded: %s", ", ".join(spot), why)

@@ -1,5 +1,6 @@
 """Indexes of the sandbox: current and recent prices, delivery prices, and volatility."""
 
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,8 +56,7 @@ class Prices:
 
     def at(self, perpetual: Listing, moments: NDArray[np.int64]) -> NDArray[np.float64]:
         """The index that a perpetual follows, at moments in UTC milliseconds."""
-        prices = driver_of(perpetual.base_currency).prices(moments)
-        return np.round(prices, digits_of(perpetual.base_currency))
+        return _rounded(perpetual.base_currency, moments)
 
     def perpetual(self, base: str, counter: str) -> Listing:
         """The perpetual that follows the index of two currencies."""
@@ -64,7 +64,7 @@ class Prices:
 
     def delivered(self, perpetual: Listing, day: int) -> float:
         """The delivery price of a day, counted from 1970: the index at 08:00."""
-        return float(self.at(perpetual, np.array([day * DAY + EIGHT_HOURS]))[0])
+        return _at_eight(perpetual.base_currency, day)
 
     def _indexes(self) -> dict[str, Listing]:
         return {
@@ -147,3 +147,13 @@ def _number(params: Mapping[str, str], name: str, default: int, least: int, most
 
 def _date(day: int) -> str:
     return str((datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).date())
+
+
+def _rounded(base_currency: str, moments: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.round(driver_of(base_currency).prices(moments), digits_of(base_currency))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _at_eight(base_currency: str, day: int) -> float:
+    """Years of delivery prices and settlements are paged through again and again."""
+    return float(_rounded(base_currency, np.array([day * DAY + EIGHT_HOURS]))[0])

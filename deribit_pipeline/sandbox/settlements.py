@@ -2,6 +2,7 @@
 
 import base64
 import enum
+import functools
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -132,8 +133,7 @@ class Settlements:
         index = prices.delivered(prices.perpetual(base, counter), day)
         is_last = day * DAY + EIGHT_HOURS == listing.expires_ms
         is_option = listing.kind == "option"
-        level = level_of(listing, np.array([day * DAY + EIGHT_HOURS]))
-        mark = round(float(level[0]), 8 if is_option else 2)
+        mark = _mark(listing, day)
         if is_last:
             mark = 0.0 if is_option else index
         return {
@@ -146,6 +146,13 @@ class Settlements:
             "profit_loss": rng.gauss(0, 3),
             "session_profit_loss": abs(rng.gauss(0, 40_000)),
         }
+
+
+@functools.lru_cache(maxsize=65_536)
+def _mark(listing: Listing, day: int) -> float:
+    """The mark price at 08:00 of a day."""
+    level = level_of(listing, np.array([day * DAY + EIGHT_HOURS]))
+    return round(float(level[0]), 8 if listing.is_option else 2)
 
 
 def _token(day: int, place: int) -> str:

@@ -171,9 +171,10 @@ def is_own_message(piece: ast.expr) -> bool:
 OF_THE_SCHEMA = {
     "defs/retention.py", "domain/tables.py", "engine/copies.py", "engine/day_writes.py",
     "engine/proof_hashes.py", "engine/proof_reads.py", "engine/row_reads.py", "engine/rules.py",
-    "engine/selected_series.py", "engine/series_proofs.py", "engine/unproved.py", "export/part.py",
-    "lake/attached.py", "reader/candle_frames.py", "reader/day_frames.py",
-    "reader/frames.py", "reader/funding_frames.py", "reader/option_frames.py",
+    "engine/selected_series.py", "engine/series_proofs.py", "engine/superseded.py",
+    "engine/unproved.py", "export/part.py", "lake/attached.py", "reader/candle_frames.py",
+    "reader/day_frames.py", "reader/frames.py", "reader/funding_frames.py",
+    "reader/option_frames.py", "reader/recorded_part.py", "reader/recorded_rows.py",
     "reader/settlement_frames.py", "warehouse/attached_file.py", "warehouse/file_copy.py",
 }  # fmt: skip
 WITHOUT_SQL = ("exchange", "sandbox")

@@ -56,7 +56,7 @@ def test_each_folder_with_a_table_is_in_the_registry() -> None:
 
 def test_every_schedule_has_a_minute_of_its_own() -> None:
     crons = [schedule.cron for each in DATASETS.values() for schedule in each.schedules]
-    minutes = Counter(cron.split()[0] for cron in crons)
+    minutes = Counter(cron.split()[0] for cron in crons if not cron.startswith("*/"))
     assert minutes.most_common(1)[0][1] == 1
     assert max(map(int, minutes)) < 60
 

@@ -316,9 +316,9 @@ def test_the_check_passes_where_all_is_at_hand(settings: Settings) -> None:
         dg.AssetKey("deribit_api"), "is_reachable"
     )  # fmt: skip
     assert evaluation.passed
-    assert {"reachable", "clock", "environment", "platform", "limits", "warehouse"} == set(
-        evaluation.metadata
-    )
+    assert {
+        "reachable", "clock", "environment", "platform", "limits", "websocket", "warehouse"
+    } == set(evaluation.metadata)  # fmt: skip
 
 
 def test_the_check_fails_with_what_to_do(settings: Settings, tmp_path: Path) -> None:

@@ -82,7 +82,9 @@ def written(file: Warehouse, days: Sequence[FetchedDay]) -> list[object]:
     return [*found, {name: sorted(rows, key=repr) for name, rows in tables.items()}]
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.torture) for seed in range(8, 25))]
+)
 def test_a_day_in_pieces_is_proved_and_stored_as_the_whole_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -22,6 +22,8 @@ FIRST = date(2024, 1, 1)
 class Counted:
     """A warehouse and its writer of days, which keep how many days each transaction has."""
 
+    location = None
+
     def __init__(self) -> None:
         self.transactions: list[int] = []
 

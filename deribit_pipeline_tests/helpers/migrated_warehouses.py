@@ -8,6 +8,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.datasets.trades import TRADES
+from deribit_pipeline.datasets.trades.table import RECORDER_SESSIONS
 from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake
@@ -68,6 +69,7 @@ def whole(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     revised = {"dataset": "trades", "series": "BTC-PERPETUAL", "day": yesterday}
     hold(warehouse, DATASET_REVISIONS, revised)
     hold(warehouse, FAILED_DAYS, revised)
+    hold(warehouse, RECORDER_SESSIONS, {"stream": "future.BTC", "day": yesterday})
     with (
         warehouse.writing() as connection,
         hashed_anew(connection, TRADES, "BTC-PERPETUAL", [yesterday]),

@@ -92,7 +92,9 @@ def wrong_copies(frames: list[Frame], rng: Rng, spool: Spool) -> None:
     recording.bodies([b"BTC-PERPETUAL", b'{"of": "BTC-PERPETUAL"}'], START_MS + HOUR_MS)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.torture) for seed in range(1, 4))]
+)
 @pytest.mark.parametrize(
     "record",
     [skipped, repeated_and_reordered, two_recorders, switched_off, torn_files, wrong_copies],
