@@ -32,8 +32,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import TypeVar
 
 from deribit_pipeline.outside_text import shown
+
+Failure = TypeVar("Failure", bound=BaseException)
 
 _MOST_SAID, _MOST_OF_A_PARAMETER = 1_000, 100
 
@@ -234,3 +237,9 @@ class WarehouseUnusable(WarehouseError):
 def first_line(error: BaseException) -> str:
     """The first line of a library's error, without the details and traces that may follow."""
     return str(error).partition("\n")[0]
+
+
+def first_of(group: BaseExceptionGroup[Failure]) -> Failure:
+    """The first error of a group, which may have groups in it."""
+    first = group.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

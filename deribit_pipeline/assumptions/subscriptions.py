@@ -7,6 +7,7 @@ from deribit_pipeline.assumptions.assumption import (
     Responses,
     compared,
 )
+from deribit_pipeline.domain.first_names import first_names
 from deribit_pipeline.domain.specification import CURRENCIES, KINDS
 from deribit_pipeline.exchange.shapes import array
 from deribit_pipeline.exchange.websocket import MOST_CHANNELS
@@ -41,7 +42,7 @@ def _acknowledged(responses: Responses) -> Comparison:
 def _channels(responses: Responses) -> Comparison:
     names = responses.read("subscription", array)
     missing = [channel for channel in CHANNELS if channel not in names]
-    found = f"{', '.join(missing[:3])} and others left out" if missing else "all of them"
+    found = f"{first_names(missing, 3)} left out" if missing else "all of them"
     return compared(f"{len(CHANNELS)} channels are acknowledged", found, holds=not missing)
 
 

@@ -72,7 +72,12 @@ def backfill(
         typer.Option("--plan", help="Print the requests that would be made, without making them."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Fetch days again that are already proved complete.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Fetch days again that are already proved complete; of trades, also what was "
+            "recorded.",
+        ),
     ] = False,
     twice: Annotated[
         bool,

@@ -36,8 +36,8 @@ def check(
         ),
     ] = None,
 ) -> int:
-    """Check that the exchange, clock, credentials and warehouse are usable, and that the recorder
-    records, where one was started."""
+    """Check that the exchange, its WebSocket, clock, credentials and warehouse are usable, and that
+    the recorder records, where one was started."""
     if assumptions:
         return report_assumptions(report)
     if report:

@@ -67,7 +67,7 @@ def sandbox(
         typer.Option(
             metavar="COUNT",
             help="Trades a second of BTC-PERPETUAL and ETH-PERPETUAL together, for 20 minutes from "
-            "the next minute on.",
+            "the next minute on; 0 for none.",
             min=0,
             max=20_000,
         ),

@@ -7,12 +7,13 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from deribit_pipeline.defs.day_events import named, no_longer_complete, record_days, run_totals
+from deribit_pipeline.defs.day_events import no_longer_complete, record_days, run_totals
 from deribit_pipeline.defs.descriptions import column_schema, description, group_name
+from deribit_pipeline.defs.partition_events import already_recorded
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
-from deribit_pipeline.defs.recording import already_recorded
 from deribit_pipeline.defs.run_tags import run_tags
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.first_names import first_names
 from deribit_pipeline.domain.windows import ONE_DAY
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
@@ -20,6 +21,9 @@ from deribit_pipeline.engine.previews import Curves, Preview, Previews
 from deribit_pipeline.errors import DeribitPipelineError, WarehouseError
 from deribit_pipeline.pages.curves_picture import curves_url
 from deribit_pipeline.pages.run_picture import Picture, data_url
+
+# How many days a message names; the rest are counted.
+_NAMED = 10
 
 
 class Backfills(Protocol):
@@ -86,7 +90,7 @@ def dataset_asset(
         if regressed:
             raise dg.Failure(
                 f"{len(regressed)} days are gapped that an earlier run recorded as complete: "
-                f"{named(sorted(regressed))}. Their gaps are in the table "
+                f"{first_names(sorted(regressed), _NAMED)}. Their gaps are in the table "
                 f"{dataset.proved_in.gaps.table.name}.",
                 allow_retries=False,
             )
@@ -126,7 +130,7 @@ def _failure(outcome: Outcome) -> str:
     failed = [partition_key(*key) for key in sorted(outcome.failures)]
     reasons = collections.Counter(outcome.failures.values())
     return (
-        f"{len(failed)} of {outcome.requested} days are not proved: {named(failed)}. "
+        f"{len(failed)} of {outcome.requested} days are not proved: {first_names(failed, _NAMED)}. "
         f"The others are proved. The most frequent reason: {reasons.most_common(1)[0][0]}"
     )
 

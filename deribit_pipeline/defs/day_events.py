@@ -10,16 +10,13 @@ from typing import Any
 
 import dagster as dg
 
+from deribit_pipeline.defs.partition_events import record_events
 from deribit_pipeline.defs.partitions import partition_key
-from deribit_pipeline.defs.recording import record
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import CrossCheck, DayState, Proof
 from deribit_pipeline.engine.outcome import Outcome
 
 Metadata = Mapping[str, dg.MetadataValue[Any]]
-
-# How many days a message names; the rest are counted.
-_NAMED = 10
 
 
 def record_days(
@@ -32,7 +29,7 @@ def record_days(
     # Open and gapped days first, and the newest day last: the asset's page shows the last event.
     proofs = sorted(outcome.proofs.values(), key=lambda each: (each.is_settled, each.day))
     for kind, is_settled in ((dg.AssetObservation, False), (dg.AssetMaterialization, True)):
-        record(
+        record_events(
             context,
             [
                 kind(
@@ -65,12 +62,6 @@ def no_longer_complete(context: dg.AssetExecutionContext, outcome: Outcome) -> s
         return set()
     recorded: set[str] = context.instance.get_materialized_partitions(context.asset_key)
     return gapped & recorded
-
-
-def named(keys: list[str]) -> str:
-    """The first keys, and how many more there are."""
-    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return ", ".join(keys[:_NAMED]) + more
 
 
 def _of_day(proof: Proof) -> dict[str, dg.MetadataValue[Any]]:

@@ -1,6 +1,7 @@
 """The tags by which Dagster's UI lists and finds a run: dataset, series and days."""
 
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
+from deribit_pipeline.domain.first_names import first_names
 from deribit_pipeline.engine.jobs import Days
 
 _PLURALS = {
@@ -17,10 +18,9 @@ def run_tags(dataset: Dataset, days: Days) -> dict[str, str]:
     """The tags of a run for these days: `dataset`, `days`, and `instruments`, `currencies` or
     `indices`."""
     names, every = list(days), [day for some in days.values() for day in some]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     first, last = min(every), max(every)
     return {
         "dataset": dataset.name,
-        _PLURALS[dataset.series]: ", ".join(names[:_NAMED]) + more,
+        _PLURALS[dataset.series]: first_names(names, _NAMED),
         "days": str(first) if first == last else f"{first} to {last}",
     }

@@ -94,6 +94,16 @@ def to_ms(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
+def from_us(microseconds: int) -> datetime:
+    """The instant for UTC microseconds. Raises OverflowError outside the calendar."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def to_us(moment: datetime) -> int:
+    """The instant as UTC microseconds."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
 def without(moments: Moments, others: Moments) -> Moments:
     """The timestamps that are not among the others."""
     if np.array_equal(moments, others):  # nearly always, and much faster

@@ -34,6 +34,7 @@ from deribit_pipeline.errors import (
     DeribitPipelineError,
     LakeAway,
     WarehouseUnusable,
+    first_of,
 )
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.warehouse.place import Connection
@@ -277,9 +278,7 @@ class _Backfill:
 
     def _end(self, raised: BaseException) -> None:
         """End with an error that this project raises deliberately; raise any other again."""
-        error = raised
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+        error = first_of(raised) if isinstance(raised, BaseExceptionGroup) else raised
         if not isinstance(error, DeribitPipelineError):
             raise error from None
         self.fail_the_rest(str(error))

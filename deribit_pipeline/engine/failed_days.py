@@ -2,16 +2,15 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 
 from deribit_pipeline.datasets.registry import DATASETS, Selection
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proof_tables import FAILED_DAYS
+from deribit_pipeline.domain.windows import from_us
 from deribit_pipeline.engine.proof_reads import proofs
 from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.place import Connection
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def failed_days(connection: Connection, selection: Selection) -> list[FailedDay]
         },
     ).fetchall()
     found = [
-        FailedDay(DATASETS[name], series, day, reason, _EPOCH + timedelta(microseconds=us), run_id)
+        FailedDay(DATASETS[name], series, day, reason, from_us(us), run_id)
         for name, series, day, reason, us, run_id in rows
     ]
     if not found:

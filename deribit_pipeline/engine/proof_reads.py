@@ -2,7 +2,7 @@
 only from the table definitions."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from deribit_pipeline.datasets.registry import DATASETS, Selection
@@ -10,6 +10,7 @@ from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proof_tables import ProofTables
 from deribit_pipeline.domain.proofs import CrossCheck, DayState, Proof
 from deribit_pipeline.domain.tables import quoted
+from deribit_pipeline.domain.windows import from_us
 from deribit_pipeline.warehouse.connections import has_table
 from deribit_pipeline.warehouse.place import Connection
 
@@ -18,8 +19,6 @@ DatasetDay = tuple[str, str, date]
 
 LAYOUTS = tuple(dict.fromkeys(dataset.proved_in for dataset in DATASETS.values()))
 """The tables that hold proofs, each once."""
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 _ROWS_AT_ONCE = 10_000
 
@@ -63,7 +62,7 @@ def proofs(connection: Connection, selection: Selection) -> Mapping[Dataset, Seq
         ) in rows:  # fmt: skip
             dataset = of_name[name]
             if fetched_us not in instants:
-                instants[fetched_us] = _EPOCH + timedelta(microseconds=fetched_us)
+                instants[fetched_us] = from_us(fetched_us)
             proof = Proof(
                 dataset.name, names.setdefault(series, series), day, DayState(state),
                 counts.setdefault(expected, expected), counts.setdefault(received, received),
@@ -151,7 +150,7 @@ def gaps_last_confirmed(
     """When the gaps of a day were last requested without success, by series and day."""
     selection = Selection((dataset,), tuple(series))
     return {
-        (name, day): _EPOCH + timedelta(microseconds=confirmed_us)
+        (name, day): from_us(confirmed_us)
         for tables, of_name in _selected(connection, selection)
         for name, day, confirmed_us in _rows(
             connection,

@@ -16,7 +16,7 @@ def keep_superseded(
     connection: Connection, dataset: Dataset, days: Sequence[FetchedDay], provenance: Provenance
 ) -> None:
     """Store the superseded rows of proved days of one series as revisions, each once, however often
-    its day is taken in. They were stored for no time: from `replaced_at` to `replaced_at`."""
+    its day is taken in. They were never current: from `replaced_at` to `replaced_at`."""
     some = [day for day in days if day.superseded is not None and count_of(day.superseded)]
     if not some:
         return

@@ -141,10 +141,10 @@ class Writer:
 
         def write(connection: Connection) -> list[tuple[FetchedDay, Written]]:
             self._connection = connection
-            is_sparing = self._is_bulky and isinstance(self._warehouse.location, Path)
-            little = within_memory(connection) if is_sparing else contextlib.nullcontext()
+            is_limited = self._is_bulky and isinstance(self._warehouse.location, Path)
+            limit = within_memory(connection) if is_limited else contextlib.nullcontext()
             try:
-                with little:
+                with limit:
                     return [
                         (some[0], self._days.write(connection, run_id, series, some))
                         for (run_id, series), some in together.items()

@@ -5,10 +5,12 @@ where they are handled. Pure: sends no request.
 """
 
 from collections import deque
+from datetime import datetime
 from typing import Any
 
 import orjson
 
+from deribit_pipeline.domain.windows import from_us
 from deribit_pipeline.errors import (
     DeribitBadPayload,
     DeribitError,
@@ -92,6 +94,16 @@ def stamp_of(body: Body) -> Stamp | None:
     if not type(came_in) is type(left) is int or not 0 < came_in <= left:
         return None
     return came_in, left
+
+
+def arrived_at(us_in: int, call: Call) -> datetime:
+    """When the request arrived, by `usIn`. Raises DeribitBadPayload if that is no date."""
+    try:
+        return from_us(us_in)
+    except OverflowError as error:
+        raise DeribitBadPayload(
+            f"`usIn` is outside the calendar: {us_in}", method=call.method, params=call.params
+        ) from error
 
 
 def result_of(

@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import httpx
 
-from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.errors import (
     DeribitBadPayload,
     DeribitError,
@@ -155,9 +154,9 @@ class Rpc:
         async with self._slowing(attempts.call):
             response, body = await self._requests.exchanged(attempts, token)
             result, stamp = self._result(response, body, attempts.call)
-        _moment(stamp[0], attempts.call)
+        envelope.arrived_at(stamp[0], attempts.call)
         us_in = await self._trusted_time(stamp[0], response, attempts)
-        as_of = _moment(us_in, attempts.call)
+        as_of = envelope.arrived_at(us_in, attempts.call)
         self._first_contact.has_answered, self.as_of = True, as_of
         latency = response.came_at - response.sent_at
         return Answer(result, as_of, latency, response.status, stamp, response.content)
@@ -238,12 +237,3 @@ class Rpc:
             with suppress(RateLimitUnreachable):
                 await self._pools.get(call.method, self._pools[""]).drain(_RATE_LIMIT_PAUSE)
             raise
-
-
-def _moment(us_in: int, call: Call) -> datetime:
-    try:
-        return from_ms(0) + timedelta(microseconds=us_in)
-    except OverflowError as error:
-        raise DeribitBadPayload(
-            f"`usIn` is outside the calendar: {us_in}", method=call.method, params=call.params
-        ) from error

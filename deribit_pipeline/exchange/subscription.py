@@ -1,7 +1,8 @@
 """Channels that stay subscribed: after each failure of the socket it is opened again, after pauses
 that grow.
 
-What the exchange publishes meanwhile is not sent again: the listener is told of each interruption.
+What the exchange publishes meanwhile is not sent again: the listener is notified of each
+interruption.
 """
 
 import asyncio
@@ -10,9 +11,9 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol
 
-from deribit_pipeline.errors import DeribitError, DeribitRateLimited, NotSubscribed
+from deribit_pipeline.errors import DeribitError, DeribitRateLimited, NotSubscribed, first_of
 from deribit_pipeline.exchange.auth import RENEW_AFTER, Token
 from deribit_pipeline.exchange.exchange_clock import ExchangeClock, Fit, Reading, Witness
 from deribit_pipeline.exchange.rpc import TIME, Answer
@@ -23,11 +24,9 @@ from deribit_pipeline.exchange.websocket_opening import opened_websocket
 
 logger = logging.getLogger(__name__)
 
-Failure = TypeVar("Failure", bound=Exception)
-
 
 class Listener(Protocol):
-    """What is told of a subscription's notifications and connections."""
+    """Is notified of a subscription's messages and connections."""
 
     async def received(self, notification: Notification) -> None:
         """A notification came. While this waits, nothing more is read from the socket."""
@@ -127,7 +126,7 @@ class Subscription:
 
     async def _subscribe(self, socket: WebSocket) -> None:
         """Subscribe to all channels that the exchange has. Others are an error of this package or
-        of its settings, and no reason to go without the rest."""
+        of its settings, which is logged: one wrong name must not cost the rest."""
         left_out: tuple[str, ...] = ()
         try:
             await socket.subscribe(self._channels)
@@ -149,7 +148,7 @@ class Subscription:
             token = await socket.login(self._access.credentials)
 
     async def _note(self, socket: WebSocket, answer: Answer) -> None:
-        """Tell the listener of an answer, unless its time is in doubt."""
+        """Notify the listener of a response, unless its time does not fit the earlier ones."""
 
         async def witness() -> Witness | None:
             try:
@@ -157,8 +156,8 @@ class Subscription:
             except DeribitError as error:
                 logger.info("The exchange's time could not be confirmed: %s", error)
                 return None
-            said = other.result if type(other.result) is int else None
-            return Witness(_reading(other), said)
+            now_ms = other.result if type(other.result) is int else None
+            return Witness(_reading(other), now_ms)
 
         if await self._clock.settled(_reading(answer), witness) is Fit.WELL:
             self._listener.alive(answer)
@@ -167,9 +166,3 @@ class Subscription:
 def _reading(answer: Answer) -> Reading:
     came_at = time.monotonic()
     return Reading(answer.stamp[0], came_at - answer.latency, came_at)
-
-
-def first_of(group: BaseExceptionGroup[Failure]) -> Failure:
-    """The first error of a group, which may have groups in it."""
-    first = group.exceptions[0]
-    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

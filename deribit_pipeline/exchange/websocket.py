@@ -1,7 +1,7 @@
 """One WebSocket of the exchange: calls whose responses may arrive in any order, and notifications.
 
 Follows https://docs.deribit.com/articles/json-rpc-overview and the articles on subscriptions.
-Reconnecting is the business of `subscription`.
+`subscription` connects again.
 """
 
 import asyncio
@@ -9,14 +9,12 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import orjson
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.errors import (
     DeribitBadPayload,
     DeribitUnavailable,
@@ -99,8 +97,10 @@ class WebSocket:
         finally:
             del self._pending[number]
         root, is_testnet = self._access.root, self._access.is_testnet
-        result, stamp = envelope.result_of(body, _OPENED, call, root, is_testnet=is_testnet)
-        return Answer(result, _moment(stamp[0], call), came_at - sent_at, _OPENED, stamp, received)
+        result, stamp = envelope.result_of(body, _STATUS, call, root, is_testnet=is_testnet)
+        return Answer(
+            result, envelope.arrived_at(stamp[0], call), came_at - sent_at, _STATUS, stamp, received
+        )
 
     async def test(self) -> Answer:
         """`public/test`."""
@@ -195,8 +195,8 @@ class WebSocket:
         return DeribitBadPayload(reason, method=call.method, params=call.params)
 
 
-# The HTTP status of responses, for errors, which read it: a socket has none.
-_OPENED = 200
+# Responses on a WebSocket have no HTTP status, which decides about errors too: that of a success.
+_STATUS = 200
 
 
 def _channels(result: object) -> list[str]:
@@ -215,12 +215,3 @@ def _closed(error: ConnectionClosed, call: Call) -> str:
     by = "the exchange" if error.rcvd else "this client"
     reason = f" {call.quoted(frame.reason)}" if frame.reason else ""
     return f"{by} closed the WebSocket ({frame.code}{reason})"
-
-
-def _moment(us: int, call: Call) -> datetime:
-    try:
-        return from_ms(0) + timedelta(microseconds=us)
-    except OverflowError as error:
-        raise DeribitBadPayload(
-            f"`usIn` is outside the calendar: {us}", method=call.method, params=call.params
-        ) from error

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from deribit_pipeline.errors import DeribitError
-from deribit_pipeline.exchange.subscription import first_of
+from deribit_pipeline.errors import DeribitError, first_of
 from deribit_pipeline.exchange.websocket import Notification, WebSocket
 from deribit_pipeline.exchange.websocket_access import Times, WebSocketAccess
 from deribit_pipeline.exchange.websocket_opening import opened_websocket

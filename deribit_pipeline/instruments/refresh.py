@@ -18,13 +18,13 @@ from deribit_pipeline.exchange import codes
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.methods import ParsedResponse
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.instruments.history import (
+from deribit_pipeline.instruments.history import write_requested_at
+from deribit_pipeline.instruments.listings import get_currencies, get_specifications
+from deribit_pipeline.instruments.specification_writes import (
     Written,
     differing_names,
-    write_requested_at,
     write_specifications,
 )
-from deribit_pipeline.instruments.listings import get_currencies, get_specifications
 from deribit_pipeline.instruments.wire import ANY_CURRENCY, Listed
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse

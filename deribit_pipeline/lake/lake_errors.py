@@ -46,8 +46,8 @@ def away(lake: Lake, reason: str) -> LakeAway:
     """The error for an unreachable lake."""
     needs = "no other program locks it" if isinstance(lake, LocalLake) else "its PostgreSQL runs"
     return LakeAway(
-        f"{lake} cannot be reached ({without_secrets(lake, reason)}): check that {needs}, and its "
-        "object store where it has one."
+        f"{lake} cannot be reached ({without_secrets(lake, reason)}): check that {needs}, and the "
+        "object store, if its files are on one."
     )
 
 
@@ -59,8 +59,8 @@ def unusable(lake: Lake, reason: str | None, remedy: str) -> WarehouseUnusable:
 def conflict(lake: Lake, reason: str) -> Conflict:
     """The error for a write that conflicted with another."""
     return Conflict(
-        f"{lake} was being written by others too ({reason}): the same command goes on from what "
-        "is kept."
+        f"{lake} was being written by others too ({reason}): the same command continues from "
+        "what is stored."
     )
 
 
@@ -82,7 +82,7 @@ def error_of(lake: Lake, error: duckdb.Error) -> WarehouseError:
         where = lake.catalog if _CATALOG_FULL in text else lake.data
         return WarehouseError(
             f"{lake} cannot be written, the disk of {where} is full ({message}): "
-            "make room, and the same command goes on from what is kept."
+            "make room, and the same command continues from what is stored."
         )
     if "does not match existing data path" in text:
         return WarehouseUnusable(

@@ -24,6 +24,6 @@ def attempts(lake: Lake, patience: float, given_up: threading.Event) -> Iterator
             logger.warning("Waiting for %s, which other workers have locked", lake)
         if given_up.is_set() or waited > patience:
             raise WarehouseError(
-                f"{lake} was held by other workers for {patience:.0f} s: the same command goes on "
-                "from what is kept."
+                f"{lake} was held by other workers for {patience:.0f} s: the same command "
+                "continues from what is stored."
             )

@@ -1,10 +1,10 @@
 """A lake's catalog in PostgreSQL, for several machines."""
 
-from deribit_pipeline.lake.catalog_queries import answered, connected
-from deribit_pipeline.lake.locks import Locks
+from deribit_pipeline.lake.postgres_locks import PostgresLocks
+from deribit_pipeline.lake.postgres_queries import answered, connected
 
 
-class PostgresCatalog(Locks):
+class PostgresCatalog(PostgresLocks):
     """The catalog in a database, with its locks; see `Catalog`. DuckLake creates it, and the
     database decides who may read it."""
 

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 -
 
 from deribit_pipeline.errors import SettingsError, first_line
 from deribit_pipeline.exchange.rate_limiter import RateLimitUnreachable, TokenBuckets
-from deribit_pipeline.lake.catalog_connection import CatalogUnreachable, connect
+from deribit_pipeline.lake.postgres_connection import CatalogUnreachable, connect
 
 TABLE = "public.deribit_pipeline_credits"
 """In the schema of DuckLake's tables, regardless of a user's search path."""

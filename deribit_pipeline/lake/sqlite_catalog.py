@@ -43,12 +43,12 @@ class SqliteCatalog:
             is_there = self._path.exists()
         except OSError as error:
             raise unusable(self._lake, error.strerror, "set DERIBIT_WAREHOUSE to a file") from error
-        # Who may only read could not make SQLite's write-ahead log, or would own it afterwards.
+        # A user who may only read cannot create SQLite's write-ahead log, or would then own it.
         places = self._path, self._path.parent
         if is_there and not all(os.access(each, os.W_OK) for each in places):
             raise unusable(
                 self._lake,
-                "SQLite's write-ahead log is beside it",
+                "SQLite writes its log beside it",
                 "let this user write the file and its folder, also to read it",
             )
         return is_there

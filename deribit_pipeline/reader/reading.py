@@ -14,6 +14,7 @@ from typing import Any
 
 from deribit_pipeline.datasets.registry import DATASETS, warning_of
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.domain.first_names import first_names
 from deribit_pipeline.domain.windows import TimeWindow, spans_of
 from deribit_pipeline.engine import selected_series
 from deribit_pipeline.engine.selected_series import SelectedRows, span
@@ -149,8 +150,7 @@ def _require_complete(connection: Connection, found: Mapping[str, SelectedRows])
     first, *others = errors
     raised = errors[first]
     question = or_near(connection, DATASETS[raised.dataset], raised.series)
-    more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
-    named = f" Days of {', '.join(others[:_NAMED])}{more} are not complete either."
+    named = f" Days of {first_names(others, _NAMED)} are not complete either."
     raised = raised.with_message(f"{raised}{named if others else ''}")
     raise advised(raised, question.strip())
 
@@ -175,8 +175,7 @@ def _warning(verdicts: Mapping[str, Mapping[str, str]]) -> str:
 
 def _missing_warning(missing: Mapping[str, Any]) -> str:
     named = [f"{name} {numbers}" for name, holes in missing.items() for numbers in holes]
-    more = f" and {len(named) - _NAMED:,} more gaps" if len(named) > _NAMED else ""
-    return f"Trades are missing until the next backfill: {', '.join(named[:_NAMED])}{more}"
+    return f"Trades are missing until the next backfill: {first_names(named, _NAMED)}"
 
 
 def _attributes(

@@ -60,7 +60,7 @@ with {made_of(_WANTED, _TAPE, WHOLE, _KNOWN_DAYS)}
 select instrument_name, opened_at, {VALUES}
 from made
 where opened_at >= $begins and opened_at < $ends
-  and not list_contains(cast($doubtful as timestamptz[]), opened_at)
+  and not list_contains(cast($with_holes as timestamptz[]), opened_at)
   and opened_at not in (
       select opened_at from candles
       where instrument_name = $series and resolution = '1' and opened_at >= $begins
@@ -165,12 +165,12 @@ def _rebuild(
             "tape_start": day_window(former_day(connection, instrument_name, begins.date())).start,
             "begins": begins,
             "ends": loaded.known_until.replace(second=0, microsecond=0),
-            "doubtful": _doubtful_minutes(loaded, begins),
+            "with_holes": _minutes_with_holes(loaded, begins),
         },
     )
 
 
-def _doubtful_minutes(loaded: RecordedPart, begins: datetime) -> list[datetime]:
+def _minutes_with_holes(loaded: RecordedPart, begins: datetime) -> list[datetime]:
     """The minutes in which trades may be missing."""
     spans = [(hole.before, hole.after) for hole in loaded.holes]
     if loaded.first_known is not None:

@@ -1,1 +1,1 @@
-"""The recorder: writes into the spool what the exchange never publishes again."""
+"""The recorder: writes what the exchange publishes into the spool, as it happens."""

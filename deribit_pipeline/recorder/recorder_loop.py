@@ -10,9 +10,8 @@ from typing import Protocol, cast
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Dataset
-from deribit_pipeline.errors import DeribitPipelineError, InputError
+from deribit_pipeline.errors import DeribitPipelineError, InputError, first_of
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.exchange.subscription import first_of
 from deribit_pipeline.recorder.clock import Clock
 from deribit_pipeline.settings import Settings
 

@@ -15,7 +15,7 @@ from deribit_pipeline.datasets.book_summaries.proof import (
     wrong_with,
 )
 from deribit_pipeline.datasets.book_summaries.wire import BY_CURRENCY, Snapshot, snapshot
-from deribit_pipeline.domain.windows import from_ms, to_ms
+from deribit_pipeline.domain.windows import from_ms, to_ms, to_us
 from deribit_pipeline.errors import DeribitError, SpoolError
 from deribit_pipeline.exchange.client import DeribitClient
 from deribit_pipeline.exchange.rpc import Answer
@@ -181,8 +181,7 @@ class SnapshotRecorder:
 
     def _received(self, facts: dict[str, Any], answer: Answer) -> None:
         self._clock.note(answer)
-        received_us = (self._clock.now() - from_ms(0)) // timedelta(microseconds=1)
-        facts = facts | {"received_us": received_us}
+        facts = facts | {"received_us": to_us(self._clock.now())}
         self._write(Entry(RESPONSE, self._clock.wall(), answer.as_of, facts, answer.body))
 
     def _failed(self, facts: dict[str, Any], error: DeribitError) -> None:

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NoReturn
 
-from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.domain.windows import from_ms, to_us
 from deribit_pipeline.exchange.rpc import Answer
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.exchange.shapes import NEVER
@@ -49,9 +49,9 @@ class TradeRecorder:
     """Writes each notification as received into the stream of its channel, with marks of when the
     channel was subscribed: the listener of one subscription.
 
-    Nothing is sorted out here. Trades may come twice, out of order or not at all: their numbers say
-    so (assumption:socket-trades), and what is missing is fetched over REST when the day is taken
-    in. The same happens with what a disk that is full or too slow does not take: see `WriteQueue`.
+    Nothing is sorted or deduplicated here. Trades may come twice, out of order or not at all, as
+    their numbers show (assumption:socket-trades); what is missing is fetched over REST when the day
+    is taken in. So is what a full or slow disk does not take: see `WriteQueue`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class TradeRecorder:
         self._subscription = Subscription(access, tuple(channels), self)
         self._subscribed: tuple[str, ...] = ()
         self._as_of: datetime | None = None
-        self._session = {"session_us": _us(clock.now())}
+        self._session = {"session_us": to_us(clock.now())}
         self.counts = TradeCounts()
 
     @property
@@ -99,7 +99,7 @@ class TradeRecorder:
             return
         moment = self._clock.now()
         as_of = self._noted(notification.data)
-        facts = {"received_us": _us(moment)}
+        facts = {"received_us": to_us(moment)}
         self.counts.frames += 1
         entry = Entry(FRAME, self._clock.wall(), as_of, facts, notification.body)
         self._queue.put(stream, moment, entry)
@@ -117,13 +117,13 @@ class TradeRecorder:
             self._mark(CONNECTED, [channel], facts, self._as_of)
 
     def alive(self, answer: Answer) -> None:
-        """Mark that the channels are subscribed still, with the counts so far."""
+        """Mark that the channels are still subscribed, with the counts so far."""
         self._clock.note(answer)
         self._as_of = answer.as_of
         self._mark(ALIVE, self._subscribed, self.counts.facts(), answer.as_of)
 
     def disconnected(self, reason: str) -> None:
-        """Mark that the channels are subscribed no more."""
+        """Mark that the channels are no longer subscribed."""
         facts = {"connection": self.counts.connections, "reason": reason}
         self._mark(DISCONNECTED, self._subscribed, facts)
         self._subscribed = ()
@@ -170,13 +170,9 @@ class TradeRecorder:
             if type(number) is int:
                 self.counts.note(name, number)
             elif "state" in row:
-                logger.info("%s: %s", shown(name), shown(row["state"]))
+                logger.info("Instrument %s: %s", shown(name), shown(row["state"]))
         if not newest:
             return None
         moment = from_ms(newest)
         self.counts.newest = max(self.counts.newest or moment, moment)
         return moment
-
-
-def _us(moment: datetime) -> int:
-    return (moment - from_ms(0)) // timedelta(microseconds=1)

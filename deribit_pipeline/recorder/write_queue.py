@@ -1,4 +1,4 @@
-"""Entries on their way to the disk, written in batches by a thread, so that a slow disk delays no
+"""Entries that wait to be written, in batches and by a thread, so that a slow disk delays no
 socket."""
 
 import itertools
@@ -17,16 +17,16 @@ logger = logging.getLogger(__name__)
 MOST_BYTES = 32 << 20
 """Bytes that wait at most before the queue is full: some minutes of a busy exchange."""
 
-# Of an entry in memory, beside its body.
-_ENTRY = 500
+# Bytes of an entry in memory, besides its body.
+_OVERHEAD = 500
 
 
 class WriteQueue:
     """The entries of some streams that wait to be written.
 
-    While it `is_full`, nothing more is to be received: the exchange then closes the socket of so
-    slow a reader, which is recorded as every disconnection, and what was missed is fetched over
-    REST later. `lost` counts notifications that a failing disk did not take, `written` bytes.
+    While it `is_full`, nothing more may be received: the exchange then closes the socket of such a
+    slow reader, which is recorded like any disconnection, and what was missed is fetched over REST
+    later. `lost` counts notifications that a failing disk did not take, `written` bytes.
     """
 
     def __init__(self, spool: Spool, streams: Iterable[str], most_bytes: int = MOST_BYTES) -> None:
@@ -54,7 +54,7 @@ class WriteQueue:
         hour = moment.replace(minute=0, second=0, microsecond=0)
         with self._lock:
             self._waiting.setdefault(stream, []).append((hour, entry))
-            self._bytes += len(entry.body) + _ENTRY
+            self._bytes += len(entry.body) + _OVERHEAD
 
     def flush(self) -> list[Entry]:
         """Write and sync everything that waits; returns the notifications among it. In any thread.

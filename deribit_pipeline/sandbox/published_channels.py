@@ -55,12 +55,7 @@ def _chosen(kind: str, currency: str) -> Chosen | None:
     if kind not in (*KINDS, ANY) or currency not in (*CURRENCIES, ANY):
         return None
     return lambda listing: (
-        kind in (ANY, listing.kind)
-        and currency
-        in (
-            ANY,
-            listing.settlement_currency,
-        )
+        kind in (ANY, listing.kind) and currency in (ANY, listing.settlement_currency)
     )
 
 

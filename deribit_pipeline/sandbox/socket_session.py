@@ -107,7 +107,7 @@ class SocketSession:
         self._protocol.close(code, reason)
 
     def cut(self) -> None:
-        """Close this socket without a word."""
+        """Close the connection without the closing handshake of WebSockets."""
         self.channels.clear()
         self._protocol.cut()
 
@@ -218,4 +218,4 @@ class SocketSession:
 
 _TOO_MANY = 10028
 _INVALID_REQUEST = Refusal(-32600, "Invalid Request")
-"""Answered without an id."""
+"""The response to it has no id."""

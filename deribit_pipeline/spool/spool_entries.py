@@ -11,19 +11,19 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from deribit_pipeline.domain.windows import from_ms
+from deribit_pipeline.domain.windows import from_us, to_us
 from deribit_pipeline.errors import SpoolError
 
 RESPONSE, FAILURE, STARTED, STOPPED = "response", "failure", "started", "stopped"
-"""What an entry records: a response; a request without one; the begin or end of a recording."""
+"""What an entry records: a response; a request without one; the start or end of a recording."""
 
 FRAME, CONNECTED, DISCONNECTED, ALIVE = "frame", "connected", "disconnected", "alive"
-"""Of a WebSocket: a notification; that a stream's channel is subscribed, is not any more, or is
-still, as the exchange's time in `as_of` shows, although it may be quiet."""
+"""Of a WebSocket: a notification; that the channel of the stream was subscribed; that its
+connection ended; that it is still subscribed at the exchange's time `as_of`, however quiet."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -57,8 +57,8 @@ def packed(entries: Iterable[Entry]) -> bytes:
     for entry in entries:
         head = {
             "event": entry.event,
-            "recorded_us": _us(entry.recorded_at),
-            "as_of_us": None if entry.as_of is None else _us(entry.as_of),
+            "recorded_us": to_us(entry.recorded_at),
+            "as_of_us": None if entry.as_of is None else to_us(entry.as_of),
             **entry.facts,
             "size": len(entry.body),
         }
@@ -187,16 +187,8 @@ def _unpacked(member: bytes) -> Iterator[Entry]:
         as_of = head.pop("as_of_us")
         yield Entry(
             head.pop("event"),
-            _moment(head.pop("recorded_us")),
-            None if as_of is None else _moment(as_of),
+            from_us(head.pop("recorded_us")),
+            None if as_of is None else from_us(as_of),
             head,
             body,
         )
-
-
-def _us(moment: datetime) -> int:
-    return (moment - from_ms(0)) // timedelta(microseconds=1)
-
-
-def _moment(us: int) -> datetime:
-    return from_ms(0) + timedelta(microseconds=us)

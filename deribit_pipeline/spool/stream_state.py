@@ -19,9 +19,12 @@ _STATES = (ALIVE, CONNECTED, DISCONNECTED, STOPPED)
 
 @dataclass(slots=True)
 class StreamState:
-    """The newest time of the exchange in a stream, None without any; whether its recorder was
-    stopped; and what the newest mark of its current recorder says of the connection: the event,
-    empty without one, and its facts, with the newest counts."""
+    """The state of a stream and its recorder.
+
+    `as_of` is the newest time of the exchange, None without any; `is_stopped`, whether the recorder
+    has ended. `event` is the newest mark of its connection, empty without one, and `facts` are
+    those of this mark, with the newest counts.
+    """
 
     as_of: datetime | None = None
     is_stopped: bool = False

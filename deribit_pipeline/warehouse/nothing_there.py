@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from deribit_pipeline.domain.first_names import first_names
 from deribit_pipeline.domain.location import Location
 
 _MOST = 3
@@ -20,11 +21,9 @@ def nothing_at(location: Location) -> str:
     where, others = _others(location.absolute())
     if not others:
         return f"{message} Check that DERIBIT_WAREHOUSE names it."
-    names = ", ".join(map(str, others[:_MOST]))
-    more = f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
     return (
-        f"{message} {where}: {names}{more}; name that file in DERIBIT_WAREHOUSE, in Python as "
-        "warehouse=, or set DERIBIT_ENV to its environment."
+        f"{message} {where}: {first_names(others, _MOST)}; name that file in DERIBIT_WAREHOUSE, "
+        "in Python as warehouse=, or set DERIBIT_ENV to its environment."
     )
 
 

@@ -18,8 +18,8 @@ from dagster._core.storage.partition_status_cache import (
 
 from deribit_pipeline.cli.main import exit_code
 from deribit_pipeline.defs import retention
+from deribit_pipeline.defs.partition_events import already_recorded, record_events
 from deribit_pipeline.defs.partitions import series_days
-from deribit_pipeline.defs.recording import already_recorded, record
 from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline.errors import RecordingError
 from deribit_pipeline_tests.defs.test_event_log import bulk
@@ -148,7 +148,7 @@ def test_a_run_that_only_observed_a_day_is_deleted_and_its_newest_observation_st
 ) -> None:
     @dg.asset(name="candles", partitions_def=GRID)
     def gapped(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        record(context, [dg.AssetObservation(KEY, partition=context.partition_key)])
+        record_events(context, [dg.AssetObservation(KEY, partition=context.partition_key)])
         return already_recorded()
 
     for _ in range(2):

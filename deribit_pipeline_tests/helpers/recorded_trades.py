@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import orjson
 
+from deribit_pipeline.datasets.trades.wire import trades as parsed_page
+from deribit_pipeline.domain.rows import rows_hash
 from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.published_trades import published_trades
@@ -23,6 +25,14 @@ from deribit_pipeline.spool.spool_entries import (
 )
 from deribit_pipeline.spool.writer import StreamWriter
 
+NAME = "BTC-PERPETUAL"
+STREAM = "trades/future.BTC"
+DAY = date(2024, 4, 9)
+TODAY = date(2024, 4, 10)  # the sandbox's clock shows noon
+HOUR_MS = 3_600_000
+START_MS = 1_712_620_800_000  # of DAY
+NOW_MS = START_MS + 36 * HOUR_MS + 30_000
+
 Trade = dict[str, Any]
 Frame = Sequence[Trade]
 """The trades of one notification."""
@@ -31,11 +41,10 @@ LATENCY_MS = 40
 """From the newest trade of a frame to its receipt."""
 
 _INTERVAL_MS = 100
-_HOUR_MS = 3_600_000
 
 
 def published_on(
-    sandbox: SandboxExchange, day: date, name: str = "BTC-PERPETUAL", until_ms: int = 2**53
+    sandbox: SandboxExchange, day: date, name: str = NAME, until_ms: int = 2**53
 ) -> list[Trade]:
     """The sandbox's trades of a day before an instant, sorted by number."""
     market = sandbox.market(sandbox._listings[name])
@@ -103,7 +112,7 @@ class TradeRecording:
         facts = {"received_us": at_ms * 1_000}
         body = body_of(frame, self._channel)
         entry = Entry(FRAME, from_ms(at_ms), from_ms(newest_ms), facts, body)
-        return at_ms // _HOUR_MS * _HOUR_MS, entry
+        return at_ms // HOUR_MS * HOUR_MS, entry
 
     def _mark(self, event: str, at_ms: int, facts: dict[str, Any]) -> None:
         self._writer.write(from_ms(at_ms), [Entry(event, from_ms(at_ms), None, facts)])
@@ -113,3 +122,8 @@ def body_of(frame: Frame, channel: str = "trades.future.BTC.100ms") -> bytes:
     """A notification with these trades."""
     params = {"channel": channel, "data": list(frame)}
     return orjson.dumps({"jsonrpc": "2.0", "method": "subscription", "params": params})
+
+
+def hash_of(some: Sequence[Trade]) -> str:
+    """The hash of a day with these trades of NAME."""
+    return rows_hash(parsed_page({"trades": list(some)}, NAME, len(some)))

@@ -10,8 +10,9 @@ import pytest
 
 from deribit_pipeline.domain.specification import KINDS, Specification
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.instruments.history import universe, write_specifications
+from deribit_pipeline.instruments.history import universe
 from deribit_pipeline.instruments.refresh import Refreshed, refresh
+from deribit_pipeline.instruments.specification_writes import write_specifications
 from deribit_pipeline.instruments.wire import listed, specification
 from deribit_pipeline.opening import open_exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange

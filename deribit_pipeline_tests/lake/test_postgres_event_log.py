@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from deribit_pipeline.defs import postgres_storage as books
-from deribit_pipeline_tests.defs import test_recording
+from deribit_pipeline_tests.defs import test_partition_events
 from deribit_pipeline_tests.defs.test_event_log import QUERIES, run_all, without_identity
 from deribit_pipeline_tests.helpers.deployment import storage_in
 from deribit_pipeline_tests.helpers.servers import Postgres
@@ -63,7 +63,7 @@ def test_a_run_of_many_days_has_as_many_transactions_in_postgres_as_one_of_a_day
         opened = []
         for last in ("A|2024-01-02", "B|2024-01-20"):
             Counting.opened = 0
-            assert test_recording.run(instance, last).success
+            assert test_partition_events.run(instance, last).success
             opened.append(Counting.opened)
     few, many = opened
     assert 0 < many <= few
@@ -72,6 +72,6 @@ def test_a_run_of_many_days_has_as_many_transactions_in_postgres_as_one_of_a_day
 def test_days_recorded_together_in_postgres_are_shown_as_days_logged_one_by_one(
     tmp_path: Path, postgres: Postgres
 ) -> None:
-    each = test_recording.shown(tmp_path / "each", stock(postgres.database()), each="yes")
-    ours = test_recording.shown(tmp_path / "ours", storage_in(postgres.database()))
+    each = test_partition_events.shown(tmp_path / "each", stock(postgres.database()), each="yes")
+    ours = test_partition_events.shown(tmp_path / "ours", storage_in(postgres.database()))
     assert ours == each

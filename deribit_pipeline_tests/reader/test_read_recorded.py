@@ -31,6 +31,12 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.processes import name_warehouse
 from deribit_pipeline_tests.helpers.recorded_trades import (
+    DAY,
+    NAME,
+    NOW_MS,
+    START_MS,
+    STREAM,
+    TODAY,
     Frame,
     Trade,
     TradeRecording,
@@ -39,11 +45,7 @@ from deribit_pipeline_tests.helpers.recorded_trades import (
 )
 
 DOCS = Path(__file__).parents[2] / "docs"
-NAME, STREAM = "BTC-PERPETUAL", "trades/future.BTC"
-DAY, TODAY = date(2024, 4, 9), date(2024, 4, 10)  # the sandbox's clock shows noon
 NOON = datetime(2024, 4, 10, 12, tzinfo=UTC)
-START_MS = 1_712_620_800_000  # of DAY
-NOW_MS = 1_712_750_430_000
 
 Backfill = Callable[..., None]
 Frames = list[Frame]

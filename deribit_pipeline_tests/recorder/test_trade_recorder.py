@@ -189,7 +189,7 @@ def test_changes_of_instruments_are_logged_at_once(
         await until(lambda: recorder.counts.frames == 1)
 
     recorded(work)
-    assert "BTC-25JUN27: created" in caplog.messages
+    assert "Instrument BTC-25JUN27: created" in caplog.messages
     assert events(spool, CHANNELS[STATE])[2] == FRAME
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from deribit_pipeline.datasets.book_summaries.wire import Lifetime, Snapshot, lifetimes
+from deribit_pipeline.domain.first_names import first_names
 from deribit_pipeline.domain.specification import COMBO, settlement_currency
 
 RENEWAL = timedelta(seconds=2)
@@ -24,6 +25,7 @@ _COUNTED_KINDS = frozenset({"future", "option", "spot"})
 
 _COMBO_NAME = re.compile(COMBO)
 
+# How many instruments a reason names; the rest are counted.
 _NAMED = 3
 
 
@@ -40,7 +42,9 @@ def listing(as_of_ms: int, currency: str, answer: object) -> Listing:
     or contains an instrument of another currency, or none at all."""
     found = lifetimes(answer)
     if foreign := sorted(name for name in found if not _is_of(currency, name)):
-        raise ValueError(f"it contains instruments of another currency ({_some(foreign)})")
+        raise ValueError(
+            f"it contains instruments of another currency ({first_names(foreign, _NAMED)})"
+        )
     if not found:
         raise ValueError("it contains no instrument")
     return Listing(as_of_ms, found)
@@ -62,14 +66,14 @@ def wrong_with(snapshot: Snapshot, currency: str, listings: Sequence[Listing]) -
     it is complete."""
     names = set(snapshot.names.tolist())
     if foreign := sorted(name for name in names if not _is_of(currency, name)):
-        return f"it contains instruments of another currency ({_some(foreign)})"
+        return f"it contains instruments of another currency ({first_names(foreign, _NAMED)})"
     if not listings:
         return "no listing is known"
     must, may = _required(listings, snapshot.at_ms)
     if missing := sorted(must - names):
-        return f"listed instruments are missing ({_some(missing)})"
+        return f"listed instruments are missing ({first_names(missing, _NAMED)})"
     if unknown := sorted(name for name in names - may if not _COMBO_NAME.match(name)):
-        return f"it contains instruments that are not listed ({_some(unknown)})"
+        return f"it contains instruments that are not listed ({first_names(unknown, _NAMED)})"
     return None
 
 
@@ -109,8 +113,3 @@ def _is_of(currency: str, name: str) -> bool:
 
 def _kind_of_combo(name: str) -> str:
     return "future_combo" if name.split("-")[1] == "FS" else "option_combo"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from deribit_pipeline.domain.candles import Resolution
-from deribit_pipeline.domain.windows import ONE_DAY, from_ms
+from deribit_pipeline.domain.windows import ONE_DAY, from_us
 from deribit_pipeline.warehouse.place import Connection
 
 # Whether a snapshot of a lake has exactly the rows of an instrument that arrived until an instant.
@@ -108,7 +108,7 @@ def arrived_by(
         {"name": instrument_name, "resolution": resolution.value, "days": list(days)},
     ).fetchall()
     length = resolution.duration
-    ranges = [(day, *map(_from_us, instants)) for day, *instants in rows]
+    ranges = [(day, *map(from_us, instants)) for day, *instants in rows]
     ends = [last + length for _, _, last, arrived in ranges if arrived <= moment]
     until = max(ends, default=None)
     late: dict[date, datetime] = {}
@@ -119,7 +119,3 @@ def arrived_by(
             late[day] = max(arrived, late.get(day, arrived))
     stored = {day for day, _, _, arrived in ranges if arrived <= moment}
     return Arrived(until, late, {day for day, *_ in ranges} - stored)
-
-
-def _from_us(microseconds: int) -> datetime:
-    return from_ms(0) + timedelta(microseconds=microseconds)

@@ -1,9 +1,9 @@
 """The trades before a day, as far as they are proved: a day's first candles repeat the close of the
 last earlier trade."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
-from deribit_pipeline.domain.windows import day_window, from_ms
+from deribit_pipeline.domain.windows import day_window, from_us
 from deribit_pipeline.warehouse.place import Connection
 
 _FORMER_DAY = """
@@ -52,7 +52,7 @@ def known_at(connection: Connection, instrument_name: str, day: date) -> datetim
     the former one."""
     required = {"instrument_name": instrument_name, "day": day}
     [(known_us,)] = connection.execute(_KNOWN_AT, required).fetchall()
-    return from_ms(0) + timedelta(microseconds=known_us)
+    return from_us(known_us)
 
 
 def is_first(connection: Connection, instrument_name: str, day: date) -> bool:

@@ -55,7 +55,7 @@ class TradeChunks:
     `per_chunk` is the number of trades per chunk. With `each_twice`, two responses to different
     requests must agree on every trade. Trades that are `held` are not requested, unless a chunk
     must be confirmed; then a held trade is the first of the responses. `superseded` are the values
-    of recorded trades on which two later responses agreed differently.
+    of recorded trades that differ from those on which two responses agree.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class HeldTrades:
         with warehouse.reading() as connection:
             numbers, times = _stored(connection, self._name, days)
         is_missing = ~np.isin(numbers, recorded.numbers)
-        is_missing &= ~np.isin(numbers, recorded.set_aside["trade_seq"])
+        is_missing &= ~np.isin(numbers, recorded.rejected["trade_seq"])
         self._stored, self._stored_at = numbers[is_missing], times[is_missing]
         self.numbers: Numbers = recorded.numbers
         self.times: Moments = recorded.times

@@ -58,7 +58,7 @@ class RecordedTrades:
     """The trades of an instrument that were recorded on these contiguous days, and BESIDE of the
     day before and of the day after if there are as many.
 
-    `numbers` are those of the recorded trades, sorted and unique, and `times` theirs. `set_aside`
+    `numbers` are those of the recorded trades, sorted and unique, and `times` theirs. `rejected`
     are the copies of trades that do not count as recorded, because they differ from each other or
     are impossible; several may have one number.
 
@@ -74,7 +74,7 @@ class RecordedTrades:
         self._held = OrderedDict[int, Columns]()
         self.numbers: Numbers = NO_TRADES["trade_seq"]
         self.times: Moments = NO_TRADES["traded_at"]
-        self.set_aside: Columns = NO_TRADES
+        self.rejected: Columns = NO_TRADES
         stream, damage, malformed = trade_stream(instrument_name), Damage(), list[str]()
         hours = [
             (day, files)
@@ -130,21 +130,21 @@ class RecordedTrades:
 
     def _add(self, files: Sequence[Path], damage: Damage, malformed: list[str]) -> None:
         """Take in the files of an hour."""
-        rows, apart = settled(self._read(files, damage, malformed))
+        rows, rejected = consistent(self._read(files, damage, malformed))
         wrong = impossible(rows, is_combo=self._is_combo)
-        wrong |= np.isin(rows["trade_seq"], self.set_aside["trade_seq"])
-        apart = joined_rows([apart, some_of(rows, wrong)])
+        wrong |= np.isin(rows["trade_seq"], self.rejected["trade_seq"])
+        rejected = joined_rows([rejected, some_of(rows, wrong)])
         rows = some_of(rows, ~wrong)
         is_shared = np.isin(rows["trade_seq"], self.numbers)
         if is_shared.any():
             again, rows = some_of(rows, is_shared), some_of(rows, ~is_shared)
             is_unlike = differences(again, self._rows_with(again["trade_seq"]))
-            apart = joined_rows([apart, some_of(again, is_unlike)])
+            rejected = joined_rows([rejected, some_of(again, is_unlike)])
         self._hours.append(_Hour(files, rows["trade_seq"]))
         self._hold(len(self._hours) - 1, rows)
         self._count(rows)
-        if count_of(apart):
-            self._set_aside(apart)
+        if count_of(rejected):
+            self._reject(rejected)
 
     def _count(self, rows: Columns) -> None:
         numbers = np.concatenate((self.numbers, rows["trade_seq"]))
@@ -152,19 +152,19 @@ class RecordedTrades:
         self.numbers = numbers[order]
         self.times = np.concatenate((self.times, rows["traded_at"]))[order]
 
-    def _set_aside(self, apart: Columns) -> None:
+    def _reject(self, copies: Columns) -> None:
         """These copies do not count as recorded, nor do others with their numbers."""
-        numbers = np.unique(apart["trade_seq"])
+        numbers = np.unique(copies["trade_seq"])
         for place, hour in enumerate(self._hours):
-            is_doubted = np.isin(hour.numbers, numbers)
-            if is_doubted.any():
+            is_rejected = np.isin(hour.numbers, numbers)
+            if is_rejected.any():
                 rows = self._rows_of(place)
-                doubted = some_of(rows, np.isin(rows["trade_seq"], numbers))
-                apart = joined_rows([apart, doubted])
-                hour.numbers = hour.numbers[~is_doubted]
+                others = some_of(rows, np.isin(rows["trade_seq"], numbers))
+                copies = joined_rows([copies, others])
+                hour.numbers = hour.numbers[~is_rejected]
         is_kept = ~np.isin(self.numbers, numbers)
         self.numbers, self.times = self.numbers[is_kept], self.times[is_kept]
-        self.set_aside = joined_rows([self.set_aside, apart])
+        self.rejected = joined_rows([self.rejected, copies])
 
     def _read(self, files: Iterable[Path], damage: Damage, malformed: list[str]) -> Columns:
         """The trades in the frames of files, sorted by number, with all of their copies."""
@@ -187,11 +187,11 @@ class RecordedTrades:
                 "%d recorded trades of %s cannot be read and are requested: %s",
                 len(malformed), self.instrument_name, malformed[0],
             )  # fmt: skip
-        if count_of(self.set_aside):
+        if count_of(self.rejected):
             logger.warning(
                 "%d recorded copies of trades of %s differ or are impossible, and their trades are "
-                "requested: first %d",
-                count_of(self.set_aside), self.instrument_name, self.set_aside["trade_seq"][0],
+                "requested, such as number %d",
+                count_of(self.rejected), self.instrument_name, self.rejected["trade_seq"][0],
             )  # fmt: skip
 
 
@@ -208,6 +208,7 @@ def _trades_in(
 
 
 def trades_of(body: bytes, instrument_name: str, malformed: list[str]) -> Iterator[dict[str, Any]]:
+    """The trades of an instrument in a notification; a malformed one is added to `malformed`."""
     try:
         for trade in orjson.loads(body)["params"]["data"]:
             if trade["instrument_name"] == instrument_name:
@@ -217,6 +218,7 @@ def trades_of(body: bytes, instrument_name: str, malformed: list[str]) -> Iterat
 
 
 def batches(trades: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The trades in lists that are small enough to be parsed; the last one may be empty."""
     batch: list[dict[str, Any]] = []
     for trade in trades:
         batch.append(trade)
@@ -226,12 +228,12 @@ def batches(trades: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     yield batch
 
 
-def settled(rows: Columns) -> tuple[Columns, Columns]:
+def consistent(rows: Columns) -> tuple[Columns, Columns]:
     """The trades of which all copies are equal, each once, sorted by number; and all copies of the
     others."""
     rows = some_of(rows, np.argsort(rows["trade_seq"], kind="stable"))
     numbers = rows["trade_seq"]
     again = np.flatnonzero(np.diff(numbers) == 0) + 1
     is_unlike = differences(some_of(rows, again), some_of(rows, again - 1))
-    is_apart = np.isin(numbers, numbers[again[is_unlike]])
-    return unique_rows(some_of(rows, ~is_apart)), some_of(rows, is_apart)
+    is_contradicted = np.isin(numbers, numbers[again[is_unlike]])
+    return unique_rows(some_of(rows, ~is_contradicted)), some_of(rows, is_contradicted)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deribit_pipeline.datasets.trades.recorded import batches, settled, trade_stream, trades_of
+from deribit_pipeline.datasets.trades.recorded import batches, consistent, trade_stream, trades_of
 from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES
 from deribit_pipeline.datasets.trades.values import JITTER, impossible
 from deribit_pipeline.datasets.trades.wire import parsed_trades
@@ -61,15 +61,15 @@ def recorded_tail(
             break
         earlier = _Tail(instrument_name, hour).read(files[hour])
         rows = joined_rows([earlier, rows])
-    sound, doubted = settled(rows)
-    is_wrong = impossible(sound, is_combo=kind_of(instrument_name).endswith("combo"))
-    doubted = joined_rows([doubted, some_of(sound, is_wrong)])
-    sound, known_until = some_of(sound, ~is_wrong), tail.known_until
-    last = sound["trade_seq"].max(initial=0)
-    unknown = doubted["traded_at"][doubted["trade_seq"] > last]  # no later number shows these
+    valid, rejected = consistent(rows)
+    is_wrong = impossible(valid, is_combo=kind_of(instrument_name).endswith("combo"))
+    rejected = joined_rows([rejected, some_of(valid, is_wrong)])
+    valid, known_until = some_of(valid, ~is_wrong), tail.known_until
+    last = valid["trade_seq"].max(initial=0)
+    unknown = rejected["traded_at"][rejected["trade_seq"] > last]  # no later number shows these
     if known_until is not None and len(unknown):
         known_until = min(known_until, from_moment64(unknown.min()) - JITTER.item())
-    return RecordedTail(sound, known_until)
+    return RecordedTail(valid, known_until)
 
 
 class _Tail:

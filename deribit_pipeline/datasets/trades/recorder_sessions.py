@@ -5,7 +5,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import orjson
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.table import RECORDER_SESSIONS
 from deribit_pipeline.datasets.trades.trade_numbers import Numbers
-from deribit_pipeline.domain.windows import day_window, from_ms
+from deribit_pipeline.domain.windows import day_window, from_us
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.spool.folder import Spool, stream_of
 from deribit_pipeline.spool.spool_entries import (
@@ -85,7 +85,7 @@ def sessions_on(spool: Spool, series: str, day: date, former: datetime | None) -
         if entry.event == STARTED or not sessions:
             started_us = entry.facts.get("session_us")
             if entry.event == STARTED and isinstance(started_us, int):
-                started_at = from_ms(0) + timedelta(microseconds=started_us)
+                started_at = from_us(started_us)
             else:
                 started_at = former or entry.recorded_at
             sessions.append(Session(started_at, entry.recorded_at))

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from deribit_pipeline.datasets.trades.backfill_session import TradesSession
 from deribit_pipeline.datasets.trades.calls import BY_NUMBER
 from deribit_pipeline.datasets.trades.chunks import TradeChunks
 from deribit_pipeline.datasets.trades.held import HeldTrades, held_trades
@@ -18,7 +19,6 @@ from deribit_pipeline.datasets.trades.hourly_candles import Witness, Witnessed, 
 from deribit_pipeline.datasets.trades.plan import Span, planned
 from deribit_pipeline.datasets.trades.proof import CutDay, DayCutter, UnprovedTrades
 from deribit_pipeline.datasets.trades.recorded import RecordedTrades
-from deribit_pipeline.datasets.trades.taking_in import TradesSession
 from deribit_pipeline.datasets.trades.trade_numbers import NO_TRADES, Chunk
 from deribit_pipeline.datasets.trades.trade_numbers import chunks as pieces_of
 from deribit_pipeline.datasets.trades.values import MARGIN, differing
@@ -150,7 +150,7 @@ def _with_origin(day: FetchedDay, chunks: TradeChunks, held: HeldTrades | None) 
     if held is None:
         return day
     is_recorded = np.isin(day.rows["trade_seq"], held.recorded.numbers)
-    copies = joined_rows([held.recorded.set_aside, *chunks.superseded])
+    copies = joined_rows([held.recorded.rejected, *chunks.superseded])
     superseded = differing(copies, day.rows) if count_of(copies) else None
     return replace(day, recorded=int(np.count_nonzero(is_recorded)), superseded=superseded)
 

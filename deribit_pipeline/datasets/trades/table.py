@@ -64,7 +64,11 @@ RECORDER_SESSIONS = Table(
             "When its last entry of the day was written, by its machine's clock.",
             "UTC",
         ),
-        Column("is_ended", "boolean", "Whether the process has ended as it should."),
+        Column(
+            "is_ended",
+            "boolean",
+            "Whether it ended by itself or by a signal, not by a kill or a crash.",
+        ),
         Column("connections", "integer", "Connections that began.", "connections"),
         Column("disconnections", "integer", "Connections that ended.", "connections"),
         Column("frames", "bigint", "Notifications received.", "notifications"),

@@ -30,14 +30,6 @@ STREAM = "book_summaries/BTC"
 
 
 @pytest.fixture
-def spool(settings: Settings) -> Spool:
-    spool = spool_of(settings)
-    with spool.recording():
-        pass
-    return spool
-
-
-@pytest.fixture
 def recordings(spool: Spool, sandbox: SandboxExchange) -> Recordings:
     return Recordings(spool, sandbox, "BTC", timedelta(hours=1))
 

@@ -1,7 +1,7 @@
 """What the spool holds of an instrument's trades is read to the last digit, and nothing else."""
 
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -11,11 +11,14 @@ from deribit_pipeline.datasets.trades.recorded import BESIDE, RecordedTrades, tr
 from deribit_pipeline.datasets.trades.wire import trades
 from deribit_pipeline.domain.rows import Columns, rows_hash, some_of
 from deribit_pipeline.domain.windows import days_between, from_ms
-from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline_tests.helpers.recorded_trades import (
+    DAY,
+    HOUR_MS,
+    NAME,
+    START_MS,
+    STREAM,
     Frame,
     Trade,
     TradeRecording,
@@ -23,20 +26,6 @@ from deribit_pipeline_tests.helpers.recorded_trades import (
     frames_of,
     published_on,
 )
-
-NAME = "BTC-PERPETUAL"
-STREAM = "trades/future.BTC"
-DAY = date(2024, 4, 9)
-START_MS = 1_712_620_800_000  # midnight
-HOUR_MS = 3_600_000
-
-
-@pytest.fixture
-def spool(settings: Settings) -> Spool:
-    spool = spool_of(settings)
-    with spool.recording():
-        pass
-    return spool
 
 
 @pytest.fixture
@@ -114,7 +103,7 @@ def test_copies_that_differ_do_not_count_as_recorded_and_are_kept(
     recording.bodies([body_of([wrong])], wrong["timestamp"] + hours_later * HOUR_MS)
     read = RecordedTrades(spool, NAME, [DAY])
     assert day[700]["trade_seq"] not in read.numbers
-    assert sorted(read.set_aside["price"].tolist()) == sorted([1.5, day[700]["price"]])
+    assert sorted(read.rejected["price"].tolist()) == sorted([1.5, day[700]["price"]])
     assert hash_of(read) == rows_hash(parsed(day[:700] + day[701:]))
 
 
@@ -124,7 +113,7 @@ def test_impossible_values_do_not_count_as_recorded_and_are_kept(
 ) -> None:
     record(frames_of([*day[:50], day[50] | change, *day[51:]]))
     read = RecordedTrades(spool, NAME, [DAY])
-    assert read.set_aside["trade_seq"].tolist() == [day[50]["trade_seq"]]
+    assert read.rejected["trade_seq"].tolist() == [day[50]["trade_seq"]]
     assert hash_of(read) == rows_hash(parsed(day[:50] + day[51:]))
 
 

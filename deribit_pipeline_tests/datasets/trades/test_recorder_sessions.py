@@ -19,28 +19,21 @@ from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.recorded_trades import (
+    DAY,
+    HOUR_MS,
     LATENCY_MS,
+    NAME,
+    NOW_MS,
+    START_MS,
+    STREAM,
+    TODAY,
     Trade,
     TradeRecording,
     frames_of,
     published_on,
 )
 
-NAME, OTHER = "BTC-PERPETUAL", "ETH-PERPETUAL"
-STREAM = "trades/future.BTC"
-DAY = date(2024, 4, 9)
-TODAY = date(2024, 4, 10)
-HOUR_MS = 3_600_000
-START_MS = 1_712_620_800_000  # of DAY
-NOW_MS = START_MS + 36 * HOUR_MS + 30_000
-
-
-@pytest.fixture
-def spool(settings: Settings) -> Spool:
-    spool = spool_of(settings)
-    with spool.recording():
-        pass
-    return spool
+OTHER = "ETH-PERPETUAL"
 
 
 @pytest.fixture

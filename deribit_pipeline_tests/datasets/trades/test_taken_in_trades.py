@@ -1,111 +1,47 @@
 """A recorded day is the day that requests alone give, and no recorded trade is requested."""
 
-from collections.abc import Callable, Sequence
-from datetime import date, timedelta
-from typing import Any
+from collections.abc import Callable
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from deribit_pipeline.datasets.trades import TRADES, plan
 from deribit_pipeline.datasets.trades.recorded import RecordedTrades
-from deribit_pipeline.datasets.trades.wire import trades
 from deribit_pipeline.domain.proofs import CrossCheck, DayState
-from deribit_pipeline.domain.rows import rows_hash
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.verification import verify
-from deribit_pipeline.exchange.session import Exchange, spool_of
+from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
-from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.conftest import Clock, every_store
+from deribit_pipeline_tests.conftest import Clock
 from deribit_pipeline_tests.helpers.recorded_trades import (
+    DAY,
+    HOUR_MS,
+    NAME,
+    NOW_MS,
+    START_MS,
+    STREAM,
+    TODAY,
     Frame,
     Trade,
     TradeRecording,
     body_of,
     frames_of,
+    hash_of,
     published_on,
 )
-
-NAME = "BTC-PERPETUAL"
-STREAM = "trades/future.BTC"
-DAY = date(2024, 4, 9)
-TODAY = date(2024, 4, 10)  # the sandbox's clock shows noon
-HOUR_MS = 3_600_000
-START_MS = 1_712_620_800_000  # of DAY
-NOW_MS = START_MS + 36 * HOUR_MS + 30_000
-BY_NUMBER = "public/get_last_trades_by_instrument"
+from deribit_pipeline_tests.helpers.requested_trades import RequestedTrades
 
 Rng = np.random.Generator
-
-
-class Requested:
-    """The numbers of the trades that were requested, and returned, since the last `clear`."""
-
-    def __init__(self, sandbox: SandboxExchange) -> None:
-        self.numbers: set[int] = set()
-        for methods in (sandbox._methods, sandbox._history_methods):
-            for name in (BY_NUMBER, BY_NUMBER + "_and_time"):
-                methods[name] = self._noted(methods[name])
-
-    def clear(self) -> None:
-        self.numbers.clear()
-
-    def _noted(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def noted(params: dict[str, str]) -> Any:
-            result = method(params)
-            if params["instrument_name"] == NAME:
-                first, last = int(params.get("start_seq", 0)), int(params.get("end_seq", 2**53))
-                returned = {trade["trade_seq"] for trade in result["trades"]}
-                # The archive returns some more on either side, which nobody requested.
-                self.numbers |= {number for number in returned if first <= number <= last}
-            return result
-
-        return noted
-
-
-@pytest.fixture
-def requested(sandbox: SandboxExchange) -> Requested:
-    return Requested(sandbox)
-
-
-@pytest.fixture
-def spool(settings: Settings) -> Spool:
-    spool = spool_of(settings)
-    with spool.recording():
-        pass
-    return spool
 
 
 @pytest.fixture
 def recording(spool: Spool) -> TradeRecording:
     return TradeRecording(spool, STREAM, START_MS)
-
-
-@pytest.fixture
-def take_in(opened: Callable[..., Exchange], warehouse: Warehouse) -> Callable[..., Outcome]:
-    exchange = opened()
-
-    def take_in(*days: date, force: bool = False) -> Outcome:
-        backfill = ForegroundBackfill(exchange, warehouse)
-        return backfill.backfill(TRADES, Job("a run", {NAME: list(days)}), force=force)
-
-    return take_in
-
-
-@pytest.fixture
-def around(sandbox: SandboxExchange) -> list[Trade]:
-    """The trades from the evening before DAY until now."""
-    before = published_on(sandbox, DAY - timedelta(days=1))[-700:]
-    return [*before, *published_on(sandbox, DAY), *published_on(sandbox, TODAY, until_ms=NOW_MS)]
-
-
-def hash_of(some: Sequence[Trade]) -> str:
-    return rows_hash(trades({"trades": list(some)}, NAME, len(some)))
 
 
 def skip(frames: list[Frame], rng: Rng, share: float = 0.1) -> list[Frame]:
@@ -169,7 +105,7 @@ def test_a_recorded_day_is_as_if_it_were_requested_and_no_recorded_trade_is_requ
     spool: Spool,
     around: list[Trade],
     sandbox: SandboxExchange,
-    requested: Requested,
+    requested: RequestedTrades,
     take_in: Callable[..., Outcome],
     warehouse: Warehouse,
 ) -> None:
@@ -191,7 +127,7 @@ def test_a_recorded_day_is_as_if_it_were_requested_and_no_recorded_trade_is_requ
 def test_what_a_repeated_backfill_of_the_running_day_stored_is_not_requested_again(
     spool: Spool,
     around: list[Trade],
-    requested: Requested,
+    requested: RequestedTrades,
     take_in: Callable[..., Outcome],
     clock: Clock,
 ) -> None:
@@ -219,7 +155,7 @@ def test_a_plan_of_many_requests_is_confirmed_without_requesting_recorded_trades
     spool: Spool,
     around: list[Trade],
     sandbox: SandboxExchange,
-    requested: Requested,
+    requested: RequestedTrades,
     take_in: Callable[..., Outcome],
 ) -> None:
     monkeypatch.setattr(plan, "_MUCH", 0)
@@ -228,98 +164,6 @@ def test_a_plan_of_many_requests_is_confirmed_without_requesting_recorded_trades
     outcome = take_in(DAY)
     assert outcome.proofs[NAME, DAY].content_hash == hash_of(published_on(sandbox, DAY))
     assert requested.numbers & recorded == set()
-
-
-def test_a_wrong_value_that_one_frame_has_is_replaced_and_kept_as_a_revision(
-    spool: Spool,
-    around: list[Trade],
-    sandbox: SandboxExchange,
-    take_in: Callable[..., Outcome],
-    warehouse: Warehouse,
-) -> None:
-    place = next(
-        n for n, trade in enumerate(around) if trade["timestamp"] > START_MS + 15 * HOUR_MS
-    )
-    wrong = around[place] | {"price": around[place]["price"] * 1.5}
-    TradeRecording(spool, STREAM, START_MS).frames(
-        frames_of([*around[:place], wrong, *around[place + 1 :]])
-    )
-    outcome = take_in(DAY, TODAY)
-    assert outcome.proofs[NAME, DAY].content_hash == hash_of(published_on(sandbox, DAY))
-    assert outcome.proofs[NAME, DAY].cross_check is CrossCheck.AGREES
-    assert kept(warehouse) == [(DAY, str(wrong["trade_seq"]), wrong["price"])]
-    take_in(DAY, TODAY)
-    assert len(kept(warehouse)) == 1
-    assert verify(warehouse).findings == []
-
-
-@every_store
-def test_copies_that_differ_are_kept_as_revisions_once(
-    spool: Spool,
-    around: list[Trade],
-    take_in: Callable[..., Outcome],
-    warehouse: Warehouse,
-) -> None:
-    recording = TradeRecording(spool, STREAM, START_MS)
-    recording.frames(frames_of(around))
-    others = [around[-9] | {"price": 1.5}, around[-5] | {"amount": -1}]
-    for other in others:
-        recording.bodies([body_of([other])], other["timestamp"])
-    for _ in range(2):
-        take_in(TODAY)
-        assert [(key, price) for _, key, price in kept(warehouse)] == [
-            (str(other["trade_seq"]), other["price"]) for other in others
-        ]
-        assert verify(warehouse).findings == []
-
-
-def kept(warehouse: Warehouse) -> list[tuple[date, str, float]]:
-    with warehouse.reading() as connection:
-        return connection.execute(
-            "select day, row_key, cast(held ->> 'price' as double) from dataset_revisions "
-            "where dataset = 'trades' order by row_key"
-        ).fetchall()
-
-
-def test_a_forced_backfill_requests_everything_and_revises_what_frames_said(
-    spool: Spool,
-    around: list[Trade],
-    sandbox: SandboxExchange,
-    requested: Requested,
-    take_in: Callable[..., Outcome],
-    warehouse: Warehouse,
-) -> None:
-    changed = [trade | {"mark_price": 1.0} for trade in around[3_000:3_002]]
-    TradeRecording(spool, STREAM, START_MS).frames(
-        frames_of([*around[:3_000], *changed, *around[3_002:]])
-    )
-    first = take_in(DAY, TODAY)
-    assert first.proofs[NAME, DAY].content_hash != hash_of(published_on(sandbox, DAY))
-    requested.clear()
-    forced = take_in(DAY, force=True)
-    assert requested.numbers >= {trade["trade_seq"] for trade in published_on(sandbox, DAY)}
-    assert forced.proofs[NAME, DAY].content_hash == hash_of(published_on(sandbox, DAY))
-    assert (forced.revised, forced.proofs[NAME, DAY].revised) == (2, 2)
-    assert [key for _, key, _ in kept(warehouse)] == [str(each["trade_seq"]) for each in changed]
-    assert verify(warehouse).findings == []
-
-
-def test_a_frame_that_contradicts_what_responses_gave_before_changes_nothing_and_is_kept(
-    spool: Spool,
-    around: list[Trade],
-    take_in: Callable[..., Outcome],
-    warehouse: Warehouse,
-) -> None:
-    first = take_in(TODAY)
-    changed = around[-20] | {"mark_price": 1.0}
-    TradeRecording(spool, STREAM, START_MS).frames(
-        frames_of([*around[:-20], changed, *around[-19:]])
-    )
-    second = take_in(TODAY)
-    hashes = [outcome.proofs[NAME, TODAY].content_hash for outcome in (first, second)]
-    assert hashes[0] == hashes[1]
-    assert [key for _, key, _ in kept(warehouse)] == [str(changed["trade_seq"])]
-    assert verify(warehouse).findings == []
 
 
 def test_a_day_that_was_not_recorded_is_requested_as_ever(
@@ -335,7 +179,7 @@ def test_frames_that_cross_midnight_and_come_after_it_belong_to_the_day_of_each_
     spool: Spool,
     around: list[Trade],
     sandbox: SandboxExchange,
-    requested: Requested,
+    requested: RequestedTrades,
     take_in: Callable[..., Outcome],
 ) -> None:
     midnight_ms = START_MS + 24 * HOUR_MS
@@ -381,7 +225,7 @@ def test_two_responses_must_agree_where_that_is_required_and_a_frame_is_one_of_t
     sandbox: SandboxExchange,
     opened: Callable[..., Exchange],
     warehouse: Warehouse,
-    requested: Requested,
+    requested: RequestedTrades,
 ) -> None:
     TradeRecording(spool, STREAM, START_MS).frames(frames_of(around))
     exchange = opened()

@@ -12,8 +12,8 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 
 from deribit_pipeline.defs import storage
 from deribit_pipeline.defs.event_log import BulkSqliteEventLogStorage
+from deribit_pipeline.defs.partition_events import already_recorded, record_events
 from deribit_pipeline.defs.partitions import series_days
-from deribit_pipeline.defs.recording import already_recorded, record
 from deribit_pipeline.domain.dataset import SeriesKind
 from deribit_pipeline_tests.defs.test_event_log import bulk
 
@@ -41,7 +41,7 @@ def candles(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         for event in events:
             context.log_event(event)
     else:
-        record(context, events)
+        record_events(context, events)
     if "fail" in context.run.tags:
         raise dg.Failure("on purpose")
     return already_recorded()

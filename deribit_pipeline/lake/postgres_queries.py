@@ -9,8 +9,8 @@ from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 -
 
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.errors import WarehouseUnusable, first_line
-from deribit_pipeline.lake.catalog_connection import CatalogUnreachable, connect
 from deribit_pipeline.lake.lake_errors import away, without_secrets
+from deribit_pipeline.lake.postgres_connection import CatalogUnreachable, connect
 
 
 @contextmanager

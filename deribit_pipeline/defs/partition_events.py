@@ -17,7 +17,7 @@ from dagster._time import get_current_timestamp
 AssetEvent = dg.AssetMaterialization | dg.AssetObservation
 
 
-def record(context: dg.AssetExecutionContext, events: Sequence[AssetEvent]) -> None:
+def record_events(context: dg.AssetExecutionContext, events: Sequence[AssetEvent]) -> None:
     """Store events of partitions in Dagster's event log immediately and together.
     `context.log_event` logs and stores each separately."""
     if events:

@@ -1,4 +1,4 @@
-"""Locks on a lake: one writer per series, exclusive rewrites, and no lock of a dead worker."""
+"""Locks on a lake in PostgreSQL: one writer per series, exclusive rewrites, and dead workers."""
 
 import subprocess
 import sys
@@ -12,8 +12,8 @@ import pytest
 
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.errors import LakeAway, WarehouseError
-from deribit_pipeline.lake import locks as locking
-from deribit_pipeline.lake.locks import Locks
+from deribit_pipeline.lake import postgres_locks as locking
+from deribit_pipeline.lake.postgres_locks import PostgresLocks
 from deribit_pipeline_tests.helpers.lakes import cut_locks, requested
 from deribit_pipeline_tests.helpers.lakes import locks as locks_of
 from deribit_pipeline_tests.helpers.servers import Postgres
@@ -33,8 +33,8 @@ def given_up() -> threading.Event:
 
 
 @pytest.fixture
-def locks(lake: Lake, given_up: threading.Event) -> Locks:
-    return Locks(lake, 60.0, given_up)
+def locks(lake: Lake, given_up: threading.Event) -> PostgresLocks:
+    return PostgresLocks(lake, 60.0, given_up)
 
 
 class Workers:
@@ -93,7 +93,7 @@ def workers(lake: Lake) -> Iterator[Workers]:
 
 
 def test_a_series_is_written_by_one_at_a_time_and_others_beside_it(
-    locks: Locks, workers: Workers
+    locks: PostgresLocks, workers: Workers
 ) -> None:
     workers.start("BTC", locks.beside(["BTC-PERPETUAL"]))
     workers.wait_until(entered=1)
@@ -106,7 +106,7 @@ def test_a_series_is_written_by_one_at_a_time_and_others_beside_it(
 
 
 def test_workers_of_the_same_series_never_wait_for_each_other_in_a_ring(
-    locks: Locks, workers: Workers
+    locks: PostgresLocks, workers: Workers
 ) -> None:
     names = [f"series {number}" for number in range(20)]
     orders = (names, names[::-1], names[10:] + names[:10])
@@ -123,7 +123,7 @@ def test_workers_of_the_same_series_never_wait_for_each_other_in_a_ring(
 
 
 def test_whoever_rewrites_waits_for_those_inside_and_comes_before_those_who_come_later(
-    locks: Locks, workers: Workers
+    locks: PostgresLocks, workers: Workers
 ) -> None:
     workers.start("first", locks.beside(["BTC-PERPETUAL"]))
     workers.wait_until(entered=1)
@@ -139,11 +139,11 @@ def test_whoever_rewrites_waits_for_those_inside_and_comes_before_those_who_come
     assert workers.entered == ["first", "alone", "later"]
 
 
-def test_the_lock_of_a_killed_worker_is_free_at_once(lake: Lake, locks: Locks) -> None:
+def test_the_lock_of_a_killed_worker_is_free_at_once(lake: Lake, locks: PostgresLocks) -> None:
     holding = (
         "import sys, threading; from deribit_pipeline.domain.location import Lake;"
-        "from deribit_pipeline.lake.locks import Locks\n"
-        "with Locks(Lake(sys.argv[1], '/'), 60, threading.Event()).alone():\n"
+        "from deribit_pipeline.lake.postgres_locks import PostgresLocks\n"
+        "with PostgresLocks(Lake(sys.argv[1], '/'), 60, threading.Event()).alone():\n"
         "    print('held', flush=True); input()"
     )
     with subprocess.Popen(
@@ -157,7 +157,7 @@ def test_the_lock_of_a_killed_worker_is_free_at_once(lake: Lake, locks: Locks) -
             pass
 
 
-def test_a_lock_that_was_cut_is_not_taken_for_held(lake: Lake, locks: Locks) -> None:
+def test_a_lock_that_was_cut_is_not_taken_for_held(lake: Lake, locks: PostgresLocks) -> None:
     def work() -> None:
         with locks.alone() as require_held:
             require_held()
@@ -168,8 +168,8 @@ def test_a_lock_that_was_cut_is_not_taken_for_held(lake: Lake, locks: Locks) -> 
         work()
 
 
-def test_patience_with_other_workers_ends_in_one_sentence(lake: Lake, locks: Locks) -> None:
-    impatient = Locks(lake, 0.0, threading.Event())
+def test_patience_with_other_workers_ends_in_one_sentence(lake: Lake, locks: PostgresLocks) -> None:
+    impatient = PostgresLocks(lake, 0.0, threading.Event())
     with (
         locks.alone(),
         pytest.raises(WarehouseError, match="was held by other workers for 0 s") as caught,
@@ -180,9 +180,9 @@ def test_patience_with_other_workers_ends_in_one_sentence(lake: Lake, locks: Loc
 
 
 def test_whoever_is_to_end_waits_no_longer(
-    locks: Locks, given_up: threading.Event, lake: Lake, workers: Workers
+    locks: PostgresLocks, given_up: threading.Event, lake: Lake, workers: Workers
 ) -> None:
-    with Locks(lake, 60.0, threading.Event()).alone():
+    with PostgresLocks(lake, 60.0, threading.Event()).alone():
         waiting = workers.start("waiting", locks.alone())
         workers.wait_until(entered=0, waiting=1)
         given_up.set()
@@ -191,10 +191,10 @@ def test_whoever_is_to_end_waits_no_longer(
 
 
 def test_the_lakes_of_two_databases_have_nothing_to_do_with_each_other(
-    lake: Lake, locks: Locks, postgres: Postgres
+    lake: Lake, locks: PostgresLocks, postgres: Postgres
 ) -> None:
     elsewhere = Lake(postgres.database(), "/nowhere/")
-    other = Locks(elsewhere, 0.0, threading.Event())
+    other = PostgresLocks(elsewhere, 0.0, threading.Event())
     with locks.alone(), other.alone():
         # Each has two locks: of its lake, and of the gate to it.
         for catalog in (lake.catalog, elsewhere.catalog):

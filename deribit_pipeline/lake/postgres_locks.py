@@ -17,8 +17,8 @@ from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as PostgresConnection  # noqa: N812 - it is a class
 
 from deribit_pipeline.domain.location import Lake
-from deribit_pipeline.lake.catalog_queries import answered, connected
 from deribit_pipeline.lake.lock_attempts import attempts
+from deribit_pipeline.lake.postgres_queries import answered, connected
 
 _LOCK = "select pg_advisory_lock(%s)"
 _LOCK_SHARED = "select pg_advisory_lock_shared(%s)"
@@ -34,8 +34,8 @@ _OPTIONS = (
 )
 
 
-class Locks:
-    """The locks of one lake. Waits `patience` seconds for each."""
+class PostgresLocks:
+    """The locks of one lake in PostgreSQL. Waits `patience` seconds for each."""
 
     def __init__(self, lake: Lake, patience: float, given_up: threading.Event) -> None:
         self._lake = lake
