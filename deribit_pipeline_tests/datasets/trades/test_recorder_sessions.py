@@ -177,6 +177,24 @@ def test_a_day_stays_until_each_configured_instrument_is_proved(
     assert spool.days("trades/future.USDC") == []
 
 
+def test_a_day_stays_if_an_instrument_that_was_requested_fails(
+    spool: Spool,
+    day: list[Trade],
+    sandbox: SandboxExchange,
+    take_in: Callable[..., Outcome],
+) -> None:
+    """Also one that a selector added, and of which nothing is stored yet."""
+    stream, name, other = "trades/future.USDC", "BTC_USDC-PERPETUAL", "SOL_USDC-PERPETUAL"
+    trades = published_on(sandbox, DAY, other)
+    malformed = trades[100] | {"price": "none"}
+    sandbox.trades.give(other, [*trades[:100], malformed, *trades[101:]])
+    recorded = [*published_on(sandbox, DAY, name), *trades[:100], *trades[101:]]
+    recorded.sort(key=lambda each: each["timestamp"])
+    TradeRecording(spool, stream, START_MS).frames(frames_of(recorded))
+    assert list(take_in(DAY, names=(name, other)).failures) == [(other, DAY)]
+    assert spool.days(stream) == [DAY]
+
+
 def test_a_day_that_only_has_trades_from_before_midnight_does_not_stay(
     spool: Spool,
     sandbox: SandboxExchange,
