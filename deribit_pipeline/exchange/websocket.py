@@ -182,7 +182,8 @@ class WebSocket:
         if number is None and body.get("error") is not None:
             waiting = list(self._pending.values())
         else:
-            waiting = [self._pending[number]] if number in self._pending else []
+            pending = self._pending.get(number) if isinstance(number, int) else None
+            waiting = [] if pending is None else [pending]
         for each in waiting:
             if not each.done():
                 each.set_result((body, content, time.monotonic()))

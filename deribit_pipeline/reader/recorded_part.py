@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.recorded import trade_stream
@@ -221,18 +222,22 @@ def _numbers(
 def _holes(
     numbers: Numbers, times: Moments, part: TimeWindow
 ) -> tuple[list[Hole], np.datetime64 | None]:
-    """The holes in sorted numbers that may be of the part; and the time of the first trade if no
-    number before it is known."""
+    """The holes in sorted numbers that may be of the part, wherever a trade has a wrong time; and
+    the time of the first trade if no number before it is known."""
     if not len(numbers):
         return [], None
-    before = np.flatnonzero(times < moment64(part.start))
-    after = np.flatnonzero(times >= moment64(part.end))
-    first = int(before[-1]) if len(before) else 0
-    last = int(after[0]) if len(after) else len(numbers) - 1
+    before = _leading(times < moment64(part.start))
+    after = _leading(times[::-1] >= moment64(part.end))
+    first, last = max(before - 1, 0), len(numbers) - max(after, 1)
     breaks = first + np.flatnonzero(np.diff(numbers[first : last + 1]) > 1)
     holes = [
         Hole(range(int(numbers[at]) + 1, int(numbers[at + 1])), times[at], times[at + 1])
         for at in breaks.tolist()
     ]
-    is_first_known = bool(len(before)) or numbers[0] == 1
+    is_first_known = before > 0 or numbers[0] == 1
     return holes, None if is_first_known else times[0]
+
+
+def _leading(flags: NDArray[np.bool_]) -> int:
+    """How many flags are set before the first that is not."""
+    return len(flags) if flags.all() else int(np.argmin(flags))

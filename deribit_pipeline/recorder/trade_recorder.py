@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-from deribit_pipeline.domain.windows import from_ms, to_us
+from deribit_pipeline.domain.windows import from_ms, to_ms, to_us
 from deribit_pipeline.exchange.rpc import Answer
 from deribit_pipeline.exchange.session import Exchange
-from deribit_pipeline.exchange.shapes import NEVER
 from deribit_pipeline.exchange.subscription import Subscription
 from deribit_pipeline.exchange.websocket import Notification
 from deribit_pipeline.exchange.websocket_access import WebSocketAccess
@@ -33,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two writes: what is received is on the disk within a second.
 _WRITE_EVERY = 0.5
+
+# How much later than the exchange's clock, as this process knows it, a trade may be.
+_AHEAD = timedelta(seconds=1)
 
 
 def trade_recorder(exchange: Exchange, settings: Settings, clock: Clock) -> "TradeRecorder":
@@ -98,7 +100,7 @@ class TradeRecorder:
         if stream is None:
             return
         moment = self._clock.now()
-        as_of = self._noted(notification.data)
+        as_of = self._noted(notification.data, to_ms(moment + _AHEAD))
         facts = {"received_us": to_us(moment)}
         self.counts.frames += 1
         entry = Entry(FRAME, self._clock.wall(), as_of, facts, notification.body)
@@ -154,15 +156,16 @@ class TradeRecorder:
         for channel in channels:
             self._queue.put(self._channels[channel], moment, Entry(event, wall, as_of, facts))
 
-    def _noted(self, data: object) -> datetime | None:
+    def _noted(self, data: object, latest_ms: int) -> datetime | None:
         """Count the rows of a notification, and log changes of instruments; returns the newest
-        time, None without any. Malformed rows are left to taking in."""
+        time, None without any or if one is later than it can be. Malformed rows are left to taking
+        in."""
         newest = 0
         for row in data if isinstance(data, list) else [data]:
             if not isinstance(row, dict):
                 continue
             name, ms = row.get("instrument_name"), row.get("timestamp")
-            if type(ms) is int and 0 < ms < NEVER:
+            if type(ms) is int:
                 newest = max(newest, ms)
             if not isinstance(name, str):
                 continue
@@ -171,7 +174,7 @@ class TradeRecorder:
                 self.counts.note(name, number)
             elif "state" in row:
                 logger.info("Instrument %s: %s", shown(name), shown(row["state"]))
-        if not newest:
+        if not 0 < newest <= latest_ms:
             return None
         moment = from_ms(newest)
         self.counts.newest = max(self.counts.newest or moment, moment)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from deribit_pipeline.errors import SpoolError
 from deribit_pipeline.spool.folder import Spool
-from deribit_pipeline.spool.spool_entries import FRAME, Entry
+from deribit_pipeline.spool.spool_entries import FAILURE, FRAME, Entry
 from deribit_pipeline.spool.writer import StreamWriter
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,8 @@ class WriteQueue:
 
     While it `is_full`, nothing more may be received: the exchange then closes the socket of such a
     slow reader, which is recorded like any disconnection, and what was missed is fetched over REST
-    later. `lost` counts notifications that a failing disk did not take, `written` bytes.
+    later. `lost` counts notifications that a failing disk did not take, `written` bytes. The first
+    entry that it takes again says so: the connection, which stayed, would not.
     """
 
     def __init__(self, spool: Spool, streams: Iterable[str], most_bytes: int = MOST_BYTES) -> None:
@@ -37,6 +38,7 @@ class WriteQueue:
         self._lock = threading.Lock()  # of what waits
         self._writing = threading.Lock()
         self._is_failing = False
+        self._lost: dict[str, int] = {}  # notifications since the last write, where one failed
         self.lost = 0
 
     @property
@@ -83,10 +85,14 @@ class WriteQueue:
         for hour, some in itertools.groupby(waiting[stream], key=lambda each: each[0]):
             entries = [entry for _, entry in some]
             frames = [entry for entry in entries if entry.event == FRAME]
+            if stream in self._lost:
+                facts = {"lost": self._lost[stream]}
+                entries.insert(0, Entry(FAILURE, entries[0].recorded_at, None, facts))
             try:
                 self._writers[stream].write(hour, entries)
             except SpoolError as error:
                 self.lost += len(frames)
+                self._lost[stream] = self._lost.get(stream, 0) + len(frames)
                 if not self._is_failing:
                     logger.error("%s", error)
                 self._is_failing = True
@@ -94,4 +100,5 @@ class WriteQueue:
                 if self._is_failing:
                     logger.warning("The spool can be written again")
                 self._is_failing = False
+                self._lost.pop(stream, None)
                 yield from frames

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -18,6 +19,8 @@ from deribit_pipeline.spool.spool_entries import (
 )
 
 _MARK, _LOCK = "spool.json", ".recorder"
+
+_FILE = re.compile(r"(?:[01][0-9]|2[0-3])(?:-[1-9][0-9]*)?\.gz")
 
 INSTRUMENT_STATE = "instrument_state"
 """The streams of listings and expiries, beside those of trades."""
@@ -129,8 +132,8 @@ class Spool:
 
     def days(self, stream: str) -> list[date]:
         """The days of which a stream has files, in order."""
-        folders = (self.root / stream).glob("????-??-??")
-        return sorted(date.fromisoformat(each.name) for each in folders if any(each.iterdir()))
+        days = map(_day_of, _names_in(self.root / stream))
+        return sorted(day for day in days if day and self.files(stream, day))
 
     def streams(self) -> list[str]:
         """The streams that have any file."""
@@ -143,8 +146,11 @@ class Spool:
             yield from read_entries(file, damage)
 
     def files(self, stream: str, day: date) -> list[Path]:
-        """The files of a stream's day in the order in which they were begun."""
-        return sorted(self.folder(stream, day).glob("*.gz"), key=_begun)
+        """The files of a stream's day in the order in which they were begun. Whatever else somebody
+        put there is none."""
+        folder = self.folder(stream, day)
+        files = (folder / name for name in _names_in(folder) if _FILE.fullmatch(name))
+        return sorted(files, key=_begun)
 
     def hours(self, stream: str, day: date) -> dict[int, list[Path]]:
         """The files of a stream's day by the hour in which they were begun, in order."""
@@ -154,18 +160,43 @@ class Spool:
         return found
 
     def remove(self, stream: str, day: date) -> None:
-        """Remove the files of a day, which must be proved in the warehouse."""
-        for file in self.files(stream, day):
-            file.unlink(missing_ok=True)
+        """Remove the files of a day, which must be proved in the warehouse. Raises SpoolError."""
         folder = self.folder(stream, day)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        try:
+            for file in self.files(stream, day):
+                file.unlink(missing_ok=True)
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        except OSError as error:
+            raise SpoolError(
+                f"{folder.absolute()} cannot be removed ({error.strerror}): its recordings are "
+                "proved in the warehouse and only take space."
+            ) from error
 
     def newest_first(self, stream: str) -> Iterator[Entry]:
         """What was recorded of a stream, the newest entry first."""
         for day in reversed(self.days(stream)):
             for file in reversed(self.files(stream, day)):
                 yield from read_newest_first(file)
+
+
+def _names_in(folder: Path) -> list[str]:
+    """What a folder has; nothing if it is none, or was removed meanwhile. Raises SpoolError."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SpoolError(f"{folder.absolute()} cannot be read ({error.strerror}).") from error
+
+
+def _day_of(name: str) -> date | None:
+    """The day of a folder; None if it is not of one."""
+    try:
+        day = date.fromisoformat(name)
+    except ValueError:
+        return None
+    return day if name == f"{day}" else None  # not 2024-W15-3
 
 
 def _begun(file: Path) -> tuple[int, int]:

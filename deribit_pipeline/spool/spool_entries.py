@@ -19,7 +19,8 @@ from deribit_pipeline.domain.windows import from_us, to_us
 from deribit_pipeline.errors import SpoolError
 
 RESPONSE, FAILURE, STARTED, STOPPED = "response", "failure", "started", "stopped"
-"""What an entry records: a response; a request without one; the start or end of a recording."""
+"""What an entry records: a response; a request without one, or that entries before it are lost; the
+start or end of a recording."""
 
 FRAME, CONNECTED, DISCONNECTED, ALIVE = "frame", "connected", "disconnected", "alive"
 """Of a WebSocket: a notification; that the channel of the stream was subscribed; that its
@@ -39,8 +40,9 @@ class Entry:
     """One recorded event.
 
     `recorded_at` is this machine's clock, `as_of` the exchange's in the response; None without one.
-    Of a notification, `as_of` is the time of its newest row. `facts` say what was requested: JSON
-    values by name. `body` is the response or the notification as received; empty for other events.
+    Of a notification, `as_of` is the time of its newest row, None if one cannot be right. `facts`
+    say what was requested: JSON values by name. `body` is the response or the notification as
+    received; empty for other events.
     """
 
     event: str

@@ -159,6 +159,15 @@ def test_an_error_without_an_id_ends_the_calls_that_wait(use: Use) -> None:
         use(work, SocketServer({"public/subscribe": lambda _: None}))
 
 
+@pytest.mark.parametrize("number", [[1], {"of": 1}, "1", 1.5, 99])
+def test_a_response_to_no_call_is_ignored(use: Use, number: Any) -> None:
+    async def work(socket: WebSocket, server: SocketServer) -> str:
+        await server.send(orjson.dumps({"jsonrpc": "2.0", "id": number, "result": "another"}))
+        return str((await socket.call(ECHO)).result)
+
+    assert use(work, SocketServer({"public/echo": lambda _: "mine"})) == "mine"
+
+
 def test_a_test_request_is_noted(use: Use) -> None:
     async def work(socket: WebSocket, server: SocketServer) -> bool:
         content = {"method": "heartbeat", "params": {"type": "test_request"}}

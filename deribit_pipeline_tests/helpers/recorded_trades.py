@@ -18,6 +18,7 @@ from deribit_pipeline.spool.spool_entries import (
     ALIVE,
     CONNECTED,
     DISCONNECTED,
+    FAILURE,
     FRAME,
     STARTED,
     STOPPED,
@@ -85,6 +86,10 @@ class TradeRecording:
         """The exchange answers at an instant: the connection is there, though it may be quiet."""
         entry = Entry(ALIVE, from_ms(at_ms), from_ms(at_ms))
         self._writer.write(from_ms(at_ms), [entry])
+
+    def lost(self, at_ms: int, frames: int) -> None:
+        """The disk takes entries again, after some that it did not take."""
+        self._mark(FAILURE, at_ms, {"lost": frames})
 
     def frames(self, frames: Iterable[Frame]) -> None:
         """Frames in the order of their receipt, those of an hour in one member."""

@@ -26,7 +26,7 @@ from deribit_pipeline.exchange.session import Exchange, spool_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
-from deribit_pipeline.spool.spool_entries import Entry, read_entries
+from deribit_pipeline.spool.spool_entries import FAILURE, Damage, Entry, read_entries
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.processes import name_warehouse
@@ -40,6 +40,7 @@ from deribit_pipeline_tests.helpers.recorded_trades import (
     Frame,
     Trade,
     TradeRecording,
+    body_of,
     frames_of,
     published_on,
 )
@@ -217,6 +218,63 @@ def test_until_when_nothing_is_missing_is_known_from_the_connection(
     assert known() == from_ms(NOW_MS - 10_000)
 
 
+@pytest.mark.parametrize("event", ["damaged", FAILURE])
+def test_nothing_is_known_beyond_what_was_not_written_or_cannot_be_read(
+    event: str,
+    recording: TradeRecording,
+    published: list[Trade],
+    spool: Spool,
+    backfill: Backfill,
+) -> None:
+    """Although the connection stayed: until the number of the next trade shows what is missing."""
+    recording.frames(frames_of(published[:-2]))
+    if event == "damaged":
+        file = spool.files(STREAM, TODAY)[-1]
+        size = file.stat().st_size
+        recording.frames(frames_of(published[-2:-1]))
+        with file.open("r+b") as opened:
+            opened.seek((size + file.stat().st_size) // 2)
+            opened.write(bytes(8))
+    else:
+        recording.lost(NOW_MS - 20_000, 1)
+    recording.alive(NOW_MS - 15_000)
+    until = from_ms(published[-3]["timestamp"]) - timedelta(seconds=1)
+    assert datetime.fromisoformat(read_recorded(TODAY).attrs["recorded_until"]) == until
+    recording.frames(frames_of([published[-1] | {"timestamp": NOW_MS - 9_000}]))
+    with pytest.warns(read.MissingTradesWarning, match=str(published[-2]["trade_seq"])):
+        found = read_recorded(TODAY)
+    assert datetime.fromisoformat(found.attrs["recorded_until"]) == from_ms(NOW_MS - 10_000)
+
+
+def test_holes_are_named_on_either_side_of_a_trade_with_a_wrong_time(
+    recording: TradeRecording, published: list[Trade], backfill: Backfill
+) -> None:
+    backfill(DAY)
+    today = [trade for trade in published if trade["timestamp"] >= START_MS + 86_400_000]
+    early = today[100] | {"timestamp": START_MS}
+    frames = [[trade] for trade in [*today[:50], *today[51:100], *today[101:]]]
+    recording.frames([*frames[:98], [early, *frames[98]], *frames[99:200], *frames[201:]])
+    with pytest.warns(read.MissingTradesWarning):
+        found = read_recorded(TODAY, NOON)
+    assert found.attrs["missing"] == [str(today[place]["trade_seq"]) for place in (50, 202)]
+
+
+def test_a_notification_whose_time_cannot_be_right_is_left_out(
+    recording: TradeRecording, published: list[Trade], backfill: Backfill
+) -> None:
+    recording.frames(frames_of(published[:-5]))
+    wrong = published[-4] | {"timestamp": NOW_MS + 86_400_000}
+    recording.bodies([body_of([wrong])], published[-4]["timestamp"])
+    until = from_ms(published[-6]["timestamp"]) - timedelta(seconds=1)
+    assert datetime.fromisoformat(read_recorded(TODAY).attrs["recorded_until"]) == until
+    recording.frames(frames_of(published[-3:]))
+    with pytest.warns(read.MissingTradesWarning):
+        found = read_recorded(TODAY)
+    assert found.attrs["missing"] == [
+        f"{published[-5]['trade_seq']} to {published[-4]['trade_seq']}"
+    ]
+
+
 def test_a_trade_that_cannot_be_trusted_is_left_out_and_nothing_is_known_beyond_it(
     recording: TradeRecording, published: list[Trade], backfill: Backfill
 ) -> None:
@@ -254,9 +312,9 @@ def test_the_last_minutes_are_read_from_the_files_of_their_hours_only(
     recording.frames(frames_of(published))
     opened: list[str] = []
 
-    def noted(file: Path) -> Iterator[Entry]:
+    def noted(file: Path, damage: Damage) -> Iterator[Entry]:
         opened.append(f"{file.parent.name} {file.stem}")
-        return read_entries(file)
+        return read_entries(file, damage)
 
     monkeypatch.setattr(recorded_tail, "read_entries", noted)
     found = read_recorded(NOON - timedelta(minutes=10))

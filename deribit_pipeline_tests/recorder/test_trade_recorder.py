@@ -23,6 +23,7 @@ from deribit_pipeline.spool.spool_entries import (
     ALIVE,
     CONNECTED,
     DISCONNECTED,
+    FAILURE,
     FRAME,
     STARTED,
     STOPPED,
@@ -117,6 +118,23 @@ def test_notifications_are_kept_as_received_between_marks(recorded: Recorded, sp
     started, stopped = entries(spool)[0], entries(spool)[-1]
     assert started.facts["session_us"] == stopped.facts["session_us"]
     assert (recorder.counts.trades, recorder.counts.holes, recorder.has_recorded) == (5, 0, True)
+
+
+def test_a_notification_has_no_time_if_one_of_its_times_cannot_be_right(
+    recorded: Recorded, spool: Spool
+) -> None:
+    """Until that time everything would seem to be recorded."""
+    late = trade(2) | {"timestamp": to_ms(NOON) + 86_400_000}
+
+    async def work(server: SocketServer, recorder: TradeRecorder) -> None:
+        for some in ([trade(1)], [trade(1), late], [trade(3) | {"timestamp": 2**63}]):
+            await server.publish(TRADES, some)
+        await until(lambda: recorder.counts.frames == 3)
+
+    counts = recorded(work).counts
+    times = [each.as_of for each in entries(spool) if each.event == FRAME]
+    assert times == [NOON + timedelta(milliseconds=1), None, None]
+    assert counts.newest == times[0]
 
 
 def test_lost_connections_are_marked_and_holes_counted(recorded: Recorded, spool: Spool) -> None:
@@ -234,7 +252,9 @@ def test_a_disk_that_fails_ends_nothing_and_is_one_error(
 
     recorder = recorded(work)
     monkeypatch.undo()
-    assert events(spool) == [STARTED, CONNECTED, FRAME, STOPPED]
+    assert events(spool) == [STARTED, CONNECTED, FAILURE, FRAME, STOPPED]
+    [failure] = [each for each in entries(spool) if each.event == FAILURE]
+    assert failure.facts == {"lost": 3}
     assert "3 notifications could not be written" in recorder.status()
     logged = [each for each in caplog.records if each.name == write_queue.__name__]
     assert [each.levelname for each in logged] == ["ERROR", "WARNING"]

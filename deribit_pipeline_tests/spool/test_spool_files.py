@@ -156,6 +156,39 @@ def test_each_start_begins_a_file_of_its_own_and_closed_files_are_immutable(tmp_
     assert [e.facts["slot_ms"] for e in spool.entries(STREAM, NOON.date())] == list(range(14))
 
 
+def test_what_somebody_else_put_into_a_spool_is_no_recording_and_stays(tmp_path: Path) -> None:
+    spool = spool_at(tmp_path / "spool")
+    StreamWriter(spool, STREAM).write(NOON, [response(1)])
+    stream, day = spool.root / STREAM, spool.folder(STREAM, NOON.date())
+    (stream / "2024-04-11").write_text("no folder")
+    for folder in ("2024-13-01", "2024-W15-3", "last-month", "2024-04-12"):
+        (stream / folder).mkdir()
+    for name in ("copy.gz", "24.gz", "12-0.gz", "12.gz.part", "12-x.gz"):
+        (day / name).write_text("no recording")
+        (stream / "2024-04-12" / name).write_text("no recording")
+    assert spool.days(STREAM) == [NOON.date()]
+    assert list(spool.hours(STREAM, NOON.date())) == [12]
+    assert list(spool.newest_first(STREAM)) == [response(1)]
+    spool.remove(STREAM, NOON.date())
+    assert spool.days(STREAM) == []
+    assert (day / "copy.gz").exists()
+
+
+@pytest.mark.parametrize(("call", "verb"), [("unlink", "removed"), ("listdir", "read")])
+def test_a_folder_that_is_not_ours_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, verb: str
+) -> None:
+    spool = spool_at(tmp_path / "spool")
+    StreamWriter(spool, STREAM).write(NOON, [response(1)])
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, call, refused)
+    with pytest.raises(SpoolError, match=rf"2024-04-10 cannot be {verb} \(Permission denied\)"):
+        spool.remove(STREAM, NOON.date())
+
+
 def test_a_full_disk_loses_what_it_has_no_room_for_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

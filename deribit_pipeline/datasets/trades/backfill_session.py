@@ -75,7 +75,7 @@ class TradesSession(SeriesSession):
             wanted = {day for name in days if trade_stream(name) == stream for day in days[name]}
             recorded = sorted(wanted.intersection(spool.days(stream)))
             read = {day: self._written(spool, series, day) for day in recorded}
-            is_held = partial(self._is_held, series, read)
+            is_held = partial(self._is_held, series, read, set(days))
             for day in remove_proved(self.context.exchange, stream, is_held):
                 spool.remove(stream_of(INSTRUMENT_STATE, series), day)
             every += [session for sessions in read.values() for session in sessions]
@@ -96,17 +96,25 @@ class TradesSession(SeriesSession):
         self.context.warehouse.write(write, {stream_of(TRADES.name, series)})
         return sessions
 
-    def _is_held(self, series: str, read: Mapping[date, Sequence[Session]], day: date) -> bool:
+    def _is_held(
+        self,
+        series: str,
+        read: Mapping[date, Sequence[Session]],
+        requested: set[str],
+        day: date,
+    ) -> bool:
         """Whether the recorded trades of a stream's day are stored and proved, except for
-        instruments that are neither configured nor stored. Files also have trades from just before
-        midnight: they stay as long as those of the day before. `read` are the sessions of days."""
+        instruments that are neither configured nor requested nor stored. Files also have trades
+        from just before midnight: they stay as long as those of the day before. `read` are the
+        sessions of days."""
         spool = opened_spool(self.context.exchange)
         if day - ONE_DAY in spool.days(stream_of(TRADES.name, series)):
             return False
         sessions = read.get(day) or sessions_on(spool, series, day, None)
         names = instruments_of(sessions)
         with self.context.warehouse.reading() as connection:
-            known = {*spool.instruments, *series_held(connection, TRADES)}.intersection(names)
+            promised = {*spool.instruments, *requested, *series_held(connection, TRADES)}
+            known = promised.intersection(names)
             proofs = proofs_of(connection, TRADES, sorted(known), day, day) if known else ()
             proved = {each.series for each in proofs if each.state in _OVER}
             return proved == known and are_stored(connection, sessions, day, proved)

@@ -182,9 +182,10 @@ class TradeHosts:
             is_new=moment > now - ONE_DAY,
         )
 
-    async def has(self, number: int) -> bool:
-        """Whether a request by number returns the trade from either host."""
-        requested = range(max(number - HINTS, 1), number + 1)
+    async def has(self, number: int, count: int = HINTS + 1) -> bool:
+        """Whether a request by number, of `count` trades up to it, returns the trade from either
+        host."""
+        requested = range(max(number - count + 1, 1), number + 1)
         for host in self.hosts:
             returned = await self.numbered(host, requested)
             if number in returned.value.rows["trade_seq"]:

@@ -145,11 +145,16 @@ async def _beside(
 
 
 async def _newest_beyond(hosts: TradeHosts, held: HeldTrades, end: datetime) -> Newest:
-    """The newest trade; the newest held one if enough of them are from after the days."""
+    """The newest trade; the newest held one if enough of them are from after the days.
+
+    Its number may be wrong, and then all before it would be missing: the exchange must have the
+    number before it, unless that is held too."""
     rows = await to_thread(held.newest, HINTS)
-    newest = Newest(
-        int(rows["trade_seq"][-1]), from_moment64(rows["traded_at"].max()), hosts.now, rows
-    )
+    number = int(rows["trade_seq"][-1])
+    is_next = number == 1 or held.count(range(number - 1, number)) == 1
+    if not is_next and not await hosts.has(number - 1, 1):
+        return await hosts.newest()
+    newest = Newest(number, from_moment64(rows["traded_at"].max()), hosts.now, rows)
     if np.count_nonzero(held.times >= moment64(end)) >= MARGIN:
         return newest
     return await hosts.beyond(newest)

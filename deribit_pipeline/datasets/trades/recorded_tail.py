@@ -19,7 +19,14 @@ from deribit_pipeline.domain.specification import kind_of
 from deribit_pipeline.domain.windows import TimeWindow, day_window, from_moment64, moment64
 from deribit_pipeline.errors import SpoolError
 from deribit_pipeline.spool.folder import Spool
-from deribit_pipeline.spool.spool_entries import ALIVE, FRAME, RESPONSE, Entry, read_entries
+from deribit_pipeline.spool.spool_entries import (
+    ALIVE,
+    FRAME,
+    RESPONSE,
+    Damage,
+    Entry,
+    read_entries,
+)
 
 _HOUR = timedelta(hours=1)
 
@@ -34,7 +41,8 @@ class RecordedTail:
     """Recorded trades of an instrument, sorted by number: those of a window, and some on either
     side of it, which show whether numbers are missing at its ends.
 
-    Trades of which copies differ, or that are impossible, are left out: a backfill requests them.
+    Trades of which copies differ, or that are impossible or of a notification without a possible
+    time, are left out: a backfill requests them.
     Until `known_until` every trade is recorded but those whose numbers are missing; None if nothing
     shows that anything is.
     """
@@ -80,6 +88,8 @@ class _Tail:
         self._since = since
         self._newest: datetime | None = None
         self._is_unbroken = True
+        self._damage = Damage()
+        self._damaged_places = 0
 
     @property
     def known_until(self) -> datetime | None:
@@ -98,10 +108,10 @@ class _Tail:
         named = f'"{self._name}"'.encode()
         for file in files:
             try:
-                for entry in read_entries(file):
+                for entry in read_entries(file, self._damage):
                     is_named = entry.event == FRAME and named in entry.body
                     self._note(entry, is_named)
-                    if is_named and (entry.as_of is None or entry.as_of >= self._since):
+                    if is_named and entry.as_of is not None and entry.as_of >= self._since:
                         yield from trades_of(entry.body, self._name, [])
             except FileNotFoundError as error:
                 raise SpoolError(
@@ -109,11 +119,14 @@ class _Tail:
                 ) from error
 
     def _note(self, entry: Entry, is_named: bool) -> None:
-        """Trades that are missed between two connections are shown by the number of the next one
-        only."""
-        if entry.event not in (FRAME, ALIVE, RESPONSE):
+        """Trades that are missed between two connections, were not written, cannot be read or have
+        a wrong time are shown by the number of the next one only."""
+        is_damaged = self._damage.places > self._damaged_places
+        self._damaged_places = self._damage.places
+        if is_damaged or entry.event not in (FRAME, ALIVE, RESPONSE):
             self._is_unbroken = False
-        self._is_unbroken = self._is_unbroken or is_named
+        if is_named:
+            self._is_unbroken = entry.as_of is not None
         if self._is_unbroken and entry.as_of is not None:
             self._newest = max(self._newest or entry.as_of, entry.as_of)
 

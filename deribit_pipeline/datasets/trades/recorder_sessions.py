@@ -14,7 +14,8 @@ import orjson
 from deribit_pipeline.datasets.trades import TRADES
 from deribit_pipeline.datasets.trades.table import RECORDER_SESSIONS
 from deribit_pipeline.datasets.trades.trade_numbers import Numbers
-from deribit_pipeline.domain.windows import day_window, from_us
+from deribit_pipeline.datasets.trades.wire import number_and_time
+from deribit_pipeline.domain.windows import day_window, from_us, to_ms
 from deribit_pipeline.engine.proof_reads import proofs_of
 from deribit_pipeline.spool.folder import Spool, stream_of
 from deribit_pipeline.spool.spool_entries import (
@@ -28,15 +29,19 @@ from deribit_pipeline.spool.spool_entries import (
 from deribit_pipeline.warehouse.connections import insert_rows
 from deribit_pipeline.warehouse.place import Connection
 
+_DAY_MS = 86_400_000
+
 
 @dataclass(slots=True, eq=False)
 class Session:
     """What a process of the recorder wrote of a stream on a day.
 
-    `numbers` are those of its trades by instrument, as received; `latencies` are in milliseconds,
-    by the exchange's clock. `holes`, `missing` and `fetched` are counted against the stored trades.
+    `numbers` are those of its trades of the day by instrument, as received: the files of a day also
+    have trades from just before it. `latencies` are in milliseconds, by the exchange's clock.
+    `holes`, `missing` and `fetched` are counted against the stored trades.
     """
 
+    day: date
     started_at: datetime
     seen_until: datetime
     is_ended: bool = False
@@ -50,6 +55,10 @@ class Session:
     holes: int = 0
     missing: int = 0
     fetched: int = 0
+    _day_number: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._day_number = to_ms(day_window(self.day).start) // _DAY_MS
 
     def add(self, entry: Entry) -> None:
         """Take in an entry of the spool."""
@@ -60,12 +69,12 @@ class Session:
         if entry.event == FRAME:
             self.frames += 1
             for trade in _trades_of(entry.body):
-                name, number, ms = (
-                    trade.get(key) for key in ("instrument_name", "trade_seq", "timestamp")
-                )
-                if type(name) is str and type(number) is int and type(ms) is int:
+                name, (number, ms) = trade.get("instrument_name"), number_and_time(trade)
+                if type(name) is not str or number is None or ms is None:
+                    continue
+                self.latencies.append(entry.facts.get("received_us", 0) / 1_000 - ms)
+                if ms // _DAY_MS == self._day_number:
                     self.numbers[name].append(number)
-                    self.latencies.append(entry.facts.get("received_us", 0) / 1_000 - ms)
 
     @property
     def trades(self) -> int:
@@ -88,7 +97,7 @@ def sessions_on(spool: Spool, series: str, day: date, former: datetime | None) -
                 started_at = from_us(started_us)
             else:
                 started_at = former or entry.recorded_at
-            sessions.append(Session(started_at, entry.recorded_at))
+            sessions.append(Session(day, started_at, entry.recorded_at))
         sessions[-1].add(entry)
     return sessions
 
@@ -122,8 +131,8 @@ def count_holes(
 def are_stored(
     connection: Connection, sessions: Sequence[Session], day: date, names: Iterable[str]
 ) -> bool:
-    """Whether all trades of these instruments that were recorded on a day are stored, as far as
-    their numbers are between those of stored ones: others are from another day, or wrong."""
+    """Whether all recorded trades of these instruments on a day are stored, as far as their numbers
+    are between those of stored ones: others are wrong."""
     for name in names:
         stored = _stored(connection, name, day)
         numbers = np.concatenate(

@@ -132,14 +132,21 @@ def _columns(rows: list[Any], instrument_name: str) -> Columns:
 
 
 def _malformed(row: Any, reason: str) -> MalformedTrade:
-    row = row if isinstance(row, dict) else {}
-    number, traded_ms = (
-        int(value)
-        if type(value) in (int, float) and 0 <= value < end and value == int(value)
-        else None
-        for value, end in ((row.get("trade_seq"), 2**53), (row.get("timestamp"), shapes.NEVER))
-    )
-    return MalformedTrade(number or None, traded_ms, reason)
+    number, traded_ms = number_and_time(row if isinstance(row, dict) else {})
+    return MalformedTrade(number, traded_ms, reason)
+
+
+def number_and_time(row: dict[str, Any]) -> tuple[int | None, int | None]:
+    """The `trade_seq` of a trade and its `timestamp` in milliseconds, each None if it is none."""
+    number, traded_ms = row.get("trade_seq"), row.get("timestamp")
+    return _whole(number, 2**53) or None, _whole(traded_ms, shapes.NEVER)
+
+
+def _whole(value: object, end: int) -> int | None:
+    """A JSON number from 0 on and below an end, if it is whole: 2.2e3 is."""
+    if isinstance(value, int | float) and type(value) is not bool and 0 <= value < end:
+        return int(value) if value == int(value) else None
+    return None
 
 
 def _unique(columns: Columns, malformed: list[MalformedTrade]) -> TradesPage:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deribit_pipeline.datasets.trades import TRADES
+from deribit_pipeline.datasets.trades.recorder_sessions import Session, instruments_of
 from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
 from deribit_pipeline.engine.jobs import Job
@@ -16,6 +17,7 @@ from deribit_pipeline.exchange.session import Exchange, spool_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.spool.folder import Spool
+from deribit_pipeline.spool.spool_entries import FRAME, Entry
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import Clock, every_store
 from deribit_pipeline_tests.helpers.recorded_trades import (
@@ -29,6 +31,7 @@ from deribit_pipeline_tests.helpers.recorded_trades import (
     TODAY,
     Trade,
     TradeRecording,
+    body_of,
     frames_of,
     published_on,
 )
@@ -165,6 +168,57 @@ def test_a_day_stays_until_each_configured_instrument_is_proved(
     assert spool.days("trades/future.USDC") == [DAY]
     take_in(DAY, names=("SOL_USDC-PERPETUAL",))
     assert spool.days("trades/future.USDC") == []
+
+
+def test_a_day_stays_if_an_instrument_that_was_requested_fails(
+    spool: Spool,
+    day: list[Trade],
+    sandbox: SandboxExchange,
+    take_in: Callable[..., Outcome],
+) -> None:
+    """Also one that a selector added, and of which nothing is stored yet."""
+    stream, name, other = "trades/future.USDC", "BTC_USDC-PERPETUAL", "SOL_USDC-PERPETUAL"
+    trades = published_on(sandbox, DAY, other)
+    malformed = trades[100] | {"price": "none"}
+    sandbox.trades.give(other, [*trades[:100], malformed, *trades[101:]])
+    recorded = [*published_on(sandbox, DAY, name), *trades[:100], *trades[101:]]
+    recorded.sort(key=lambda each: each["timestamp"])
+    TradeRecording(spool, stream, START_MS).frames(frames_of(recorded))
+    assert list(take_in(DAY, names=(name, other)).failures) == [(other, DAY)]
+    assert spool.days(stream) == [DAY]
+
+
+def test_a_day_that_only_has_trades_from_before_midnight_does_not_stay(
+    spool: Spool,
+    sandbox: SandboxExchange,
+    take_in: Callable[..., Outcome],
+    exchange: Exchange,
+) -> None:
+    """They came after it: the day itself may have none, and would never be proved to have them."""
+    name = "BTC_USDC-PERPETUAL"
+    stream = "trades/future.USDC"
+    last = published_on(sandbox, DAY - timedelta(days=1), name)[-1]
+    TradeRecording(spool, stream, START_MS).bodies([body_of([last])], START_MS + 50)
+    of_day = published_on(sandbox, DAY, name)
+    sandbox.trades.omit(name, of_day[0]["trade_seq"], of_day[-1]["trade_seq"])
+    outcome = take_in(DAY, names=(name,))
+    assert outcome.failures == {}
+    assert outcome.proofs[name, DAY].received == 0
+    assert spool.days(stream) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "is_counted"), [("5e0", True), (2**63, False), (-1, False), ("5.5", False)]
+)
+def test_numbers_of_recorded_trades_are_read_as_those_of_responses(
+    number: int | str, is_counted: bool
+) -> None:
+    """Of whatever form and size: none ends the backfill, and none that is one is overlooked."""
+    trade = f'{{"instrument_name": "{NAME}", "trade_seq": {number}, "timestamp": {START_MS}}}'
+    body = f'{{"params": {{"data": [{trade}]}}}}'.encode()
+    session = Session(DAY, from_ms(START_MS), from_ms(START_MS))
+    session.add(Entry(FRAME, from_ms(START_MS), None, {"received_us": START_MS * 1_000}, body))
+    assert instruments_of([session]) == ([NAME] if is_counted else [])
 
 
 def test_a_running_day_and_days_to_be_kept_stay(

@@ -209,6 +209,29 @@ def test_a_wrong_number_in_a_frame_costs_nothing_but_requests(
     assert outcome.proofs[NAME, TODAY].received == 1_183
 
 
+@pytest.mark.parametrize("beyond", [5, 50, 50_000])
+def test_a_wrong_number_of_the_newest_trade_is_not_stored(
+    beyond: int,
+    spool: Spool,
+    around: list[Trade],
+    sandbox: SandboxExchange,
+    take_in: Callable[..., Outcome],
+    clock: Clock,
+) -> None:
+    """If it were, its day would fail when it is over: no response ever has such a trade."""
+    recording = TradeRecording(spool, STREAM, START_MS)
+    wrong = around[-1] | {"trade_seq": around[-1]["trade_seq"] + beyond}
+    recording.frames(frames_of([*around[:-1], wrong]))
+    running = take_in(TODAY)
+    assert running.proofs[NAME, TODAY].content_hash == hash_of(
+        published_on(sandbox, TODAY, until_ms=NOW_MS)
+    )
+    clock.forward(timedelta(days=1))
+    outcome = take_in(TODAY)
+    assert outcome.failures == {}
+    assert outcome.proofs[NAME, TODAY].content_hash == hash_of(published_on(sandbox, TODAY))
+
+
 def test_a_file_that_cannot_be_read_fails_the_day_in_one_sentence(
     spool: Spool, around: list[Trade], take_in: Callable[..., Outcome]
 ) -> None:
