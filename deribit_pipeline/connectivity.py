@@ -67,13 +67,19 @@ def recording(spool: Spool, datasets: Collection[str] = ()) -> str:
     DeribitPipelineError if the newest record of a stream is too old, or there is none.
 
     Snapshots may be two slots old, trades 90 s: a quiet stream too is marked every 30 s. A stream
-    that its recorder stopped does not count while others are recorded.
+    that its recorder stopped, or that a later process does not record, does not count while others
+    are recorded.
     """
     streams = [
         each for each in spool.streams() if not datasets or each.partition("/")[0] in datasets
     ]
     states = {stream: stream_state(spool, stream) for stream in streams}
-    current = {name: each for name, each in states.items() if not each.is_stopped} or states
+    sessions = [each.facts.get("session_us", 0) for each in states.values()]
+    current = {
+        name: each
+        for name, each in states.items()
+        if not each.is_stopped and each.facts.get("session_us", max(sessions)) == max(sessions)
+    } or states
     process = spool.recorder()
     who = f"process {process} records" if process else "no process records"
     newest = [each.as_of for each in current.values() if each.as_of]

@@ -91,6 +91,16 @@ def test_a_stream_that_is_recorded_no_more_does_not_count_while_others_are(
     assert "no process records" in recording(spool)
 
 
+def test_a_stream_of_a_killed_recorder_does_not_count_where_the_next_one_goes_without_it(
+    spool: Spool, write: Write
+) -> None:
+    write(OPTIONS, (STARTED, None, {"session_us": 1}), (ALIVE, 7_200, {"session_us": 1}))
+    with pytest.raises(DeribitPipelineError, match="let `deribit-pipeline record` run"):
+        recording(spool)
+    write(FUTURES, (STARTED, None, {"session_us": 2}), (ALIVE, 20, {**COUNTS, "session_us": 2}))
+    assert "trades: connected" in recording(spool)
+
+
 def test_datasets_are_checked_on_their_own(spool: Spool, write: Write) -> None:
     write(FUTURES, (STARTED, None, {}), (ALIVE, 20, COUNTS))
     write(SNAPSHOTS, (STARTED, None, {}), (RESPONSE, 7_200, {}))

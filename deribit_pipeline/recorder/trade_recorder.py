@@ -84,13 +84,13 @@ class TradeRecorder:
 
     async def run(self) -> None:
         """Record until cancelled."""
-        self._mark(STARTED, self._channels, self._session)
+        self._mark(STARTED, self._channels, {})
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._subscription.run())
                 group.create_task(self._write())
         finally:
-            self._mark(STOPPED, self._channels, self._session | self.counts.facts())
+            self._mark(STOPPED, self._channels, self.counts.facts())
             self._queue.close()
             self._note_files()
 
@@ -152,9 +152,10 @@ class TradeRecorder:
         facts: Mapping[str, Any],
         as_of: datetime | None = None,
     ) -> None:
-        moment, wall = self._clock.now(), self._clock.wall()
+        moment = self._clock.now()
+        entry = Entry(event, self._clock.wall(), as_of, {**self._session, **facts})
         for channel in channels:
-            self._queue.put(self._channels[channel], moment, Entry(event, wall, as_of, facts))
+            self._queue.put(self._channels[channel], moment, entry)
 
     def _noted(self, data: object, latest_ms: int) -> datetime | None:
         """Count the rows of a notification, and log changes of instruments; returns the newest

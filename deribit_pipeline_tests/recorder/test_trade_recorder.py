@@ -114,9 +114,10 @@ def test_notifications_are_kept_as_received_between_marks(recorded: Recorded, sp
     assert newest == [2, 3, 3, 2]
     assert all(each.facts.keys() == {"received_us"} for each in found)
     [connected] = [each.facts for each in entries(spool) if each.event == CONNECTED]
-    assert connected == {"connection": 1, "channels": [TRADES]}
-    started, stopped = entries(spool)[0], entries(spool)[-1]
-    assert started.facts["session_us"] == stopped.facts["session_us"]
+    session = {"session_us": to_ms(NOON) * 1_000}
+    assert connected == session | {"connection": 1, "channels": [TRADES]}
+    marks = [each.facts for each in entries(spool) if each.event != FRAME]
+    assert all(session.items() <= facts.items() for facts in marks)
     assert (recorder.counts.trades, recorder.counts.holes, recorder.has_recorded) == (5, 0, True)
 
 
@@ -152,7 +153,7 @@ def test_lost_connections_are_marked_and_holes_counted(recorded: Recorded, spool
     ]  # fmt: skip
     [lost] = [each.facts for each in entries(spool) if each.event == DISCONNECTED]
     reason = "the exchange closed the WebSocket (1013 connection_too_slow)"
-    assert lost == {"connection": 1, "reason": reason}
+    assert lost.items() >= {"connection": 1, "reason": reason}.items()
     assert (counts.holes, counts.missing, counts.reconnects) == (1, 3, 1)
     assert "1 reconnects, 1 holes of 3 trades" in counts.status()
 
