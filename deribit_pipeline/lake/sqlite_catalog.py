@@ -31,7 +31,7 @@ class SqliteCatalog:
 
     def __init__(self, lake: LocalLake, patience: float, given_up: threading.Event) -> None:
         self._lake = lake
-        # Where links lead to: a lock beside a link would exclude nobody who uses another one.
+        # Links are resolved: processes that use different links must take the same lock.
         self._path = Path(os.path.realpath(lake.catalog))
         self._patience = patience
         self._given_up = given_up
@@ -94,7 +94,7 @@ class SqliteCatalog:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        try:  # the file stays: a lock on a removed one excludes nobody
+        try:  # the file is never removed: the next process would lock another one
             lock = os.open(f"{self._path}.{name}", os.O_RDONLY | os.O_CREAT, 0o666)
         except OSError as error:
             remedy = f"let this user read the file .{name} beside it"

@@ -30,8 +30,8 @@ USUAL = Times()
 
 
 @dataclass
-class Told:
-    """What a listener was told, in order."""
+class RecordingListener:
+    """A listener that keeps its calls, in order."""
 
     events: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -61,11 +61,11 @@ class Told:
                 await self.changed.wait()
 
 
-Work = Callable[[SocketServer, Told], Awaitable[None]]
+Work = Callable[[SocketServer, RecordingListener], Awaitable[None]]
 
 
 @pytest.fixture
-def subscribed(tmp_path: Path) -> Callable[..., Told]:
+def subscribed(tmp_path: Path) -> Callable[..., RecordingListener]:
     """Runs work while CHANNELS are kept subscribed."""
 
     def subscribed(
@@ -75,94 +75,96 @@ def subscribed(tmp_path: Path) -> Callable[..., Told]:
         times: Times = USUAL,
         pauses: Pauses = AT_ONCE,
         key: Credentials | None = None,
-    ) -> Told:
-        async def run() -> Told:
-            told = Told()
+    ) -> RecordingListener:
+        async def run() -> RecordingListener:
+            listener = RecordingListener()
             async with serving_sockets(server or SocketServer()) as serving:
                 access = access_to(serving, tmp_path, key)
-                subscription = Subscription(access, CHANNELS, told, times=times, pauses=pauses)
+                subscription = Subscription(access, CHANNELS, listener, times=times, pauses=pauses)
                 running = asyncio.create_task(subscription.run())
-                await work(serving, told)
+                await work(serving, listener)
                 running.cancel()
                 await asyncio.wait([running])
-            return told
+            return listener
 
         return asyncio.run(run())
 
     return subscribed
 
 
-def test_a_lost_connection_is_told_and_made_again(subscribed: Callable[..., Told]) -> None:
-    async def work(server: SocketServer, told: Told) -> None:
+def test_a_lost_connection_is_reported_and_made_again(
+    subscribed: Callable[..., RecordingListener],
+) -> None:
+    async def work(server: SocketServer, listener: RecordingListener) -> None:
         for n in range(1, 4):
-            await told.until("connected", n)
+            await listener.until("connected", n)
             await server.publish(CHANNELS[0], [n])
-            await told.until("received", n)
+            await listener.until("received", n)
             await server.connections[0].close(1001, "going away")
-            await told.until("disconnected", n)
-        await told.until("connected", 4)
+            await listener.until("disconnected", n)
+        await listener.until("connected", 4)
 
-    told = subscribed(work)
+    listener = subscribed(work)
     lost = "disconnected the exchange closed the WebSocket (1001 going away)"
     one = ["alive", f"connected {' '.join(CHANNELS)}", f"received {CHANNELS[0]}", lost]
-    assert told.events[:12] == 3 * one
+    assert listener.events[:12] == 3 * one
 
 
 def test_the_exchange_is_tested_when_it_requests_it_and_when_it_is_quiet(
-    subscribed: Callable[..., Told],
+    subscribed: Callable[..., RecordingListener],
 ) -> None:
-    async def requested(server: SocketServer, told: Told) -> None:
-        await told.until("connected")
+    async def requested(server: SocketServer, listener: RecordingListener) -> None:
+        await listener.until("connected")
         content = {"method": "heartbeat", "params": {"type": "test_request"}}
         await server.send(orjson.dumps(content))
         await server.until(lambda: bool(server.named("public/test")))
 
     subscribed(requested)
 
-    async def quiet(server: SocketServer, told: Told) -> None:
-        await told.until("alive", 4)
+    async def quiet(server: SocketServer, listener: RecordingListener) -> None:
+        await listener.until("alive", 4)
         assert server.named("public/set_heartbeat")[0]["params"] == {"interval": 10}
 
     subscribed(quiet, times=Times(heartbeat=0.01))
 
 
-def test_a_silent_socket_is_replaced(subscribed: Callable[..., Told]) -> None:
-    async def work(server: SocketServer, told: Told) -> None:
-        await told.until("connected", 2)
+def test_a_silent_socket_is_replaced(subscribed: Callable[..., RecordingListener]) -> None:
+    async def work(server: SocketServer, listener: RecordingListener) -> None:
+        await listener.until("connected", 2)
 
-    told = subscribed(work, times=Times(silence=0.05))
-    assert "disconnected no message within 0.05 s, not even a heartbeat" in told.events
+    listener = subscribed(work, times=Times(silence=0.05))
+    assert "disconnected no message within 0.05 s, not even a heartbeat" in listener.events
 
 
 def test_channels_that_the_exchange_leaves_out_are_an_error_and_the_rest_is_subscribed(
-    subscribed: Callable[..., Told], caplog: pytest.LogCaptureFixture
+    subscribed: Callable[..., RecordingListener], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def work(server: SocketServer, told: Told) -> None:
-        await told.until("connected")
+    async def work(server: SocketServer, listener: RecordingListener) -> None:
+        await listener.until("connected")
         await server.connections[0].close()
-        await told.until("connected", 2)
+        await listener.until("connected", 2)
 
     server = SocketServer({"public/subscribe": lambda params: params["channels"][:1]})
-    told = subscribed(work, server)
-    assert told.events.count(f"connected {CHANNELS[0]}") == 2
+    listener = subscribed(work, server)
+    assert listener.events.count(f"connected {CHANNELS[0]}") == 2
     errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
     assert len(errors) == 1
     assert f"left {CHANNELS[1]} out of the channels" in errors[0]
 
 
-def test_nothing_subscribed_is_tried_again(subscribed: Callable[..., Told]) -> None:
-    async def work(server: SocketServer, told: Told) -> None:
+def test_nothing_subscribed_is_tried_again(subscribed: Callable[..., RecordingListener]) -> None:
+    async def work(server: SocketServer, listener: RecordingListener) -> None:
         await server.until(lambda: server.opened == 3)
-        assert told.events == ["alive"] * len(told.events)
+        assert listener.events == ["alive"] * len(listener.events)
 
     subscribed(work, SocketServer({"public/subscribe": lambda _: []}))
 
 
 def test_with_a_key_the_socket_is_logged_in_before_it_subscribes_and_again_before_it_expires(
-    subscribed: Callable[..., Told],
+    subscribed: Callable[..., RecordingListener],
 ) -> None:
-    async def work(server: SocketServer, told: Told) -> None:
-        await told.until("connected")
+    async def work(server: SocketServer, listener: RecordingListener) -> None:
+        await listener.until("connected")
         methods = [each["method"] for each in server.requests]
         assert methods.index("public/auth") < methods.index("public/subscribe")
         await server.until(lambda: len(server.named("public/auth")) == 3)
@@ -175,10 +177,10 @@ def test_with_a_key_the_socket_is_logged_in_before_it_subscribes_and_again_befor
 
 
 def test_an_answer_whose_time_is_in_doubt_is_no_sign_of_life(
-    subscribed: Callable[..., Told],
+    subscribed: Callable[..., RecordingListener],
 ) -> None:
-    async def work(server: SocketServer, told: Told) -> None:
-        await told.until("connected")
+    async def work(server: SocketServer, listener: RecordingListener) -> None:
+        await listener.until("connected")
 
     server = SocketServer(
         {"public/get_time": lambda _: 0}, now_us=lambda: time.time_ns() // 1000 + 3_600 * 10**6

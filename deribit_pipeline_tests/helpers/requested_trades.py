@@ -27,7 +27,7 @@ class RequestedTrades:
             if params["instrument_name"] == NAME:
                 first, last = int(params.get("start_seq", 0)), int(params.get("end_seq", 2**53))
                 returned = {trade["trade_seq"] for trade in result["trades"]}
-                # The archive returns some more on either side, which nobody requested.
+                # The archive also returns some that were not requested, on either side.
                 self.numbers |= {number for number in returned if first <= number <= last}
             return result
 
