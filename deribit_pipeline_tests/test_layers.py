@@ -46,6 +46,7 @@ THIRD_PARTY = {
     "sqlalchemy": {"cli", "defs"},
     "httpx": {"exchange"},
     "orjson": {"exchange", "instruments", "datasets", "sandbox"},
+    "msgspec": {"exchange", "datasets"},
     "duckdb": {"warehouse", "lake"},
     "typer": {"cli"},
     "rich": {"cli"},

@@ -13,12 +13,18 @@ from deribit_pipeline.domain.windows import from_ms
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange import responses, shapes
 from deribit_pipeline.exchange.auth import Credentials, Token
-from deribit_pipeline.exchange.methods import LimitedMethod, Parsed, ParsedResponse, parsed
+from deribit_pipeline.exchange.methods import (
+    DecodedMethod,
+    LimitedMethod,
+    Parsed,
+    ParsedResponse,
+    parsed,
+)
 from deribit_pipeline.exchange.proxies import http_client, proxy_of
 from deribit_pipeline.exchange.rate_limiter import RateLimiter, TokenBuckets, file_bucket
 from deribit_pipeline.exchange.retries import PATIENCE
 from deribit_pipeline.exchange.rpc import Answer, Rpc
-from deribit_pipeline.exchange.transport import Bounds, Root
+from deribit_pipeline.exchange.transport import Bounds, Call, Root
 
 Limits = Callable[[LimitedMethod], tuple[RateLimiter, Bounds]]
 """Creates the rate limiter and the response bounds of a method with limits of its own."""
@@ -44,27 +50,30 @@ class DeribitClient:
     async def call(
         self,
         parser: Callable[[object], Parsed],
-        method: str | LimitedMethod,
+        method: str | LimitedMethod | DecodedMethod,
         /,
         **params: object,
     ) -> ParsedResponse[Parsed]:
         """Call a method and parse its result; parameters that are None are omitted, as the exchange
         requires."""
         answer = await self.answer(method, **params)
-        name = method.name if isinstance(method, LimitedMethod) else method
+        name = method if isinstance(method, str) else method.name
         given = {key: value for key, value in params.items() if value is not None}
         return ParsedResponse(
             parsed(answer.result, parser, name, **given), answer.as_of, answer.stamp
         )
 
-    async def answer(self, method: str | LimitedMethod, /, **params: object) -> Answer:
+    async def answer(
+        self, method: str | LimitedMethod | DecodedMethod, /, **params: object
+    ) -> Answer:
         """As `call`, with the response as it was received."""
-        if isinstance(method, LimitedMethod):
-            if self._limits is not None:
-                self.rpc.limit(method.name, functools.partial(self._limits, method))
-            method = method.name
+        if isinstance(method, LimitedMethod) and self._limits is not None:
+            self.rpc.limit(method.name, functools.partial(self._limits, method))
         given = {name: value for name, value in params.items() if value is not None}
-        return await self.rpc.call(method, **given)
+        if isinstance(method, str):
+            return await self.rpc.call(method, **given)
+        decode = method.decode if isinstance(method, DecodedMethod) else None
+        return await self.rpc.answer(Call(method.name, given, decode=decode))
 
     async def test(self) -> Answer:
         """`public/test`: `{version}`. Does not count against the rate limit; its latency is that of

@@ -39,6 +39,8 @@ _MOST_QUOTED = 200
 
 def opened(received: Received, call: Call, root: Root) -> Body:
     """The envelope; its body is used whatever the HTTP status is. Raises a DeribitError."""
+    if call.decode is not None and (usual := call.decode(received.content)) is not None:
+        return usual
     try:
         body = orjson.loads(received.content)
     except orjson.JSONDecodeError as error:

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from deribit_pipeline.errors import DeribitBadPayload
 from deribit_pipeline.exchange.envelope import Stamp
-from deribit_pipeline.exchange.transport import MEBIBYTE
+from deribit_pipeline.exchange.transport import MEBIBYTE, Decode
 
 Parsed = TypeVar("Parsed")
 
@@ -35,6 +35,14 @@ class LimitedMethod:
     burst: int
     times_timeout: float = 1.0
     most_bytes: int = 32 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedMethod:
+    """A method whose result has thousands of rows, and how to decode it: see `typed_results`."""
+
+    name: str
+    decode: Decode
 
 
 def parsed(

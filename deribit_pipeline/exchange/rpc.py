@@ -106,7 +106,11 @@ class Rpc:
     async def call(self, method: str, **params: object) -> Answer:
         """Call `method`, with retries of transient failures. Raises a DeribitError, the last one
         met."""
-        attempts = Attempts(Call(method, params))
+        return await self.answer(Call(method, params))
+
+    async def answer(self, call: Call) -> Answer:
+        """The answer to a call, as `call` gives it."""
+        attempts = Attempts(call)
         return await self._retries.run(lambda: self._authorized(attempts), self._sleep)
 
     def limit(self, method: str, made: Callable[[], tuple[RateLimiter, Bounds]]) -> None:

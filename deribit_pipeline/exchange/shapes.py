@@ -71,6 +71,11 @@ def numbers(name: str, values: object) -> NDArray[np.float64]:
         array = np.array(values, dtype=np.float64)
     except OverflowError:  # JSON allows integers that no double can hold
         array = np.array([np.inf])
+    return finite(name, array)
+
+
+def finite(name: str, array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The numbers; raises ValueError for infinite ones and NaN."""
     if not np.isfinite(array).all():
         raise ValueError(f"`{name}` must be finite")
     return array + 0.0  # a JSON -0.0 becomes 0.0: it would change a day's hash, but no value

@@ -7,8 +7,9 @@ to gigabytes.
 import asyncio
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -28,14 +29,20 @@ _GZIP = 16 + zlib.MAX_WBITS
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
+Decode = Callable[[bytes], dict[str, Any] | None]
+"""Decodes a body; None if it has another shape, or is not JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A method of the exchange and its parameters, as errors quote them: never with a secret.
-    `secrets` are sent as well and are masked in every error."""
+    `secrets` are sent as well and are masked in every error. `decode` decodes the body of the usual
+    response faster than any JSON; it returns None for others."""
 
     method: str
     params: Mapping[str, object]
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    decode: Decode | None = field(default=None, repr=False)
 
     def quoted(self, text: object, most: int = MOST_SHOWN) -> str:
         """Text from outside, shortened and masked so that an error may quote it."""

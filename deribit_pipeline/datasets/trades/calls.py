@@ -8,10 +8,11 @@ are outside the requested range: they count towards `count`.
 import logging
 from datetime import datetime
 
+from deribit_pipeline.datasets.trades.typed_trades import decoded
 from deribit_pipeline.datasets.trades.wire import TradesPage, trades_page
 from deribit_pipeline.domain.windows import to_ms
 from deribit_pipeline.exchange.client import DeribitClient
-from deribit_pipeline.exchange.methods import ParsedResponse
+from deribit_pipeline.exchange.methods import DecodedMethod, ParsedResponse
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ async def _trades(
 ) -> ParsedResponse[TradesPage]:
     returned = await client.call(
         lambda answer: trades_page(answer, instrument_name, count),
-        method,
+        DecodedMethod(method, decoded),
         instrument_name=instrument_name,
         **requested,
         count=count,

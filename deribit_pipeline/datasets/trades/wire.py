@@ -2,14 +2,17 @@
 row by row unless one of them is malformed."""
 
 import reprlib
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from deribit_pipeline.datasets.trades.typed_trades import Trades, TypedTrades
 from deribit_pipeline.exchange import shapes
 
 Columns = dict[str, NDArray[Any]]
@@ -70,6 +73,11 @@ def trades_page(answer: object, instrument_name: str, most: int) -> TradesPage:
     with one number are malformed. Raises ValueError if a trade belongs to another instrument, if
     there are more than `most`, or if every one of many is malformed.
     """
+    if isinstance(answer, Trades):
+        if len(answer.trades) <= most:
+            with suppress(ValueError):
+                return _unique(_columns(TypedTrades(answer.trades), instrument_name), [])
+        answer = msgspec.to_builtins(answer)
     rows = shapes.array(shapes.mapping(answer).get("trades"))
     if len(rows) > most:
         raise ValueError(f"at most {most} trades were requested, but {len(rows)} were returned")
@@ -85,17 +93,17 @@ def parsed_trades(rows: list[Any], instrument_name: str) -> tuple[Columns, list[
     """The trades of an instrument by column, sorted by `trade_seq`, each as often as it is among
     the rows; and the malformed ones."""
     try:
-        return _columns(rows, instrument_name), []
+        return _columns(JsonTrades(rows), instrument_name), []
     except ValueError:
         sound, malformed = [], []
         for row in rows:
             try:
-                _columns([row], instrument_name)
+                _columns(JsonTrades([row]), instrument_name)
             except ValueError as error:
                 malformed.append(_malformed(row, str(error)))
             else:
                 sound.append(row)
-        return _columns(sound, instrument_name), malformed
+        return _columns(JsonTrades(sound), instrument_name), malformed
 
 
 def _refuse_others(rows: list[Any], instrument_name: str) -> None:
@@ -106,29 +114,46 @@ def _refuse_others(rows: list[Any], instrument_name: str) -> None:
             raise ValueError(f"a trade was not of {instrument_name}, but of {reprlib.repr(name)}")
 
 
-def _columns(rows: list[Any], instrument_name: str) -> Columns:
+class _Fields(Protocol):
+    """The fields of trades, each as an array. Methods raise ValueError."""
+
+    def names(self) -> set[str]: ...
+    def numbers(self, name: str) -> NDArray[np.float64]: ...
+    def numbers_or_null(self, name: str) -> NDArray[np.float64]: ...
+    def texts(self, name: str) -> NDArray[np.object_]: ...
+    def texts_or_null(self, name: str) -> NDArray[np.object_]: ...
+    def words(self, name: str, words: tuple[str, ...]) -> NDArray[np.object_]: ...
+
+
+def _columns(fields: _Fields, instrument_name: str) -> Columns:
     """The trades by column, sorted by `trade_seq`. Raises ValueError."""
-    if not set(map(type, rows)) <= {dict}:
-        raise ValueError("`trades` must be objects")
-    fields = _fields(rows)
-    names = fields["instrument_name"]
-    if not set(map(type, names)) <= {str} or not set(names) <= {instrument_name}:
+    if not fields.names() <= {instrument_name}:
         raise ValueError("`instrument_name` must be a text")
     columns: Columns = {
-        "trade_seq": _integers("trade_seq", fields["trade_seq"], 1, 2**53),
-        "trade_id": _texts("trade_id", fields["trade_id"]),
-        "traded_at": _moments("timestamp", fields["timestamp"]),
-        "direction": _words("direction", fields["direction"], ("buy", "sell")),
-        "tick_direction": _integers("tick_direction", fields["tick_direction"], 0, 4),
-        "price": shapes.numbers("price", fields["price"]),
-        "mark_price": shapes.numbers_or_null("mark_price", fields["mark_price"]),
-        "index_price": shapes.numbers_or_null("index_price", fields["index_price"]),
-        "amount": shapes.numbers("amount", fields["amount"]),
-        "contracts": shapes.numbers_or_null("contracts", fields["contracts"]),
-        "iv": shapes.numbers_or_null("iv", fields["iv"]),
-    } | {name: _optional_texts(name, fields[name]) for name in _OPTIONAL_TEXTS}
-    order = np.argsort(columns["trade_seq"], kind="stable")
+        "trade_seq": _integers("trade_seq", fields, 1, 2**53),
+        "trade_id": fields.texts("trade_id"),
+        "traded_at": _integers("timestamp", fields, 0, shapes.NEVER).astype("datetime64[ms]"),
+        "direction": fields.words("direction", ("buy", "sell")),
+        "tick_direction": _integers("tick_direction", fields, 0, 4),
+        "price": fields.numbers("price"),
+        "mark_price": fields.numbers_or_null("mark_price"),
+        "index_price": fields.numbers_or_null("index_price"),
+        "amount": fields.numbers("amount"),
+        "contracts": fields.numbers_or_null("contracts"),
+        "iv": fields.numbers_or_null("iv"),
+    } | {name: fields.texts_or_null(name) for name in _OPTIONAL_TEXTS}
+    numbers = columns["trade_seq"]
+    if np.all(numbers[1:] > numbers[:-1]):
+        return columns
+    order = np.argsort(numbers, kind="stable")
     return {name: values[order] for name, values in columns.items()}
+
+
+def _integers(name: str, fields: _Fields, least: int, end: int) -> NDArray[np.int64]:
+    numbers = fields.numbers(name)
+    if np.any((numbers < least) | (numbers >= end) | (numbers != np.floor(numbers))):
+        raise ValueError(f"`{name}` must be integers from {least} to {end - 1}")
+    return numbers.astype(np.int64)
 
 
 def _malformed(row: Any, reason: str) -> MalformedTrade:
@@ -181,6 +206,53 @@ def _unique(columns: Columns, malformed: list[MalformedTrade]) -> TradesPage:
     return TradesPage(kept, tuple(malformed), repeated)
 
 
+class JsonTrades:
+    """The fields of trades that are JSON values of any shape, each as an array. Methods raise
+    ValueError, as does the constructor."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        if not set(map(type, rows)) <= {dict}:
+            raise ValueError("`trades` must be objects")
+        self._fields = _fields(rows)
+
+    def names(self) -> set[str]:
+        """The instruments of the trades."""
+        names = self._fields["instrument_name"]
+        if not set(map(type, names)) <= {str}:
+            raise ValueError("`instrument_name` must be a text")
+        return set(names)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A number of each trade."""
+        return shapes.numbers(name, self._fields[name])
+
+    def numbers_or_null(self, name: str) -> NDArray[np.float64]:
+        """A number of each trade; NaN where it is absent."""
+        return shapes.numbers_or_null(name, self._fields[name])
+
+    def texts(self, name: str) -> NDArray[np.object_]:
+        """A text of each trade, not an empty one."""
+        values = self._fields[name]
+        if not set(map(type, values)) <= {str} or "" in values:
+            raise ValueError(f"`{name}` must be texts")
+        return _objects(values)
+
+    def texts_or_null(self, name: str) -> NDArray[np.object_]:
+        """A text of each trade; None where it is absent."""
+        values = self._fields[name]
+        if not set(map(type, values)) <= {str, type(None)}:
+            raise ValueError(f"`{name}` must be texts or absent")
+        return _objects(values)
+
+    def words(self, name: str, words: tuple[str, ...]) -> NDArray[np.object_]:
+        """One of a few texts for each trade; each text is one object, shared by all."""
+        known = {word: word for word in words}
+        try:
+            return _objects([known[value] for value in self._fields[name]])
+        except (KeyError, TypeError) as error:  # a value that is no text may be unhashable
+            raise ValueError(f"`{name}` must be {' or '.join(words)}") from error
+
+
 def _fields(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """Each field of the trades; None if an optional one is absent."""
     fields: dict[str, list[Any]] = {name: [] for name in (*_REQUIRED, *_OPTIONAL)}
@@ -194,38 +266,6 @@ def _fields(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     except KeyError as error:
         raise ValueError(f"every trade must have `{error.args[0]}`") from error
     return fields
-
-
-def _integers(name: str, values: list[Any], least: int, end: int) -> NDArray[np.int64]:
-    numbers = shapes.numbers(name, values)
-    if np.any((numbers < least) | (numbers >= end) | (numbers != np.floor(numbers))):
-        raise ValueError(f"`{name}` must be integers from {least} to {end - 1}")
-    return numbers.astype(np.int64)
-
-
-def _moments(name: str, values: list[Any]) -> NDArray[np.datetime64]:
-    return _integers(name, values, 0, shapes.NEVER).astype("datetime64[ms]")
-
-
-def _texts(name: str, values: list[Any]) -> NDArray[np.object_]:
-    if not set(map(type, values)) <= {str} or "" in values:
-        raise ValueError(f"`{name}` must be texts")
-    return _objects(values)
-
-
-def _words(name: str, values: list[Any], words: tuple[str, ...]) -> NDArray[np.object_]:
-    """One of a few texts for each row; each text is one object, shared by all rows."""
-    known = {word: word for word in words}
-    try:
-        return _objects([known[value] for value in values])
-    except (KeyError, TypeError) as error:  # a value that is no text may be unhashable
-        raise ValueError(f"`{name}` must be {' or '.join(words)}") from error
-
-
-def _optional_texts(name: str, values: list[Any]) -> NDArray[np.object_]:
-    if not set(map(type, values)) <= {str, type(None)}:
-        raise ValueError(f"`{name}` must be texts or absent")
-    return _objects(values)
 
 
 def _objects(values: list[Any]) -> NDArray[np.object_]:
