@@ -52,7 +52,8 @@ class Market:
 @dataclass(frozen=True)
 class Fetched:
     """What a backfill of the market took, the same command again, and the commands that read all of
-    it; the size of the warehouse in bytes, and the CPU seconds of the sandbox."""
+    it; the size of the warehouse in bytes, the CPU seconds of the sandbox, and the machine's load
+    in the last 15 minutes of the backfill."""
 
     backfill: Measured
     again: Measured
@@ -60,6 +61,7 @@ class Fetched:
     coverage: Measured
     size: int
     served_cpu: float
+    load: float
 
 
 def fetched(market: Market, folder: Path) -> Fetched:
@@ -67,12 +69,12 @@ def fetched(market: Market, folder: Path) -> Fetched:
     before, warehouse = _cpu_of_children(), folder / "data" / "sandbox.duckdb"
     with sandbox(True, "--perpetuals", str(market.perpetuals)) as url:
         env = {"DERIBIT_ENV": "sandbox", "DERIBIT_BASE_URL": url}
-        backfill = timed(market.command, env, folder)
+        backfill, load = timed(market.command, env, folder), os.getloadavg()[-1]
         require_proved(warehouse, market)
         again = timed(market.command, env, folder)
     served = _cpu_of_children() - before - backfill.cpu - again.cpu
     verify, coverage = (timed([OURS, name], env, folder) for name in ("verify", "coverage"))
-    return Fetched(backfill, again, verify, coverage, warehouse.stat().st_size, served)
+    return Fetched(backfill, again, verify, coverage, warehouse.stat().st_size, served, load)
 
 
 def require_proved(path: Path, market: Market) -> None:
@@ -92,7 +94,7 @@ def _cpu_of_children() -> float:
 def lines(market: Market, run: Fetched) -> Iterator[str]:
     """The section for a run."""
     all_of_it, candles = run.backfill, market.instrument_days * A_DAY
-    limit = floor(all_of_it.requests)
+    limit, own = floor(all_of_it.requests), (all_of_it.cpu + run.served_cpu) / all_of_it.seconds
     ratio = f"{all_of_it.seconds / limit:.3f}" if limit else ""
     yield (
         f"{market.perpetuals} perpetuals × {market.days} days, {candles:,} one-minute candles, run "
@@ -100,8 +102,9 @@ def lines(market: Market, run: Fetched) -> Iterator[str]:
         f"second after a burst of {BURST}, {LATENCY_MS} ms latency), {datetime.now(UTC):%Y-%m-%d}, "
         f"Python {sys.version.split()[0]}. All {market.instrument_days:,} instrument-days are "
         f"proved complete; the warehouse takes {run.size / 1e9:.2f} GB, {run.size / candles:.1f} "
-        f"bytes a candle. The sandbox took {run.served_cpu:.0f} s of CPU. The floor is (requests − "
-        f"{BURST}) / {PER_SECOND} s."
+        f"bytes a candle. The sandbox took {run.served_cpu:.0f} s of CPU; the machine's load was "
+        f"{run.load:.1f}, {own:.1f} of it by this run. The floor is (requests − {BURST}) / "
+        f"{PER_SECOND} s."
     )
     yield from ("", "| command | s | floor | ratio | candles/s | CPU s | MB | requests |")
     yield "|---|--:|--:|--:|--:|--:|--:|--:|"
