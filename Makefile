@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-processes test-lake torture soak cluster browser dist check format dev bench bench-grid bench-scale screenshots docs clean
+.PHONY: help setup demo test test-processes test-lake torture soak cluster browser dist check format dev bench bench-market bench-grid bench-scale screenshots docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 10
@@ -73,8 +73,11 @@ dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-bench: setup .venv-bench/.installed ## Measure, beside ccxt, and write docs/benchmarks.md (20 minutes)
+bench: setup .venv-bench/.installed ## Measure, beside ccxt, and write docs/benchmarks.md (25 minutes)
 	$(BIN)/python benchmarks/run.py --ccxt .venv-bench/bin/python --write docs/benchmarks.md
+
+bench-market: setup ## Fetch a year of all 130 perpetuals, and write its part of docs/benchmarks.md (15 minutes)
+	$(BIN)/python benchmarks/market.py --write docs/benchmarks.md
 
 bench-grid: setup ## Measure Dagster's partition grid, 20 to 200 instruments (15 minutes)
 	$(BIN)/python benchmarks/grid.py --since 2026-01-01

@@ -1,7 +1,7 @@
 """The fastest fetch that can be written with ccxt: the implicit endpoint, asynchronous, numpy, the
 full burst, no key.
 
-Arguments: API root, DuckDB file, instruments, first and last day. Nothing is verified.
+Arguments: API root, DuckDB file, instruments, first and last day, resolution. Nothing is verified.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ import ccxt.async_support as ccxt
 import duckdb
 import numpy as np
 
-root, path, names, first, last = sys.argv[1:]
-MINUTE, PAGE = 60_000, 5_000
+root, path, names, first, last, resolution = sys.argv[1:]
+STEP = 60_000 * (1_440 if resolution == "1D" else int(resolution))
+PAGE = 5_000
 BURST, PER_SECOND, IN_FLIGHT = 97, 20, 16
 NAMES = ("ticks", "open", "high", "low", "close", "volume", "cost")
 
@@ -26,7 +27,7 @@ async def main() -> None:
     start = int(datetime.fromisoformat(first).replace(tzinfo=UTC).timestamp() * 1000)
     end = datetime.fromisoformat(last).replace(tzinfo=UTC) + timedelta(days=1)
     until = int(end.timestamp() * 1000)
-    plan = iter([(n, s) for n in names.split(",") for s in range(start, until, PAGE * MINUTE)])
+    plan = iter([(n, s) for n in names.split(",") for s in range(start, until, PAGE * STEP)])
     pages: asyncio.Queue = asyncio.Queue(64)
     began, sent = time.monotonic(), 0
 
@@ -41,8 +42,8 @@ async def main() -> None:
                 {
                     "instrument_name": name,
                     "start_timestamp": since,
-                    "end_timestamp": min(since + PAGE * MINUTE, until) - 1,
-                    "resolution": "1",
+                    "end_timestamp": min(since + PAGE * STEP, until) - 1,
+                    "resolution": resolution,
                 }
             )
             chart = answer["result"]

@@ -1,6 +1,6 @@
 """The usual way to write it with ccxt: `fetch_ohlcv` in a loop, an upsert by primary key.
 
-Arguments: API root, DuckDB file, instruments, first and last day. Nothing is verified.
+Arguments: API root, DuckDB file, instruments, first and last day, resolution. Nothing is verified.
 """
 
 import sys
@@ -10,8 +10,9 @@ import ccxt
 import duckdb
 import pandas as pd
 
-root, path, names, first, last = sys.argv[1:]
-MINUTE, PAGE = 60_000, 5_000
+root, path, names, first, last, resolution = sys.argv[1:]
+TIMEFRAME = {"1": "1m", "60": "1h", "1D": "1d"}[resolution]
+STEP, PAGE = 60_000 * (1_440 if resolution == "1D" else int(resolution)), 5_000
 
 exchange = ccxt.deribit({"urls": {"api": {"rest": root.removesuffix("/api/v2")}}})
 exchange.set_markets(
@@ -35,15 +36,15 @@ requests = candles = 0
 for name in names.split(","):
     since = start
     while since < until:
-        rows = exchange.fetch_ohlcv(name, "1m", since, PAGE)
+        rows = exchange.fetch_ohlcv(name, TIMEFRAME, since, PAGE)
         rows = [row for row in rows if since <= row[0] < until]
         requests += 1
         if not rows:
-            since += PAGE * MINUTE
+            since += PAGE * STEP
             continue
         frame = pd.DataFrame(rows, columns=["ts", "open", "high", "low", "close", "volume"])
         connection.execute(f"insert or replace into candles select '{name}', * from frame")
         candles += len(rows)
-        since = rows[-1][0] + MINUTE
+        since = rows[-1][0] + STEP
 connection.close()
 print(f"{requests} chart requests, {candles} candles")

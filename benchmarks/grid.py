@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 from made_up_events import record_like
 from questions import HEALTH, STATS, TICK
-from run import BIN, HERE, Measured, sandbox, timed
+from timed_commands import BIN, HERE, Measured, sandbox, timed
 
 from deribit_pipeline.settings import FIRST_DAY
 from deribit_pipeline_tests.helpers.browser import browsing

@@ -1,6 +1,5 @@
 """Warehouses with synthetic days, to measure what does not depend on the exchange."""
 
-import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.proofs import DayState, FetchedDay, Proof, ProvedDay, Provenance
 from deribit_pipeline.engine.day_writes import write_days
-from deribit_pipeline.engine.proving import prove
-from deribit_pipeline.sandbox.known_listings import LISTINGS
 from deribit_pipeline.sandbox.market import DAY, Market
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -44,20 +41,6 @@ def write_proofs(path: Path, names: list[str], days: int) -> None:
                 ],
                 SOURCE,
             )
-
-
-def seconds_a_day(path: Path, days: int = 360, batch: int = 100) -> float:
-    """The seconds to prove and write one instrument-day of minutes, in batches of as many days as a
-    backfill writes at once."""
-    market, first = Market(LISTINGS[0]), date(2023, 1, 1)
-    fetched = [fetched_day(market, first + timedelta(days=n)) for n in range(days)]
-    warehouse = Warehouse(path, Environment.SANDBOX)
-    began = time.perf_counter()
-    for n in range(0, days, batch):
-        proved = [prove(MINUTES, day) for day in fetched[n : n + batch]]
-        with warehouse.writing() as connection:
-            write_days(connection, MINUTES, proved, SOURCE)
-    return (time.perf_counter() - began) / days
 
 
 def fetched_day(market: Market, day: date) -> FetchedDay:

@@ -14,7 +14,13 @@ from deribit_pipeline.domain.windows import days_between
 from deribit_pipeline.engine.estimate import Limit, estimate
 
 LIMIT = Limit(requests_per_second=20.0, burst=100)
-BYTES_A_CANDLE, BYTES_A_PROOF = 24, 120
+HOUR = Resolution("60")
+BYTES_A_CANDLE = {Resolution.MINUTE_1: 15, HOUR: 19}
+"""Of the whole market in docs/benchmarks.md; of hours, of the sandbox's perpetuals and options."""
+
+BYTES_A_DAY = 100
+"""Of an instrument-day's proof and arrival, in a file with 56,000 of them."""
+
 _EXPIRY_HOUR = 8
 
 
@@ -32,30 +38,27 @@ KINDS = (
     Kind("options of weeks", 175_000, 21),
     Kind("options of months", 70_000, 90),
     Kind("options of quarters", 25_000, 300),
-    Kind("futures and combos", 4_900, 60),
-    Kind("perpetuals and spot", 100, 1_200),
+    Kind("futures and combos", 4_850, 60),
+    Kind("perpetuals and spot", 150, 1_200),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of all instruments of a kind; `instrument_days` is also the number of partitions."""
+    """The cost of all instruments of a kind; `instrument_days` is also the number of partitions,
+    `size` is in bytes."""
 
     name: str
     instruments: int
     instrument_days: int
     calls: int
     rows: int
+    size: int
 
     @property
     def hours(self) -> float:
         """At the rate limit of one address."""
         return self.calls / LIMIT.requests_per_second / 3_600
-
-    @property
-    def gigabytes(self) -> float:
-        stored = self.rows * BYTES_A_CANDLE + self.instrument_days * BYTES_A_PROOF
-        return stored / 1e9
 
 
 def cost(kind: Kind, resolution: Resolution) -> Cost:
@@ -66,8 +69,11 @@ def cost(kind: Kind, resolution: Resolution) -> Cost:
     days = {"ONE": list(days_between(date(2020, 1, 1), expires.date()))}
     one = estimate(CANDLES[resolution], days, days, {"ONE": instrument}, LIMIT)
     rows = one.rows or 0
+    size = rows * BYTES_A_CANDLE[resolution] + one.days * BYTES_A_DAY
     of_all = kind.instruments
-    return Cost(kind.name, of_all, one.days * of_all, one.calls * of_all, rows * of_all)
+    return Cost(
+        kind.name, of_all, one.days * of_all, one.calls * of_all, rows * of_all, size * of_all
+    )
 
 
 def table(resolution: Resolution) -> str:
@@ -80,6 +86,7 @@ def table(resolution: Resolution) -> str:
             sum(each.instrument_days for each in costs),
             sum(each.calls for each in costs),
             sum(each.rows for each in costs),
+            sum(each.size for each in costs),
         )
     )
     lines = [
@@ -88,12 +95,12 @@ def table(resolution: Resolution) -> str:
     ]
     lines += [
         f"| {each.name} | {each.instruments:,} | {each.instrument_days:,} | {each.calls:,} "
-        f"| {each.hours:,.1f} | {each.rows:,} | {each.gigabytes:,.1f} |"
+        f"| {each.hours:,.1f} | {each.rows:,} | {each.size / 1e9:,.1f} |"
         for each in costs
     ]
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    for resolution in (Resolution.MINUTE_1, Resolution("60")):
+    for resolution in BYTES_A_CANDLE:
         print(f"\n{resolution.value}\n\n{table(resolution)}")

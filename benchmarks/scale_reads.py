@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from run import HERE, OURS, timed
 from scale_history import fill, write_history
 from scale_questions import QUESTIONS
+from timed_commands import HERE, OURS, timed
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake

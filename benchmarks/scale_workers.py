@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from measured import Ended, Received, ended, received
-from run import OURS, sandbox
+from timed_commands import OURS, sandbox
 
 from deribit_pipeline.datasets.candles import CANDLES, reads
 from deribit_pipeline.domain.candles import Resolution

@@ -12,6 +12,7 @@ from deribit_pipeline.cli.terminal import stderr
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults, rates_from
+from deribit_pipeline.sandbox.invented_perpetuals import NUMBER_KNOWN, invented
 from deribit_pipeline.sandbox.rush import rush_of_perpetuals
 from deribit_pipeline.sandbox.server import HOST, ROOT, serve
 from deribit_pipeline.sandbox.socket_faults import SOCKET_FAULTS, SocketFaults
@@ -53,6 +54,15 @@ def sandbox(
             min=1,
         ),
     ] = 2.0,
+    perpetuals: Annotated[
+        int,
+        typer.Option(
+            metavar="COUNT",
+            help="Perpetuals to list. More than the default are invented; Deribit has about 130.",
+            min=NUMBER_KNOWN,
+            max=1_000,
+        ),
+    ] = NUMBER_KNOWN,
     faults: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,6 +96,7 @@ def sandbox(
         burst=burst,
         trades_per_minute=trades_per_minute,
         rush=rush_of_perpetuals(int(clock() * 1000), rush) if rush else None,
+        more_listings=invented(perpetuals - NUMBER_KNOWN),
     )
     sockets = Sockets(exchange, faults=SocketFaults(of_sockets, close_sockets_every))
 

@@ -51,8 +51,9 @@ class SandboxExchange(World):
         listings: tuple[Listing, ...] | None = None,
         trades_per_minute: float = 2.0,
         rush: Rush | None = None,
+        more_listings: tuple[Listing, ...] = (),
     ) -> None:
-        super().__init__(clock, listings, trades_per_minute, rush)
+        super().__init__(clock, listings, trades_per_minute, rush, more_listings)
         self.requests: Counter[str] = Counter()
         self.refused = 0
         self._latest, self._within = 0, 0

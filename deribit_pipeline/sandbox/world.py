@@ -24,8 +24,8 @@ figure is undocumented."""
 class World:
     """The instruments as they are listed now. `clock` returns UTC seconds, so that tests decide the
     time. `listings` are the only instruments; by default all, among them options that are listed
-    day by day. `trades_per_minute` is the usual number in a minute with trades, to which `rush`
-    adds for a while."""
+    day by day. `more_listings` are listed besides. `trades_per_minute` is the usual number in a
+    minute with trades, to which `rush` adds for a while."""
 
     def __init__(
         self,
@@ -33,9 +33,11 @@ class World:
         listings: tuple[Listing, ...] | None = None,
         trades_per_minute: float = 2.0,
         rush: Rush | None = None,
+        more_listings: tuple[Listing, ...] = (),
     ) -> None:
         self.clock = clock
-        self._listings = {each.instrument_name: each for each in listings or LISTINGS}
+        all_listings = (*(listings or LISTINGS), *more_listings)
+        self._listings = {each.instrument_name: each for each in all_listings}
         self._has_daily_listings = listings is None
         self._listed_before = FIRST_LISTING
         self._sorted: tuple[list[Listing], list[Listing]] = ([], [])

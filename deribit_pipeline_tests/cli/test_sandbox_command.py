@@ -84,3 +84,24 @@ def test_a_fault_that_does_not_exist_is_one_sentence(
     code, _, error = command(*AT_NOON, "--fault", fault)
     assert (code, error.startswith("Error: --fault is invalid: a fault is NAME=SHARE")) == (2, True)
     assert not served
+
+
+def test_more_perpetuals_are_listed_settled_in_usdc_and_have_candles(
+    command: Command, served: Served
+) -> None:
+    assert command(*AT_NOON, "--perpetuals", "130")[0] == 0
+    ((exchange, _, _),) = served
+    in_usdc = {"currency": "USDC", "kind": "future"}
+    listed = exchange.answer("public/get_instruments", in_usdc).body["result"]
+    names = [one["instrument_name"] for one in listed if one["settlement_period"] == "perpetual"]
+    assert len({*names, "BTC-PERPETUAL", "ETH-PERPETUAL"}) == 127  # three are listed after 2024
+    closes = {closes_of(exchange, name) for name in names[-2:]}
+    assert [len(each) for each in closes] == [5, 5]  # two different paths
+
+
+def closes_of(exchange: SandboxExchange, name: str) -> tuple[float, ...]:
+    """The closes of the first five minutes of 2024."""
+    window = {"start_timestamp": "1704067200000", "end_timestamp": "1704067440000"}
+    params = {"instrument_name": name, "resolution": "1", **window}
+    reply = exchange.answer("public/get_tradingview_chart_data", params)
+    return tuple(reply.body["result"]["close"].tolist())
