@@ -80,10 +80,10 @@ class Page:
 
     def part(self, window: TimeWindow) -> "Page":
         """The part of the page for a window within its own."""
-        bounds = [moment64(window.start), moment64(window.end)]
+        bounds = np.array([moment64(window.start), moment64(window.end)])
 
         def within(moments: Moments) -> slice:
-            return slice(*np.searchsorted(moments, bounds))
+            return slice(*moments.searchsorted(bounds))
 
         return Page(
             window,
