@@ -35,7 +35,7 @@ _WRONG = (InputError, WarehouseUnusable, UnknownInstrument, WrongCredentials, Wr
 
 # How many more objects there are before a garbage collection, instead of 700: importing Dagster and
 # recording days creates a million that stay, and Python would look through them for a second.
-_OBJECTS_UNTIL_COLLECTION = 50_000
+_OBJECTS_UNTIL_COLLECTION = 100_000
 
 # Errors of a full disk behind stdout or stderr.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -35,30 +35,26 @@ def write_days(
     if not days:
         return
     series = days[0].proof.series
-    arrivals = {day.proof.day: _arrivals(dataset, day, provenance) for day in days}
-    hashes = {
-        day.proof.day: _hash_of_first(dataset, day, provenance, arrivals[day.proof.day])
-        for day in days
-        if day.former is None
-    }
     known = [day for day in days if day.former is not None]
     new = [day for day in days if day.proof is not day.former]
+    proofs = [_proof_row(dataset, day.proof, provenance) for day in new]
+    arrivals = [_arrivals(dataset, day, provenance) for day in new]
+    hashes = [
+        NO_HASH_YET if day.former else _hash_of_first(dataset, day, proof, arrived)
+        for day, proof, arrived in zip(new, proofs, arrivals, strict=True)
+    ]
     with hashed_anew(connection, dataset, series, [day.proof.day for day in known]):
         _write_gaps(connection, dataset, days)
         for day in new:
             _keep_revisions(connection, dataset, day, provenance)
         _delete(connection, dataset, series, [day.proof.day for day in new if day.former])
         _insert(connection, dataset, new)
-        if (arrived := dataset.proved_in.arrivals) is not None:
-            new_arrivals = [row for day in new for row in arrivals[day.proof.day]]
-            insert_rows(connection, arrived.table, new_arrivals)
-        proofs = [
-            (*_proof_row(dataset, day.proof, provenance), hashes.get(day.proof.day, NO_HASH_YET))
-            for day in new
-        ]
-        insert_rows(connection, dataset.proved_in.days, proofs)
-    if hashes:
-        add_to_series(connection, dataset, {series: (len(hashes), sum_of(hashes.values()))})
+        if (noted := dataset.proved_in.arrivals) is not None:
+            insert_rows(connection, noted.table, chain.from_iterable(arrivals))
+        hashed = [(*proof, its_hash) for proof, its_hash in zip(proofs, hashes, strict=True)]
+        insert_rows(connection, dataset.proved_in.days, hashed)
+    if first := [each for each in hashes if each != NO_HASH_YET]:
+        add_to_series(connection, dataset, {series: (len(first), sum_of(first))})
 
 
 def invalidate(
@@ -137,16 +133,14 @@ def _arrivals(dataset: Dataset, day: ProvedDay, provenance: Provenance) -> list[
     return [(*leading, *row, provenance.run_id) for row in dataset.proved_in.arrival_rows(day)]
 
 
-def _hash_of_first(
-    dataset: Dataset, day: ProvedDay, provenance: Provenance, arrivals: Sequence[Row]
-) -> str:
+def _hash_of_first(dataset: Dataset, day: ProvedDay, proof: Row, arrivals: Sequence[Row]) -> str:
     """The hash of a day that is written for the first time, so that it has no gaps, arrivals or
-    revisions from before."""
+    revisions from before; `proof` is its row."""
     tables, leading = dataset.proved_in, _leading(dataset, day.proof.series)
     gaps = [stored(*leading, *gap, 1, day.as_of) for gap in tables.gap_rows(day)]
     stored_arrivals = [stored(*row) for row in arrivals]
     notes = [gaps, stored_arrivals, []] if tables.arrivals else [gaps, []]
-    return proof_hash(stored(*_proof_row(dataset, day.proof, provenance)), notes)
+    return proof_hash(stored(*proof), notes)
 
 
 def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay]) -> None:
