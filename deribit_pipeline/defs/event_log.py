@@ -17,7 +17,7 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from sqlalchemy.engine import Connection
 
-from deribit_pipeline.defs.event_rows import OF_PARTITIONS, Row, rows_of
+from deribit_pipeline.defs.event_rows import OF_PARTITIONS, Row, rows_of, tags_of
 from deribit_pipeline.defs.liveness import note_process
 
 
@@ -57,12 +57,14 @@ class BulkEventLogStorage(SqlEventLogStorage):
     def _store_together(
         self, connection: Connection, events: Sequence[EventLogEntry], rows: Sequence[Row]
     ) -> None:
-        insert = SqlEventLogStorageTable.insert()
-        returning = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
-        ids = [row.id for row in connection.execute(returning, rows)]
-        self._store_asset_event_tags(connection, events, ids)
+        insert = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id)
+        # Ids ascend in the order of the rows. SQLAlchemy can sort them too, and takes as long for
+        # that as for the rest.
+        ids = sorted(connection.execute(insert, rows).scalars())
+        stored = list(zip(events, ids, strict=True))
+        if tagged := [each for each in stored if tags_of(each[0])]:
+            self._store_asset_event_tags(connection, *zip(*tagged, strict=True))
         # Each event overwrites the previous state of its asset, so the last one is enough.
-        stored = zip(events, ids, strict=True)
         newest = {row["asset_key"]: each for row, each in zip(rows, stored, strict=True)}
         for event, event_id in newest.values():
             self._store_asset_event(connection, event, event_id)

@@ -56,6 +56,14 @@ def rows_of(storage: SqlEventLogStorage, events: Sequence[EventLogEntry]) -> Ite
         }
 
 
+def tags_of(event: EventLogEntry) -> Mapping[str, str]:
+    """The tags of an event of the types `OF_PARTITIONS`."""
+    data: Any = event.get_dagster_event().event_specific_data
+    if isinstance(data, AssetMaterializationPlannedData):
+        return {}
+    return getattr(data, _field(data)).tags or {}
+
+
 def _divided(
     event: EventLogEntry,
 ) -> tuple[EventLogEntry, dict[str, Any], Mapping[str, dg.MetadataValue[Any]]]:

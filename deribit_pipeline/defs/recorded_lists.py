@@ -14,6 +14,8 @@ def record_lists(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
     materialized. A warehouse that cannot be read is left to the commands that need it."""
     key = dg.AssetKey(INSTRUMENTS.name)
     try:
+        if not warehouse.exists():
+            return
         with warehouse.reading(as_it_is=True) as connection:
             held = requested_at(connection)
             shown = instance.get_materialized_partitions(key) if held else set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class Resolution(enum.Enum):
     HOUR_12 = "720"
     DAY_1 = "1D"
 
-    @property
+    @cached_property  # these are needed several times for each day
     def duration(self) -> timedelta:
         """The duration of a candle."""
         return ONE_DAY if self is Resolution.DAY_1 else timedelta(minutes=int(self.value))
@@ -47,7 +48,7 @@ class Resolution(enum.Enum):
             return "1d"
         return f"{minutes // 60}h" if minutes >= 60 else f"{minutes}m"
 
-    @property
+    @cached_property
     def anchor(self) -> timedelta | None:
         """How long after midnight UTC a candle opens; None if it is not known.
 

@@ -35,27 +35,26 @@ def write_days(
     if not days:
         return
     series = days[0].proof.series
-    hashes = {
-        day.proof.day: _hash_of_first(dataset, day, provenance)
-        for day in days
-        if day.former is None
-    }
     known = [day for day in days if day.former is not None]
     new = [day for day in days if day.proof is not day.former]
+    proofs = [_proof_row(dataset, day.proof, provenance) for day in new]
+    arrivals = [_arrivals(dataset, day, provenance) for day in new]
+    hashes = [
+        NO_HASH_YET if day.former else _hash_of_first(dataset, day, proof, arrived)
+        for day, proof, arrived in zip(new, proofs, arrivals, strict=True)
+    ]
     with hashed_anew(connection, dataset, series, [day.proof.day for day in known]):
         _write_gaps(connection, dataset, days)
         for day in new:
             _keep_revisions(connection, dataset, day, provenance)
         _delete(connection, dataset, series, [day.proof.day for day in new if day.former])
         _insert(connection, dataset, new)
-        _insert_arrivals(connection, dataset, new, provenance)
-        proofs = [
-            (*_proof_row(dataset, day.proof, provenance), hashes.get(day.proof.day, NO_HASH_YET))
-            for day in new
-        ]
-        insert_rows(connection, dataset.proved_in.days, proofs)
-    if hashes:
-        add_to_series(connection, dataset, {series: (len(hashes), sum_of(hashes.values()))})
+        if (noted := dataset.proved_in.arrivals) is not None:
+            insert_rows(connection, noted.table, chain.from_iterable(arrivals))
+        hashed = [(*proof, its_hash) for proof, its_hash in zip(proofs, hashes, strict=True)]
+        insert_rows(connection, dataset.proved_in.days, hashed)
+    if first := [each for each in hashes if each != NO_HASH_YET]:
+        add_to_series(connection, dataset, {series: (len(first), sum_of(first))})
 
 
 def invalidate(
@@ -128,14 +127,20 @@ def _proof_row(dataset: Dataset, proof: Proof, provenance: Provenance) -> Row:
     return tuple(values[column.name] for column in dataset.proved_in.days.columns[:-1])
 
 
-def _hash_of_first(dataset: Dataset, day: ProvedDay, provenance: Provenance) -> str:
+def _arrivals(dataset: Dataset, day: ProvedDay, provenance: Provenance) -> list[Row]:
+    """The rows that record since when the day's new rows are stored."""
+    leading = _leading(dataset, day.proof.series)
+    return [(*leading, *row, provenance.run_id) for row in dataset.proved_in.arrival_rows(day)]
+
+
+def _hash_of_first(dataset: Dataset, day: ProvedDay, proof: Row, arrivals: Sequence[Row]) -> str:
     """The hash of a day that is written for the first time, so that it has no gaps, arrivals or
-    revisions from before."""
+    revisions from before; `proof` is its row."""
     tables, leading = dataset.proved_in, _leading(dataset, day.proof.series)
     gaps = [stored(*leading, *gap, 1, day.as_of) for gap in tables.gap_rows(day)]
-    arrivals = [stored(*leading, *row, provenance.run_id) for row in tables.arrival_rows(day)]
-    notes = [gaps, arrivals, []] if tables.arrivals else [gaps, []]
-    return proof_hash(stored(*_proof_row(dataset, day.proof, provenance)), notes)
+    stored_arrivals = [stored(*row) for row in arrivals]
+    notes = [gaps, stored_arrivals, []] if tables.arrivals else [gaps, []]
+    return proof_hash(stored(*proof), notes)
 
 
 def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay]) -> None:
@@ -153,20 +158,6 @@ def _insert(connection: Connection, dataset: Dataset, days: Sequence[ProvedDay])
     )
     for rows in chain(whole, *(pieces_of(rows) for rows in filled if isinstance(rows, Pieces))):
         insert_from(connection, dataset.table, f"select {values} from incoming", same, rows)
-
-
-def _insert_arrivals(
-    connection: Connection, dataset: Dataset, days: Sequence[ProvedDay], provenance: Provenance
-) -> None:
-    """Record since when the new rows are stored."""
-    tables = dataset.proved_in
-    if tables.arrivals is not None:
-        rows = [
-            (*_leading(dataset, day.proof.series), *row, provenance.run_id)
-            for day in days
-            for row in tables.arrival_rows(day)
-        ]
-        insert_rows(connection, tables.arrivals.table, rows)
 
 
 def _delete(connection: Connection, dataset: Dataset, series: str, days: Collection[date]) -> None:

@@ -209,6 +209,8 @@ class Known:
 
 def known_of(warehouse: Warehouse, dataset: Dataset, days: Days) -> Known:
     """What the warehouse holds of these days."""
+    if not warehouse.exists():  # requests need not wait until an empty one is created in memory
+        return Known()
     with warehouse.reading() as connection:
         settled = settled_days(connection, dataset, days)
         on_listing = unknown_to(connection, settled)

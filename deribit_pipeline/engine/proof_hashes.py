@@ -5,6 +5,7 @@ each series the sum of these.
 all gaps, arrivals and revisions of the day. `engine.series_proofs` keeps them up to date.
 """
 
+import functools
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -76,12 +77,23 @@ def proof_hash(proof: Row, notes: Sequence[Sequence[Row]]) -> str:
 
 
 def _encoded(row: Row) -> bytes:
-    values = (
-        f"f{value.hex()}" if isinstance(value, float) else f"{type(value).__name__[0]}{value}"
-        for value in row
+    return b"".join(
+        [
+            # Not cached: 0.0 equals -0.0, and has another text.
+            _with_length(f"f{value.hex()}") if isinstance(value, float) else _encoded_value(value)
+            for value in row
+        ]
     )
-    texts = [value.encode("utf-8", "surrogateescape") for value in values]
-    return b"".join(b"%d:%b" % (len(text), text) for text in texts)
+
+
+@functools.lru_cache(maxsize=1_000, typed=True)  # most values are those of the day before
+def _encoded_value(value: object) -> bytes:
+    return _with_length(f"{type(value).__name__[0]}{value}")
+
+
+def _with_length(text: str) -> bytes:
+    encoded = text.encode("utf-8", "surrogateescape")
+    return b"%d:%b" % (len(encoded), encoded)
 
 
 def stored(*values: object) -> Row:
@@ -91,6 +103,8 @@ def stored(*values: object) -> Row:
 
 
 def _stored(value: Any) -> object:
+    if isinstance(value, str | int):  # as most are
+        return value
     if isinstance(value, datetime):
         since = value - _EPOCH
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

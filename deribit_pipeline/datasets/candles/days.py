@@ -9,7 +9,7 @@ from deribit_pipeline.domain.candles import Candles, Resolution
 from deribit_pipeline.domain.instrument import Instrument
 from deribit_pipeline.domain.proofs import CrossCheck, FetchedDay
 from deribit_pipeline.domain.verdicts import verdict_of
-from deribit_pipeline.domain.windows import TimeWindow
+from deribit_pipeline.domain.windows import ONE_DAY, TimeWindow, days_between
 
 
 class Assembly:
@@ -35,22 +35,27 @@ class Assembly:
 
     def add(self, page: Page) -> Iterator[FetchedDay]:
         """Add a page; yields the days that it completes."""
-        for day in self.days_in(page.window):
-            shared = page.window.intersection(self._windows[day])
-            assert shared is not None
-            self._parts.setdefault(day, []).append(page.part(shared))
-            self._missing[day] -= shared.duration
+        shared = self._shared(page.window)
+        parts = page.parts(list(shared.values()))
+        for (day, window), part in zip(shared.items(), parts, strict=True):
+            self._parts.setdefault(day, []).append(part)
+            self._missing[day] -= window.duration
             if not self._missing[day]:
                 yield self._out(day)
 
     def days_in(self, window: TimeWindow) -> list[date]:
         """The incomplete days that overlap `window`."""
+        return list(self._shared(window))
+
+    def _shared(self, window: TimeWindow) -> dict[date, TimeWindow]:
+        """The part of `window` in which candles of an incomplete day open, for each that has
+        one."""
         # A candle that opens on a day may reach into the next, never further.
-        first, last = window.start.date() - timedelta(days=1), window.end.date()
-        span = (first + timedelta(days=n) for n in range((last - first).days + 1))
-        return [
-            day for day in span if day in self._windows and self._windows[day].intersection(window)
-        ]
+        return {
+            day: shared
+            for day in days_between(window.start.date() - ONE_DAY, window.end.date())
+            if day in self._windows and (shared := self._windows[day].intersection(window))
+        }
 
     def _out(self, day: date) -> FetchedDay:
         del self._windows[day], self._missing[day]

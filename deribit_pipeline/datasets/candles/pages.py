@@ -1,7 +1,8 @@
 """One response, counted against the expected candles: a page, or an error."""
 
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -80,24 +81,36 @@ class Page:
 
     def part(self, window: TimeWindow) -> "Page":
         """The part of the page for a window within its own."""
-        bounds = [moment64(window.start), moment64(window.end)]
+        return next(self.parts([window]))
 
-        def within(moments: Moments) -> slice:
-            return slice(*np.searchsorted(moments, bounds))
+    def parts(self, windows: Sequence[TimeWindow]) -> Iterator["Page"]:
+        """The parts of the page for windows within its own. Their bounds are searched for at once:
+        each search lets other threads run, and a page may have parts by the thousand."""
+        ends = [(moment64(window.start), moment64(window.end)) for window in windows]
+        bounds = np.array(ends, "datetime64[ms]")
 
-        return Page(
-            window,
-            self.expected[within(self.expected)],
-            self.unclosed[within(self.unclosed)],
-            self.candles[within(self.candles.opened_at)],
-            Candles.none(),
-            self.as_of,
-            malformed=self.malformed[within(self.malformed)],
-            agreeing=self.agreeing[within(self.agreeing)],
-            remarks=tuple(
-                remark for remark in self.remarks if remark.window.intersection(window) is not None
-            ),
-        )
+        def slices(moments: Moments) -> Iterator[slice]:
+            return itertools.starmap(slice, moments.searchsorted(bounds).tolist())
+
+        for window, expected, unclosed, candles, malformed, agreeing in zip(
+            windows, slices(self.expected), slices(self.unclosed), slices(self.moments),
+            slices(self.malformed), slices(self.agreeing), strict=True,
+        ):  # fmt: skip
+            yield Page(
+                window,
+                self.expected[expected],
+                self.unclosed[unclosed],
+                self.candles[candles],
+                Candles.none(),
+                self.as_of,
+                malformed=self.malformed[malformed],
+                agreeing=self.agreeing[agreeing],
+                remarks=tuple(
+                    remark
+                    for remark in self.remarks
+                    if remark.window.intersection(window) is not None
+                ),
+            )
 
     def with_found(self, recheck: "Page") -> "Page":
         """The page, with its missing candles filled in from a recheck that agrees with it. Those

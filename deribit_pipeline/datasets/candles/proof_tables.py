@@ -1,7 +1,8 @@
 """The proof tables of candles, whose layout differs from that of other datasets: a gap is one
 candle, a revision keeps the values in columns, and the arrival time of each candle is recorded."""
 
-from datetime import UTC
+from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from deribit_pipeline.datasets.candles.table import (
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.proof_tables import Noted, ProofTables, Row
 from deribit_pipeline.domain.proofs import ProvedDay
-from deribit_pipeline.domain.windows import from_moment64
 
 _STEPS = {
     f"candles_{resolution.label}": np.timedelta64(resolution.duration, "ms")
@@ -23,19 +23,23 @@ _STEPS = {
 
 
 def _gap_rows(day: ProvedDay) -> list[Row]:
-    return [(opened_at.replace(tzinfo=UTC),) for opened_at in day.gaps.tolist()]
+    return [(_utc(opened_at),) for opened_at in day.gaps.tolist()]
 
 
 def _arrival_rows(day: ProvedDay) -> list[Row]:
     """A row for each contiguous run of candles that arrived."""
     if not len(day.arrived):
         return []
-    breaks = np.flatnonzero(np.diff(day.arrived) > _STEPS[day.proof.dataset])
-    firsts, lasts = day.arrived[np.append(0, breaks + 1)], day.arrived[np.append(breaks, -1)]
-    return [
-        (day.proof.day, from_moment64(first), from_moment64(last), day.as_of)
-        for first, last in zip(firsts, lasts, strict=True)
+    apart = day.arrived[1:] - day.arrived[:-1]
+    firsts = (np.flatnonzero(apart > _STEPS[day.proof.dataset]) + 1).tolist()
+    runs = [
+        day.arrived[[first, end - 1]] for first, end in pairwise([0, *firsts, len(day.arrived)])
     ]
+    return [(day.proof.day, *map(_utc, run.tolist()), day.as_of) for run in runs]
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)
 
 
 OF_CANDLES = ProofTables(

@@ -93,11 +93,7 @@ def _openings_window(window: TimeWindow, resolution: Resolution) -> TimeWindow |
     the anchor is not known. None if no candle opens in it."""
     if resolution.anchor is None:
         return window
-    openings = Grid(resolution.duration, resolution.anchor).openings(window)
-    if not len(openings):
-        return None
-    last = from_moment64(openings[-1])
-    return TimeWindow(from_moment64(openings[0]), last + resolution.duration)
+    return Grid(resolution.duration, resolution.anchor).covered(window)
 
 
 def is_clipped(instrument: Instrument, resolution: Resolution, day: date) -> bool:

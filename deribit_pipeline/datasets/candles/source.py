@@ -248,8 +248,9 @@ class CandlesSession(Session):
 
 
 def _are_clipped(instrument: Instrument, resolution: Resolution, days: Collection[date]) -> bool:
-    """Whether the instrument was not listed for a part of one of the days."""
-    return any(is_clipped(instrument, resolution, day) for day in days)
+    """Whether the instrument was not listed for a part of one of the days: of the first or the
+    last, if of any."""
+    return any(is_clipped(instrument, resolution, day) for day in {min(days), max(days)})
 
 
 def _resolution_of(dataset: Dataset) -> Resolution:
