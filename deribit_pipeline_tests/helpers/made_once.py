@@ -25,7 +25,8 @@ def duckdb_with_one_thread() -> Iterator[None]:
     connect = duckdb.connect
 
     def with_one_thread(*args: Any, config: Any = (), **named: Any) -> duckdb.DuckDBPyConnection:
-        return connect(*args, **named, config={"threads": 1, **dict(config)})
+        named["config"] = {"threads": 1, **dict(config)}
+        return connect(*args, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duckdb, "connect", with_one_thread)
