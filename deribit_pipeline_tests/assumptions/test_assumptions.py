@@ -123,6 +123,16 @@ def test_a_single_malformed_row_is_one_that_cannot_be_read(
     assert (finding.verdict, "1 of " in finding.found) == (Verdict.DIFFERS, True)
 
 
+def test_a_trade_number_that_is_far_off_differs_and_takes_no_memory(
+    by_name: dict[str, Response],
+) -> None:
+    result: Any = by_name["trades"].result
+    result["trades"][-1]["trade_seq"] = 2**50
+    finding = judged(BY_ID["trades-numbers"], Responses(by_name))
+    assert (finding.verdict, "numbers missing among" in finding.found) == (Verdict.DIFFERS, True)
+    assert judged(BY_ID["trades-hours"], Responses(by_name)).verdict is not Verdict.DIFFERS
+
+
 @pytest.mark.parametrize(
     ("name", "page"), [("dvol-continuation", "dvol"), ("settlements-token", "settlements")]
 )
