@@ -13,15 +13,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from hypothesis import settings as laws
 
 from deribit_pipeline import masking
 from deribit_pipeline.datasets.candles import CANDLES
-from deribit_pipeline.defs import storage
 from deribit_pipeline.domain.candles import Resolution
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, LocalLake, Location
@@ -34,12 +30,15 @@ from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.sandbox.server import serving
 from deribit_pipeline.settings import Settings
-from deribit_pipeline.warehouse.file import OWNER_ONLY, FileStore
-from deribit_pipeline.warehouse.place import Change
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline.warehouse.whole_files import whole_file
+from deribit_pipeline_tests.helpers.configured_commands import Command, configured
 from deribit_pipeline_tests.helpers.disks import Disk
 from deribit_pipeline_tests.helpers.lakes import copy
+from deribit_pipeline_tests.helpers.made_once import (
+    dagster_databases_made_once,
+    duckdb_with_one_thread,
+    warehouses_made_once,
+)
 from deribit_pipeline_tests.helpers.pipeline import Pipeline
 from deribit_pipeline_tests.helpers.servers import (
     ObjectStore,
@@ -110,80 +109,13 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _duckdb_with_one_thread() -> Iterator[None]:
-    """DuckDB divides no work among threads: its statements are small here, and each worker of the
-    tests has a core."""
-    connect = duckdb.connect
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            duckdb,
-            "connect",
-            lambda *args, config=(), **named: connect(
-                *args, config={"threads": 1, **dict(config)}, **named
-            ),
-        )
+def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with (
+        duckdb_with_one_thread(),
+        warehouses_made_once(tmp_path_factory.mktemp("empty")),
+        dagster_databases_made_once(tmp_path_factory.mktemp("dagster") / "databases"),
+    ):
         yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _warehouses_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Create the file of an empty warehouse once for each environment, and copy it from then on:
-    thousands of tests begin with one, and its 300 statements take longer than most of them. On a
-    test's `disk` each warehouse is created."""
-    folder, make = tmp_path_factory.mktemp("empty"), FileStore.make
-
-    def made(store: FileStore, fill: Change[None]) -> None:
-        of = getattr(fill, "__self__", None)
-        if not isinstance(of, Warehouse) or _device(store.path) != _device(folder):
-            return make(store, fill)
-        empty = folder / str(of.environment)
-        if not empty.exists():
-            make(FileStore(empty, 60.0), fill)
-        return copied(store, empty)
-
-    def copied(store: FileStore, empty: Path) -> None:
-        try:
-            store.path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(store.path, replacing=False) as path:
-                shutil.copyfile(empty, path)
-                if store._is_private:
-                    path.chmod(OWNER_ONLY)
-        except OSError as error:
-            raise store._unwritable(error) from error
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FileStore, "make", made)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _dagster_databases_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Create Dagster's databases once, and copy them from then on, except to a test's `disk`. Read
-    the revisions of their schema once, too: each run has a database of its own."""
-    databases, create = tmp_path_factory.mktemp("dagster") / "databases", storage.create_databases
-    scripts, read = dict[str | None, ScriptDirectory](), ScriptDirectory.from_config
-
-    def copied(folder: Path) -> None:
-        if _device(folder) != _device(databases):
-            return create(folder)
-        if not databases.exists():
-            create(databases)
-        shutil.copytree(databases, folder)
-        return None
-
-    def read_once(config: Config) -> ScriptDirectory:
-        folder = config.get_main_option("script_location")
-        return scripts.get(folder) or scripts.setdefault(folder, read(config))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "create_databases", copied)
-        patch.setattr(ScriptDirectory, "from_config", read_once)
-        yield
-
-
-def _device(path: Path) -> int:
-    """The disk of a path, which need not exist."""
-    return next(each for each in (path, *path.parents) if each.exists()).stat().st_dev
 
 
 @pytest.fixture
@@ -275,6 +207,17 @@ def pipeline(
     opened: Callable[..., Exchange], warehouse: Warehouse, sandbox: SandboxExchange
 ) -> Pipeline:
     return Pipeline(opened, warehouse, sandbox)
+
+
+@pytest.fixture
+def command(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """Runs a command line in an empty folder, with an environment that points at the sandbox."""
+    return configured(settings, tmp_path, monkeypatch, capsys)
 
 
 HELD_NAMES = ("BTC-PERPETUAL", "SOL_USDC-PERPETUAL")

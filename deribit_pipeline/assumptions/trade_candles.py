@@ -24,7 +24,6 @@ from deribit_pipeline.datasets.trades.hours import (
     kind_of,
     unknown_hours,
 )
-from deribit_pipeline.datasets.trades.trade_numbers import missing
 from deribit_pipeline.datasets.trades.wire import Columns, trades
 from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.rows import joined_rows, some_of
@@ -56,7 +55,7 @@ def _hours(responses: Responses, rows: Columns) -> Candles:
     numbers, hours = rows["trade_seq"], hour_of(rows["traded_at"])
     if not len(numbers):
         raise NotTested("there are no trades")
-    holes = missing(range(int(numbers[0]), int(numbers[-1]) + 1), numbers)
+    holes = numbers[1:][np.diff(numbers) > 1] - 1  # the last number of each: a hole may be huge
     of_candles = hour_of(published.opened_at)
     is_whole = (of_candles > hours.min()) & (of_candles < hours.max())
     found = published[is_whole & ~np.isin(of_candles, unknown_hours(rows, holes))]

@@ -1,92 +1,19 @@
 """The command line as a user runs it: what it prints, what it leaves, how it exits."""
 
-import os
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import duckdb
-import pytest
-from typer.main import get_command
 
-from deribit_pipeline.cli.app import COMMANDS, Commands, app
-from deribit_pipeline.cli.main import exit_code
-from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.sandbox.faults import Faults
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.conftest import Clock, recorded
+from deribit_pipeline_tests.helpers.configured_commands import WEEK, Command, rows
 
 CHART = "public/get_tradingview_chart_data"
-WEEK = (
-    "--instruments",
-    "BTC-PERPETUAL,ETH-PERPETUAL",
-    "--start",
-    "2024-01-01",
-    "--end",
-    "2024-01-07",
-)
-
-
-class Output:
-    """The output and the exit code of a command."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    def row(self, instrument: str) -> list[str]:
-        """The cells of a row of the plan."""
-        line = next(line for line in self.out.splitlines() if instrument in line)
-        return [cell.strip() for cell in line.strip("│ ").split("│")][1:]
-
-    def summary(self, instrument: str) -> dict[str, str]:
-        """The cells of the summary's row that are not zero, by heading."""
-        heading = next(line for line in self.out.splitlines() if line.startswith("┃"))
-        headings = [cell.strip() for cell in heading.strip("┃ ").split("┃")][1:]
-        cells = zip(headings, self.row(instrument), strict=True)
-        return {name: cell for name, cell in cells if cell != "0"}
-
-
-Command = Callable[..., Output]
-
-
-@pytest.fixture
-def command(
-    settings: Settings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Command:
-    """Runs a command line in an empty folder, with an environment that points at the sandbox."""
-    for name in [name for name in os.environ if name.startswith(("DERIBIT_", "DAGSTER_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    env = {
-        "DERIBIT_ENV": "sandbox",
-        "DERIBIT_BASE_URL": str(settings.base_url),
-        "DERIBIT_WAREHOUSE": str(settings.warehouse),
-        "DERIBIT_REQUESTS_PER_SECOND": "1000000",
-        "DAGSTER_HOME": str(settings.dagster_home),
-    }
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str, **changed: str) -> Output:
-        for name, value in changed.items():
-            monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        code = exit_code(list(arguments))
-        return Output(code, *capsys.readouterr())
-
-    return run
-
-
-def rows(settings: Settings, query: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
-        return connection.execute(query).fetchall()
 
 
 def test_a_backfill_is_proved_summed_up_and_shown_in_dagster(
@@ -295,91 +222,6 @@ def test_check_says_what_to_do(command: Command) -> None:
     assert output.code == 1
     assert output.out.startswith("FAIL reachable")
     assert "Check DERIBIT_BASE_URL" in output.out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ("--start 2024-01-01 --resolution 7", "--resolution must be one of 1, .*, 1D, was '7'"),
-        ("--start 2024-01-02 --end 2024-01-01", "--end 2024-01-01 is before --start 2024-01-02"),
-        ("--start 2024-02-30", "--start must be a day such as 2024-01-31, .*, was '2024-02-30'"),
-        ("--start 0001-01-01 --end 0001-01-02", "--start 0001-01-01 is before 1970"),
-        ("--start -7", "--start must be a day such as .*, today, yesterday or -7d .*, was '-7'"),
-        ("--start 20240101", "--start must be a day such as 2024-01-31, .*, was '20240101'"),
-        ("--start 2024-01-01 --end 2999-01-01", "--end 2999-01-01 is in the future: today is"),
-        ("--start 2024-04-11", "--start 2024-04-11 is in the future: today is 2024-04-10"),
-        ("--start 2024-04-10 --end 2024-04-11", "--end 2024-04-11 is in the future"),
-        ("--start 2024-01-01 --instruments ,", "--instruments names no instrument"),
-        ("--start 2024-01-01 --instruments=", "--instruments names no instrument"),
-        ("--start 2024-01-01 --instruments BTC|X", "'BTC|X', which cannot be an instrument"),
-        (
-            "--start 2024-01-01 --instruments BTC-PERPETUAL,NOPE",
-            "The exchange lists no instrument NOPE",
-        ),
-        ("", "Missing option '--start'"),
-        ("--start 2024-01-01 --nonsense", "No such option.*--nonsense"),
-    ],
-)
-def test_wrong_input_is_one_sentence_and_exit_2(
-    command: Command, settings: Settings, arguments: str, sentence: str
-) -> None:
-    assert_wrong(command("backfill", *arguments.split()), sentence)
-    assert not settings.warehouse.exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "sentence"),
-    [
-        ("DERIBIT_BASE_URL", "not a url", "DERIBIT_BASE_URL must be an API root"),
-        ("DERIBIT_ENV", "moon", "DERIBIT_ENV must be one of mainnet, testnet, sandbox"),
-        ("DERIBIT_ENV", "testnet", "testnet=False where True was expected"),
-        ("DERIBIT_WAREHOUSE", "/proc/nowhere/w.duckdb", "cannot be (made|written)"),
-        ("DERIBIT_WAREHOUSE", __file__, "cannot be opened as a DuckDB file"),
-        ("DAGSTER_HOME", "/proc/nowhere", "DAGSTER_HOME /proc/nowhere cannot be used"),
-    ],
-)
-def test_a_wrong_setting_is_one_sentence_and_exit_2(
-    command: Command, name: str, value: str, sentence: str
-) -> None:
-    assert_wrong(command("backfill", *WEEK, **{name: value}), sentence)
-
-
-def assert_wrong(output: Output, sentence: str) -> None:
-    assert output.code == 2
-    assert re.match(rf"Error: .*{sentence}", output.err), output.err
-    assert output.err.count("\n") == 1
-    assert output.out == ""
-
-
-def test_every_command_refuses_a_warehouse_of_another_environment(
-    command: Command, settings: Settings
-) -> None:
-    command("backfill", *WEEK)
-    before = settings.warehouse.read_bytes()
-    output = command("backfill", *WEEK, DERIBIT_ENV="mainnet")
-    assert output.code == 2
-    assert "is the warehouse of sandbox, and DERIBIT_ENV is mainnet" in output.err
-    assert settings.warehouse.read_bytes() == before
-
-
-def test_every_command_has_help_with_an_example() -> None:
-    group = get_command(app)
-    assert isinstance(group, Commands)
-    for name in COMMANDS:
-        made = group.get_command(None, name)
-        assert made
-        assert made.help
-        assert re.search(rf"Example: .*deribit-pipeline {name}", made.epilog or "")
-
-
-def test_help_lists_the_commands_by_name_and_the_datasets(command: Command) -> None:
-    listed = re.findall(r"^  ([\w-]+)  +\w", command("--help").out.split("Commands:")[1], re.M)
-    assert listed == sorted(COMMANDS)
-    for name in ("backfill", "export"):
-        output = " ".join(command(name, "--help").out.split())
-        assert "--dataset NAME candles, funding_rates, volatility_index, trades" in output
-        for dataset in ROW_DATASETS:
-            assert dataset.name in output
 
 
 def test_the_recorded_chart_ends_in_the_warehouse(

@@ -11,10 +11,8 @@ from deribit_pipeline.datasets.settlements import SETTLEMENTS
 from deribit_pipeline.domain.dataset import Dataset, Group
 from deribit_pipeline.sandbox.exchange import CLIENT_ID, CLIENT_SECRET, SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.cli.test_command_line import Command, command, rows
 from deribit_pipeline_tests.conftest import Clock
-
-__all__ = ["command"]
+from deribit_pipeline_tests.helpers.configured_commands import Command, rows
 
 KEY = {"DERIBIT_CLIENT_ID": CLIENT_ID, "DERIBIT_CLIENT_SECRET": CLIENT_SECRET}
 TWO_DAYS = ("--start", "2024-04-08", "--end", "2024-04-09")

@@ -4,9 +4,11 @@ import re
 from datetime import timedelta
 
 import pytest
+from typer.main import get_command
 
-from deribit_pipeline.cli.app import COMMANDS
+from deribit_pipeline.cli.app import COMMANDS, Commands, app
 from deribit_pipeline.cli.main import exit_code
+from deribit_pipeline.datasets.registry import ROW_DATASETS
 from deribit_pipeline.settings import Settings
 from deribit_pipeline_tests.helpers.command_line import commands
 
@@ -82,3 +84,26 @@ def test_a_flag_may_be_repeated(
 ) -> None:
     code, _, err = commands(capsys)("backfill", "--plan", "--plan", "--start", "never")
     assert (code, err.startswith("Error: --start must be a day")) == (2, True)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    group = get_command(app)
+    assert isinstance(group, Commands)
+    for name in COMMANDS:
+        made = group.get_command(None, name)
+        assert made
+        assert made.help
+        assert re.search(rf"Example: .*deribit-pipeline {name}", made.epilog or "")
+
+
+def test_help_lists_the_commands_by_name_and_the_datasets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = commands(capsys)
+    listed = re.findall(r"^  ([\w-]+)  +\w", command("--help")[1].split("Commands:")[1], re.M)
+    assert listed == sorted(COMMANDS)
+    for name in ("backfill", "export"):
+        output = " ".join(command(name, "--help")[1].split())
+        assert "--dataset NAME candles, funding_rates, volatility_index, trades" in output
+        for dataset in ROW_DATASETS:
+            assert dataset.name in output

@@ -7,10 +7,8 @@ import pytest
 from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.cli.test_command_line import Command, command
+from deribit_pipeline_tests.helpers.configured_commands import Command
 from deribit_pipeline_tests.helpers.recorded_trades import TradeRecording, frames_of, published_on
-
-__all__ = ["command"]
 
 DAY = date(2024, 4, 9)
 START_MS = 1_712_620_800_000

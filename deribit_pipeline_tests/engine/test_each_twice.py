@@ -32,7 +32,7 @@ from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.cli.test_command_line import Command, command
+from deribit_pipeline_tests.helpers.configured_commands import Command
 from deribit_pipeline_tests.helpers.dataset_backfills import Backfills, Some
 from deribit_pipeline_tests.helpers.fetched_days import Fetching
 from deribit_pipeline_tests.helpers.fetched_trades import TradesFetched
@@ -52,8 +52,6 @@ from deribit_pipeline_tests.helpers.windowed_rows import (
     fetch_repeatedly,
     others,
 )
-
-__all__ = ["command"]  # a fixture
 
 REQUESTED_ONCE: dict[str, tuple[Some, Corrupter]] = {
     "funding_rates": (

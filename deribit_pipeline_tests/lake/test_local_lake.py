@@ -82,6 +82,7 @@ def made(local_lake: LocalLake) -> Warehouse:
     return warehouse
 
 
+@pytest.mark.lake
 def test_processes_write_series_at_once_and_a_reader_that_stays_connected_blocks_none(
     made: Warehouse, local_lake: LocalLake
 ) -> None:
@@ -97,6 +98,7 @@ def test_processes_write_series_at_once_and_a_reader_that_stays_connected_blocks
     assert_each_is_held_once(made, 9)
 
 
+@pytest.mark.lake
 def test_a_reader_is_not_blocked_by_a_writer_whose_death_leaves_no_lock_and_no_rows(
     made: Warehouse, local_lake: LocalLake
 ) -> None:

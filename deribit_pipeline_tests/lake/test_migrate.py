@@ -123,7 +123,7 @@ def test_a_migration_that_is_killed_goes_on_and_nothing_is_twice(
     assert everything(lake) == everything(file)
 
 
-@pytest.mark.parametrize("place", ["to", "lake"])
+@pytest.mark.parametrize("place", ["to", pytest.param("lake", marks=pytest.mark.lake)])
 def test_what_has_come_since_is_brought_by_the_same_command(
     file: Warehouse, request: pytest.FixtureRequest, place: str
 ) -> None:

@@ -167,6 +167,7 @@ CORRUPTED = {
 """Changes of the other warehouse, and the beginning of the line that names each."""
 
 
+@pytest.mark.lake
 def test_what_differs_afterwards_is_named(command: Command, full: Warehouse, to: Warehouse) -> None:
     assert command("migrate-warehouse", "w.duckdb", "to.duckdb")[0] == 0
     with to.writing() as connection:

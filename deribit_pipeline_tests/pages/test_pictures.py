@@ -29,9 +29,7 @@ from deribit_pipeline.pages.coverage_page import coverage_page
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.cli.test_command_line import WEEK, Command, assert_wrong, command, rows
-
-__all__ = ["command"]  # a fixture
+from deribit_pipeline_tests.helpers.configured_commands import WEEK, Command, assert_wrong, rows
 
 MINUTE = Resolution.MINUTE_1
 NEW_YEAR = date(2024, 1, 1)

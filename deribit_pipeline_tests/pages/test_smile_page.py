@@ -10,7 +10,7 @@ from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.pages.smile_page import smile_page
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
-from deribit_pipeline_tests.cli.test_command_line import Command, assert_wrong, command
+from deribit_pipeline_tests.helpers.configured_commands import Command, assert_wrong
 from deribit_pipeline_tests.helpers.option_chains import (
     RECEIVED_AFTER,
     Market,
@@ -20,8 +20,6 @@ from deribit_pipeline_tests.helpers.option_chains import (
     options_of,
 )
 from deribit_pipeline_tests.pages.test_pictures import data, views
-
-__all__ = ["command"]  # a fixture
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
 EXPIRIES = [expiry_after(NOON, days) for days in (1, 25, 60)]
