@@ -69,7 +69,8 @@ def warn_where_slow(grids: Iterable[SeriesDays]) -> None:
     if largest > _SLOW:
         logger.warning(
             "An asset has %s partitions, and Dagster's UI is responsive up to 100,000: set "
-            "DERIBIT_PARTITIONS_SINCE to a later day. The command line accepts any day regardless",
+            "DERIBIT_PARTITIONS_SINCE to a later day, or use DERIBIT_GROUPS. The command line "
+            "accepts any day regardless",
             f"{largest:,}",
         )
 
@@ -77,6 +78,11 @@ def warn_where_slow(grids: Iterable[SeriesDays]) -> None:
 def partition_key(series: str, day: date | str) -> str:
     """The partition key of a series and day; a day given as text is written `2024-01-31`."""
     return f"{series}|{day}"
+
+
+def series_of(keys: Iterable[str]) -> set[str]:
+    """The series of partition keys."""
+    return {key.partition("|")[0] for key in keys}
 
 
 def days_by_series(keys: Iterable[str]) -> dict[str, list[date]]:
