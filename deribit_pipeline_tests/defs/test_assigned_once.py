@@ -64,8 +64,8 @@ def test_the_days_of_a_group_do_not_count_as_plain_ones(instance: dg.DagsterInst
 
 
 def test_a_currency_is_in_no_group(instance: dg.DagsterInstance) -> None:
-    assign(instance, CANDLES_1M, ["BTC"], "alts")
-    assign(instance, SETTLEMENTS, ["BTC"], PLAIN)
+    assign(instance, SETTLEMENTS, ["BTC"], "alts")
+    assert require_unmoved(instance, {"BTC": "tail"}) == {}
 
 
 def test_what_was_moved_is_refused_where_the_definitions_load(
@@ -91,4 +91,6 @@ def test_a_home_that_cannot_be_opened_does_not_keep_the_definitions_from_loading
     shutil.copy(ROOT / "deploy" / "dagster.yaml", settings.dagster_home)  # of a database elsewhere
     monkeypatch.delenv("DAGSTER_PG_HOST", raising=False)
     monkeypatch.setenv("DAGSTER_HOME", str(settings.dagster_home.absolute()))
+    with pytest.raises(dg.DagsterError):
+        dg.DagsterInstance.get()
     require_unmoved_here({SOL: "tail"})
