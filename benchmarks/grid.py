@@ -171,10 +171,14 @@ class Bench:
         """The list of all assets, and the graph of their lineage."""
         with browsing() as page:
             page.set_default_timeout(600_000)
-            for title, path in (("list of assets", "assets"), ("lineage", "asset-groups")):
+            for title, path, text in (
+                ("list of assets", "assets", " partitions"),
+                ("lineage", "asset-groups", self._grid.asset_group),
+            ):
 
-                def look(path: str = path) -> None:
-                    page.goto(f"{ui.url}/{path}", wait_until="networkidle")
+                def look(path: str = path, text: str = text) -> None:
+                    page.goto(f"{ui.url}/{path}")
+                    page.get_by_text(text).first.wait_for()
 
                 self.figures.took(title, look)
 

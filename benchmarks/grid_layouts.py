@@ -64,6 +64,11 @@ class Grid:
         }
 
     @property
+    def asset_group(self) -> str:
+        """An asset group that the lineage shows."""
+        return next(iter(self.assets))[0] if self.layout is Layout.EACH else "exchange"
+
+    @property
     def variables(self) -> dict[str, str]:
         """The settings."""
         if self.layout is Layout.EACH:

@@ -33,7 +33,7 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
         (kept, dataset_asset(kept.dataset, kept.grid, kept.group))
         for kept in grouped_series(settings, members)
     ]
-    warn_where_slow(kept.grid for kept, _ in assets)
+    warn_where_slow({asset.key.to_user_string(): kept.grid for kept, asset in assets})
     is_lake = isinstance(settings.warehouse, Lake)  # a file needs no maintenance
 
     # A closure rather than a configurable resource: Dagster shows the latter's fields, and one of

@@ -6,7 +6,7 @@ so that `instrument`, `currency` and `index_name` sort before `utc_day`, which m
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -63,15 +63,17 @@ def series_days(
     )
 
 
-def warn_where_slow(grids: Iterable[SeriesDays]) -> None:
-    """Log a warning, with the remedy, if a grid is so large that Dagster's pages become slow."""
-    largest = max(grid.get_num_partitions() for grid in grids)
-    if largest > _SLOW:
+def warn_where_slow(grids: Mapping[str, SeriesDays]) -> None:
+    """Log a warning, with the remedies, if the grid of an asset is so large that Dagster's pages
+    of it become slow. The grids are given by the assets' names."""
+    name, largest = max(grids.items(), key=lambda each: each[1].get_num_partitions())
+    if largest.get_num_partitions() > _SLOW:
         logger.warning(
-            "An asset has %s partitions, and Dagster's UI is responsive up to 100,000: set "
-            "DERIBIT_PARTITIONS_SINCE to a later day, or use DERIBIT_GROUPS. The command line "
-            "accepts any day regardless",
-            f"{largest:,}",
+            "The asset %s has %s partitions, and Dagster's pages of it are responsive up to "
+            "100,000: DERIBIT_GROUPS makes assets of fewer instruments, and a later "
+            "DERIBIT_PARTITIONS_SINCE fewer days. The command line accepts any day regardless",
+            name,
+            f"{largest.get_num_partitions():,}",
         )
 
 
