@@ -64,7 +64,7 @@ def dataset_asset(
         tags={"dataset": dataset.table.name}
         | ({"resolution": resolution.value} if resolution else {})
         | ({"instrument_group": group} if group else {}),
-        description=description(dataset),
+        description=description(dataset, group),
         metadata={
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": table.name,

@@ -51,8 +51,8 @@ def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
             why = "the warehouse contains no such instrument"
     if why:
         logger.warning(
-            "DERIBIT_INSTRUMENTS selects %s, and %s: materialize the asset instruments, then "
-            "reload the code location",
+            "DERIBIT_INSTRUMENTS or DERIBIT_GROUPS selects %s, and %s: materialize the asset "
+            "instruments, then reload the code location",
             ", ".join(map(str, settings.selectors)),
             why,
         )

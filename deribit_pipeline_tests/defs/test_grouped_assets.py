@@ -53,6 +53,7 @@ def test_each_group_has_an_asset_of_every_dataset_that_its_instruments_have(
     assert names == {key.to_user_string() for key in plain} | eth | dated
     rebuilt = graph.get(dg.AssetKey(["eth", "candles_rebuilt"]))
     assert rebuilt.parent_keys == {dg.AssetKey(["eth", "trades"])}
+    assert "stored trades, for the instruments of the group eth:" in (rebuilt.description or "")
     assert {rebuilt.group_name, rebuilt.tags["instrument_group"]} == {"eth"}
 
 
