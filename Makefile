@@ -76,8 +76,8 @@ dev: setup ## Start Dagster's UI on http://127.0.0.1:3000
 bench: setup .venv-bench/.installed ## Measure, beside ccxt, and write docs/benchmarks.md (20 minutes)
 	$(BIN)/python benchmarks/run.py --ccxt .venv-bench/bin/python --write docs/benchmarks.md
 
-bench-grid: setup ## Measure Dagster's partition grid, 20 to 200 instruments (15 minutes)
-	$(BIN)/python benchmarks/grid.py --since 2026-01-01
+bench-grid: setup ## Measure Dagster's partition grid, 20 to 200 instruments (40 minutes)
+	$(BIN)/python benchmarks/grid.py --since 2026-01-01 --layouts 200
 
 bench-scale: setup ## Measure a lake under load, and write its part of docs/benchmarks.md (25 minutes)
 	$(BIN)/python benchmarks/scale.py --write docs/benchmarks.md
