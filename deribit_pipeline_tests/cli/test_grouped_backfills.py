@@ -86,6 +86,14 @@ def test_a_moved_instrument_is_refused_with_exit_code_2(
     assert recorded(settings, "tail", "candles_1m") == set()
 
 
+def test_the_ui_does_not_start_where_an_instrument_was_moved(command: Command) -> None:
+    eth = ("--instruments", "ETH-PERPETUAL")
+    assert command("backfill", *DAYS, *eth, **GROUPED).code == 0
+    output = command("ui", "--port", "0", **PLAIN | {"DERIBIT_GROUPS": "tail: ETH-PERPETUAL"})
+    assert output.code == 2
+    assert "are recorded in the assets of the group eth" in output.err
+
+
 def test_groups_that_are_wrong_end_with_exit_code_2(command: Command) -> None:
     output = command("backfill", *DAYS, DERIBIT_GROUPS="alts SOL_USDC-PERPETUAL")
     assert output.code == 2

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorStatus
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.datasets.rules import rules_of
@@ -20,6 +22,7 @@ from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.conftest import HELD_UNTIL as NOW
 from deribit_pipeline_tests.defs.test_assets import QUIET
+from deribit_pipeline_tests.defs.test_checks import switch
 from deribit_pipeline_tests.defs.test_schedules import Ticks, ranges
 from deribit_pipeline_tests.engine.test_group_members import with_groups
 
@@ -140,9 +143,11 @@ def test_the_recorder_records_what_the_schedule_of_any_group_takes_in(
         assert datasets_to_record(instance, replace(grouped, groups=())) == []
 
 
-def test_a_schedule_of_another_group_keeps_nothing_fresh(grouped: Settings) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
+def test_a_running_schedule_keeps_its_own_group_only(tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         assert is_kept(instance, CANDLES_1M, "eth", is_on=True)
+        switch(instance, CANDLES_1M, InstigatorStatus.RUNNING)  # of the plain asset
+        assert is_kept(instance, CANDLES_1M, is_on=False)
         assert not is_kept(instance, CANDLES_1M, "eth", is_on=False)
 
 
