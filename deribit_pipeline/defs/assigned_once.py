@@ -31,8 +31,8 @@ _NAMED = 5
 def assign(
     instance: dg.DagsterInstance, dataset: Dataset, names: Iterable[str], group: str
 ) -> None:
-    """Keep that these series are in this group from now on. Raises MovedInstruments if one of them
-    is in another; series that are no instruments are in none."""
+    """Record that these series are in this group from now on. Raises MovedInstruments if one is in
+    another; series that are no instruments are in none."""
     if dataset.series is SeriesKind.INSTRUMENT:
         groups = dict.fromkeys(names, group)
         recorded = require_unmoved(instance, groups)
@@ -55,7 +55,7 @@ def require_unmoved(instance: dg.DagsterInstance, groups: Mapping[str, str]) -> 
     those whose group in `groups` is another."""
     recorded = _recorded(instance, groups)
     if any(group != PLAIN and name not in recorded for name, group in groups.items()):
-        # Asked last: it lists partitions, and an instrument is unknown only until its first run.
+        # Read last: it lists partitions, and an instrument is unknown only until its first run.
         recorded = dict.fromkeys(_plain(instance), PLAIN) | recorded
     moved: dict[tuple[str, str], list[str]] = {}
     for name, group in groups.items():
