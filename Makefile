@@ -79,8 +79,8 @@ bench: setup .venv-bench/.installed ## Measure, beside ccxt, and write docs/benc
 bench-market: setup ## Fetch a year of all 130 perpetuals, and write its part of docs/benchmarks.md (15 minutes)
 	$(BIN)/python benchmarks/market.py --write docs/benchmarks.md
 
-bench-grid: setup ## Measure Dagster's partition grid, 20 to 200 instruments (15 minutes)
-	$(BIN)/python benchmarks/grid.py --since 2026-01-01
+bench-grid: setup ## Measure Dagster's partition grid, 20 to 200 instruments (40 minutes)
+	$(BIN)/python benchmarks/grid.py --since 2026-01-01 --layouts 200
 
 bench-scale: setup ## Measure a lake under load, and write its part of docs/benchmarks.md (25 minutes)
 	$(BIN)/python benchmarks/scale.py --write docs/benchmarks.md

@@ -15,44 +15,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import psutil
-from made_up_events import record_like
+from grid_layouts import Grid, Layout
+from made_up_events import Partition, record_like
 from questions import HEALTH, STATS, TICK
 from timed_commands import BIN, HERE, Measured, sandbox, timed
 
-from deribit_pipeline.settings import FIRST_DAY
 from deribit_pipeline_tests.helpers.browser import browsing
 from deribit_pipeline_tests.helpers.dagster_ui import DagsterUI, end, until
 from deribit_pipeline_tests.test_loopback import free_port
-
-ASSET, LOCATION = "candles_1m", "deribit_pipeline.definitions"
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The number of instruments, and the first of their days."""
-
-    instruments: int
-    since: date = FIRST_DAY
-
-    @property
-    def names(self) -> list[str]:
-        made_up = (f"X{number:03}_USDC-PERPETUAL" for number in range(self.instruments - 2))
-        return ["BTC-PERPETUAL", "ETH-PERPETUAL", *made_up]
-
-    @property
-    def days(self) -> list[date]:
-        today = datetime.now(UTC).date()
-        return [self.since + timedelta(days=n) for n in range((today - self.since).days + 1)]
-
-    @property
-    def title(self) -> str:
-        since = "8 years" if self.since == FIRST_DAY else f"since {self.since}"
-        return f"{self.instruments} × {since}: {self.instruments * len(self.days):,}"
 
 
 class Figures:
@@ -92,19 +66,22 @@ class Bench:
             "DERIBIT_ENV": "sandbox",
             "DERIBIT_BASE_URL": exchange,
             "DERIBIT_REQUESTS_PER_SECOND": "1000000",
-            "DERIBIT_INSTRUMENTS": ",".join(grid.names),
-            "DERIBIT_PARTITIONS_SINCE": grid.since.isoformat(),
             "DAGSTER_HOME": str(self._home),
+            "PYTHONPATH": str(HERE),
+            **grid.variables,
         }
+        self._asset = list(next(iter(grid.assets)))
+        self._path = "/".join(self._asset)
         self.figures = Figures(repeat)
 
     def run(self) -> None:
         """Measure everything, from an empty event log to a full one."""
         first, last = self._grid.days[-30], self._grid.days[-11]
-        load = [str(BIN / "python"), "-c", f"import {LOCATION} as d; d.defs.get_repository_def()"]
+        location = self._grid.location
+        load = [str(BIN / "python"), "-c", f"import {location} as d; d.defs.get_repository_def()"]
         # The first run creates the home that the others copy.
         self._backfill("BTC-PERPETUAL", first, last)
-        day, span = f"BTC-PERPETUAL|{last}", f"BTC-PERPETUAL|{first}...BTC-PERPETUAL|{last}"
+        day, span = self._key(last), f"{self._key(first)}...{self._key(last)}"
         ran = self.figures.ran
         ran("loading the definitions", lambda: self._timed(load))
         ran("`dagster asset materialize`, a day", lambda: self._materialize("--partition", day))
@@ -112,19 +89,30 @@ class Bench:
         with self._webserver() as (ui, server):
             self._pages(ui, "nothing")
             self._launches(ui)
-            tick = {"schedule": _schedule("candles_hourly"), "at": time.time()}
-            self.figures.took("a tick of `candles_hourly`", lambda: ui.query(TICK, **tick))
+            self._schedule_ticks(ui)
             ahead = len(self._grid.days) // 10
             self._record(self._grid.days[-ahead:], last)
             self._pages(ui, "a tenth")
             self._record(self._grid.days[:-ahead], last)
             self._pages(ui, "everything")
+            ran("loading the definitions, everything recorded", lambda: self._timed(load))
+            self._overviews(ui)
             ran(
                 "`deribit-pipeline backfill`, 20 days that are proved",
                 lambda: self._backfill("BTC-PERPETUAL", first, last),
             )
             megabytes = [found.memory_info().rss / 1e6 for found in _family(server)]
             self.figures.say("webserver and code server", f"{sum(megabytes):.0f} MB")
+
+    def _key(self, day: date) -> str:
+        return self._grid.key("BTC-PERPETUAL", day)
+
+    def _schedule_ticks(self, ui: DagsterUI) -> None:
+        if self._grid.layout is Layout.EACH:
+            return  # it has no schedules
+        where = {"repositoryName": "__repository__", "repositoryLocationName": self._grid.location}
+        tick = {"schedule": where | {"scheduleName": "candles_hourly"}, "at": time.time()}
+        self.figures.took("a tick of `candles_hourly`", lambda: ui.query(TICK, **tick))
 
     def _timed(self, command: list[str]) -> Measured:
         return timed(command, self._env, self._folder)
@@ -134,21 +122,24 @@ class Bench:
         return self._timed([*ours, "--start", str(first), "--end", str(last)])
 
     def _materialize(self, *partitions: str) -> Measured:
-        theirs = [str(BIN / "dagster"), "asset", "materialize", "-m", LOCATION, "--select", ASSET]
-        return self._timed([*theirs, *partitions])
+        theirs = [str(BIN / "dagster"), "asset", "materialize", "-m", self._grid.location]
+        return self._timed([*theirs, "--select", self._path, *partitions])
 
     def _record(self, days: list[date], model: date) -> None:
         """Record these days of every instrument, then materialize one more day as the newest."""
-        keys = [f"{name}|{day}" for name in self._grid.names for day in days]
-        record_like(self._home, f"BTC-PERPETUAL|{model - timedelta(days=1)}", keys)
-        self._materialize("--partition", f"BTC-PERPETUAL|{model}")
+        recorded = Partition(self._asset, self._key(model - timedelta(days=1)))
+        for asset, names in self._grid.assets.items():
+            keys = [self._grid.key(name, day) for name in names for day in days]
+            record_like(self._home, recorded, asset, keys)
+        self._materialize("--partition", self._key(model))
 
     @contextmanager
     def _webserver(self) -> Iterator[tuple[DagsterUI, int]]:
         """The UI, and the process that serves it; the time until it responds is a measurement."""
         port, began = free_port(), time.perf_counter()
         process = subprocess.Popen(
-            [str(BIN / "dagster-webserver"), "-m", LOCATION, "-h", "127.0.0.1", "-p", str(port)],
+            [str(BIN / "dagster-webserver"), "-m", self._grid.location,
+             "-h", "127.0.0.1", "-p", str(port)],
             env={"PATH": os.environ["PATH"]} | self._env, cwd=self._folder,
             start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -162,13 +153,13 @@ class Bench:
 
     def _pages(self, ui: DagsterUI, recorded: str) -> None:
         """The page of an asset's partitions, and the two GraphQL queries behind it."""
-        asset = {"path": [ASSET]}
+        asset = {"path": self._asset}
         say, took = self.figures.say, self.figures.took
         with browsing() as page:
             page.set_default_timeout(600_000)
 
             def look() -> None:
-                page.goto(f"{ui.url}/assets/{ASSET}?view=partitions")
+                page.goto(f"{ui.url}/assets/{self._path}?view=partitions")
                 page.get_by_text(re.compile("[0-9] Partitions Selected")).first.wait_for()
 
             say(f"partition page, first look, {recorded} recorded", _figure(*_cost(look)))
@@ -176,22 +167,52 @@ class Bench:
         took(f"statuses over GraphQL, {recorded} recorded", lambda: ui.query(HEALTH, asset=asset))
         took(f"numbers over GraphQL, {recorded} recorded", lambda: ui.query(STATS, asset=asset))
 
+    def _overviews(self, ui: DagsterUI) -> None:
+        """The list of all assets, and the graph of their lineage."""
+        with browsing() as page:
+            page.set_default_timeout(600_000)
+            for title, path, text in (
+                ("list of assets", "assets", " partitions"),
+                ("lineage", "asset-groups", self._grid.asset_group),
+            ):
+
+                def look(path: str = path, text: str = text) -> None:
+                    page.goto(f"{ui.url}/{path}")
+                    page.get_by_text(text).first.wait_for()
+
+                self.figures.took(title, look)
+
     def _launches(self, ui: DagsterUI) -> None:
         """Backfills of 2,000 keys, as names and as ranges, and the daemon's work on them."""
-        names, days = self._grid.names[:10], self._grid.days[:200]
-        keys = [f"{name}|{day}" for name in names for day in days]
-        spans = [{"start": f"{name}|{days[0]}", "end": f"{name}|{days[-1]}"} for name in names]
-        of_asset = {"assetKey": {"path": [ASSET]}, "partitions": {"ranges": spans}}
-        by_range = {"partitionsByAssets": [of_asset]}
+        grid, days = self._grid, self._grid.days[:200]
+        ten = {name: asset for asset, names in grid.assets.items() for name in names[:10]}
+        ten = dict(list(ten.items())[:10])
+        selected = [{"path": asset} for asset in dict.fromkeys(ten.values())]
+        keys = list(dict.fromkeys(grid.key(name, day) for name in ten for day in days))
+        by_name = {"assetSelection": selected, "partitionNames": keys}
+        spans = {
+            asset: [
+                {"start": grid.key(name, days[0]), "end": grid.key(name, days[-1])}
+                for name, of in ten.items()
+                if of == asset
+            ]
+            for asset in ten.values()
+        }
+        by_range = {
+            "partitionsByAssets": [
+                {"assetKey": {"path": asset}, "partitions": {"ranges": ranges}}
+                for asset, ranges in spans.items()
+            ]
+        }
         ui.launch_with(by_range)
         self._ticks()
-        self.figures.took("launching 2,000 keys as names", lambda: ui.launch(ASSET, keys))
+        self.figures.took("launching 2,000 keys as names", lambda: ui.launch_with(by_name))
         self.figures.took("launching 2,000 keys as ranges", lambda: ui.launch_with(by_range))
 
     def _ticks(self) -> None:
         """The daemon's iterations: the first launches the runs, the others monitor them."""
         returned = subprocess.run(
-            [str(BIN / "python"), str(HERE / "daemon.py"), LOCATION],
+            [str(BIN / "python"), str(HERE / "daemon.py"), self._grid.location],
             env={"PATH": os.environ["PATH"]} | self._env, cwd=self._folder,
             capture_output=True, text=True, check=True,
         )  # fmt: skip
@@ -201,11 +222,6 @@ class Bench:
         self.figures.say("a tick of the daemon, launching 10 runs", _figure(*first))
         self.figures.say("a tick of the daemon, waiting for them", _figure(*min(others)))
         self.figures.say("the daemon's memory", f"{megabytes:.0f} MB")
-
-
-def _schedule(name: str) -> dict[str, str]:
-    where = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
-    return where | {"scheduleName": name}
 
 
 def _cost(work: Callable[[], object]) -> tuple[float, float]:
@@ -238,11 +254,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--instruments", default="20,50,200", help="grids of eight years")
     options.add_argument("--since", type=date.fromisoformat, help="and the last since this day too")
+    options.add_argument("--layouts", type=int, help="and so many in groups, and an asset each")
     options.add_argument("--repeat", type=int, default=3, help="times of each, default 3")
     parsed = options.parse_args()
-    grids = [Grid(int(number)) for number in parsed.instruments.split(",")]
+    grids = [Grid(int(number)) for number in filter(None, parsed.instruments.split(","))]
     if parsed.since:
         grids.append(Grid(grids[-1].instruments, parsed.since))
+    if parsed.layouts:
+        grids += [Grid(parsed.layouts, layout=each) for each in (Layout.GROUPS, Layout.EACH)]
     columns = []
     for grid in grids:
         print(grid.title, flush=True)
@@ -254,7 +273,7 @@ def main() -> None:
     print(f"\n| | {' | '.join(grid.title for grid in grids)} |")
     print(f"|---|{'--:|' * len(grids)}")
     for row in columns[0]:
-        print(f"| {row} | {' | '.join(figures[row] for figures in columns)} |")
+        print(f"| {row} | {' | '.join(figures.get(row, '') for figures in columns)} |")
     print(f"\nLoad of the machine at the end, of {os.cpu_count()} cores: {os.getloadavg()[0]:.1f}.")
 
 

@@ -5,19 +5,19 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from deribit_pipeline.datasets.registry import series_of
 from deribit_pipeline.defs.assets import dataset_asset
+from deribit_pipeline.defs.assigned_once import require_unmoved_here
 from deribit_pipeline.defs.checks import dataset_checks
 from deribit_pipeline.defs.connectivity_check import DERIBIT_API, reachability_check
+from deribit_pipeline.defs.grouped_series import grouped_series, groups_of, resolved
 from deribit_pipeline.defs.instruments_asset import instruments_asset, instruments_schedule
 from deribit_pipeline.defs.lake_maintenance import maintenance_schedule
-from deribit_pipeline.defs.partitions import series_days, warn_where_slow
+from deribit_pipeline.defs.partitions import warn_where_slow
 from deribit_pipeline.defs.recording_check import recording_check
 from deribit_pipeline.defs.schedules import CRONS, dataset_schedules, is_on_by_default
 from deribit_pipeline.domain.location import Lake
 from deribit_pipeline.engine.backfill_days import ForegroundBackfill
-from deribit_pipeline.engine.reach import currencies_of, within_reach
-from deribit_pipeline.engine.universe import with_universe
+from deribit_pipeline.engine.group_members import PLAIN
 from deribit_pipeline.opening import open_exchange, warehouse_of
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.variables import FOLDER
@@ -26,18 +26,14 @@ from deribit_pipeline.variables import FOLDER
 def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> dg.Definitions:
     """Everything that Dagster runs and displays; `crons` are the schedules' cron expressions."""
     warehouse = warehouse_of(settings)
-    settings = with_universe(settings, warehouse)
+    settings, members = resolved(settings, warehouse)
+    require_unmoved_here(groups_of(settings, members))
     listed = instruments_asset(settings)
-    universe = {
-        dataset: currencies_of(dataset, settings) or series_of(dataset, settings.instruments)
-        for dataset in within_reach(settings)
-    }
-    grids = {
-        dataset: series_days(dataset.series, series, settings.partitions_since)
-        for dataset, series in universe.items()
-    }
-    warn_where_slow(grids.values())
-    assets = {dataset: dataset_asset(dataset, grid) for dataset, grid in grids.items()}
+    assets = [
+        (kept, dataset_asset(kept.dataset, kept.grid, kept.group))
+        for kept in grouped_series(settings, members)
+    ]
+    warn_where_slow({asset.key.to_user_string(): kept.grid for kept, asset in assets})
     is_lake = isinstance(settings.warehouse, Lake)  # a file needs no maintenance
 
     # A closure rather than a configurable resource: Dagster shows the latter's fields, and one of
@@ -48,19 +44,24 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
             yield ForegroundBackfill(exchange, warehouse)
 
     return dg.Definitions(
-        assets=[DERIBIT_API, listed, *assets.values()],
+        assets=[DERIBIT_API, listed, *(asset for _, asset in assets)],
         asset_checks=[
             reachability_check(settings),
             *(
                 dataset_checks(
-                    dataset, warehouse, series, is_on=is_on_by_default(settings, dataset)
+                    kept.dataset,
+                    warehouse,
+                    kept.series,
+                    is_on=is_on_by_default(settings, kept.dataset),
+                    group=kept.group,
+                    members=members,
                 )
-                for dataset, series in universe.items()
+                for kept, _ in assets
             ),
             *(
-                recording_check(settings, dataset, asset)
-                for dataset, asset in assets.items()
-                if dataset.recorder
+                recording_check(settings, kept.dataset, asset)
+                for kept, asset in assets
+                if kept.dataset.recorder and kept.group == PLAIN
             ),
         ],
         schedules=[
@@ -68,8 +69,8 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
             *([maintenance_schedule(settings, crons)] if is_lake else []),
             *(
                 schedule
-                for dataset, series in universe.items()
-                for schedule in dataset_schedules(settings, assets[dataset], dataset, series, crons)
+                for kept, asset in assets
+                for schedule in dataset_schedules(settings, asset, kept, crons)
             ),
         ],
         resources={"deribit": deribit},

@@ -3,6 +3,7 @@
 * DeribitPipelineError
   x InputError              an argument or a setting is wrong; nothing was attempted (exit 2)
     + SettingsError         an environment variable is wrong
+      - MovedInstruments    Dagster's storage has their days under another group
     + UnknownSpecification  the warehouse has no specification of an instrument
     + WouldLose             the target holds more than what would replace it
   x DeribitError            a request to the exchange failed
@@ -74,6 +75,10 @@ class WouldLose(InputError):
 
 class SettingsError(InputError):
     """An environment variable is wrong; nothing was attempted."""
+
+
+class MovedInstruments(SettingsError):
+    """DERIBIT_GROUPS puts instruments into other assets than those that have their days."""
 
 
 class DeribitError(DeribitPipelineError):

@@ -7,14 +7,15 @@ pydantic-settings was tried and made it neither shorter nor stricter: docs/decis
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
-from deribit_pipeline import addresses
+from deribit_pipeline import addresses, instrument_groups
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.domain.location import Lake, Location, location_of
 from deribit_pipeline.domain.specification import CURRENCIES
 from deribit_pipeline.errors import InputError, SettingsError
+from deribit_pipeline.instrument_groups import InstrumentGroup, first_day
 from deribit_pipeline.masking import learn, passwords_of
 from deribit_pipeline.selection import Choice, Selector, choice
 from deribit_pipeline.variables import Noted, require_known, variables
@@ -42,8 +43,9 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]")
 class Settings:
     """The settings. The defaults are those of `.env.example`; a test compares them.
 
-    `instruments` are those that are named; the instruments that `selectors` add are found in the
-    warehouse: see `engine.universe`. `partitions_since` is the first day of Dagster's partitions,
+    `instruments` are those that are named, of all groups; the instruments that `selectors` add are
+    found in the warehouse: see `engine.universe`. `groups` are those of them with assets of their
+    own: see `engine.group_members`. `partitions_since` is the first day of Dagster's partitions,
     `ui_hosts` are the host names at which Dagster's UI is reached, in lower case.
     `requests_per_second` and `burst` are the exchange's rate limit (assumption:limits-calls).
     `spool` is where the recorder writes, `spool_keep` how many days proved recordings are kept;
@@ -64,6 +66,7 @@ class Settings:
     history_url: str | None = None
     websocket_url: str | None = None
     selectors: tuple[Selector, ...] = ()
+    groups: tuple[InstrumentGroup, ...] = ()
     partitions_since: date = FIRST_DAY
     ui_hosts: tuple[str, ...] = ()
     spool: Path = Path("data/mainnet-spool")
@@ -100,12 +103,11 @@ class Settings:
                 "DERIBIT_CLIENT_ID and DERIBIT_CLIENT_SECRET must be letters, digits and signs of "
                 "ASCII, without spaces: copy them again."
             )
-        instruments = env.get("DERIBIT_INSTRUMENTS")
-        chosen = (
-            choice(instruments, "DERIBIT_INSTRUMENTS")
-            if instruments
-            else Choice(default.instruments)
-        )
+        named = env.get("DERIBIT_INSTRUMENTS")
+        plain = choice(named, "DERIBIT_INSTRUMENTS") if named else Choice(default.instruments)
+        groups = instrument_groups.groups(env.get(instrument_groups.VARIABLE) or "", plain)
+        chosen = instrument_groups.all_of([plain, *(group.choice for group in groups)])
+        since = env.get(since_name := "DERIBIT_PARTITIONS_SINCE")
         settings = cls(
             environment=environment,
             base_url=_url(env, "DERIBIT_BASE_URL", addresses.is_http, _ROOT),
@@ -121,6 +123,7 @@ class Settings:
             ),
             instruments=chosen.names,
             selectors=chosen.selectors,
+            groups=groups,
             requests_per_second=_positive(
                 env, "DERIBIT_REQUESTS_PER_SECOND", default.requests_per_second
             ),
@@ -128,7 +131,7 @@ class Settings:
             concurrency=_whole(env, "DERIBIT_CONCURRENCY", default.concurrency, most=32),
             dagster_home=folder / (env.get("DAGSTER_HOME") or default.dagster_home),
             schedules=_is_on(env, "DERIBIT_SCHEDULES"),
-            partitions_since=_day(env, "DERIBIT_PARTITIONS_SINCE", default.partitions_since),
+            partitions_since=first_day(since, since_name) if since else default.partitions_since,
             ui_hosts=_hosts(env, "DERIBIT_UI_HOSTS"),
             spool=folder / (env.get("DERIBIT_SPOOL") or f"data/{environment}-spool"),
             spool_keep=_whole(env, "DERIBIT_SPOOL_KEEP", default.spool_keep, least=0, most=36_500),
@@ -221,20 +224,6 @@ def _is_on(env: Mapping[str, str | None], name: str) -> bool:
     if text not in ("on", "off"):
         raise SettingsError(f"{name} must be on or off, was {text!r}.")
     return text == "on"
-
-
-def _day(env: Mapping[str, str | None], name: str, default: date) -> date:
-    text = env.get(name)
-    if not text:
-        return default
-    today = datetime.now(UTC).date()
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = date.max
-    if day > today:
-        raise SettingsError(f"{name} must be a day until today, such as {today}, was {text!r}.")
-    return day
 
 
 def _hosts(env: Mapping[str, str | None], name: str) -> tuple[str, ...]:

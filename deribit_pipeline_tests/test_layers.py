@@ -18,6 +18,7 @@ LAYERS = (
     ("domain", "logs", "sandbox"),
     ("datasets.registry",),
     ("home", "selection", "spool", "variables"),
+    ("instrument_groups",),
     ("settings",),
     ("exchange", "warehouse"),
     ("instruments",),

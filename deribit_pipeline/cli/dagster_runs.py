@@ -15,10 +15,11 @@ from deribit_pipeline.cli.terminal import BackfillProgress, stderr
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.engine.background import BackgroundBackfill
 from deribit_pipeline.engine.failures import drop_what_is_gone
+from deribit_pipeline.engine.group_members import Members, by_group, group_of, members_of
 from deribit_pipeline.engine.incomplete import Known
 from deribit_pipeline.engine.jobs import Days, Job, jobs_of
 from deribit_pipeline.engine.outcome import Outcome, added_up
-from deribit_pipeline.errors import RecordingError, WarehouseError
+from deribit_pipeline.errors import MovedInstruments, RecordingError, WarehouseError
 from deribit_pipeline.exchange.session import Exchange
 from deribit_pipeline.home import prepare_home
 from deribit_pipeline.settings import Settings
@@ -52,7 +53,8 @@ def make(
     Settled days that the UI does not show yet are recorded too.
     """
     known = requested.known or Known()
-    began, jobs = time.monotonic(), jobs_of(known.unsettled(requested.days))
+    members = members_of(settings, warehouse)
+    began, jobs = time.monotonic(), _jobs(requested, known.unsettled(requested.days), members)
     prepare_home(settings.dagster_home)
     say_where_new(settings.warehouse)
     with ExitStack() as stack:
@@ -68,7 +70,9 @@ def make(
         )  # fmt: skip
         # Dagster installs signal handlers, but only in the main thread.
         dagster = stack.enter_context(ThreadPoolExecutor(1, "dagster"))
-        recording = dagster.submit(_record, settings, warehouse, requested, jobs, background)
+        recording = dagster.submit(
+            _record, settings, warehouse, requested, members, jobs, background
+        )
         interruption = _interruption(recording, background, warehouse)
         progress.show()
     total = added_up([job.outcome for job in jobs])
@@ -87,14 +91,22 @@ def make(
     return total
 
 
+def _jobs(requested: RequestedDays, days: Days, members: Members) -> list[Job]:
+    """The days as jobs, each of one group of instruments, which has assets of its own."""
+    grouped = by_group(requested.dataset, days, members)
+    return [
+        job for names in grouped.values() for job in jobs_of({name: days[name] for name in names})
+    ]
+
+
 def _interruption(
     recording: Future[None], background: BackgroundBackfill, warehouse: Warehouse
-) -> Interrupted | RecordingError | None:
+) -> Interrupted | RecordingError | MovedInstruments | None:
     """Wait for the recording. The signal or error that ends it early, which cancels the background
     too; None if it is complete."""
     try:
         recording.result()
-    except (Interrupted, RecordingError) as reason:
+    except (Interrupted, RecordingError, MovedInstruments) as reason:
         if isinstance(reason, Interrupted):
             caught()
             grace = threading.Timer(_GRACE, warehouse.give_up)
@@ -109,6 +121,7 @@ def _record(
     settings: Settings,
     warehouse: Warehouse,
     requested: RequestedDays,
+    members: Members,
     jobs: Sequence[Job],
     background: BackgroundBackfill,
 ) -> None:
@@ -116,22 +129,29 @@ def _record(
     this instance does not show yet."""
     # Dagster takes more than a second to import: requests are sent meanwhile.
     from deribit_pipeline.defs import runs
+    from deribit_pipeline.defs.assigned_once import require_unmoved
     from deribit_pipeline.defs.recorded_lists import record_lists
 
     if background.is_cancelled:
         return
     with runs.recording(settings.dagster_home) as instance:
+        dataset, days = requested.dataset, requested.days
+        require_unmoved(instance, {name: group_of(dataset, name, members) for name in days})
         record_lists(instance, warehouse)
         for job in jobs:
             if background.is_cancelled:
                 return
-            runs.materialize(instance, requested.dataset, job, background, force=requested.force)
-        if requested.known is not None:
-            unrecorded = runs.unrecorded(instance, requested.dataset, requested.days)
-            made = {key for job in jobs for key in job.series_days()}
+            group = group_of(dataset, next(iter(job.days)), members)
+            runs.materialize(instance, dataset, job, background, group, force=requested.force)
+        if requested.known is None:
+            return
+        made = {key for job in jobs for key in job.series_days()}
+        for group, names in by_group(dataset, days, members).items():
+            of_group = {name: days[name] for name in names}
+            unrecorded = runs.unrecorded(instance, dataset, of_group, group)
             for job in _settled_jobs(requested.known, unrecorded - made):
                 background.add_settled(job)
-                runs.materialize(instance, requested.dataset, job, background, force=False)
+                runs.materialize(instance, dataset, job, background, group, force=False)
 
 
 def _settled_jobs(known: Known, keys: Collection[tuple[str, date]]) -> list[Job]:

@@ -34,14 +34,17 @@ def window_of(first: date | None, last: date | None) -> TimeWindow:
 def wanted(
     texts: Sequence[str] | None, settings: Settings, warehouse: Warehouse, window: TimeWindow
 ) -> tuple[str, ...]:
-    """The instruments of `--instruments`, or of DERIBIT_INSTRUMENTS if it was not given.
+    """The instruments of `--instruments`, or of the settings if it was not given.
 
     Selectors select what was listed at any time in the window, and how many is printed. Lists that
     they need are fetched from the exchange, and stored in the warehouse, if they were requested
     before the window's end. Raises InputError if nothing is selected.
     """
     if texts is None:
-        which, whose = Choice(settings.instruments, settings.selectors), "DERIBIT_INSTRUMENTS"
+        which = Choice(settings.instruments, settings.selectors)
+        whose = (
+            "DERIBIT_INSTRUMENTS or DERIBIT_GROUPS" if settings.groups else "DERIBIT_INSTRUMENTS"
+        )
     else:
         which, whose = choice_of(texts, "--instruments"), "--instruments"
     if not which.selectors:

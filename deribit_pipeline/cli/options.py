@@ -21,7 +21,7 @@ Instruments = Annotated[
         metavar="A,B",
         help="Instruments by Deribit's names, or by selectors such as 'kind=option currency=BTC' "
         "that select what was listed at any time in the window. Separated by commas; may be "
-        "repeated.  [default: DERIBIT_INSTRUMENTS]",
+        "repeated.  [default: DERIBIT_INSTRUMENTS and DERIBIT_GROUPS]",
         show_default=False,
     ),
 ]
@@ -44,7 +44,8 @@ Series = Annotated[
         "--series",
         metavar="A,B",
         help="Currencies or indices, for datasets that are not by instrument: BTC,ETH or btc_usd.  "
-        "[default: all currencies of the dataset, the indices of DERIBIT_INSTRUMENTS]",
+        "[default: all currencies of the dataset, the indices of DERIBIT_INSTRUMENTS and "
+        "DERIBIT_GROUPS]",
         show_default=False,
     ),
 ]

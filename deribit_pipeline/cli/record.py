@@ -50,7 +50,7 @@ def record(
 
     DERIBIT_SNAPSHOT_EVERY is the time between two snapshots (default 5m) of the quotes of all
     instruments in DERIBIT_RECORD_CURRENCIES. Trades are those of the kinds and currencies of
-    DERIBIT_INSTRUMENTS.
+    DERIBIT_INSTRUMENTS and DERIBIT_GROUPS.
     """
     names = _names(datasets)
     length = None if duration is None else _duration(duration)

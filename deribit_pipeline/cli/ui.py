@@ -42,6 +42,8 @@ def ui(
     _say(_where(settings))
     home = prepare_home(settings.dagster_home)
     # Importing Dagster takes more than a second: invalid options are reported before.
+    from deribit_pipeline.defs.assigned_once import require_unmoved
+    from deribit_pipeline.defs.grouped_series import groups_of, resolved
     from deribit_pipeline.defs.recorded_lists import record_lists
     from deribit_pipeline.defs.recording_check import datasets_to_record
     from deribit_pipeline.defs.runs import recording
@@ -49,7 +51,9 @@ def ui(
 
     # This marks runs whose process was killed as failed, which frees their slots in the queue.
     with recording(home) as instance:
-        record_lists(instance, warehouse_of(settings))
+        warehouse = warehouse_of(settings)
+        require_unmoved(instance, groups_of(*resolved(settings, warehouse)))
+        record_lists(instance, warehouse)
         recorded = datasets_to_record(instance, settings)
     recorder = ["record", "--datasets", ",".join(recorded)] if recorded else []
     at = f"[{host}]" if ":" in host else host

@@ -7,14 +7,17 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from deribit_pipeline.defs.asset_names import asset_group, asset_key, upstream_key
+from deribit_pipeline.defs.assigned_once import assign
 from deribit_pipeline.defs.day_events import no_longer_complete, record_days, run_totals
-from deribit_pipeline.defs.descriptions import column_schema, description, group_name
+from deribit_pipeline.defs.descriptions import column_schema, description
 from deribit_pipeline.defs.partition_events import already_recorded
 from deribit_pipeline.defs.partitions import days_by_series, partition_key
 from deribit_pipeline.defs.run_tags import run_tags
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.first_names import first_names
 from deribit_pipeline.domain.windows import ONE_DAY
+from deribit_pipeline.engine.group_members import PLAIN
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Outcome
 from deribit_pipeline.engine.previews import Curves, Preview, Previews
@@ -42,24 +45,26 @@ class BackfillConfig(dg.Config):
 
 
 def dataset_asset(
-    dataset: Dataset, partitions_def: dg.MultiPartitionsDefinition
+    dataset: Dataset, partitions_def: dg.MultiPartitionsDefinition, group: str = PLAIN
 ) -> dg.AssetsDefinition:
-    """The asset of one dataset, which materializes any range of its partitions in a single run."""
+    """The asset of one dataset for the instruments of a group, which materializes any range of its
+    partitions in a single run."""
 
     resolution = dataset.resolution
     table = dataset.table
 
     @dg.asset(
-        name=dataset.name,
+        key=asset_key(dataset, group),
         partitions_def=partitions_def,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=[dataset.made_of or "deribit_api"],
-        group_name=group_name(dataset),
+        deps=[upstream_key(dataset, group)],
+        group_name=asset_group(dataset, group),
         kinds={"deribit", "duckdb"},
         owners=["team:market-data"],
         tags={"dataset": dataset.table.name}
-        | ({"resolution": resolution.value} if resolution else {}),
-        description=description(dataset),
+        | ({"resolution": resolution.value} if resolution else {})
+        | ({"instrument_group": group} if group else {}),
+        description=description(dataset, group),
         metadata={
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": table.name,
@@ -71,8 +76,9 @@ def dataset_asset(
         deribit: dg.ResourceParam[Backfills],
     ) -> dg.MaterializeResult[None]:
         job = Job(context.run.run_id, days_by_series(requested_keys(context)))
-        context.instance.add_run_tags(job.run_id, run_tags(dataset, job.days))
+        context.instance.add_run_tags(job.run_id, run_tags(dataset, job.days, group))
         try:
+            assign(context.instance, dataset, job.days, group)
             outcome = deribit.backfill(dataset, job, force=config.force)
         except DeribitPipelineError as error:
             raise dg.Failure(str(error)) from error

@@ -6,16 +6,20 @@ results. Runs of the command line skip them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import dagster as dg
 
 from deribit_pipeline.datasets.rules import rules_of
+from deribit_pipeline.defs.asset_names import asset_key
 from deribit_pipeline.defs.descriptions import plain
 from deribit_pipeline.defs.schedules import is_kept
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.rule import Rule
 from deribit_pipeline.engine.breaches import Breaches, breaches
+from deribit_pipeline.engine.group_members import PLAIN, Members
 from deribit_pipeline.engine.proof_reads import days_held
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.warehouse.warehouse import Warehouse
@@ -33,14 +37,24 @@ def dataset_checks(
     clock: Clock = lambda: datetime.now(UTC),
     *,
     is_on: bool = False,
+    group: str = PLAIN,
+    members: Members = MappingProxyType({}),
 ) -> dg.AssetChecksDefinition:
     """The checks of one asset, in one step; `series` are those that its schedules keep up to date
-    while one of them is running, which they are by default if `is_on`."""
-    asset = dg.AssetKey(dataset.name)
-    rules = {dg.AssetCheckKey(asset, rule.name): rule for rule in rules_of(dataset)}
+    while one of them is running, which they are by default if `is_on`.
+
+    The asset of a group reports what breaks a rule in the days of the group, and the plain asset
+    what does in those of instruments that are not `members` of any.
+    """
+    asset = asset_key(dataset, group)
+    rules = {
+        dg.AssetCheckKey(asset, rule.name): _within(rule, group) if members else rule
+        for rule in rules_of(dataset)
+    }
+    others = [name for name, of in members.items() if group in (PLAIN, of)]
 
     @dg.multi_asset_check(
-        name=f"{dataset.name}_checks",
+        name=f"{asset.to_python_identifier()}_checks",
         description="Finds rows, days and gaps that break a rule.",
         specs=[
             dg.AssetCheckSpec(
@@ -55,13 +69,14 @@ def dataset_checks(
         can_subset=True,
     )
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        kept = series if is_kept(context.instance, dataset, is_on=is_on) else ()
+        kept = series if is_kept(context.instance, dataset, group, is_on=is_on) else ()
         today = clock().date()
         unreadable = ""
         for key, rule in rules.items():
             if key not in context.selected_asset_check_keys:
                 continue
-            parameters = rule.parameters(dataset.rule_values(kept, today))
+            values = dataset.rule_values(kept, today) | {"members": others}
+            parameters = rule.parameters(values)
             if not unreadable:
                 try:
                     # One by one, so that writers do not wait for all of them. An older file is
@@ -90,6 +105,15 @@ def dataset_checks(
             )
 
     return checks
+
+
+def _within(rule: Rule, group: str) -> Rule:
+    """The rule for the series of a group; `$members` are those, or those of all groups."""
+    of_group = "" if group != PLAIN else "not "
+    query = f"""
+from ({rule.query.strip()}) as breaches(series)
+where {of_group}list_contains(cast($members as varchar[]), series)"""
+    return replace(rule, query=query)
 
 
 _NOUNS = {"ERROR": "an error", "WARN": "a warning"}

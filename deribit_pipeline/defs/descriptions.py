@@ -8,6 +8,7 @@ import dagster as dg
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.tables import Table
 from deribit_pipeline.domain.windows import ONE_DAY
+from deribit_pipeline.engine.group_members import PLAIN
 
 
 def plain(text: str) -> str:
@@ -15,11 +16,13 @@ def plain(text: str) -> str:
     return text.replace("`", "")
 
 
-def description(dataset: Dataset) -> str:
-    """The description of a dataset's asset. Lists show the beginning of it."""
+def description(dataset: Dataset, group: str = PLAIN) -> str:
+    """The description of a dataset's asset for a group. Lists show the beginning of it."""
     origin = "as returned by the exchange"
     if dataset.made_of:
         origin = f"made of the stored {dataset.made_of}"
+    if group != PLAIN:
+        origin += f", for the instruments of the group {group}"
     parts = (
         f"{dataset.label[:1].upper()}{dataset.label[1:]}, {origin}: one partition for each "
         f"{dataset.series.label} and UTC day.",

@@ -6,7 +6,7 @@ so that `instrument`, `currency` and `index_name` sort before `utc_day`, which m
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -63,20 +63,28 @@ def series_days(
     )
 
 
-def warn_where_slow(grids: Iterable[SeriesDays]) -> None:
-    """Log a warning, with the remedy, if a grid is so large that Dagster's pages become slow."""
-    largest = max(grid.get_num_partitions() for grid in grids)
-    if largest > _SLOW:
+def warn_where_slow(grids: Mapping[str, SeriesDays]) -> None:
+    """Log a warning, with the remedies, if the grid of an asset is so large that Dagster's pages
+    of it become slow. The grids are given by the assets' names."""
+    name, largest = max(grids.items(), key=lambda each: each[1].get_num_partitions())
+    if largest.get_num_partitions() > _SLOW:
         logger.warning(
-            "An asset has %s partitions, and Dagster's UI is responsive up to 100,000: set "
-            "DERIBIT_PARTITIONS_SINCE to a later day. The command line accepts any day regardless",
-            f"{largest:,}",
+            "The asset %s has %s partitions, and Dagster's pages of it are responsive up to "
+            "100,000: DERIBIT_GROUPS makes assets of fewer instruments, and a later "
+            "DERIBIT_PARTITIONS_SINCE fewer days. The command line accepts any day regardless",
+            name,
+            f"{largest.get_num_partitions():,}",
         )
 
 
 def partition_key(series: str, day: date | str) -> str:
     """The partition key of a series and day; a day given as text is written `2024-01-31`."""
     return f"{series}|{day}"
+
+
+def series_of(keys: Iterable[str]) -> set[str]:
+    """The series of partition keys."""
+    return {key.partition("|")[0] for key in keys}
 
 
 def days_by_series(keys: Iterable[str]) -> dict[str, list[date]]:

@@ -6,6 +6,7 @@ import dagster as dg
 from deribit_pipeline.connectivity import recording
 from deribit_pipeline.defs.schedules import is_kept, is_on_by_default
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.engine.group_members import PLAIN
 from deribit_pipeline.errors import DeribitPipelineError
 from deribit_pipeline.exchange.session import spool_of
 from deribit_pipeline.recorder.recorder_loop import RECORDABLE
@@ -46,10 +47,14 @@ def recording_check(
 def datasets_to_record(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
     """The datasets that have a recorder and a schedule that runs: without one, nothing takes the
     recordings in, and the spool grows."""
+    groups = (PLAIN, *(group.name for group in settings.groups))
     return [
         dataset.name
         for dataset in RECORDABLE
-        if is_kept(instance, dataset, is_on=is_on_by_default(settings, dataset))
+        if any(
+            is_kept(instance, dataset, group, is_on=is_on_by_default(settings, dataset))
+            for group in groups
+        )
     ]
 
 

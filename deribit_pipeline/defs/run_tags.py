@@ -2,6 +2,7 @@
 
 from deribit_pipeline.domain.dataset import Dataset, SeriesKind
 from deribit_pipeline.domain.first_names import first_names
+from deribit_pipeline.engine.group_members import PLAIN
 from deribit_pipeline.engine.jobs import Days
 
 _PLURALS = {
@@ -14,13 +15,13 @@ _PLURALS = {
 _NAMED = 5
 
 
-def run_tags(dataset: Dataset, days: Days) -> dict[str, str]:
+def run_tags(dataset: Dataset, days: Days, group: str = PLAIN) -> dict[str, str]:
     """The tags of a run for these days: `dataset`, `days`, and `instruments`, `currencies` or
-    `indices`."""
+    `indices`; of a group of instruments also `instrument_group`."""
     names, every = list(days), [day for some in days.values() for day in some]
     first, last = min(every), max(every)
     return {
         "dataset": dataset.name,
         _PLURALS[dataset.series]: first_names(names, _NAMED),
         "days": str(first) if first == last else f"{first} to {last}",
-    }
+    } | ({"instrument_group": group} if group else {})

@@ -2,16 +2,18 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
-from sqlalchemy.exc import DBAPIError
 
+from deribit_pipeline.defs.asset_names import asset_key
 from deribit_pipeline.defs.assets import Backfills, dataset_asset
 from deribit_pipeline.defs.liveness import fail_runs_of_the_dead, tags_of_this_process
 from deribit_pipeline.defs.partitions import partition_key, series_days
+from deribit_pipeline.defs.storage_errors import storage_errors
 from deribit_pipeline.domain.dataset import Dataset
+from deribit_pipeline.engine.group_members import PLAIN
 from deribit_pipeline.engine.jobs import Days, Job
 from deribit_pipeline.engine.outcome import Key
 from deribit_pipeline.errors import RecordingError, first_line
@@ -25,20 +27,11 @@ def recording(home: Path) -> Iterator[dg.DagsterInstance]:
         with dg.DagsterInstance.get() as instance:
             fail_runs_of_the_dead(instance)
             yield instance
-    except _refusals() as error:
+    except storage_errors() as error:
         raise RecordingError(
             f"Dagster cannot record runs {_what_to_do(error, home)}. Proved days are kept, and the "
             "same command continues from there."
         ) from error
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """The exceptions of Dagster's databases; those of the extra `postgres` if it is installed."""
-    with suppress(ImportError):
-        from dagster_postgres.utils import DagsterPostgresException
-
-        return DBAPIError, OSError, DagsterPostgresException
-    return DBAPIError, OSError
 
 
 def _what_to_do(error: BaseException, home: Path) -> str:
@@ -56,9 +49,10 @@ def unrecorded(
     instance: dg.DagsterInstance,
     dataset: Dataset,
     days: Days,
+    group: str = PLAIN,
 ) -> set[Key]:
-    """The days that this instance does not show as materialized."""
-    recorded = instance.get_materialized_partitions(dg.AssetKey(dataset.name))
+    """The days of a group that this instance does not show as materialized."""
+    recorded = instance.get_materialized_partitions(asset_key(dataset, group))
     return {
         (name, day)
         for name, required in days.items()
@@ -72,13 +66,14 @@ def materialize(
     dataset: Dataset,
     job: Job,
     deribit: Backfills,
+    group: str = PLAIN,
     *,
     force: bool,
 ) -> None:
-    """Run the asset of a dataset for one job; the run is recorded, also if it fails."""
+    """Run the asset of a dataset and a group for one job; the run is recorded, also if it fails."""
     names = list(job.days)
     days = sorted({day for required in job.days.values() for day in required})
-    asset = dataset_asset(dataset, series_days(dataset.series, names, days[0], days[-1]))
+    asset = dataset_asset(dataset, series_days(dataset.series, names, days[0], days[-1]), group)
     location = dg.Definitions(assets=[asset], resources={"deribit": deribit})
     # Backfills from the UI run the implicit job too, so that the UI shows both alike.
     location.resolve_implicit_global_asset_job_def().execute_in_process(

@@ -13,11 +13,14 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorStatus
 
 from deribit_pipeline.datasets.registry import DATASETS
+from deribit_pipeline.defs.asset_names import schedule_name
+from deribit_pipeline.defs.grouped_series import GroupedSeries
 from deribit_pipeline.defs.partitions import partition_key
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.schedule import Again, Due, Schedule
 from deribit_pipeline.domain.windows import spans_of
 from deribit_pipeline.engine import upkeep
+from deribit_pipeline.engine.group_members import PLAIN
 from deribit_pipeline.engine.jobs import Days
 from deribit_pipeline.errors import WarehouseError
 from deribit_pipeline.exchange.session import spool_of
@@ -47,13 +50,13 @@ _Ticks = Iterator[dg.RunRequest | dg.SkipReason]
 def dataset_schedules(
     settings: Settings,
     asset: dg.AssetsDefinition,
-    dataset: Dataset,
-    universe: Sequence[str],
+    kept: GroupedSeries,
     crons: Mapping[str, str] = CRONS,
 ) -> list[dg.ScheduleDefinition]:
-    """The schedules of a dataset's asset; the settings decide whether they run by default."""
+    """The schedules of an asset; the settings decide whether they run by default."""
+    dataset, universe = kept.dataset, kept.series
     warehouse = warehouse_of(settings, patience=_PATIENCE)
-    runs = functools.partial(_runs, universe, asset, settings.partitions_since)
+    runs = functools.partial(_runs, universe, asset, kept.since)
 
     spool = spool_of(settings)
 
@@ -68,7 +71,7 @@ def dataset_schedules(
 
     return [
         _schedule(
-            dataset.schedule_name(schedule),
+            schedule_name(dataset, schedule, kept.group),
             crons[dataset.schedule_name(schedule)],
             functools.partial(requested, schedule),
             _description(dataset, schedule),
@@ -138,15 +141,18 @@ def is_on_by_default(settings: Settings, dataset: Dataset) -> bool:
     return settings.schedules and not dataset.is_scheduled_by_hand
 
 
-def is_kept(instance: dg.DagsterInstance, dataset: Dataset, *, is_on: bool) -> bool:
-    """Whether a schedule of the dataset is running: by default if `is_on`, or since it was started
-    in the UI."""
+def is_kept(
+    instance: dg.DagsterInstance, dataset: Dataset, group: str = PLAIN, *, is_on: bool
+) -> bool:
+    """Whether a schedule of the dataset's asset is running: by default if `is_on`, or since it was
+    started in the UI."""
     status = {}
     if instance.schedule_storage is not None:  # an instance in memory has none
         states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
         status = {state.instigator_name: state.status for state in states}
     declared = InstigatorStatus.DECLARED_IN_CODE
-    found = [status.get(dataset.schedule_name(each), declared) for each in dataset.schedules]
+    names = [schedule_name(dataset, each, group) for each in dataset.schedules]
+    found = [status.get(name, declared) for name in names]
     return InstigatorStatus.RUNNING in found or (is_on and declared in found)
 
 

@@ -20,7 +20,8 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
-_EVER = TimeWindow(from_ms(0), END_OF_TIME)
+EVER = TimeWindow(from_ms(0), END_OF_TIME)
+"""All time: the window of what was ever listed."""
 
 CURRENT = timedelta(hours=12)
 """How long a listing is current: new instruments are listed once a day."""
@@ -50,8 +51,8 @@ def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
             why = "the warehouse contains no such instrument"
     if why:
         logger.warning(
-            "DERIBIT_INSTRUMENTS selects %s, and %s: materialize the asset instruments, then "
-            "reload the code location",
+            "DERIBIT_INSTRUMENTS or DERIBIT_GROUPS selects %s, and %s: materialize the asset "
+            "instruments, then reload the code location",
             ", ".join(map(str, settings.selectors)),
             why,
         )
@@ -123,7 +124,7 @@ def matched(warehouse: Warehouse, choice: Choice, window: TimeWindow) -> list[Ma
             Matched(
                 each,
                 len(listed_names(connection, each, window)),
-                len(listed_names(connection, each, _EVER)),
+                len(listed_names(connection, each, EVER)),
                 min((requested[c] for c in each.lists if c in requested), default=None),
             )
             for each in choice.selectors
@@ -140,6 +141,6 @@ def chosen_of_held(
     the datasets (of any dataset if none is given): what was listed at any time in the window, by
     default at any time."""
     with warehouse.reading() as connection:
-        found = chosen_names(connection, choice, window or _EVER)
+        found = chosen_names(connection, choice, window or EVER)
     held = held_series(warehouse, Selection(datasets))
     return tuple(name for name in found if name in choice.names or name in held)

@@ -77,4 +77,4 @@ def test_a_grid_that_makes_the_ui_slow_is_reported_with_what_helps(
     assert len(output) == is_given
     if is_given:
         assert "has 240,000 partitions" in output[0]
-        assert "set DERIBIT_PARTITIONS_SINCE to a later day" in output[0]
+        assert "DERIBIT_GROUPS makes assets of fewer instruments" in output[0]

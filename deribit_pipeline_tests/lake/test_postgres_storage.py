@@ -9,8 +9,12 @@ from pathlib import Path
 
 import dagster as dg
 import psycopg2
+import pytest
 
+from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.defs import postgres_storage as postgres
+from deribit_pipeline.defs.assigned_once import assign, require_unmoved
+from deribit_pipeline.errors import MovedInstruments
 from deribit_pipeline_tests.helpers.deployment import storage_in
 from deribit_pipeline_tests.helpers.lakes import locks, requested
 
@@ -64,3 +68,20 @@ def test_whoever_opens_waits_for_the_one_that_makes_the_tables(
         maker.rollback()
         other.result()
         assert requested(database, is_there) == [(True,)]
+
+
+def test_the_groups_of_instruments_are_shared_by_all_machines(
+    tmp_path: Path, database: str
+) -> None:
+    overrides = storage_in(database) | {"telemetry": {"enabled": False}}
+    candles, names = DATASETS["candles_1m"], ["SOL_USDC-PERPETUAL", "XRP_USDC-PERPETUAL"]
+    for home in ("one", "other"):
+        (tmp_path / home).mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "one"), overrides=overrides) as instance:
+        assign(instance, candles, names[:1], "alts")
+        assign(instance, candles, names, "alts")
+    with dg.DagsterInstance.local_temp(str(tmp_path / "other"), overrides=overrides) as instance:
+        groups = dict.fromkeys(names, "alts")
+        assert require_unmoved(instance, groups) == groups
+        with pytest.raises(MovedInstruments, match="the group alts"):
+            assign(instance, candles, names[1:], "tail")
