@@ -188,12 +188,11 @@ class _Pages:
     def joined(self, rows: Columns, page: methods.AccountPage, bounds: Bounds) -> Columns:
         """The rows so far and those that the next page adds, which are older."""
         is_last = page.continuation is None
-        returned = self.read(page, bounds)
-        added = count_of(new_rows(self._dataset, rows, returned))
-        rows = with_page(self._dataset, rows, returned, is_last=is_last)
+        joined = with_page(self._dataset, rows, self.read(page, bounds), is_last=is_last)
         if not is_last:
-            self._progress.add(added, np.ptp(rows[self._dataset.at]))
-        return rows
+            added = count_of(joined) - count_of(rows)
+            self._progress.add(added, np.ptp(joined[self._dataset.at]))
+        return joined
 
 
 async def fetch_log(client: DeribitClient, currency: str, bounds: Bounds) -> AccountRows:
