@@ -16,7 +16,7 @@ from deribit_pipeline.warehouse.place import Connection
 logger = logging.getLogger(__name__)
 
 # What DuckDB takes to write the rows of a day, and to sort those of an export.
-_TO_WRITE, _TO_SORT = "64MB", "256MB"
+_TO_WRITE, _TO_SORT = "64MB", "224MB"
 
 DISK_FULL = "No space left on device"
 """The error text of DuckDB for a full disk."""
