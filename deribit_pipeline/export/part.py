@@ -22,6 +22,9 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 ReadFrames = Callable[[], Iterator[Any]]
 """Reads rows as pandas frames."""
 
+# What DuckDB takes to sort rows that it writes itself, and those that become frames: pandas and
+# pyarrow need as much again.
+_TO_WRITE, _TO_READ = "224MB", "128MB"
 _SORTED = ".sorted"  # the folder in that of an export, of rows that are being sorted
 
 
@@ -48,7 +51,7 @@ class Part:
         """Write the rows, sorted, to a file with DuckDB's `copy` and these options. The first
         column is the series, named `name`."""
         file.parent.mkdir(exist_ok=True)
-        with self._read(file.parent) as (connection, selected), copying_to(file):
+        with self._read(file.parent, _TO_WRITE) as (connection, selected), copying_to(file):
             [(self.count,)] = connection.execute(
                 f"copy (select $copied_series::varchar as {name}, * from ({selected.query}) "
                 f"order by {selected.order}) to $file ({options})",
@@ -59,21 +62,20 @@ class Part:
     def reading(self, folder: Path, most: int) -> Iterator[tuple[Connection, ReadFrames]]:
         """The rows as pandas frames of `most` rows, sorted and indexed by their instants: one or
         more, and each time the same. DuckDB may put rows into the folder meanwhile."""
-        with self._read(folder) as (connection, selected):
+        with self._read(folder, _TO_READ) as (connection, selected):
             [(self.count,)] = connection.execute(
                 f"select count(*) from ({selected.query})", dict(selected.parameters)
             ).fetchall()
             yield connection, lambda: frames.frames_of(connection, frames.rows_of(selected), most)
 
     @contextmanager
-    def _read(self, folder: Path) -> Iterator[tuple[Connection, SelectedRows]]:
+    def _read(self, folder: Path, memory: str) -> Iterator[tuple[Connection, SelectedRows]]:
         """A connection that sorts all rows in little memory, and the query for them."""
         with self._select() as (connection, selected):
             # A lake needs more memory to read its files.
             is_limited = isinstance(self.warehouse.location, Path)
-            with (
-                sorting_within_memory(connection, folder / _SORTED) if is_limited else nullcontext()
-            ):
+            limit = sorting_within_memory(connection, folder / _SORTED, memory)
+            with limit if is_limited else nullcontext():
                 yield connection, selected
 
     @contextmanager

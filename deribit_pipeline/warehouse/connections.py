@@ -15,8 +15,7 @@ from deribit_pipeline.warehouse.place import Connection
 
 logger = logging.getLogger(__name__)
 
-# What DuckDB takes to write the rows of a day, and to sort those of an export.
-_TO_WRITE, _TO_SORT = "64MB", "224MB"
+_LITTLE_MEMORY = "64MB"
 
 DISK_FULL = "No space left on device"
 """The error text of DuckDB for a full disk."""
@@ -78,7 +77,7 @@ def query_errors() -> Iterator[None]:
 def within_memory(connection: Connection) -> Iterator[None]:
     """Let DuckDB use little memory for a file in the block: up to its limit, which is most of the
     machine's memory, it keeps what it wrote and read. For a lake it needs more."""
-    with _limited(connection, _TO_WRITE), connection.cursor() as settings:
+    with _limited(connection, _LITTLE_MEMORY), connection.cursor() as settings:
         settings.execute("set threads = 1")  # each of them has buffers of its own
         try:
             yield
@@ -87,16 +86,16 @@ def within_memory(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def sorting_within_memory(connection: Connection, folder: Path) -> Iterator[None]:
-    """Let DuckDB sort rows of a file in little memory in the block. It puts the others into
-    `folder`, which it makes when it needs it, and which is removed afterwards: beside the
-    warehouse, as by default, two processes would overwrite each other's.
+def sorting_within_memory(connection: Connection, folder: Path, memory: str) -> Iterator[None]:
+    """Let DuckDB sort rows of a file in so much memory, such as 64MB, in the block. It
+    puts the others into `folder`, which it makes when it needs it, and which is removed afterwards:
+    beside the warehouse, as by default, two processes would overwrite each other's.
 
     The number of threads stays: sums of volumes are rounded differently with another one.
     """
     connection.execute(f"set temp_directory = {quoted(str(folder))}")
     try:
-        with _limited(connection, _TO_SORT):
+        with _limited(connection, memory):
             yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
