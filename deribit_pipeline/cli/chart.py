@@ -76,7 +76,7 @@ def chart(
         if instruments is not None or start is not None or end is not None:
             raise InputError("--smile has no --instruments, --start or --end: use --at.")
         pages.require_place(html)
-        pages.write(html, smile_page_of(smile, at, settings))
+        pages.write(html, [smile_page_of(smile, at, settings)])
         return 0
     if at is not None:
         raise InputError("--at belongs to --smile.")
@@ -106,7 +106,7 @@ def chart(
             window = _window(proofs, first, last)
             room = MOST_IN_PAGE // len(names)
             series.append(_series(connection, name, held, length, window, proofs, room))
-    pages.write(html, chart_page(series, str(settings.warehouse), pages.made_now(settings)))
+    pages.write(html, [chart_page(series, str(settings.warehouse), pages.made_now(settings))])
     return 0
 
 

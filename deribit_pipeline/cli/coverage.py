@@ -1,6 +1,6 @@
 """`coverage`: every series by day, coloured by state."""
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby, islice
@@ -19,11 +19,12 @@ from deribit_pipeline.datasets.registry import Selection, warning_of
 from deribit_pipeline.domain.dataset import Dataset
 from deribit_pipeline.domain.proofs import FAILED, DayState, Proof
 from deribit_pipeline.domain.windows import spans_of
-from deribit_pipeline.engine.failed_days import FailedDay, failed_days
+from deribit_pipeline.engine.failed_days import FailedDay, by_series, failed_days
 from deribit_pipeline.engine.incomplete import held_series
-from deribit_pipeline.engine.proof_reads import gaps_of_days, proofs, runs_of_days
+from deribit_pipeline.engine.proof_reads import gaps_of_days, parts_of, proofs, runs_of_days
 from deribit_pipeline.engine.selected_series import span
 from deribit_pipeline.opening import warehouse_of
+from deribit_pipeline.pages.coverage_days import DayKey, SeriesDays, Unproved, series_days
 from deribit_pipeline.settings import Settings
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -41,8 +42,9 @@ Item = TypeVar("Item")
 _MONTH_WIDTH = len("2024-01 ") + 31 + 2
 
 
-# How many gaps of a day the page lists; how many lines of failures and of verdicts per series.
-_GAPS_NAMED, _LINES = 5, 5
+# How many gaps of a day the page lists; how many lines of failures and of verdicts per series; how
+# many proofs are read at once.
+_GAPS_NAMED, _LINES, _MOST_DAYS = 5, 5, 50_000
 
 _Key = tuple[Dataset, str]
 
@@ -70,63 +72,68 @@ def coverage(
         pages.require_place(html)
     warehouse = warehouse_of(settings).pinned()
     warehouse.require_there()
-    with warehouse.reading() as connection:
-        held = proofs(connection, selection)
-        failed = failed_days(connection, selection)
-    shown: dict[_Key, tuple[list[Proof], list[FailedDay]]] = {}
-    for dataset in selection.all_datasets:
-        for proof in held.get(dataset, ()):
-            shown.setdefault((dataset, proof.series), ([], []))[0].append(proof)
-        for each in failed:
-            if each.dataset is dataset:
-                shown.setdefault((dataset, each.series), ([], []))[1].append(each)
-    if not {name for _, name in shown}.issuperset(selection.series):
-        wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
-    if not shown:
-        stderr().print(arguments.nothing_held(settings.warehouse), soft_wrap=True)
-        return 1
     console = stdout()
     glyph = int(is_ascii(console))
-    lines = [_legend(glyph)]
-    for (dataset, name), (days, unproved) in shown.items():
-        lines += _calendar(name, dataset, days, unproved, console.width, glyph)
-    console.print(Text("\n").join(lines), soft_wrap=True)
+    found: dict[_Key, tuple[Text, SeriesDays | None]] = {}
+    for key, days, unproved, for_page in _read(warehouse, selection, with_page=html is not None):
+        lines = _calendar(key, days, unproved, console.width, glyph)
+        found[key] = (Text("\n").join(lines), for_page)
+    if not {name for _, name in found}.issuperset(selection.series):
+        wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
+    if not found:
+        stderr().print(arguments.nothing_held(settings.warehouse), soft_wrap=True)
+        return 1
+    place = {dataset: number for number, dataset in enumerate(selection.all_datasets)}
+    shown = [found[key] for key in sorted(found, key=lambda key: place[key[0]])]
+    for text in (_legend(glyph), *(calendar for calendar, _ in shown)):
+        console.print(text, soft_wrap=True)
     if html:
-        _write_page(html, warehouse, selection, shown, pages.made_now(settings))
+        from deribit_pipeline.pages.coverage_page import coverage_page
+
+        drawn = [for_page for _, for_page in shown if for_page]
+        pages.write(html, coverage_page(drawn, str(warehouse), pages.made_now(settings)))
     return 0
 
 
-def _write_page(
-    html: Path,
-    warehouse: Warehouse,
-    selection: Selection,
-    shown: Mapping[_Key, tuple[list[Proof], list[FailedDay]]],
-    made: str,
-) -> None:
-    held = Selection(tuple({dataset for dataset, _ in shown}), selection.series)
+def _read(
+    warehouse: Warehouse, selection: Selection, *, with_page: bool
+) -> Iterator[tuple[_Key, list[Proof], list[FailedDay], SeriesDays | None]]:
+    """The proofs and failed days of each series, by series; and what the page has of them. A
+    warehouse may have a million proofs, so they are read in parts."""
     with warehouse.reading() as connection:
-        runs = runs_of_days(connection, held)
-        gaps = gaps_of_days(connection, held, _GAPS_NAMED)
-    from deribit_pipeline.pages.coverage_page import Unproved, coverage_page
+        failed = by_series(failed_days(connection, selection))
+        for part in parts_of(connection, selection, _MOST_DAYS):
+            held = proofs(connection, part)
+            runs = runs_of_days(connection, part) if with_page else {}
+            gaps = gaps_of_days(connection, part, _GAPS_NAMED) if with_page else {}
+            for dataset, of_dataset in held.items():
+                for name, of_series in groupby(of_dataset, key=lambda proof: proof.series):
+                    days, unproved = list(of_series), failed.pop((dataset, name), [])
+                    page = _for_page(days, unproved, runs, gaps) if with_page else None
+                    yield (dataset, name), days, unproved, page
+        for key, unproved in failed.items():
+            yield key, [], unproved, _for_page([], unproved, {}, {}) if with_page else None
 
-    days: list[Proof | Unproved] = []
-    for (dataset, name), (some, failed) in shown.items():
-        proved = {proof.day for proof in some}
-        unproved = [
-            Unproved(dataset, name, each.day, each.reason, each.failed_at) for each in failed
-        ]
-        for each in failed:
-            runs.setdefault((dataset.name, name, each.day), each.run_id)
-        days += sorted(
-            [*some, *(each for each in unproved if each.day not in proved)],
-            key=lambda each: each.day,
-        )
-    reasons = {
-        (each.dataset.name, each.series, each.day): each.reason
-        for _, failed in shown.values()
+
+def _for_page(
+    days: Sequence[Proof],
+    failed: Sequence[FailedDay],
+    runs: dict[DayKey, str],
+    gaps: Mapping[DayKey, Sequence[str]],
+) -> SeriesDays:
+    proved = {proof.day for proof in days}
+    unproved = [
+        Unproved(each.dataset, each.series, each.day, each.reason, each.failed_at)
         for each in failed
-    }
-    pages.write(html, coverage_page(days, runs, gaps, str(warehouse), reasons, made))
+        if each.day not in proved
+    ]
+    keys = [(each.dataset.name, each.series, each.day) for each in failed]
+    return series_days(
+        sorted([*days, *unproved], key=lambda each: each.day),
+        ChainMap(runs, {key: each.run_id for key, each in zip(keys, failed, strict=True)}),
+        gaps,
+        {key: each.reason for key, each in zip(keys, failed, strict=True)},
+    )
 
 
 def _legend(glyph: int) -> Text:
@@ -138,8 +145,7 @@ def _legend(glyph: int) -> Text:
 
 
 def _calendar(
-    series: str,
-    dataset: Dataset,
+    key: _Key,
     days: Sequence[Proof],
     failed: Sequence[FailedDay],
     width: int,
@@ -147,6 +153,7 @@ def _calendar(
 ) -> Iterator[Text]:
     """The days of one series, with as many months per line as fit the width, followed by the
     reasons of days that are not proved and the verdicts."""
+    dataset, series = key
     counts = Counter(proof.state for proof in days)
     verdicts = {proof.day: verdict for proof in days if (verdict := warning_of(proof))}
     states = [f"{counts[state]:,} {state.replace('_', ' ')}" for state in DayState if counts[state]]

@@ -1,7 +1,7 @@
 """HTML pages written by commands: a file is complete or absent."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,7 +43,7 @@ def made_now(settings: Settings) -> str:
     return f"{settings.environment} · {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def write(file: Path, text: str) -> None:
+def write(file: Path, parts: Iterable[str]) -> None:
     """Write the page, replacing an existing one, and print its size. Raises InputError."""
 
     @contextmanager
@@ -53,10 +53,11 @@ def write(file: Path, text: str) -> None:
 
     try:
         with whole_file(file, replacing=True, guard=guard) as made:
-            made.write_text(text, encoding="utf-8")
+            with made.open("w", encoding="utf-8") as page:
+                page.writelines(parts)
+            size = made.stat().st_size / 1e6
     except OSError as error:
         raise _unwritable(file, error) from error
-    size = len(text.encode()) / 1e6
     stderr().print(f"The page is in {file}, {size:.1f} MB.", markup=False, soft_wrap=True)
 
 

@@ -1,7 +1,9 @@
 """Reads proofs of any dataset, and gaps of proved days, on an open connection. Identifiers come
 only from the table definitions."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -71,6 +73,30 @@ def proofs(connection: Connection, selection: Selection) -> Mapping[Dataset, Seq
             )  # fmt: skip
             found[dataset].append(proof)
     return {dataset: some for dataset, some in found.items() if some}
+
+
+def parts_of(connection: Connection, selection: Selection, most: int) -> list[Selection]:
+    """The selection in parts of at most `most` proofs, by series; a series is not divided."""
+    counts: Counter[str] = Counter()
+    for tables, of_name in _selected(connection, selection):
+        for series, days in _rows(
+            connection,
+            selection,
+            f"select {tables.series}, count(*) from {tables.days.name} "
+            f"where {_wanted(tables, of_name, 'day')} group by all",
+        ):
+            counts[series] += days
+    if counts.total() <= most:
+        return [selection]
+    parts: list[list[str]] = [[]]
+    waiting = 0
+    for series, days in sorted(counts.items()):
+        if parts[-1] and waiting + days > most:
+            parts.append([])
+            waiting = 0
+        parts[-1].append(series)
+        waiting += days
+    return [replace(selection, series=tuple(part)) for part in parts]
 
 
 def proofs_of(

@@ -1,8 +1,10 @@
 """Files that freqtrade reads as its history, in its format `feather`, as FeatherDataHandler of
 freqtrade 2026.9 expects them. Pass the folder to `freqtrade --datadir`."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ _MARK = {
     **{name: name for name in ("open", "high", "low", "close", "volume")},
 }
 
+_ROWS_PER_BATCH = 65_536  # those of `to_feather`
+
 _FUTURE = re.compile(r"([A-Z0-9]+)(?:_([A-Z0-9]+))?-(?:PERPETUAL|(\d{1,2}[A-Z]{3}\d{2}))")
 _SPOT = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)")
 
@@ -39,25 +43,48 @@ def write_freqtrade(part: Part, folder: Path) -> list[Path]:
     the instant of the funding. Raises InputError for candles that freqtrade would shift in time,
     and for numbers it cannot represent.
     """
-    frame = part.frame()
-    if resolution := part.dataset.resolution:
-        _require_its_grid(frame, part.series, resolution)
-        return [_write(part, frame, _CANDLES, folder / _file_name(part.series, resolution.label))]
-    rates = _write(part, frame, _FUNDING, folder / _file_name(part.series, "1h", "funding_rate"))
-    prices = dict.fromkeys(("open", "high", "low", "close"), frame["index_price"])
-    frame = frame.assign(**prices, volume=0.0)
-    return [rates, _write(part, frame, _MARK, folder / _file_name(part.series, "1h", "mark"))]
+    with part.reading(folder, _ROWS_PER_BATCH) as (_, read):
+        if resolution := part.dataset.resolution:
+            file = folder / _file_name(part.series, resolution.label)
+            return [_write(part, _on_its_grid(read(), part.series, resolution), _CANDLES, file)]
+        rates = folder / _file_name(part.series, "1h", "funding_rate")
+        marks = folder / _file_name(part.series, "1h", "mark")
+        return [
+            _write(part, read(), _FUNDING, rates),
+            _write(part, map(_with_prices, read()), _MARK, marks),
+        ]
 
 
-def _write(part: Part, frame: Any, columns: Mapping[str, str], file: Path) -> Path:
-    """Write these columns, under freqtrade's names."""
-    require_finite(frame, list(columns)[1:], part, "freqtrade")
-    frame = frame.reset_index()[list(columns)].rename(columns=columns)
+def _write(part: Part, frames: Iterator[Any], columns: Mapping[str, str], file: Path) -> Path:
+    """Write these columns, under freqtrade's names, in batches as pandas' `to_feather` does."""
+    import pyarrow as pa
+
     file.parent.mkdir(exist_ok=True)
-    frame.assign(date=frame["date"].dt.as_unit("ms")).to_feather(
-        file, compression="lz4", compression_level=9
-    )
+    options = pa.ipc.IpcWriteOptions(compression=pa.Codec("lz4", compression_level=9))
+    with ExitStack() as stack:
+        writer = None
+        for frame in frames:
+            require_finite(frame, list(columns)[1:], part, "freqtrade")
+            named = frame.reset_index()[list(columns)].rename(columns=columns)
+            table = pa.Table.from_pandas(named.assign(date=named["date"].dt.as_unit("ms")))
+            if writer is None:
+                schema = _of_whole(table.schema, part.count)
+                writer = stack.enter_context(pa.ipc.new_file(file, schema, options=options))
+            writer.write_table(table)
     return file
+
+
+def _with_prices(frame: Any) -> Any:
+    """Funding rates with the candles of the mark price."""
+    prices = dict.fromkeys(("open", "high", "low", "close"), frame["index_price"])
+    return frame.assign(**prices, volume=0.0)
+
+
+def _of_whole(schema: Any, count: int) -> Any:
+    """The schema of the first rows as that of all: pandas' metadata in it count the rows."""
+    described = schema.pandas_metadata
+    described["index_columns"][0]["stop"] = count
+    return schema.with_metadata({"pandas": json.dumps(described)})
 
 
 def require_fit(dataset: Dataset, series: str) -> None:
@@ -93,14 +120,17 @@ def _file_name(series: str, timeframe: str, kind: str = "futures") -> str:
     return f"futures/{pair}-{timeframe}-{kind}.feather"
 
 
-def _require_its_grid(frame: Any, instrument_name: str, resolution: Resolution) -> None:
-    """Raise InputError for candles that freqtrade would shift: it floors to multiples from 00:00
-    UTC, and would treat a day that opens at 08:00 as the one from 00:00, which leaks eight hours of
-    the future."""
+def _on_its_grid(
+    frames: Iterator[Any], instrument_name: str, resolution: Resolution
+) -> Iterator[Any]:
+    """The frames. Raises InputError for candles that freqtrade would shift: it floors to multiples
+    from 00:00 UTC, and would treat a day that opens at 08:00 as the one from 00:00, which leaks
+    eight hours of the future."""
     step = resolution.duration // timedelta(milliseconds=1)
-    opened_ms = frame.index.as_unit("ms").asi8
-    if (opened_ms % step).any():
-        raise InputError(
-            f"{resolution.label} candles of {instrument_name} do not open at multiples of their "
-            "length from 00:00 UTC, as freqtrade takes them to: export shorter ones."
-        )
+    for frame in frames:
+        if (frame.index.as_unit("ms").asi8 % step).any():
+            raise InputError(
+                f"{resolution.label} candles of {instrument_name} do not open at multiples of "
+                "their length from 00:00 UTC, as freqtrade takes them to: export shorter ones."
+            )
+        yield frame

@@ -7,6 +7,7 @@ which are the ones for Linux and macOS.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -44,7 +45,7 @@ _MOST_WHOLE = 2.0**62
 
 _PRICES = ("open", "high", "low", "close")
 
-_ROWS_PER_GROUP = 5_000
+_ROWS_PER_GROUP, _ROWS_AT_ONCE = 5_000, 60_000
 
 
 def write_nautilus(part: Part, folder: Path) -> list[Path]:
@@ -55,27 +56,30 @@ def write_nautilus(part: Part, folder: Path) -> list[Path]:
     """
     resolution = part.dataset.resolution
     assert resolution is not None  # require_fit has checked it
-    frame = part.frame()
-    if frame.empty:
-        return []
     volume = "volume_quote" if is_inverse(part.series) else "volume_base"
+    with part.reading(folder, _ROWS_AT_ONCE) as (connection, read):
+        if not part.count:
+            return []
+        needed = _decimals(_checked(frame, volume, part) for frame in read())
+        instrument = instrument_of(part, connection)
+        decimals = max(instrument.price_decimals, needed)
+        bars = _write_bars(part.series, resolution, read(), volume, decimals, folder)
+    return [bars, write_instrument(instrument, decimals, folder)]
+
+
+def _checked(frame: Any, volume: str, part: Part) -> NDArray[np.float64]:
+    """The prices, of shape (n, 4). Raises InputError for numbers that nautilus_trader cannot
+    represent."""
     require_finite(frame, [*_PRICES, volume], part, "nautilus_trader")
     _require_within(frame, volume, part)
-    instrument = instrument_of(part)
-    prices = frame[list(_PRICES)].to_numpy()
-    decimals = max(instrument.price_decimals, _decimals(prices))
-    columns = {name: _fixed(prices[:, number], decimals) for number, name in enumerate(_PRICES)}
-    columns["volume"] = _fixed(frame[volume].to_numpy(), SIZE_DECIMALS)
-    ended_ns = (frame.index + resolution.duration).as_unit("ns").asi8
-    bars = _write_bars(part.series, resolution, columns, ended_ns, decimals, folder)
-    return [bars, write_instrument(instrument, decimals, folder)]
+    return np.asarray(frame[list(_PRICES)])
 
 
 def _write_bars(
     series: str,
     resolution: Resolution,
-    columns: dict[str, Any],
-    ended_ns: NDArray[np.int64],
+    frames: Iterator[Any],
+    volume: str,
     decimals: int,
     folder: Path,
 ) -> Path:
@@ -83,9 +87,10 @@ def _write_bars(
     import pyarrow.parquet as pq
 
     bar_type = f"{instrument_id(series)}-{_specification(resolution)}-LAST-EXTERNAL"
-    columns |= {name: pa.array(ended_ns.astype(np.uint64)) for name in ("ts_event", "ts_init")}
+    number, moment = pa.binary(_BYTES), pa.uint64()
+    types = dict.fromkeys((*_PRICES, "volume"), number) | {"ts_event": moment, "ts_init": moment}
     schema = pa.schema(
-        [pa.field(name, values.type, nullable=False) for name, values in columns.items()],
+        [pa.field(name, type_, nullable=False) for name, type_ in types.items()],
         metadata={
             "bar_type": bar_type,
             "instrument_id": instrument_id(series),
@@ -93,11 +98,20 @@ def _write_bars(
             "size_precision": str(SIZE_DECIMALS),
         },
     )
-    ends = f"{_named(ended_ns[0])}_{_named(ended_ns[-1])}"
-    file = folder / folder_of("bar", bar_type) / f"{ends}.parquet"
-    file.parent.mkdir(parents=True)
-    pq.write_table(pa.table(columns, schema=schema), file, row_group_size=_ROWS_PER_GROUP)
-    return file
+    place = folder / folder_of("bar", bar_type)
+    place.mkdir(parents=True)
+    written = place / "bars.parquet"
+    ends: list[int] = []
+    with pq.ParquetWriter(written, schema) as writer:
+        for frame in frames:
+            ended_ns = (frame.index + resolution.duration).as_unit("ns").asi8
+            ends += [ended_ns[0], ended_ns[-1]]
+            ended = pa.array(ended_ns.astype(np.uint64))
+            columns = {name: _fixed(frame[name].to_numpy(), decimals) for name in _PRICES}
+            columns["volume"] = _fixed(frame[volume].to_numpy(), SIZE_DECIMALS)
+            columns |= {"ts_event": ended, "ts_init": ended}
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=_ROWS_PER_GROUP)
+    return written.rename(place / f"{_named(ends[0])}_{_named(ends[-1])}.parquet")
 
 
 def require_fit(dataset: Dataset, series: str) -> None:
@@ -139,16 +153,12 @@ def _specification(resolution: Resolution) -> str:
     return f"{minutes // 60}-HOUR" if minutes >= 60 else f"{minutes}-MINUTE"
 
 
-def _decimals(prices: NDArray[np.float64]) -> int:
-    """The number of decimals that the prices need."""
-    return next(
-        (
-            decimals
-            for decimals in range(_MOST_PRICE_DECIMALS)
-            if np.array_equal(np.round(prices, decimals), prices)
-        ),
-        _MOST_PRICE_DECIMALS,
-    )
+def _decimals(parts: Iterable[NDArray[np.float64]]) -> int:
+    """The number of decimals that all of these prices need."""
+    enough = list(range(_MOST_PRICE_DECIMALS))
+    for prices in parts:
+        enough = [each for each in enough if np.array_equal(np.round(prices, each), prices)]
+    return min(enough, default=_MOST_PRICE_DECIMALS)
 
 
 def _require_within(frame: Any, volume: str, part: Part) -> None:

@@ -13,6 +13,7 @@ from deribit_pipeline.domain.specification import Specification, is_inverse
 from deribit_pipeline.errors import UnknownSpecification
 from deribit_pipeline.export.part import Part
 from deribit_pipeline.instruments.specification_reads import specifications_of
+from deribit_pipeline.warehouse.place import Connection
 
 SIZE_DECIMALS = 8
 """Of amounts and volumes. Volumes are sums of amounts and are rounded to as many."""
@@ -45,10 +46,9 @@ def folder_of(kind: str, name: str) -> Path:
     return Path("data", kind, name.replace("/", ""))
 
 
-def instrument_of(part: Part) -> Instrument:
+def instrument_of(part: Part, connection: Connection) -> Instrument:
     """The instrument of a part. Raises UnknownSpecification if its specification is not stored."""
-    with part.warehouse.reading() as connection:
-        applied, every = specifications_of(connection, part.series, part.window.end)
+    applied, every = specifications_of(connection, part.series, part.window.end)
     if applied is None:
         raise UnknownSpecification(part.series)
     return Instrument(applied, max(_decimals(tick) for each in every for tick in _ticks(each)))

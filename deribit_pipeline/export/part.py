@@ -1,7 +1,7 @@
 """The input of an export format: a series over a window, read when the format requests it."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,9 +15,17 @@ from deribit_pipeline.engine import selected_series as series
 from deribit_pipeline.engine.selected_series import SelectedRows
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.reader import frames
-from deribit_pipeline.warehouse.connections import copying_to
+from deribit_pipeline.warehouse.connections import copying_to, sorting_within_memory
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
+
+ReadFrames = Callable[[], Iterator[Any]]
+"""Reads rows as pandas frames."""
+
+# What DuckDB takes to sort rows that it writes itself, and those that become frames: pandas and
+# pyarrow need as much again.
+_TO_WRITE, _TO_READ = "224MB", "128MB"
+_SORTED = ".sorted"  # the folder in that of an export, of rows that are being sorted
 
 
 @dataclass(slots=True)
@@ -35,7 +43,7 @@ class Part:
 
     def require_complete(self) -> None:
         """Raise IncompleteDays if a day is not proved complete, unless that is allowed."""
-        with self._read() as (_, selected):
+        with self._select() as (_, selected):
             if not self.is_incomplete_allowed:
                 selected.require_complete()
 
@@ -43,22 +51,35 @@ class Part:
         """Write the rows, sorted, to a file with DuckDB's `copy` and these options. The first
         column is the series, named `name`."""
         file.parent.mkdir(exist_ok=True)
-        with self._read() as (connection, selected), copying_to(file):
+        with self._read(file.parent, _TO_WRITE) as (connection, selected), copying_to(file):
             [(self.count,)] = connection.execute(
                 f"copy (select $copied_series::varchar as {name}, * from ({selected.query}) "
                 f"order by {selected.order}) to $file ({options})",
                 {**selected.parameters, "file": str(file), "copied_series": self.series},
             ).fetchall()
 
-    def frame(self) -> Any:
-        """The rows as a pandas frame, sorted and indexed by their instants."""
-        with self._read() as (connection, selected):
-            found = frames.frame(connection, "pandas", frames.rows_of(selected))
-        self.count = len(found)
-        return found
+    @contextmanager
+    def reading(self, folder: Path, most: int) -> Iterator[tuple[Connection, ReadFrames]]:
+        """The rows as pandas frames of `most` rows, sorted and indexed by their instants: one or
+        more, and each time the same. DuckDB may put rows into the folder meanwhile."""
+        with self._read(folder, _TO_READ) as (connection, selected):
+            [(self.count,)] = connection.execute(
+                f"select count(*) from ({selected.query})", dict(selected.parameters)
+            ).fetchall()
+            yield connection, lambda: frames.frames_of(connection, frames.rows_of(selected), most)
 
     @contextmanager
-    def _read(self) -> Iterator[tuple[Connection, SelectedRows]]:
+    def _read(self, folder: Path, memory: str) -> Iterator[tuple[Connection, SelectedRows]]:
+        """A connection that sorts all rows in little memory, and the query for them."""
+        with self._select() as (connection, selected):
+            # A lake needs more memory to read its files.
+            is_limited = isinstance(self.warehouse.location, Path)
+            limit = sorting_within_memory(connection, folder / _SORTED, memory)
+            with limit if is_limited else nullcontext():
+                yield connection, selected
+
+    @contextmanager
+    def _select(self) -> Iterator[tuple[Connection, SelectedRows]]:
         with self.warehouse.reading() as connection:
             if self.dataset.resolution:
                 selected = candle_series.candles(

@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 
 import altair as alt
 
@@ -104,7 +105,7 @@ def chart_page(series: Sequence[Series], source: str, made: str = "") -> str:
         f"{source}. Scroll to zoom, drag to move, double-click to see all; point at a candle for "
         "its values. Times are UTC."
     ]
-    views = [View(_view(one), one.instrument_name, _note(one)) for one in series]
+    views = [View(partial(_view, one), one.instrument_name, _note(one)) for one in series]
     names = ", ".join(dict.fromkeys(one.instrument_name for one in series))
     return page(
         " · ".join(filter(None, (f"Candles of {names}", made))), introduction, legend, views

@@ -9,7 +9,7 @@ import csv
 import functools
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,14 @@ class Swatch:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view, optionally with a title and a summary line above it.
+    """A view, optionally with a title and a summary line above it. `specification` makes it when
+    it is written.
 
     `rows` names each row of a calendar, by which the page filters them. `is_closed` views are drawn
     when they are opened.
     """
 
-    specification: Specification
+    specification: Callable[[], Specification]
     title: str = ""
     note: str = ""
     rows: Sequence[str] = ()
@@ -103,17 +104,25 @@ def page(
     totals: Totals | None = None,
 ) -> str:
     """The whole page. All arguments are plain text, and appear unchanged in the page."""
-    return _template().render(
+    return "".join(page_parts(title, introduction, legend, views, totals))
+
+
+def page_parts(
+    title: str,
+    introduction: Sequence[str],
+    legend: Sequence[Swatch],
+    views: Sequence[View],
+    totals: Totals | None = None,
+) -> Iterator[str]:
+    """The same in parts, of which each has one view at most."""
+    return _template().generate(
         title=title,
         introduction=introduction,
         legend=legend,
         views=views,
         totals=totals,
-        pictures={
-            "themes": {"light": _theme(LIGHT), "dark": _theme(DARK)},
-            "views": [view.specification for view in views],
-            "rows": [view.rows for view in views],
-        },
+        themes={"light": _theme(LIGHT), "dark": _theme(DARK)},
+        rows=[view.rows for view in views],
         library=_library(),
         light_colours=_variables(LIGHT),
         dark_colours=_variables(DARK),

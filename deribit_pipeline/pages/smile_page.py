@@ -2,6 +2,7 @@
 strike."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import altair as alt
@@ -65,7 +66,7 @@ def _views(smiles: Smiles) -> Iterator[View]:
                 "Marks of options out of the money with a delta of 0.01 or more; volatility at the "
                 "forward by expiry; open contracts of calls above and of puts below the axis."
             )
-            yield View(_view(options, expiries, strikes), index_name, note)
+            yield View(partial(_view, options, expiries, strikes), index_name, note)
 
 
 def _view(options: Sequence[Row], expiries: Sequence[Row], strikes: Sequence[Row]) -> Specification:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from deribit_pipeline.engine.selected_series import SelectedRows
@@ -60,10 +61,22 @@ def rows_of_several(found: Mapping[str, SelectedRows], column: str) -> Rows:
 
 def frame(connection: Connection, kind: str, rows: Rows) -> Any:
     """The rows, sorted; of pandas, indexed."""
+    return fetched(connection, kind, _sorted(rows), rows.parameters, rows.index)
+
+
+def frames_of(connection: Connection, rows: Rows, most: int) -> Iterator[Any]:
+    """The rows, sorted, as pandas frames of `most` rows, the last one shorter; an empty one if
+    there are none. Needs pyarrow, and the connection until the last one."""
+    reader = connection.execute(_sorted(rows), dict(rows.parameters)).to_arrow_reader(most)
+    batches = iter(reader)
+    for batch in chain([next(batches, reader.schema.empty_table())], batches):
+        yield batch.to_pandas().set_index(list(rows.index))
+
+
+def _sorted(rows: Rows) -> str:
     columns = f"* exclude ({rows.hidden})" if rows.hidden else "*"
     order = f" order by {rows.order}" if rows.order else ""
-    query = f"select {columns} from ({rows.query}){order}"
-    return fetched(connection, kind, query, rows.parameters, rows.index)
+    return f"select {columns} from ({rows.query}){order}"
 
 
 def fetched(

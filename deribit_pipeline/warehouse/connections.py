@@ -2,13 +2,14 @@
 
 import errno
 import logging
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from deribit_pipeline.domain.tables import Table
+from deribit_pipeline.domain.tables import Table, quoted
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.warehouse.place import Connection
 
@@ -76,14 +77,38 @@ def query_errors() -> Iterator[None]:
 def within_memory(connection: Connection) -> Iterator[None]:
     """Let DuckDB use little memory for a file in the block: up to its limit, which is most of the
     machine's memory, it keeps what it wrote and read. For a lake it needs more."""
-    with connection.cursor() as settings:  # the transaction of the block may fail
-        settings.execute(f"set memory_limit = '{_LITTLE_MEMORY}'")
+    with _limited(connection, _LITTLE_MEMORY), connection.cursor() as settings:
         settings.execute("set threads = 1")  # each of them has buffers of its own
         try:
             yield
         finally:
-            settings.execute("reset memory_limit")
             settings.execute("reset threads")
+
+
+@contextmanager
+def sorting_within_memory(connection: Connection, folder: Path, memory: str) -> Iterator[None]:
+    """Let DuckDB sort rows of a file in so much memory, such as 64MB, in the block. It
+    puts the others into `folder`, which it makes when it needs it, and which is removed afterwards:
+    beside the warehouse, as by default, two processes would overwrite each other's.
+
+    The number of threads stays: sums of volumes are rounded differently with another one.
+    """
+    connection.execute(f"set temp_directory = {quoted(str(folder))}")
+    try:
+        with _limited(connection, memory):
+            yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _limited(connection: Connection, memory: str) -> Iterator[None]:
+    with connection.cursor() as settings:  # the transaction of the block may fail
+        settings.execute(f"set memory_limit = '{memory}'")
+        try:
+            yield
+        finally:
+            settings.execute("reset memory_limit")
 
 
 def has_table(connection: Connection, name: str) -> bool:

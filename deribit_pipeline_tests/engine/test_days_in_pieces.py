@@ -24,7 +24,7 @@ from deribit_pipeline.domain.rows import (
     rows_hash,
     some_of,
 )
-from deribit_pipeline.engine.merged_rows import compared, merged
+from deribit_pipeline.engine.merged_rows import compared, merged, without
 from deribit_pipeline.engine.proved_days import DayWriter
 from deribit_pipeline.engine.row_reads import rows_of
 from deribit_pipeline.engine.source import _agree
@@ -156,3 +156,19 @@ def test_a_lake_holds_a_day_in_pieces_as_a_file_does(
     in_lake = written(warehouse_at(lake, Environment.SANDBOX), parts)
     assert in_lake == in_file
     assert "dataset_revisions" in dict(in_file[-1])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_keys_without_others_are_those_that_the_others_do_not_have(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    ours, theirs = (np.flatnonzero(random.random(30) < share) for share in (0.5, 0.3))
+    for as_keys in (np.asarray, lambda keys: np.sort(keys.astype("U"))):
+        found = without(as_keys(ours), as_keys(theirs))
+        assert found.tolist() == sorted(as_keys(np.array(sorted({*ours} - {*theirs}))).tolist())
+
+
+def test_keys_of_several_columns_are_joined_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Snapshots()
+    whole = dataset.some(np.random.default_rng(0), 0.9)
+    monkeypatch.setattr(pieces, "PIECE", SMALL)
+    assert keys_of(dataset, in_pieces(whole)).tolist() == keys_of(dataset, whole).tolist()

@@ -10,6 +10,7 @@ import pytest
 
 from deribit_pipeline import read
 from deribit_pipeline.datasets.funding_rates.table import TABLE as FUNDING_RATES
+from deribit_pipeline.export import freqtrade
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.export.test_export import (
     BTC,
@@ -52,6 +53,19 @@ def test_freqtrade_is_given_its_pairs(export: Export) -> None:
     assert str(found["date"].dtype) == "datetime64[ms, UTC]"
     assert (found["date"].dt.as_unit("us").array == returned.index.array).all()
     assert found["volume"].tolist() == returned["volume_base"].tolist()
+
+
+@pytest.mark.parametrize("rows", [65_536, 1_000])
+def test_batches_make_the_file_that_pandas_writes(
+    export: Export, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(freqtrade, "_ROWS_PER_BATCH", rows)
+    assert export("--instruments", BTC, *DAYS, name="freqtrade")[0] == 0
+    written = Path("out/futures/BTC_USD_BTC-1m-futures.feather")
+    frame = pd.read_feather(written)
+    assert len(frame) == 3 * 1_440
+    frame.to_feather("whole.feather", compression="lz4", compression_level=9, chunksize=rows)
+    assert written.read_bytes() == Path("whole.feather").read_bytes()
 
 
 @pytest.mark.parametrize(

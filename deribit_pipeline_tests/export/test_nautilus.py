@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deribit_pipeline import read
+from deribit_pipeline.export import nautilus
 from deribit_pipeline.warehouse.instrument_tables import INSTRUMENTS
 from deribit_pipeline.warehouse.warehouse import Warehouse
 from deribit_pipeline_tests.export.test_export import (
@@ -168,6 +169,23 @@ def test_bars_of_two_precisions_are_refused(export: Export, sound: Warehouse) ->
     code, output = export("--instruments", BTC, *DAYS, "--resolution", "5", name="nautilus")
     assert (code, everything("out")) == (2, before)
     assert "prices of 1 and 3 decimals, which nautilus_trader refuses" in output
+
+
+def test_bars_written_in_pieces_are_the_same_file(
+    export: Export, sound: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = np.full((1_440, 4), 2_000.0)
+    prices[-1] = 2_000.125  # decides the precision of all
+    hold_minutes(sound, "BTC-27DEC24", date(2024, 1, 1), prices)
+    monkeypatch.setattr(nautilus, "_ROWS_PER_GROUP", 100)
+    for rows in (100, 600, 60_000):
+        monkeypatch.setattr(nautilus, "_ROWS_AT_ONCE", rows)
+        named = ("--instruments", "BTC-27DEC24", *NEW_YEAR)
+        assert export(*named, name="nautilus", to=f"by {rows}")[0] == 0
+    assert everything("by 100") == everything("by 600") == everything("by 60000")
+    [bars] = Path("by 100/data/bar").rglob("*.parquet")
+    assert bars.name == "2024-01-01T00-01-00-000000000Z_2024-01-02T00-00-00-000000000Z.parquet"
+    assert pq.read_schema(bars).metadata[b"price_precision"] == b"3"
 
 
 def test_a_combo_has_no_instrument_in_nautilus(export: Export) -> None:

@@ -11,9 +11,15 @@ from deribit_pipeline.domain.candles import Candles
 from deribit_pipeline.domain.windows import TimeWindow, day_window
 from deribit_pipeline.pages.chart_page import chart_page
 from deribit_pipeline.pages.chart_series import Level, Series
-from deribit_pipeline.pages.coverage_page import coverage_page
 from deribit_pipeline_tests.helpers.browser import CHROMIUM, browsing
-from deribit_pipeline_tests.pages.test_pictures import MADE, MINUTE, NEW_YEAR, many_series, proof
+from deribit_pipeline_tests.pages.test_pictures import (
+    MADE,
+    MINUTE,
+    NEW_YEAR,
+    covered,
+    many_series,
+    proof,
+)
 
 pytestmark = [
     pytest.mark.browser,
@@ -30,7 +36,7 @@ def opened(page: Page, folder: Path, text: str) -> None:
 
 def test_on_a_phone_the_page_is_as_wide_as_the_screen(tmp_path: Path) -> None:
     with browsing(width=390, height=844) as page:
-        opened(page, tmp_path, coverage_page(many_series()[:20], {}, {}, "w.duckdb", made=MADE))
+        opened(page, tmp_path, covered(many_series()[:20], made=MADE))
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         box = page.locator("svg.marks").bounding_box()
         assert box
@@ -39,7 +45,7 @@ def test_on_a_phone_the_page_is_as_wide_as_the_screen(tmp_path: Path) -> None:
 
 def test_groups_are_drawn_when_opened_and_filtered_by_name(tmp_path: Path) -> None:
     with browsing() as page:
-        opened(page, tmp_path, coverage_page(many_series(), {}, {}, "w.duckdb", made=MADE))
+        opened(page, tmp_path, covered(many_series(), made=MADE))
         assert page.locator("svg.marks").count() == 1  # of those without an expiry
         page.get_by_text("BTC 5JAN24").first.click()
         expect(page.locator("svg.marks")).to_have_count(2)

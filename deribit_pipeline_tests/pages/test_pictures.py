@@ -5,13 +5,17 @@ import io
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from deribit_pipeline.cli import coverage
 from deribit_pipeline.datasets.candles import reads
 from deribit_pipeline.datasets.candles.rollup import rolled_up
 from deribit_pipeline.domain.candles import Candles, Resolution
@@ -25,6 +29,7 @@ from deribit_pipeline.pages.chart_page import (
     fitting_length,
 )
 from deribit_pipeline.pages.chart_series import Series
+from deribit_pipeline.pages.coverage_days import DayKey, series_days
 from deribit_pipeline.pages.coverage_page import coverage_page
 from deribit_pipeline.sandbox.exchange import SandboxExchange
 from deribit_pipeline.settings import Settings
@@ -43,6 +48,19 @@ def proof(day: date, state: DayState = DayState.COMPLETE, name: str = "BTC", **m
         fetched_at=datetime(2024, 5, 1, tzinfo=UTC),
         **counts | more,
     )  # fmt: skip
+
+
+def covered(
+    proofs: Sequence[Proof],
+    gaps: Mapping[DayKey, Sequence[str]] = MappingProxyType({}),
+    source: str = "w.duckdb",
+    made: str = "",
+) -> str:
+    """The coverage page of these days, by series."""
+    series = [
+        series_days(list(days), {}, gaps, {}) for _, days in groupby(proofs, lambda day: day.series)
+    ]
+    return "".join(coverage_page(series, source, made))
 
 
 def views(page: str) -> list[dict[str, Any]]:
@@ -90,16 +108,33 @@ def test_each_held_day_is_a_cell_with_its_proof(
     assert [path.name for path in tmp_path.glob("*.html*")] == ["coverage.html"]
 
 
+def test_proofs_read_in_parts_make_the_same_page(
+    command: Command, sandbox: SandboxExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.charts.omit("ETH-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
+    for more in ((), ("--resolution", "60"), ("--dataset", "funding_rates")):
+        command("backfill", *WEEK, *more)
+    found = []
+    for most in (50_000, 7, 1):
+        monkeypatch.setattr(coverage, "_MOST_DAYS", most)
+        page = tmp_path / f"{most}.html"
+        output = command("coverage", "--html", str(page)).out
+        found.append((output, re.sub("<title>.*</title>", "", page.read_text())))
+    assert found[0] == found[1] == found[2]
+    assert len(cells(found[0][1])) == 7
+    assert "gapped" in found[0][0]
+
+
 def test_gaps_beyond_those_named_are_counted() -> None:
     key = ("candles_1m", "BTC", NEW_YEAR)
     gaps = {key: ["03:00", "03:01"]}
-    page = coverage_page([proof(NEW_YEAR, DayState.GAPPED, missing=1200)], {}, gaps, "w.duckdb")
+    page = covered([proof(NEW_YEAR, DayState.GAPPED, missing=1200)], gaps)
     assert cells(page)["2024-01-01"]["gaps"] == "03:00, 03:01 and 1,198 more"
 
 
 def test_a_long_history_has_a_row_for_each_year() -> None:
     days = [date(2022, 2, 28), date(2023, 7, 1), date(2024, 2, 29)]
-    page = coverage_page([proof(day) for day in days], {}, {}, "w.duckdb")
+    page = covered([proof(day) for day in days])
     assert [cell["row"] for cell in cells(page).values()] == ["0", "1", "2"]
     [view] = views(page)
     [labels] = [one["value"] for one in view["params"] if one["name"] == "labels"]
@@ -109,7 +144,7 @@ def test_a_long_history_has_a_row_for_each_year() -> None:
 
 def test_a_page_loads_nothing_from_elsewhere() -> None:
     for page in (
-        coverage_page([proof(NEW_YEAR)], {}, {}, "w.duckdb"),
+        covered([proof(NEW_YEAR)]),
         chart_page([a_series([proof(NEW_YEAR)])], "w.duckdb"),
     ):
         own = page.replace(re.findall(r"<script>.*?</script>", page, re.DOTALL)[0], "")
@@ -120,12 +155,12 @@ def test_a_page_loads_nothing_from_elsewhere() -> None:
 
 
 def test_unusual_names_stay_text() -> None:
-    covered = coverage_page([proof(NEW_YEAR, name=ODD)], {}, {}, ODD)
+    calendars = covered([proof(NEW_YEAR, name=ODD)], source=ODD)
     drawn = chart_page([a_series([proof(NEW_YEAR)], name=ODD)], ODD)
-    for page in (covered, drawn):
+    for page in (calendars, drawn):
         assert "<b>" not in page.split("<script>")[0]
         assert len(views(page)) == 1
-    assert cells(covered)["2024-01-01"]["series"] == f"{ODD} 1m"
+    assert cells(calendars)["2024-01-01"]["series"] == f"{ODD} 1m"
 
 
 def test_days_that_are_not_complete_are_marked() -> None:
@@ -310,9 +345,7 @@ def table(page: str) -> list[list[str]]:
 
 
 def test_the_title_has_the_environment_and_the_time(command: Command, tmp_path: Path) -> None:
-    assert f"<title>Coverage · {MADE}</title>" in coverage_page(
-        [proof(NEW_YEAR)], {}, {}, "w.duckdb", made=MADE
-    )
+    assert f"<title>Coverage · {MADE}</title>" in covered([proof(NEW_YEAR)], made=MADE)
     command("backfill", *WEEK)
     for line in (("coverage",), ("chart", "--instruments", "BTC-PERPETUAL")):
         page = tmp_path / "page.html"
@@ -323,7 +356,7 @@ def test_the_title_has_the_environment_and_the_time(command: Command, tmp_path: 
 
 
 def test_many_series_are_grouped_by_expiry() -> None:
-    page = coverage_page(many_series(), {}, {}, "w.duckdb")
+    page = covered(many_series())
     share = "series, 100.0 % of the requested days complete"
     assert groups(page) == [
         ("open", "Without expiry", f"1 {share}"), ("", "BTC 5JAN24", f"40 {share}"),
@@ -335,7 +368,7 @@ def test_many_series_are_grouped_by_expiry() -> None:
 
 
 def test_few_series_are_not_grouped() -> None:
-    page = coverage_page(many_series()[:20], {}, {}, "w.duckdb")
+    page = covered(many_series()[:20])
     assert groups(page) == []
     assert "<details" not in page
     assert len(views(page)) == 1
@@ -343,9 +376,7 @@ def test_few_series_are_not_grouped() -> None:
 
 def test_each_row_of_a_calendar_has_the_name_by_which_it_is_filtered() -> None:
     days = [date(2022, 7, 1), date(2024, 2, 28)]
-    page = coverage_page(
-        [proof(day, name=name) for name in ("BTC", "ETH") for day in days], {}, {}, "w.duckdb"
-    )
+    page = covered([proof(day, name=name) for name in ("BTC", "ETH") for day in days])
     found = re.search(r'id="pictures">(.*?)</script>', page)
     assert found
     [names] = json.loads(found[1])["rows"]
@@ -360,7 +391,7 @@ def test_the_totals_say_which_share_is_complete() -> None:
     states = [DayState.NOT_LISTED, DayState.COMPLETE, DayState.COMPLETE, DayState.GAPPED]
     proofs = [proof(day, state) for day, state in zip(days, states, strict=False)]
     unlisted = proof(NEW_YEAR, DayState.NOT_LISTED, name="NEW")
-    page = coverage_page([*proofs, proof(days[5]), unlisted], {}, {}, "w.duckdb")
+    page = covered([*proofs, proof(days[5]), unlisted])
     header, row, new = table(page)
     found = dict(zip(header, row, strict=True))
     # Two complete days and the last one, of five that were listed: one was never requested.

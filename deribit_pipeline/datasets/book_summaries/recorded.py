@@ -21,7 +21,7 @@ from deribit_pipeline.datasets.book_summaries.proof import (
     wrong_with,
 )
 from deribit_pipeline.datasets.book_summaries.wire import BY_CURRENCY, Snapshot, snapshot
-from deribit_pipeline.domain.rows import Columns, Keys, gaps_of
+from deribit_pipeline.domain.rows import Keys, Pieces, Rows, gaps_of
 from deribit_pipeline.domain.windows import day_window, to_ms
 from deribit_pipeline.instruments.wire import INSTRUMENTS
 from deribit_pipeline.spool.spool_entries import FAILURE, RESPONSE, Entry
@@ -118,21 +118,20 @@ def recorded(currency: str, entries: Iterable[Entry]) -> Recording:
     return recording
 
 
-def rows_of(complete: Sequence[tuple[Attempt, Sequence[Listing]]]) -> Columns:
+def rows_of(complete: Sequence[tuple[Attempt, Sequence[Listing]]]) -> Rows:
     """The rows of complete snapshots, by the columns of the table, sorted by instant and name. They
     are moved out of the snapshots: a day takes too much memory to be there twice."""
-    parts = []
+    names = [column.name for column in BOOK_SUMMARIES.table.columns if column.name != "currency"]
+    rows = Pieces()
+    rows.append({name: _EMPTY[name] for name in names})
     for attempt, listings in complete:
         found, count = attempt.snapshot, len(attempt.snapshot.names)
         kinds = np.empty(count, object)
         kinds[:] = kinds_of(found, listings)
         received = np.full(count, np.datetime64(attempt.received_ms, "ms"))
         found.rows.update(kind=kinds, received_at=received)
-        parts.append(found.rows)
-    names = [column.name for column in BOOK_SUMMARIES.table.columns if column.name != "currency"]
-    if not parts:
-        return {name: _EMPTY[name] for name in names}
-    return {name: np.concatenate([part.pop(name) for part in parts]) for name in names}
+        rows.append({name: found.rows.pop(name) for name in names})
+    return rows.rows()
 
 
 def slots_of(day: date, every_ms: int) -> Keys:
