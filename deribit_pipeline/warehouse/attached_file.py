@@ -1,20 +1,27 @@
 """A DuckDB file attached to a DuckDB of this process, which is used again for the next file:
 creating a DuckDB takes 10 ms, and attaching a file 1 ms."""
 
+import glob
 import os
+import shutil
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 
 import duckdb
 
 from deribit_pipeline.domain.tables import quoted
+from deribit_pipeline.processes import is_alive, name_of
 from deribit_pipeline.warehouse.place import Connection
 
 _NAME = "warehouse"
 """The name of the attached file within DuckDB."""
 
 _MOST_IDLE = 2  # for a reader and a writer
+
+_ABANDONED = 86_400.0  # seconds
 
 _idle: list[Connection] = []
 _changing = threading.Lock()
@@ -52,19 +59,34 @@ def _attached_to(database: Connection) -> Iterator[Connection]:
 
 def _database_for(path: str) -> Connection:
     """A DuckDB to which nothing is attached, and which puts what exceeds the memory beside the
-    file."""
-    spilled = f"set temp_directory = {quoted(path + '.tmp')}"
+    file: into a folder of its own, because two DuckDBs would overwrite each other's."""
     with _changing:
         database = _idle.pop() if _idle else None
     if database:
         try:
-            database.execute(spilled)
+            database.execute(_spilling(database, path))
             return database
         except duckdb.Error:  # it has such files already, beside another file
             database.close()
+    _remove_abandoned(path)
     database = duckdb.connect()
-    database.execute(spilled)
+    database.execute(_spilling(database, path))
     return database
+
+
+def _spilling(database: Connection, path: str) -> str:
+    folder = f"{path}.{name_of(os.getpid())}.{id(database)}.tmp"
+    return f"set temp_directory = {quoted(folder)}"
+
+
+def _remove_abandoned(path: str) -> None:
+    """Remove such folders of processes that were killed. A process of another container, which
+    shares the file, looks dead from here: its folder is spared for a day."""
+    for folder in Path(path).parent.glob(f"{glob.escape(Path(path).name)}.*@*.tmp"):
+        process = folder.name[len(Path(path).name) + 1 :].partition(".")[0]
+        with suppress(OSError, ValueError):
+            if not is_alive(process) and time.time() - folder.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(folder)
 
 
 def _close_idle() -> None:

@@ -1,7 +1,10 @@
 """One DuckDB of a process opens one file after another, and nothing is left of the former one."""
 
+import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from deribit_pipeline.processes import name_of
 from deribit_pipeline.warehouse import attached_file as module
 from deribit_pipeline.warehouse.attached_file import attached_file
 
@@ -121,7 +125,36 @@ def test_a_file_that_is_read_is_not_written(made: Made) -> None:
 def test_what_exceeds_the_memory_goes_beside_the_file(made: Made) -> None:
     setting = "select current_setting('temp_directory')"
     for path in (made("a"), made("it's b")):
-        assert value(path, setting) == f"{path}.tmp"
+        assert re.fullmatch(re.escape(path) + r"\.\d+@\d*\.\d+\.tmp", value(path, setting))
+
+
+def test_two_readers_of_a_file_put_what_exceeds_the_memory_into_different_folders(
+    made: Made,
+) -> None:
+    path, setting = made("a"), "select current_setting('temp_directory')"
+    with attached_file(path, read_only=True) as one, attached_file(path, read_only=True) as other:
+        folders = {each.execute(setting).fetchone() for each in (one, other)}
+    assert len(folders) == 2
+
+
+@pytest.mark.parametrize(
+    ("process", "days", "is_there"),
+    [("{dead}", 2, False), ("{dead}", 0, True), ("{us}", 2, True), ("odd", 2, True)],
+)
+def test_folders_of_killed_processes_are_removed_after_a_day(
+    created: list[duckdb.DuckDBPyConnection], made: Made, process: str, days: int, is_there: bool
+) -> None:
+    path = made("a")
+    name = process.format(dead=f"{os.getpid()}@1", us=name_of(os.getpid()))
+    folder = Path(f"{path}.{name}.7.tmp")
+    folder.mkdir()
+    (folder / "rows").write_bytes(b"7")
+    then = time.time() - days * 86_400 - 60
+    os.utime(folder, (then, then))
+    module._idle.clear()
+    assert value(path) == 1
+    assert len(created) == 2
+    assert folder.exists() is is_there
 
 
 def test_a_duckdb_whose_memory_was_exceeded_beside_one_file_is_not_used_for_another(
@@ -131,8 +164,9 @@ def test_a_duckdb_whose_memory_was_exceeded_beside_one_file_is_not_used_for_anot
     with attached_file(path, read_only=False) as connection:
         connection.execute("set memory_limit = '20MB'")
         connection.execute("create temp table large as select uuid() from range(2_000_000)")
-        assert Path(f"{path}.tmp").exists()
-    assert value(other, "select current_setting('temp_directory')") == f"{other}.tmp"
+        assert list(Path(path).parent.glob("a*.tmp"))
+    assert str(value(other, "select current_setting('temp_directory')")).startswith(other)
+    assert not list(Path(path).parent.glob("a*.tmp"))
     assert len(created) == 2
 
 
@@ -141,6 +175,7 @@ def test_a_forked_process_opens_files_with_a_duckdb_of_its_own(made: Made) -> No
     path = made("a")
     code = f"""
 import multiprocessing, sys
+from deribit_pipeline.processes import name_of
 from deribit_pipeline.warehouse import attached_file as module
 from deribit_pipeline.warehouse.attached_file import attached_file
 from deribit_pipeline.warehouse.empty_warehouse import empty_warehouse
