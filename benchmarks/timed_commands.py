@@ -34,13 +34,18 @@ class Measured:
 
 
 @contextmanager
-def sandbox(is_metered: bool = True, *options: str, latency_ms: int | None = None) -> Iterator[str]:
+def sandbox(
+    is_metered: bool = True,
+    *options: str,
+    latency_ms: int | None = None,
+    program: Sequence[str] = (OURS, "sandbox"),
+) -> Iterator[str]:
     """Start a sandbox in a process of its own; yields its API root. If it is not metered, it
     responds immediately, unless a latency is given."""
     if latency_ms is None:
         latency_ms = LATENCY_MS if is_metered else 0
     rate = str(PER_SECOND if is_metered else 0)
-    command = [OURS, "sandbox", "--port", "0", "--requests-per-second", rate]
+    command = [*program, "--port", "0", "--requests-per-second", rate]
     command += ["--burst", str(BURST), "--latency-ms", str(latency_ms), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
