@@ -1,5 +1,5 @@
-"""Candles: many rows, where the rate limit decides, and few rows a day, where proving and recording
-the days takes the time. Beside ccxt, where it can do the same."""
+"""Backfills of candles: many rows, where the rate limit determines the time, and few rows a day,
+where proving and recording the days does. With ccxt too, for comparison."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -90,8 +90,8 @@ def compared(work: Work, python: str, scripts: Sequence[str]) -> Iterator[Row]:
 
 
 def few_rows(work: Work, python: str) -> Iterator[Row]:
-    """Our backfill, then ccxt. The sandbox computes the candles in a run before, because few
-    candles take it as long as their minutes."""
+    """Our backfill, then ccxt. In a run before, which is not measured, the sandbox computes the
+    candles: one of an hour or a day takes it as long as all of its minutes."""
     with sandbox() as url:
         ours(work, url)
         row = ours(work, url)
@@ -106,8 +106,8 @@ def without_limit(work: Work) -> Iterator[Row]:
 
 
 def one_after_the_other(work: Work) -> Iterator[Row]:
-    """A backfill of each resolution, into one warehouse. As for few rows, the sandbox computes the
-    candles of an hour and more before."""
+    """A backfill of each resolution, into one warehouse. As in `few_rows`, the sandbox computes the
+    candles of an hour and more in runs before."""
     works = [replace(work, resolution=resolution) for resolution in RESOLUTIONS]
     with sandbox() as url, empty_folder() as folder:
         for coarse in works[RESOLUTIONS.index("60") :]:
