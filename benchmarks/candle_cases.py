@@ -106,8 +106,8 @@ def without_limit(work: Work) -> Iterator[Row]:
 
 
 def one_after_the_other(work: Work) -> Iterator[Row]:
-    """A backfill of each resolution, into one warehouse. As in `few_rows`, the sandbox computes the
-    candles of an hour and more in runs before."""
+    """A backfill of each resolution, into one warehouse. As for few rows, the sandbox computes the
+    candles of an hour and more before."""
     works = [replace(work, resolution=resolution) for resolution in RESOLUTIONS]
     with sandbox() as url, empty_folder() as folder:
         for coarse in works[RESOLUTIONS.index("60") :]:

@@ -42,8 +42,8 @@ Item = TypeVar("Item")
 _MONTH_WIDTH = len("2024-01 ") + 31 + 2
 
 
-# How many gaps of a day the page lists; how many lines of failures and of verdicts per series; how
-# many proofs are read at once.
+# The gaps of a day that the page lists, the lines of failures and of verdicts per series, and the
+# proofs that are read at once.
 _GAPS_NAMED, _LINES, _MOST_DAYS = 5, 5, 50_000
 
 _Key = tuple[Dataset, str]
