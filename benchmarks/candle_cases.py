@@ -1,5 +1,5 @@
-"""Candles: many rows, where the rate limit decides, and few rows a day, where proving and recording
-the days takes the time. Beside ccxt, where it can do the same."""
+"""Backfills of candles: many rows, where the rate limit determines the time, and few rows a day,
+where proving and recording the days does. With ccxt too, for comparison."""
 
 import os
 import time
@@ -92,8 +92,8 @@ def compared(work: Work, python: str, scripts: Sequence[str]) -> Iterator[Row]:
 
 
 def few_rows(work: Work, python: str) -> Iterator[Row]:
-    """Our backfill, then ccxt. The sandbox computes the candles in a run before, because few
-    candles take it as long as their minutes."""
+    """Our backfill, then ccxt. In a run before, which is not measured, the sandbox computes the
+    candles: one of an hour or a day takes it as long as all of its minutes."""
     with sandbox() as url:
         ours(work, url)
         row = ours(work, url)

@@ -74,8 +74,8 @@ def trades(work: Trades) -> Iterator[Row]:
 
 
 def stored_trades(work: Trades) -> Iterator[Row]:
-    """The same, and what is done with stored trades; `--force` last, so that the exchange's burst
-    is full again."""
+    """The same, and commands on the stored trades; `--force` is the last, because the sandbox's
+    burst is full again by then."""
     with sandbox(True, *work.options) as url, empty_folder() as folder:
         env = variables(url)
         stored = _fetched_trades(work, url, folder)
@@ -85,10 +85,7 @@ def stored_trades(work: Trades) -> Iterator[Row]:
         for title, command in (
             ("`verify` of them", [OURS, "verify"]),
             ("`export` of them to Parquet", work.command("export", *of_trades, *parquet)),
-            (
-                "`candles_rebuilt` from them",
-                work.command("backfill", *rebuilt),
-            ),
+            ("`candles_rebuilt` from them", work.command("backfill", *rebuilt)),
             ("the same days again with `--force`", work.command("backfill", *of_trades, "--force")),
         ):
             run = timed(command, env, folder)

@@ -1,5 +1,5 @@
-"""A code location with assets of each instrument, whose partitions are days: for comparison with
-the project's own, which has assets of groups of instruments. Its assets fetch nothing."""
+"""A code location with an asset for each instrument and dataset, partitioned by day, to compare
+with the project's own, whose assets have several instruments. Its assets fetch nothing."""
 
 import os
 

@@ -36,19 +36,20 @@ class Figures:
         self._repeat = repeat
         self.by_row: dict[str, str] = {}
 
-    def say(self, row: str, figure: str) -> None:
+    def record(self, row: str, figure: str) -> None:
+        """Keep and print a measurement."""
         print(f"  {row}: {figure}", flush=True)
         self.by_row[row] = figure
 
     def took(self, row: str, work: Callable[[], object]) -> None:
         """Record the duration of repeated work."""
-        self.say(row, self._best(work))
+        self.record(row, self._best(work))
 
     def ran(self, row: str, command: Callable[[], Measured]) -> None:
         """Record the duration of repeated processes, and the smallest peak memory."""
         megabytes: list[float] = []
         took = self._best(lambda: megabytes.append(command().megabytes))
-        self.say(row, f"{took}, {min(megabytes):.0f} MB")
+        self.record(row, f"{took}, {min(megabytes):.0f} MB")
 
     def _best(self, work: Callable[[], object]) -> str:
         """The best of several repetitions, because disturbances only ever add time."""
@@ -102,7 +103,7 @@ class Bench:
                 lambda: self._backfill("BTC-PERPETUAL", first, last),
             )
             megabytes = [found.memory_info().rss / 1e6 for found in _family(server)]
-            self.figures.say("webserver and code server", f"{sum(megabytes):.0f} MB")
+            self.figures.record("webserver and code server", f"{sum(megabytes):.0f} MB")
 
     def _key(self, day: date) -> str:
         return self._grid.key("BTC-PERPETUAL", day)
@@ -146,7 +147,9 @@ class Bench:
         ui = DagsterUI(f"http://127.0.0.1:{port}")
         try:
             until(ui.is_loaded, "the webserver", pause=0.05)
-            self.figures.say("webserver until it answers", f"{time.perf_counter() - began:.1f} s")
+            self.figures.record(
+                "webserver until it responds", f"{time.perf_counter() - began:.1f} s"
+            )
             yield ui, process.pid
         finally:
             end(process)
@@ -154,7 +157,7 @@ class Bench:
     def _pages(self, ui: DagsterUI, recorded: str) -> None:
         """The page of an asset's partitions, and the two GraphQL queries behind it."""
         asset = {"path": self._asset}
-        say, took = self.figures.say, self.figures.took
+        record, took = self.figures.record, self.figures.took
         with browsing() as page:
             page.set_default_timeout(600_000)
 
@@ -162,7 +165,7 @@ class Bench:
                 page.goto(f"{ui.url}/assets/{self._path}?view=partitions")
                 page.get_by_text(re.compile("[0-9] Partitions Selected")).first.wait_for()
 
-            say(f"partition page, first look, {recorded} recorded", _figure(*_cost(look)))
+            record(f"partition page, first look, {recorded} recorded", _figure(*_cost(look)))
             took(f"partition page, {recorded} recorded", look)
         took(f"statuses over GraphQL, {recorded} recorded", lambda: ui.query(HEALTH, asset=asset))
         took(f"numbers over GraphQL, {recorded} recorded", lambda: ui.query(STATS, asset=asset))
@@ -219,9 +222,9 @@ class Bench:
         # The code server that it starts logs to the same stream.
         output = next(line for line in returned.stdout.splitlines() if line.startswith("["))
         first, *others, megabytes = json.loads(output)
-        self.figures.say("a tick of the daemon, launching 10 runs", _figure(*first))
-        self.figures.say("a tick of the daemon, waiting for them", _figure(*min(others)))
-        self.figures.say("the daemon's memory", f"{megabytes:.0f} MB")
+        self.figures.record("a tick of the daemon, launching 10 runs", _figure(*first))
+        self.figures.record("a tick of the daemon, waiting for them", _figure(*min(others)))
+        self.figures.record("the daemon's memory", f"{megabytes:.0f} MB")
 
 
 def _cost(work: Callable[[], object]) -> tuple[float, float]:
@@ -253,9 +256,9 @@ def main() -> None:
     """Print the table, one column per grid."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--instruments", default="20,50,200", help="grids of eight years")
-    options.add_argument("--since", type=date.fromisoformat, help="and the last since this day too")
-    options.add_argument("--layouts", type=int, help="and so many in groups, and an asset each")
-    options.add_argument("--repeat", type=int, default=3, help="times of each, default 3")
+    options.add_argument("--since", type=date.fromisoformat, help="also the last since this day")
+    options.add_argument("--layouts", type=int, help="also in groups, and an asset each")
+    options.add_argument("--repeat", type=int, default=3, help="repetitions, default 3")
     parsed = options.parse_args()
     grids = [Grid(int(number)) for number in filter(None, parsed.instruments.split(","))]
     if parsed.since:
@@ -269,7 +272,7 @@ def main() -> None:
             bench = Bench(grid, Path(folder), exchange, parsed.repeat)
             bench.run()
             columns.append(bench.figures.by_row)
-    print("\nBest of each: seconds by the clock, and in brackets those of processors.")
+    print("\nThe best of each: wall-clock seconds, and CPU seconds in brackets.")
     print(f"\n| | {' | '.join(grid.title for grid in grids)} |")
     print(f"|---|{'--:|' * len(grids)}")
     for row in columns[0]:

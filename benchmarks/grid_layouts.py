@@ -8,11 +8,11 @@ from deribit_pipeline.settings import FIRST_DAY
 
 DATASET = "candles_1m"
 
-_OF_A_GROUP = 20
+_GROUP_SIZE = 20
 
 
 class Layout(enum.StrEnum):
-    """The assets that share the instruments; the value ends a title."""
+    """How the instruments are divided among assets; the value is the end of a grid's title."""
 
     ONE = ""
     GROUPS = ", groups of 20"
@@ -21,7 +21,7 @@ class Layout(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Grid:
-    """The number of instruments, the first of their days, and the assets that they are in."""
+    """The number of instruments, the first of their days, and their division among assets."""
 
     instruments: int
     since: date = FIRST_DAY
@@ -29,8 +29,8 @@ class Grid:
 
     @property
     def names(self) -> list[str]:
-        made_up = (f"X{number:03}_USDC-PERPETUAL" for number in range(self.instruments - 2))
-        return ["BTC-PERPETUAL", "ETH-PERPETUAL", *made_up]
+        invented = (f"X{number:03}_USDC-PERPETUAL" for number in range(self.instruments - 2))
+        return ["BTC-PERPETUAL", "ETH-PERPETUAL", *invented]
 
     @property
     def days(self) -> list[date]:
@@ -57,7 +57,7 @@ class Grid:
             return {(name.replace("-", "_"), DATASET): [name] for name in names}
         if self.layout is Layout.ONE:
             return {(DATASET,): names}
-        parts = [names[n : n + _OF_A_GROUP] for n in range(0, len(names), _OF_A_GROUP)]
+        parts = [names[n : n + _GROUP_SIZE] for n in range(0, len(names), _GROUP_SIZE)]
         return {
             (f"g{number:02}", DATASET) if number else (DATASET,): part
             for number, part in enumerate(parts)
@@ -70,7 +70,7 @@ class Grid:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The settings."""
+        """The settings, as environment variables."""
         if self.layout is Layout.EACH:
             return {"DERIBIT_INSTRUMENTS": ",".join(self.names)}
         plain, *groups = self.assets.items()
@@ -81,5 +81,5 @@ class Grid:
         }
 
     def key(self, name: str, day: date) -> str:
-        """A partition."""
+        """The partition key of an instrument's day."""
         return str(day) if self.layout is Layout.EACH else f"{name}|{day}"

@@ -51,9 +51,9 @@ class Market:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a backfill of the market took, the same command again, and the commands that read all of
-    it; the size of the warehouse in bytes, the CPU seconds of the sandbox, and the machine's load
-    in the last 15 minutes of the backfill."""
+    """A backfill of the market, the same command again, and the commands that read all of it; the
+    size of the warehouse in bytes, the CPU seconds of the sandbox, and the machine's load in the
+    last 15 minutes of the backfill."""
 
     backfill: Measured
     again: Measured

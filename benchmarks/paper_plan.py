@@ -16,10 +16,10 @@ from deribit_pipeline.engine.estimate import Limit, estimate
 LIMIT = Limit(requests_per_second=20.0, burst=100)
 HOUR = Resolution("60")
 BYTES_A_CANDLE = {Resolution.MINUTE_1: 15, HOUR: 19}
-"""Of the whole market in docs/benchmarks.md; of hours, of the sandbox's perpetuals and options."""
+"""Measured in the sandbox: minutes by `market.py`, hours with perpetuals and options."""
 
 BYTES_A_DAY = 100
-"""Of an instrument-day's proof and arrival, in a file with 56,000 of them."""
+"""The proof and the arrival of an instrument-day, measured in a file with 56,000 of them."""
 
 _EXPIRY_HOUR = 8
 

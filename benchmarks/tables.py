@@ -40,21 +40,21 @@ class Case:
             yield row
 
     def medians(self) -> Iterator[Row]:
-        """Of each row the run with the median duration."""
+        """The run with the median duration, for each row."""
         for rows in self.measured.values():
             yield sorted(rows, key=lambda row: row.run.seconds)[len(rows) // 2]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the heading of its titles, the names of its other columns, and what it measures."""
+    """A table: the heading of its first column, the names of the others, and its cases."""
 
     heading: str
     columns: Sequence[str]
     cases: Sequence[Case]
 
     def lines(self) -> Iterator[str]:
-        """The table in Markdown, of what was measured; nothing if that is nothing."""
+        """The table of the measured rows in Markdown; no lines if there are none."""
         if not any(case.measured for case in self.cases):
             return
         yield ""

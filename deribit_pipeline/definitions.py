@@ -30,10 +30,10 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
     require_unmoved_here(groups_of(settings, members))
     listed = instruments_asset(settings)
     assets = [
-        (kept, dataset_asset(kept.dataset, kept.grid, kept.group))
-        for kept in grouped_series(settings, members)
+        (grouped, dataset_asset(grouped.dataset, grouped.grid, grouped.group))
+        for grouped in grouped_series(settings, members)
     ]
-    warn_where_slow({asset.key.to_user_string(): kept.grid for kept, asset in assets})
+    warn_where_slow({asset.key.to_user_string(): grouped.grid for grouped, asset in assets})
     is_lake = isinstance(settings.warehouse, Lake)  # a file needs no maintenance
 
     # A closure rather than a configurable resource: Dagster shows the latter's fields, and one of
@@ -49,19 +49,19 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
             reachability_check(settings),
             *(
                 dataset_checks(
-                    kept.dataset,
+                    grouped.dataset,
                     warehouse,
-                    kept.series,
-                    is_on=is_on_by_default(settings, kept.dataset),
-                    group=kept.group,
+                    grouped.series,
+                    is_on=is_on_by_default(settings, grouped.dataset),
+                    group=grouped.group,
                     members=members,
                 )
-                for kept, _ in assets
+                for grouped, _ in assets
             ),
             *(
-                recording_check(settings, kept.dataset, asset)
-                for kept, asset in assets
-                if kept.dataset.recorder and kept.group == PLAIN
+                recording_check(settings, grouped.dataset, asset)
+                for grouped, asset in assets
+                if grouped.dataset.recorder and grouped.group == PLAIN
             ),
         ],
         schedules=[
@@ -69,8 +69,8 @@ def build_definitions(settings: Settings, crons: Mapping[str, str] = CRONS) -> d
             *([maintenance_schedule(settings, crons)] if is_lake else []),
             *(
                 schedule
-                for kept, asset in assets
-                for schedule in dataset_schedules(settings, asset, kept, crons)
+                for grouped, asset in assets
+                for schedule in dataset_schedules(settings, asset, grouped, crons)
             ),
         ],
         resources={"deribit": deribit},

@@ -21,7 +21,8 @@ _HEAD = re.compile(r"(?P<name>[a-z][a-z0-9_]{0,39})( +since +(?P<since>\S+))?")
 
 _PATTERN = "alts since 2022-01-01: SOL_USDC-PERPETUAL,XRP_USDC-PERPETUAL; tail: kind=spot"
 
-# Names that Dagster's UI has for other things; so have those that begin with a group of datasets.
+# Names of assets and asset groups in Dagster's UI. Names that begin with a group of datasets, as in
+# candles_minutes, are taken as well.
 _TAKEN = frozenset(
     {*DATASETS, *Group, "instruments", "deribit_api", "default", "exchange", "reference"}
 )
@@ -29,8 +30,8 @@ _TAKEN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class InstrumentGroup:
-    """A group: its instruments, and the first day of their partitions; None if that is
-    DERIBIT_PARTITIONS_SINCE. Its name begins the keys of its assets."""
+    """A group: its instruments, and the first day of their partitions, or None for that of
+    DERIBIT_PARTITIONS_SINCE. Its name is the prefix of the keys of its assets."""
 
     name: str
     choice: Choice
@@ -83,14 +84,14 @@ def _group(text: str) -> InstrumentGroup:
     found = _HEAD.fullmatch(head.strip())
     if not colon or found is None:
         raise SettingsError(
-            f"{VARIABLE} holds {text[:80]!r}, which is not understood: write it like {_PATTERN}, "
-            "with names of small letters, digits and '_'."
+            f"{VARIABLE} holds {text[:80]!r}, which is malformed: write it like {_PATTERN}, with "
+            "names of at most 40 lower-case letters, digits and '_' that begin with a letter."
         )
     name, since = found["name"], found["since"]
     if name in _TAKEN or name.startswith(tuple(f"{each}_" for each in Group)):
         raise SettingsError(
             f"{VARIABLE} has a group called {name}, which is the name of an asset or of an asset "
-            "group already: choose another."
+            "group already: choose another name."
         )
     return InstrumentGroup(
         name,

@@ -27,9 +27,9 @@ def test_groups_are_read_and_all_their_instruments_are_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("alts", "DERIBIT_GROUPS holds 'alts', which is not understood: write it like alts since"),
-        ("Alts: SOL_USDC-PERPETUAL", "names of small letters"),
-        ("alts from 2022-01-01: SOL_USDC-PERPETUAL", "is not understood"),
+        ("alts", "DERIBIT_GROUPS holds 'alts', which is malformed: write it like alts since"),
+        ("Alts: SOL_USDC-PERPETUAL", "names of at most 40 lower-case letters"),
+        ("alts from 2022-01-01: SOL_USDC-PERPETUAL", "is malformed"),
         (
             "alts since 2022: SOL_USDC-PERPETUAL",
             "of the group alts of DERIBIT_GROUPS must be a day",

@@ -87,10 +87,9 @@ class RequestedDays:
             )
         found = series_of(dataset, universe.wanted(texts, settings, warehouse, window))
         if not found:
-            whose = "DERIBIT_INSTRUMENTS" if texts is None else "--instruments"
+            whose = "the settings select" if texts is None else "--instruments selects"
             raise InputError(
-                f"{_capital(dataset.label)} are available for perpetuals only, and {whose} "
-                "selects none."
+                f"{_capital(dataset.label)} are available for perpetuals only, and {whose} none."
             )
         return found
 

@@ -37,13 +37,13 @@ _STYLES: dict[str, tuple[str, str, str]] = {
     FAILED: ("x", "x", "red"),
     "": (" ", " ", ""),
 }
+
 Item = TypeVar("Item")
 
 _MONTH_WIDTH = len("2024-01 ") + 31 + 2
 
-
-# How many gaps of a day the page lists; how many lines of failures and of verdicts per series; how
-# many proofs are read at once.
+# The gaps of a day that the page lists, the lines of failures and of verdicts per series, and the
+# proofs that are read at once.
 _GAPS_NAMED, _LINES, _MOST_DAYS = 5, 5, 50_000
 
 _Key = tuple[Dataset, str]
@@ -151,8 +151,8 @@ def _calendar(
     width: int,
     glyph: int,
 ) -> Iterator[Text]:
-    """The days of one series, with as many months per line as fit the width, followed by the
-    reasons of days that are not proved and the verdicts."""
+    """The days of one series: a title, the months, the reasons of days that are not proved, and the
+    verdicts."""
     dataset, series = key
     counts = Counter(proof.state for proof in days)
     verdicts = {proof.day: verdict for proof in days if (verdict := warning_of(proof))}
@@ -165,17 +165,21 @@ def _calendar(
     yield Text(f"\n{series} {dataset.short_label}", "bold").append(
         f"   {', '.join(states)}; {held}", "not bold"
     )
+    states_of_days = [
+        *((proof.day, str(proof.state)) for proof in days),
+        *((each.day, FAILED) for each in failed),
+    ]
+    yield from _months(states_of_days, width, glyph)
+    yield from _reasons("not proved", {each.day: each.reason for each in failed}, "red")
+    yield from _reasons("verdict", verdicts, "yellow")
+
+
+def _months(states: Iterable[tuple[date, str]], width: int, glyph: int) -> Iterator[Text]:
+    """The days, each with its state, with as many months per line as fit the width."""
     months: dict[date, dict[int, str]] = {}
-    for day, state in sorted(
-        [
-            *((proof.day, str(proof.state)) for proof in days),
-            *((each.day, FAILED) for each in failed),
-        ],
-        key=lambda each: each[0],
-    ):
+    for day, state in sorted(states, key=lambda each: each[0]):
         months.setdefault(day.replace(day=1), {})[day.day] = state
-    per_line = max(1, width // _MONTH_WIDTH)
-    for some in batched(months.items(), per_line):
+    for some in batched(months.items(), max(1, width // _MONTH_WIDTH)):
         line = Text()
         for month, cells in some:
             line.append(f"{month:%Y-%m} ", "dim")
@@ -185,8 +189,6 @@ def _calendar(
             line.append("  ")
         line.rstrip()
         yield line
-    yield from _reasons("not proved", {each.day: each.reason for each in failed}, "red")
-    yield from _reasons("verdict", verdicts, "yellow")
 
 
 def _reasons(what: str, days: Mapping[date, str], style: str) -> Iterator[Text]:

@@ -33,8 +33,8 @@ PROVED, NOT_PROVED, WRONG_INPUT = 0, 1, 2
 # Errors that a change of the command line or of a setting fixes.
 _WRONG = (InputError, WarehouseUnusable, UnknownInstrument, WrongCredentials, WrongEnvironment)
 
-# How many more objects there are before a garbage collection, instead of 700: importing Dagster and
-# recording days creates a million that stay, and Python would look through them for a second.
+# New objects before a garbage collection, instead of Python's 700: importing Dagster and recording
+# days creates a million objects that stay, and traversing them again and again takes a second.
 _OBJECTS_UNTIL_COLLECTION = 100_000
 
 # Errors of a full disk behind stdout or stderr.

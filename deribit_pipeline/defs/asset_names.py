@@ -1,8 +1,8 @@
 """The names of a dataset's assets: one for each group of instruments.
 
 The plain asset `candles_1m` has the instruments of DERIBIT_INSTRUMENTS and those in no group, the
-asset `alts/candles_1m` those of the group `alts`. Datasets whose series are no instruments have the
-plain asset only.
+asset `alts/candles_1m` those of the group `alts`. Datasets whose series are not instruments have
+the plain asset only.
 """
 
 import dagster as dg
@@ -20,7 +20,8 @@ def asset_key(dataset: Dataset, group: str = PLAIN) -> dg.AssetKey:
 
 
 def upstream_key(dataset: Dataset, group: str = PLAIN) -> dg.AssetKey:
-    """The key of the asset from which the dataset's rows are made."""
+    """The key of the asset from which the dataset's rows are made: of another dataset, or of the
+    exchange."""
     made_of = DATASETS.get(dataset.made_of)
     return asset_key(made_of, group) if made_of else dg.AssetKey("deribit_api")
 

@@ -1,8 +1,8 @@
 """An instrument stays in the assets of the group in which its days were first recorded.
 
-Moved to another group, it would have its old days in one asset and its new ones in another, and no
-page would show all of them. Dagster's storage keeps the group of each instrument that is in one; an
-instrument that is in none has days in the plain assets.
+Otherwise its old days would be in one asset and its new ones in another, and no page would show all
+of them. Dagster's storage has the group of each instrument that is in one; an instrument without an
+entry belongs to the plain assets if they have days of it.
 """
 
 import os
@@ -25,25 +25,26 @@ _PREFIX = "deribit_pipeline/group_of/"
 
 _TOGETHER = 500  # keys of one query
 
-_NAMED = 5
+_NAMED = 5  # instruments in a message
 
 
 def assign(
     instance: dg.DagsterInstance, dataset: Dataset, names: Iterable[str], group: str
 ) -> None:
     """Record that these series are in this group from now on. Raises MovedInstruments if one is in
-    another; series that are no instruments are in none."""
+    another. Series that are not instruments are in no group."""
     if dataset.series is SeriesKind.INSTRUMENT:
         groups = dict.fromkeys(names, group)
         recorded = require_unmoved(instance, groups)
         if group != PLAIN:
-            for name in groups.keys() - recorded.keys():  # several pairs would all be updates
+            # One by one: if one of several keys exists, Dagster updates those and inserts none.
+            for name in groups.keys() - recorded.keys():
                 instance.daemon_cursor_storage.set_cursor_values({_PREFIX + name: group})
 
 
 def require_unmoved_here(groups: Mapping[str, str]) -> None:
-    """As `require_unmoved`, in the instance of DAGSTER_HOME, if there is one that can be opened: a
-    code server may have none, and each run checks its own instruments in any case."""
+    """As `require_unmoved`, in the instance of DAGSTER_HOME, if it exists and can be opened: a code
+    server may have none, and each run checks its own instruments in any case."""
     home = os.environ.get("DAGSTER_HOME")
     if home and Path(home, "dagster.yaml").exists():
         with suppress(dg.DagsterError, *storage_errors()), dg.DagsterInstance.get() as instance:
@@ -51,11 +52,11 @@ def require_unmoved_here(groups: Mapping[str, str]) -> None:
 
 
 def require_unmoved(instance: dg.DagsterInstance, groups: Mapping[str, str]) -> dict[str, str]:
-    """The recorded groups of those of the instruments that have one. Raises MovedInstruments for
-    those whose group in `groups` is another."""
+    """The recorded groups of these instruments, without those that have none. Raises
+    MovedInstruments for instruments whose group in `groups` differs from the recorded one."""
     recorded = _recorded(instance, groups)
     if any(group != PLAIN and name not in recorded for name, group in groups.items()):
-        # Read last: it lists partitions, and an instrument is unknown only until its first run.
+        # Only if needed, because it lists partitions: a first run records the group.
         recorded = dict.fromkeys(_plain(instance), PLAIN) | recorded
     moved: dict[tuple[str, str], list[str]] = {}
     for name, group in groups.items():

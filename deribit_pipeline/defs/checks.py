@@ -43,15 +43,15 @@ def dataset_checks(
     """The checks of one asset, in one step; `series` are those that its schedules keep up to date
     while one of them is running, which they are by default if `is_on`.
 
-    The asset of a group reports what breaks a rule in the days of the group, and the plain asset
-    what does in those of instruments that are not `members` of any.
+    The asset of a group reports what breaks a rule in the days of its own instruments, the plain
+    asset in the days of all that are not in `members`.
     """
     asset = asset_key(dataset, group)
     rules = {
         dg.AssetCheckKey(asset, rule.name): _within(rule, group) if members else rule
         for rule in rules_of(dataset)
     }
-    others = [name for name, of in members.items() if group in (PLAIN, of)]
+    grouped = [name for name, its_group in members.items() if group in (PLAIN, its_group)]
 
     @dg.multi_asset_check(
         name=f"{asset.to_python_identifier()}_checks",
@@ -75,7 +75,7 @@ def dataset_checks(
         for key, rule in rules.items():
             if key not in context.selected_asset_check_keys:
                 continue
-            values = dataset.rule_values(kept, today) | {"members": others}
+            values = dataset.rule_values(kept, today) | {"members": grouped}
             parameters = rule.parameters(values)
             if not unreadable:
                 try:
@@ -108,11 +108,12 @@ def dataset_checks(
 
 
 def _within(rule: Rule, group: str) -> Rule:
-    """The rule for the series of a group; `$members` are those, or those of all groups."""
-    of_group = "" if group != PLAIN else "not "
+    """The rule for the series of a group, which are `$members`, or for the plain assets, which have
+    all series but `$members`."""
+    negation = "not " if group == PLAIN else ""
     query = f"""
 from ({rule.query.strip()}) as breaches(series)
-where {of_group}list_contains(cast($members as varchar[]), series)"""
+where {negation}list_contains(cast($members as varchar[]), series)"""
     return replace(rule, query=query)
 
 

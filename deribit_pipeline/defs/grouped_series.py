@@ -35,9 +35,9 @@ class GroupedSeries:
 
 
 def resolved(settings: Settings, warehouse: Warehouse) -> tuple[Settings, Members]:
-    """The settings without selectors, and the members of their groups.
+    """The settings with the instruments that selectors select, and the members of their groups.
 
-    If the warehouse cannot be read, only the named instruments, with a warning.
+    If the warehouse cannot be read, these are the named instruments only, with a warning.
     """
     try:
         members = members_of(settings, warehouse)
@@ -50,12 +50,12 @@ def resolved(settings: Settings, warehouse: Warehouse) -> tuple[Settings, Member
 
 
 def groups_of(settings: Settings, members: Members) -> dict[str, str]:
-    """The group of every instrument, for settings without selectors."""
+    """The group of every instrument, for settings that are `resolved`."""
     return {name: members.get(name, PLAIN) for name in settings.instruments}
 
 
 def grouped_series(settings: Settings, members: Members) -> Iterator[GroupedSeries]:
-    """The series of every asset, for settings without selectors. A group has no asset of a dataset
+    """The series of every asset, for settings that are `resolved`. A group has no asset of datasets
     that none of its instruments has."""
     plain = settings.partitions_since
     since = {PLAIN: plain} | {each.name: each.since or plain for each in settings.groups}

@@ -50,13 +50,13 @@ _Ticks = Iterator[dg.RunRequest | dg.SkipReason]
 def dataset_schedules(
     settings: Settings,
     asset: dg.AssetsDefinition,
-    kept: GroupedSeries,
+    grouped: GroupedSeries,
     crons: Mapping[str, str] = CRONS,
 ) -> list[dg.ScheduleDefinition]:
     """The schedules of an asset; the settings decide whether they run by default."""
-    dataset, universe = kept.dataset, kept.series
+    dataset, universe = grouped.dataset, grouped.series
     warehouse = warehouse_of(settings, patience=_PATIENCE)
-    runs = functools.partial(_runs, universe, asset, kept.since)
+    runs = functools.partial(_runs, universe, asset, grouped.since)
 
     spool = spool_of(settings)
 
@@ -71,7 +71,7 @@ def dataset_schedules(
 
     return [
         _schedule(
-            schedule_name(dataset, schedule, kept.group),
+            schedule_name(dataset, schedule, grouped.group),
             crons[dataset.schedule_name(schedule)],
             functools.partial(requested, schedule),
             _description(dataset, schedule),

@@ -145,7 +145,7 @@ def _bytes_of(values: NDArray[Any]) -> bytes:
     if values.dtype.kind == "O":
         texts = values.tolist()
         nulls: int = texts.count(None)
-        if nulls == len(texts):  # many a column is empty, and this takes no time
+        if nulls == len(texts):  # many columns are empty
             return nulls * b"\xff\0"
         if nulls:  # null becomes byte 0xff: a lone surrogate, never in JSON text
             texts = ["\udcff" if text is None else text for text in texts]

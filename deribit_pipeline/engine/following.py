@@ -35,7 +35,7 @@ def united(dataset: Dataset, one: Columns, other: Columns, *, but: Sequence[str]
         raise ValueError("two responses contradict each other about a row")
     is_new = ~np.isin(theirs, ours)
     rows = joined_rows([one, some_of(other, is_new)])
-    # The keys are not made again: making them takes most of the time of many pages.
+    # The keys from above are reused: creating them takes most of the time of a log of many pages.
     return some_of(rows, np.argsort(np.concatenate([ours, theirs[is_new]]), kind="stable"))
 
 

@@ -17,7 +17,7 @@ Members = Mapping[str, str]
 
 
 def group_of(dataset: Dataset, series: str, members: Members) -> str:
-    """The group of a series; series that are no instruments have the plain assets."""
+    """The group of a series; series that are not instruments belong to the plain assets."""
     return members.get(series, PLAIN) if dataset.series is SeriesKind.INSTRUMENT else PLAIN
 
 
@@ -32,9 +32,9 @@ def by_group(dataset: Dataset, series: Iterable[str], members: Members) -> dict[
 def members_of(settings: Settings, warehouse: Warehouse) -> Members:
     """The members of all groups, for settings whose selectors are not resolved yet.
 
-    A name counts before every selector, and of the selectors the first one counts, those of
-    DERIBIT_INSTRUMENTS before the others. A selector takes what was ever listed, so that an
-    instrument stays in its group when it expires. Raises WarehouseError if the listings cannot be
+    A name takes precedence over all selectors, and a selector over later ones; those of
+    DERIBIT_INSTRUMENTS come first. A selector selects what was ever listed, so that an instrument
+    stays in its group when it expires. Raises WarehouseError if the listings cannot be
     read; without selectors, nothing is read.
     """
     of_groups = {each.name: each.choice for each in settings.groups}

@@ -209,7 +209,7 @@ class Known:
 
 def known_of(warehouse: Warehouse, dataset: Dataset, days: Days) -> Known:
     """What the warehouse holds of these days."""
-    if not warehouse.exists():  # requests need not wait until an empty one is created in memory
+    if not warehouse.exists():  # requests need not wait until an empty one is created
         return Known()
     with warehouse.reading() as connection:
         settled = settled_days(connection, dataset, days)

@@ -28,8 +28,8 @@ CURRENT = timedelta(hours=12)
 
 
 def with_universe(settings: Settings, warehouse: Warehouse) -> Settings:
-    """The settings without selectors: `instruments` are all instruments that DERIBIT_INSTRUMENTS
-    chooses, as of the last refresh of the table `instruments`.
+    """The settings without selectors: `instruments` are all that DERIBIT_INSTRUMENTS and
+    DERIBIT_GROUPS select, as of the last refresh of the table `instruments`.
 
     If the table cannot resolve the selectors, only the named instruments, with a warning that gives
     the remedy.

@@ -109,7 +109,7 @@ class Rpc:
         return await self.answer(Call(method, params))
 
     async def answer(self, call: Call) -> Answer:
-        """The answer to a call, as `call` gives it."""
+        """The answer to a call, with retries as in `call`."""
         attempts = Attempts(call)
         return await self._retries.run(lambda: self._authorized(attempts), self._sleep)
 

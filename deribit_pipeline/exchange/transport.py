@@ -36,8 +36,8 @@ Decode = Callable[[bytes], dict[str, Any] | None]
 @dataclass(frozen=True, slots=True)
 class Call:
     """A method of the exchange and its parameters, as errors quote them: never with a secret.
-    `secrets` are sent as well and are masked in every error. `decode` decodes the body of the usual
-    response faster than any JSON; it returns None for others."""
+    `secrets` are sent as well and are masked in every error. `decode` decodes a body of the usual
+    shape, faster than a JSON parser; it returns None for others."""
 
     method: str
     params: Mapping[str, object]

@@ -29,7 +29,7 @@ _MARK = {
     **{name: name for name in ("open", "high", "low", "close", "volume")},
 }
 
-_ROWS_PER_BATCH = 65_536  # those of `to_feather`
+_ROWS_PER_BATCH = 65_536  # as pandas' `to_feather` writes them
 
 _FUTURE = re.compile(r"([A-Z0-9]+)(?:_([A-Z0-9]+))?-(?:PERPETUAL|(\d{1,2}[A-Z]{3}\d{2}))")
 _SPOT = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)")
@@ -68,7 +68,7 @@ def _write(part: Part, frames: Iterator[Any], columns: Mapping[str, str], file: 
             named = frame.reset_index()[list(columns)].rename(columns=columns)
             table = pa.Table.from_pandas(named.assign(date=named["date"].dt.as_unit("ms")))
             if writer is None:
-                schema = _of_whole(table.schema, part.count)
+                schema = _schema_of_whole(table.schema, part.count)
                 writer = stack.enter_context(pa.ipc.new_file(file, schema, options=options))
             writer.write_table(table)
     return file
@@ -80,8 +80,8 @@ def _with_prices(frame: Any) -> Any:
     return frame.assign(**prices, volume=0.0)
 
 
-def _of_whole(schema: Any, count: int) -> Any:
-    """The schema of the first rows as that of all: pandas' metadata in it count the rows."""
+def _schema_of_whole(schema: Any, count: int) -> Any:
+    """The schema of a batch as that of the whole file: pandas' metadata has the number of rows."""
     described = schema.pandas_metadata
     described["index_columns"][0]["stop"] = count
     return schema.with_metadata({"pandas": json.dumps(described)})

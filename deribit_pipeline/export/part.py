@@ -22,10 +22,10 @@ from deribit_pipeline.warehouse.warehouse import Warehouse
 ReadFrames = Callable[[], Iterator[Any]]
 """Reads rows as pandas frames."""
 
-# What DuckDB takes to sort rows that it writes itself, and those that become frames: pandas and
-# pyarrow need as much again.
+# DuckDB's memory limits while it sorts rows: for those that it writes itself, and for those that
+# become frames, for which pandas and pyarrow need as much again.
 _TO_WRITE, _TO_READ = "224MB", "128MB"
-_SORTED = ".sorted"  # the folder in that of an export, of rows that are being sorted
+_SORTED = ".sorted"  # in the folder of an export, the folder for rows that exceed the limit
 
 
 @dataclass(slots=True)
@@ -60,8 +60,9 @@ class Part:
 
     @contextmanager
     def reading(self, folder: Path, most: int) -> Iterator[tuple[Connection, ReadFrames]]:
-        """The rows as pandas frames of `most` rows, sorted and indexed by their instants: one or
-        more, and each time the same. DuckDB may put rows into the folder meanwhile."""
+        """A connection, and a function that reads the rows as pandas frames of `most` rows, sorted
+        and indexed by their instants: at least one frame, and the same ones in each call. DuckDB
+        may write temporary files to the folder."""
         with self._read(folder, _TO_READ) as (connection, selected):
             [(self.count,)] = connection.execute(
                 f"select count(*) from ({selected.query})", dict(selected.parameters)
@@ -70,9 +71,9 @@ class Part:
 
     @contextmanager
     def _read(self, folder: Path, memory: str) -> Iterator[tuple[Connection, SelectedRows]]:
-        """A connection that sorts all rows in little memory, and the query for them."""
+        """A connection whose memory is limited while it sorts, and the query for the rows."""
         with self._select() as (connection, selected):
-            # A lake needs more memory to read its files.
+            # A lake is not limited: it needs more memory to read its files.
             is_limited = isinstance(self.warehouse.location, Path)
             limit = sorting_within_memory(connection, folder / _SORTED, memory)
             with limit if is_limited else nullcontext():

@@ -153,7 +153,8 @@ def _require_recordings(spool: Spool, instrument_name: str) -> None:
     if not (spool.root / stream).exists():
         raise InputError(
             f"No trades of {instrument_name} were ever recorded into {spool}: there is no {stream} "
-            "in it. DERIBIT_INSTRUMENTS names what deribit-pipeline record records."
+            "in it. DERIBIT_INSTRUMENTS and DERIBIT_GROUPS name what deribit-pipeline record "
+            "records."
         )
 
 

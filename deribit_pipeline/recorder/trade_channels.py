@@ -22,8 +22,8 @@ _KINDS = tuple(kind for kind in KINDS if kind != "spot")
 
 
 def trade_channels(settings: Settings) -> dict[str, str]:
-    """Channels and their streams: for each kind and settlement currency of DERIBIT_INSTRUMENTS, one
-    of trades and one of instrument states.
+    """Channels and their streams: for each kind and settlement currency of the settings'
+    instruments, one of trades and one of instrument states.
 
     They have all instruments of a kind and currency (assumption:socket-channels), also those that
     are listed later. A selector counts for every kind and currency that it does not exclude. Raises
@@ -36,8 +36,8 @@ def trade_channels(settings: Settings) -> dict[str, str]:
     why = "the exchange publishes no trades of spot pairs"
     if not found:
         raise InputError(
-            f"DERIBIT_INSTRUMENTS names nothing whose trades can be recorded ({why}): name futures "
-            "or options, or record without the dataset trades."
+            "DERIBIT_INSTRUMENTS and DERIBIT_GROUPS name nothing whose trades can be recorded "
+            f"({why}): name futures or options, or record without the dataset trades."
         )
     if spot:
         logger.warning("Trades of %s are not recorded: %s", ", ".join(spot), why)

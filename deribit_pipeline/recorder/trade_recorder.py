@@ -38,8 +38,8 @@ _AHEAD = timedelta(seconds=1)
 
 
 def trade_recorder(exchange: Exchange, settings: Settings, clock: Clock) -> "TradeRecorder":
-    """The recorder of the trades of DERIBIT_INSTRUMENTS. Raises InputError if these have none that
-    the exchange publishes."""
+    """The recorder of the trades of the settings' instruments. Raises InputError if these have none
+    that the exchange publishes."""
     assert exchange.spool is not None
     assert exchange.websocket is not None
     channels = trade_channels(settings)

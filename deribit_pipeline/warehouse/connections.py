@@ -87,11 +87,11 @@ def within_memory(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def sorting_within_memory(connection: Connection, folder: Path, memory: str) -> Iterator[None]:
-    """Let DuckDB sort rows of a file in so much memory, such as 64MB, in the block. It
-    puts the others into `folder`, which it makes when it needs it, and which is removed afterwards:
-    beside the warehouse, as by default, two processes would overwrite each other's.
+    """Limit DuckDB's memory, to such as 64MB, while it sorts rows of a file in the block. What
+    exceeds it goes into `folder`, which DuckDB creates when it needs it, and which is removed
+    afterwards.
 
-    The number of threads stays: sums of volumes are rounded differently with another one.
+    The number of threads is not changed, because it changes how sums of volumes are rounded.
     """
     connection.execute(f"set temp_directory = {quoted(str(folder))}")
     try:

@@ -175,7 +175,7 @@ def test_instruments_without_trades_are_one_sentence(
         command, cwd=tmp_path, env=spot, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "DERIBIT_INSTRUMENTS names nothing whose trades can be recorded" in done.stderr
+    assert "DERIBIT_GROUPS name nothing whose trades can be recorded" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_spot_pairs_are_left_out_with_a_sentence(caplog: pytest.LogCaptureFixtur
 
 @pytest.mark.parametrize("instruments", ["BTC_USDC", "kind=spot"])
 def test_nothing_to_record_is_one_sentence(instruments: str) -> None:
-    with pytest.raises(InputError, match="DERIBIT_INSTRUMENTS names nothing whose trades can be"):
+    with pytest.raises(InputError, match="DERIBIT_GROUPS name nothing whose trades can be"):
         channels(instruments)
 
 

@@ -8,7 +8,7 @@ are outside the requested range: they count towards `count`.
 import logging
 from datetime import datetime
 
-from deribit_pipeline.datasets.trades.typed_trades import decoded
+from deribit_pipeline.datasets.trades.typed_trades import decode_trades
 from deribit_pipeline.datasets.trades.wire import TradesPage, trades_page
 from deribit_pipeline.domain.windows import to_ms
 from deribit_pipeline.exchange.client import DeribitClient
@@ -82,7 +82,7 @@ async def _trades(
 ) -> ParsedResponse[TradesPage]:
     returned = await client.call(
         lambda answer: trades_page(answer, instrument_name, count),
-        DecodedMethod(method, decoded),
+        DecodedMethod(method, decode_trades),
         instrument_name=instrument_name,
         **requested,
         count=count,

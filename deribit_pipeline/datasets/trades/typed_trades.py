@@ -44,8 +44,8 @@ class Trades(msgspec.Struct):
     trades: list[Trade]
 
 
-decoded = decoder_of(Trades)
-"""Decodes a response with trades."""
+decode_trades = decoder_of(Trades)
+"""Decodes a response with trades; returns None if it does not fit."""
 
 
 class TypedTrades:
@@ -67,7 +67,7 @@ class TypedTrades:
         values = np.array(list(map(attrgetter(name), self._rows)), np.float64)
         if np.isinf(values).any():
             raise ValueError(f"`{name}` must be finite")
-        return values + 0.0
+        return values + 0.0  # as in `shapes.finite`, a JSON -0.0 becomes 0.0
 
     def texts(self, name: str) -> NDArray[np.object_]:
         """A text of each trade, not an empty one."""
@@ -81,7 +81,7 @@ class TypedTrades:
         return self._array(name, object)
 
     def words(self, name: str, words: tuple[str, ...]) -> NDArray[np.object_]:
-        """One of a few texts for each trade."""
+        """One of a few texts for each trade; `Trade` allows no other."""
         return self._array(name, object)
 
     def _array(self, name: str, kind: Any) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deribit_pipeline.datasets.trades.typed_trades import Trades, decoded
+from deribit_pipeline.datasets.trades.typed_trades import Trades, decode_trades
 from deribit_pipeline.datasets.trades.wire import TradesPage, trades_page
 from deribit_pipeline.domain.rows import Columns, differences
 from deribit_pipeline_tests.conftest import recorded
@@ -48,7 +48,7 @@ def assert_same_trades(one: Columns, other: Columns) -> None:
 
 def assert_same(body: bytes) -> None:
     """Both ways give the same envelope and trades."""
-    typed, whole = decoded(body), json.loads(body)
+    typed, whole = decode_trades(body), json.loads(body)
     assert typed is not None
     assert {key: value for key, value in typed.items() if key != "result"} == {
         key: whole.get(key) for key in typed if key != "result"
@@ -65,7 +65,7 @@ def assert_same(body: bytes) -> None:
 def test_recorded_trades_are_typed(name: str) -> None:
     for trade in recorded(name)["trades"]:
         body = json.dumps(envelope({"trades": [trade]})).encode()
-        typed = decoded(body)
+        typed = decode_trades(body)
         assert typed is not None
         one, other = (
             trades_page(result, trade["instrument_name"], 10)
@@ -124,7 +124,7 @@ def test_a_changed_trade_is_read_the_same_both_ways(change: dict[str, object]) -
     ],
 )
 def test_a_malformed_trade_is_left_to_the_parser_of_any_json(change: dict[str, object]) -> None:
-    assert decoded(changed(**change)) is None
+    assert decode_trades(changed(**change)) is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_malformed_trade_is_left_to_the_parser_of_any_json(change: dict[str, o
     ],
 )
 def test_another_response_is_not_typed(body: bytes) -> None:
-    assert decoded(body) is None
+    assert decode_trades(body) is None
 
 
 @examples(quick=150, tortured=8_000)
@@ -150,7 +150,7 @@ def test_any_body_that_is_typed_is_read_the_same_both_ways(count: int) -> None:
     whole["result"]["trades"] = whole["result"]["trades"][:2]
 
     def law(body: bytes) -> None:
-        typed = decoded(body)
+        typed = decode_trades(body)
         if typed is not None:
             assert isinstance(typed["result"], Trades)
             assert_same(body)
