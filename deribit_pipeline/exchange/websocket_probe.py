@@ -38,7 +38,7 @@ async def used_websocket(
     async def ignore(_: Notification) -> None:
         pass
 
-    times = Times(silence=seconds, response=seconds)
+    times, error = Times(silence=seconds, response=seconds), None
     try:
         async with (
             opened_websocket(access, ignore, times) as socket,
@@ -48,5 +48,7 @@ async def used_websocket(
             result = await use(socket)
             reading.cancel()
     except* DeribitError as failed:
-        raise first_of(failed) from failed
+        error = first_of(failed)
+    if error is not None:
+        raise error
     return result

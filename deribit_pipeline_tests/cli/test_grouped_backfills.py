@@ -4,9 +4,7 @@ import dagster as dg
 import pytest
 
 from deribit_pipeline.settings import Settings
-from deribit_pipeline_tests.cli.test_command_line import Command, command, rows
-
-__all__ = ["command"]
+from deribit_pipeline_tests.helpers.configured_commands import Command, rows
 
 DAYS = ("--start", "2024-04-08", "--end", "2024-04-09")
 PLAIN = {"DERIBIT_INSTRUMENTS": "BTC-PERPETUAL"}
@@ -97,5 +95,5 @@ def test_the_ui_does_not_start_where_an_instrument_was_moved(command: Command) -
 def test_groups_that_are_wrong_end_with_exit_code_2(command: Command) -> None:
     output = command("backfill", *DAYS, DERIBIT_GROUPS="alts SOL_USDC-PERPETUAL")
     assert output.code == 2
-    assert "DERIBIT_GROUPS holds 'alts SOL_USDC-PERPETUAL', which is not understood" in output.err
+    assert "DERIBIT_GROUPS holds 'alts SOL_USDC-PERPETUAL', which is malformed" in output.err
     assert len(output.err.splitlines()) == 1

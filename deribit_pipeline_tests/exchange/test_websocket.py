@@ -68,7 +68,8 @@ def use(tmp_path: Path) -> Use:
         try:
             return asyncio.run(run())
         except* DeribitError as group:
-            raise group.exceptions[0] from None
+            error = group.exceptions[0]
+        raise error
 
     return use
 
