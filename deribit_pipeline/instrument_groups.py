@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 
 from deribit_pipeline.datasets.registry import DATASETS
 from deribit_pipeline.domain.dataset import Group
+from deribit_pipeline.domain.first_names import first_names
 from deribit_pipeline.errors import SettingsError
 from deribit_pipeline.selection import Choice, choice
 
@@ -20,6 +21,8 @@ VARIABLE = "DERIBIT_GROUPS"
 _HEAD = re.compile(r"(?P<name>[a-z][a-z0-9_]{0,39})( +since +(?P<since>\S+))?")
 
 _PATTERN = "alts since 2022-01-01: SOL_USDC-PERPETUAL,XRP_USDC-PERPETUAL; tail: kind=spot"
+
+_NAMED = 5  # instruments of DERIBIT_INSTRUMENTS in a message
 
 # Names of assets and asset groups in Dagster's UI. Names that begin with a group of datasets, as in
 # candles_minutes, are taken as well.
@@ -51,9 +54,10 @@ def groups(text: str, others: Choice) -> tuple[InstrumentGroup, ...]:
     for twice in _twice(
         each for some in chosen for each in (*some.names, *map(str, some.selectors))
     ):
+        plain = first_names([*others.names, *others.selectors], _NAMED)
         raise SettingsError(
-            f"{twice} is in two groups of {VARIABLE}, or in one and in DERIBIT_INSTRUMENTS: leave "
-            "it in one of them."
+            f"{twice} is in two groups of {VARIABLE}, or in one and in DERIBIT_INSTRUMENTS, which "
+            f"is {plain}: leave it in one of them."
         )
     return found
 

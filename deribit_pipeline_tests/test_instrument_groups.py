@@ -1,6 +1,8 @@
 """DERIBIT_GROUPS: groups of instruments, each with assets of its own."""
 
+import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from deribit_pipeline.instrument_groups import InstrumentGroup
 from deribit_pipeline.selection import Choice, Selector
 from deribit_pipeline.settings import Settings
 
+ROOT = Path(__file__).parents[1]
 SPOT = Selector(kind="spot")
 
 
@@ -40,7 +43,11 @@ def test_groups_are_read_and_all_their_instruments_are_kept() -> None:
         ("a: SOL_USDC-PERPETUAL; a: XRP_USDC-PERPETUAL", "has two groups called a"),
         ("a: SOL_USDC-PERPETUAL; b: SOL_USDC-PERPETUAL", "SOL_USDC-PERPETUAL is in two groups"),
         ("a: kind=spot; b: kind=spot", "kind=spot is in two groups"),
-        ("a: ETH-PERPETUAL", "ETH-PERPETUAL is in two groups of DERIBIT_GROUPS, or in one and in"),
+        (
+            "a: ETH-PERPETUAL",
+            "ETH-PERPETUAL is in two groups of DERIBIT_GROUPS, or in one and in "
+            "DERIBIT_INSTRUMENTS, which is BTC-PERPETUAL, ETH-PERPETUAL: leave it in one of them.",
+        ),
         ("candles_1m: SOL_USDC-PERPETUAL", "is the name of an asset or of an asset group"),
         ("market: SOL_USDC-PERPETUAL", "is the name of an asset or of an asset group"),
         ("candles_minutes: SOL_USDC-PERPETUAL", "is the name of an asset or of an asset group"),
@@ -53,3 +60,10 @@ def test_groups_that_are_wrong_are_one_sentence(text: str, sentence: str) -> Non
     assert sentence in str(caught.value)
     assert isinstance(caught.value, InputError)  # exit code 2
     assert "\n" not in str(caught.value)
+
+
+def test_the_example_of_groups_goes_with_the_default_instruments() -> None:
+    text = (ROOT / ".env.example").read_text()
+    [example] = re.findall(r"^# (\w+: .+; .+ since .+)$", text, re.MULTILINE)
+    settings = Settings.from_env({"DERIBIT_GROUPS": example})
+    assert [group.name for group in settings.groups] == ["eth", "alts"]

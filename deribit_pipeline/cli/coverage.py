@@ -13,6 +13,7 @@ from rich.text import Text
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli import page_files as pages
 from deribit_pipeline.cli.app import command
+from deribit_pipeline.cli.backfill_report import counted
 from deribit_pipeline.cli.options import DatasetHeld, InstrumentsHeld, ResolutionHeld, SeriesHeld
 from deribit_pipeline.cli.terminal import is_ascii, stderr, stdout
 from deribit_pipeline.datasets.registry import Selection, warning_of
@@ -161,7 +162,7 @@ def _calendar(
     states += [f"{len(verdicts):,} with a verdict"] if verdicts else []
     rows = sum(proof.received for proof in days)
     revised = sum(proof.revised for proof in days)
-    held = f"{rows:,} {dataset.rows}" + (f", {revised:,} revised" if revised else "")
+    held = counted(rows, dataset.rows) + (f", {revised:,} revised" if revised else "")
     yield Text(f"\n{series} {dataset.short_label}", "bold").append(
         f"   {', '.join(states)}; {held}", "not bold"
     )

@@ -9,6 +9,7 @@ import typer
 from deribit_pipeline.cli import arguments
 from deribit_pipeline.cli.app import command
 from deribit_pipeline.cli.backfill_command import with_command
+from deribit_pipeline.cli.backfill_report import counted
 from deribit_pipeline.cli.instrument_choice import refresh_all, window_of
 from deribit_pipeline.cli.options import (
     DatasetName,
@@ -79,14 +80,11 @@ def export(
     if made.incomplete:
         days = "1 day is" if made.incomplete == 1 else f"{made.incomplete:,} days are"
         incomplete = f"; {days} not complete"
-    files = "1 file" if made.files == 1 else f"{made.files:,} files"
     size = f"{made.size / 1e6:,.1f} MB" if made.size >= 1e6 else f"{made.size / 1e3:.0f} kB"
-    kept = ""
-    if made.kept:
-        more = "1 file" if made.kept == 1 else f"{made.kept:,} files"
-        kept = f"; {more} of earlier exports kept"
+    kept = f"; {counted(made.kept, 'files')} of earlier exports kept" if made.kept else ""
     stderr().print(
-        f"{to} holds {made.rows:,} {dataset.rows} in {files} of {format_name}, {size}, "
+        f"{to} holds {counted(made.rows, dataset.rows)} in {counted(made.files, 'files')} of "
+        f"{format_name}, {size}, "
         f"written in {time.monotonic() - began:.1f} s{incomplete}{kept}.",
         markup=False,
         soft_wrap=True,

@@ -15,7 +15,7 @@ from deribit_pipeline.engine import selected_series as series
 from deribit_pipeline.engine.selected_series import SelectedRows
 from deribit_pipeline.errors import InputError
 from deribit_pipeline.reader import frames
-from deribit_pipeline.warehouse.connections import copying_to, sorting_within_memory
+from deribit_pipeline.warehouse.connections import sorting_within_memory, writing_to
 from deribit_pipeline.warehouse.place import Connection
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -51,7 +51,7 @@ class Part:
         """Write the rows, sorted, to a file with DuckDB's `copy` and these options. The first
         column is the series, named `name`."""
         file.parent.mkdir(exist_ok=True)
-        with self._read(file.parent, _TO_WRITE) as (connection, selected), copying_to(file):
+        with self._read(file.parent, _TO_WRITE) as (connection, selected), writing_to(file):
             [(self.count,)] = connection.execute(
                 f"copy (select $copied_series::varchar as {name}, * from ({selected.query}) "
                 f"order by {selected.order}) to $file ({options})",

@@ -20,11 +20,15 @@ _LITTLE_MEMORY = "64MB"
 DISK_FULL = "No space left on device"
 """The error text of DuckDB for a full disk."""
 
+# DuckDB's error text if rows neither fit into memory nor on the disk of its temporary files, of
+# whose free space it takes no more than nine tenths.
+_NO_ROOM_BESIDE = "failed to offload data block"
+
 
 @contextmanager
-def copying_to(file: Path) -> Iterator[None]:
-    """Raise OSError if the disk of a file that DuckDB's `copy` writes is full: it may differ from
-    the warehouse's disk."""
+def writing_to(file: Path) -> Iterator[None]:
+    """Raise OSError if the disk of a file or folder that DuckDB writes outside the warehouse is
+    full: it may differ from the warehouse's disk."""
     try:
         yield
     except duckdb.IOException as error:
@@ -89,14 +93,18 @@ def within_memory(connection: Connection) -> Iterator[None]:
 def sorting_within_memory(connection: Connection, folder: Path, memory: str) -> Iterator[None]:
     """Limit DuckDB's memory, to such as 64MB, while it sorts rows of a file in the block. What
     exceeds it goes into `folder`, which DuckDB creates when it needs it, and which is removed
-    afterwards.
+    afterwards. Raises OSError if the disk of `folder` is full.
 
     The number of threads is not changed, because it changes how sums of volumes are rounded.
     """
     connection.execute(f"set temp_directory = {quoted(str(folder))}")
     try:
-        with _limited(connection, memory):
+        with writing_to(folder), _limited(connection, memory):
             yield
+    except duckdb.OutOfMemoryException as error:
+        if _NO_ROOM_BESIDE not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, DISK_FULL, str(folder)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

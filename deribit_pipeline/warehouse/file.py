@@ -193,7 +193,8 @@ class FileStore:
             reraise=True,
         )
         try:
-            opened = retrying(self._opened, path, read_only)
+            with interruptible():
+                opened = retrying(self._opened, path, read_only)
         except Busy as error:
             raise WarehouseError(
                 f"{self.path} was held for {self._patience:.0f} s: {error.holder} has it open. "

@@ -170,14 +170,14 @@ def test_coverage_shows_a_cell_for_each_day(command: Command, sandbox: SandboxEx
     sandbox.charts.omit("BTC-PERPETUAL", 1_704_153_600_000, 1_704_153_660_000)
     command("backfill", *WEEK)
     command("backfill", "--instruments", "SOL_USDC-PERPETUAL", "--start", "2022-03-13",
-            "--end", "2022-03-16", "--resolution", "1D")  # fmt: skip
+            "--end", "2022-03-15", "--resolution", "1D")  # fmt: skip
     output = command("coverage")
     assert output.code == 0
     assert (
         "BTC-PERPETUAL 1m   6 complete, 1 gapped; 10,079 candles\n2024-01 █▒█████\n" in output.out
     )
-    assert "SOL_USDC-PERPETUAL 1d   2 complete, 2 not listed; 2 candles" in output.out
-    assert f"2022-03 {' ' * 12}··██" in output.out
+    assert "SOL_USDC-PERPETUAL 1d   1 complete, 2 not listed; 1 candle\n" in output.out
+    assert f"2022-03 {' ' * 12}··█\n" in output.out
     only = command("coverage", "--instruments", "ETH-PERPETUAL", "--resolution", "1").out
     assert "ETH-PERPETUAL" in only
     assert "BTC" not in only

@@ -2,8 +2,10 @@
 
 import shutil
 
+import duckdb
 import pytest
 
+from deribit_pipeline.warehouse.connections import sorting_within_memory
 from deribit_pipeline_tests.helpers.disks import Disk
 from deribit_pipeline_tests.warehouse.golden.held import golden
 from deribit_pipeline_tests.warehouse.test_bad_disks import WEEK, Run, run
@@ -22,6 +24,22 @@ def test_a_full_disk_of_an_export_is_not_called_the_warehouses(
     complaint = run("export", *WEEK[1:], *options).complaint()
     assert complaint == f"Error: --to {to} cannot be written (No space left on device)."
     assert not list(disk.path.iterdir())
+
+
+def test_a_full_disk_of_rows_that_are_sorted_is_not_called_a_lack_of_memory(disk: Disk) -> None:
+    disk.leave(3_000_000)
+    folder = disk.path / "sorted"
+    with duckdb.connect() as connection:
+        connection.execute("set threads = 1")
+        with (
+            pytest.raises(OSError, match="No space left on device") as raised,
+            sorting_within_memory(connection, folder, "16MB"),
+        ):
+            connection.execute(
+                "select hash(range)::varchar as text from range(2_000_000) order by text"
+            ).fetchall()
+    assert raised.value.filename == str(folder)
+    assert not folder.exists()
 
 
 def test_an_older_version_on_a_read_only_disk_is_reported_as_one(run: Run, disk: Disk) -> None:

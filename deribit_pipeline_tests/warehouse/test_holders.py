@@ -13,7 +13,7 @@ import pytest
 
 from deribit_pipeline.domain.environment import Environment
 from deribit_pipeline.errors import WarehouseError
-from deribit_pipeline.warehouse import holders
+from deribit_pipeline.warehouse import file, holders
 from deribit_pipeline.warehouse.holders import Busy, OwnConnections, was_alone
 from deribit_pipeline.warehouse.warehouse import Warehouse
 
@@ -119,3 +119,16 @@ def test_the_holder_is_read_from_the_databases_message() -> None:
     assert Busy("IO Error: Could not set lock on file").holder == "another process"
     here = Busy("Connection Error: Can't open a connection with a different configuration")
     assert (here.holder, here.is_here) == ("another connection of this process", True)
+
+
+def test_a_signal_while_the_file_is_opened_is_raised_as_itself(
+    held: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: str, *, read_only: bool) -> None:
+        raise RuntimeError("Query interrupted") from SystemExit(130)  # as DuckDB raises it
+
+    with monkeypatch.context() as patched:
+        patched.setattr(file, "attached_file", interrupted)
+        with pytest.raises(SystemExit, match="130"):
+            read(held)
+    write(held)
