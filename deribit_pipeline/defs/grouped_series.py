@@ -46,6 +46,15 @@ def resolved(settings: Settings, warehouse: Warehouse) -> tuple[Settings, Member
         named = [replace(each, choice=Choice(each.choice.names)) for each in settings.groups]
         settings = replace(settings, selectors=(), groups=tuple(named))
         members = members_of(settings, warehouse)
+    for group in settings.groups:
+        if group.name not in members.values():
+            logger.warning(
+                "The group %s of DERIBIT_GROUPS has no assets, because %s selects no instrument "
+                "that is in no other group: materialize the asset instruments and reload the code "
+                "location, or change the group",
+                group.name,
+                ", ".join(map(str, group.choice.selectors)) or "it",
+            )
     return with_universe(settings, warehouse), members
 
 
