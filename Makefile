@@ -28,7 +28,7 @@ demo dev: export DAGSTER_HOME = $(CURDIR)/dagster_home
 demo: setup ## Backfill a fortnight from the built-in sandbox exchange and show it
 	$(BIN)/deribit-pipeline demo
 
-test: setup ## Run the tests (about 7 minutes)
+test: setup ## Run the tests (6 to 7 minutes)
 	$(BIN)/python -m pytest
 
 test-processes: setup ## Run the tests that start and kill commands and the UI (3 minutes)
