@@ -76,8 +76,8 @@ def coverage(
     console = stdout()
     glyph = int(is_ascii(console))
     found: dict[_Key, tuple[Text, SeriesDays | None]] = {}
-    for key, days, unproved, for_page in _read(warehouse, selection, with_page=html is not None):
-        lines = _calendar(key, days, unproved, console.width, glyph)
+    for key, days, failed, for_page in _read(warehouse, selection, with_page=html is not None):
+        lines = _calendar(key, days, failed, console.width, glyph)
         found[key] = (Text("\n").join(lines), for_page)
     if not {name for _, name in found}.issuperset(selection.series):
         wanted.require_held(selection, held_series(warehouse, selection), settings.warehouse)
@@ -109,11 +109,11 @@ def _read(
             gaps = gaps_of_days(connection, part, _GAPS_NAMED) if with_page else {}
             for dataset, of_dataset in held.items():
                 for name, of_series in groupby(of_dataset, key=lambda proof: proof.series):
-                    days, unproved = list(of_series), failed.pop((dataset, name), [])
-                    page = _for_page(days, unproved, runs, gaps) if with_page else None
-                    yield (dataset, name), days, unproved, page
-        for key, unproved in failed.items():
-            yield key, [], unproved, _for_page([], unproved, {}, {}) if with_page else None
+                    days, of_failed = list(of_series), failed.pop((dataset, name), [])
+                    page = _for_page(days, of_failed, runs, gaps) if with_page else None
+                    yield (dataset, name), days, of_failed, page
+        for key, of_failed in failed.items():
+            yield key, [], of_failed, _for_page([], of_failed, {}, {}) if with_page else None
 
 
 def _for_page(

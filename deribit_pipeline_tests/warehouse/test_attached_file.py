@@ -139,7 +139,7 @@ def test_two_readers_of_a_file_put_what_exceeds_the_memory_into_different_folder
 
 @pytest.mark.parametrize(
     ("process", "days", "is_there"),
-    [("{dead}", 2, False), ("{dead}", 0, True), ("{us}", 2, True), ("odd", 2, True)],
+    [("{dead}", 2, False), ("{dead}", 0, True), ("{us}", 2, True), ("malformed", 2, True)],
 )
 def test_folders_of_killed_processes_are_removed_after_a_day(
     created: list[duckdb.DuckDBPyConnection], made: Made, process: str, days: int, is_there: bool
